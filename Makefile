@@ -1,0 +1,85 @@
+# A fresh machine needs Python 3.11 only: `make demo` and `make test` install the rest into .venv.
+# PyPI's torch for Linux brings CUDA along. For the smaller one without it:
+#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make env
+
+SHELL := /bin/bash
+PYTHON ?= python3.11
+VENV ?= .venv
+WORKERS ?= 2
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP_INSTALL = $(BIN)/python -m pip install --constraint constraints.txt
+CHECKS := check-style check-format check-types check-layers check-tests
+
+# What bash's `time` prints after each check.
+export TIMEFORMAT := took %1R s
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help env demo test lint format bench test-gpu wheel constraints clean $(CHECKS)
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+env: $(READY) ## Make .venv, with the versions of constraints.txt
+
+# The build backend comes first, and at its pinned version too: an isolated build would take the newest.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) torch editables hatchling
+	$(PIP_INSTALL) --no-build-isolation --editable '.[dev]'
+	touch $@
+
+demo: env ## Quantize, build, validate and time the demo model on its images
+	$(BIN)/convnext-edge demo
+
+test: env ## Run all checks, even where one fails: style, format, types, layers, tests
+	@time $(MAKE) --no-print-directory --keep-going $(CHECKS)
+
+lint: env ## Run the checks of `make test` that run no code
+	@$(MAKE) --no-print-directory --keep-going $(filter-out check-tests,$(CHECKS))
+
+check-style: env
+	time $(BIN)/ruff check .
+
+check-format: env
+	time $(BIN)/ruff format --check .
+
+check-types: env
+	time $(BIN)/mypy
+
+check-layers: env
+	time $(BIN)/lint-imports --no-logo
+
+check-tests: env
+	time $(BIN)/pytest --numprocesses $(WORKERS) --durations 10
+
+format: env ## Format the code, and repair what ruff can
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: export CONVNEXT_EDGE_WORKSPACE := build/bench
+bench: env ## Time ConvNeXt-T in INT8 against PyTorch in FP32 (random weights)
+	$(BIN)/convnext-edge export --variant tiny --random-weights
+	$(BIN)/convnext-edge quantize --calib demo
+	$(BIN)/convnext-edge benchmark
+
+test-gpu: env ## Run the tests that need an NVIDIA GPU
+	$(BIN)/pytest -m gpu
+
+wheel: env ## Build the source archive and, from it, the wheel into dist/
+	$(BIN)/python -m build --no-isolation
+
+# A new environment, as what is no longer needed would stay in the old one.
+constraints: ## Raise constraints.txt to the newest versions that pyproject.toml allows
+	rm -rf build/newest
+	$(PYTHON) -m venv build/newest
+	build/newest/bin/python -m pip install editables '.[dev]'
+	build/newest/bin/python -m pip freeze --exclude convnext-edge | sed 's/+cpu$$//' > build/newest/frozen.txt
+	grep '^#' constraints.txt | cat - build/newest/frozen.txt > build/newest/constraints.txt
+	mv build/newest/constraints.txt constraints.txt
+	rm -rf build/newest
+
+clean: ## Remove what was built, and caches; .venv and your artifacts stay
+	rm -rf build dist .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find benchmarks convnext_edge tests -name __pycache__ -type d -prune -exec rm -r {} +

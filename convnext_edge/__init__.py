@@ -1,0 +1,44 @@
+"""convnext-edge: ConvNeXt in INT8 on CPUs and edge devices.
+
+    from convnext_edge import export, quantize, build, validate, benchmark
+
+Each command of the command line is a function of the same name here; it returns the object that the
+command prints with `--json`. Functions are imported on first use: PyTorch takes seconds.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from convnext_edge.version import __version__
+
+if TYPE_CHECKING:
+    from convnext_edge.stages.benchmark import benchmark
+    from convnext_edge.stages.build import build
+    from convnext_edge.stages.demo import demo
+    from convnext_edge.stages.doctor import doctor
+    from convnext_edge.stages.export import export
+    from convnext_edge.stages.quantize import quantize
+    from convnext_edge.stages.validate import validate
+    from convnext_edge.stages.variants import variants
+
+__all__ = [
+    "__version__",
+    "benchmark",
+    "build",
+    "demo",
+    "doctor",
+    "export",
+    "quantize",
+    "validate",
+    "variants",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"convnext_edge.stages.{name}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,39 @@
+"""What `validate` and `benchmark` hold against the reference, and how it is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from convnext_edge.artifact import Artifact, open_artifact
+from convnext_edge.errors import UsageError
+from convnext_edge.progress import note
+from convnext_edge.targets import DEFAULT, Session, find_target
+from convnext_edge.workspace import Workspace
+
+
+def find_candidate(model: Path | None, target: str | None, workspace: Workspace) -> Artifact:
+    """The named artifact, or the newest model or engine of the workspace that fits the target."""
+    if model is not None:
+        return open_artifact(model)
+    newest = workspace.newest(
+        lambda found: found.kind != "weights" and (target is None or found.target in (None, target)),
+        what=f"model for {target}" if target else "model",
+        command="convnext-edge export --variant NAME, then convnext-edge quantize --calib NAME",
+    )
+    note(f"taking {newest.path}, the newest model of the workspace")
+    return newest
+
+
+def target_of(artifact: Artifact, target: str | None) -> str:
+    """The target to run on: the wanted one, or the artifact's own; an engine runs only on its own."""
+    own = artifact.description.target
+    if artifact.description.kind == "engine" and target not in (None, own):
+        raise UsageError(
+            f"{artifact.path} is an engine for {own}, it does not run on {target}",
+            hint=f"Build one: convnext-edge build --target {target}",
+        )
+    return target or own or DEFAULT
+
+
+def open_session(artifact: Artifact, target: str, threads: int | None = None) -> Session:
+    return find_target(target).open_session(artifact, threads=threads)

@@ -1,0 +1,132 @@
+"""The CPU of this machine, and those of its instructions that decide how INT8 runs."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+# As Linux writes them in /proc/cpuinfo.
+VNNI = ("avx512_vnni", "avx_vnni")
+ISA = (
+    *("sse4_1", "avx", "avx2", "fma", "avx512f", *VNNI, "avx512_bf16", "amx_int8"),
+    *("neon", "asimd", "asimddp", "i8mm", "sve"),
+)
+
+# "CPU part" where "CPU implementer" is 0x41; from arch/arm64/include/asm/cputype.h of Linux.
+ARM_PARTS = {
+    "0xd03": "Cortex-A53",
+    "0xd04": "Cortex-A35",
+    "0xd05": "Cortex-A55",
+    "0xd07": "Cortex-A57",
+    "0xd08": "Cortex-A72",
+    "0xd09": "Cortex-A73",
+    "0xd0a": "Cortex-A75",
+    "0xd0b": "Cortex-A76",
+    "0xd0c": "Neoverse-N1",
+    "0xd0d": "Cortex-A77",
+    "0xd40": "Neoverse-V1",
+    "0xd41": "Cortex-A78",
+    "0xd42": "Cortex-A78AE",
+    "0xd44": "Cortex-X1",
+    "0xd46": "Cortex-A510",
+    "0xd47": "Cortex-A710",
+    "0xd48": "Cortex-X2",
+    "0xd49": "Neoverse-N2",
+    "0xd4b": "Cortex-A78C",
+    "0xd4d": "Cortex-A715",
+    "0xd4e": "Cortex-X3",
+    "0xd4f": "Neoverse-V2",
+    "0xd80": "Cortex-A520",
+    "0xd81": "Cortex-A720",
+    "0xd82": "Cortex-X4",
+}
+
+# What `sysctl` of macOS calls them: words of machdep.cpu on Intel, keys of hw.optional on Apple's own.
+MACOS_INTEL = {
+    "SSE4.1": "sse4_1",
+    "AVX1.0": "avx",
+    "AVX2": "avx2",
+    "FMA": "fma",
+    "AVX512F": "avx512f",
+    "AVX512VNNI": "avx512_vnni",
+}
+MACOS_ARM = {
+    "hw.optional.AdvSIMD": "asimd",
+    "hw.optional.arm.FEAT_DotProd": "asimddp",
+    "hw.optional.arm.FEAT_I8MM": "i8mm",
+}
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """isa: of the names in `ISA`, those that this CPU has; empty where the system does not tell.
+
+    int8_saturates: INT8 kernels add pairs of products in 16 bits, which large weights overflow. So it is
+    on x86 without VNNI, whose only instruction for u8 x s8 is vpmaddubsw.
+    """
+
+    name: str
+    isa: tuple[str, ...]
+    int8_saturates: bool
+
+
+def read_cpu() -> Cpu:
+    try:
+        if platform.system() == "Linux":
+            return parse_cpuinfo(Path("/proc/cpuinfo").read_text("utf-8", "replace"))
+        if platform.system() == "Darwin":
+            return parse_sysctl(_sysctl("machdep.cpu", "hw.optional"))
+    except (OSError, subprocess.SubprocessError):
+        pass  # a sandbox may hide either
+    x86 = platform.machine().lower() in ("amd64", "i386", "i686", "x86", "x86_64")
+    return _cpu(platform.processor() or platform.machine(), (), x86=x86)
+
+
+def parse_cpuinfo(text: str) -> Cpu:
+    """From /proc/cpuinfo of Linux, on x86 ("flags") or ARM ("Features")."""
+    values = _distinct_values(text)
+    flags = values.get("flags") or values.get("Features") or [""]
+    return _cpu(_linux_name(values), flags[0].split(), x86="flags" in values)
+
+
+def parse_sysctl(text: str) -> Cpu:
+    """From `sysctl machdep.cpu hw.optional` of macOS."""
+    values = _distinct_values(text)
+    intel = " ".join(values.get("machdep.cpu.features", []) + values.get("machdep.cpu.leaf7_features", []))
+    isa = [MACOS_INTEL[word] for word in intel.split() if word in MACOS_INTEL]
+    isa += [name for key, name in MACOS_ARM.items() if values.get(key) == ["1"]]
+    (brand,) = values.get("machdep.cpu.brand_string", ["unknown"])
+    return _cpu(brand, isa, x86=bool(intel))
+
+
+def _cpu(name: str, flags: Iterable[str], *, x86: bool) -> Cpu:
+    isa = tuple(name for name in ISA if name in flags)
+    return Cpu(name, isa, int8_saturates=x86 and not any(name in isa for name in VNNI))
+
+
+def _linux_name(values: dict[str, list[str]]) -> str:
+    """The model; on ARM, which mostly has none, the kinds of cores: "Cortex-A55 + Cortex-A76"."""
+    if values.get("model name"):
+        return " + ".join(values["model name"])
+    parts = values.get("CPU part", [])
+    if values.get("CPU implementer") == ["0x41"]:
+        return " + ".join(ARM_PARTS.get(part, f"ARM part {part}") for part in parts)
+    return " + ".join(values.get("Hardware") or parts) or "unknown"
+
+
+def _distinct_values(text: str) -> dict[str, list[str]]:
+    """The values of each `key: value`, each of them once, in order of appearance."""
+    values: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        key, _, value = (word.strip() for word in line.partition(":"))
+        if value and value not in values.setdefault(key, []):
+            values[key].append(value)
+    return values
+
+
+def _sysctl(*names: str) -> str:
+    command = ["/usr/sbin/sysctl", *names]
+    return subprocess.run(command, capture_output=True, check=True, text=True, timeout=10).stdout

@@ -1,0 +1,67 @@
+"""Everything that can go wrong by a user's doing.
+
+    ConvNeXtEdgeError          exit code 1, shown without a traceback
+    ├── CheckpointError        a weights file that is broken, foreign or not a ConvNeXt that we know
+    ├── DownloadError          weights of a named variant could not be fetched
+    ├── ArtifactError          a file of ours that is missing, damaged or does not match its sidecar
+    ├── ImageSetError          images that are missing, empty, broken or ambiguous
+    ├── RecipeError            a recipe with an unknown key or a value out of range
+    ├── ExportError            a model that cannot be exported as asked
+    ├── QuantizationError      a model that cannot be quantized as asked
+    ├── TargetError            a target that is unknown, not installed, or refuses the graph
+    └── UsageError             exit code 2: options that contradict each other
+
+Each message says what failed, with the value, and why; `hint` says what to do next.
+A gate that is not met (accuracy, speed) is no error: the result says `passed: false`, exit code 3.
+"""
+
+from __future__ import annotations
+
+
+class ConvNeXtEdgeError(Exception):
+    """Base of all errors of this package; `str(error)` is the whole message for a person."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(f"{message}\n{hint}" if hint else message)
+        self.message = message
+        self.hint = hint
+
+
+class CheckpointError(ConvNeXtEdgeError):
+    """A weights file that is broken, foreign or not a ConvNeXt that we know."""
+
+
+class DownloadError(ConvNeXtEdgeError):
+    """Weights of a named variant could not be fetched."""
+
+
+class ArtifactError(ConvNeXtEdgeError):
+    """A file of ours that is missing, damaged or does not match its sidecar."""
+
+
+class ImageSetError(ConvNeXtEdgeError):
+    """Images that are missing, empty, broken or ambiguous."""
+
+
+class RecipeError(ConvNeXtEdgeError):
+    """A recipe with an unknown key or a value out of range."""
+
+
+class ExportError(ConvNeXtEdgeError):
+    """A model that cannot be exported as asked."""
+
+
+class QuantizationError(ConvNeXtEdgeError):
+    """A model that cannot be quantized as asked."""
+
+
+class TargetError(ConvNeXtEdgeError):
+    """A target that is unknown, not installed, or refuses the graph."""
+
+
+class UsageError(ConvNeXtEdgeError):
+    """Options that contradict each other."""
+
+    exit_code = 2

@@ -1,0 +1,56 @@
+"""Peak memory of a session, measured in a process that does nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from convnext_edge.artifact import Artifact, read_sidecar
+from convnext_edge.errors import TargetError
+from convnext_edge.targets import find_target
+
+CALLS = 3  # the first allocates, the others show whether it stays at that
+
+
+def peak_rss(artifact: Artifact, target: str, *, batch: int, threads: int) -> int | None:
+    """Bytes of physical memory at the peak, the runtime and Python (some 50 MB) included.
+
+    None where the system does not tell (Windows).
+    """
+    if sys.platform == "win32":
+        return None
+    arguments = [str(artifact.path.absolute()), target, str(batch), str(threads)]
+    done = subprocess.run(
+        [sys.executable, "-m", "convnext_edge.footprint", *arguments], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise TargetError(f"measuring the memory of {artifact.path} failed: {last}")
+    return int(done.stdout.split()[-1])
+
+
+def _measure(path: Path, target: str, batch: int, threads: int) -> int:
+    import resource
+
+    artifact = read_sidecar(path)
+    images = noise(artifact, batch)
+    with find_target(target).open_session(artifact, threads=threads) as session:
+        for _ in range(CALLS):
+            session.run(images)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts kibibytes
+
+
+def noise(artifact: Artifact, batch: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32 | np.uint8]]:
+    """(N, 3, H, W) input for timing, of the artifact's type; speed does not depend on the values."""
+    edge = artifact.description.preprocessing.resolution
+    pixels = np.random.default_rng(0).integers(0, 256, (batch, 3, edge, edge), dtype=np.uint8)
+    return pixels if artifact.description.input_type == "uint8" else ((pixels - 127.5) / 64).astype(np.float32)
+
+
+if __name__ == "__main__":
+    model, name, size, count = sys.argv[1:]
+    print(_measure(Path(model), name, int(size), int(count)))  # noqa: T201  read by peak_rss

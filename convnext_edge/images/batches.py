@@ -1,0 +1,116 @@
+"""Decoded images, a batch at a time; broken ones are left out and reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convnext_edge.errors import ImageSetError
+from convnext_edge.images.contents import Contents, Entry
+from convnext_edge.images.decoding import decode
+from convnext_edge.images.transform import normalize, preprocess
+from convnext_edge.preprocessing import Preprocessing
+
+InputType = Literal["float32", "uint8"]
+
+MAX_BROKEN_PERCENT = 1  # of a set; more says that the set is not what it should be
+NAMED_IN_ERROR = 3
+
+
+@dataclass(frozen=True)
+class Batch:
+    """N images as the model takes them.
+
+    images: (N, 3, H, W), RGB; float32 normalized, or uint8 as stored. labels: (N,), 0-based, -1 where
+    unlabelled. names: of the images within their set.
+    """
+
+    images: NDArray[np.float32] | NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True)
+class SkippedImage:
+    """An image that was left out, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class LoadedImage:
+    """pixels: (H, W, 3), RGB."""
+
+    entry: Entry
+    pixels: NDArray[np.uint8]
+
+
+class SkipLog:
+    """The images of one set that were left out so far; going through the set again adds none twice."""
+
+    def __init__(self) -> None:
+        self._reasons: dict[str, str] = {}
+
+    @property
+    def skipped(self) -> tuple[SkippedImage, ...]:
+        return tuple(SkippedImage(name, reason) for name, reason in sorted(self._reasons.items()))
+
+    def add(self, image: SkippedImage, *, total: int) -> None:
+        """Note one image; ImageSetError where more than 1 % of `total` are broken by now."""
+        self._reasons[image.name] = image.reason
+        broken = len(self._reasons)
+        if broken * 100 > MAX_BROKEN_PERCENT * total:
+            first = [f"{i.name}: {i.reason}" for i in self.skipped[:NAMED_IN_ERROR]]
+            raise ImageSetError(
+                f"{broken} of {total} images are broken so far ({100 * broken / total:.1f} %; "
+                f"at most {MAX_BROKEN_PERCENT} % are left out): {'; '.join(first)}",
+                hint="Get these files again, or remove them from the set.",
+            )
+
+
+def load(entry: Entry, contents: Contents, preprocessing: Preprocessing) -> LoadedImage | SkippedImage:
+    """Read, decode and transform one image."""
+    try:
+        image = decode(contents.read(entry.name))
+        return LoadedImage(entry, preprocess(image, preprocessing))
+    except ImageSetError as error:
+        return SkippedImage(entry.name, error.message)
+
+
+def keep_sound(
+    images: Iterable[LoadedImage | SkippedImage], log: SkipLog, *, total: int
+) -> Iterator[LoadedImage]:
+    """The images that could be loaded; the others go to `log`."""
+    for image in images:
+        if isinstance(image, SkippedImage):
+            log.add(image, total=total)
+        else:
+            yield image
+
+
+def collate(
+    images: Iterable[LoadedImage], preprocessing: Preprocessing, *, batch: int, dtype: InputType
+) -> Iterator[Batch]:
+    """Batches of `batch` images; the last may be smaller."""
+    remaining = iter(images)
+    while group := list(islice(remaining, batch)):
+        pixels = _stack(group)
+        yield Batch(
+            images=pixels if dtype == "uint8" else normalize(pixels, preprocessing),
+            labels=np.array([image.entry.label for image in group], np.int64),
+            names=tuple(image.entry.name for image in group),
+        )
+
+
+def _stack(group: Sequence[LoadedImage]) -> NDArray[np.uint8]:
+    stacked = np.stack([image.pixels for image in group])  # (N, H, W, 3)
+    return np.ascontiguousarray(stacked.transpose(0, 3, 1, 2))  # (N, 3, H, W)

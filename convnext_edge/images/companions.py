@@ -1,0 +1,84 @@
+"""Small text files near the images that may say what is on them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from convnext_edge.images.contents import Storage
+
+SUFFIXES = (".txt", ".csv", ".mat")
+MAX_BYTES = 2**24  # labels of 50,000 images with their boxes take 3 MiB
+SEPARATORS = re.compile(r"[\s,]+")
+
+
+@dataclass(frozen=True)
+class Companion:
+    """A file near the images. path: as a person would find it."""
+
+    path: str
+    read: Callable[[], bytes]
+
+    @property
+    def name(self) -> str:
+        return PurePosixPath(self.path).name
+
+    @property
+    def folder(self) -> str:
+        return str(PurePosixPath(self.path).parent)
+
+    def rows(self) -> list[list[str]]:
+        """Words of each line that has any; none for a file that is no text."""
+        if self.name.endswith(".mat"):
+            return []
+        text = self.read().decode("utf-8", "replace")
+        return [SEPARATORS.split(line.strip()) for line in text.splitlines() if line.strip()]
+
+
+def beside(storage: Storage, prefix: str, path: Path) -> list[Companion]:
+    """Texts in the folder `prefix` of `storage`, the one that holds the images or class folders."""
+    return [c for name, c in _inside(storage, path) if _folder(name) == prefix]
+
+
+def above(storage: Storage, prefix: str, path: Path) -> list[Companion]:
+    """Texts further up, nearest first: in the folders around `prefix`, and in those around `path`.
+
+    A devkit may lie in any of these.
+    """
+    inside = [
+        (name, companion)
+        for name, companion in _inside(storage, path)
+        if _folder(name) != prefix and (prefix.startswith(_folder(name)) or "devkit" in _folder(name))
+    ]
+    nearest_first = sorted(inside, key=lambda item: -item[0].count("/"))
+    return [companion for _, companion in nearest_first] + list(_around(path.absolute()))
+
+
+def _inside(storage: Storage, path: Path) -> Iterator[tuple[str, Companion]]:
+    for name in storage.names:
+        if name.lower().endswith(SUFFIXES):
+            yield name, Companion(f"{path.as_posix()}/{name}", partial(storage.read, name))
+
+
+def _around(path: Path) -> Iterator[Companion]:
+    # Three more levels up for Kaggle: LOC_val_solution.csv is beside ILSVRC/, the images are in
+    # ILSVRC/Data/CLS-LOC/val/.
+    for folder in path.parents[:4]:
+        for devkit in (folder, *sorted(folder.glob("*devkit*")), *sorted(folder.glob("*devkit*/data"))):
+            yield from _texts(devkit)
+
+
+def _texts(folder: Path) -> Iterator[Companion]:
+    for file in sorted(folder.glob("*")):
+        small_text = file.suffix.lower() in SUFFIXES and file.is_file() and os.access(file, os.R_OK)
+        if small_text and file.stat().st_size <= MAX_BYTES:
+            yield Companion(file.as_posix(), file.read_bytes)
+
+
+def _folder(name: str) -> str:
+    """Folder of a member with a trailing slash; empty at the top."""
+    return name[: name.rfind("/") + 1]

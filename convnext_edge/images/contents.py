@@ -1,0 +1,61 @@
+"""What an image set is made of: named members, and the bytes behind them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from convnext_edge.images.parallel import default_workers, ordered_map
+
+UNLABELLED = -1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image: its name within the set, and its class (0-based; -1 where unlabelled)."""
+
+    name: str
+    label: int = UNLABELLED
+
+
+class Storage(Protocol):
+    """A folder, an archive or a table that holds files."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Relative names of all members, with `/` between folders; no hidden ones."""
+
+    def read(self, name: str) -> bytes:
+        """Bytes of one member; safe to call from several threads.
+
+        Raises ImageSetError where the member cannot be read.
+        """
+
+
+class Contents:
+    """The bytes of the images of a set, and their SHA-256, each computed once.
+
+    A set and its subsets share one `Contents`, so that they hash no image twice.
+    """
+
+    def __init__(self, storage: Storage, prefix: str = "") -> None:
+        """`prefix`: folder of `storage` (with a trailing slash) to which names are relative."""
+        self._storage = storage
+        self._prefix = prefix
+        self._hashes: dict[str, str] = {}
+
+    def read(self, name: str) -> bytes:
+        return self._storage.read(self._prefix + name)
+
+    def sha256(self, names: Sequence[str]) -> list[str]:
+        """Hex SHA-256 of each of the named images."""
+        workers = default_workers()
+        missing = [name for name in names if name not in self._hashes]
+        digests = ordered_map(self._hash, missing, workers=workers, look_ahead=4 * workers)
+        self._hashes.update(zip(missing, digests, strict=True))
+        return [self._hashes[name] for name in names]
+
+    def _hash(self, name: str) -> str:
+        return hashlib.sha256(self.read(name)).hexdigest()

@@ -1,0 +1,63 @@
+"""From the bytes of a file to an RGB image."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from convnext_edge.errors import ImageSetError
+
+# Pillow's other plugins read no photographs, and some start foreign programs (EPS: Ghostscript).
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
+SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".gif", ".ppm", ".tif", ".tiff", ".webp")
+
+SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
+NO_KNOWN_RANGE = ("I", "F")  # 32-bit samples: nothing says which value is white
+
+# What Pillow only warns of (about 89 million pixels) is refused here: no photograph is that large.
+MAX_PIXELS = 2**30 // 12
+
+
+def decode(data: bytes) -> Image.Image:
+    """The RGB image in `data`; of an animation, the first frame.
+
+    The EXIF orientation is not applied: neither timm nor torchvision apply it, so the published
+    accuracies are those of the stored pixels.
+
+    Raises ImageSetError where the data is no image, or a broken, oversized or unconvertible one.
+    """
+    if not data:
+        raise ImageSetError("the file is empty")
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        _refuse_bomb(image)
+        return to_rgb(image)
+    except ImageSetError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageSetError(f"is no image of a known kind ({', '.join(FORMATS)})") from error
+    except Exception as error:  # Pillow's decoders raise nearly any type on damaged data
+        raise ImageSetError(f"cannot be decoded: {str(error) or type(error).__name__}") from error
+
+
+def _refuse_bomb(image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageSetError(f"{image.width}x{image.height} pixels, more than {MAX_PIXELS} in all")
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """8-bit RGB as torchvision's loader makes it: `convert("RGB")`, which drops an alpha channel.
+
+    The one difference: 16-bit gray keeps its upper byte, where Pillow would cut off at 255 and return
+    nearly white.
+    """
+    if image.mode in NO_KNOWN_RANGE:
+        raise ImageSetError(f"mode {image.mode} (32-bit samples) has no known range of values")
+    if image.mode in SIXTEEN_BIT:
+        samples = np.asarray(image)
+        image = Image.fromarray((samples >> 8).astype(np.uint8))
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # the same colours; Pillow warns of the direct way
+    return image.convert("RGB")

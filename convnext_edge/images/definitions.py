@@ -1,0 +1,122 @@
+"""The named image sets: one TOML file each in calibration/, which says where its images are."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Literal
+
+from convnext_edge.errors import ImageSetError
+from convnext_edge.images.archives import COMPRESSED_TAR_SUFFIXES, TAR_SUFFIXES, ZIP_SUFFIXES
+
+Split = Literal["calibration", "evaluation"]
+
+DATA_ROOT_VARIABLE = "CONVNEXT_EDGE_DATA"
+PARQUET_SUFFIXES = (".parquet",)
+ARCHIVE_SUFFIXES = (*TAR_SUFFIXES, *COMPRESSED_TAR_SUFFIXES, *ZIP_SUFFIXES, *PARQUET_SUFFIXES)
+
+
+@dataclass(frozen=True)
+class Definition:
+    """One named set.
+
+    description: half a sentence. obtain: what to do where it is not found. splits: archives that come
+    with the package, relative to the definition. also_called, recognized_by: for a set that the user
+    has, other names of its folder or archive in the data root, and patterns of what the data root holds
+    where it is the set itself.
+    """
+
+    name: str
+    description: str
+    obtain: str
+    splits: Mapping[str, str] = field(default_factory=dict)
+    also_called: tuple[str, ...] = ()
+    recognized_by: tuple[str, ...] = ()
+
+
+def calibration_dir() -> Path:
+    """Folder of the definitions: inside the installed package, or at the top of a source checkout."""
+    packaged = Path(__file__).parents[1] / "_calibration"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "calibration"
+
+
+def definitions() -> dict[str, Definition]:
+    """All named sets, by name."""
+    return {path.stem: read_definition(path) for path in sorted(calibration_dir().glob("*.toml"))}
+
+
+def read_definition(path: Path) -> Definition:
+    """Raises ImageSetError for a file that is no TOML, or has missing or unknown keys."""
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ImageSetError(f"{path} is not valid TOML: {error}", hint="Correct this line.") from error
+    known = {field.name for field in fields(Definition)} - {"name"}
+    wrong = sorted(table.keys() - known) + sorted({"description", "obtain"} - table.keys())
+    if wrong:
+        raise ImageSetError(
+            f"{path} has an unknown key, or lacks a needed one: {wrong[0]}",
+            hint=f"It takes description, obtain and some of: {', '.join(sorted(known))}.",
+        )
+    lists = {key: tuple(value) for key, value in table.items() if isinstance(value, list)}
+    return Definition(**{"name": path.stem, **table, **lists})
+
+
+def locate(definition: Definition, data_root: Path | None, split: Split) -> Path:
+    """The folder or file that holds the images of a named set.
+
+    `data_root` is by default $CONVNEXT_EDGE_DATA. Raises ImageSetError, naming the places looked at.
+    """
+    if definition.splits:
+        return _bundled(definition, split)
+    root = data_root or _data_root_of_environment()
+    if root is None:
+        raise _not_found(definition, "no data root is given")
+    if not root.is_dir():
+        raise _not_found(definition, f"the data root {root} is no folder")
+    for place in _places(definition, root):
+        if place.exists():
+            return place
+    if _is_set_itself(definition, root):
+        return root
+    raise _not_found(definition, _looked_at(definition, root))
+
+
+def _bundled(definition: Definition, split: Split) -> Path:
+    path = calibration_dir() / definition.splits[split]
+    if not path.exists():
+        raise _not_found(definition, f"looked at {path}")
+    return path
+
+
+def _places(definition: Definition, root: Path) -> Iterator[Path]:
+    for name in (definition.name, *definition.also_called):
+        for suffix in ("", *ARCHIVE_SUFFIXES):
+            yield root / f"{name}{suffix}"
+
+
+def _looked_at(definition: Definition, root: Path) -> str:
+    stems = " and ".join(str(root / name) for name in (definition.name, *definition.also_called))
+    patterns = " or ".join(definition.recognized_by)
+    suffixes = " ".join(ARCHIVE_SUFFIXES)
+    return f"looked at {stems}, as a folder or with {suffixes}, and for {patterns} in {root} itself"
+
+
+def _is_set_itself(definition: Definition, root: Path) -> bool:
+    patterns = definition.recognized_by
+    return any(fnmatchcase(member.name, pattern) for member in root.iterdir() for pattern in patterns)
+
+
+def _data_root_of_environment() -> Path | None:
+    value = os.environ.get(DATA_ROOT_VARIABLE)
+    return Path(value) if value else None
+
+
+def _not_found(definition: Definition, why: str) -> ImageSetError:
+    return ImageSetError(
+        f"image set {definition.name} ({definition.description}) is not found: {why}", hint=definition.obtain
+    )

@@ -1,0 +1,172 @@
+"""Labels of a flat folder: `name label` texts, and the ground truth of the ImageNet devkit.
+
+Labels are 0-based, in the order of sorted synset ids (n01440764 is 0), as all published ImageNet
+checkpoints have them. The devkit counts otherwise: its ILSVRC2012_ID is 1-based and in an order of its
+own, so its ground truth needs a file that says which id is which synset.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import PurePosixPath
+
+from convnext_edge.errors import ImageSetError
+from convnext_edge.images.companions import Companion
+from convnext_edge.images.synsets import SYNSET, devkit_synsets, synset_list
+
+VALIDATION_IMAGE = re.compile(r"ILSVRC2012_val_\d{8}\.\w+")
+GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
+IMAGENET_CLASSES = 1000
+INTEGER = re.compile(r"-?\d+")
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """labels: one an image, in their order. classes: names by label; empty where unknown."""
+
+    labels: tuple[int, ...]
+    classes: tuple[str, ...]
+
+
+def is_imagenet_validation(images: Sequence[str]) -> bool:
+    """Whether all images have the names of the ILSVRC 2012 validation set."""
+    return all(VALIDATION_IMAGE.fullmatch(name) for name in images)
+
+
+def find_labels(images: Sequence[str], companions: Sequence[Companion]) -> Labelling | None:
+    """Labels of `images` from the nearest of `companions` (nearest first) that gives any, else None.
+
+    Raises ImageSetError for labels that are incomplete, contradictory or out of range, and for a
+    ground truth of the devkit that cannot be converted.
+    """
+    named = _find_label_file(images, companions)
+    if named is not None:
+        return named
+    ground_truth = next((c for c in companions if c.name == GROUND_TRUTH), None)
+    if ground_truth is not None and is_imagenet_validation(images):
+        return _from_ground_truth(images, ground_truth, companions)
+    return None
+
+
+def _find_label_file(images: Sequence[str], companions: Sequence[Companion]) -> Labelling | None:
+    """What the label files of the nearest folder that has any say."""
+    for _, neighbours in groupby(companions, key=lambda companion: companion.folder):
+        words_by_file = {companion: _label_words(images, companion) for companion in neighbours}
+        found = {
+            companion.path: _from_words(images, words, companion, synset_list(companions))
+            for companion, words in words_by_file.items()
+            if any(words)
+        }
+        if found:
+            return _agreed(found)
+    return None
+
+
+def _agreed(found: dict[str, Labelling]) -> Labelling:
+    if len(set(found.values())) > 1:
+        raise ImageSetError(
+            f"the images have several label files, which differ: {', '.join(found)}",
+            hint="Leave only the right one.",
+        )
+    return next(iter(found.values()))
+
+
+def _label_words(images: Sequence[str], companion: Companion) -> list[str]:
+    """What `companion` says of each image, by its name with or without the suffix; empty for nothing."""
+    words = {PurePosixPath(row[0]).name: row[1] for row in companion.rows() if _is_label_row(row)}
+    return [words.get(name) or words.get(PurePosixPath(name).stem, "") for name in images]
+
+
+def _is_label_row(row: list[str]) -> bool:
+    """`name label`, or `name synset` with boxes behind it, as Kaggle's LOC_val_solution.csv has."""
+    if len(row) == 2 and INTEGER.fullmatch(row[1]):
+        return True
+    return len(row) >= 2 and SYNSET.fullmatch(row[1]) is not None
+
+
+def _from_words(
+    images: Sequence[str], words: list[str], companion: Companion, synsets: tuple[str, ...]
+) -> Labelling:
+    missing = [name for name, word in zip(images, words, strict=True) if not word]
+    if missing:
+        raise ImageSetError(
+            f"{companion.path} has no label for {len(missing)} of {len(images)} images, such as {missing[0]}",
+            hint="Give a label file that is complete, or remove it to use the images without labels.",
+        )
+    if all(map(SYNSET.fullmatch, words)):
+        if not synsets and is_imagenet_validation(images):
+            synsets = _all_of_imagenet(words, companion)
+        return _from_synsets(words, companion, synsets)
+    if any(map(SYNSET.fullmatch, words)):
+        raise ImageSetError(
+            f"{companion.path} mixes numbers and synset ids", hint="Use one kind of label for all images."
+        )
+    return _from_numbers([int(word) for word in words], companion, synsets, images)
+
+
+def _all_of_imagenet(words: list[str], source: Companion) -> tuple[str, ...]:
+    """The synsets that label the images; they are the list of classes only if none is missing."""
+    synsets = tuple(sorted(set(words)))
+    if len(synsets) != IMAGENET_CLASSES:
+        raise ImageSetError(
+            f"{source.path} names {len(synsets)} synsets, not all {IMAGENET_CLASSES} that number the classes",
+            hint="Put the list of all of them, such as synset_words.txt, beside the images.",
+        )
+    return synsets
+
+
+def _from_synsets(words: list[str], source: Companion, synsets: tuple[str, ...]) -> Labelling:
+    classes = synsets or tuple(sorted(set(words)))
+    unknown = sorted(set(words) - set(classes))
+    if unknown:
+        raise ImageSetError(
+            f"{source.path} has the synset {unknown[0]}, which is not among the {len(classes)} listed ones",
+            hint="Use the list of synsets (synset_words.txt) that belongs to these images.",
+        )
+    index = {synset: label for label, synset in enumerate(classes)}
+    return Labelling(tuple(index[word] for word in words), classes)
+
+
+def _from_numbers(
+    labels: list[int], source: Companion, synsets: tuple[str, ...], images: Sequence[str]
+) -> Labelling:
+    classes = len(synsets)
+    if not classes and is_imagenet_validation(images):
+        classes = IMAGENET_CLASSES
+    outside = [label for label in labels if label < 0 or (classes and label >= classes)]
+    if outside:
+        raise ImageSetError(
+            f"{source.path} has the label {outside[0]}, outside of 0..{classes - 1 if classes else ''}",
+            hint="Labels are 0-based, in the order of sorted synset ids: subtract 1 if they start at 1.",
+        )
+    return Labelling(tuple(labels), synsets)
+
+
+def _from_ground_truth(
+    images: Sequence[str], ground_truth: Companion, companions: Sequence[Companion]
+) -> Labelling:
+    synset_by_id = devkit_synsets(companions)
+    if len(synset_by_id) != IMAGENET_CLASSES:
+        raise ImageSetError(
+            f"{ground_truth.path} numbers the classes in an order of its own, which no file here explains",
+            hint="Put map_clsloc.txt (`synset id` lines) beside it, or the devkit's meta.mat with SciPy "
+            "installed, or use a `name label` file such as val_map.txt.",
+        )
+    ids = [int(row[0]) for row in ground_truth.rows() if row[0].isdecimal()]
+    numbers = [_image_number(name) for name in images]
+    if max(numbers) > len(ids) or not set(ids) <= set(synset_by_id):
+        raise ImageSetError(
+            f"{ground_truth.path} has {len(ids)} lines, with ids up to {max(ids, default=0)}: too few for "
+            f"image {max(numbers)}, or not of the {len(synset_by_id)} known ids",
+            hint="Get the devkit (ILSVRC2012_devkit_t12) again.",
+        )
+    classes = tuple(sorted(synset_by_id.values()))
+    return _from_synsets([synset_by_id[ids[number - 1]] for number in numbers], ground_truth, classes)
+
+
+def _image_number(name: str) -> int:
+    """1-based line of the ground truth: ILSVRC2012_val_00000347.JPEG is on line 347."""
+    return int(PurePosixPath(name).stem.removeprefix("ILSVRC2012_val_"))

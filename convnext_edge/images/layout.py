@@ -1,0 +1,98 @@
+"""Which members of a folder or an archive are images, and of which class each is.
+
+IMAGES...                 flat: labels from a text file beside them, or none
+CLASS/IMAGES...           class folders: labels in the order of their sorted names
+FOLDER/...                either of these, wrapped
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from convnext_edge.errors import ImageSetError
+from convnext_edge.images.companions import above, beside
+from convnext_edge.images.contents import Entry, Storage
+from convnext_edge.images.decoding import SUFFIXES
+from convnext_edge.images.folders import MAX_DEPTH
+from convnext_edge.images.labels import find_labels, is_imagenet_validation
+from convnext_edge.images.synsets import synset_list
+
+
+@dataclass(frozen=True)
+class Layout:
+    """prefix: folder of the storage that the entries' names are relative to, with a trailing slash."""
+
+    prefix: str
+    entries: tuple[Entry, ...]
+    classes: tuple[str, ...]
+
+
+def arrange(storage: Storage, path: Path) -> Layout:
+    """Find and label the images of `storage`, which lies at `path`.
+
+    Raises ImageSetError where there are none, where the layout is ambiguous, and for labels that are
+    wrong.
+    """
+    images = [name for name in storage.names if name.lower().endswith(SUFFIXES)]
+    if not images:
+        raise ImageSetError(
+            f"{path} holds no images (within {MAX_DEPTH} levels of folders)",
+            hint=f"Give a folder or archive with files of these kinds: {' '.join(SUFFIXES)}.",
+        )
+    prefix = _wrapper(images)
+    names = [name.removeprefix(prefix) for name in images]
+    if _depth(names, path) == 0:
+        return _flat(storage, path, prefix, names)
+    return _class_folders(storage, path, prefix, names)
+
+
+def _wrapper(images: Sequence[str]) -> str:
+    """The folders that all images are in. A lone folder is no class: it would distinguish nothing."""
+    first, last = min(images), max(images)
+    shared = 0
+    while shared < min(len(first), len(last)) and first[shared] == last[shared]:
+        shared += 1
+    return first[: first.rfind("/", 0, shared) + 1]
+
+
+def _depth(names: Sequence[str], path: Path) -> int:
+    """Folders above each image: 0 or 1, the same for all."""
+    examples = {name.count("/"): name for name in reversed(names)}  # of each depth, the first
+    deepest = max(examples)
+    if deepest > 1:
+        raise ImageSetError(
+            f"{path} has images deeper than one level of class folders, such as {examples[deepest]}",
+            hint="Give the folder that holds the class folders, or the images themselves.",
+        )
+    if len(examples) > 1:
+        raise ImageSetError(
+            f"{path} has images beside class folders, such as {examples[0]} and {examples[1]}",
+            hint="That is ambiguous: move the loose images into their class folders, or away.",
+        )
+    return deepest
+
+
+def _flat(storage: Storage, path: Path, prefix: str, names: Sequence[str]) -> Layout:
+    companions = beside(storage, prefix, path)
+    if is_imagenet_validation(names):
+        # Only these names are unique enough to be looked up in files that lie further away.
+        companions += above(storage, prefix, path)
+    labelling = find_labels(names, companions)
+    if labelling is None:
+        return Layout(prefix, tuple(Entry(name) for name in names), ())
+    entries = tuple(Entry(name, label) for name, label in zip(names, labelling.labels, strict=True))
+    return Layout(prefix, entries, labelling.classes)
+
+
+def _class_folders(storage: Storage, path: Path, prefix: str, names: Sequence[str]) -> Layout:
+    folders = [name.split("/")[0] for name in names]
+    classes = tuple(sorted(set(folders)))
+    # A list of synsets beside the folders makes some classes of ImageNet a part of the whole.
+    listed = synset_list(beside(storage, prefix, path))
+    if set(classes) <= set(listed):
+        classes = listed
+    index = {name: label for label, name in enumerate(classes)}
+    entries = tuple(Entry(name, index[folder]) for name, folder in zip(names, folders, strict=True))
+    return Layout(prefix, entries, classes)

@@ -1,0 +1,78 @@
+"""From a name or a path to an image set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from convnext_edge.errors import ImageSetError
+from convnext_edge.images.archives import (
+    COMPRESSED_TAR_SUFFIXES,
+    TAR_SUFFIXES,
+    ZIP_SUFFIXES,
+    CompressedTarStorage,
+    TarStorage,
+    ZipStorage,
+)
+from convnext_edge.images.contents import Contents, Storage
+from convnext_edge.images.definitions import (
+    ARCHIVE_SUFFIXES,
+    PARQUET_SUFFIXES,
+    Split,
+    definitions,
+    locate,
+)
+from convnext_edge.images.folders import FolderStorage
+from convnext_edge.images.image_set import ImageSet
+from convnext_edge.images.layout import arrange
+from convnext_edge.images.parquet import ParquetStorage
+
+
+def open_image_set(source: str, *, data_root: Path | None = None, split: Split = "evaluation") -> ImageSet:
+    """The image set called `source`, or at the path `source`; no image is read yet.
+
+    A name is one of the files calibration/NAME.toml, and wins over a path: write ./NAME for a folder of
+    the same name. data_root: where named sets are looked for, $CONVNEXT_EDGE_DATA by default. split: for
+    a named set that has two.
+
+    A path is a folder, a .tar, .tar.gz or .zip archive, or a .parquet file of the Hugging Face image
+    schema. A folder or archive holds images, with or without a label file, or class folders.
+
+    Raises ImageSetError where nothing is found, and for a set that is empty, damaged or ambiguous.
+    """
+    named = definitions()
+    if source in named:
+        return open_path(locate(named[source], data_root, split), name=source)
+    path = Path(source)
+    if not path.exists():
+        raise ImageSetError(
+            f"{source} is neither a named image set nor an existing path",
+            hint=f"The named sets are {', '.join(named)}; a path may be a folder of images or class "
+            f"folders, or an archive ({' '.join(ARCHIVE_SUFFIXES)}).",
+        )
+    return open_path(path, name=path.resolve().name)
+
+
+def open_path(path: Path, *, name: str) -> ImageSet:
+    """The images in the folder or file at `path`, as a set called `name`."""
+    if path.name.lower().endswith(PARQUET_SUFFIXES):
+        rows = ParquetStorage(path)
+        return ImageSet(name, rows.classes, rows.entries, Contents(rows))
+    storage = _open_storage(path)
+    layout = arrange(storage, path)
+    return ImageSet(name, layout.classes, layout.entries, Contents(storage, layout.prefix))
+
+
+def _open_storage(path: Path) -> Storage:
+    suffix = path.name.lower()
+    if path.is_dir():
+        return FolderStorage(path)
+    if suffix.endswith(ZIP_SUFFIXES):
+        return ZipStorage(path)
+    if suffix.endswith(TAR_SUFFIXES):
+        return TarStorage(path)
+    if suffix.endswith(COMPRESSED_TAR_SUFFIXES):
+        return CompressedTarStorage(path)
+    raise ImageSetError(
+        f"{path} is neither a folder nor an archive of a known kind",
+        hint=f"Known are: {' '.join(ARCHIVE_SUFFIXES)}.",
+    )

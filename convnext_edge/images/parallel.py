@@ -1,0 +1,37 @@
+"""Work on many images at once, with the results in order."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def default_workers() -> int:
+    """One thread a CPU: Pillow and hashlib release the GIL."""
+    return os.cpu_count() or 1
+
+
+def ordered_map(
+    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, look_ahead: int
+) -> Iterator[Result]:
+    """`map` with threads: results in the order of `items`, at most `look_ahead` + 1 of them under way.
+
+    `map` of ThreadPoolExecutor would take all items at once and hold all results.
+    """
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="images")
+    pending: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > look_ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,118 @@
+"""Images in a Parquet file of the Hugging Face image schema: `image` {bytes, path} and `label`."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from convnext_edge.errors import ImageSetError
+from convnext_edge.images.contents import UNLABELLED, Entry
+
+CACHED_ROW_GROUPS = 2  # images are read in order, by threads that may straddle one border
+DAMAGED = (OSError, ValueError)  # the bases of what pyarrow raises
+SCHEMA_HINT = "Expected is the Hugging Face schema: image: struct<bytes: binary, path: string>, label: int64."
+
+
+class ParquetStorage:
+    """Rows of a Parquet file; `entries` are in the order of the rows, so that reading is sequential."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._cache: OrderedDict[int, Any] = OrderedDict()
+        self._file = _open(path)
+        columns = _columns(path, self._file.schema_arrow)
+        rows = self._file.read(columns=columns)
+        paths = [image["path"] for image in rows["image"].to_pylist()]
+        labels = rows["label"].to_pylist() if "label" in columns else [None] * len(paths)
+        self.names = _member_names(paths)
+        self.entries = tuple(
+            Entry(name, UNLABELLED if label is None else label)
+            for name, label in zip(self.names, labels, strict=True)
+        )
+        self.classes = _class_names(self._file.schema_arrow)
+        _check(path, self.entries, self.classes)
+        self._rows = dict(zip(self.names, self._positions(), strict=True))
+
+    def _positions(self) -> list[tuple[int, int]]:
+        """Row group, and row within it, of each row of the file."""
+        metadata = self._file.metadata
+        sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+        return [(group, row) for group, size in enumerate(sizes) for row in range(size)]
+
+    def read(self, name: str) -> bytes:
+        group, row = self._rows[name]
+        try:
+            with self._lock:
+                data = self._images(group)[row]["bytes"].as_py()
+        except DAMAGED as error:
+            raise ImageSetError(f"{name} is damaged in {self._path}: {error}") from error
+        if data is None:
+            raise ImageSetError(f"{name} has no bytes in {self._path}, only a path")
+        return bytes(data)
+
+    def _images(self, group: int) -> Any:
+        if group not in self._cache:
+            table = self._file.read_row_group(group, columns=["image.bytes"])
+            self._cache[group] = table["image"]
+            while len(self._cache) > CACHED_ROW_GROUPS:
+                self._cache.popitem(last=False)
+        return self._cache[group]
+
+
+def _open(path: Path) -> Any:
+    try:
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ImageSetError(
+            f"{path} needs pyarrow, which is not installed",
+            hint="Install it: pip install 'convnext-edge[parquet]'",
+        ) from error
+    try:
+        return parquet.ParquetFile(path)
+    except DAMAGED as error:
+        raise ImageSetError(
+            f"{path} is not a readable Parquet file: {error}", hint="Get it again."
+        ) from error
+
+
+def _columns(path: Path, schema: Any) -> list[str]:
+    """Columns that name and label the rows: all but the bytes, which would not fit into memory."""
+    types = {field.name: str(field.type) for field in schema}
+    image = types.get("image", "missing")
+    if not (image.startswith("struct<") and "bytes: " in image and "path: " in image):
+        raise ImageSetError(f"{path} has no image column as expected: image is {image}", hint=SCHEMA_HINT)
+    if not types.get("label", "int64").startswith(("int", "uint")):
+        raise ImageSetError(f"{path} has labels of type {types['label']}, not integers", hint=SCHEMA_HINT)
+    return ["image.path", "label"] if "label" in types else ["image.path"]
+
+
+def _check(path: Path, entries: tuple[Entry, ...], classes: tuple[str, ...]) -> None:
+    if not entries:
+        raise ImageSetError(f"{path} holds no images: it has no rows", hint="Give another file.")
+    labels = {entry.label for entry in entries}
+    if labels == {UNLABELLED}:
+        return
+    outside = sorted(label for label in labels if label < 0 or (classes and label >= len(classes)))
+    if outside:
+        raise ImageSetError(
+            f"{path} has the label {outside[0]}, beside others up to {max(labels)} and {len(classes)} names",
+            hint="Labels are 0-based indices of the names; a set without labels has -1 throughout.",
+        )
+
+
+def _member_names(paths: list[str | None]) -> tuple[str, ...]:
+    """The paths where they tell the rows apart, else the numbers of the rows."""
+    if None not in paths and len(set(paths)) == len(paths):
+        return tuple(str(path) for path in paths)
+    return tuple(f"{row:08d}" for row in range(len(paths)))
+
+
+def _class_names(schema: Any) -> tuple[str, ...]:
+    """Names of a `ClassLabel`, which the `datasets` library keeps as JSON in the schema's metadata."""
+    text = (schema.metadata or {}).get(b"huggingface", b"{}")
+    features = json.loads(text).get("info", {}).get("features", {})
+    return tuple(features.get("label", {}).get("names", ()))

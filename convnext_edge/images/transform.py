@@ -1,0 +1,85 @@
+"""The evaluation transform: what a checkpoint's published accuracy was measured with.
+
+Sources: `transforms_imagenet_eval` of timm (timm/data/transforms_factory.py), `Resize` and
+`center_crop` of torchvision (torchvision/transforms/functional.py), `build_transform` of the official
+ConvNeXt (datasets.py).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from convnext_edge.errors import ImageSetError
+from convnext_edge.images.decoding import MAX_PIXELS, to_rgb
+from convnext_edge.preprocessing import Preprocessing
+
+INTERPOLATIONS = tuple(member.name.lower() for member in Image.Resampling)
+
+
+def preprocess(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Resize and centre-crop `image`; uint8 (H, W, 3), RGB, H = W = `preprocessing.resolution`.
+
+    Raises ImageSetError for an image too elongated to resize, or of 32-bit samples.
+    """
+    check_preprocessing(preprocessing)
+    resized = _resize(to_rgb(image), preprocessing)
+    return np.array(_centre_crop(resized, preprocessing.resolution))
+
+
+def normalize(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """(x / 255 - mean) / std by channel; (N, 3, H, W) uint8 to float32."""
+    mean = np.array(preprocessing.mean, np.float32).reshape(3, 1, 1)
+    std = np.array(preprocessing.std, np.float32).reshape(3, 1, 1)
+    scaled = images.astype(np.float32)
+    scaled /= 255
+    scaled -= mean
+    scaled /= std
+    return scaled
+
+
+def check_preprocessing(preprocessing: Preprocessing) -> None:
+    """Raise ImageSetError for values that describe no transform."""
+    if preprocessing.interpolation not in INTERPOLATIONS:
+        raise ImageSetError(
+            f"interpolation {preprocessing.interpolation!r} is not known",
+            hint=f"Pillow has: {', '.join(INTERPOLATIONS)}.",
+        )
+    if not 0 < preprocessing.crop <= 1:
+        raise ImageSetError(
+            f"crop {preprocessing.crop} is out of range",
+            hint="It is the fraction of the shorter edge that is kept: above 0, at most 1.",
+        )
+    if preprocessing.resolution < 1:
+        raise ImageSetError(
+            f"resolution {preprocessing.resolution} is out of range", hint="Give the input's edge in pixels."
+        )
+
+
+def _resize(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    width, height = _resized_size(image.width, image.height, preprocessing)
+    if width * height > MAX_PIXELS:
+        raise ImageSetError(f"{image.width}x{image.height} pixels are too elongated to resize")
+    return image.resize((width, height), Image.Resampling[preprocessing.interpolation.upper()])
+
+
+def _resized_size(width: int, height: int, preprocessing: Preprocessing) -> tuple[int, int]:
+    """Width and height before the crop."""
+    if preprocessing.crop == 1.0:
+        # The official ConvNeXt: "warping (no cropping) when evaluated at 384 or larger".
+        return preprocessing.resolution, preprocessing.resolution
+    short = math.floor(preprocessing.resolution / preprocessing.crop)  # timm's scale_size
+    # torchvision's _compute_resized_output_size: the longer edge is cut off, not rounded.
+    if width <= height:
+        return short, int(short * height / width)
+    return int(short * width / height), short
+
+
+def _centre_crop(image: Image.Image, edge: int) -> Image.Image:
+    # torchvision's center_crop: Python's rounding, so halves go to the even pixel.
+    left = round((image.width - edge) / 2)
+    top = round((image.height - edge) / 2)
+    return image.crop((left, top, left + edge, top + edge))

@@ -1,0 +1,95 @@
+"""How far a candidate's logits are from the reference's: agreement, accuracy drop, SQNR."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Z95 = 1.959964  # two-sided 95 % quantile of the normal distribution
+UNLABELLED = -1
+
+Logits = NDArray[np.float32]  # (N, classes)
+
+
+@dataclass
+class Comparison:
+    """Sums over batches of reference and candidate logits."""
+
+    images: int = 0
+    labelled: int = 0
+    agreed: int = 0
+    signal: float = 0.0
+    noise: float = 0.0
+    top1: list[int] = field(default_factory=lambda: [0, 0])  # of the reference, of the candidate
+    top5: list[int] = field(default_factory=lambda: [0, 0])
+    only_reference: int = 0  # images that only the reference gets right
+    only_candidate: int = 0
+
+    def add(self, reference: Logits, candidate: Logits, labels: NDArray[np.int64]) -> None:
+        """reference, candidate: (N, classes); labels: (N,), -1 where an image has none."""
+        self.images += len(labels)
+        self.agreed += int((reference.argmax(1) == candidate.argmax(1)).sum())
+        self.signal += float(np.square(reference, dtype=np.float64).sum())
+        self.noise += float(np.square(np.subtract(reference, candidate, dtype=np.float64)).sum())
+        known = labels != UNLABELLED
+        self.labelled += int(known.sum())
+        self._add_labelled(reference[known], candidate[known], labels[known])
+
+    def _add_labelled(self, reference: Logits, candidate: Logits, labels: NDArray[np.int64]) -> None:
+        right = [logits.argmax(1) == labels for logits in (reference, candidate)]
+        self.only_reference += int((right[0] & ~right[1]).sum())
+        self.only_candidate += int((right[1] & ~right[0]).sum())
+        for model, logits in enumerate((reference, candidate)):
+            self.top1[model] += int(right[model].sum())
+            self.top5[model] += int(in_top(logits, labels, 5).sum())
+
+    @property
+    def agreement(self) -> float:
+        """Fraction of the images with the same top-1."""
+        return self.agreed / self.images
+
+    @property
+    def agreement_ci95(self) -> tuple[float, float]:
+        """Wilson's interval (1927) of the agreement."""
+        return wilson(self.agreed, self.images)
+
+    @property
+    def sqnr_db(self) -> float | None:
+        """10 log10 of the power of the logits over that of their error; None where there is no error."""
+        return 10 * math.log10(self.signal / self.noise) if self.noise else None
+
+    @property
+    def drop_points(self) -> float:
+        """Percentage points of top-1 that the candidate loses."""
+        return 100 * (self.only_reference - self.only_candidate) / self.labelled
+
+    @property
+    def drop_ci95_points(self) -> tuple[float, float]:
+        """Paired interval of the drop, in points.
+
+        Agresti and Min (2005), "Simple improved confidence intervals for comparing matched proportions":
+        Wald's with half an image added to each cell, so that it does not collapse where all agree.
+        """
+        lost, won, total = self.only_reference + 0.5, self.only_candidate + 0.5, self.labelled + 2
+        middle = (lost - won) / total
+        half = Z95 * math.sqrt((lost + won) - (lost - won) ** 2 / total) / total
+        return 100 * (middle - half), 100 * (middle + half)
+
+
+def in_top(logits: Logits, labels: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
+    """Whether each label is among the `count` largest logits (all, where there are fewer classes)."""
+    count = min(count, logits.shape[1])
+    best = np.argpartition(-logits, count - 1, axis=1)[:, :count]
+    found: NDArray[np.bool_] = (best == labels[:, None]).any(1)
+    return found
+
+
+def wilson(hits: int, total: int) -> tuple[float, float]:
+    """95 % interval of a proportion."""
+    share, z2 = hits / total, Z95**2
+    middle = (share + z2 / (2 * total)) / (1 + z2 / total)
+    half = Z95 * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2)) / (1 + z2 / total)
+    return max(0.0, middle - half), min(1.0, middle + half)

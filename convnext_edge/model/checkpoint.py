@@ -1,0 +1,71 @@
+"""A ConvNeXt from a weights file of any of the libraries that publish one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from convnext_edge.errors import CheckpointError
+from convnext_edge.model.architecture import Architecture, Shape
+from convnext_edge.model.convnext import ConvNeXt
+from convnext_edge.model.recognition import recognize
+from convnext_edge.model.weights import read_tensors
+
+FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """model: in evaluation mode, weights in float32; layout: whose names the file has, as in `timm_v1`."""
+
+    model: ConvNeXt
+    layout: str
+
+    @property
+    def architecture(self) -> Architecture:
+        return self.model.architecture
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a ConvNeXt classifier; layout and architecture follow from the names and shapes of its tensors.
+
+    Layouts: `official_v1`, `official_v2`, `timm_v1`, `timm_v1_conv_mlp`, `timm_v2`, `torchvision_v1`,
+    `transformers_v1`, `transformers_v2`, and `convnext_edge` (our own). Of a training checkpoint that
+    holds both plain and averaged (EMA) weights, the averaged are taken.
+    Raises CheckpointError for anything that is not exactly such a classifier.
+    """
+    tensors = read_tensors(path)
+    found = recognize({name: tuple(tensor.shape) for name, tensor in tensors.items()}, str(path))
+    state = {
+        ours: _to_float32(tensors[found.names[ours]], shape, f"{path}: {found.names[ours]}")
+        for ours, shape in found.architecture.shapes().items()
+    }
+    return Checkpoint(_assemble(found.architecture, state), found.layout)
+
+
+def _to_float32(tensor: Tensor, shape: Shape, where: str) -> Tensor:
+    if tensor.dtype not in FLOATS:
+        raise CheckpointError(
+            f"{where} is of type {str(tensor.dtype).removeprefix('torch.')}, not floating point",
+            hint="Give the weights from before quantization: float32, float16 or bfloat16.",
+        )
+    weights = tensor.to(torch.float32).reshape(shape).contiguous()
+    lowest, highest = torch.aminmax(weights)  # both are NaN if any value is; 20 times as fast as isfinite
+    if not math.isfinite(lowest) or not math.isfinite(highest):
+        bad = int((~torch.isfinite(weights)).sum())
+        raise CheckpointError(
+            f"{where} of shape {shape} has {bad} values that are NaN or infinite",
+            hint="The training diverged or the file is damaged: take an earlier checkpoint.",
+        )
+    return weights
+
+
+def _assemble(architecture: Architecture, state: dict[str, Tensor]) -> ConvNeXt:
+    with torch.device("meta"):  # no memory and no initialization for weights that are replaced at once
+        model = ConvNeXt(architecture)
+    model.load_state_dict(state, strict=True, assign=True)
+    return model.eval()

@@ -1,0 +1,215 @@
+"""The forms: what the layers of a lowered ConvNeXt are written as, one class a form.
+
+A form decides the layout of the tensors between the layers and the operator behind each layer. Weights
+come in as PyTorch keeps them: linear (out, in), convolution (out, in / groups, kh, kw).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from convnext_edge.model.convnext import EPS, GRN, STRIDE, ChannelNorm
+
+
+class Layers(Protocol):
+    """What a form must offer. All modules map the form's layout to itself, the stem maps (N, 3, H, W) to it."""
+
+    axis: int  # of the channels
+    spatial: tuple[int, int]  # axes of rows and columns
+
+    def stem(self, weight: Tensor, bias: Tensor) -> nn.Module: ...
+    def affine_norm(self, norm: ChannelNorm) -> nn.Module: ...
+    def depthwise(self, conv: nn.Conv2d) -> nn.Module: ...
+    def pointwise(self, weight: Tensor, bias: Tensor) -> nn.Module: ...
+    def patches(self, weight: Tensor, bias: Tensor) -> nn.Module: ...
+    def grn(self, grn: GRN) -> nn.Module: ...
+    def normalize(self, x: Tensor, eps: float) -> Tensor: ...
+
+
+def convolution(weight: Tensor, bias: Tensor, *, stride: int = 1, padding: int = 0, groups: int = 1) -> nn.Conv2d:
+    """A Conv2d that holds its own copy of `weight` (out, in / groups, kh, kw)."""
+    out, width, height, breadth = weight.shape
+    conv = nn.Conv2d(width * groups, out, (height, breadth), stride, padding, groups=groups, device="meta")
+    conv.load_state_dict({"weight": weight.detach().clone(), "bias": bias.detach().clone()}, assign=True)
+    return conv
+
+
+def depthwise(conv: nn.Conv2d) -> nn.Conv2d:
+    assert conv.bias is not None
+    return convolution(conv.weight, conv.bias, padding=conv.kernel_size[0] // 2, groups=conv.groups)
+
+
+class ChannelScale(nn.Module):
+    """Per-channel multiply and add, shaped to broadcast."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight.detach().clone())
+        self.register_buffer("bias", bias.detach().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight + self.bias
+
+
+class FoldedGRN(nn.Module):
+    """GRN whose bias has gone into the layer behind: x * (1 + weight * share)."""
+
+    def __init__(self, weight: Tensor, spatial: tuple[int, int], axis: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight.detach().clone())
+        self.spatial, self.axis = spatial, axis
+
+    def forward(self, x: Tensor) -> Tensor:
+        energy = torch.sqrt((x * x).sum(dim=self.spatial, keepdim=True))
+        share = energy / (energy.mean(dim=self.axis, keepdim=True) + EPS)
+        return x * (1 + self.weight * share)
+
+
+# --- conv: OpenVINO ------------------------------------------------------------------------------
+
+
+class ConvAffineNorm(nn.Module):
+    def __init__(self, norm: ChannelNorm) -> None:
+        super().__init__()
+        self.eps = norm.eps
+        self.affine = ChannelScale(norm.weight.view(1, -1, 1, 1), norm.bias.view(1, -1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.affine(ConvLayers.normalize(x, self.eps))
+
+
+class ConvLayers:
+    """(N, C, H, W) throughout, pointwise layers as 1x1 convolutions, LayerNorm over axis 1.
+
+    OpenVINO runs an INT8 1x1 convolution in its fast kernel and fuses bias, GELU and the residual sum
+    into it; an INT8 MatMul falls to a slow one. A transpose around LayerNorm would cost 12 %.
+    """
+
+    axis = 1
+    spatial = (2, 3)
+
+    def stem(self, weight: Tensor, bias: Tensor) -> nn.Module:
+        return convolution(weight, bias, stride=weight.shape[-1])
+
+    def affine_norm(self, norm: ChannelNorm) -> nn.Module:
+        return ConvAffineNorm(norm)
+
+    def depthwise(self, conv: nn.Conv2d) -> nn.Module:
+        return depthwise(conv)
+
+    def pointwise(self, weight: Tensor, bias: Tensor) -> nn.Module:
+        return convolution(weight[:, :, None, None], bias)
+
+    def patches(self, weight: Tensor, bias: Tensor) -> nn.Module:
+        return convolution(weight, bias, stride=STRIDE)
+
+    def grn(self, grn: GRN) -> nn.Module:
+        return FoldedGRN(grn.weight.view(1, -1, 1, 1), self.spatial, self.axis)
+
+    @staticmethod
+    def normalize(x: Tensor, eps: float) -> Tensor:
+        centred = x - x.mean(dim=1, keepdim=True)
+        variance = (centred * centred).mean(dim=1, keepdim=True)
+        return centred / torch.sqrt(variance + eps)
+
+
+# --- linear: ONNX Runtime ------------------------------------------------------------------------
+
+
+class MatMul(nn.Module):
+    """A linear layer whose weight is stored (in, out), as ONNX's MatMul takes it."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight.detach().t().contiguous())
+        self.bias = nn.Parameter(bias.detach().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.matmul(x, self.weight) + self.bias
+
+
+class LinearPatches(nn.Module):
+    """A convolution whose stride is its kernel: patches become rows, then a MatMul.
+
+    Takes (N, H, W, C), returns (N, H / stride, W / stride, out).
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.edge = weight.shape[-1]
+        self.matmul = MatMul(weight.permute(0, 2, 3, 1).flatten(1), bias)  # (out, kh * kw * in)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, h, w, c = x.shape
+        x = x.reshape(n, h // self.edge, self.edge, w // self.edge, self.edge, c).permute(0, 1, 3, 2, 4, 5)
+        return self.matmul(x.reshape(n, h // self.edge, w // self.edge, self.edge**2 * c))
+
+
+class LinearDepthwise(nn.Module):
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.conv = depthwise(conv)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x.permute(0, 3, 1, 2))  # (N, H, W, C) -> (N, C, H, W)
+        return y.permute(0, 2, 3, 1)
+
+
+class LinearStem(nn.Module):
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.patches = LinearPatches(weight, bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.patches(x.permute(0, 2, 3, 1))  # (N, 3, H, W) -> (N, H, W, 3)
+
+
+class LinearAffineNorm(nn.Module):
+    def __init__(self, norm: ChannelNorm) -> None:
+        super().__init__()
+        self.eps = norm.eps
+        self.register_buffer("weight", norm.weight.detach().clone())
+        self.register_buffer("bias", norm.bias.detach().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
+
+
+class LinearLayers:
+    """(N, H, W, C) between the layers, every layer but the depthwise one a MatMul.
+
+    ONNX Runtime fuses DequantizeLinear, MatMul and bias into one INT8 operator only where the weight is
+    stored (in, out); a transpose between the two defeats it and is three times slower.
+    """
+
+    axis = -1
+    spatial = (1, 2)
+
+    def stem(self, weight: Tensor, bias: Tensor) -> nn.Module:
+        return LinearStem(weight, bias)
+
+    def affine_norm(self, norm: ChannelNorm) -> nn.Module:
+        return LinearAffineNorm(norm)
+
+    def depthwise(self, conv: nn.Conv2d) -> nn.Module:
+        return LinearDepthwise(conv)
+
+    def pointwise(self, weight: Tensor, bias: Tensor) -> nn.Module:
+        return MatMul(weight, bias)
+
+    def patches(self, weight: Tensor, bias: Tensor) -> nn.Module:
+        return LinearPatches(weight, bias)
+
+    def grn(self, grn: GRN) -> nn.Module:
+        return FoldedGRN(grn.weight, self.spatial, self.axis)
+
+    @staticmethod
+    def normalize(x: Tensor, eps: float) -> Tensor:
+        return F.layer_norm(x, x.shape[-1:], None, None, eps)
+
+
+FORMS: dict[str, Layers] = {"conv": ConvLayers(), "linear": LinearLayers()}

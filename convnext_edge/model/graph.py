@@ -1,0 +1,174 @@
+"""ONNX files: written from a PyTorch module, tidied so that a person and every runtime reads them well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import onnx
+import torch
+from onnx import ModelProto, NodeProto, TensorProto
+from torch import nn
+
+from convnext_edge.artifact import InputType
+from convnext_edge.errors import ExportError
+from convnext_edge.quiet import quiet
+
+OPSET = 20  # the first with Gelu
+INPUT, OUTPUT = "image", "logits"
+PROTOBUF_LIMIT = 2**31 - 2**26  # bytes of weights in one file, short of protobuf's 2 GiB
+MULTIPLICATIONS = ("Conv", "MatMul", "Gemm")
+LAYOUT_ONLY = ("Transpose", "Reshape")
+
+
+def example_input(resolution: int, input_type: InputType, *, batch: int = 2, seed: int = 0) -> torch.Tensor:
+    """Noise of the right shape and type, to trace or compare with; never to calibrate with.
+
+    Tracing a dynamic batch needs two images or more: one would be taken for a constant.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 256, (batch, 3, resolution, resolution), generator=generator, dtype=torch.uint8)
+    return pixels if input_type == "uint8" else (pixels.float() - 127.5) / 64
+
+
+def export_program(module: nn.Module, example: torch.Tensor) -> torch.fx.GraphModule:
+    """The module as an ATen graph with a dynamic batch, as torchao's pt2e takes it."""
+    with quiet():
+        return torch.export.export(module, (example,), dynamic_shapes=_dynamic(example)).module()
+
+
+def write_onnx(module: nn.Module, example: torch.Tensor, path: Path, *, layer_names: Iterable[str] = ()) -> None:
+    """Write `module` with a dynamic batch; weights over 2 GiB go to a companion file `path`.data.
+
+    layer_names: of the convolutions and multiplications in order, to name nodes and weights by.
+    Raises ExportError where the written file is not valid ONNX.
+    """
+    with quiet():
+        program = torch.onnx.export(
+            module,
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes=_dynamic(example),
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    strip(model)
+    drop_byte_casts(model)
+    name_layers(model, list(layer_names))
+    save(model, path)
+
+
+def save(model: ModelProto, path: Path) -> None:
+    """Write and check a model, beside it its weights where they are too large for one file."""
+    large = weight_bytes(model) > PROTOBUF_LIMIT
+    onnx.save(model, str(path), save_as_external_data=large, location=path.name + ".data" if large else None)
+    try:
+        onnx.checker.check_model(str(path), full_check=not large)
+    except onnx.checker.ValidationError as error:
+        raise ExportError(f"the exporter wrote an invalid graph: {error}") from error
+
+
+def weight_bytes(model: ModelProto) -> int:
+    return sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+
+
+def strip(model: ModelProto) -> None:
+    """Take out the exporter's notes: they hold local paths and stack traces."""
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    for item in [*model.graph.node, *model.graph.initializer, *model.graph.value_info]:
+        del item.metadata_props[:]
+        item.doc_string = ""
+    for value in [*model.graph.input, *model.graph.output]:
+        del value.metadata_props[:]
+
+
+def drop_byte_casts(model: ModelProto) -> None:
+    """Turn uint8 -> Cast -> QuantizeLinear(scale 1) -> DequantizeLinear into uint8 -> DequantizeLinear.
+
+    The image's bytes are codes already; between the two only changes of layout are let through.
+    """
+    graph = model.graph
+    for cast in [n for n in graph.node if n.op_type == "Cast" and n.input[0] == INPUT]:
+        chain = [cast]
+        while (users := consumers(model, chain[-1].output[0])) and len(users) == 1:
+            chain.append(users[0])
+            if users[0].op_type not in LAYOUT_ONLY:
+                break
+        if chain[-1].op_type != "QuantizeLinear":
+            continue
+        replace_input(model, cast.output[0], INPUT)
+        quantize = chain[-1]
+        replace_input(model, quantize.output[0], quantize.input[0])
+        stale = {output for node in chain for output in node.output}
+        graph.node.remove(cast)
+        graph.node.remove(quantize)
+        kept = [value for value in graph.value_info if value.name not in stale]
+        del graph.value_info[:]
+        graph.value_info.extend(kept)
+
+
+def name_layers(model: ModelProto, names: list[str]) -> None:
+    """Name multiplications and their weights after the model's layers, and not by a running number."""
+    nodes = [node for node in model.graph.node if is_multiplication(model, node)]
+    if not names:
+        return
+    if len(nodes) != len(names):
+        raise ExportError(f"the graph has {len(nodes)} multiplications, the model {len(names)} layers")
+    renamed = {}
+    for node, name in zip(nodes, names, strict=True):
+        node.name = name
+        dequantize = producer(model, node.input[1])
+        weight = dequantize.input[0] if dequantize is not None else node.input[1]
+        renamed[weight] = f"{name}.weight"
+    for tensor in model.graph.initializer:
+        tensor.name = renamed.get(tensor.name, tensor.name)
+    for old, new in renamed.items():
+        replace_input(model, old, new)
+
+
+def is_multiplication(model: ModelProto, node: NodeProto) -> bool:
+    """Whether the node multiplies by a weight, quantized or not."""
+    if node.op_type not in MULTIPLICATIONS:
+        return False
+    dequantize = producer(model, node.input[1])
+    if dequantize is not None and dequantize.op_type != "DequantizeLinear":
+        return False
+    return (dequantize.input[0] if dequantize is not None else node.input[1]) in initializers(model)
+
+
+def placement(model: ModelProto) -> dict[str, bool]:
+    """Of each multiplication by name, whether both its input and its weight are quantized."""
+    found = {}
+    for node in model.graph.node:
+        if is_multiplication(model, node):
+            sources = [producer(model, name) for name in node.input[:2]]
+            found[node.name] = all(s is not None and s.op_type == "DequantizeLinear" for s in sources)
+    return found
+
+
+def producer(model: ModelProto, name: str) -> NodeProto | None:
+    return next((node for node in model.graph.node if name in node.output), None)
+
+
+def consumers(model: ModelProto, name: str) -> list[NodeProto]:
+    return [node for node in model.graph.node if name in node.input]
+
+
+def initializers(model: ModelProto) -> dict[str, TensorProto]:
+    return {tensor.name: tensor for tensor in model.graph.initializer}
+
+
+def replace_input(model: ModelProto, old: str, new: str) -> None:
+    for node in model.graph.node:
+        for index, name in enumerate(node.input):
+            if name == old:
+                node.input[index] = new
+
+
+def _dynamic(example: torch.Tensor) -> tuple[dict[int, torch.export.Dim]]:
+    return ({0: torch.export.Dim("batch")},)

@@ -1,0 +1,160 @@
+"""Weights of a named variant from timm's repositories on the Hugging Face hub.
+
+The hub's own client downloads and caches, and heeds HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE, HF_TOKEN and
+the proxy settings. Its progress bar shows on a terminal only.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from convnext_edge.errors import ArtifactError, CheckpointError, DownloadError
+from convnext_edge.model.recognition import recognize
+from convnext_edge.model.variants import Variant
+from convnext_edge.preprocessing import Preprocessing
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+TIMEOUT = 5  # seconds for the first answer; the client's own retries would wait for half a minute
+
+WAY_OUT = (
+    "Give a weights file that you have with --checkpoint FILE. HF_ENDPOINT names another server,"
+    " HF_HUB_OFFLINE=1 keeps to what is downloaded already."
+)
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """path: of the weights, in the client's cache; revision: the commit of `source` that they are from."""
+
+    path: Path
+    preprocessing: Preprocessing
+    source: str
+    revision: str
+
+
+def fetch(variant: Variant, *, endpoint: str | None = None) -> Fetched:
+    """Download the weights of a variant, or take them from the cache if the hub gives no answer.
+
+    endpoint: address of the hub; by default $HF_ENDPOINT or https://huggingface.co.
+    Raises DownloadError if they are in neither, or are not the weights of this variant.
+    """
+    config_path, weights_path = _download(variant.source, endpoint)
+    where = f"{CONFIG} of {variant.source}"
+    try:
+        config = json.loads(config_path.read_text(encoding="utf-8"))
+        preprocessing = _preprocessing(config["pretrained_cfg"])
+    except (ValueError, KeyError, TypeError, ArtifactError) as error:
+        message = f"{where} describes no preprocessing that we know: {type(error).__name__} {error}"
+        raise DownloadError(message, hint=WAY_OUT) from error
+    _check_config(config, variant, where)
+    _check_weights(weights_path, variant)
+    return Fetched(weights_path, preprocessing, variant.source, revision=weights_path.parent.name)
+
+
+def _download(repository: str, endpoint: str | None) -> tuple[Path, Path]:
+    """Paths of config and weights, both of the same commit: CACHE/.../snapshots/COMMIT/NAME."""
+    from huggingface_hub import hf_hub_download
+
+    failure = _probe(repository, endpoint)
+
+    def get(name: str, revision: str | None = None) -> Path:
+        cached_only = failure is not None
+        found = hf_hub_download(
+            repository,
+            name,
+            revision=revision,
+            endpoint=endpoint,
+            etag_timeout=TIMEOUT,
+            local_files_only=cached_only,
+        )
+        return Path(found)
+
+    try:
+        config = get(CONFIG)
+        return config, get(WEIGHTS, revision=config.parent.name)
+    except Exception as error:  # the client's errors come from whichever HTTP library its version uses
+        reason = _explain(failure or error)
+        raise DownloadError(
+            f"{repository} could not be downloaded from {_address(endpoint)}: {reason}", hint=WAY_OUT
+        ) from error
+
+
+def _probe(repository: str, endpoint: str | None) -> Exception | None:
+    """Why the hub does not serve the repository just now, None if it does; without the client's retries."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    try:
+        get_hf_file_metadata(hf_hub_url(repository, CONFIG, endpoint=endpoint), timeout=TIMEOUT)
+    except Exception as error:  # as above
+        return error
+    return None
+
+
+def _explain(error: Exception) -> str:
+    from huggingface_hub.errors import GatedRepoError, OfflineModeIsEnabled
+
+    if isinstance(error, OfflineModeIsEnabled):
+        return "HF_HUB_OFFLINE is set, and it is not in the cache"
+    if isinstance(error, GatedRepoError):
+        return "it is gated: its owner must grant access to the account of HF_TOKEN"
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status is not None:
+        return f"the server answered HTTP {status}"
+    first_line = (str(error).splitlines() or [""])[0]
+    return f"no usable answer ({type(error).__name__}: {first_line})"
+
+
+def _address(endpoint: str | None) -> str:
+    from huggingface_hub import constants
+
+    return endpoint or constants.ENDPOINT
+
+
+def _preprocessing(config: dict[str, Any]) -> Preprocessing:
+    """From timm's `pretrained_cfg`."""
+    channels, height, width = config["input_size"]
+    if channels != 3 or height != width:
+        raise ValueError(f"input_size {config['input_size']} is not three square channels")
+    mode = config.get("crop_mode", "center")
+    if mode not in ("center", "squash"):
+        raise ValueError(f"crop_mode {mode!r} is neither center nor squash")
+    return Preprocessing.from_json(
+        {
+            "resolution": height,
+            "crop": 1.0 if mode == "squash" else config["crop_pct"],
+            "interpolation": config["interpolation"],
+            "mean": config["mean"],
+            "std": config["std"],
+        }
+    )
+
+
+def _check_config(config: dict[str, Any], variant: Variant, where: str) -> None:
+    expected = {
+        "architecture": variant.source.removeprefix("timm/").partition(".")[0],
+        "num_classes": variant.classes,
+        "model_args": None,  # would change the model in ways that need not show in its weights
+    }
+    for key, value in expected.items():
+        if config.get(key) != value:
+            raise DownloadError(f"{where} has {key} {config.get(key)!r}, not {value!r}", hint=WAY_OUT)
+
+
+def _check_weights(path: Path, variant: Variant) -> None:
+    where = f"{WEIGHTS} of {variant.source}"
+    try:
+        with safe_open(path, framework="np") as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        architecture = recognize(shapes, where).architecture
+    except (OSError, SafetensorError, CheckpointError) as error:
+        raise DownloadError(f"{where} cannot be used: {error}", hint=WAY_OUT) from error
+    if architecture != variant.architecture:
+        raise DownloadError(
+            f"{where} holds {architecture}, but {variant.name} is {variant.architecture}", hint=WAY_OUT
+        )

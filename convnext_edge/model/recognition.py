@@ -1,0 +1,178 @@
+"""Which ConvNeXt a checkpoint holds, told from the names and shapes of its tensors alone.
+
+A checkpoint is accepted only if it has exactly the tensors of the architecture that its shapes imply;
+otherwise the error names what differs. What shows in neither names nor shapes can't be told apart:
+
+- epsilon of LayerNorm: 1e-6 in all the libraries, except the last one of transformers (1e-12). That one
+  acts on pooled features whose variance is about 1, so the logits differ by less than 1e-6 of their size.
+- activation: GELU in all published models.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from convnext_edge.errors import CheckpointError
+from convnext_edge.model.architecture import Architecture, Shape
+from convnext_edge.model.layouts import LAYOUTS, Layout
+
+SHOWN = 3  # differences that a message spells out
+SUPPORTED = (
+    "Supported are ConvNeXt V1 and V2 classifiers with one non-overlapping stem convolution, 7x7 depthwise"
+    " kernels, LayerNorm, biases throughout and one linear head; anything else would only be approximated."
+)
+
+# Libraries store these with axes of length 1: (4C, C, 1, 1) for 1x1 convolutions, (1, 1, 1, 4C) for GRN
+# and (C, 1, 1) for layer scale.
+UNIT_AXES = ("pwconv1.weight", "pwconv2.weight", "grn.weight", "grn.bias", "gamma")
+
+# A part of a checkpoint that no ConvNeXt of ours has, by its name.
+FOREIGN = (
+    (r"stem\.[2-9]\.", "the stem has several overlapping convolutions, as timm's _ols models"),
+    (r"norm_pre\.", "the last norm comes before the pooling, as in timm's _hnf models"),
+    (r"head\.(pre_logits|mlp)\.", "the head has a hidden layer, as those of CLIP models"),
+    (r"(grn\.\w+|gamma|layer_scale\w*)$", "a block has either GRN (V2) or layer scale (V1), never both"),
+)
+# A tensor that is missing or has another shape, by our name.
+DEVIATIONS = (
+    (r"head\.", "without its classifier a checkpoint is a feature extractor"),
+    (r"stem\.conv\.weight", "the stem is one convolution of 3 channels with square patches"),
+    (r"stem\.norm\.weight", "the stem is one convolution and a LayerNorm"),
+    (r"dwconv\.weight", "the depthwise kernels are 7x7"),
+    (r"pwconv[12]\.", "the pointwise layers widen C channels to 4C and narrow them again"),
+    (r"(grn\.\w+|gamma)$", "all blocks have GRN (V2), or all have layer scale or none (V1)"),
+    (r"norm\.bias", "LayerNorm has a bias, RMS norms have none"),
+    (r"\.bias", "all layers have a bias"),
+)
+# Models of timm that differ in what no tensor shows: (depths, dims) -> model and difference.
+INVISIBLE: dict[tuple[Shape, Shape], tuple[str, str]] = {
+    ((3, 4, 30, 3), (384, 768, 1536, 3072)): ("convnext_xxlarge", "its LayerNorm has an epsilon of 1e-5"),
+}
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """layout: as in `timm_v1_conv_mlp`; names: our name of each tensor -> its name in the checkpoint."""
+
+    layout: str
+    architecture: Architecture
+    names: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Difference:
+    text: str
+    reason: str
+
+
+def recognize(shapes: Mapping[str, Shape], where: str) -> Recognition:
+    """Layout and architecture of a checkpoint with tensors of these names and shapes.
+
+    where: the checkpoint's name, for messages. Raises CheckpointError, which names what differs, for
+    anything but a whole ConvNeXt classifier.
+    """
+    layout = _find_layout(shapes, where)
+    renamed = {name: layout.rename(name) for name in shapes}
+    names = {ours: name for name, ours in renamed.items() if ours is not None}
+    architecture = _infer({ours: shapes[name] for ours, name in names.items()})
+    if not architecture.depths:
+        raise CheckpointError(
+            f"{where} has no ConvNeXt block: {layout.original('stages.0.blocks.0.dwconv.weight')} is missing."
+            f" Its first tensors are {_first(shapes)}",
+            hint=SUPPORTED,
+        )
+    if differences := list(_differences(shapes, renamed, architecture, layout)):
+        raise CheckpointError(
+            f"{where} is not a ConvNeXt that we know exactly (names of {layout.family}, depths"
+            f" {architecture.depths}, dims {architecture.dims}): {_describe(differences)}",
+            hint=SUPPORTED,
+        )
+    conv_mlp = any(ours.endswith("pwconv1.weight") and len(shapes[name]) == 4 for ours, name in names.items())
+    return Recognition(_layout_name(layout, architecture, conv_mlp), architecture, names)
+
+
+def _find_layout(shapes: Mapping[str, Shape], where: str) -> Layout:
+    for layout in LAYOUTS:
+        if layout.stem in shapes:
+            return layout
+    stems = ", ".join(f"{layout.stem} ({layout.family})" for layout in LAYOUTS)
+    raise CheckpointError(
+        f"{where} is not a ConvNeXt in a layout that we know: it has no stem under any of the names {stems}."
+        f" Its first tensors are {_first(shapes)}",
+        hint=SUPPORTED,
+    )
+
+
+def _layout_name(layout: Layout, architecture: Architecture, conv_mlp: bool) -> str:
+    if layout.family == "convnext_edge":
+        return layout.family
+    suffix = "_conv_mlp" if conv_mlp and not architecture.grn else ""
+    return f"{layout.family}_{architecture.generation}{suffix}"
+
+
+def _infer(found: Mapping[str, Shape]) -> Architecture:
+    """The architecture that the shapes, by our names, imply; whether all of it is there is not looked at."""
+    depths: dict[int, int] = {}
+    dims: dict[int, int] = {}
+    for name, shape in found.items():
+        if match := re.fullmatch(r"stages\.(\d+)\.blocks\.\d+\.dwconv\.weight", name):
+            stage = int(match[1])
+            depths[stage] = depths.get(stage, 0) + 1
+            dims.setdefault(stage, _edge(shape, 0))
+    return Architecture(
+        depths=tuple(depths[stage] for stage in sorted(depths)),
+        dims=tuple(dims[stage] for stage in sorted(dims)),
+        patch=_edge(found["stem.conv.weight"], -1),
+        classes=_edge(found.get("head.weight", ()), 0),
+        grn=any(".grn." in name for name in found),
+        layer_scale=any(name.endswith(".gamma") for name in found),
+    )
+
+
+def _edge(shape: Shape, axis: int) -> int:
+    return shape[axis] if shape else 0
+
+
+def _without_unit_axes(ours: str, shape: Shape) -> Shape:
+    return tuple(n for n in shape if n != 1) if ours.endswith(UNIT_AXES) else shape
+
+
+def _differences(
+    shapes: Mapping[str, Shape], renamed: Mapping[str, str | None], architecture: Architecture, layout: Layout
+) -> Iterator[Difference]:
+    """What the checkpoint has too much, too little or in another shape than the architecture it implies."""
+    expected = architecture.shapes()
+    missing = set(expected) - set(renamed.values())
+    for name, ours in renamed.items():
+        shape = shapes[name]
+        if ours is None or ours not in expected:
+            yield Difference(f"{name} of shape {shape} is unexpected", _reason(name, FOREIGN))
+        elif _without_unit_axes(ours, shape) != expected[ours]:
+            yield Difference(f"{name} has shape {shape}, not {expected[ours]}", _reason(ours, DEVIATIONS))
+        elif 0 in shape:
+            yield Difference(f"{name} of shape {shape} is empty", _reason(ours, DEVIATIONS))
+    for ours in (ours for ours in expected if ours in missing):
+        yield Difference(f"{layout.original(ours)} is missing", _reason(ours, DEVIATIONS))
+    key = (architecture.depths, architecture.dims)
+    if layout.family == "timm" and key in INVISIBLE:
+        model, reason = INVISIBLE[key]
+        yield Difference(f"depths and dims are those of timm's {model}", reason)
+
+
+def _reason(name: str, reasons: tuple[tuple[str, str], ...]) -> str:
+    return next((reason for pattern, reason in reasons if re.search(pattern, name)), "")
+
+
+def _describe(differences: list[Difference]) -> str:
+    """The first few, those with a reason before the others."""
+    ordered = sorted(differences, key=lambda difference: not difference.reason)
+    texts = [f"{d.text} ({d.reason})" if d.reason else d.text for d in ordered[:SHOWN]]
+    if len(ordered) > SHOWN:
+        texts.append(f"and {len(ordered) - SHOWN} more differences")
+    return "; ".join(texts)
+
+
+def _first(shapes: Mapping[str, Shape]) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in list(shapes.items())[:3])

@@ -1,0 +1,131 @@
+"""Tensors out of a weights file, whatever wrapped them: safetensors or PyTorch's own format.
+
+The format is told by the first bytes, not by the name. PyTorch's format is a pickle, and a pickle can
+hold code: it is read with `weights_only`, which builds tensors and plain containers and runs nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from convnext_edge.errors import CheckpointError
+
+# Keys under which training scripts store the weights. The averaged ones come first: they are what the
+# authors publish and evaluate.
+WRAPPERS = ("state_dict_ema", "model_ema", "model", "state_dict")
+# Put before each name by DistributedDataParallel, torch.compile and PyTorch Lightning.
+PREFIXES = ("module.", "_orig_mod.", "model.")
+# The training options, which the authors' own script stores beside the weights.
+SAFE_TYPES: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [argparse.Namespace]
+
+FORMATS_HINT = (
+    "Give a .safetensors file, or a .pth file of tensors as torch.save(model.state_dict(), FILE) writes it."
+)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Name and tensor of each weight in the file, without wrapper and without common prefix.
+
+    Raises CheckpointError for a file that is missing, empty, damaged, of another format, that holds
+    Python objects besides tensors, or no tensors at all.
+    """
+    content = _read(path)
+    return _without_prefix(_unwrap(content, path))
+
+
+def _read(path: Path) -> Any:
+    head = _first_bytes(path)
+    if head[:4] == b"PK\x03\x04" or head[:1] == b"\x80":  # a zip archive, or a pickle as before PyTorch 1.6
+        return _read_pickle(path)
+    if head[8:9] == b"{":  # the length of a JSON header in 8 bytes, then the header
+        return _read_safetensors(path)
+    raise CheckpointError(
+        f"{path} is neither a safetensors nor a PyTorch file: it begins with {head[:8]!r}", hint=FORMATS_HINT
+    )
+
+
+def _first_bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            head = file.read(9)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}", hint="Check the path.") from error
+    if not head:
+        raise CheckpointError(f"{path} is empty (0 bytes)", hint="Copy or download it again.")
+    return head
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load_file(path)
+    except SafetensorError as error:
+        raise _damaged(path, "safetensors", error) from error
+
+
+def _read_pickle(path: Path) -> Any:
+    try:
+        with torch.serialization.safe_globals(SAFE_TYPES), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they say again what the errors below say
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        foreign = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if foreign is None:
+            raise _damaged(path, "PyTorch", error) from error
+        raise CheckpointError(
+            f"{path} holds more than tensors: reading it would call {foreign[1]}, which could run any code",
+            hint="Save the weights alone, where you trust the file: torch.save(model.state_dict(), FILE).",
+        ) from error
+    # What PyTorch raises for a damaged file depends on where the damage is.
+    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
+        raise _damaged(path, "PyTorch", error) from error
+
+
+def _damaged(path: Path, form: str, error: Exception) -> CheckpointError:
+    found = str(error).split(". ")[0].split("\n")[0].strip() or type(error).__name__
+    if isinstance(error, pickle.UnpicklingError):  # whose text only explains `weights_only`
+        found = "its pickle is not one that PyTorch writes"
+    size = f"{path.stat().st_size:,} bytes"
+    return CheckpointError(
+        f"{path} ({size}) is not a {form} weights file, or is truncated or damaged: {found}",
+        hint=FORMATS_HINT,
+    )
+
+
+def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
+    while isinstance(content, Mapping):
+        inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            return _tensors(content, path)
+        content = inner
+    raise CheckpointError(f"{path} holds a {type(content).__name__}, not named tensors", hint=FORMATS_HINT)
+
+
+def _tensors(content: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
+    if not content:
+        raise CheckpointError(f"{path} holds no tensors", hint=FORMATS_HINT)
+    for name, value in content.items():
+        if not isinstance(value, Tensor):
+            keys = ", ".join(str(key) for key in list(content)[:5])
+            raise CheckpointError(
+                f"{path}: {name} is a {type(value).__name__}, not a tensor (the file's first keys: {keys})",
+                hint=f"Weights are looked for at the top and under {', '.join(WRAPPERS)}.",
+            )
+    return {str(name): value for name, value in content.items()}
+
+
+def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in tensors):
+            return _without_prefix({name.removeprefix(prefix): value for name, value in tensors.items()})
+    return tensors

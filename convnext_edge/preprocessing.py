@@ -1,0 +1,56 @@
+"""How an image becomes the model's input: the values that a checkpoint was evaluated with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from convnext_edge.errors import ArtifactError
+
+Triple = tuple[float, float, float]
+IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
+IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Resize, centre crop and normalization.
+
+    resolution: edge of the square input in pixels. crop: fraction of the resized image's shorter edge
+    that is kept; 1.0 squashes the whole image to the square, as ConvNeXt is evaluated at 384
+    (without crop). interpolation: a filter of Pillow by name. mean, std: per RGB channel, of values
+    in 0..1.
+    """
+
+    resolution: int = 224
+    crop: float = 0.875
+    interpolation: str = "bicubic"
+    mean: Triple = IMAGENET_MEAN
+    std: Triple = IMAGENET_STD
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "resolution": self.resolution,
+            "crop": self.crop,
+            "interpolation": self.interpolation,
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Preprocessing:
+        try:
+            return cls(
+                resolution=int(value["resolution"]),
+                crop=float(value["crop"]),
+                interpolation=str(value["interpolation"]),
+                mean=_triple(value["mean"]),
+                std=_triple(value["std"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(f"preprocessing is incomplete: {value!r} ({error})") from error
+
+
+def _triple(values: Any) -> Triple:
+    red, green, blue = (float(v) for v in values)
+    return red, green, blue

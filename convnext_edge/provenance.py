@@ -1,0 +1,35 @@
+"""What is recorded of how a file came to be: tool versions, command line, digests."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from convnext_edge.version import __version__
+
+TOOLS = ("torch", "torchao", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf", "numpy")
+
+
+def tool_versions() -> dict[str, str]:
+    """Versions of this package and of the installed ones among those that shape a model."""
+    versions = {"convnext-edge": __version__}
+    for tool in TOOLS:
+        try:
+            versions[tool] = metadata.version(tool)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def command_line() -> str:
+    """The command that this process was started with, ready for a shell."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,33 @@
+"""Chatty libraries kept out of the terminal, unless the user asked to hear them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+
+_verbose = False
+
+
+def be_verbose() -> None:
+    """Let libraries' warnings and logs through from now on (the command line's -v)."""
+    global _verbose
+    _verbose = True
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silence warnings, log lines below errors and prints of the code inside."""
+    if _verbose:
+        yield
+        return
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

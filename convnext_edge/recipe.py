@@ -1,0 +1,79 @@
+"""Recipes: what to quantize and how, as a TOML file that is saved with the model."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from convnext_edge.errors import RecipeError
+
+Range = Literal["histogram", "minmax", "percentile", "mse"]
+WeightScale = Literal["non-saturating", "full"]
+Activation = Literal["uint8", "int8"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to quantize and how. Each target has one of its own; a recipe file changes single keys of it.
+
+    activation: `uint8` with a zero point, or `int8` symmetric (TensorRT). range: how activation ranges
+    are chosen from what calibration saw. outside: fraction of the values beyond a `percentile` range.
+    weight_bits: 8 or fewer. weight_scale: `non-saturating` gives the same answers on CPUs without VNNI;
+    `full` uses all codes. depthwise: quantize the depthwise convolutions too. keep_float: patterns
+    (as in file names) of layers that stay float.
+    """
+
+    activation: Activation = "uint8"
+    range: Range = "histogram"
+    outside: float = 1e-5
+    weight_bits: int = 8
+    weight_scale: WeightScale = "non-saturating"
+    depthwise: bool = False
+    keep_float: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.weight_bits <= 8:
+            raise RecipeError(f"recipe: weight_bits = {self.weight_bits} is out of range", hint="Use 2 to 8.")
+        if not 0 < self.outside < 0.5:
+            raise RecipeError(f"recipe: outside = {self.outside} is out of range", hint="Use a fraction, as 1e-5.")
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "keep_float": list(self.keep_float)}
+
+    def with_changes(self, changes: dict[str, Any], *, source: str) -> Recipe:
+        """This recipe with the keys in `changes`; raises RecipeError for an unknown key or a wrong value."""
+        hints = get_type_hints(Recipe)
+        for key, value in changes.items():
+            if key not in hints:
+                known = ", ".join(field.name for field in fields(Recipe))
+                raise RecipeError(f"{source}: unknown key {key!r}", hint=f"Known keys: {known}.")
+            _check(source, key, value, hints[key])
+        tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in changes.items()}
+        return replace(self, **tuples)
+
+
+def read_recipe(path: Path, base: Recipe) -> Recipe:
+    """`base` with the changes of the TOML file at `path`."""
+    try:
+        changes = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"cannot read the recipe {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not TOML: {error}") from error
+    return base.with_changes(changes, source=str(path))
+
+
+def _check(source: str, key: str, value: Any, hint: Any) -> None:
+    if get_origin(hint) is Literal:
+        valid, wanted = value in get_args(hint), "one of " + ", ".join(map(repr, get_args(hint)))
+    elif get_origin(hint) is tuple:
+        valid = isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)
+        wanted = "a list of strings"
+    elif hint is float:
+        valid, wanted = isinstance(value, int | float) and not isinstance(value, bool), "a number"
+    else:
+        valid, wanted = type(value) is hint, {bool: "true or false", int: "a whole number"}[hint]
+    if not valid:
+        raise RecipeError(f"{source}: {key} = {value!r} is not {wanted}", hint=f"Give {key} {wanted}.")

@@ -1,0 +1,160 @@
+"""What each command returns: the object that `--json` prints."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from convnext_edge.artifact import Calibration
+
+
+@dataclass(frozen=True)
+class Result:
+    """Base of all results."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for `json.dumps`; paths as strings."""
+        return {key: _plain(value) for key, value in asdict(self).items()}
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Path():
+            return str(value)
+        case dict():
+            return {key: _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True)
+class Export(Result):
+    """parity_max_abs_diff: largest difference of a logit, ONNX Runtime against PyTorch on one input."""
+
+    artifact: Path
+    weights: Path
+    variant: str | None
+    params: int
+    macs: int
+    resolution: int
+    classes: int
+    parity_max_abs_diff: float
+
+
+@dataclass(frozen=True)
+class Quantize(Result):
+    """seconds: from reading the weights to the written file; bytes: of that file."""
+
+    artifact: Path
+    target: str
+    method: str
+    calibration: Calibration
+    quantized_layers: tuple[str, ...]
+    float_layers: tuple[str, ...]
+    seconds: float
+    bytes: int
+    skipped_images: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Build(Result):
+    engine: Path
+    target: str
+    bytes: int
+    runtime: str
+    runtime_version: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Validate(Result):
+    """Fractions of the images; drops in percentage points, positive where the candidate is worse.
+
+    Top-1 and top-5 and what follows from them are None where the images have no labels.
+    drop_ci95_points: paired 95 % interval of the drop. sqnr_db: of the logits, None where they are
+    identical. overlap: images that were in the calibration set too.
+    """
+
+    artifact: Path
+    target: str
+    data: str
+    images: int
+    reference_top1: float | None
+    candidate_top1: float | None
+    reference_top5: float | None
+    candidate_top5: float | None
+    drop_points: float | None
+    drop_ci95_points: tuple[float, float] | None
+    agreement: float
+    agreement_ci95: tuple[float, float]
+    sqnr_db: float | None
+    overlap: int
+    skipped_images: tuple[str, ...]
+    simulated: bool
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Milliseconds(Result):
+    """Percentiles of single calls, in milliseconds of wall time."""
+
+    p50: float
+    p90: float
+    p99: float
+    min: float
+
+
+@dataclass(frozen=True)
+class Benchmark(Result):
+    """Reference (FP32 PyTorch) and candidate, interleaved in one run.
+
+    speedup: ratio of the medians. throughput_ips: images a second of the candidate. peak_rss_bytes:
+    of a process that does nothing but run the candidate.
+    """
+
+    artifact: Path
+    target: str
+    runtime_version: str
+    batch: int
+    threads: int
+    runs: int
+    cpu: str
+    isa: tuple[str, ...]
+    candidate_ms: Milliseconds
+    reference_ms: Milliseconds
+    speedup: float
+    throughput_ips: float
+    peak_rss_bytes: int | None
+    passed: bool
+
+
+@dataclass(frozen=True)
+class DemoRow(Result):
+    """One target of the demo: an INT8 engine against the FP32 PyTorch reference."""
+
+    target: str
+    engine: Path
+    bytes: int
+    candidate_top1: float
+    agreement: float
+    sqnr_db: float
+    speedup: float
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Demo(Result):
+    """The default target's figures, and those of every target in `rows`."""
+
+    reference_top1: float
+    candidate_top1: float
+    agreement: float
+    sqnr_db: float
+    speedup: float
+    engine: Path
+    images: int
+    seconds: float
+    passed: bool
+    rows: tuple[DemoRow, ...]

@@ -1,0 +1,175 @@
+"""Where a model comes from: a named variant, a checkpoint, random weights, or the workspace."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from convnext_edge.artifact import Artifact, Description, InputType, find_link, write_artifact
+from convnext_edge.errors import CheckpointError, ExportError, UsageError
+from convnext_edge.images import calibration_dir
+from convnext_edge.model.checkpoint import load_checkpoint
+from convnext_edge.model.convnext import ConvNeXt
+from convnext_edge.model.graph import example_input, write_onnx
+from convnext_edge.model.lowering import Form, lower
+from convnext_edge.model.variants import Variant, find_variant, match
+from convnext_edge.preprocessing import Preprocessing
+from convnext_edge.progress import note
+from convnext_edge.targets import find_target
+from convnext_edge.workspace import Workspace, file_name
+
+DEMO_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+@dataclass(frozen=True)
+class Source:
+    """The FP32 reference with what belongs to it. stem: what its files are called by."""
+
+    reference: ConvNeXt
+    stem: str
+    variant: str | None
+    preprocessing: Preprocessing
+    classes: tuple[str, ...] = ()
+
+    def describe(self) -> Description:
+        """Of the weights, in our own layout."""
+        return Description(
+            kind="weights",
+            stem=self.stem,
+            variant=self.variant,
+            architecture=asdict(self.reference.architecture),
+            preprocessing=self.preprocessing,
+            classes=self.classes,
+        )
+
+
+def load_source(
+    variant: str | None = None,
+    checkpoint: Path | None = None,
+    *,
+    random_weights: bool = False,
+    resolution: int | None = None,
+    seed: int = 0,
+) -> Source:
+    """The model that the options name; raises UsageError where they name none or contradict each other."""
+    if checkpoint is not None and random_weights:
+        raise UsageError("--checkpoint and --random-weights exclude each other", hint="Give one of the two.")
+    if checkpoint is not None:
+        source = _from_checkpoint(checkpoint, variant)
+    elif variant is None:
+        raise UsageError("no model is named", hint="Give --variant NAME or --checkpoint FILE.")
+    elif random_weights:
+        source = _random(find_variant(variant), seed)
+    else:
+        source = _published(find_variant(variant))
+    return source if resolution is None else _resized(source, resolution)
+
+
+def _from_checkpoint(path: Path, name: str | None) -> Source:
+    reference = load_checkpoint(path).model
+    if name is not None:
+        _check_variant(path, reference, find_variant(name))
+    found = name or match(reference.architecture)
+    if found is None:
+        note(f"{path.name}: no variant has this architecture; taking ImageNet's preprocessing (see --resolution)")
+        return Source(reference, path.stem, None, Preprocessing())
+    known = find_variant(found)
+    return Source(reference, path.stem, known.name, known.preprocessing)
+
+
+def _check_variant(path: Path, reference: ConvNeXt, variant: Variant) -> None:
+    expected = replace(variant.architecture, classes=reference.architecture.classes)
+    found = replace(reference.architecture, layer_scale=expected.layer_scale)
+    if found != expected:
+        raise CheckpointError(
+            f"{path} is not a {variant.name}: it has depths {found.depths}, dims {found.dims}, patch {found.patch},"
+            f" generation {found.generation}; {variant.name} has depths {expected.depths}, dims {expected.dims},"
+            f" patch {expected.patch}, generation {expected.generation}",
+            hint="Leave --variant out to take the checkpoint for what it is.",
+        )
+
+
+def _random(variant: Variant, seed: int) -> Source:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        reference = ConvNeXt(variant.architecture).eval()
+        for block in (b for stage in reference.stages for b in stage.blocks):
+            if block.gamma is not None:
+                torch.nn.init.constant_(block.gamma, 0.1)  # 1e-6 would hide what the blocks compute
+    note(f"{variant.name} gets random weights: good for latency, never for accuracy")
+    return Source(reference, f"{variant.name}-random", variant.name, variant.preprocessing)
+
+
+def _published(variant: Variant) -> Source:
+    if variant.name == "demo":
+        weights = calibration_dir() / "demo" / "demo.safetensors"
+        return Source(load_checkpoint(weights).model, "demo", "demo", variant.preprocessing, DEMO_CLASSES)
+    from convnext_edge.model.hub import fetch
+
+    fetched = fetch(variant)
+    reference = load_checkpoint(fetched.path).model
+    return Source(reference, variant.name, variant.name, fetched.preprocessing)
+
+
+def _resized(source: Source, resolution: int) -> Source:
+    stride = source.reference.architecture.stride
+    if resolution <= 0 or resolution % stride:
+        below = max(resolution // stride, 1) * stride
+        raise ExportError(
+            f"resolution {resolution} is not a multiple of {stride}, the stride of this model",
+            hint=f"Take {below} or {below + stride}.",
+        )
+    return replace(source, preprocessing=replace(source.preprocessing, resolution=resolution))
+
+
+def save_weights(source: Source, workspace: Workspace) -> Artifact:
+    """Keep the weights in the workspace, as `STEM.safetensors`, in our own layout."""
+    tensors = {name: tensor.contiguous() for name, tensor in source.reference.state_dict().items()}
+    path = workspace.folder / f"{source.stem}.safetensors"
+    return write_artifact(path, source.describe(), lambda file: save_file(tensors, file))
+
+
+def find_weights(artifact: Artifact, workspace: Workspace) -> Artifact:
+    """The weights that an artifact was made from: itself, or a file beside it or in the workspace."""
+    if artifact.description.kind == "weights":
+        return artifact
+    link = artifact.description.weights
+    assert link is not None  # every other kind has one
+    return find_link(link, (artifact.path.parent, workspace.folder), wanted_by=artifact.path)
+
+
+def open_source(artifact: Artifact, workspace: Workspace) -> Source:
+    """The FP32 reference of an artifact, with the artifact's own preprocessing."""
+    weights = find_weights(artifact, workspace)
+    description = artifact.description
+    return Source(
+        load_checkpoint(weights.path).model,
+        description.stem,
+        description.variant,
+        description.preprocessing,
+        description.classes,
+    )
+
+
+def write_fp32(
+    source: Source,
+    weights: Artifact,
+    *,
+    target: str | None,
+    input_type: InputType,
+    output: Path | None,
+    workspace: Workspace,
+) -> Artifact:
+    """The FP32 ONNX of a source in the form of a target."""
+    form: Form = find_target(target).form if target else "plain"
+    description = replace(
+        source.describe(), kind="onnx", target=target, input_type=input_type, weights=weights.link, parent=weights.link
+    )
+    module = lower(source.reference, form, preprocessing=source.preprocessing, input_type=input_type)
+    example = example_input(source.preprocessing.resolution, input_type)
+    path = output or workspace.folder / file_name(description, ".onnx")
+    note(f"exporting {source.stem} at {source.preprocessing.resolution}x{source.preprocessing.resolution}")
+    return write_artifact(path, description, lambda file: write_onnx(module, example, file))

@@ -1,0 +1,1 @@
+"""One verb, one command, one module: each a typed function of the command's name."""

@@ -1,0 +1,100 @@
+"""benchmark: latency of an artifact against the FP32 PyTorch reference, the two interleaved in one run."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from convnext_edge.artifact import Artifact
+from convnext_edge.candidates import find_candidate, open_session, target_of
+from convnext_edge.cpu import read_cpu
+from convnext_edge.errors import UsageError
+from convnext_edge.footprint import noise, peak_rss
+from convnext_edge.images import normalize
+from convnext_edge.progress import track
+from convnext_edge.results import Benchmark, Milliseconds
+from convnext_edge.sources import open_source
+from convnext_edge.targets import Session, find_target
+from convnext_edge.targets.torch import TorchSession
+from convnext_edge.workspace import Workspace
+
+WARM_UP = 3
+SETTLE = 0.002  # seconds between two models: lets the worker threads of the first fall asleep
+
+
+def benchmark(
+    model: Path | None = None,
+    *,
+    target: str | None = None,
+    batch: int = 1,
+    threads: int | None = None,
+    runs: int = 50,
+    min_speedup: float | None = None,
+    workspace: Path | None = None,
+) -> Benchmark:
+    """Time single calls of reference and candidate in turn.
+
+    model: an ONNX file or engine of ours, by default the newest. threads: of either, all CPUs by
+    default. runs: timed calls of each. min_speedup: a gate on the ratio of the medians, see `passed`.
+    Raises ArtifactError, TargetError, UsageError.
+    """
+    for name, value in (("batch", batch), ("runs", runs), ("threads", threads)):
+        if value is not None and value < 1:
+            raise UsageError(f"--{name} {value} is less than 1", hint="Give a whole number from 1.")
+    place = Workspace.at(workspace)
+    artifact = find_candidate(model, target, place)
+    chosen = target_of(artifact, target)
+    count = threads or os.cpu_count() or 1
+    reference = TorchSession(open_source(artifact, place).reference, count)
+    with open_session(artifact, chosen, count) as candidate:
+        times = interleave(calls(reference, candidate, artifact, batch), runs)
+    reference_ms, candidate_ms = (percentiles(column) for column in times)
+    speedup = reference_ms.p50 / candidate_ms.p50
+    cpu = read_cpu()
+    return Benchmark(
+        artifact=artifact.path,
+        target=chosen,
+        runtime_version=find_target(chosen).version(),
+        batch=batch,
+        threads=count,
+        runs=runs,
+        cpu=cpu.name,
+        isa=cpu.isa,
+        candidate_ms=candidate_ms,
+        reference_ms=reference_ms,
+        speedup=round(speedup, 3),
+        throughput_ips=round(1000 * batch / candidate_ms.p50, 2),
+        peak_rss_bytes=peak_rss(artifact, chosen, batch=batch, threads=count),
+        passed=min_speedup is None or speedup >= min_speedup,
+    )
+
+
+def calls(
+    reference: TorchSession, candidate: Session, artifact: Artifact, batch: int
+) -> tuple[Callable[[], object], Callable[[], object]]:
+    """One call of each model on the same noise."""
+    images = noise(artifact, batch)
+    normalized = normalize(images, artifact.description.preprocessing) if images.dtype == np.uint8 else images
+    return (lambda: reference.run(normalized)), (lambda: candidate.run(images))
+
+
+def interleave(models: tuple[Callable[[], object], ...], runs: int) -> list[list[float]]:
+    """Milliseconds of `runs` calls of each model, in turn, so that a busy machine slows all alike."""
+    times: list[list[float]] = [[] for _ in models]
+    for turn in track(range(-WARM_UP, runs), "timing", total=WARM_UP + runs):
+        for column, call in zip(times, models, strict=True):
+            time.sleep(SETTLE)
+            started = time.perf_counter()
+            call()
+            if turn >= 0:
+                column.append(1000 * (time.perf_counter() - started))
+    return times
+
+
+def percentiles(times: list[float]) -> Milliseconds:
+    p50, p90, p99 = (round(float(value), 4) for value in np.percentile(times, (50, 90, 99)))
+    return Milliseconds(p50=p50, p90=p90, p99=p99, min=round(min(times), 4))

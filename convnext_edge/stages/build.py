@@ -1,0 +1,79 @@
+"""build: an engine of a target, from an FP32 or INT8 ONNX file."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from convnext_edge.artifact import Artifact, open_artifact, write_artifact
+from convnext_edge.errors import ArtifactError
+from convnext_edge.progress import note
+from convnext_edge.results import Build
+from convnext_edge.sources import find_weights, open_source, write_fp32
+from convnext_edge.targets import DEFAULT, Target, find_target
+from convnext_edge.workspace import Workspace, file_name
+
+
+def build(
+    model: Path | None = None,
+    *,
+    target: str | None = None,
+    output: Path | None = None,
+    workspace: Path | None = None,
+) -> Build:
+    """Compile an ONNX file for a target.
+
+    model: an artifact of export or quantize, by default the newest that fits the target. target: by
+    default the one the model was made for. An FP32 model is lowered afresh for the target.
+    Raises ArtifactError, TargetError, UsageError.
+    """
+    started = time.perf_counter()
+    place = Workspace.at(workspace)
+    start = find_model(model, target, place)
+    chosen = find_target(target or start.description.target or DEFAULT)
+    graph = fit(start, chosen, place)
+    description = replace(graph.description, kind="engine", target=chosen.name, parent=graph.link)
+    path = output or place.folder / file_name(description, chosen.suffix)
+    note(f"building {path.name} from {graph.path.name} with {chosen.package} {chosen.version()}")
+    engine = write_artifact(path, description, lambda file: chosen.build(graph.path, file))
+    return Build(
+        engine=engine.path,
+        target=chosen.name,
+        bytes=engine.bytes,
+        runtime=chosen.package,
+        runtime_version=chosen.version(),
+        seconds=round(time.perf_counter() - started, 3),
+    )
+
+
+def find_model(model: Path | None, target: str | None, workspace: Workspace) -> Artifact:
+    if model is not None:
+        return open_artifact(model)
+    start = workspace.newest(
+        lambda found: found.kind == "onnx" and (target is None or found.target in (None, target)),
+        what=f"model for {target}" if target else "model",
+        command="convnext-edge export --variant NAME, then convnext-edge quantize --calib NAME",
+    )
+    note(f"taking {start.path}, the newest model of the workspace")
+    return start
+
+
+def fit(start: Artifact, target: Target, workspace: Workspace) -> Artifact:
+    """The ONNX file to compile: as it is where it was made for the target or is quantized already."""
+    described = start.description
+    if described.kind == "engine":
+        raise ArtifactError(f"{start.path} is an engine already", hint="Build from the ONNX file that it came from.")
+    if described.kind == "onnx" and described.target == target.name:
+        return start
+    if described.kind == "onnx" and described.precision != "fp32":
+        note(f"{start.path.name} was quantized for {described.target}: right on {target.name}, but perhaps slower")
+        return start
+    return write_fp32(
+        open_source(start, workspace),
+        find_weights(start, workspace),
+        target=target.name,
+        input_type=described.input_type,
+        output=None,
+        workspace=workspace,
+    )

@@ -1,0 +1,79 @@
+"""export: a trained ConvNeXt as FP32 ONNX, and its weights into the workspace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from convnext_edge.artifact import Artifact, InputType
+from convnext_edge.errors import ExportError
+from convnext_edge.images import normalize
+from convnext_edge.model.graph import example_input
+from convnext_edge.results import Export
+from convnext_edge.sources import Source, load_source, save_weights, write_fp32
+from convnext_edge.targets import find_target
+from convnext_edge.workspace import Workspace
+
+PARITY = 1e-3  # of the largest logit: what a right export stays under by far
+
+
+def export(
+    variant: str | None = None,
+    *,
+    checkpoint: Path | None = None,
+    random_weights: bool = False,
+    resolution: int | None = None,
+    target: str | None = None,
+    input_type: InputType = "float32",
+    output: Path | None = None,
+    workspace: Path | None = None,
+    seed: int = 0,
+) -> Export:
+    """Write a model as ONNX with a dynamic batch, checked against PyTorch.
+
+    variant, checkpoint, random_weights: which model (a checkpoint's variant is a check). resolution:
+    edge of the input in pixels, by default what the variant was evaluated at. target: lower for this
+    runtime; by default the plain graph. input_type: `float32` normalized, or `uint8` raw RGB.
+    Raises CheckpointError, DownloadError, ExportError, UsageError.
+    """
+    source = load_source(variant, checkpoint, random_weights=random_weights, resolution=resolution, seed=seed)
+    place = Workspace.at(workspace)
+    weights = save_weights(source, place)
+    artifact = write_fp32(source, weights, target=target, input_type=input_type, output=output, workspace=place)
+    difference = parity(source, artifact)
+    architecture = source.reference.architecture
+    return Export(
+        artifact=artifact.path,
+        weights=weights.path,
+        variant=source.variant,
+        params=architecture.params,
+        macs=architecture.macs(source.preprocessing.resolution),
+        resolution=source.preprocessing.resolution,
+        classes=architecture.classes,
+        parity_max_abs_diff=difference,
+    )
+
+
+def parity(source: Source, artifact: Artifact) -> float:
+    """Largest difference of a logit, ONNX Runtime against PyTorch on the same noise.
+
+    Raises ExportError, and takes the file away, where they are not the same function.
+    """
+    preprocessing = source.preprocessing
+    example = example_input(preprocessing.resolution, artifact.description.input_type, seed=1)
+    images = example.numpy()
+    normalized = normalize(images, preprocessing) if images.dtype == np.uint8 else images
+    with torch.inference_mode():
+        expected = source.reference(torch.from_numpy(normalized)).numpy()
+    with find_target("onnxruntime").open_session(artifact) as session:
+        difference = float(np.abs(session.run(images) - expected).max())
+    if not difference <= PARITY * max(1.0, float(np.abs(expected).max())):
+        for name in artifact.files:
+            (artifact.path.parent / name).unlink()
+        raise ExportError(
+            f"{artifact.path} differs from PyTorch by {difference:.3g} in a logit",
+            hint="This is a fault of the exporter or the runtime; please report it with the versions.",
+        )
+    return difference

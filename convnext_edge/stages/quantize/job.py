@@ -1,0 +1,54 @@
+"""What every method of quantization is given, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from convnext_edge.artifact import InputType
+from convnext_edge.images import ImageSet
+from convnext_edge.model.graph import example_input
+from convnext_edge.model.lowering import Form, lower
+from convnext_edge.progress import track
+from convnext_edge.recipe import Recipe
+from convnext_edge.sources import Source
+
+BATCH = 8  # images at a time: bounds the memory of calibration
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model to quantize. images: the calibration set."""
+
+    source: Source
+    form: Form
+    input_type: InputType
+    recipe: Recipe
+    images: ImageSet
+
+    def lowered(self) -> torch.nn.Module:
+        return lower(
+            self.source.reference, self.form, preprocessing=self.source.preprocessing, input_type=self.input_type
+        )
+
+    def example(self) -> torch.Tensor:
+        return example_input(self.source.preprocessing.resolution, self.input_type)
+
+    def batches(self, size: int = BATCH) -> Iterator[NDArray[Any]]:
+        """Calibration images (N, 3, H, W) of the input's type, behind a progress bar."""
+        batches = self.images.batches(self.source.preprocessing, batch=size, dtype=self.input_type)
+        for batch in track(batches, "calibrating", total=len(self.images), step=size):
+            yield batch.images
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """placement: of each layer by name, whether its input and weight are INT8. write: makes the ONNX file."""
+
+    placement: dict[str, bool]
+    write: Callable[[Path], None]

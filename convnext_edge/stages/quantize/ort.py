@@ -1,0 +1,39 @@
+"""ONNX Runtime's `quantize_static` as its users call it: on the plain export, with its defaults."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnxruntime.quantization import CalibrationDataReader, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from convnext_edge.model.graph import INPUT, placement, save, strip, write_onnx
+from convnext_edge.stages.quantize.job import Job, Quantized
+from convnext_edge.quiet import quiet
+
+
+class Reader(CalibrationDataReader):  # type: ignore[misc]
+    """Hands one calibration image after the other to ONNX Runtime."""
+
+    def __init__(self, batches: Iterator[Any]) -> None:
+        self.batches = batches
+
+    def get_next(self) -> dict[str, Any] | None:
+        images = next(self.batches, None)
+        return None if images is None else {INPUT: images}
+
+
+def quantize_ort(job: Job) -> Quantized:
+    """The recipe has no say in it."""
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        plain, prepared, made = (Path(folder) / name for name in ("plain.onnx", "prepared.onnx", "made.onnx"))
+        write_onnx(job.lowered(), job.example(), plain)
+        quant_pre_process(str(plain), str(prepared))
+        quantize_static(str(prepared), str(made), Reader(job.batches(1)))
+        model = onnx.load(str(made))
+    strip(model)
+    return Quantized(placement(model), lambda path: save(model, path))

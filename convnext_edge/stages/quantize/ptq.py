@@ -1,0 +1,45 @@
+"""Post-training quantization through torchao's pt2e: prepare, calibrate, convert."""
+
+from __future__ import annotations
+
+import torch
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+from convnext_edge.errors import QuantizationError
+from convnext_edge.model.graph import export_program, write_onnx
+from convnext_edge.stages.quantize.job import Job, Quantized
+from convnext_edge.stages.quantize.quantizer import ConvNeXtQuantizer
+from convnext_edge.quiet import quiet
+
+
+def quantize_ptq(job: Job) -> Quantized:
+    """Ranges from one pass over the calibration images, weights rounded to nearest."""
+    quantizer = ConvNeXtQuantizer(job.recipe)
+    with quiet():
+        prepared = prepare_pt2e(export_program(job.lowered(), job.example()), quantizer)
+    check_placement(quantizer)
+    with torch.inference_mode():
+        for images in job.batches():
+            prepared(torch.from_numpy(images))
+    with quiet():
+        return placed(convert_pt2e(prepared), quantizer, job)
+
+
+def placed(converted: torch.nn.Module, quantizer: ConvNeXtQuantizer, job: Job) -> Quantized:
+    """A converted graph, to be written under the names that the quantizer saw."""
+    return Quantized(
+        quantizer.placement,
+        lambda path: write_onnx(converted, job.example(), path, layer_names=quantizer.placement),
+    )
+
+
+def check_placement(quantizer: ConvNeXtQuantizer) -> None:
+    """Raises QuantizationError for a keep_float pattern that no layer has, and where no layer is left."""
+    for pattern in quantizer.recipe.keep_float:
+        if not quantizer.matches(pattern):
+            raise QuantizationError(
+                f"keep_float {pattern!r} matches no layer",
+                hint=f"Layers are called {', '.join(list(quantizer.placement)[:4])}, …",
+            )
+    if not any(quantizer.placement.values()):
+        raise QuantizationError("every layer is kept float: nothing to quantize", hint="Narrow --keep-float.")

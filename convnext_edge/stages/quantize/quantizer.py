@@ -1,0 +1,177 @@
+"""Where Q/DQ goes: a torchao `Quantizer` over a lowered ConvNeXt.
+
+Quantized are the inputs and weights of the matrix multiplications (pointwise, downsampling and head
+layers, and the stem where its input is raw bytes). LayerNorm, GELU, GRN, residual sums and biases stay
+float: quantizing them buys no speed and costs accuracy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch.fx import GraphModule, Node
+from torchao.quantization.pt2e import HistogramObserver, MinMaxObserver, PerChannelMinMaxObserver
+from torchao.quantization.pt2e.quantizer import (
+    FixedQParamsQuantizationSpec,
+    QuantizationAnnotation,
+    QuantizationSpec,
+    QuantizationSpecBase,
+    Quantizer,
+)
+
+from convnext_edge.stages.quantize.observers import MSEObserver, NonSaturatingWeightObserver, PercentileObserver
+from convnext_edge.recipe import Recipe
+
+CONV = torch.ops.aten.conv2d.default
+MATMUL = torch.ops.aten.matmul.default
+RAW_BYTES = FixedQParamsQuantizationSpec(
+    dtype=torch.uint8, scale=1.0, zero_point=0, quant_min=0, quant_max=255, qscheme=torch.per_tensor_affine
+)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One multiplication of the graph. channel_axis, input_axis: of its weight."""
+
+    name: str
+    node: Node
+    channel_axis: int
+    input_axis: int
+    depthwise: bool
+
+    @property
+    def activation(self) -> Node:
+        return _node(self.node.args[0])
+
+    @property
+    def weight(self) -> Node:
+        return _node(self.node.args[1])
+
+
+def layers(graph: GraphModule) -> Iterator[Layer]:
+    """The convolutions and multiplications by a weight of an exported lowered model, in order.
+
+    Names are those of the reference's layers, as `stages.0.blocks.1.pwconv1`.
+    """
+    for node in graph.graph.nodes:
+        if node.target is CONV:
+            groups = node.args[6] if len(node.args) > 6 else 1
+            yield Layer(layer_name(node), node, channel_axis=0, input_axis=1, depthwise=groups > 1)
+        elif node.target is MATMUL and _node(node.args[1]).op == "get_attr":
+            yield Layer(layer_name(node), node, channel_axis=1, input_axis=0, depthwise=False)
+
+
+def layer_name(node: Node) -> str:
+    """Name of the reference's layer: the module path without what a form adds inside a layer."""
+    path = [name for name, _ in node.meta["nn_module_stack"].values()][-1]
+    parts = [p for p in path.split(".") if p not in ("matmul", "patches")]
+    if len(parts) > 1 and parts[-1] == "conv" and parts[-2] == "dwconv":
+        parts.pop()
+    return ".".join(parts)
+
+
+class ConvNeXtQuantizer(Quantizer):  # type: ignore[misc]
+    """Annotates the layers that `recipe` quantizes.
+
+    After `annotate`, `placement` says of each layer, in the graph's order, whether it is quantized.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.placement: dict[str, bool] = {}
+
+    def annotate(self, model: GraphModule) -> GraphModule:
+        found = list(layers(model))
+        self.placement = {layer.name: self.wants(layer) for layer in found}
+        for layer in found:
+            if self.placement[layer.name]:
+                self._annotate(layer)
+        return model
+
+    def validate(self, model: GraphModule) -> None:
+        """Nothing to check: `annotate` touches only operators it knows."""
+
+    def matches(self, pattern: str) -> bool:
+        """Whether any layer's name fits a pattern (as in file names)."""
+        return any(fnmatchcase(name, pattern) for name in self.placement)
+
+    def wants(self, layer: Layer) -> bool:
+        if any(fnmatchcase(layer.name, pattern) for pattern in self.recipe.keep_float):
+            return False
+        if layer.depthwise:
+            return self.recipe.depthwise
+        return layer.name != "stem" or reads_raw_bytes(layer)
+
+    def _annotate(self, layer: Layer) -> None:
+        activation = RAW_BYTES if reads_raw_bytes(layer) else activation_spec(self.recipe)
+        layer.node.meta["quantization_annotation"] = QuantizationAnnotation(
+            input_qspec_map={layer.activation: activation, layer.weight: weight_spec(self.recipe, layer)},
+            _annotated=True,
+        )
+
+
+def reads_raw_bytes(layer: Layer) -> bool:
+    """Whether the layer's input is the uint8 image, perhaps after a change of layout."""
+    node = layer.activation
+    while node.op == "call_function" and node.all_input_nodes:
+        value = node.all_input_nodes[0].meta.get("val")
+        if value is not None and value.dtype == torch.uint8:
+            return True
+        if node.target not in LAYOUT_ONLY:
+            return False
+        node = node.all_input_nodes[0]
+    return False
+
+
+LAYOUT_ONLY = {torch.ops.aten.permute.default, torch.ops.aten.reshape.default, torch.ops.aten.view.default}
+
+
+def activation_spec(recipe: Recipe) -> QuantizationSpec:
+    signed = recipe.activation == "int8"
+    arguments: dict[str, Any] = {"eps": 2**-20}
+    if recipe.range == "percentile":
+        arguments["outside"] = recipe.outside
+    return QuantizationSpec(
+        dtype=torch.int8 if signed else torch.uint8,
+        quant_min=-128 if signed else 0,
+        quant_max=127 if signed else 255,
+        qscheme=torch.per_tensor_symmetric if signed else torch.per_tensor_affine,
+        observer_or_fake_quant_ctr=ACTIVATION_OBSERVERS[recipe.range].with_args(**arguments),
+    )
+
+
+ACTIVATION_OBSERVERS: dict[str, Any] = {
+    "histogram": HistogramObserver,
+    "minmax": MinMaxObserver,
+    "percentile": PercentileObserver,
+    "mse": MSEObserver,
+}
+
+
+def weight_spec(recipe: Recipe, layer: Layer) -> QuantizationSpecBase:
+    largest = 2 ** (recipe.weight_bits - 1) - 1
+    # a depthwise kernel adds no neighbouring channels, and 7-bit codes cannot overflow anyway
+    careful = recipe.weight_scale == "non-saturating" and recipe.weight_bits == 8 and not layer.depthwise
+    observer = (
+        NonSaturatingWeightObserver.with_args(ch_axis=layer.channel_axis, pair_axis=layer.input_axis, eps=2**-30)
+        if careful
+        else PerChannelMinMaxObserver.with_args(ch_axis=layer.channel_axis, eps=2**-30)
+    )
+    return QuantizationSpec(
+        dtype=torch.int8,
+        quant_min=-largest,
+        quant_max=largest,
+        qscheme=torch.per_channel_symmetric,
+        ch_axis=layer.channel_axis,
+        observer_or_fake_quant_ctr=observer,
+    )
+
+
+def _node(value: Any) -> Node:
+    assert isinstance(value, Node)
+    return value

@@ -1,0 +1,92 @@
+"""What a target is: the form and recipe that suit it, an engine builder and a session."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convnext_edge.artifact import Artifact
+from convnext_edge.errors import TargetError
+from convnext_edge.recipe import Recipe
+
+if TYPE_CHECKING:  # for the type alone: an engine's process need not load PyTorch
+    from convnext_edge.model.lowering import Form
+
+Images = NDArray[np.float32] | NDArray[np.uint8]  # (N, 3, H, W)
+Logits = NDArray[np.float32]  # (N, classes)
+
+
+@dataclass(frozen=True)
+class Availability:
+    """What a target can do on this machine. remedy: what to do where it cannot, or empty."""
+
+    can_build: bool
+    can_run: bool
+    version: str | None
+    remedy: str = ""
+
+
+class Session(ABC):
+    """A model ready to run; a context manager. `simulated`: not by the runtime the target stands for."""
+
+    simulated: bool = False
+
+    @abstractmethod
+    def run(self, images: Images) -> Logits:
+        """images: (N, 3, H, W) of the artifact's input type. Returns (N, classes) logits."""
+
+    def close(self) -> None:  # noqa: B027  a session without resources has nothing to close
+        """Release what the session holds."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Target(ABC):
+    """One runtime.
+
+    package: the vendor's, imported only inside methods. form: how the model is lowered for it.
+    recipe: what is quantized for it and how. suffix: of its engine files.
+    """
+
+    name: ClassVar[str]
+    package: ClassVar[str]
+    install: ClassVar[str]
+    form: ClassVar[Form]
+    recipe: ClassVar[Recipe]
+    suffix: ClassVar[str]
+
+    def availability(self) -> Availability:
+        """Looks for the package without importing it."""
+        if util.find_spec(self.package) is None:
+            return Availability(False, False, None, f"pip install '{self.install}'")
+        return Availability(True, True, self.version())
+
+    def version(self) -> str:
+        try:
+            return metadata.version(self.package)
+        except metadata.PackageNotFoundError:
+            raise TargetError(
+                f"target {self.name} needs the package {self.package}, which is not installed",
+                hint=f"pip install '{self.install}'",
+            ) from None
+
+    @abstractmethod
+    def build(self, model: Path, engine: Path) -> None:
+        """Compile the ONNX file `model` to `engine` (and companions beside it)."""
+
+    @abstractmethod
+    def open_session(self, artifact: Artifact, *, threads: int | None = None) -> Session:
+        """Make an ONNX file or an engine of this target ready to run on `threads` (all where None)."""

@@ -1,0 +1,73 @@
+"""ONNX Runtime on CPUs: MatMul in NHWC, INT8 in fused MatMulIntegerToFloat."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from convnext_edge.artifact import Artifact
+from convnext_edge.errors import TargetError
+from convnext_edge.recipe import Recipe
+from convnext_edge.targets.base import Images, Logits, Session, Target
+
+PROVIDERS = ["CPUExecutionProvider"]
+
+
+class ONNXRuntimeSession(Session):
+    """`optimized=False` runs node by node as the file says, for comparison."""
+
+    def __init__(self, model: Path, threads: int | None, *, optimized: bool = True) -> None:
+        options = session_options(optimized=optimized)
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        self.session = create(model, options)
+        self.input = self.session.get_inputs()[0].name
+
+    def run(self, images: Images) -> Logits:
+        logits: Logits = self.session.run(None, {self.input: images})[0]
+        return logits
+
+
+class ONNXRuntime(Target):
+    name = "onnxruntime"
+    package = "onnxruntime"
+    install = "onnxruntime>=1.31"
+    form = "linear"
+    recipe = Recipe()
+    suffix = ".opt.onnx"
+
+    def build(self, model: Path, engine: Path) -> None:
+        """Saves the graph with the runtime's fusions done, so that it loads faster and is seen."""
+        import onnxruntime
+
+        options = session_options(optimized=True)
+        # the level above rearranges weights for the CPU at hand
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        options.optimized_model_filepath = str(engine)
+        create(model, options)
+
+    def open_session(self, artifact: Artifact, *, threads: int | None = None) -> ONNXRuntimeSession:
+        self.version()
+        return ONNXRuntimeSession(artifact.path, threads)
+
+
+def session_options(*, optimized: bool) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    if not optimized:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return options
+
+
+def create(model: Path, options: Any) -> Any:
+    import onnxruntime
+
+    try:
+        return onnxruntime.InferenceSession(str(model), options, providers=PROVIDERS)
+    except Exception as error:  # its exceptions share no base class of their own
+        raise TargetError(f"ONNX Runtime refuses {model}: {error}") from error
+
+
+TARGET = ONNXRuntime()

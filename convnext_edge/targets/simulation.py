@@ -1,0 +1,200 @@
+"""An ONNX graph as PyTorch: what an artifact computes, Q/DQ included, in plain float arithmetic.
+
+No kernel of a runtime has a hand in it, so this is the measure of what quantization itself costs, next
+to what a runtime's kernels add.
+
+The graph runs once, step by step, under torch.export: that yields an ordinary `GraphModule`, with
+symbolic sizes wherever the graph computes with the batch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from torch import Tensor, nn
+from torch.export import Dim
+from torch.fx import GraphModule
+from torch.fx.graph import CodeGen
+
+from convnext_edge.errors import TargetError
+from convnext_edge.targets.simulation_ops import OPERATORS, TYPES, Sizes, Value
+
+HINT = "take a graph as `convnext-edge` wrote it, before the optimizer of a runtime has rewritten it"
+
+
+def to_torch(path: Path) -> GraphModule:
+    """The ONNX graph in `path` as a module of PyTorch operators, exact in the semantics of Q/DQ.
+
+    It takes the graph's inputs, under their names, and returns its one output. The first axis of an
+    input may be dynamic, (N, 3, H, W), and stays so under torch.export. Constants are buffers, quantized
+    ones as their codes, from the file or from the external data beside it.
+
+    Raises TargetError for an operator, type or attribute that has no simulation.
+    """
+    graph = onnx.load(path, load_external_data=False).graph
+    program = Program(graph, path.parent)
+    examples = tuple(_example(declared) for declared in program.inputs)
+    dynamic = tuple(_dynamic_axes(declared) for declared in program.inputs)
+    exported = torch.export.export(program, examples, dynamic_shapes=(dynamic,))
+    names = [_identifier(declared.name) for declared in program.inputs]
+    return _plain(exported.module(check_guards=False), names)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node of the graph. An input that is left out has the name ""."""
+
+    node: str
+    operator: str
+    function: Callable[..., Any]
+    inputs: tuple[str, ...]
+    output: str
+    attributes: dict[str, Any]
+
+    def run(self, values: dict[str, Value | None]) -> Value:
+        try:
+            result = self.function(*(values[name] for name in self.inputs), **self.attributes)
+        except (TypeError, ValueError, NotImplementedError) as error:
+            raise _cannot_simulate(self.operator, self.node, str(error)) from error
+        # NumPy unpacks an array of rank 0
+        return result if isinstance(result, Tensor) else np.asarray(result, dtype=object)
+
+
+class Program(nn.Module):
+    """The graph as a list of steps; `forward` takes its inputs in order."""
+
+    def __init__(self, graph: GraphProto, folder: Path) -> None:
+        super().__init__()
+        if len(graph.output) != 1:
+            raise TargetError(f"a graph with {len(graph.output)} outputs cannot be simulated", hint=HINT)
+        self.output = graph.output[0].name
+        self.sizes: dict[str, Sizes] = {}
+        self.buffer_names: dict[str, str] = {}
+        types: dict[str, int] = {}
+        for name, tensor in _constants(graph):
+            types[name] = _known(tensor.data_type, name)
+            self._add_constant(name, tensor, folder)
+        self.steps = [_step(node, types) for node in graph.node if node.op_type != "Constant"]
+        self.inputs = [graph_input for graph_input in graph.input if graph_input.name not in types]
+
+    def _add_constant(self, name: str, tensor: TensorProto, folder: Path) -> None:
+        array = numpy_helper.to_array(tensor, base_dir=str(folder))
+        if tensor.data_type == TensorProto.INT64 and array.ndim < 2:
+            self.sizes[name] = array.astype(object)  # not a buffer: torch.export could not see its values
+            return
+        if tensor.data_type in FOUR_BITS:
+            array = array.astype(FOUR_BITS[tensor.data_type])
+        self.buffer_names[name] = _free_name(self, name)
+        self.register_buffer(self.buffer_names[name], torch.tensor(array))
+
+    def forward(self, *inputs: Tensor) -> Value | None:
+        values: dict[str, Value | None] = {"": None, **self.sizes}
+        values |= {name: self.get_buffer(buffer) for name, buffer in self.buffer_names.items()}
+        values |= {declared.name: x for declared, x in zip(self.inputs, inputs, strict=True)}
+        for step in self.steps:
+            values[step.output] = step.run(values)
+        return values[self.output]
+
+
+# --- reading the graph ---------------------------------------------------------------------------
+
+FOUR_BITS: dict[int, type[np.generic]] = {TensorProto.UINT4: np.uint8, TensorProto.INT4: np.int8}
+
+
+def _constants(graph: GraphProto) -> Iterator[tuple[str, TensorProto]]:
+    """Name and value of the initializers and of the nodes that hold one."""
+    for initializer in graph.initializer:
+        yield initializer.name, initializer
+    for node in graph.node:
+        if node.op_type == "Constant":
+            yield node.output[0], _value(node)
+
+
+def _value(node: NodeProto) -> TensorProto:
+    """What a Constant holds: a tensor, or numbers spelled out as value_int, value_floats and so on."""
+    value = helper.get_attribute_value(node.attribute[0])
+    if isinstance(value, TensorProto):
+        return value
+    kind = np.float32 if "float" in node.attribute[0].name else np.int64
+    return numpy_helper.from_array(np.asarray(value, dtype=kind))
+
+
+def _step(node: NodeProto, types: dict[str, int]) -> Step:
+    """`types`: those of the constants, by name."""
+    operator = f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
+    if operator not in OPERATORS:
+        raise _cannot_simulate(operator, node.name)
+    attributes = {a.name: _decoded(helper.get_attribute_value(a)) for a in node.attribute}
+    if node.op_type == "QuantizeLinear" and len(node.input) > 2:
+        # only the graph tells 4-bit codes from 8-bit ones, as PyTorch holds both alike
+        attributes["output_dtype"] = types.get(node.input[2], TensorProto.UNDEFINED)
+    return Step(node.name, operator, OPERATORS[operator], tuple(node.input), node.output[0], attributes)
+
+
+def _decoded(attribute: Any) -> Any:
+    return attribute.decode() if isinstance(attribute, bytes) else attribute
+
+
+def _known(data_type: int, name: str) -> int:
+    if data_type not in TYPES:
+        kind = TensorProto.DataType.Name(data_type)
+        raise TargetError(f"type {kind} of tensor {name} cannot be simulated", hint=HINT)
+    return data_type
+
+
+def _cannot_simulate(operator: str, node: str, reason: str = "") -> TargetError:
+    because = f": {reason}" if reason else ""
+    return TargetError(f"operator {operator} of node {node} cannot be simulated{because}", hint=HINT)
+
+
+# --- the module ----------------------------------------------------------------------------------
+
+
+def _example(declared: ValueInfoProto) -> Tensor:
+    """Zeros in the shape of an input, 2 where it is dynamic: torch.export fixes a size of 1 for good."""
+    tensor = declared.type.tensor_type
+    sizes = [dim.dim_value or 2 for dim in tensor.shape.dim]
+    return torch.zeros(sizes, dtype=TYPES[_known(tensor.elem_type, declared.name)])
+
+
+def _dynamic_axes(declared: ValueInfoProto) -> dict[int, Dim]:
+    dynamic = [axis for axis, dim in enumerate(declared.type.tensor_type.shape.dim) if not dim.dim_value]
+    if any(dynamic):
+        raise TargetError(f"input {declared.name} is dynamic beyond its first axis: {dynamic}", hint=HINT)
+    return {axis: Dim("batch") for axis in dynamic}
+
+
+def _plain(module: GraphModule, inputs: list[str]) -> GraphModule:
+    """`module`, an exported one, as a module that moves, trains and evaluates like any other.
+
+    torch.export wraps arguments and result, pins constants to the CPU and forbids train() and eval().
+    """
+    graph = module.graph
+    graph.set_codegen(CodeGen())
+    for check in graph.find_nodes(op="call_function", target=torch.ops.aten._assert_tensor_metadata.default):
+        graph.erase_node(check)
+    for placeholder, name in zip(graph.find_nodes(op="placeholder"), inputs, strict=True):
+        placeholder.target = placeholder.name = name
+    output = graph.output_node()
+    output.args = (output.all_input_nodes[0],)
+    return GraphModule(module, graph, "Simulation")
+
+
+def _identifier(name: str) -> str:
+    return re.sub(r"\W|^(?=\d)", "_", name)
+
+
+def _free_name(module: nn.Module, name: str) -> str:
+    """A name for a buffer that nothing in `module` has yet."""
+    free = _identifier(name)
+    while hasattr(module, free):
+        free += "_"
+    return free

@@ -1,0 +1,335 @@
+"""What each ONNX operator computes, in PyTorch: one function an operator, all in the table `OPERATORS`.
+
+A function takes the operator's inputs in order (None where an optional one is left out) and its
+attributes by name. Axes may come either way, since newer opsets made inputs of what were attributes.
+What it refuses it refuses with a TypeError, ValueError or NotImplementedError that says why.
+
+Source: the ONNX operator specification, https://onnx.ai/onnx/operators/.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from onnx import TensorProto
+from torch import Tensor
+from torch.nn import functional as F
+
+Sizes: TypeAlias = npt.NDArray[np.object_]
+"""Integers that ONNX keeps in an int64 tensor: a shape, axes or indices; each an int or a torch.SymInt.
+
+As objects in an array they pass through Gather, Concat and arithmetic without losing their symbols.
+"""
+
+Value: TypeAlias = Tensor | Sizes
+Axes: TypeAlias = Sizes | Sequence[int]
+V = TypeVar("V", Tensor, Sizes)
+
+TYPES: dict[int, torch.dtype] = {
+    TensorProto.FLOAT: torch.float32,
+    TensorProto.FLOAT16: torch.float16,
+    TensorProto.DOUBLE: torch.float64,
+    TensorProto.BOOL: torch.bool,
+    TensorProto.UINT8: torch.uint8,
+    TensorProto.INT8: torch.int8,
+    TensorProto.UINT16: torch.uint16,
+    TensorProto.INT16: torch.int16,
+    TensorProto.INT32: torch.int32,
+    TensorProto.INT64: torch.int64,
+    TensorProto.UINT4: torch.uint8,  # PyTorch computes with no type of 4 bits
+    TensorProto.INT4: torch.int8,
+}
+
+CODES: dict[int, tuple[int, int]] = {
+    TensorProto.UINT4: (0, 15),
+    TensorProto.INT4: (-8, 7),
+    TensorProto.UINT8: (0, 255),
+    TensorProto.INT8: (-128, 127),
+    TensorProto.UINT16: (0, 65535),
+    TensorProto.INT16: (-32768, 32767),
+}
+
+
+# --- quantization --------------------------------------------------------------------------------
+
+
+def quantize_linear(  # noqa: PLR0913  as many as the operator has
+    x: Tensor,
+    scale: Tensor,
+    zero_point: Tensor | None = None,
+    *,
+    output_dtype: int = TensorProto.UINT8,
+    axis: int = 1,
+    block_size: int = 0,
+    saturate: int = 1,
+) -> Tensor:
+    """saturate(round(x / scale) + zero_point), halves to the even neighbour.
+
+    scale, zero_point: scalars, or (x.shape[axis],). `saturate` concerns 8-bit floats only.
+    """
+    if output_dtype not in CODES:
+        raise NotImplementedError(f"codes of type {TensorProto.DataType.Name(output_dtype)}")
+    codes = torch.round(x / _along(scale, x, axis, block_size))
+    if zero_point is not None:
+        codes = codes + _along(zero_point, x, axis, block_size).to(codes.dtype)
+    return codes.clamp(*CODES[output_dtype]).to(TYPES[output_dtype])
+
+
+def dequantize_linear(
+    codes: Tensor, scale: Tensor, zero_point: Tensor | None = None, *, axis: int = 1, block_size: int = 0
+) -> Tensor:
+    """(codes - zero_point) * scale, in the type of `scale`.
+
+    scale, zero_point: scalars, or (codes.shape[axis],), or one value a block of `block_size` along `axis`.
+    """
+    steps = codes.to(torch.int32)
+    if zero_point is not None:
+        steps = steps - _along(zero_point, codes, axis, block_size).to(torch.int32)
+    return steps.to(scale.dtype) * _along(scale, codes, axis, block_size)
+
+
+def _along(parameter: Tensor, x: Tensor, axis: int, block_size: int) -> Tensor:
+    """A scale or zero point in a shape that broadcasts against `x`."""
+    if block_size:
+        return parameter.repeat_interleave(block_size, axis).narrow(axis, 0, x.shape[axis])
+    if parameter.ndim == 0:
+        return parameter
+    return parameter.reshape([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
+
+
+# --- layers --------------------------------------------------------------------------------------
+
+
+def conv(  # noqa: PLR0913
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    kernel_shape: Sequence[int] = (),
+    strides: Sequence[int] = (1, 1),
+    pads: Sequence[int] = (0, 0, 0, 0),
+    dilations: Sequence[int] = (1, 1),
+    group: int = 1,
+    auto_pad: str = "NOTSET",
+) -> Tensor:
+    """x: (N, C, H, W), weight: (out, C / group, kh, kw), pads: top, left, bottom, right."""
+    if auto_pad not in ("NOTSET", "VALID"):
+        raise NotImplementedError(f"auto_pad {auto_pad}")
+    top, left, bottom, right = pads
+    if (top, left) != (bottom, right):
+        x, top, left = F.pad(x, (left, right, top, bottom)), 0, 0
+    return F.conv2d(x, weight, bias, tuple(strides), (top, left), tuple(dilations), group)
+
+
+def gemm(  # noqa: PLR0913
+    a: Tensor,
+    b: Tensor,
+    c: Tensor | None = None,
+    *,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    transA: int = 0,  # noqa: N803  as ONNX spells it
+    transB: int = 0,  # noqa: N803
+) -> Tensor:
+    """alpha * a @ b + beta * c, with a: (M, K), b: (K, N), c: broadcast to (M, N)."""
+    product = (a.t() if transA else a) @ (b.t() if transB else b)
+    if alpha != 1:
+        product = alpha * product
+    if c is None:
+        return product
+    return product + (c if beta == 1 else beta * c)
+
+
+def layer_normalization(
+    x: Tensor,
+    scale: Tensor,
+    bias: Tensor | None = None,
+    *,
+    axis: int = -1,
+    epsilon: float = 1e-5,
+    stash_type: int = TensorProto.FLOAT,
+) -> Tensor:
+    """Normalizes over the axes from `axis` on; scale, bias: x.shape[axis:]."""
+    if stash_type != TensorProto.FLOAT:
+        raise NotImplementedError(f"stash_type {stash_type}")
+    return F.layer_norm(x, x.shape[axis:], scale, bias, epsilon)
+
+
+def gelu(x: Tensor, *, approximate: str = "none") -> Tensor:
+    return F.gelu(x, approximate=approximate)
+
+
+def global_average_pool(x: Tensor) -> Tensor:
+    """(N, C, ...) to (N, C, 1, ...)."""
+    return x.mean(dim=tuple(range(2, x.ndim)), keepdim=True)
+
+
+# --- reductions ----------------------------------------------------------------------------------
+
+
+def _reduction(reduce: Callable[[Tensor, list[int], bool], Tensor]) -> Callable[..., Tensor]:
+    def reduction(
+        x: Tensor, axes: Axes | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+    ) -> Tensor:
+        """Over `axes`; with none given over all, or none where `noop_with_empty_axes`."""
+        over = [] if axes is None else [int(axis) for axis in axes]
+        if not over and noop_with_empty_axes:
+            return x
+        return reduce(x, over or list(range(x.ndim)), bool(keepdims))
+
+    return reduction
+
+
+def _l2(x: Tensor, axes: list[int], keepdims: bool) -> Tensor:
+    norm: Tensor = torch.linalg.vector_norm(x, ord=2, dim=axes, keepdim=keepdims)
+    return norm
+
+
+# --- arithmetic ----------------------------------------------------------------------------------
+
+
+def divide(a: V, b: V) -> V:
+    """Integers towards zero, as in C."""
+    if isinstance(a, Tensor):
+        return a / b if a.is_floating_point() else torch.div(a, b, rounding_mode="trunc")
+    quotient: Sizes = a // b  # sizes are never negative
+    return quotient
+
+
+def power(x: Tensor, exponent: Value) -> Tensor:
+    """x ** exponent in the type of `x`."""
+    raised = torch.pow(x, exponent if isinstance(exponent, Tensor) else exponent.item())
+    return raised.to(x.dtype)
+
+
+def cast(x: Value, *, to: int, saturate: int = 1) -> Value:
+    """To another type, fractions cut off. `saturate` concerns 8-bit floats only."""
+    if isinstance(x, Tensor):
+        return x.to(TYPES[to])
+    if to in (TensorProto.INT32, TensorProto.INT64):
+        return x
+    # torch.tensor would replace a symbol by its value of the moment
+    numbers = [torch.full((), size, dtype=TYPES[to]) for size in x.ravel().tolist()]
+    return torch.stack(numbers).reshape(x.shape)
+
+
+# --- shapes --------------------------------------------------------------------------------------
+
+
+def shape(x: Tensor, *, start: int = 0, end: int | None = None) -> Sizes:
+    return np.asarray(list(x.shape[start:end]), dtype=object)
+
+
+def reshape(x: V, sizes: Sizes, *, allowzero: int = 0) -> V:
+    """A size of -1 is inferred, one of 0 taken from `x` unless `allowzero`."""
+    copied = [x.shape[i] if _is_zero(size) and not allowzero else size for i, size in enumerate(sizes)]
+    return x.reshape(copied)
+
+
+def _is_zero(size: Any) -> bool:
+    return isinstance(size, int) and size == 0  # asking a symbol would fix it for good
+
+
+def expand(x: Tensor, sizes: Sizes) -> Tensor:
+    """Broadcast both ways: a size of 1 keeps that of `x`."""
+    return x.expand(torch.broadcast_shapes(x.shape, tuple(sizes)))  # type: ignore[no-untyped-call]
+
+
+def flatten(x: Tensor, *, axis: int = 1) -> Tensor:
+    """To two axes, the first of which takes in those before `axis`."""
+    return x.reshape(math.prod(x.shape[:axis]), math.prod(x.shape[axis:]))
+
+
+def transpose(x: Tensor, *, perm: Sequence[int] | None = None) -> Tensor:
+    return x.permute(*(reversed(range(x.ndim)) if perm is None else perm))
+
+
+def squeeze(x: V, axes: Axes | None = None) -> V:
+    """Drops `axes`; with none given, all of size 1."""
+    if axes is None:
+        return x.squeeze()
+    dropped = {int(axis) % x.ndim for axis in axes}
+    return x[tuple(0 if i in dropped else slice(None) for i in range(x.ndim))]
+
+
+def unsqueeze(x: V, axes: Axes) -> V:
+    """Adds axes of size 1, numbered as in the result."""
+    rank = x.ndim + len(axes)
+    added = {int(axis) % rank for axis in axes}
+    return x[tuple(None if i in added else slice(None) for i in range(rank))]
+
+
+def concat(*parts: Any, axis: int) -> Value:
+    if all(isinstance(part, Tensor) for part in parts):
+        return torch.cat(parts, dim=axis)
+    joined: Sizes = np.concatenate(parts, axis=axis)
+    return joined
+
+
+def gather(x: V, indices: Value, *, axis: int = 0) -> V:
+    """x[..., indices, ...] at `axis`; negative indices count from the end."""
+    index: Any = indices
+    if not isinstance(indices, Tensor):
+        index = indices.astype(np.int64)
+        index = torch.from_numpy(index) if isinstance(x, Tensor) else index
+    return x[(slice(None),) * (axis % x.ndim) + (index,)]
+
+
+def slice_(x: V, starts: Sizes, ends: Sizes, axes: Sizes | None = None, steps: Sizes | None = None) -> V:
+    taken = [slice(None)] * x.ndim
+    for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        axis = i if axes is None else axes[i]
+        taken[axis] = slice(start, end, 1 if steps is None else steps[i])
+    return x[tuple(taken)]
+
+
+def identity(x: V) -> V:
+    return x
+
+
+OPERATORS: dict[str, Callable[..., Any]] = {
+    "Add": operator.add,
+    "Cast": cast,
+    "Concat": concat,
+    "Conv": conv,
+    "DequantizeLinear": dequantize_linear,
+    "Div": divide,
+    "Erf": torch.erf,
+    "Expand": expand,
+    "Flatten": flatten,
+    "Gather": gather,
+    "Gelu": gelu,
+    "Gemm": gemm,
+    "GlobalAveragePool": global_average_pool,
+    "HardSwish": F.hardswish,
+    "Identity": identity,
+    "LayerNormalization": layer_normalization,
+    "MatMul": torch.matmul,
+    "Mul": operator.mul,
+    "Pow": power,
+    "QuantizeLinear": quantize_linear,
+    "Reciprocal": torch.reciprocal,
+    "ReduceL2": _reduction(_l2),
+    "ReduceMean": _reduction(torch.mean),
+    "ReduceSum": _reduction(torch.sum),
+    "Relu": torch.relu,
+    "Reshape": reshape,
+    "Shape": shape,
+    "Sigmoid": torch.sigmoid,
+    "Slice": slice_,
+    "Sqrt": torch.sqrt,
+    "Squeeze": squeeze,
+    "Sub": operator.sub,
+    "Tanh": torch.tanh,
+    "Transpose": transpose,
+    "Unsqueeze": unsqueeze,
+    # where the opset lacks 16- and 4-bit types, ONNX Runtime writes them in its own domain, meant the same
+    "com.microsoft.DequantizeLinear": dequantize_linear,
+    "com.microsoft.QuantizeLinear": quantize_linear,
+}

@@ -1,0 +1,69 @@
+"""PyTorch: the FP32 reference, and any of our ONNX files simulated in its float arithmetic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from convnext_edge.artifact import Artifact
+from convnext_edge.errors import TargetError
+from convnext_edge.model.checkpoint import load_checkpoint
+from convnext_edge.quiet import quiet
+from convnext_edge.recipe import Recipe
+from convnext_edge.targets.base import Images, Logits, Session, Target
+from convnext_edge.targets.simulation import to_torch
+
+
+class TorchSession(Session):
+    """Runs a module. PyTorch has one number of threads for the whole process: it is set for each run."""
+
+    def __init__(self, module: nn.Module, threads: int | None = None) -> None:
+        self.module = module
+        self.threads = threads or torch.get_num_threads()
+
+    def run(self, images: Images) -> Logits:
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            with torch.inference_mode():
+                logits: Logits = self.module(torch.from_numpy(images)).numpy()
+        finally:
+            torch.set_num_threads(before)
+        return logits
+
+
+class Torch(Target):
+    name = "torch"
+    package = "torch"
+    install = "torch>=2.13"
+    form = "plain"
+    recipe = Recipe()
+    suffix = ".pt2"
+
+    def build(self, model: Path, engine: Path) -> None:
+        """Saves the graph as an exported program, which torch.export.load reads back."""
+        with quiet():
+            module = to_torch(model)
+            image = next(iter(module.graph.find_nodes(op="placeholder"))).meta["val"]
+            example = torch.zeros((2, *image.shape[1:]), dtype=image.dtype)
+            program = torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+            torch.export.save(program, engine)
+
+    def open_session(self, artifact: Artifact, *, threads: int | None = None) -> TorchSession:
+        """Weights as the reference, an ONNX file simulated node by node, an engine as it was saved."""
+        with quiet():
+            match artifact.path.suffix:
+                case ".safetensors":
+                    module: nn.Module = load_checkpoint(artifact.path).model
+                case ".onnx":
+                    module = to_torch(artifact.path)
+                case ".pt2":
+                    module = torch.export.load(artifact.path).module()
+                case suffix:
+                    raise TargetError(f"PyTorch cannot run {artifact.path}: {suffix} is another runtime's format")
+        return TorchSession(module, threads)
+
+
+TARGET = Torch()

@@ -1,0 +1,56 @@
+"""The workspace: the folder that artifacts go to and are found in when none is named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from convnext_edge.artifact import Artifact, Description, open_artifact, read_sidecar, sidecar_path
+from convnext_edge.errors import ArtifactError
+
+VARIABLE = "CONVNEXT_EDGE_WORKSPACE"
+DEFAULT = "convnext-edge-out"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder of artifacts; it comes into being with the first of them."""
+
+    folder: Path
+
+    @classmethod
+    def at(cls, folder: Path | str | None) -> Workspace:
+        """`folder`, else $CONVNEXT_EDGE_WORKSPACE, else ./convnext-edge-out."""
+        return cls(Path(folder or os.environ.get(VARIABLE) or DEFAULT))
+
+    def newest(self, wanted: Callable[[Description], bool], *, what: str, command: str) -> Artifact:
+        """The newest artifact that `wanted` accepts.
+
+        Raises ArtifactError, naming `what` is missing and the `command` that makes one, where there is none.
+        """
+        for path in self._newest_first():
+            if wanted(read_sidecar(path).description):
+                return open_artifact(path)
+        raise ArtifactError(f"there is no {what} in the workspace {self.folder}", hint=f"Make one: {command}")
+
+    def _newest_first(self) -> Iterator[Path]:
+        sidecars = list(self.folder.glob("*.json"))
+        paths = [path.with_suffix("") for path in sidecars]
+        artifacts = [path for path in paths if path.is_file() and sidecar_path(path).is_file()]
+        yield from sorted(artifacts, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+
+
+def file_name(description: Description, suffix: str) -> str:
+    """Name of an artifact in the workspace, as `tiny-int8-openvino.onnx`."""
+    parts = [description.stem]
+    if description.input_type == "uint8":
+        parts.append("uint8")
+    if description.precision != "fp32":
+        parts.append(description.precision)
+    if description.method not in (None, "ptq"):
+        parts.append(str(description.method))
+    if description.target:
+        parts.append(description.target)
+    return "-".join(parts) + suffix

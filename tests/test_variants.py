@@ -1,0 +1,137 @@
+"""The table of variants agrees with the papers and answers to the names that people use."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from convnext_edge.errors import UsageError
+from convnext_edge.model.convnext import ConvNeXt
+from convnext_edge.model.variants import DEMO, SIZES, Variant, find_variant, match, variants
+
+V1_NAMES = ["tiny", "small", "base", "large", "xlarge", "atto", "femto", "pico", "nano"]
+V2_NAMES = ["v2_atto", "v2_femto", "v2_pico", "v2_nano", "v2_tiny", "v2_base", "v2_large", "v2_huge"]
+NAMES = [*V1_NAMES, *V2_NAMES, "demo"]
+# ConvNeXt V1, table 1, and the README of its repository for T and S at 384: parameters, multiply-adds
+PAPER_V1 = [
+    ("tiny", "29M", 224, "4.5G"),
+    ("small", "50M", 224, "8.7G"),
+    ("base", "89M", 224, "15.4G"),
+    ("large", "198M", 224, "34.4G"),
+    ("xlarge", "350M", 224, "60.9G"),
+    ("tiny", "29M", 384, "13.1G"),
+    ("small", "50M", 384, "25.5G"),
+    ("base", "89M", 384, "45.1G"),
+    ("large", "198M", 384, "101.0G"),
+    ("xlarge", "350M", 384, "179.0G"),
+]
+# README of ConvNeXt-V2
+PAPER_V2 = [
+    ("v2_atto", "3.7M", "0.55G"),
+    ("v2_femto", "5.2M", "0.78G"),
+    ("v2_pico", "9.1M", "1.37G"),
+    ("v2_nano", "15.6M", "2.45G"),
+    ("v2_tiny", "28.6M", "4.46G"),  # 4.47 there; all others are rounded as ours
+    ("v2_huge", "660.3M", "114.92G"),  # 660M and 115G there
+]
+
+
+@pytest.mark.parametrize(("name", "params", "resolution", "macs"), PAPER_V1)
+def test_params_and_macs_of_v1_are_the_papers(name: str, params: str, resolution: int, macs: str) -> None:
+    architecture = find_variant(name).architecture
+    assert f"{architecture.params / 1e6:.0f}M" == params
+    assert f"{architecture.macs(resolution) / 1e9:.1f}G" == macs
+
+
+@pytest.mark.parametrize(("name", "params", "macs"), PAPER_V2)
+def test_params_and_macs_of_v2_are_the_papers(name: str, params: str, macs: str) -> None:
+    architecture = find_variant(name).architecture
+    assert f"{architecture.params / 1e6:.1f}M" == params
+    assert f"{architecture.macs(224) / 1e9:.2f}G" == macs
+
+
+@pytest.mark.parametrize("name", ["xlarge", "nano", "v2_huge", "demo"])
+def test_params_are_counted_as_the_module_has_them(name: str) -> None:
+    architecture = find_variant(name).architecture
+    with torch.device("meta"):
+        model = ConvNeXt(architecture)
+    assert sum(parameter.numel() for parameter in model.parameters()) == architecture.params
+
+
+def test_the_table_starts_with_the_promised_names_and_has_each_once() -> None:
+    names = [variant.name for variant in variants()]
+    assert names[: len(NAMES)] == NAMES
+    assert len(set(names)) == len(names)
+    assert len({variant.source for variant in variants()}) == len(names)
+
+
+@pytest.mark.parametrize("variant", variants(), ids=lambda variant: variant.name)
+def test_each_variant_can_run_at_its_resolution(variant: Variant) -> None:
+    found = find_variant(variant.name)
+    assert found == variant
+    assert found.resolution % found.architecture.stride == 0
+    assert found.published_top1 is None or 0.75 < found.published_top1 < 0.90
+    assert (found.published_top1 is None) == (found.classes != 1000)
+
+
+def test_a_tag_chooses_classes_resolution_crop_and_source() -> None:
+    found = find_variant("tiny.fb_in22k_ft_in1k_384")
+    assert (found.resolution, found.preprocessing.crop, found.classes) == (384, 1.0, 1000)
+    assert (found.source, found.published_top1) == ("timm/convnext_tiny.fb_in22k_ft_in1k_384", 0.841)
+    assert find_variant("base.fb_in22k").classes == 21841
+    assert find_variant("nano").preprocessing.crop == 0.95
+    assert find_variant("xlarge").source == "timm/convnext_xlarge.fb_in22k_ft_in1k"
+    assert (
+        find_variant("v2_huge.fcmae_ft_in22k_in1k_512").source
+        == "timm/convnextv2_huge.fcmae_ft_in22k_in1k_512"
+    )
+
+
+def test_weights_of_v2_are_not_for_commercial_use() -> None:
+    licenses = {(variant.generation, variant.license) for variant in variants()}
+    assert licenses == {("v1", "apache-2.0"), ("v2", "cc-by-nc-4.0")}
+
+
+@pytest.mark.parametrize(
+    ("alias", "name"),
+    [
+        ("convnext_tiny", "tiny"),
+        ("tiny.fb_in1k", "tiny"),
+        ("convnext_base.fb_in22k", "base.fb_in22k"),
+        ("xlarge.fb_in22k_ft_in1k", "xlarge"),
+        ("convnextv2_tiny", "v2_tiny"),
+        ("convnextv2_nano.fcmae_ft_in22k_in1k_384", "v2_nano.fcmae_ft_in22k_in1k_384"),
+    ],
+)
+def test_timms_own_names_are_aliases(alias: str, name: str) -> None:
+    assert find_variant(alias).name == name
+
+
+@pytest.mark.parametrize(
+    "name", ["tyni", "", "tiny.", "tiny.fb_in21k", "v2_small", "atto_ols", "TINY", "resnet50"]
+)
+def test_an_unknown_name_is_refused_with_all_known_ones(name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        find_variant(name)
+    assert repr(name) in caught.value.message
+    for variant in variants():
+        assert variant.name in caught.value.hint
+
+
+def test_match_names_an_architecture_whatever_its_classes() -> None:
+    for name, architecture in SIZES.items():
+        assert match(replace(architecture, classes=7)) == name
+    assert match(DEMO.architecture) == "demo"
+    assert match(replace(SIZES["tiny"], patch=2)) is None
+    assert match(replace(SIZES["tiny"], layer_scale=False)) is None
+
+
+def test_the_table_needs_no_pytorch() -> None:
+    code = (
+        "import sys, convnext_edge.model.variants; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
