@@ -26,8 +26,8 @@ from convnext_edge.model.architecture import Architecture
 from convnext_edge.model.convnext import GRN, ConvNeXt
 from convnext_edge.model.lowering import Form, lower
 from convnext_edge.preprocessing import Preprocessing
-from convnext_edge.stages.quantize.quantizer import ConvNeXtQuantizer
 from convnext_edge.recipe import Recipe
+from convnext_edge.stages.quantize.quantizer import ConvNeXtQuantizer
 from convnext_edge.targets.simulation import to_torch
 
 RESOLUTION = 64
@@ -233,11 +233,11 @@ def round_trip(code_type: int, per_channel: bool) -> Case:
     return Case(name, [quantize, dequantize], {"scale": scale, "zero": zero})
 
 
-def dequantized(code_type: int, shape: tuple[int, ...], scale: Array, **attributes: int) -> Case:
+def dequantized(code_type: int, shape: tuple[int, ...], scale: Array, **attributes: Any) -> Case:
     """A constant of codes without a zero point, added to x."""
     codes = np.random.default_rng(2).integers(-8, 8, shape)
     codes = np.abs(codes) if code_type in (TensorProto.UINT4, TensorProto.UINT8) else codes
-    held = {
+    held: dict[str, Array | TensorProto] = {
         "codes": numpy_helper.from_array(codes.astype(helper.tensor_dtype_to_np_dtype(code_type)), "codes"),
         "scale": scale,
     }
@@ -396,8 +396,14 @@ def test_constants_come_from_external_data(tmp_path: Path) -> None:
 
 
 def test_tensors_with_alike_names_stay_apart(tmp_path: Path) -> None:
-    nodes = [helper.make_node("Add", ["x", "a.b"], ["sum"]), helper.make_node("Mul", ["sum", "a_b"], ["y"])]
-    path = write(Case("alike", nodes, {"a.b": floats(6), "a_b": 2 * floats(6)}), tmp_path / "case.onnx")
+    names = ["a.b", "a_b", "steps"]  # the last is an attribute of the translator
+    nodes = [
+        helper.make_node("Add", ["x", names[0]], ["sum"]),
+        helper.make_node("Mul", ["sum", names[1]], ["product"]),
+    ]
+    nodes.append(helper.make_node("Add", ["product", names[2]], ["y"]))
+    constants = {name: factor * floats(6) for factor, name in enumerate(names, start=1)}
+    path = write(Case("alike", nodes, constants), tmp_path / "case.onnx")
     x = floats(3, 4, 6, 6)
     np.testing.assert_allclose(
         in_simulation(to_torch(path), x), in_onnxruntime(path, x), rtol=1e-5, atol=1e-5

@@ -44,8 +44,7 @@ def to_torch(path: Path) -> GraphModule:
     examples = tuple(_example(declared) for declared in program.inputs)
     dynamic = tuple(_dynamic_axes(declared) for declared in program.inputs)
     exported = torch.export.export(program, examples, dynamic_shapes=(dynamic,))
-    names = [_identifier(declared.name) for declared in program.inputs]
-    return _plain(exported.module(check_guards=False), names)
+    return _plain(exported.module(check_guards=False), program.argument_names)
 
 
 @dataclass(frozen=True)
@@ -75,15 +74,19 @@ class Program(nn.Module):
         super().__init__()
         if len(graph.output) != 1:
             raise TargetError(f"a graph with {len(graph.output)} outputs cannot be simulated", hint=HINT)
+        constants = dict(_constants(graph))
+        types = {name: _known(tensor.data_type, name) for name, tensor in constants.items()}
+        self.steps = [_step(node, types) for node in graph.node if node.op_type != "Constant"]
+        self.inputs = [declared for declared in graph.input if declared.name not in constants]
         self.output = graph.output[0].name
         self.sizes: dict[str, Sizes] = {}
         self.buffer_names: dict[str, str] = {}
-        types: dict[str, int] = {}
-        for name, tensor in _constants(graph):
-            types[name] = _known(tensor.data_type, name)
+        for name, tensor in constants.items():
             self._add_constant(name, tensor, folder)
-        self.steps = [_step(node, types) for node in graph.node if node.op_type != "Constant"]
-        self.inputs = [graph_input for graph_input in graph.input if graph_input.name not in types]
+
+    @property
+    def argument_names(self) -> list[str]:
+        return [_identifier(declared.name) for declared in self.inputs]
 
     def _add_constant(self, name: str, tensor: TensorProto, folder: Path) -> None:
         array = numpy_helper.to_array(tensor, base_dir=str(folder))
@@ -92,8 +95,15 @@ class Program(nn.Module):
             return
         if tensor.data_type in FOUR_BITS:
             array = array.astype(FOUR_BITS[tensor.data_type])
-        self.buffer_names[name] = _free_name(self, name)
+        self.buffer_names[name] = self._free_name(name)
         self.register_buffer(self.buffer_names[name], torch.tensor(array))
+
+    def _free_name(self, name: str) -> str:
+        """A name for a buffer that neither an attribute nor an argument has."""
+        free = _identifier(name)
+        while hasattr(self, free) or free in self.argument_names:
+            free += "_"
+        return free
 
     def forward(self, *inputs: Tensor) -> Value | None:
         values: dict[str, Value | None] = {"": None, **self.sizes}
@@ -167,12 +177,12 @@ def _example(declared: ValueInfoProto) -> Tensor:
 
 def _dynamic_axes(declared: ValueInfoProto) -> dict[int, Dim]:
     dynamic = [axis for axis, dim in enumerate(declared.type.tensor_type.shape.dim) if not dim.dim_value]
-    if any(dynamic):
+    if dynamic not in ([], [0]):
         raise TargetError(f"input {declared.name} is dynamic beyond its first axis: {dynamic}", hint=HINT)
     return {axis: Dim("batch") for axis in dynamic}
 
 
-def _plain(module: GraphModule, inputs: list[str]) -> GraphModule:
+def _plain(module: GraphModule, names: list[str]) -> GraphModule:
     """`module`, an exported one, as a module that moves, trains and evaluates like any other.
 
     torch.export wraps arguments and result, pins constants to the CPU and forbids train() and eval().
@@ -181,8 +191,8 @@ def _plain(module: GraphModule, inputs: list[str]) -> GraphModule:
     graph.set_codegen(CodeGen())
     for check in graph.find_nodes(op="call_function", target=torch.ops.aten._assert_tensor_metadata.default):
         graph.erase_node(check)
-    for placeholder, name in zip(graph.find_nodes(op="placeholder"), inputs, strict=True):
-        placeholder.target = placeholder.name = name
+    for placeholder, name in zip(graph.find_nodes(op="placeholder"), names, strict=True):
+        placeholder.target = name
     output = graph.output_node()
     output.args = (output.all_input_nodes[0],)
     return GraphModule(module, graph, "Simulation")
@@ -190,11 +200,3 @@ def _plain(module: GraphModule, inputs: list[str]) -> GraphModule:
 
 def _identifier(name: str) -> str:
     return re.sub(r"\W|^(?=\d)", "_", name)
-
-
-def _free_name(module: nn.Module, name: str) -> str:
-    """A name for a buffer that nothing in `module` has yet."""
-    free = _identifier(name)
-    while hasattr(module, free):
-        free += "_"
-    return free

@@ -59,7 +59,7 @@ CODES: dict[int, tuple[int, int]] = {
 # --- quantization --------------------------------------------------------------------------------
 
 
-def quantize_linear(  # noqa: PLR0913  as many as the operator has
+def quantize_linear(
     x: Tensor,
     scale: Tensor,
     zero_point: Tensor | None = None,
@@ -106,7 +106,7 @@ def _along(parameter: Tensor, x: Tensor, axis: int, block_size: int) -> Tensor:
 # --- layers --------------------------------------------------------------------------------------
 
 
-def conv(  # noqa: PLR0913
+def conv(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
@@ -127,7 +127,7 @@ def conv(  # noqa: PLR0913
     return F.conv2d(x, weight, bias, tuple(strides), (top, left), tuple(dilations), group)
 
 
-def gemm(  # noqa: PLR0913
+def gemm(
     a: Tensor,
     b: Tensor,
     c: Tensor | None = None,

@@ -1,0 +1,209 @@
+"""The command line: each command parses, calls the function of its name, and prints what it returns."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+import convnext_edge
+from convnext_edge import quiet, summaries
+from convnext_edge.errors import ConvNeXtEdgeError
+from convnext_edge.progress import LOGGER
+from convnext_edge.results import Result
+from convnext_edge.targets import NAMES
+from convnext_edge.version import __version__
+
+GATE_NOT_MET = 3
+CHATTY = ("torch", "torchao", "nncf", "openvino", "onnxscript", "onnx_ir", "onnxruntime", "root")
+
+Command = Callable[..., Any]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="convnext-edge")
+def main() -> None:
+    """ConvNeXt in INT8 on edge devices: export, quantize, build, validate, benchmark.
+
+    \b
+    Start with
+      convnext-edge demo
+      convnext-edge export --variant tiny
+      convnext-edge quantize --calib imagenet_val
+    """
+
+
+def command(example: str) -> Callable[[Command], click.Command]:
+    """A command with --json and -v whose result is printed and whose errors are shown without traceback."""
+
+    def decorate(function: Command) -> click.Command:
+        @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+        @click.option("-v", "--verbose", is_flag=True, help="Let libraries' warnings and logs through.")
+        @wraps(function)
+        def run(as_json: bool, verbose: bool, **options: Any) -> None:
+            listen(verbose)
+            try:
+                show(function(**options), as_json)
+            except ConvNeXtEdgeError as error:
+                if verbose:
+                    LOGGER.info("", exc_info=error)
+                fail(error)
+
+        return main.command(name=function.__name__, epilog=f"Example:  {example}")(run)
+
+    return decorate
+
+
+def listen(verbose: bool) -> None:
+    """Our notes to standard error; libraries' only with -v."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    LOGGER.handlers[:] = [handler]
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False
+    if verbose:
+        quiet.be_verbose()
+        return
+    warnings.simplefilter("ignore")
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def show(result: Result, as_json: bool) -> None:
+    """Print a result; exit code 3 where it says that a gate was not met."""
+    click.echo(json.dumps(result.to_json(), indent=2) if as_json else summaries.summary(result))
+    if getattr(result, "passed", True) is False:
+        sys.exit(GATE_NOT_MET)
+
+
+def fail(error: ConvNeXtEdgeError) -> None:
+    click.echo(f"Error: {error}", err=True)
+    sys.exit(error.exit_code)
+
+
+FILE = click.Path(path_type=Path)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+TARGET = click.Choice(NAMES)
+
+workspace = click.option(
+    "--workspace",
+    type=FOLDER,
+    help="Folder for artifacts.  [default: $CONVNEXT_EDGE_WORKSPACE or ./convnext-edge-out]",
+)
+data_root = click.option(
+    "--data-root", type=FOLDER, help="Where named image sets are looked for.  [default: $CONVNEXT_EDGE_DATA]"
+)
+output = click.option("-o", "--output", type=FILE, help="File to write.  [default: a name in the workspace]")
+seed = click.option("--seed", default=0, show_default=True, help="Of everything random.")
+model = click.argument("model", type=FILE, required=False)
+target = click.option("--target", type=TARGET, help="Runtime.  [default: the one the model was made for]")
+
+
+@command("convnext-edge variants")
+def variants() -> Result:
+    """List the named models with their size, published accuracy and license."""
+    return convnext_edge.variants()
+
+
+@command("convnext-edge doctor")
+def doctor() -> Result:
+    """Tell what this machine can build and run."""
+    return convnext_edge.doctor()
+
+
+@command("convnext-edge export --variant tiny")
+@click.option("--variant", help="Name from `convnext-edge variants`; beside --checkpoint, a check.")
+@click.option("--checkpoint", type=FILE, help="Weights of your own: .safetensors, .pth, .pt or .bin.")
+@click.option("--random-weights", is_flag=True, help="Seeded noise as weights, for work on latency.")
+@click.option("--resolution", type=int, metavar="PIXELS", help="Edge of the input.  [default: the variant's]")
+@click.option("--target", type=TARGET, help="Lower for this runtime.  [default: plain, for any]")
+@click.option(
+    "--input",
+    "input_type",
+    type=click.Choice(["float32", "uint8"]),
+    default="float32",
+    show_default=True,
+    help="Normalized values, or raw RGB bytes.",
+)
+@output
+@workspace
+@seed
+def export(**options: Any) -> Result:
+    """Write a trained ConvNeXt as ONNX, checked against PyTorch."""
+    return convnext_edge.export(**options)
+
+
+@command("convnext-edge quantize --calib imagenet_val --data-root ~/data")
+@model
+@click.option("--calib", required=True, metavar="NAME|PATH", help="Images to take activation ranges from.")
+@click.option("--samples", type=click.IntRange(1), help="How many of them.  [default: 256, or all of fewer]")
+@click.option("--target", type=TARGET, default="openvino", show_default=True, help="Runtime to quantize for.")
+@click.option(
+    "--method",
+    type=click.Choice(["ptq", "nncf", "ort"]),
+    default="ptq",
+    show_default=True,
+    help="Ours; NNCF over our placement; ONNX Runtime's quantize_static.",
+)
+@click.option("--recipe", type=FILE, help="TOML file that changes keys of the target's recipe.")
+@click.option("--checkpoint", type=FILE, help="Start from this weights file instead of MODEL.")
+@click.option("--keep-float", multiple=True, metavar="PATTERN", help="Layers to leave in float; repeatable.")
+@data_root
+@output
+@workspace
+@seed
+def quantize(**options: Any) -> Result:
+    """Quantize to INT8 after training, from MODEL (default: the newest export)."""
+    return convnext_edge.quantize(**options)
+
+
+@command("convnext-edge build --target openvino")
+@model
+@target
+@output
+@workspace
+def build(**options: Any) -> Result:
+    """Compile MODEL (default: the newest that fits) to an engine."""
+    return convnext_edge.build(**options)
+
+
+@command("convnext-edge validate --data imagenet_val --data-root ~/data --max-drop 0.5")
+@model
+@click.option("--data", required=True, metavar="NAME|PATH", help="Images to compare on.")
+@click.option("--limit", type=click.IntRange(1), help="Take a seeded subset of that many.")
+@target
+@click.option("--max-drop", type=float, metavar="POINTS", help="Gate: top-1 points that may be lost.")
+@click.option("--min-agreement", type=click.FloatRange(0, 1), metavar="FRACTION", help="Gate: same top-1.")
+@data_root
+@workspace
+@seed
+def validate(**options: Any) -> Result:
+    """Hold MODEL (default: the newest) against the FP32 PyTorch reference, image by image."""
+    return convnext_edge.validate(**options)
+
+
+@command("convnext-edge benchmark --threads 1 --min-speedup 2")
+@model
+@target
+@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Images in a call.")
+@click.option("--threads", type=click.IntRange(1), help="Of reference and candidate.  [default: all CPUs]")
+@click.option("--runs", type=click.IntRange(1), default=50, show_default=True, help="Timed calls of each.")
+@click.option("--min-speedup", type=float, metavar="X", help="Gate: ratio of the median latencies.")
+@workspace
+def benchmark(**options: Any) -> Result:
+    """Time MODEL (default: the newest) against the FP32 PyTorch reference, interleaved."""
+    return convnext_edge.benchmark(**options)
+
+
+@command("convnext-edge demo")
+@workspace
+def demo(**options: Any) -> Result:
+    """Run the whole way offline on a small model and images that come with the package."""
+    return convnext_edge.demo(**options)

@@ -1,0 +1,187 @@
+"""What a person reads of a result, within 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import singledispatch
+
+from convnext_edge.results import (
+    Benchmark,
+    Build,
+    Demo,
+    Doctor,
+    Export,
+    Milliseconds,
+    Quantize,
+    Result,
+    Validate,
+    Variants,
+)
+
+MIB = 2**20
+
+
+@singledispatch
+def summary(result: Result) -> str:
+    """A short text for a terminal; `to_json` has all."""
+    return "\n".join(f"{key}: {value}" for key, value in result.to_json().items())
+
+
+@summary.register
+def _(result: Export) -> str:
+    return lines(
+        ("wrote", result.artifact),
+        ("weights", result.weights),
+        ("model", f"{result.variant or 'no named variant'}, {result.classes} classes"),
+        ("size", f"{result.params / 1e6:.1f} M parameters, {result.macs / 1e9:.2f} G multiply-adds"),
+        ("input", f"{result.resolution} x {result.resolution} pixels"),
+        ("parity", f"{result.parity_max_abs_diff:.1e} largest difference of a logit to PyTorch"),
+    )
+
+
+@summary.register
+def _(result: Quantize) -> str:
+    return lines(
+        ("wrote", result.artifact),
+        ("for", f"{result.target}, method {result.method}"),
+        ("images", f"{result.calibration.images} of {result.calibration.name}" + skipped(result.skipped_images)),
+        ("INT8", f"{len(result.quantized_layers)} layers; {len(result.float_layers)} stay float"),
+        ("size", f"{result.bytes / MIB:.1f} MiB in {result.seconds:.1f} s"),
+    )
+
+
+@summary.register
+def _(result: Build) -> str:
+    return lines(
+        ("wrote", result.engine),
+        ("runtime", f"{result.runtime} {result.runtime_version}"),
+        ("size", f"{result.bytes / MIB:.1f} MiB in {result.seconds:.1f} s"),
+    )
+
+
+@summary.register
+def _(result: Validate) -> str:
+    rows = [
+        ("candidate", f"{result.artifact} on {result.target}{' (simulated)' if result.simulated else ''}"),
+        ("images", f"{result.images} of {result.data}" + skipped(result.skipped_images) + seen(result.overlap)),
+        *accuracy(result),
+        ("agreement", f"{result.agreement:.2%} same top-1 (95 %: {interval(result.agreement_ci95)})"),
+        ("SQNR", "identical logits" if result.sqnr_db is None else f"{result.sqnr_db:.1f} dB"),
+        ("gates", "passed" if result.passed else "NOT met"),
+    ]
+    return lines(*rows)
+
+
+def accuracy(result: Validate) -> list[tuple[str, object]]:
+    if result.drop_points is None or result.drop_ci95_points is None:
+        return [("top-1", "unknown: the images have no labels")]
+    low, high = result.drop_ci95_points
+    return [
+        ("top-1", f"{result.candidate_top1:.2%} (reference {result.reference_top1:.2%})"),
+        ("top-5", f"{result.candidate_top5:.2%} (reference {result.reference_top5:.2%})"),
+        ("drop", f"{result.drop_points:+.2f} points (95 %: {low:+.2f} to {high:+.2f})"),
+    ]
+
+
+def interval(bounds: tuple[float, float]) -> str:
+    return f"{bounds[0]:.2%} to {bounds[1]:.2%}"
+
+
+def skipped(names: Sequence[str]) -> str:
+    return f", {len(names)} broken ones skipped: {', '.join(names[:3])}" if names else ""
+
+
+def seen(count: int) -> str:
+    return f", {count} of them calibrated with" if count else ""
+
+
+@summary.register
+def _(result: Benchmark) -> str:
+    memory = "unknown" if result.peak_rss_bytes is None else f"{result.peak_rss_bytes / MIB:.0f} MiB"
+    return lines(
+        ("candidate", f"{result.artifact} on {result.target} {result.runtime_version}"),
+        ("CPU", f"{result.cpu} ({' '.join(result.isa)})"),
+        ("calls", f"{result.runs} of batch {result.batch} with {result.threads} thread(s), interleaved"),
+        ("candidate", milliseconds(result.candidate_ms)),
+        ("reference", milliseconds(result.reference_ms) + "  (FP32 PyTorch)"),
+        ("speedup", f"{result.speedup:.2f}x; {result.throughput_ips:.1f} images/s"),
+        ("memory", f"{memory} at the peak"),
+        ("gates", "passed" if result.passed else "NOT met"),
+    )
+
+
+def milliseconds(times: Milliseconds) -> str:
+    return f"p50 {times.p50:.2f}  p90 {times.p90:.2f}  p99 {times.p99:.2f}  min {times.min:.2f} ms"
+
+
+@summary.register
+def _(result: Demo) -> str:
+    header = ("target", "top-1", "agreement", "SQNR", "speedup", "engine")
+    reference = ("PyTorch FP32", f"{result.reference_top1:.1%}", "", "", "1.0x", "")
+    rows = [
+        (
+            f"{row.target} INT8",
+            f"{row.candidate_top1:.1%}",
+            f"{row.agreement:.1%}",
+            f"{row.sqnr_db:.1f} dB",
+            f"{row.speedup:.1f}x",
+            f"{row.bytes / MIB:.1f} MiB",
+        )
+        for row in result.rows
+    ]
+    verdict = "passed" if result.passed else "NOT passed"
+    return (
+        table([header, reference, *rows])
+        + f"\n{result.images} test images, one thread, {result.seconds:.0f} s: {verdict}\nengine: {result.engine}"
+    )
+
+
+@summary.register
+def _(result: Variants) -> str:
+    header = ("name", "params", "MACs", "px", "classes", "top-1", "license")
+    rows = [
+        (
+            row.name,
+            f"{row.params / 1e6:.1f}M",
+            f"{row.macs / 1e9:.2f}G",
+            str(row.resolution),
+            str(row.classes),
+            "" if row.published_top1 is None else f"{row.published_top1:.1%}",
+            row.license,
+        )
+        for row in result.variants
+    ]
+    return table([header, *rows])
+
+
+@summary.register
+def _(result: Doctor) -> str:
+    cpu = result.cpu
+    saturates = "INT8 kernels can saturate (no VNNI)" if cpu.int8_saturates else "INT8 kernels do not saturate"
+    header = ("target", "builds", "runs", "version", "remedy")
+    rows = [
+        (t.name, "yes" if t.can_build else "no", "yes" if t.can_run else "no", t.version or "", t.remedy)
+        for t in result.targets
+    ]
+    return "\n".join(
+        [
+            lines(
+                ("CPU", f"{cpu.name} ({' '.join(cpu.isa)})"),
+                ("", saturates),
+                ("GPUs", ", ".join(result.gpus) or "none"),
+            ),
+            "",
+            table([header, *rows]),
+        ]
+    )
+
+
+def lines(*rows: tuple[str, object]) -> str:
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def table(rows: Iterable[Sequence[str]]) -> str:
+    cells = list(rows)
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells)
