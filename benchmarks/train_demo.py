@@ -44,7 +44,9 @@ def load(archive: Path) -> tuple[Tensor, Tensor]:
         blobs = [file.read(name) for name in names]
     classes = sorted({Path(name).parent.name for name in names})
     with ThreadPoolExecutor(2) as pool:
-        pixels = np.stack(list(pool.map(lambda b: np.asarray(Image.open(io.BytesIO(b)).convert("RGB")), blobs)))
+        pixels = np.stack(
+            list(pool.map(lambda b: np.asarray(Image.open(io.BytesIO(b)).convert("RGB")), blobs))
+        )
     labels = torch.tensor([classes.index(Path(name).parent.name) for name in names])
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), labels
 
@@ -105,7 +107,9 @@ def accuracy(model: ConvNeXt, images: Tensor, labels: Tensor) -> float:
 
 def schedule(step: int, steps: int) -> float:
     warm = max(1, steps // 20)
-    return (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
+    return (
+        (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
+    )
 
 
 @click.command(help=__doc__)
@@ -119,7 +123,15 @@ def schedule(step: int, steps: int) -> float:
 @click.option("--compile/--no-compile", "compiled", default=True, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 def main(
-    data: Path, out: Path, epochs: float, batch: int, rate: float, decay: float, stop_after: int | None, compiled: bool, seed: int
+    data: Path,
+    out: Path,
+    epochs: float,
+    batch: int,
+    rate: float,
+    decay: float,
+    stop_after: int | None,
+    compiled: bool,
+    seed: int,
 ) -> None:
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
@@ -129,7 +141,9 @@ def main(
     model = ConvNeXt(ARCHITECTURE)
     initialize(model)
     model = model.to(memory_format=torch.channels_last)
-    average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA_DECAY))
+    average = torch.optim.swa_utils.AveragedModel(
+        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA_DECAY)
+    )
     run = torch.compile(model) if compiled else model
     steps_an_epoch = len(train_labels) // batch
     steps = int(epochs * steps_an_epoch)
@@ -153,7 +167,9 @@ def main(
         losses.append(loss.item())
         if (step + 1) % 50 == 0:
             speed = batch * (step + 1) / (time.time() - started)
-            print(f"step {step + 1}/{steps} loss {np.mean(losses[-50:]):.3f} {speed:.0f} images/s", flush=True)
+            print(
+                f"step {step + 1}/{steps} loss {np.mean(losses[-50:]):.3f} {speed:.0f} images/s", flush=True
+            )
         if (step + 1) % (4 * steps_an_epoch) == 0 or step + 1 == steps:
             print(f"test accuracy {accuracy(average.module, test_images, test_labels):.4f}", flush=True)
             save_file({k: v.contiguous() for k, v in average.module.state_dict().items()}, out)

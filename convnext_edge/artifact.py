@@ -45,8 +45,9 @@ class Calibration:
 class Description:
     """What a sidecar says of its artifact, but for the digests, which come with the writing.
 
-    stem: what its files are called by: the variant, or the checkpoint's file name. variant: its name in the table, or None for an architecture that has none. classes: names in the
-    order of the logits, or empty. precision: as `fp32`, `int8`. method: how it was quantized, or None.
+    stem: what its files are called by: the variant, or the checkpoint's file name. variant: its name in
+    the table, or None for an architecture that has none. classes: names in the order of the logits, or
+    empty. precision: as `fp32`, `int8`. method: how it was quantized, or None.
     calibration_hashes: first 16 hex digits of the SHA-256 of each calibration image, so that images that
     were calibrated with are recognized when a model is validated.
     """
@@ -100,7 +101,9 @@ def sidecar_path(path: Path) -> Path:
 def open_artifact(path: Path) -> Artifact:
     """The artifact at `path`; raises ArtifactError where file and sidecar are not a matching pair of ours."""
     if not path.is_file():
-        raise ArtifactError(f"{path} does not exist", hint="Name a file that export, quantize or build wrote.")
+        raise ArtifactError(
+            f"{path} does not exist", hint="Name a file that export, quantize or build wrote."
+        )
     if not sidecar_path(path).is_file():
         raise ArtifactError(
             f"{path} is not an artifact of convnext-edge: it has no sidecar {sidecar_path(path).name}",
@@ -124,10 +127,14 @@ def read_sidecar(path: Path) -> Artifact:
             )
         files = dict(value["files"])
         if path.name not in files:
-            raise ArtifactError(f"{sidecar} describes {sorted(files)}, not {path.name}", hint="Rename it back.")
+            raise ArtifactError(
+                f"{sidecar} describes {sorted(files)}, not {path.name}", hint="Rename it back."
+            )
         return Artifact(path, _description(value), files, dict(value["tools"]), str(value["command"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{sidecar} is not a sidecar of ours: {error!r}", hint="Make the artifact again.") from error
+        raise ArtifactError(
+            f"{sidecar} is not a sidecar of ours: {error!r}", hint="Make the artifact again."
+        ) from error
 
 
 def write_artifact(path: Path, description: Description, write: Callable[[Path], None]) -> Artifact:
@@ -149,10 +156,12 @@ def write_artifact(path: Path, description: Description, write: Callable[[Path],
                 _sync(file)
             sidecar_path(path).unlink(missing_ok=True)
             for file in [*made, sidecar]:
-                os.replace(file, path.parent / file.name)
+                file.replace(path.parent / file.name)
             _sync(path.parent)
     except OSError as error:
-        raise ArtifactError(f"cannot write {path}: {error.strerror or error}", hint=_disk_hint(path)) from error
+        raise ArtifactError(
+            f"cannot write {path}: {error.strerror or error}", hint=_disk_hint(path)
+        ) from error
     return artifact
 
 
@@ -174,7 +183,9 @@ def find_link(link: Link, folders: Iterable[Path], *, wanted_by: Path) -> Artifa
 
 def _check_digest(path: Path, expected: str) -> None:
     if not path.is_file():
-        raise ArtifactError(f"{path} is missing, though the sidecar lists it", hint="Make the artifact again.")
+        raise ArtifactError(
+            f"{path} is missing, though the sidecar lists it", hint="Make the artifact again."
+        )
     found = sha256(path)
     if found != expected:
         raise ArtifactError(
@@ -184,7 +195,10 @@ def _check_digest(path: Path, expected: str) -> None:
 
 
 def _to_json(artifact: Artifact) -> dict[str, Any]:
-    described = {**asdict(artifact.description), "preprocessing": artifact.description.preprocessing.to_json()}
+    described = {
+        **asdict(artifact.description),
+        "preprocessing": artifact.description.preprocessing.to_json(),
+    }
     return {
         "format": SIDECAR_FORMAT,
         "sha256": artifact.sha256,

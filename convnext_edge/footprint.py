@@ -10,7 +10,7 @@ import numpy as np
 
 from convnext_edge.artifact import Artifact, read_sidecar
 from convnext_edge.errors import TargetError
-from convnext_edge.targets import find_target
+from convnext_edge.targets import Images, find_target
 
 CALLS = 3  # the first allocates, the others show whether it stays at that
 
@@ -24,7 +24,10 @@ def peak_rss(artifact: Artifact, target: str, *, batch: int, threads: int) -> in
         return None
     arguments = [str(artifact.path.absolute()), target, str(batch), str(threads)]
     done = subprocess.run(
-        [sys.executable, "-m", "convnext_edge.footprint", *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "convnext_edge.footprint", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
@@ -52,11 +55,13 @@ def peak_of_this_process() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def noise(artifact: Artifact, batch: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32 | np.uint8]]:
+def noise(artifact: Artifact, batch: int) -> Images:
     """(N, 3, H, W) input for timing, of the artifact's type; speed does not depend on the values."""
     edge = artifact.description.preprocessing.resolution
     pixels = np.random.default_rng(0).integers(0, 256, (batch, 3, edge, edge), dtype=np.uint8)
-    return pixels if artifact.description.input_type == "uint8" else ((pixels - 127.5) / 64).astype(np.float32)
+    return (
+        pixels if artifact.description.input_type == "uint8" else ((pixels - 127.5) / 64).astype(np.float32)
+    )
 
 
 if __name__ == "__main__":

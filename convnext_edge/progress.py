@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 LOGGER = logging.getLogger("convnext_edge")
 T = TypeVar("T")
@@ -16,14 +20,40 @@ def note(message: str) -> None:
 
 
 def track(items: Iterable[T], description: str, *, total: int, step: int = 1) -> Iterator[T]:
-    """Yield the items behind a progress bar of `total`, `step` for each; nothing where there is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(description, total=total)
+    """Yield the items behind a bar of `total`, `step` for each; none where there is no terminal."""
+    with Bars() as bars:
+        bars.start(description, total)
         for item in items:
             yield item
-            progress.advance(task, min(step, total))
+            bars.advance(description, min(step, total))
+
+
+class Bars:
+    """Progress bars by name, for work that tells of its steps by itself; none where there is no terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self.tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def start(self, name: str, total: int) -> None:
+        self.tasks[name] = self.progress.add_task(name, total=total)
+
+    def advance(self, name: str, steps: int = 1) -> None:
+        self.progress.advance(self.tasks[name], steps)
+
+    def finish(self, name: str) -> None:
+        self.progress.remove_task(self.tasks.pop(name))

@@ -17,6 +17,11 @@ def be_verbose() -> None:
     _verbose = True
 
 
+def is_verbose() -> bool:
+    """Whether libraries may be heard; for those that log by a way of their own."""
+    return _verbose
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Silence warnings, log lines below errors and prints of the code inside."""

@@ -20,6 +20,7 @@ class Recipe:
 
     activation: `uint8` with a zero point, or `int8` symmetric (TensorRT). range: how activation ranges
     are chosen from what calibration saw. outside: fraction of the values beyond a `percentile` range.
+    smoothing: how much of the activations' range moves into the weights (SmoothQuant), 0 for none.
     weight_bits: 8 or fewer. weight_scale: `non-saturating` gives the same answers on CPUs without VNNI;
     `full` uses all codes. depthwise: quantize the depthwise convolutions too. keep_float: patterns
     (as in file names) of layers that stay float.
@@ -28,6 +29,7 @@ class Recipe:
     activation: Activation = "uint8"
     range: Range = "histogram"
     outside: float = 1e-5
+    smoothing: float = 0.5
     weight_bits: int = 8
     weight_scale: WeightScale = "non-saturating"
     depthwise: bool = False
@@ -36,8 +38,12 @@ class Recipe:
     def __post_init__(self) -> None:
         if not 2 <= self.weight_bits <= 8:
             raise RecipeError(f"recipe: weight_bits = {self.weight_bits} is out of range", hint="Use 2 to 8.")
+        if not 0 <= self.smoothing <= 1:
+            raise RecipeError(f"recipe: smoothing = {self.smoothing} is out of range", hint="Use 0 to 1.")
         if not 0 < self.outside < 0.5:
-            raise RecipeError(f"recipe: outside = {self.outside} is out of range", hint="Use a fraction, as 1e-5.")
+            raise RecipeError(
+                f"recipe: outside = {self.outside} is out of range", hint="Use a fraction, as 1e-5."
+            )
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "keep_float": list(self.keep_float)}
@@ -50,7 +56,7 @@ class Recipe:
                 known = ", ".join(field.name for field in fields(Recipe))
                 raise RecipeError(f"{source}: unknown key {key!r}", hint=f"Known keys: {known}.")
             _check(source, key, value, hints[key])
-        tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in changes.items()}
+        tuples: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in changes.items()}
         return replace(self, **tuples)
 
 

@@ -6,13 +6,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
+from torch import Tensor
 
 from convnext_edge.artifact import Artifact, Description, InputType, find_link, write_artifact
 from convnext_edge.errors import CheckpointError, ExportError, UsageError
 from convnext_edge.images import calibration_dir
 from convnext_edge.model.checkpoint import load_checkpoint
-from convnext_edge.model.convnext import ConvNeXt
+from convnext_edge.model.convnext import Architecture, Block, ConvNeXt
 from convnext_edge.model.graph import example_input, write_onnx
 from convnext_edge.model.lowering import Form, lower
 from convnext_edge.model.variants import Variant, find_variant, match
@@ -74,7 +76,7 @@ def _from_checkpoint(path: Path, name: str | None) -> Source:
         _check_variant(path, reference, find_variant(name))
     found = name or match(reference.architecture)
     if found is None:
-        note(f"{path.name}: no variant has this architecture; taking ImageNet's preprocessing (see --resolution)")
+        note(f"{path.name}: no variant has this architecture; taking ImageNet's preprocessing at 224 pixels")
         return Source(reference, path.stem, None, Preprocessing())
     known = find_variant(found)
     return Source(reference, path.stem, known.name, known.preprocessing)
@@ -85,19 +87,24 @@ def _check_variant(path: Path, reference: ConvNeXt, variant: Variant) -> None:
     found = replace(reference.architecture, layer_scale=expected.layer_scale)
     if found != expected:
         raise CheckpointError(
-            f"{path} is not a {variant.name}: it has depths {found.depths}, dims {found.dims}, patch {found.patch},"
-            f" generation {found.generation}; {variant.name} has depths {expected.depths}, dims {expected.dims},"
-            f" patch {expected.patch}, generation {expected.generation}",
+            f"{path} is not a {variant.name}: it has {_shape(found)}; {variant.name} has {_shape(expected)}",
             hint="Leave --variant out to take the checkpoint for what it is.",
         )
+
+
+def _shape(architecture: Architecture) -> str:
+    return (
+        f"depths {architecture.depths}, dims {architecture.dims}, patch {architecture.patch},"
+        f" generation {architecture.generation}"
+    )
 
 
 def _random(variant: Variant, seed: int) -> Source:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         reference = ConvNeXt(variant.architecture).eval()
-        for block in (b for stage in reference.stages for b in stage.blocks):
-            if block.gamma is not None:
+        for block in reference.modules():
+            if isinstance(block, Block) and block.gamma is not None:
                 torch.nn.init.constant_(block.gamma, 0.1)  # 1e-6 would hide what the blocks compute
     note(f"{variant.name} gets random weights: good for latency, never for accuracy")
     return Source(reference, f"{variant.name}-random", variant.name, variant.preprocessing)
@@ -129,7 +136,14 @@ def save_weights(source: Source, workspace: Workspace) -> Artifact:
     """Keep the weights in the workspace, as `STEM.safetensors`, in our own layout."""
     tensors = {name: tensor.contiguous() for name, tensor in source.reference.state_dict().items()}
     path = workspace.folder / f"{source.stem}.safetensors"
-    return write_artifact(path, source.describe(), lambda file: save_file(tensors, file))
+    return write_artifact(path, source.describe(), lambda file: _save(tensors, file))
+
+
+def _save(tensors: dict[str, Tensor], path: Path) -> None:
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:  # of tensors that it takes, only a full disk is left to fail
+        raise OSError(str(error)) from error
 
 
 def find_weights(artifact: Artifact, workspace: Workspace) -> Artifact:
@@ -166,7 +180,12 @@ def write_fp32(
     """The FP32 ONNX of a source in the form of a target."""
     form: Form = find_target(target).form if target else "plain"
     description = replace(
-        source.describe(), kind="onnx", target=target, input_type=input_type, weights=weights.link, parent=weights.link
+        source.describe(),
+        kind="onnx",
+        target=target,
+        input_type=input_type,
+        weights=weights.link,
+        parent=weights.link,
     )
     module = lower(source.reference, form, preprocessing=source.preprocessing, input_type=input_type)
     example = example_input(source.preprocessing.resolution, input_type)

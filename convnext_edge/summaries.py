@@ -44,7 +44,10 @@ def _(result: Quantize) -> str:
     return lines(
         ("wrote", result.artifact),
         ("for", f"{result.target}, method {result.method}"),
-        ("images", f"{result.calibration.images} of {result.calibration.name}" + skipped(result.skipped_images)),
+        (
+            "images",
+            f"{result.calibration.images} of {result.calibration.name}" + skipped(result.skipped_images),
+        ),
         ("INT8", f"{len(result.quantized_layers)} layers; {len(result.float_layers)} stay float"),
         ("size", f"{result.bytes / MIB:.1f} MiB in {result.seconds:.1f} s"),
     )
@@ -63,7 +66,10 @@ def _(result: Build) -> str:
 def _(result: Validate) -> str:
     rows = [
         ("candidate", f"{result.artifact} on {result.target}{' (simulated)' if result.simulated else ''}"),
-        ("images", f"{result.images} of {result.data}" + skipped(result.skipped_images) + seen(result.overlap)),
+        (
+            "images",
+            f"{result.images} of {result.data}" + skipped(result.skipped_images) + seen(result.overlap),
+        ),
         *accuracy(result),
         ("agreement", f"{result.agreement:.2%} same top-1 (95 %: {interval(result.agreement_ci95)})"),
         ("SQNR", "identical logits" if result.sqnr_db is None else f"{result.sqnr_db:.1f} dB"),
@@ -132,7 +138,8 @@ def _(result: Demo) -> str:
     verdict = "passed" if result.passed else "NOT passed"
     return (
         table([header, reference, *rows])
-        + f"\n{result.images} test images, one thread, {result.seconds:.0f} s: {verdict}\nengine: {result.engine}"
+        + f"\n{result.images} test images, one thread, {result.seconds:.0f} s: {verdict}"
+        + f"\nengine: {result.engine}"
     )
 
 
@@ -157,7 +164,9 @@ def _(result: Variants) -> str:
 @summary.register
 def _(result: Doctor) -> str:
     cpu = result.cpu
-    saturates = "INT8 kernels can saturate (no VNNI)" if cpu.int8_saturates else "INT8 kernels do not saturate"
+    saturates = (
+        "INT8 kernels can saturate (no VNNI)" if cpu.int8_saturates else "INT8 kernels do not saturate"
+    )
     header = ("target", "builds", "runs", "version", "remedy")
     rows = [
         (t.name, "yes" if t.can_build else "no", "yes" if t.can_run else "no", t.version or "", t.remedy)
@@ -184,4 +193,6 @@ def lines(*rows: tuple[str, object]) -> str:
 def table(rows: Iterable[Sequence[str]]) -> str:
     cells = list(rows)
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells)
+    return "\n".join(
+        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells
+    )

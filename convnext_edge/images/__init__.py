@@ -17,13 +17,14 @@ from convnext_edge.images.batches import Batch, SkippedImage
 from convnext_edge.images.definitions import Split, calibration_dir
 from convnext_edge.images.image_set import ImageSet, overlap
 from convnext_edge.images.opening import open_image_set
-from convnext_edge.images.transform import normalize, preprocess
+from convnext_edge.images.transform import as_reference_takes, normalize, preprocess
 
 __all__ = [
     "Batch",
     "ImageSet",
     "SkippedImage",
     "Split",
+    "as_reference_takes",
     "calibration_dir",
     "normalize",
     "open_image_set",

@@ -41,6 +41,15 @@ def normalize(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArra
     return scaled
 
 
+def as_reference_takes(
+    images: NDArray[np.uint8] | NDArray[np.float32], preprocessing: Preprocessing
+) -> NDArray[np.float32]:
+    """Raw bytes normalized; float32, which is normalized already, as it is."""
+    if images.dtype == np.uint8:
+        return normalize(images.astype(np.uint8, copy=False), preprocessing)
+    return images.astype(np.float32, copy=False)
+
+
 def check_preprocessing(preprocessing: Preprocessing) -> None:
     """Raise ImageSetError for values that describe no transform."""
     if preprocessing.interpolation not in INTERPOLATIONS:

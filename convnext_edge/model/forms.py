@@ -6,6 +6,7 @@ come in as PyTorch keeps them: linear (out, in), convolution (out, in / groups, 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 import torch
@@ -16,7 +17,7 @@ from convnext_edge.model.convnext import EPS, GRN, STRIDE, ChannelNorm
 
 
 class Layers(Protocol):
-    """What a form must offer. All modules map the form's layout to itself, the stem maps (N, 3, H, W) to it."""
+    """What a form must offer. The stem maps (N, 3, H, W) to the form's layout, all others that to itself."""
 
     axis: int  # of the channels
     spatial: tuple[int, int]  # axes of rows and columns
@@ -26,11 +27,29 @@ class Layers(Protocol):
     def depthwise(self, conv: nn.Conv2d) -> nn.Module: ...
     def pointwise(self, weight: Tensor, bias: Tensor) -> nn.Module: ...
     def patches(self, weight: Tensor, bias: Tensor) -> nn.Module: ...
-    def grn(self, grn: GRN) -> nn.Module: ...
-    def normalize(self, x: Tensor, eps: float) -> Tensor: ...
+    def grn(self, grn: GRN) -> Rescalable: ...
+    def norm(self, eps: float) -> Rescalable: ...
+
+    def scale_inputs(self, layer: nn.Module, factor: Tensor) -> None:
+        """Multiply the weights by `factor` (C,) along their input channels."""
+        ...
+
+    def input_peaks(self, layer: nn.Module) -> Tensor:
+        """Largest |weight| of each input channel, (C,)."""
+        ...
 
 
-def convolution(weight: Tensor, bias: Tensor, *, stride: int = 1, padding: int = 0, groups: int = 1) -> nn.Conv2d:
+class Rescalable(nn.Module, ABC):
+    """Something whose output channels can be multiplied by constants at no cost."""
+
+    @abstractmethod
+    def rescale(self, factor: Tensor) -> None:
+        """Multiply the output by `factor` (C,) from now on."""
+
+
+def convolution(
+    weight: Tensor, bias: Tensor, *, stride: int = 1, padding: int = 0, groups: int = 1
+) -> nn.Conv2d:
     """A Conv2d that holds its own copy of `weight` (out, in / groups, kh, kw)."""
     out, width, height, breadth = weight.shape
     conv = nn.Conv2d(width * groups, out, (height, breadth), stride, padding, groups=groups, device="meta")
@@ -43,43 +62,53 @@ def depthwise(conv: nn.Conv2d) -> nn.Conv2d:
     return convolution(conv.weight, conv.bias, padding=conv.kernel_size[0] // 2, groups=conv.groups)
 
 
-class ChannelScale(nn.Module):
-    """Per-channel multiply and add, shaped to broadcast."""
+class FoldedGRN(Rescalable):
+    """GRN whose bias has gone into the layer behind: x * (scale + weight * share), scale 1 at first."""
 
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("weight", weight.detach().clone())
-        self.register_buffer("bias", bias.detach().clone())
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.weight + self.bias
-
-
-class FoldedGRN(nn.Module):
-    """GRN whose bias has gone into the layer behind: x * (1 + weight * share)."""
+    weight: Tensor
+    scale: Tensor
 
     def __init__(self, weight: Tensor, spatial: tuple[int, int], axis: int) -> None:
         super().__init__()
         self.register_buffer("weight", weight.detach().clone())
+        self.register_buffer("scale", torch.ones_like(weight))
         self.spatial, self.axis = spatial, axis
+
+    def rescale(self, factor: Tensor) -> None:
+        shaped = factor.view(self.weight.shape)
+        self.weight, self.scale = self.weight * shaped, self.scale * shaped
 
     def forward(self, x: Tensor) -> Tensor:
         energy = torch.sqrt((x * x).sum(dim=self.spatial, keepdim=True))
         share = energy / (energy.mean(dim=self.axis, keepdim=True) + EPS)
-        return x * (1 + self.weight * share)
+        return x * (self.scale + self.weight * share)
 
 
 # --- conv: OpenVINO ------------------------------------------------------------------------------
 
 
-class ConvAffineNorm(nn.Module):
-    def __init__(self, norm: ChannelNorm) -> None:
+class ConvNorm(Rescalable):
+    """LayerNorm over axis 1 of (N, C, H, W), without a transpose; affine part only where it is given one."""
+
+    weight: Tensor | None
+    bias: Tensor | None
+
+    def __init__(self, eps: float, weight: Tensor | None = None, bias: Tensor | None = None) -> None:
         super().__init__()
-        self.eps = norm.eps
-        self.affine = ChannelScale(norm.weight.view(1, -1, 1, 1), norm.bias.view(1, -1, 1, 1))
+        self.eps = eps
+        self.register_buffer("weight", None if weight is None else weight.detach().view(1, -1, 1, 1).clone())
+        self.register_buffer("bias", None if bias is None else bias.detach().view(1, -1, 1, 1).clone())
+
+    def rescale(self, factor: Tensor) -> None:
+        shaped = factor.view(1, -1, 1, 1)
+        self.weight = shaped if self.weight is None else self.weight * shaped
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.affine(ConvLayers.normalize(x, self.eps))
+        centred = x - x.mean(dim=1, keepdim=True)
+        variance = (centred * centred).mean(dim=1, keepdim=True)
+        y = centred / torch.sqrt(variance + self.eps)
+        y = y if self.weight is None else y * self.weight
+        return y if self.bias is None else y + self.bias
 
 
 class ConvLayers:
@@ -96,7 +125,7 @@ class ConvLayers:
         return convolution(weight, bias, stride=weight.shape[-1])
 
     def affine_norm(self, norm: ChannelNorm) -> nn.Module:
-        return ConvAffineNorm(norm)
+        return ConvNorm(norm.eps, norm.weight, norm.bias)
 
     def depthwise(self, conv: nn.Conv2d) -> nn.Module:
         return depthwise(conv)
@@ -107,14 +136,19 @@ class ConvLayers:
     def patches(self, weight: Tensor, bias: Tensor) -> nn.Module:
         return convolution(weight, bias, stride=STRIDE)
 
-    def grn(self, grn: GRN) -> nn.Module:
+    def grn(self, grn: GRN) -> Rescalable:
         return FoldedGRN(grn.weight.view(1, -1, 1, 1), self.spatial, self.axis)
 
-    @staticmethod
-    def normalize(x: Tensor, eps: float) -> Tensor:
-        centred = x - x.mean(dim=1, keepdim=True)
-        variance = (centred * centred).mean(dim=1, keepdim=True)
-        return centred / torch.sqrt(variance + eps)
+    def norm(self, eps: float) -> Rescalable:
+        return ConvNorm(eps)
+
+    def scale_inputs(self, layer: nn.Module, factor: Tensor) -> None:
+        assert isinstance(layer, nn.Conv2d)
+        layer.weight.data = layer.weight.data * factor.view(1, -1, 1, 1)
+
+    def input_peaks(self, layer: nn.Module) -> Tensor:
+        assert isinstance(layer, nn.Conv2d)
+        return layer.weight.abs().amax((0, 2, 3))
 
 
 # --- linear: ONNX Runtime ------------------------------------------------------------------------
@@ -146,7 +180,8 @@ class LinearPatches(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         n, h, w, c = x.shape
         x = x.reshape(n, h // self.edge, self.edge, w // self.edge, self.edge, c).permute(0, 1, 3, 2, 4, 5)
-        return self.matmul(x.reshape(n, h // self.edge, w // self.edge, self.edge**2 * c))
+        y: Tensor = self.matmul(x.reshape(n, h // self.edge, w // self.edge, self.edge**2 * c))
+        return y
 
 
 class LinearDepthwise(nn.Module):
@@ -155,7 +190,7 @@ class LinearDepthwise(nn.Module):
         self.conv = depthwise(conv)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv(x.permute(0, 3, 1, 2))  # (N, H, W, C) -> (N, C, H, W)
+        y: Tensor = self.conv(x.permute(0, 3, 1, 2))  # (N, H, W, C) -> (N, C, H, W)
         return y.permute(0, 2, 3, 1)
 
 
@@ -165,15 +200,24 @@ class LinearStem(nn.Module):
         self.patches = LinearPatches(weight, bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.patches(x.permute(0, 2, 3, 1))  # (N, 3, H, W) -> (N, H, W, 3)
+        y: Tensor = self.patches(x.permute(0, 2, 3, 1))  # (N, 3, H, W) -> (N, H, W, 3)
+        return y
 
 
-class LinearAffineNorm(nn.Module):
-    def __init__(self, norm: ChannelNorm) -> None:
+class LinearNorm(Rescalable):
+    """LayerNorm over the last axis; a scale costs nothing, as ONNX's operator has one anyway."""
+
+    weight: Tensor | None
+    bias: Tensor | None
+
+    def __init__(self, eps: float, weight: Tensor | None = None, bias: Tensor | None = None) -> None:
         super().__init__()
-        self.eps = norm.eps
-        self.register_buffer("weight", norm.weight.detach().clone())
-        self.register_buffer("bias", norm.bias.detach().clone())
+        self.eps = eps
+        self.register_buffer("weight", None if weight is None else weight.detach().clone())
+        self.register_buffer("bias", None if bias is None else bias.detach().clone())
+
+    def rescale(self, factor: Tensor) -> None:
+        self.weight = factor if self.weight is None else self.weight * factor
 
     def forward(self, x: Tensor) -> Tensor:
         return F.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
@@ -193,7 +237,7 @@ class LinearLayers:
         return LinearStem(weight, bias)
 
     def affine_norm(self, norm: ChannelNorm) -> nn.Module:
-        return LinearAffineNorm(norm)
+        return LinearNorm(norm.eps, norm.weight, norm.bias)
 
     def depthwise(self, conv: nn.Conv2d) -> nn.Module:
         return LinearDepthwise(conv)
@@ -204,12 +248,26 @@ class LinearLayers:
     def patches(self, weight: Tensor, bias: Tensor) -> nn.Module:
         return LinearPatches(weight, bias)
 
-    def grn(self, grn: GRN) -> nn.Module:
+    def grn(self, grn: GRN) -> Rescalable:
         return FoldedGRN(grn.weight, self.spatial, self.axis)
 
-    @staticmethod
-    def normalize(x: Tensor, eps: float) -> Tensor:
-        return F.layer_norm(x, x.shape[-1:], None, None, eps)
+    def norm(self, eps: float) -> Rescalable:
+        return LinearNorm(eps)
+
+    def scale_inputs(self, layer: nn.Module, factor: Tensor) -> None:
+        matmul, patch = self._rows(layer)
+        matmul.weight.data = matmul.weight.data * factor.repeat(patch)[:, None]
+
+    def input_peaks(self, layer: nn.Module) -> Tensor:
+        matmul, patch = self._rows(layer)
+        return matmul.weight.abs().amax(1).view(patch, -1).amax(0)
+
+    def _rows(self, layer: nn.Module) -> tuple[MatMul, int]:
+        """The multiplication, and how often the channels come round in its rows: (kh, kw, in) for patches."""
+        if isinstance(layer, LinearPatches):
+            return layer.matmul, layer.edge**2
+        assert isinstance(layer, MatMul)
+        return layer, 1
 
 
 FORMS: dict[str, Layers] = {"conv": ConvLayers(), "linear": LinearLayers()}

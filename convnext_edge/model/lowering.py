@@ -14,20 +14,23 @@ all but the reference as it stands, for any runtime to read.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from convnext_edge.model.convnext import GRN, Block, ConvNeXt, Downsample, Stage
-from convnext_edge.model.forms import FORMS, Layers
+from convnext_edge.model.forms import FORMS, Layers, Rescalable
 from convnext_edge.preprocessing import Preprocessing
 
 Form = Literal["plain", "linear", "conv"]
 InputType = Literal["float32", "uint8"]
 
 
-def lower(model: ConvNeXt, form: Form, *, preprocessing: Preprocessing, input_type: InputType = "float32") -> nn.Module:
+def lower(
+    model: ConvNeXt, form: Form, *, preprocessing: Preprocessing, input_type: InputType = "float32"
+) -> nn.Module:
     """The same function as `model` in another form, in eval mode; `model` is left as it is.
 
     Takes (N, 3, H, W): float32 normalized as `preprocessing` says, or raw RGB bytes where `input_type`
@@ -55,7 +58,8 @@ def fold_normalization(weight: Tensor, bias: Tensor, norm: nn.LayerNorm) -> Affi
 
 def fold_second_pointwise(block: Block) -> Affine:
     """Absorb GRN's bias before the layer and gamma behind it. Returns weight (C, 4C) and bias (C,)."""
-    weight, bias = block.pwconv2.weight, block.pwconv2.bias
+    weight: Tensor = block.pwconv2.weight
+    bias: Tensor = block.pwconv2.bias
     if isinstance(block.grn, GRN):
         bias = bias + weight @ block.grn.bias
     if block.gamma is not None:
@@ -82,6 +86,9 @@ def stem_affine(model: ConvNeXt, preprocessing: Preprocessing, input_type: Input
 class Plain(nn.Module):
     """The reference as it is, behind the image normalization where the input is raw bytes."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, model: ConvNeXt, preprocessing: Preprocessing, input_type: InputType) -> None:
         super().__init__()
         self.model = model
@@ -92,26 +99,48 @@ class Plain(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.raw:
             x = (x.float() / 255 - self.mean) / self.std
-        return self.model(x)
+        logits: Tensor = self.model(x)
+        return logits
 
 
 # --- lowered -------------------------------------------------------------------------------------
 
 
+class Scaled(nn.Module):
+    """A layer behind something that can be rescaled, so that scale may move from one to the other."""
+
+    def __init__(self, before: Rescalable, layer: nn.Module, layers: Layers) -> None:
+        super().__init__()
+        self.before, self.layer, self.layers = before, layer, layers
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layer(self.before(x))
+        return y
+
+    def move_scale(self, factor: Tensor) -> None:
+        """Divide the layer's input channels by `factor` (C,), and multiply its weights by it."""
+        self.before.rescale(1 / factor)
+        self.layers.scale_inputs(self.layer, factor)
+
+    def weight_peaks(self) -> Tensor:
+        """Largest |weight| of each input channel, (C,)."""
+        return self.layers.input_peaks(self.layer)
+
+
 class LoweredBlock(nn.Module):
     def __init__(self, block: Block, layers: Layers) -> None:
         super().__init__()
-        self.layers, self.eps = layers, block.norm.eps
         self.dwconv = layers.depthwise(block.dwconv)
-        self.pwconv1 = layers.pointwise(*fold_normalization(block.pwconv1.weight, block.pwconv1.bias, block.norm))
+        first = layers.pointwise(*fold_normalization(block.pwconv1.weight, block.pwconv1.bias, block.norm))
+        second = layers.pointwise(*fold_second_pointwise(block))
+        self.pwconv1 = Scaled(layers.norm(block.norm.eps), first, layers)
         self.act = block.act
-        self.grn = layers.grn(block.grn) if isinstance(block.grn, GRN) else nn.Identity()
-        self.pwconv2 = layers.pointwise(*fold_second_pointwise(block))
+        grn = block.grn
+        self.pwconv2 = Scaled(layers.grn(grn), second, layers) if isinstance(grn, GRN) else second
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.layers.normalize(self.dwconv(x), self.eps)
-        y = self.grn(self.act(self.pwconv1(y)))  # 4C channels
-        return x + self.pwconv2(y)
+        y: Tensor = self.pwconv2(self.act(self.pwconv1(self.dwconv(x))))  # 4C channels between the two
+        return x + y
 
 
 class LoweredDownsample(nn.Module):
@@ -119,11 +148,12 @@ class LoweredDownsample(nn.Module):
         super().__init__()
         norm, conv = downsample.norm, downsample.conv
         assert conv.bias is not None
-        self.layers, self.eps = layers, norm.eps
-        self.conv = layers.patches(*fold_normalization(conv.weight, conv.bias, norm))
+        patches = layers.patches(*fold_normalization(conv.weight, conv.bias, norm))
+        self.conv = Scaled(layers.norm(norm.eps), patches, layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(self.layers.normalize(x, self.eps))
+        y: Tensor = self.conv(x)
+        return y
 
 
 class LoweredStage(nn.Module):
@@ -131,26 +161,33 @@ class LoweredStage(nn.Module):
         super().__init__()
         down = stage.downsample
         self.downsample = LoweredDownsample(down, layers) if isinstance(down, Downsample) else nn.Identity()
-        self.blocks = nn.Sequential(*(LoweredBlock(block, layers) for block in stage.blocks))
+        blocks = cast(Iterable[Block], stage.blocks)
+        self.blocks = nn.Sequential(*(LoweredBlock(block, layers) for block in blocks))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.blocks(self.downsample(x))
+        y: Tensor = self.blocks(self.downsample(x))
+        return y
 
 
 class LoweredConvNeXt(nn.Module):
     """A ConvNeXt with every folding done, in the layers of a form. Names are those of the reference."""
 
-    def __init__(self, model: ConvNeXt, layers: Layers, preprocessing: Preprocessing, input_type: InputType) -> None:
+    def __init__(
+        self, model: ConvNeXt, layers: Layers, preprocessing: Preprocessing, input_type: InputType
+    ) -> None:
         super().__init__()
-        self.layers, self.raw, self.eps = layers, input_type == "uint8", model.norm.eps
+        self.spatial, self.raw = layers.spatial, input_type == "uint8"
         self.stem = layers.stem(*stem_affine(model, preprocessing, input_type))
         self.stem_norm = layers.affine_norm(model.stem.norm)
-        self.stages = nn.Sequential(*(LoweredStage(stage, layers) for stage in model.stages))
-        self.head = layers.pointwise(*fold_normalization(model.head.weight, model.head.bias, model.norm))
+        stages = cast(Iterable[Stage], model.stages)
+        self.stages = nn.Sequential(*(LoweredStage(stage, layers) for stage in stages))
+        head = layers.pointwise(*fold_normalization(model.head.weight, model.head.bias, model.norm))
+        self.head = Scaled(layers.norm(model.norm.eps), head, layers)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.raw:
             x = x.float()  # 0..255
         x = self.stages(self.stem_norm(self.stem(x)))
-        x = x.mean(dim=self.layers.spatial, keepdim=True)
-        return self.head(self.layers.normalize(x, self.eps)).flatten(1)  # (N, classes)
+        x = x.mean(dim=self.spatial, keepdim=True)
+        logits: Tensor = self.head(x).flatten(1)  # (N, classes)
+        return logits

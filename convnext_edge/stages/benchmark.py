@@ -14,7 +14,7 @@ from convnext_edge.candidates import find_candidate, open_session, target_of
 from convnext_edge.cpu import read_cpu
 from convnext_edge.errors import UsageError
 from convnext_edge.footprint import noise, peak_rss
-from convnext_edge.images import normalize
+from convnext_edge.images import as_reference_takes
 from convnext_edge.progress import track
 from convnext_edge.results import Benchmark, Milliseconds
 from convnext_edge.sources import open_source
@@ -78,7 +78,7 @@ def calls(
 ) -> tuple[Callable[[], object], Callable[[], object]]:
     """One call of each model on the same noise."""
     images = noise(artifact, batch)
-    normalized = normalize(images, artifact.description.preprocessing) if images.dtype == np.uint8 else images
+    normalized = as_reference_takes(images, artifact.description.preprocessing)
     return (lambda: reference.run(normalized)), (lambda: candidate.run(images))
 
 

@@ -63,11 +63,13 @@ def fit(start: Artifact, target: Target, workspace: Workspace) -> Artifact:
     """The ONNX file to compile: as it is where it was made for the target or is quantized already."""
     described = start.description
     if described.kind == "engine":
-        raise ArtifactError(f"{start.path} is an engine already", hint="Build from the ONNX file that it came from.")
+        raise ArtifactError(
+            f"{start.path} is an engine already", hint="Build from the ONNX file that it came from."
+        )
     if described.kind == "onnx" and described.target == target.name:
         return start
     if described.kind == "onnx" and described.precision != "fp32":
-        note(f"{start.path.name} was quantized for {described.target}: right on {target.name}, but perhaps slower")
+        note(f"{start.path.name} was quantized for {described.target}: it may be slower on {target.name}")
         return start
     return write_fp32(
         open_source(start, workspace),

@@ -33,7 +33,9 @@ def demo(*, workspace: Path | None = None) -> Demo:
     for target in TARGETS:
         quantized = quantize(exported, calib="demo", target=target, workspace=place)
         built = build(quantized.artifact, workspace=place)
-        result = validate(built.engine, data="demo", max_drop=MAX_DROP, min_agreement=MIN_AGREEMENT, workspace=place)
+        result = validate(
+            built.engine, data="demo", max_drop=MAX_DROP, min_agreement=MIN_AGREEMENT, workspace=place
+        )
         speed = benchmark(built.engine, threads=1, runs=RUNS, workspace=place)
         checked.append(result)
         rows.append(_row(result, built.bytes, speed.speedup))

@@ -23,7 +23,11 @@ def doctor() -> Doctor:
 def _row(name: str) -> TargetRow:
     found = find_target(name).availability()
     return TargetRow(
-        name=name, can_build=found.can_build, can_run=found.can_run, version=found.version, remedy=found.remedy
+        name=name,
+        can_build=found.can_build,
+        can_run=found.can_run,
+        version=found.version,
+        remedy=found.remedy,
     )
 
 

@@ -9,7 +9,7 @@ import torch
 
 from convnext_edge.artifact import Artifact, InputType
 from convnext_edge.errors import ExportError
-from convnext_edge.images import normalize
+from convnext_edge.images import as_reference_takes
 from convnext_edge.model.graph import example_input
 from convnext_edge.results import Export
 from convnext_edge.sources import Source, load_source, save_weights, write_fp32
@@ -41,7 +41,9 @@ def export(
     source = load_source(variant, checkpoint, random_weights=random_weights, resolution=resolution, seed=seed)
     place = Workspace.at(workspace)
     weights = save_weights(source, place)
-    artifact = write_fp32(source, weights, target=target, input_type=input_type, output=output, workspace=place)
+    artifact = write_fp32(
+        source, weights, target=target, input_type=input_type, output=output, workspace=place
+    )
     difference = parity(source, artifact)
     architecture = source.reference.architecture
     return Export(
@@ -64,7 +66,7 @@ def parity(source: Source, artifact: Artifact) -> float:
     preprocessing = source.preprocessing
     example = example_input(preprocessing.resolution, artifact.description.input_type, seed=1)
     images = example.numpy()
-    normalized = normalize(images, preprocessing) if images.dtype == np.uint8 else images
+    normalized = as_reference_takes(images, preprocessing)
     with torch.inference_mode():
         expected = source.reference(torch.from_numpy(normalized)).numpy()
     with find_target("onnxruntime").open_session(artifact) as session:

@@ -9,7 +9,7 @@ from typing import Any
 from convnext_edge.artifact import Artifact
 from convnext_edge.candidates import find_candidate, open_session, target_of
 from convnext_edge.errors import ImageSetError, UsageError
-from convnext_edge.images import ImageSet, normalize, open_image_set
+from convnext_edge.images import ImageSet, as_reference_takes, open_image_set
 from convnext_edge.metrics import Comparison
 from convnext_edge.progress import note, track
 from convnext_edge.results import Validate
@@ -91,7 +91,7 @@ def check_classes(images: ImageSet, artifact: Artifact) -> None:
     if images.labelled and (found > classes or (images.classes and found != classes)):
         raise ImageSetError(
             f"{images.name} has {found} classes, {artifact.path.name} tells {classes} apart",
-            hint="The labels would be wrong. Give images of the model's own classes, or a folder without labels.",
+            hint="Give images of the model's own classes, or a folder without labels.",
         )
 
 
@@ -110,7 +110,7 @@ def compare(source: Source, session: Session, images: ImageSet, artifact: Artifa
     found = Comparison()
     batches = images.batches(source.preprocessing, batch=BATCH, dtype="uint8")
     for batch in track(batches, "validating", total=len(images), step=BATCH):
-        normalized = normalize(batch.images, source.preprocessing)
+        normalized = as_reference_takes(batch.images, source.preprocessing)
         raw = artifact.description.input_type == "uint8"
         candidate = session.run(batch.images if raw else normalized)
         found.add(reference.run(normalized), candidate, batch.labels)

@@ -6,13 +6,15 @@ from importlib import import_module
 from typing import cast
 
 from convnext_edge.errors import UsageError
-from convnext_edge.targets.base import Availability, Images, Logits, Session, Target
+from convnext_edge.targets.base import Availability, BuildOptions, Images, Logits, Session, Target
 
 DEFAULT = "openvino"
-MODULES = {
-    "torch": "convnext_edge.targets.torch",
-    "onnxruntime": "convnext_edge.targets.onnxruntime",
-    "openvino": "convnext_edge.targets.openvino",
+MODULES = {  # module and the name of the target in it
+    "torch": ("convnext_edge.targets.torch", "TARGET"),
+    "onnxruntime": ("convnext_edge.targets.onnxruntime", "TARGET"),
+    "openvino": ("convnext_edge.targets.openvino", "TARGET"),
+    "tensorrt": ("convnext_edge.targets.tensorrt", "TENSORRT"),
+    "tensorrt-rtx": ("convnext_edge.targets.tensorrt", "TENSORRT_RTX"),
 }
 NAMES = tuple(MODULES)
 
@@ -21,7 +23,8 @@ def find_target(name: str) -> Target:
     """The target of that name; raises UsageError for an unknown one."""
     if name not in MODULES:
         raise UsageError(f"unknown target {name!r}", hint=f"Known targets: {', '.join(NAMES)}.")
-    return cast(Target, import_module(MODULES[name]).TARGET)
+    module, attribute = MODULES[name]
+    return cast(Target, getattr(import_module(module), attribute))
 
 
-__all__ = ["DEFAULT", "NAMES", "Availability", "Images", "Logits", "Session", "Target", "find_target"]
+__all__ = ["DEFAULT", "NAMES", "Availability", "BuildOptions", "Images", "Logits", "Session", "Target", "find_target"]

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convnext_edge.artifact import Artifact
-from convnext_edge.errors import TargetError
+from convnext_edge.errors import TargetError, UsageError
 from convnext_edge.recipe import Recipe
 
 if TYPE_CHECKING:  # for the type alone: an engine's process need not load PyTorch
@@ -33,10 +33,35 @@ class Availability:
     remedy: str = ""
 
 
+@dataclass(frozen=True)
+class BuildOptions:
+    """What may be asked of a build; None and () leave it to the target, which refuses what it has no use for.
+
+    precision: of the layers that are not INT8. max_batch: the most images in a call. compute_capabilities:
+    of the GPUs to build for, as "8.9". timing_cache: a file of kernel timings, read and brought up to date.
+    """
+
+    precision: Literal["fp32", "fp16"] | None = None
+    max_batch: int | None = None
+    compute_capabilities: tuple[str, ...] = ()
+    timing_cache: Path | None = None
+
+    def asked(self) -> list[str]:
+        """Names of the options that say something."""
+        return [name for name, value in vars(self).items() if value not in (None, ())]
+
+
+NO_OPTIONS = BuildOptions()
+
+
 class Session(ABC):
-    """A model ready to run; a context manager. `simulated`: not by the runtime the target stands for."""
+    """A model ready to run; a context manager.
+
+    simulated: not by the runtime the target stands for. label: then why, as "simulated: no GPU here".
+    """
 
     simulated: bool = False
+    label: str = ""
 
     @abstractmethod
     def run(self, images: Images) -> Logits:
@@ -58,7 +83,8 @@ class Target(ABC):
     """One runtime.
 
     package: the vendor's, imported only inside methods. form: how the model is lowered for it.
-    recipe: what is quantized for it and how. suffix: of its engine files.
+    recipe: what is quantized for it and how. suffix: of its engine files. options: fields of BuildOptions
+    that it takes.
     """
 
     name: ClassVar[str]
@@ -67,6 +93,7 @@ class Target(ABC):
     form: ClassVar[Form]
     recipe: ClassVar[Recipe]
     suffix: ClassVar[str]
+    options: ClassVar[frozenset[str]] = frozenset()
 
     def availability(self) -> Availability:
         """Looks for the package without importing it."""
@@ -83,9 +110,27 @@ class Target(ABC):
                 hint=f"pip install '{self.install}'",
             ) from None
 
+    def check(self, options: BuildOptions) -> None:
+        """Raises UsageError for an option that means nothing to this target."""
+        for name in options.asked():
+            if name not in self.options:
+                option = "compute-capability" if name == "compute_capabilities" else name.replace("_", "-")
+                raise UsageError(f"--{option} means nothing to target {self.name}", hint="Leave it out.")
+
+    def engine_precision(self, precision: str, options: BuildOptions) -> str:
+        """What an engine made of a graph of this `precision` is called."""
+        return precision
+
+    def record(self, options: BuildOptions) -> dict[str, Any]:
+        """What the sidecar of an engine says of how it was built; later sessions go by it."""
+        return {"runtime": self.package, "version": self.version()}
+
     @abstractmethod
-    def build(self, model: Path, engine: Path) -> None:
-        """Compile the ONNX file `model` to `engine` (and companions beside it)."""
+    def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:
+        """Compile the ONNX file `model` to `engine` (and companions beside it).
+
+        options: checked by `check` before. Raises TargetError.
+        """
 
     @abstractmethod
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> Session:

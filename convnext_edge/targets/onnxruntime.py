@@ -8,7 +8,7 @@ from typing import Any
 from convnext_edge.artifact import Artifact
 from convnext_edge.errors import TargetError
 from convnext_edge.recipe import Recipe
-from convnext_edge.targets.base import Images, Logits, Session, Target
+from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Logits, Session, Target
 
 PROVIDERS = ["CPUExecutionProvider"]
 
@@ -36,7 +36,7 @@ class ONNXRuntime(Target):
     recipe = Recipe()
     suffix = ".opt.onnx"
 
-    def build(self, model: Path, engine: Path) -> None:
+    def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:
         """Saves the graph with the runtime's fusions done, so that it loads faster and is seen."""
         import onnxruntime
 
@@ -44,7 +44,12 @@ class ONNXRuntime(Target):
         # the level above rearranges weights for the CPU at hand
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
         options.optimized_model_filepath = str(engine)
-        create(model, options)
+        try:
+            create(model, options)
+        except TargetError as error:
+            if engine.exists():  # the graph was accepted, it is the writing that failed
+                raise OSError(error.message) from error
+            raise
 
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> ONNXRuntimeSession:
         self.version()

@@ -10,7 +10,7 @@ import numpy as np
 from convnext_edge.artifact import Artifact
 from convnext_edge.errors import TargetError
 from convnext_edge.recipe import Recipe
-from convnext_edge.targets.base import Images, Logits, Session, Target
+from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Logits, Session, Target
 
 
 class OpenVINOSession(Session):
@@ -47,14 +47,18 @@ class OpenVINO(Target):
     recipe = Recipe()
     suffix = ".xml"
 
-    def build(self, model: Path, engine: Path) -> None:
+    def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:
         import openvino
 
         try:
-            # FP16 weights would save space but not time on a CPU, and change the answers
-            openvino.save_model(openvino.convert_model(model), engine, compress_to_fp16=False)
+            converted = openvino.convert_model(model)
         except RuntimeError as error:
             raise refusal(model, error) from error
+        try:
+            # FP16 weights would save space but not time on a CPU, and change the answers
+            openvino.save_model(converted, engine, compress_to_fp16=False)
+        except RuntimeError as error:  # a full disk
+            raise OSError(last_line(error)) from error
 
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> OpenVINOSession:
         self.version()
@@ -62,8 +66,13 @@ class OpenVINO(Target):
 
 
 def refusal(model: Path, error: Exception) -> TargetError:
-    first = str(error).strip().splitlines()[-1]
-    return TargetError(f"OpenVINO refuses {model}: {first}", hint="Run with -v for its whole message.")
+    return TargetError(
+        f"OpenVINO refuses {model}: {last_line(error)}", hint="Run with -v for its whole message."
+    )
+
+
+def last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1]
 
 
 TARGET = OpenVINO()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from convnext_edge.errors import TargetError
 from convnext_edge.model.checkpoint import load_checkpoint
 from convnext_edge.quiet import quiet
 from convnext_edge.recipe import Recipe
-from convnext_edge.targets.base import Images, Logits, Session, Target
+from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Logits, Session, Target
 from convnext_edge.targets.simulation import to_torch
 
 
@@ -42,14 +43,19 @@ class Torch(Target):
     recipe = Recipe()
     suffix = ".pt2"
 
-    def build(self, model: Path, engine: Path) -> None:
+    def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:
         """Saves the graph as an exported program, which torch.export.load reads back."""
         with quiet():
             module = to_torch(model)
             image = next(iter(module.graph.find_nodes(op="placeholder"))).meta["val"]
             example = torch.zeros((2, *image.shape[1:]), dtype=image.dtype)
-            program = torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
-            torch.export.save(program, engine)
+            program = torch.export.export(
+                module, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},)
+            )
+        # by way of memory: on a full disk, PyTorch's own writer aborts the process
+        buffer = BytesIO()
+        torch.export.save(program, buffer)
+        engine.write_bytes(buffer.getbuffer())
 
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> TorchSession:
         """Weights as the reference, an ONNX file simulated node by node, an engine as it was saved."""
@@ -62,7 +68,9 @@ class Torch(Target):
                 case ".pt2":
                     module = torch.export.load(artifact.path).module()
                 case suffix:
-                    raise TargetError(f"PyTorch cannot run {artifact.path}: {suffix} is another runtime's format")
+                    raise TargetError(
+                        f"PyTorch cannot run {artifact.path}: {suffix} is another runtime's format"
+                    )
         return TorchSession(module, threads)
 
 

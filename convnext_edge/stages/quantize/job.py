@@ -39,10 +39,10 @@ class Job:
     def example(self) -> torch.Tensor:
         return example_input(self.source.preprocessing.resolution, self.input_type)
 
-    def batches(self, size: int = BATCH) -> Iterator[NDArray[Any]]:
-        """Calibration images (N, 3, H, W) of the input's type, behind a progress bar."""
+    def batches(self, purpose: str, size: int = BATCH) -> Iterator[NDArray[Any]]:
+        """Calibration images (N, 3, H, W) of the input's type, behind a progress bar that names `purpose`."""
         batches = self.images.batches(self.source.preprocessing, batch=size, dtype=self.input_type)
-        for batch in track(batches, "calibrating", total=len(self.images), step=size):
+        for batch in track(batches, purpose, total=len(self.images), step=size):
             yield batch.images
 
 

@@ -21,7 +21,7 @@ def quantize_nncf(job: Job) -> Quantized:
     except ImportError as error:
         raise TargetError("method nncf needs the package nncf", hint="pip install 'convnext-edge[nncf]'") from error
     quantizer = ConvNeXtQuantizer(job.recipe)
-    images = [torch.from_numpy(batch) for batch in job.batches(1)]
+    images = [torch.from_numpy(batch) for batch in job.batches("calibrating", 1)]
     with quiet():
         converted = quantize_pt2e(
             export_program(job.lowered(), job.example()),

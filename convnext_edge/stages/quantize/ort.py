@@ -33,7 +33,7 @@ def quantize_ort(job: Job) -> Quantized:
         plain, prepared, made = (Path(folder) / name for name in ("plain.onnx", "prepared.onnx", "made.onnx"))
         write_onnx(job.lowered(), job.example(), plain)
         quant_pre_process(str(plain), str(prepared))
-        quantize_static(str(prepared), str(made), Reader(job.batches(1)))
+        quantize_static(str(prepared), str(made), Reader(job.batches("calibrating", 1)))
         model = onnx.load(str(made))
     strip(model)
     return Quantized(placement(model), lambda path: save(model, path))

@@ -9,17 +9,21 @@ from convnext_edge.errors import QuantizationError
 from convnext_edge.model.graph import export_program, write_onnx
 from convnext_edge.stages.quantize.job import Job, Quantized
 from convnext_edge.stages.quantize.quantizer import ConvNeXtQuantizer
+from convnext_edge.stages.quantize.smoothing import smooth
 from convnext_edge.quiet import quiet
 
 
 def quantize_ptq(job: Job) -> Quantized:
     """Ranges from one pass over the calibration images, weights rounded to nearest."""
     quantizer = ConvNeXtQuantizer(job.recipe)
+    lowered = job.lowered()
+    if job.recipe.smoothing:
+        smooth(lowered, map(torch.from_numpy, job.batches("smoothing")), job.recipe.smoothing)
     with quiet():
-        prepared = prepare_pt2e(export_program(job.lowered(), job.example()), quantizer)
+        prepared = prepare_pt2e(export_program(lowered, job.example()), quantizer)
     check_placement(quantizer)
     with torch.inference_mode():
-        for images in job.batches():
+        for images in job.batches("calibrating"):
             prepared(torch.from_numpy(images))
     with quiet():
         return placed(convert_pt2e(prepared), quantizer, job)

@@ -68,7 +68,7 @@ def layers(graph: GraphModule) -> Iterator[Layer]:
 def layer_name(node: Node) -> str:
     """Name of the reference's layer: the module path without what a form adds inside a layer."""
     path = [name for name, _ in node.meta["nn_module_stack"].values()][-1]
-    parts = [p for p in path.split(".") if p not in ("matmul", "patches")]
+    parts = [part for part in path.split(".") if part not in ("layer", "matmul", "patches")]
     if len(parts) > 1 and parts[-1] == "conv" and parts[-2] == "dwconv":
         parts.pop()
     return ".".join(parts)

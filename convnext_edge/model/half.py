@@ -1,0 +1,163 @@
+"""The float part of a graph in FP16, as a strongly typed TensorRT network wants it spelled out.
+
+FP32 stay the operators that FP16 cannot hold: LayerNorm and GRN, which square their input (65504 is
+passed at 256 squared), and means over an image. Others have met this on ConvNeXt:
+https://github.com/facebookresearch/ConvNeXt/issues/80 (LayerNorm of the last stage) and
+https://github.com/facebookresearch/ConvNeXt-V2/issues/66 (GRN). INT8 is left as it is; only the type in
+which QuantizeLinear reads and DequantizeLinear writes changes, which is the type of its scale.
+
+Written here because `onnxruntime.transformers.float16` (1.31) fails on these graphs: it names two Casts
+alike where two kept operators share a constant, rounds the constants of kept operators to FP16, and puts
+weight scales below FP16's smallest normal number (2^-14) without a word. Folding a small layer scale
+into a weight makes such scales.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from convnext_edge.model.graph import initializers
+
+FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
+KEPT = {"LayerNormalization", "ReduceMean", "ReduceSum", "ReduceL2", "Sqrt", "Div", "Reciprocal", "Pow"}
+FOLLOWING = {"Add", "Sub", "Mul"}  # of an FP32 value and a constant: part of a norm, FP32 as well
+LARGEST = float(np.finfo(np.float16).max)
+
+
+def to_half(model: ModelProto) -> ModelProto:
+    """A copy in mixed FP16 and FP32; inputs and outputs keep their types.
+
+    Each Cast stands where its value is first wanted and serves all who want it.
+    """
+    result = ModelProto()
+    result.CopyFrom(onnx.shape_inference.infer_shapes(model))
+    round_scales(result)
+    conversion = Conversion(result)
+    for node in list(result.graph.node):
+        conversion.take(node)
+    conversion.finish()
+    return result
+
+
+class Conversion:
+    """One walk over a graph in order. types: FLOAT or HALF of each float value seen so far."""
+
+    def __init__(self, model: ModelProto) -> None:
+        self.graph = model.graph
+        self.constants = initializers(model)
+        self.types = {value.name: FLOAT for value in self.graph.input if value.type.tensor_type.elem_type == FLOAT}
+        self.floats = {
+            value.name
+            for value in [*self.graph.value_info, *self.graph.output]
+            if value.type.tensor_type.elem_type == FLOAT
+        }
+        self.nodes: list[NodeProto] = []
+        self.casts: dict[tuple[str, int], str] = {}
+
+    def take(self, node: NodeProto) -> None:
+        """Settle the type of a node, convert its float inputs to it, and note that of its outputs."""
+        wanted = self.type_of(node)
+        if node.op_type == "Cast" and node.output[0] in self.floats:
+            node.attribute[0].i = wanted
+        for index, name in enumerate(node.input):
+            node.input[index] = self.converted(name, wanted)
+        self.nodes.append(node)
+        self.types.update({name: wanted for name in node.output if name in self.floats})
+
+    def type_of(self, node: NodeProto) -> int:
+        values = [name for name in node.input if name in self.types]
+        if node.op_type in KEPT or (node.op_type == "Mul" and node.input[0] == node.input[1]):
+            return FLOAT
+        if node.op_type == "QuantizeLinear" and values:  # reads what is there
+            return self.types[values[0]]
+        if node.op_type in FOLLOWING and values and all(self.types[name] == FLOAT for name in values):
+            return FLOAT
+        return HALF
+
+    def converted(self, name: str, wanted: int) -> str:
+        """The name of the value in the wanted type; `name` itself where it is no float or has that type."""
+        constant = self.constants.get(name)
+        is_float = name in self.types or (constant is not None and constant.data_type == FLOAT)
+        if not is_float or self.types.get(name, FLOAT) == wanted:
+            return name
+        if (name, wanted) not in self.casts:
+            self.casts[name, wanted] = self._half_constant(name) if constant is not None else self._cast(name, wanted)
+        return self.casts[name, wanted]
+
+    def _cast(self, name: str, wanted: int) -> str:
+        made = f"{name}_{'fp16' if wanted == HALF else 'fp32'}"
+        self.nodes.append(helper.make_node("Cast", [name], [made], name=f"cast_{made}", to=wanted))
+        return made
+
+    def _half_constant(self, name: str) -> str:
+        values = numpy_helper.to_array(self.constants[name]).clip(-LARGEST, LARGEST)
+        made = f"{name}_fp16"
+        self.graph.initializer.append(numpy_helper.from_array(values.astype(np.float16), made))
+        return made
+
+    def finish(self) -> None:
+        """Give the outputs their types back, drop what nothing reads any more, and type the values anew."""
+        for output in self.graph.output:
+            if self.types.get(output.name) == HALF:
+                self._restore(output.name)
+        del self.graph.node[:]
+        self.graph.node.extend(self.nodes)
+        used = {name for node in self.nodes for name in node.input}
+        kept = [tensor for tensor in self.graph.initializer if tensor.name in used]
+        del self.graph.initializer[:]
+        self.graph.initializer.extend(kept)
+        del self.graph.value_info[:]
+
+    def _restore(self, output: str) -> None:
+        inner = f"{output}_fp16"
+        for node in self.nodes:
+            node.output[:] = [inner if name == output else name for name in node.output]
+        self.nodes.append(helper.make_node("Cast", [inner], [output], name=f"cast_{output}", to=FLOAT))
+
+
+# --- scales --------------------------------------------------------------------------------------
+
+
+def round_scales(model: ModelProto) -> None:
+    """Let every scale of Q/DQ be a number that FP16 has; weights get the codes that suit it.
+
+    A QuantizeLinear that reads FP32 and its DequantizeLinear in FP16 then agree to the bit. For a scale
+    over 2^-14 no code of a weight changes (127 * 2^-11 < 0.5); below, the scale is rounded up, so that
+    codes stay within 127.
+    """
+    constants = initializers(model)
+    pairs = [node for node in model.graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    # read beforehand: the exporter lets equal scales share one constant
+    before = {node.input[1]: numpy_helper.to_array(constants[node.input[1]]) for node in pairs}
+    after = {name: half_scale(scale) for name, scale in before.items()}
+    for node in pairs:
+        if node.input[0] in constants:
+            name = node.input[1]
+            _requantize(constants[node.input[0]], before[name] / after[name], _axis(node))
+    for name, scale in after.items():
+        constants[name].CopyFrom(numpy_helper.from_array(scale, name))
+
+
+def half_scale(scale: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The nearest FP16 number, or the next larger one where FP16 is coarse; never zero."""
+    near = scale.astype(np.float16)
+    larger = np.nextafter(near, np.float16(np.inf))
+    coarse = (scale < np.finfo(np.float16).smallest_normal) & (near.astype(np.float32) < scale)
+    rounded: NDArray[np.float32] = np.where(coarse, larger, near).astype(np.float32)
+    return rounded
+
+
+def _requantize(weight: TensorProto, ratio: NDArray[np.float32], axis: int) -> None:
+    """Codes for a scale that is 1 / ratio times the old one. ratio: a scalar or (channels,)."""
+    codes = numpy_helper.to_array(weight)
+    shaped = ratio.reshape([-1 if i == axis else 1 for i in range(codes.ndim)]) if ratio.ndim else ratio
+    info = np.iinfo(codes.dtype)
+    moved = np.rint(codes * shaped).clip(info.min, info.max).astype(codes.dtype)
+    weight.CopyFrom(numpy_helper.from_array(moved, weight.name))
+
+
+def _axis(node: NodeProto) -> int:
+    return next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)

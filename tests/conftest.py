@@ -1,0 +1,91 @@
+"""What many tests share: photographs, a small model, and what the commands make of it, each made once."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+if TYPE_CHECKING:
+    from convnext_edge.artifact import InputType
+    from convnext_edge.stages.quantize.stage import Method
+
+# Tests run side by side: threads that wait for each other by spinning would slow all of them down.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Architecture((1, 1, 2, 1), (16, 24, 32, 48), patch 4, 10 classes), as timm wrote it
+CHECKPOINT = Path(__file__).parent / "fixtures" / "checkpoints" / "timm_v1.safetensors"
+RESOLUTION = 64
+CLASSES = 10
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CONVNEXT_EDGE_WORKSPACE", "CONVNEXT_EDGE_DATA"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four images in each of ten class folders, as smooth as photographs are."""
+    folder = tmp_path_factory.mktemp("photos")
+    generator = np.random.default_rng(0)
+    for number in range(4 * CLASSES):
+        colours = Image.fromarray(generator.integers(0, 256, (6, 6, 3), np.uint8))
+        place = folder / f"class{number % CLASSES}"
+        place.mkdir(exist_ok=True)
+        colours.resize((88, 80), Image.Resampling.BICUBIC).save(place / f"{number}.png")
+    return folder
+
+
+class Models:
+    """Artifacts of the small model in one workspace. Tests take them as they are and change none."""
+
+    def __init__(self, workspace: Path, photos: Path) -> None:
+        self.workspace = workspace
+        self.photos = photos
+        self.exported = cache(self._exported)
+        self.quantized = cache(self._quantized)
+        self.engine = cache(self._engine)
+
+    def _exported(self, input_type: InputType = "float32") -> Path:
+        """The FP32 ONNX file."""
+        from convnext_edge import export
+
+        return export(
+            checkpoint=CHECKPOINT, resolution=RESOLUTION, input_type=input_type, workspace=self.workspace
+        ).artifact
+
+    def _quantized(
+        self, target: str = "openvino", method: Method = "ptq", input_type: InputType = "float32"
+    ) -> Path:
+        """The INT8 ONNX file, calibrated with 16 of the photographs."""
+        from convnext_edge import quantize
+
+        return quantize(
+            self.exported(input_type),
+            calib=str(self.photos),
+            samples=16,
+            target=target,
+            method=method,
+            workspace=self.workspace,
+        ).artifact
+
+    def _engine(self, target: str, model: Path) -> Path:
+        from convnext_edge import build
+
+        output = self.workspace / f"{model.stem}-on-{target}{SUFFIXES[target]}"
+        return build(model, target=target, output=output, workspace=self.workspace).engine
+
+
+SUFFIXES = {"torch": ".pt2", "onnxruntime": ".opt.onnx", "openvino": ".xml"}
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Models:
+    return Models(tmp_path_factory.mktemp("models"), photos)

@@ -1,0 +1,97 @@
+"""The workspace: which folder it is, and which of its artifacts is taken where none is named."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from convnext_edge.artifact import Description, write_artifact
+from convnext_edge.errors import ArtifactError
+from convnext_edge.preprocessing import Preprocessing
+from convnext_edge.workspace import Workspace, file_name
+
+WEIGHTS = Description(
+    kind="weights", stem="tiny", variant="tiny", architecture={}, preprocessing=Preprocessing()
+)
+MODEL = replace(WEIGHTS, kind="onnx")
+
+
+def put(workspace: Workspace, name: str, description: Description, *, age: int) -> Path:
+    """An artifact that is `age` seconds old."""
+    path = workspace.folder / name
+    write_artifact(path, description, lambda file: file.write_text(name) and None)
+    os.utime(path, (1_000_000 - age, 1_000_000 - age))
+    return path
+
+
+def newest(workspace: Workspace, kind: str = "onnx") -> Path:
+    found = workspace.newest(lambda d: d.kind == kind, what="model", command="convnext-edge export")
+    return found.path
+
+
+def test_the_folder_is_the_one_given_else_of_the_environment_else_the_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert Workspace.at(None).folder == Path("convnext-edge-out")
+    monkeypatch.setenv("CONVNEXT_EDGE_WORKSPACE", "mine")
+    assert Workspace.at(None).folder == Path("mine")
+    assert Workspace.at(Path("given")).folder == Path("given")
+
+
+def test_the_newest_artifact_of_the_kind_is_taken(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    put(workspace, "old.onnx", MODEL, age=30)
+    wanted = put(workspace, "new.onnx", MODEL, age=20)
+    put(workspace, "newer.safetensors", WEIGHTS, age=10)
+    assert newest(workspace) == wanted
+
+
+@pytest.mark.parametrize("exists", [True, False], ids=["empty", "missing"])
+def test_a_workspace_without_the_artifact_says_which_command_makes_it(tmp_path: Path, exists: bool) -> None:
+    folder = tmp_path / "work"
+    if exists:
+        put(Workspace(folder), "tiny.safetensors", WEIGHTS, age=0)
+    with pytest.raises(ArtifactError) as caught:
+        newest(Workspace(folder))
+    assert caught.value.message == f"there is no model in the workspace {folder}"
+    assert caught.value.hint == "Make one: convnext-edge export"
+
+
+def test_files_that_are_not_ours_do_not_count(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    wanted = put(workspace, "tiny.onnx", MODEL, age=10)
+    (tmp_path / "foreign.onnx").write_text("")
+    (tmp_path / "notes.json").write_text("{}")
+    (tmp_path / "gone.onnx.json").write_text("{}")
+    assert newest(workspace) == wanted
+
+
+def test_a_damaged_sidecar_is_named_before_an_older_model_is_taken(tmp_path: Path) -> None:
+    put(Workspace(tmp_path), "old.onnx", MODEL, age=10)
+    put(Workspace(tmp_path), "new.onnx", MODEL, age=0)
+    (tmp_path / "new.onnx.json").write_text("{")
+    with pytest.raises(ArtifactError, match=r"new\.onnx\.json is not a sidecar of ours"):
+        newest(Workspace(tmp_path))
+
+
+def test_the_newest_artifact_is_checked_before_it_is_taken(tmp_path: Path) -> None:
+    put(Workspace(tmp_path), "tiny.onnx", MODEL, age=0).write_text("changed")
+    with pytest.raises(ArtifactError, match="does not match its sidecar"):
+        newest(Workspace(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "tiny.onnx"),
+        ({"target": "openvino"}, "tiny-openvino.onnx"),
+        ({"precision": "int8", "method": "ptq", "target": "openvino"}, "tiny-int8-openvino.onnx"),
+        ({"precision": "int8", "method": "nncf", "target": "openvino"}, "tiny-int8-nncf-openvino.onnx"),
+        ({"input_type": "uint8", "stem": "mine"}, "mine-uint8.onnx"),
+    ],
+)
+def test_a_name_says_what_the_file_is(changes: dict[str, str], name: str) -> None:
+    assert file_name(replace(MODEL, **changes), ".onnx") == name
