@@ -22,7 +22,7 @@ import click
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -115,6 +115,7 @@ def schedule(step: int, steps: int) -> float:
 @click.command(help=__doc__)
 @click.option("--data", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True)
+@click.option("--init", type=click.Path(exists=True, path_type=Path), help="Weights to go on from.")
 @click.option("--epochs", default=40.0, show_default=True)
 @click.option("--batch", default=256, show_default=True)
 @click.option("--rate", default=4e-3, show_default=True, help="Peak learning rate.")
@@ -125,6 +126,7 @@ def schedule(step: int, steps: int) -> float:
 def main(
     data: Path,
     out: Path,
+    init: Path | None,
     epochs: float,
     batch: int,
     rate: float,
@@ -140,6 +142,8 @@ def main(
     padded = F.pad(train_images.float(), (PAD,) * 4, mode="reflect").byte()
     model = ConvNeXt(ARCHITECTURE)
     initialize(model)
+    if init is not None:
+        model.load_state_dict(load_file(init))
     model = model.to(memory_format=torch.channels_last)
     average = torch.optim.swa_utils.AveragedModel(
         model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA_DECAY)

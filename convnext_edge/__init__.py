@@ -16,6 +16,7 @@ from convnext_edge.version import __version__
 if TYPE_CHECKING:
     from convnext_edge.stages.benchmark import benchmark
     from convnext_edge.stages.build import build
+    from convnext_edge.stages.build_script import build_script
     from convnext_edge.stages.demo import demo
     from convnext_edge.stages.doctor import doctor
     from convnext_edge.stages.export import export
@@ -27,6 +28,7 @@ __all__ = [
     "__version__",
     "benchmark",
     "build",
+    "build_script",
     "demo",
     "doctor",
     "export",

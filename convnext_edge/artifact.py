@@ -48,6 +48,7 @@ class Description:
     stem: what its files are called by: the variant, or the checkpoint's file name. variant: its name in
     the table, or None for an architecture that has none. classes: names in the order of the logits, or
     empty. precision: as `fp32`, `int8`. method: how it was quantized, or None.
+    engine: how an engine was built: runtime, version and what else its target records.
     calibration_hashes: first 16 hex digits of the SHA-256 of each calibration image, so that images that
     were calibrated with are recognized when a model is validated.
     """
@@ -67,6 +68,7 @@ class Description:
     quantized_layers: tuple[str, ...] = ()
     float_layers: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    engine: dict[str, Any] | None = None
     weights: Link | None = None
     parent: Link | None = None
 
@@ -163,6 +165,12 @@ def write_artifact(path: Path, description: Description, write: Callable[[Path],
             f"cannot write {path}: {error.strerror or error}", hint=_disk_hint(path)
         ) from error
     return artifact
+
+
+def remove_artifact(artifact: Artifact) -> None:
+    """Delete the file, its companions and its sidecar."""
+    for name in [sidecar_path(artifact.path).name, *artifact.files]:
+        (artifact.path.parent / name).unlink()
 
 
 def find_link(link: Link, folders: Iterable[Path], *, wanted_by: Path) -> Artifact:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from convnext_edge.artifact import Artifact, open_artifact
+from convnext_edge.artifact import Artifact, open_artifact, write_artifact
 from convnext_edge.errors import UsageError
 from convnext_edge.progress import note
-from convnext_edge.targets import DEFAULT, Session, find_target
+from convnext_edge.sources import find_weights, open_source, write_fp32
+from convnext_edge.targets import DEFAULT, BuildOptions, Session, find_target
 from convnext_edge.workspace import Workspace
 
 
@@ -37,3 +42,36 @@ def target_of(artifact: Artifact, target: str | None) -> str:
 
 def open_session(artifact: Artifact, target: str, threads: int | None = None) -> Session:
     return find_target(target).open_session(artifact, threads=threads)
+
+
+@contextmanager
+def open_rival(
+    artifact: Artifact, target: str, max_batch: int, workspace: Workspace
+) -> Iterator[Session | None]:
+    """An FP16 engine of the same weights, where INT8 has to beat one on this target; else None."""
+    chosen = find_target(target)
+    if not chosen.rivals_fp16 or artifact.description.precision in ("fp32", "fp16"):
+        yield None
+        return
+    options = BuildOptions(precision="fp16", max_batch=max_batch)
+    with tempfile.TemporaryDirectory() as folder:
+        graph = write_fp32(
+            open_source(artifact, workspace),
+            find_weights(artifact, workspace),
+            target=target,
+            input_type=artifact.description.input_type,
+            output=Path(folder) / "fp32.onnx",
+            workspace=workspace,
+        )
+        description = replace(
+            graph.description,
+            kind="engine",
+            precision="fp16",
+            engine=chosen.record(options),
+            parent=graph.link,
+        )
+        note("building an FP16 engine to compare with")
+        path = Path(folder) / f"fp16{chosen.suffix}"
+        engine = write_artifact(path, description, lambda file: chosen.build(graph.path, file, options))
+        with chosen.open_session(engine) as session:
+            yield session

@@ -15,7 +15,7 @@ import click
 
 import convnext_edge
 from convnext_edge import quiet, summaries
-from convnext_edge.errors import ConvNeXtEdgeError
+from convnext_edge.errors import ConvNeXtEdgeError, UsageError
 from convnext_edge.progress import LOGGER
 from convnext_edge.results import Result
 from convnext_edge.targets import NAMES
@@ -167,11 +167,31 @@ def quantize(**options: Any) -> Result:
 @command("convnext-edge build --target openvino")
 @model
 @target
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16"]),
+    help="TensorRT: of layers that are not INT8.  [default: fp16 beside INT8, else fp32]",
+)
+@click.option("--max-batch", type=click.IntRange(1), help="TensorRT: most images in a call.  [default: 8]")
+@click.option(
+    "--compute-capability",
+    multiple=True,
+    metavar="X.Y",
+    help="TensorRT-RTX: of the GPUs to build for; repeatable.  [default: 8.0 and later]",
+)
+@click.option("--timing-cache", type=FILE, help="TensorRT: file that makes the next build faster.")
+@click.option("--emit-script", is_flag=True, help="TensorRT: write a folder that builds with trtexec.")
 @output
 @workspace
-def build(**options: Any) -> Result:
+def build(emit_script: bool, **options: Any) -> Result:
     """Compile MODEL (default: the newest that fits) to an engine."""
-    return convnext_edge.build(**options)
+    if not emit_script:
+        return convnext_edge.build(**options)
+    for name in ("compute_capability", "timing_cache"):
+        if options.pop(name):
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} means nothing with --emit-script", hint="Leave it out.")
+    return convnext_edge.build_script(**options)
 
 
 @command("convnext-edge validate --data imagenet_val --data-root ~/data --max-drop 0.5")

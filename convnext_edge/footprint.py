@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from convnext_edge.artifact import Artifact, read_sidecar
-from convnext_edge.errors import TargetError
+from convnext_edge.errors import ConvNeXtEdgeError, TargetError
 from convnext_edge.targets import Images, find_target
 
 CALLS = 3  # the first allocates, the others show whether it stays at that
@@ -30,8 +30,7 @@ def peak_rss(artifact: Artifact, target: str, *, batch: int, threads: int) -> in
         check=False,
     )
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise TargetError(f"measuring the memory of {artifact.path} failed: {last}")
+        raise TargetError(f"measuring the memory of {artifact.path} failed: {done.stderr.strip()}")
     return int(done.stdout.split()[-1])
 
 
@@ -66,4 +65,7 @@ def noise(artifact: Artifact, batch: int) -> Images:
 
 if __name__ == "__main__":
     model, name, size, count = sys.argv[1:]
-    print(_measure(Path(model), name, int(size), int(count)))  # noqa: T201  read by peak_rss
+    try:
+        print(_measure(Path(model), name, int(size), int(count)))  # noqa: T201  read by peak_rss
+    except ConvNeXtEdgeError as error:
+        sys.exit(str(error))

@@ -27,7 +27,7 @@ class Recipe:
     """
 
     activation: Activation = "uint8"
-    range: Range = "histogram"
+    range: Range = "mse"
     outside: float = 1e-5
     smoothing: float = 0.5
     weight_bits: int = 8

@@ -69,12 +69,21 @@ class Build(Result):
 
 
 @dataclass(frozen=True)
+class BuildScript(Result):
+    """A folder that builds an engine on another machine. build_command: to run there, in the folder."""
+
+    directory: Path
+    files: tuple[str, ...]
+    build_command: str
+
+
+@dataclass(frozen=True)
 class Validate(Result):
     """Fractions of the images; drops in percentage points, positive where the candidate is worse.
 
     Top-1 and top-5 and what follows from them are None where the images have no labels.
     drop_ci95_points: paired 95 % interval of the drop. sqnr_db: of the logits, None where they are
-    identical. overlap: images that were in the calibration set too.
+    identical. overlap: images that were in the calibration set too. label: where it was simulated, why.
     """
 
     artifact: Path
@@ -94,6 +103,7 @@ class Validate(Result):
     skipped_images: tuple[str, ...]
     simulated: bool
     passed: bool
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,7 +121,8 @@ class Benchmark(Result):
     """Reference (FP32 PyTorch) and candidate, interleaved in one run.
 
     speedup: ratio of the medians. throughput_ips: images a second of the candidate. peak_rss_bytes:
-    of a process that does nothing but run the candidate.
+    of a process that does nothing but run the candidate. fp16_ms: an INT8 candidate's rival on a GPU, an
+    FP16 engine of the same runtime; advice: then "ship INT8" or "ship FP16".
     """
 
     artifact: Path
@@ -128,6 +139,8 @@ class Benchmark(Result):
     throughput_ips: float
     peak_rss_bytes: int | None
     passed: bool
+    fp16_ms: Milliseconds | None = None
+    advice: str | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from functools import singledispatch
 from convnext_edge.results import (
     Benchmark,
     Build,
+    BuildScript,
     Demo,
     Doctor,
     Export,
@@ -63,9 +64,19 @@ def _(result: Build) -> str:
 
 
 @summary.register
+def _(result: BuildScript) -> str:
+    return lines(
+        ("wrote", result.directory), ("files", " ".join(result.files)), ("run there", result.build_command)
+    )
+
+
+@summary.register
 def _(result: Validate) -> str:
     rows = [
-        ("candidate", f"{result.artifact} on {result.target}{' (simulated)' if result.simulated else ''}"),
+        (
+            "candidate",
+            f"{result.artifact} on {result.target}" + (f" ({result.label})" if result.label else ""),
+        ),
         (
             "images",
             f"{result.images} of {result.data}" + skipped(result.skipped_images) + seen(result.overlap),
@@ -110,6 +121,7 @@ def _(result: Benchmark) -> str:
         ("calls", f"{result.runs} of batch {result.batch} with {result.threads} thread(s), interleaved"),
         ("candidate", milliseconds(result.candidate_ms)),
         ("reference", milliseconds(result.reference_ms) + "  (FP32 PyTorch)"),
+        *fp16(result),
         ("speedup", f"{result.speedup:.2f}x; {result.throughput_ips:.1f} images/s"),
         ("memory", f"{memory} at the peak"),
         ("gates", "passed" if result.passed else "NOT met"),
@@ -118,6 +130,14 @@ def _(result: Benchmark) -> str:
 
 def milliseconds(times: Milliseconds) -> str:
     return f"p50 {times.p50:.2f}  p90 {times.p90:.2f}  p99 {times.p99:.2f}  min {times.min:.2f} ms"
+
+
+def fp16(result: Benchmark) -> list[tuple[str, object]]:
+    """How INT8 does against FP16 on the same runtime, where both were timed."""
+    if result.fp16_ms is None:
+        return []
+    ratio = result.fp16_ms.p50 / result.candidate_ms.p50
+    return [("FP16", milliseconds(result.fp16_ms)), ("advice", f"{result.advice}: INT8 is {ratio:.2f}x FP16")]
 
 
 @summary.register

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from functools import cache
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,22 +49,35 @@ class Models:
     def __init__(self, workspace: Path, photos: Path) -> None:
         self.workspace = workspace
         self.photos = photos
-        self.exported = cache(self._exported)
-        self.quantized = cache(self._quantized)
-        self.engine = cache(self._engine)
+        self._made: dict[tuple[str, ...], Path] = {}
 
-    def _exported(self, input_type: InputType = "float32") -> Path:
+    def exported(self, input_type: InputType = "float32") -> Path:
         """The FP32 ONNX file."""
+        return self._once(self._export, input_type)
+
+    def quantized(
+        self, target: str = "openvino", method: Method = "ptq", input_type: InputType = "float32"
+    ) -> Path:
+        """The INT8 ONNX file, calibrated with 16 of the photographs."""
+        return self._once(self._quantize, target, method, input_type)
+
+    def engine(self, target: str, model: Path) -> Path:
+        return self._once(self._build, target, str(model))
+
+    def _once(self, make: Callable[..., Path], *options: str) -> Path:
+        key = (make.__name__, *options)
+        if key not in self._made:
+            self._made[key] = make(*options)
+        return self._made[key]
+
+    def _export(self, input_type: InputType) -> Path:
         from convnext_edge import export
 
         return export(
             checkpoint=CHECKPOINT, resolution=RESOLUTION, input_type=input_type, workspace=self.workspace
         ).artifact
 
-    def _quantized(
-        self, target: str = "openvino", method: Method = "ptq", input_type: InputType = "float32"
-    ) -> Path:
-        """The INT8 ONNX file, calibrated with 16 of the photographs."""
+    def _quantize(self, target: str, method: Method, input_type: InputType) -> Path:
         from convnext_edge import quantize
 
         return quantize(
@@ -76,11 +89,11 @@ class Models:
             workspace=self.workspace,
         ).artifact
 
-    def _engine(self, target: str, model: Path) -> Path:
+    def _build(self, target: str, model: str) -> Path:
         from convnext_edge import build
 
-        output = self.workspace / f"{model.stem}-on-{target}{SUFFIXES[target]}"
-        return build(model, target=target, output=output, workspace=self.workspace).engine
+        output = self.workspace / f"{Path(model).stem}-on-{target}{SUFFIXES[target]}"
+        return build(Path(model), target=target, output=output, workspace=self.workspace).engine
 
 
 SUFFIXES = {"torch": ".pt2", "onnxruntime": ".opt.onnx", "openvino": ".xml"}

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -23,8 +20,9 @@ from convnext_edge.model.hub import Fetched, fetch
 from convnext_edge.model.variants import Variant
 from convnext_edge.preprocessing import Preprocessing
 
+from local_hub import COMMIT, LocalHub
+
 WEIGHTS = (Path(__file__).parent / "fixtures" / "checkpoints" / "timm_v1.safetensors").read_bytes()
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 VARIANT = Variant(
     name="fixture",
     architecture=Architecture(depths=(1, 1, 2, 1), dims=(16, 24, 32, 48), classes=10),
@@ -50,53 +48,8 @@ CONFIG = {  # the keys that timm writes
 }
 
 
-@dataclass
-class Hub:
-    """Serves `files` of one repository as huggingface.co does; `status` other than 200 is answered to all."""
-
-    files: dict[str, bytes]
-    status: int = 200
-    error_code: str = ""
-    requests: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        hub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_HEAD(self) -> None:
-                self.answer(body=False)
-
-            def do_GET(self) -> None:
-                self.answer(body=True)
-
-            def answer(self, *, body: bool) -> None:
-                hub.requests.append(f"{self.command} {self.path}")
-                repository, _, rest = self.path.removeprefix("/").partition("/resolve/")
-                content = hub.files.get(rest.partition("/")[2]) if repository == VARIANT.source else None
-                status = hub.status if content is not None else 404
-                self.send_response(status)
-                self.send_header("X-Repo-Commit", COMMIT)
-                if status != 200:
-                    self.send_header("X-Error-Code", hub.error_code or "EntryNotFound")
-                    content = b""
-                self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                if body:
-                    self.wfile.write(content)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(
-            target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
-        ).start()
-
-    def stop(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+class Hub(LocalHub):
+    """Holds the small variant's repository."""
 
     def configure(self, **changes: object) -> None:
         self.files["config.json"] = json.dumps({**CONFIG, **changes}).encode()
@@ -108,7 +61,7 @@ class Hub:
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    served = Hub({"model.safetensors": WEIGHTS})
+    served = Hub(VARIANT.source, {"model.safetensors": WEIGHTS})
     served.configure()
     yield served
     served.stop()

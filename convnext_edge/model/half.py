@@ -14,12 +14,15 @@ into a weight makes such scales.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from convnext_edge.model.graph import initializers
+from convnext_edge.model.graph import LAYOUT_ONLY, PROTOBUF_LIMIT, initializers, weight_bytes
 
 FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 KEPT = {"LayerNormalization", "ReduceMean", "ReduceSum", "ReduceL2", "Sqrt", "Div", "Reciprocal", "Pow"}
@@ -33,7 +36,9 @@ def to_half(model: ModelProto) -> ModelProto:
     Each Cast stands where its value is first wanted and serves all who want it.
     """
     result = ModelProto()
-    result.CopyFrom(onnx.shape_inference.infer_shapes(model))
+    # beyond protobuf's limit, the types that the exporter declared must do
+    large = weight_bytes(model) > PROTOBUF_LIMIT
+    result.CopyFrom(model if large else onnx.shape_inference.infer_shapes(model))
     round_scales(result)
     conversion = Conversion(result)
     for node in list(result.graph.node):
@@ -48,12 +53,8 @@ class Conversion:
     def __init__(self, model: ModelProto) -> None:
         self.graph = model.graph
         self.constants = initializers(model)
-        self.types = {value.name: FLOAT for value in self.graph.input if value.type.tensor_type.elem_type == FLOAT}
-        self.floats = {
-            value.name
-            for value in [*self.graph.value_info, *self.graph.output]
-            if value.type.tensor_type.elem_type == FLOAT
-        }
+        self.types = dict.fromkeys(float_values(self.graph.input), FLOAT)
+        self.floats = {*float_values(self.graph.value_info), *float_values(self.graph.output)}
         self.nodes: list[NodeProto] = []
         self.casts: dict[tuple[str, int], str] = {}
 
@@ -71,11 +72,18 @@ class Conversion:
         values = [name for name in node.input if name in self.types]
         if node.op_type in KEPT or (node.op_type == "Mul" and node.input[0] == node.input[1]):
             return FLOAT
-        if node.op_type == "QuantizeLinear" and values:  # reads what is there
+        if values and self.is_quantized_next(node):  # no Cast between LayerNorm and Q: they are to fuse
             return self.types[values[0]]
         if node.op_type in FOLLOWING and values and all(self.types[name] == FLOAT for name in values):
             return FLOAT
         return HALF
+
+    def is_quantized_next(self, node: NodeProto) -> bool:
+        """Whether the value goes into INT8 here, or behind changes of layout alone."""
+        if node.op_type in LAYOUT_ONLY:
+            users = [user for user in self.graph.node if node.output[0] in user.input]
+            return len(users) == 1 and self.is_quantized_next(users[0])
+        return node.op_type == "QuantizeLinear"
 
     def converted(self, name: str, wanted: int) -> str:
         """The name of the value in the wanted type; `name` itself where it is no float or has that type."""
@@ -84,7 +92,8 @@ class Conversion:
         if not is_float or self.types.get(name, FLOAT) == wanted:
             return name
         if (name, wanted) not in self.casts:
-            self.casts[name, wanted] = self._half_constant(name) if constant is not None else self._cast(name, wanted)
+            made = self._cast(name, wanted) if constant is None else self._half_constant(name)
+            self.casts[name, wanted] = made
         return self.casts[name, wanted]
 
     def _cast(self, name: str, wanted: int) -> str:
@@ -116,6 +125,11 @@ class Conversion:
         for node in self.nodes:
             node.output[:] = [inner if name == output else name for name in node.output]
         self.nodes.append(helper.make_node("Cast", [inner], [output], name=f"cast_{output}", to=FLOAT))
+
+
+def float_values(values: Iterable[ValueInfoProto]) -> list[str]:
+    """Names of those in FP32."""
+    return [value.name for value in values if value.type.tensor_type.elem_type == FLOAT]
 
 
 # --- scales --------------------------------------------------------------------------------------
@@ -150,7 +164,7 @@ def half_scale(scale: NDArray[np.float32]) -> NDArray[np.float32]:
     return rounded
 
 
-def _requantize(weight: TensorProto, ratio: NDArray[np.float32], axis: int) -> None:
+def _requantize(weight: TensorProto, ratio: NDArray[Any], axis: int) -> None:
     """Codes for a scale that is 1 / ratio times the old one. ratio: a scalar or (channels,)."""
     codes = numpy_helper.to_array(weight)
     shaped = ratio.reshape([-1 if i == axis else 1 for i in range(codes.ndim)]) if ratio.ndim else ratio

@@ -15,6 +15,7 @@ all but the reference as it stands, for any runtime to read.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import deepcopy
 from typing import Literal, cast
 
 import torch
@@ -91,7 +92,7 @@ class Plain(nn.Module):
 
     def __init__(self, model: ConvNeXt, preprocessing: Preprocessing, input_type: InputType) -> None:
         super().__init__()
-        self.model = model
+        self.model = deepcopy(model)
         self.raw = input_type == "uint8"
         self.register_buffer("mean", torch.tensor(preprocessing.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(preprocessing.std).view(1, 3, 1, 1))

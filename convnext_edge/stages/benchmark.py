@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from convnext_edge.artifact import Artifact
-from convnext_edge.candidates import find_candidate, open_session, target_of
+from convnext_edge.candidates import find_candidate, open_rival, open_session, target_of
 from convnext_edge.cpu import read_cpu
-from convnext_edge.errors import UsageError
+from convnext_edge.errors import TargetError, UsageError
 from convnext_edge.footprint import noise, peak_rss
 from convnext_edge.images import as_reference_takes
 from convnext_edge.progress import track
@@ -51,8 +51,10 @@ def benchmark(
     count = threads or os.cpu_count() or 1
     reference = TorchSession(open_source(artifact, place).reference, count)
     with open_session(artifact, chosen, count) as candidate:
-        times = interleave(calls(reference, candidate, artifact, batch), runs)
-    reference_ms, candidate_ms = (percentiles(column) for column in times)
+        refuse_simulated(candidate, chosen)
+        with open_rival(artifact, chosen, batch, place) as rival:
+            times = interleave(calls(reference, candidate, rival, artifact, batch), runs)
+    reference_ms, candidate_ms, *fp16_ms = (percentiles(column) for column in times)
     speedup = reference_ms.p50 / candidate_ms.p50
     cpu = read_cpu()
     return Benchmark(
@@ -70,16 +72,33 @@ def benchmark(
         throughput_ips=round(1000 * batch / candidate_ms.p50, 2),
         peak_rss_bytes=peak_rss(artifact, chosen, batch=batch, threads=count),
         passed=min_speedup is None or speedup >= min_speedup,
+        fp16_ms=fp16_ms[0] if fp16_ms else None,
+        advice=advice(candidate_ms, fp16_ms[0]) if fp16_ms else None,
     )
 
 
+def refuse_simulated(session: Session, target: str) -> None:
+    """Raises TargetError: a simulation has no latency worth telling."""
+    if session.simulated:
+        raise TargetError(
+            f"{target} cannot be timed here ({session.label})",
+            hint="Run benchmark on the device; validate works here.",
+        )
+
+
+def advice(int8: Milliseconds, fp16: Milliseconds) -> str:
+    """INT8 has its price in accuracy: it must be faster to be worth it."""
+    return "ship INT8" if int8.p50 < fp16.p50 else "ship FP16"
+
+
 def calls(
-    reference: TorchSession, candidate: Session, artifact: Artifact, batch: int
-) -> tuple[Callable[[], object], Callable[[], object]]:
-    """One call of each model on the same noise."""
+    reference: TorchSession, candidate: Session, rival: Session | None, artifact: Artifact, batch: int
+) -> tuple[Callable[[], object], ...]:
+    """One call of each model on the same noise: reference, candidate and, where there is one, its rival."""
     images = noise(artifact, batch)
     normalized = as_reference_takes(images, artifact.description.preprocessing)
-    return (lambda: reference.run(normalized)), (lambda: candidate.run(images))
+    both = (lambda: reference.run(normalized)), (lambda: candidate.run(images))
+    return both if rival is None else (*both, lambda: rival.run(images))
 
 
 def interleave(models: tuple[Callable[[], object], ...], runs: int) -> list[list[float]]:

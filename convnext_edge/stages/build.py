@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
-from convnext_edge.artifact import Artifact, open_artifact, write_artifact
+from convnext_edge.artifact import Artifact, Description, open_artifact, write_artifact
 from convnext_edge.errors import ArtifactError
 from convnext_edge.progress import note
 from convnext_edge.results import Build
 from convnext_edge.sources import find_weights, open_source, write_fp32
-from convnext_edge.targets import DEFAULT, Target, find_target
+from convnext_edge.targets import DEFAULT, BuildOptions, Target, find_target
 from convnext_edge.workspace import Workspace, file_name
 
 
@@ -19,24 +21,33 @@ def build(
     model: Path | None = None,
     *,
     target: str | None = None,
+    precision: Literal["fp32", "fp16"] | None = None,
+    max_batch: int | None = None,
+    compute_capability: Sequence[str] = (),
+    timing_cache: Path | None = None,
     output: Path | None = None,
     workspace: Path | None = None,
 ) -> Build:
     """Compile an ONNX file for a target.
 
     model: an artifact of export or quantize, by default the newest that fits the target. target: by
-    default the one the model was made for. An FP32 model is lowered afresh for the target.
+    default the one the model was made for. An FP32 model is lowered afresh for the target. precision: of
+    layers that are not INT8. max_batch, compute_capability, timing_cache: see `BuildOptions`; each target
+    refuses what it has no use for.
     Raises ArtifactError, TargetError, UsageError.
     """
     started = time.perf_counter()
     place = Workspace.at(workspace)
     start = find_model(model, target, place)
     chosen = find_target(target or start.description.target or DEFAULT)
+    options = BuildOptions(precision, max_batch, tuple(compute_capability), timing_cache)
+    chosen.check(options)
+    recorded = chosen.record(options)  # refuses here what cannot be built, before anything is written
     graph = fit(start, chosen, place)
-    description = replace(graph.description, kind="engine", target=chosen.name, parent=graph.link)
+    description = describe(graph, chosen, options, recorded)
     path = output or place.folder / file_name(description, chosen.suffix)
     note(f"building {path.name} from {graph.path.name} with {chosen.package} {chosen.version()}")
-    engine = write_artifact(path, description, lambda file: chosen.build(graph.path, file))
+    engine = write_artifact(path, description, lambda file: chosen.build(graph.path, file, options))
     return Build(
         engine=engine.path,
         target=chosen.name,
@@ -44,6 +55,19 @@ def build(
         runtime=chosen.package,
         runtime_version=chosen.version(),
         seconds=round(time.perf_counter() - started, 3),
+    )
+
+
+def describe(graph: Artifact, target: Target, options: BuildOptions, recorded: dict[str, Any]) -> Description:
+    """What the sidecar of the engine says."""
+    described = graph.description
+    return replace(
+        described,
+        kind="engine",
+        target=target.name,
+        precision=target.engine_precision(described.precision, options),
+        engine=recorded,
+        parent=graph.link,
     )
 
 

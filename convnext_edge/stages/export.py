@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from convnext_edge.artifact import Artifact, InputType
+from convnext_edge.artifact import Artifact, InputType, remove_artifact
 from convnext_edge.errors import ExportError
 from convnext_edge.images import as_reference_takes
 from convnext_edge.model.graph import example_input
@@ -38,6 +38,8 @@ def export(
     runtime; by default the plain graph. input_type: `float32` normalized, or `uint8` raw RGB.
     Raises CheckpointError, DownloadError, ExportError, UsageError.
     """
+    if target is not None:
+        find_target(target)  # a wrong name is said before any work
     source = load_source(variant, checkpoint, random_weights=random_weights, resolution=resolution, seed=seed)
     place = Workspace.at(workspace)
     weights = save_weights(source, place)
@@ -72,8 +74,7 @@ def parity(source: Source, artifact: Artifact) -> float:
     with find_target("onnxruntime").open_session(artifact) as session:
         difference = float(np.abs(session.run(images) - expected).max())
     if not difference <= PARITY * max(1.0, float(np.abs(expected).max())):
-        for name in artifact.files:
-            (artifact.path.parent / name).unlink()
+        remove_artifact(artifact)
         raise ExportError(
             f"{artifact.path} differs from PyTorch by {difference:.3g} in a logit",
             hint="This is a fault of the exporter or the runtime; please report it with the versions.",

@@ -60,6 +60,7 @@ def validate(
             overlap=seen,
             skipped_images=tuple(image.name for image in images.skipped),
             simulated=session.simulated,
+            label=session.label,
             passed=gates.passed(found),
         )
 

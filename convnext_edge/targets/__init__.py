@@ -27,4 +27,14 @@ def find_target(name: str) -> Target:
     return cast(Target, getattr(import_module(module), attribute))
 
 
-__all__ = ["DEFAULT", "NAMES", "Availability", "BuildOptions", "Images", "Logits", "Session", "Target", "find_target"]
+__all__ = [
+    "DEFAULT",
+    "NAMES",
+    "Availability",
+    "BuildOptions",
+    "Images",
+    "Logits",
+    "Session",
+    "Target",
+    "find_target",
+]

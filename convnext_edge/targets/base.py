@@ -84,7 +84,7 @@ class Target(ABC):
 
     package: the vendor's, imported only inside methods. form: how the model is lowered for it.
     recipe: what is quantized for it and how. suffix: of its engine files. options: fields of BuildOptions
-    that it takes.
+    that it takes. rivals_fp16: INT8 is worth shipping only where it beats the target's own FP16.
     """
 
     name: ClassVar[str]
@@ -94,6 +94,7 @@ class Target(ABC):
     recipe: ClassVar[Recipe]
     suffix: ClassVar[str]
     options: ClassVar[frozenset[str]] = frozenset()
+    rivals_fp16: ClassVar[bool] = False
 
     def availability(self) -> Availability:
         """Looks for the package without importing it."""
@@ -131,6 +132,13 @@ class Target(ABC):
 
         options: checked by `check` before. Raises TargetError.
         """
+
+    def write_script(self, graph: Artifact, folder: Path, options: BuildOptions) -> str:
+        """Fill `folder` with what builds the engine where only the vendor's own tool is; returns the command.
+
+        Raises UsageError where the target has no such tool.
+        """
+        raise UsageError(f"--emit-script means nothing to target {self.name}", hint="Leave it out.")
 
     @abstractmethod
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> Session:

@@ -40,12 +40,12 @@ class ONNXRuntime(Target):
         """Saves the graph with the runtime's fusions done, so that it loads faster and is seen."""
         import onnxruntime
 
-        options = session_options(optimized=True)
+        settings = session_options(optimized=True)
         # the level above rearranges weights for the CPU at hand
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-        options.optimized_model_filepath = str(engine)
+        settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        settings.optimized_model_filepath = str(engine)
         try:
-            create(model, options)
+            create(model, settings)
         except TargetError as error:
             if engine.exists():  # the graph was accepted, it is the writing that failed
                 raise OSError(error.message) from error

@@ -105,7 +105,8 @@ class ConvNeXtQuantizer(Quantizer):  # type: ignore[misc]
             return False
         if layer.depthwise:
             return self.recipe.depthwise
-        return layer.name != "stem" or reads_raw_bytes(layer)
+        # bytes are codes without a sign: a stem that reads them is INT8 only where activations are unsigned
+        return layer.name != "stem" or (reads_raw_bytes(layer) and self.recipe.activation == "uint8")
 
     def _annotate(self, layer: Layer) -> None:
         activation = RAW_BYTES if reads_raw_bytes(layer) else activation_spec(self.recipe)

@@ -1,0 +1,49 @@
+"""build --emit-script: a folder that builds the engine where only the vendor's own tool is."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from convnext_edge.errors import UsageError
+from convnext_edge.results import BuildScript
+from convnext_edge.stages.build import find_model, fit
+from convnext_edge.targets import BuildOptions, find_target
+from convnext_edge.workspace import Workspace, file_name
+
+
+def build_script(
+    model: Path | None = None,
+    *,
+    target: str | None = "tensorrt",
+    precision: Literal["fp32", "fp16"] | None = None,
+    max_batch: int | None = None,
+    output: Path | None = None,
+    workspace: Path | None = None,
+) -> BuildScript:
+    """Write a folder with the ONNX file, the command that compiles it, and checksums of both.
+
+    Options as for `build`; output: the folder, which may not exist yet; it comes whole or not at all.
+    Raises ArtifactError, TargetError, UsageError.
+    """
+    place = Workspace.at(workspace)
+    chosen = find_target(target or "tensorrt")
+    options = BuildOptions(precision, max_batch)
+    graph = fit(find_model(model, chosen.name, place), chosen, place)
+    described = graph.description
+    description = replace(
+        described, target=chosen.name, precision=chosen.engine_precision(described.precision, options)
+    )
+    folder = output or place.folder / file_name(description, "-script")
+    if folder.exists():
+        raise UsageError(f"{folder} exists", hint="Take it away, or name another folder with -o.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writing-") as scratch:
+        made = Path(scratch) / folder.name
+        made.mkdir()
+        command = chosen.write_script(graph, made, options)
+        made.rename(folder)
+    files = tuple(sorted(file.name for file in folder.iterdir()))
+    return BuildScript(directory=folder, files=files, build_command=command)

@@ -1,0 +1,229 @@
+"""TensorRT and TensorRT-RTX on NVIDIA GPUs: two products behind one Python API.
+
+`tensorrt` builds for the GPU at hand and needs it to build. `tensorrt_rtx` builds ahead of time on any
+x86 machine, for several generations of GPUs at once, and compiles the kernels where the engine runs.
+
+Every network is strongly typed: TensorRT 11 knows nothing else, and 10 obeys it. Precision is in the
+graph alone, INT8 as Q/DQ nodes and FP16 as the types of the values (`model/half.py`).
+https://docs.nvidia.com/deeplearning/tensorrt/latest/api/migration/tensorrt-10x-to-11x-python-api-reference.html
+
+Form "linear", (N, H, W, C) with MatMul, for these reasons:
+
+* LayerNorm is then one LayerNormalization node, which the parser makes an INormalizationLayer. Spelled
+  out as in form "conv" it becomes a chain of reductions and element-wise steps that takes the gain of
+  INT8 away again: https://github.com/NVIDIA/TensorRT/issues/3015 (on INT8 and LayerNorm),
+  https://github.com/NVIDIA/TensorRT/issues/4242 (opset 17 advised) and
+  https://github.com/NVIDIA/Model-Optimizer/issues/80 (just such a chain behind ConvNeXt's convolutions).
+  The operator normalizes the last axis, where only this layout has the channels.
+* MatMul costs nothing against a 1x1 convolution: TensorRT runs an explicitly quantized one in its INT8
+  convolution kernels by itself (https://github.com/NVIDIA/TensorRT/issues/3266).
+
+Placement: Q/DQ at the inputs of the weighted operators and nowhere else, as NVIDIA recommends ("quantize
+all inputs of weighted operations", "by default, don't quantize the outputs"):
+https://docs.nvidia.com/deeplearning/tensorrt/latest/inference-library/quantized-types-explicit-quantization.html
+Nothing stands between MatMul, bias and GELU, so that they fuse up to the Q of the next layer; Q follows
+LayerNorm directly, so that its output is written in INT8. Depthwise convolutions stay FP16: they are bound
+by memory, and INT8 costs 3 dB there. ModelOpt also puts Q/DQ between a convolution and the LayerNorm behind
+it (https://github.com/NVIDIA/Model-Optimizer/pull/1117); that serves depthwise convolutions which are INT8
+themselves, for which `depthwise = true` in a recipe asks.
+
+Users report INT8 no faster than FP16 on ConvNeXt (https://github.com/NVIDIA/TensorRT/issues/4180), and the
+support matrix of TensorRT-RTX lists INT8 for weights only. `benchmark` therefore holds INT8 against FP16.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from importlib import import_module, util
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from convnext_edge.artifact import Artifact, find_link
+from convnext_edge.errors import TargetError
+from convnext_edge.progress import note
+from convnext_edge.recipe import Recipe
+from convnext_edge.targets.base import NO_OPTIONS, Availability, BuildOptions, Session, Target
+from convnext_edge.targets.cuda import Gpu, NoGpu, find_gpu
+from convnext_edge.targets.tensorrt_builder import build_plan, check_signed, fits, is_quantized, read_graph
+from convnext_edge.targets.tensorrt_script import SCRIPT, Script
+from convnext_edge.targets.tensorrt_session import SimulatedSession, TensorRTSession
+
+MAX_BATCH = 8
+ANY_AMPERE = "8.0+"  # what TensorRT-RTX builds for by itself: 8.0, 8.6, 8.9, 12.0 and later
+
+
+class TensorRT(Target):
+    """One of the two products. package: its module. needs_gpu: to build as well as to run."""
+
+    form = "linear"
+    # symmetric, since TensorRT has no zero points; all codes, since tensor cores add up in 32 bits
+    recipe = Recipe(activation="int8", weight_scale="full")
+    suffix = ".engine"
+    rivals_fp16 = True
+
+    def __init__(self, name: str, package: str, *, needs_gpu: bool, options: frozenset[str]) -> None:
+        self.name, self.package, self.needs_gpu = name, package, needs_gpu  # type: ignore[misc]
+        self.install = f"convnext-edge[{name}]"  # type: ignore[misc]
+        self.options = options  # type: ignore[misc]
+
+    # --- what is here ----------------------------------------------------------------------------
+
+    def module(self) -> Any:
+        """The vendor's package; raises TargetError where it is missing or its libraries do not load."""
+        try:
+            return import_module(self.package)
+        except ModuleNotFoundError:
+            raise TargetError(
+                f"target {self.name} needs the package {self.package}, which is not installed",
+                hint=f"pip install '{self.install}'",
+            ) from None
+        except (ImportError, OSError) as error:
+            raise TargetError(
+                f"the package {self.package} does not load: {error}", hint=f"pip install '{self.install}'"
+            ) from error
+
+    def version(self) -> str:
+        """Of the module: on Jetson the package comes without Python's metadata."""
+        return str(self.module().__version__)
+
+    def availability(self) -> Availability:
+        if util.find_spec(self.package) is None:
+            return Availability(False, False, None, f"pip install '{self.install}'")
+        gpu = find_gpu()
+        if isinstance(gpu, NoGpu):
+            remedy = f"{gpu.reason}: {'builds and runs' if self.needs_gpu else 'runs'} on NVIDIA GPUs only"
+            return Availability(not self.needs_gpu, False, self.version(), remedy)
+        return Availability(True, True, self.version())
+
+    def _gpu(self) -> Gpu:
+        """The GPU to build with; raises TargetError where there is none."""
+        gpu = find_gpu()
+        if isinstance(gpu, NoGpu):
+            raise TargetError(
+                f"target {self.name} builds on the GPU that will run the engine, and {gpu.reason}",
+                hint="Build on that device; take a folder there with --emit-script; or build for RTX GPUs on"
+                " any machine with --target tensorrt-rtx.",
+            )
+        return gpu
+
+    # --- building --------------------------------------------------------------------------------
+
+    def engine_precision(self, precision: str, options: BuildOptions) -> str:
+        return (options.precision or precision) if precision == "fp32" else precision
+
+    def record(self, options: BuildOptions) -> dict[str, Any]:
+        capabilities = (self._gpu().compute_capability,) if self.needs_gpu else options.compute_capabilities
+        return {
+            **super().record(options),
+            "compute_capabilities": list(capabilities or (ANY_AMPERE,)),
+            "max_batch": options.max_batch or MAX_BATCH,
+            "float_precision": options.precision,
+        }
+
+    def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:
+        module = self.module()
+        if self.needs_gpu:
+            self._gpu()
+        graph = self.graph(model, options.precision)
+        engine.write_bytes(build_plan(module, graph, options, max_batch=options.max_batch or MAX_BATCH))
+
+    def graph(self, model: Path, precision: str | None) -> onnx.ModelProto:
+        """What is built: the file's graph with its float part in `precision`.
+
+        By default that is FP16 where there is INT8, else FP32. Raises TargetError for unsigned activations.
+        """
+        graph = read_graph(model)
+        check_signed(graph, model, self.name)
+        if (precision or ("fp16" if is_quantized(graph) else "fp32")) == "fp32":
+            return graph
+        from convnext_edge.model.half import to_half
+
+        return to_half(graph)
+
+    def write_script(self, graph: Artifact, folder: Path, options: BuildOptions) -> str:
+        """A folder for `trtexec`, which comes with TensorRT and not with TensorRT-RTX."""
+        if not self.needs_gpu:
+            return super().write_script(graph, folder, options)
+        described = graph.description
+        edge = described.preprocessing.resolution
+        script = Script(
+            title=described.stem,
+            precision=self.engine_precision(described.precision, options),
+            image=(3, edge, edge),
+            max_batch=options.max_batch or MAX_BATCH,
+        )
+        script.write(folder, self.graph(graph.path, options.precision))
+        return f"./{SCRIPT}"
+
+    # --- running ---------------------------------------------------------------------------------
+
+    def open_session(self, artifact: Artifact, *, threads: int | None = None) -> Session:
+        """On the GPU; without one, the same graph in ONNX Runtime's reference arithmetic.
+
+        An ONNX file is built first. `threads` has no bearing on a GPU.
+        """
+        gpu = find_gpu()
+        if isinstance(gpu, NoGpu):
+            return self._simulate(artifact, gpu, threads)
+        if artifact.description.kind == "engine":
+            self.check_engine(artifact, gpu)
+            return self._session(artifact.path, self._recorded(artifact).get("max_batch", MAX_BATCH))
+        with tempfile.TemporaryDirectory() as folder:
+            engine = Path(folder) / f"model{self.suffix}"
+            self.build(artifact.path, engine)
+            return self._session(engine, MAX_BATCH)
+
+    def _session(self, engine: Path, max_batch: int) -> TensorRTSession:
+        return TensorRTSession(self.module(), engine.read_bytes(), max_batch)
+
+    def check_engine(self, artifact: Artifact, gpu: Gpu) -> None:
+        """Raises TargetError for an engine of another version or for other GPUs."""
+        recorded, version = self._recorded(artifact), self.version()
+        again = f"Build it again: convnext-edge build --target {self.name}"
+        if recorded.get("version") != version:
+            raise TargetError(
+                f"{artifact.path} was built with {self.package} {recorded.get('version')}, here is {version}:"
+                " engines run on their own version only",
+                hint=f"{again}, or install {recorded.get('version')}.",
+            )
+        capabilities = recorded.get("compute_capabilities", [])
+        if not fits(gpu.compute_capability, capabilities):
+            raise TargetError(
+                f"{artifact.path} was built for compute capability {', '.join(capabilities)},"
+                f" {gpu.name} has {gpu.compute_capability}",
+                hint=again if self.needs_gpu else f"{again} --compute-capability {gpu.compute_capability}",
+            )
+
+    def _simulate(self, artifact: Artifact, gpu: NoGpu, threads: int | None) -> SimulatedSession:
+        model, precision = artifact.path, None
+        if artifact.description.kind == "engine":
+            assert artifact.description.parent is not None  # every engine has one
+            precision = self._recorded(artifact).get("float_precision")
+            model = find_link(
+                artifact.description.parent, (artifact.path.parent,), wanted_by=artifact.path
+            ).path
+        session = SimulatedSession(self.graph(model, precision), threads)
+        note(f"{session.label} ({gpu.reason}): the same graph in ONNX Runtime, unoptimized")
+        return session
+
+    @staticmethod
+    def _recorded(artifact: Artifact) -> dict[str, Any]:
+        return artifact.description.engine or {}
+
+
+TENSORRT = TensorRT(
+    "tensorrt",
+    "tensorrt",
+    needs_gpu=True,
+    options=frozenset({"precision", "max_batch", "timing_cache"}),
+)
+TENSORRT_RTX = TensorRT(
+    "tensorrt-rtx",
+    "tensorrt_rtx",
+    needs_gpu=False,
+    # no timing cache: it would make the build ask for a GPU, and has no effect on the engine
+    # https://docs.nvidia.com/deeplearning/tensorrt-rtx/latest/getting-started/release-notes-1/1.1.html
+    options=frozenset({"precision", "max_batch", "compute_capabilities"}),
+)

@@ -1,0 +1,206 @@
+"""From an ONNX graph to a plan, with what TensorRT and TensorRT-RTX have in common.
+
+`module` is `tensorrt` or `tensorrt_rtx`. Only names that both have, and that TensorRT 10 and 11 share, are
+used, but for what is said to belong to one; a test holds them against the published bindings.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx import ModelProto, TensorProto, numpy_helper
+
+from convnext_edge.errors import TargetError, UsageError
+from convnext_edge.model.graph import INPUT, initializers, save
+from convnext_edge.progress import Bars
+from convnext_edge.quiet import is_verbose
+from convnext_edge.targets.base import BuildOptions
+
+LOGGER = logging.getLogger("convnext_edge.tensorrt")
+OPTIMAL_BATCH = 1  # kernels are chosen for it: on a device, images come one by one
+STRONGLY_TYPED = "STRONGLY_TYPED"
+
+
+# --- the graph -----------------------------------------------------------------------------------
+
+
+def read_graph(path: Path) -> ModelProto:
+    try:
+        return onnx.load(str(path))
+    except (OSError, ValueError) as error:
+        raise TargetError(f"cannot read {path} as ONNX: {error}") from error
+
+
+def is_quantized(model: ModelProto) -> bool:
+    return any(node.op_type == "DequantizeLinear" for node in model.graph.node)
+
+
+def check_signed(model: ModelProto, path: Path, target: str) -> None:
+    """Raises TargetError where Q/DQ is not symmetric INT8, the only kind that TensorRT has."""
+    constants = initializers(model)
+    for node in model.graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            zero = constants.get(node.input[2]) if len(node.input) > 2 else None
+            if not _is_symmetric(zero):
+                raise TargetError(
+                    f"{path} quantizes activations to unsigned or shifted codes (at {node.name}), as CPUs"
+                    f" like them; {target} takes symmetric INT8 only",
+                    hint=f"Quantize for it: convnext-edge quantize MODEL --calib NAME --target {target}",
+                )
+
+
+def _is_symmetric(zero: TensorProto | None) -> bool:
+    """Whether a zero point is INT8 and zero; a missing one means unsigned."""
+    return zero is not None and zero.data_type == TensorProto.INT8 and not numpy_helper.to_array(zero).any()
+
+
+# --- building ------------------------------------------------------------------------------------
+
+
+def build_plan(module: Any, graph: ModelProto, options: BuildOptions, *, max_batch: int) -> bytes:
+    """The serialized engine of a graph; raises TargetError with TensorRT's own words where it refuses."""
+    log = Log(module)
+    builder = module.Builder(log.logger)
+    network = parse(module, builder, graph, log)
+    config = builder.create_builder_config()
+    config.clear_flag(module.BuilderFlag.TF32)  # FP32 is to mean FP32
+    config.profiling_verbosity = module.ProfilingVerbosity.DETAILED  # layer names for EngineInspector
+    config.add_optimization_profile(profile(builder, network, max_batch))
+    set_compute_capabilities(module, config, options.compute_capabilities)
+    read_timing_cache(config, options.timing_cache)
+    with Bars() as bars:
+        config.progress_monitor = monitor(module, bars)
+        plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise TargetError(f"{module.__name__} builds no engine: {log.reason()}", hint="See its log with -v.")
+    write_timing_cache(config, options.timing_cache)
+    return bytes(plan)
+
+
+def parse(module: Any, builder: Any, graph: ModelProto, log: Log) -> Any:
+    """A strongly typed network of the graph."""
+    # TensorRT 11 makes no other kind, and keeps the flag for those who come from 10
+    network = builder.create_network(1 << int(getattr(module.NetworkDefinitionCreationFlag, STRONGLY_TYPED)))
+    parser = module.OnnxParser(network, log.logger)
+    with tempfile.TemporaryDirectory() as folder:  # by file: weights may exceed protobuf's 2 GiB
+        path = Path(folder) / "model.onnx"
+        save(graph, path)
+        parsed = parser.parse_from_file(str(path))
+    if not parsed:
+        errors = "; ".join(parser.get_error(index).desc() for index in range(parser.num_errors))
+        raise TargetError(f"{module.__name__} cannot read the graph: {errors}", hint="See its log with -v.")
+    return network
+
+
+def profile(builder: Any, network: Any, max_batch: int) -> Any:
+    """Batches of 1 to `max_batch`, with kernels for OPTIMAL_BATCH."""
+    _, *image = network.get_input(0).shape
+    made = builder.create_optimization_profile()
+    made.set_shape(INPUT, *((batch, *image) for batch in (1, min(OPTIMAL_BATCH, max_batch), max_batch)))
+    return made
+
+
+# --- compute capabilities (TensorRT-RTX) ---------------------------------------------------------
+
+
+def set_compute_capabilities(module: Any, config: Any, wanted: tuple[str, ...]) -> None:
+    """One engine for several generations of GPUs; none given leaves it to TensorRT-RTX: 8.0 and later."""
+    if not wanted:
+        return
+    config.num_compute_capabilities = len(wanted)
+    for index, capability in enumerate(wanted):
+        config.set_compute_capability(find_capability(module, capability), index)
+
+
+def find_capability(module: Any, capability: str) -> Any:
+    """The enum's member of a capability as "8.9"; raises UsageError for one that is not supported."""
+    members = {name: member for name, member in module.ComputeCapability.__members__.items() if "SM" in name}
+    name = "SM" + capability.replace(".", "")
+    if "." not in capability or name not in members:
+        known = ", ".join(f"{name[2:-1]}.{name[-1]}" for name in members)
+        raise UsageError(
+            f"--compute-capability {capability} is none that {module.__name__} builds for",
+            hint=f"It knows {known}; see https://developer.nvidia.com/cuda-gpus for those of GPUs.",
+        )
+    return members[name]
+
+
+def fits(capability: str, built_for: Iterable[str]) -> bool:
+    """Whether a GPU runs an engine that was built for these; "8.0+" means 8.0 and all later."""
+    found = _version(capability)
+    return any(found >= _version(b[:-1]) if b.endswith("+") else found == _version(b) for b in built_for)
+
+
+def _version(capability: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in capability.split("."))
+
+
+# --- timing cache (TensorRT) ---------------------------------------------------------------------
+
+
+def read_timing_cache(config: Any, path: Path | None) -> None:
+    """Start from the timings of earlier builds; TensorRT itself drops those of another GPU or version."""
+    if path is not None:
+        cache = config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
+        config.set_timing_cache(cache, False)  # False: a foreign cache is no match
+
+
+def write_timing_cache(config: Any, path: Path | None) -> None:
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(bytes(config.get_timing_cache().serialize()))
+    Path(file.name).replace(path)
+
+
+# --- what the builder tells ----------------------------------------------------------------------
+
+
+class Log:
+    """Takes TensorRT's log: errors are kept for our own messages, the rest is shown with -v."""
+
+    def __init__(self, module: Any) -> None:
+        self.errors: list[str] = []
+        outer, severity = self, module.ILogger.Severity
+        levels = {severity.INFO: logging.INFO, severity.WARNING: logging.WARNING}
+
+        class Logger(module.ILogger):  # type: ignore[misc]
+            def __init__(self) -> None:
+                module.ILogger.__init__(self)  # as pybind11 asks
+
+            def log(self, kind: Any, message: str) -> None:
+                if kind in (severity.ERROR, severity.INTERNAL_ERROR):
+                    outer.errors.append(message)
+                elif is_verbose() and kind in levels:
+                    LOGGER.log(levels[kind], "%s: %s", module.__name__, message)
+
+        self.logger = Logger()
+
+    def reason(self) -> str:
+        return self.errors[-1] if self.errors else "it gives no reason"
+
+
+def monitor(module: Any, bars: Bars) -> Any:
+    """TensorRT's phases, nested as they are, as progress bars."""
+
+    class Monitor(module.IProgressMonitor):  # type: ignore[misc]
+        def __init__(self) -> None:
+            module.IProgressMonitor.__init__(self)
+
+        def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
+            bars.start(phase, steps)
+
+        def step_complete(self, phase: str, step: int) -> bool:
+            bars.advance(phase)
+            return True  # go on
+
+        def phase_finish(self, phase: str) -> None:
+            bars.finish(phase)
+
+    return Monitor()

@@ -1,0 +1,80 @@
+"""A folder that builds an engine with `trtexec` alone, for devices where Python is unwelcome (Jetson)."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from onnx import ModelProto
+
+from convnext_edge.model.graph import INPUT, OUTPUT, save
+from convnext_edge.provenance import sha256
+from convnext_edge.targets.tensorrt_builder import OPTIMAL_BATCH
+
+MODEL, ENGINE, SCRIPT, README, SUMS = "model.onnx", "model.engine", "build.sh", "README.md", "SHA256SUMS"
+
+
+@dataclass(frozen=True)
+class Script:
+    """What the folder is about. image: (3, H, W). version: of convnext-edge."""
+
+    title: str
+    precision: str
+    image: tuple[int, int, int]
+    max_batch: int
+    timing_cache: str = "timing.cache"
+
+    @property
+    def command(self) -> list[str]:
+        """The call of trtexec, its paths relative to the folder; it fits TensorRT 10.8 to 11."""
+        shapes = {"min": 1, "opt": min(OPTIMAL_BATCH, self.max_batch), "max": self.max_batch}
+        size = "x".join(map(str, self.image))
+        return [
+            "trtexec",
+            f"--onnx={MODEL}",
+            f"--saveEngine={ENGINE}",
+            "--stronglyTyped",  # what TensorRT 11 does anyway
+            "--noTF32",  # FP32 is to mean FP32
+            *(f"--{which}Shapes={INPUT}:{batch}x{size}" for which, batch in shapes.items()),
+            f"--timingCacheFile={self.timing_cache}",
+            "--profilingVerbosity=detailed",
+            "--skipInference",
+        ]
+
+    def write(self, folder: Path, graph: ModelProto) -> None:
+        """Fill an existing folder; checksums of all other files go last."""
+        save(graph, folder / MODEL)
+        script = folder / SCRIPT
+        script.write_text(self._script(), encoding="utf-8")
+        script.chmod(0o755)
+        (folder / README).write_text(self._readme(), encoding="utf-8")
+        files = sorted(file for file in folder.iterdir() if file.name != SUMS)
+        sums = "".join(f"{sha256(file)}  {file.name}\n" for file in files)
+        (folder / SUMS).write_text(sums, encoding="utf-8")
+
+    def _script(self) -> str:
+        call = " \\\n    ".join(shlex.quote(word) for word in self.command)
+        return (
+            "#!/bin/sh\n"
+            f"# Builds {ENGINE} for the GPU of this machine.\n"
+            "set -eu\n"
+            'cd "$(dirname "$0")"\n'
+            f"sha256sum --check --quiet {SUMS}\n"
+            "# JetPack has trtexec here, and not on the PATH\n"
+            'PATH="$PATH:/usr/src/tensorrt/bin"\n'
+            f'{call} "$@"\n'
+        )
+
+    def _readme(self) -> str:
+        channels, height, width = self.image
+        return (
+            f"# {self.title}, {self.precision}, for TensorRT\n\n"
+            f"On the device, with TensorRT 10.8 or later:\n\n    ./{SCRIPT}\n\n"
+            f"checks the files against `{SUMS}` and writes `{ENGINE}`, which runs on that GPU and"
+            " that version of TensorRT only. Further options of trtexec may follow, as `--verbose`.\n\n"
+            f"Time it: `trtexec --loadEngine={ENGINE} --shapes={INPUT}:1x{channels}x{height}x{width}`\n\n"
+            f"Input `{INPUT}`: (N, {channels}, {height}, {width}), N from 1 to {self.max_batch}."
+            f" Output `{OUTPUT}`: (N, classes), FP32.\n"
+            f"The precision of every layer is in `{MODEL}`: no calibration and no precision flag is wanted.\n"
+        )

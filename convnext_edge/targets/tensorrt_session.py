@@ -1,0 +1,94 @@
+"""Running an engine on a GPU, and its graph without one."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto
+
+from convnext_edge.errors import TargetError
+from convnext_edge.model.graph import INPUT, OUTPUT, save
+from convnext_edge.targets.base import Images, Logits, Session
+from convnext_edge.targets.cuda import cuda_torch
+from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
+from convnext_edge.targets.tensorrt_builder import Log
+
+
+class TensorRTSession(Session):
+    """An engine on the GPU. PyTorch's tensors are its memory; a call includes the copies there and back."""
+
+    def __init__(self, module: Any, plan: bytes, max_batch: int) -> None:
+        self.torch, self.max_batch = cuda_torch(), max_batch
+        log = Log(module)
+        self.runtime = module.Runtime(log.logger)
+        check_validity(module, self.runtime, plan)
+        self.engine = self.runtime.deserialize_cuda_engine(plan)
+        if self.engine is None:
+            raise TargetError(
+                f"{module.__name__} {module.__version__} does not load the engine: {log.reason()}",
+                hint="Build it again on this machine: convnext-edge build",
+            )
+        self.inspector_format = module.LayerInformationFormat.JSON
+        self.context = self.engine.create_execution_context()
+        self.stream = self.torch.cuda.Stream()
+
+    def run(self, images: Images) -> Logits:
+        """Images beyond the engine's largest batch go in several calls."""
+        starts = range(0, len(images), self.max_batch)
+        return np.concatenate([self._call(images[start : start + self.max_batch]) for start in starts])
+
+    def _call(self, images: Images) -> Logits:
+        torch = self.torch
+        with torch.cuda.stream(self.stream):
+            x = torch.from_numpy(images).to("cuda")
+            self.context.set_input_shape(INPUT, tuple(x.shape))
+            y = torch.empty(tuple(self.context.get_tensor_shape(OUTPUT)), dtype=torch.float32, device="cuda")
+            self.context.set_tensor_address(INPUT, x.data_ptr())
+            self.context.set_tensor_address(OUTPUT, y.data_ptr())
+            if not self.context.execute_async_v3(self.stream.cuda_stream):
+                raise TargetError("TensorRT could not run the engine", hint="See its log with -v.")
+            logits: Logits = y.cpu().numpy()  # waits for the stream
+        return logits
+
+    def layers(self) -> list[Any]:
+        """What TensorRT made of the graph: name, type and precision of each layer."""
+        information = self.engine.create_engine_inspector().get_engine_information(self.inspector_format)
+        layers: list[Any] = json.loads(information)["Layers"]
+        return layers
+
+    def close(self) -> None:
+        del self.context, self.engine, self.runtime
+
+
+def check_validity(module: Any, runtime: Any, plan: bytes) -> None:
+    """Raises TargetError where TensorRT-RTX finds the engine unfit; TensorRT has no such question."""
+    if not hasattr(runtime, "get_engine_validity"):
+        return
+    validity, diagnostics = runtime.get_engine_validity(plan)
+    if validity == module.EngineValidity.INVALID:
+        known = module.EngineInvalidityDiagnostics.__members__.items()
+        causes = [name.lower().replace("_", " ") for name, member in known if int(member) & int(diagnostics)]
+        raise TargetError(
+            f"the engine does not run here: {', '.join(causes) or 'TensorRT-RTX gives no cause'}",
+            hint="Build it again for this version and GPU: convnext-edge build --target tensorrt-rtx",
+        )
+
+
+class SimulatedSession(Session):
+    """The graph of an engine in ONNX Runtime, node by node: FP16 is rounded to after every operator."""
+
+    simulated = True
+    label = "simulated: no GPU here"
+
+    def __init__(self, graph: ModelProto, threads: int | None) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.onnx"
+            save(graph, path)
+            self.session = ONNXRuntimeSession(path, threads, optimized=False)
+
+    def run(self, images: Images) -> Logits:
+        return self.session.run(images)

@@ -1,0 +1,348 @@
+"""quantize: which layers are INT8, with codes that overflow on no CPU, and the same file every time."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from conftest import CHECKPOINT, RESOLUTION, Models
+from onnx import ModelProto, NodeProto, numpy_helper
+
+from convnext_edge import export, quantize, validate
+from convnext_edge.artifact import open_artifact
+from convnext_edge.errors import ImageSetError, QuantizationError, RecipeError, UsageError
+from convnext_edge.images import open_image_set
+
+DEPTHS = (1, 1, 2, 1)
+BLOCKS = [f"stages.{stage}.blocks.{block}" for stage, depth in enumerate(DEPTHS) for block in range(depth)]
+POINTWISE = {f"{block}.{layer}" for block in BLOCKS for layer in ("pwconv1", "pwconv2")}
+DEPTHWISE = {f"{block}.dwconv" for block in BLOCKS}
+MULTIPLICATIONS = {*POINTWISE, *(f"stages.{stage}.downsample.conv" for stage in (1, 2, 3)), "head"}
+LAYOUT_ONLY = {"Transpose", "Reshape"}
+TARGETS = ("openvino", "onnxruntime")
+PAIR_LIMIT = 128  # 255 * 128 < 2**15: what a kernel that adds two products in 16 bits can hold
+
+
+def load(path: Path) -> ModelProto:
+    return onnx.load(path)
+
+
+def producers(model: ModelProto) -> dict[str, NodeProto]:
+    return {output: node for node in model.graph.node for output in node.output}
+
+
+def users(model: ModelProto, name: str) -> list[NodeProto]:
+    return [node for node in model.graph.node if name in node.input]
+
+
+def after_layout(model: ModelProto, name: str) -> list[NodeProto]:
+    """What reads a value, seen through transposes and reshapes."""
+    found = []
+    for node in users(model, name):
+        found += after_layout(model, node.output[0]) if node.op_type in LAYOUT_ONLY else [node]
+    return found
+
+
+def weights(model: ModelProto) -> Iterator[tuple[str, np.ndarray]]:
+    """Name and codes of each quantized weight, as rows of (out, ..., in)."""
+    held = {tensor.name: tensor for tensor in model.graph.initializer}
+    made = producers(model)
+    for node in model.graph.node:
+        dequantize = made.get(node.input[1]) if node.op_type in ("Conv", "MatMul", "Gemm") else None
+        if dequantize is not None and dequantize.op_type == "DequantizeLinear":
+            codes = numpy_helper.to_array(held[dequantize.input[0]]).astype(np.int64)
+            is_conv = node.op_type == "Conv"
+            yield node.name, np.moveaxis(codes, 1, -1) if is_conv else codes.T
+
+
+def largest_pair(rows: np.ndarray) -> int:
+    """Largest |sum| of two neighbours along the input channels."""
+    if rows.shape[-1] < 2:
+        return int(np.abs(rows).max())
+    even = rows.shape[-1] // 2 * 2
+    return int(np.abs(rows[..., 0:even:2] + rows[..., 1:even:2]).max())
+
+
+def pair_sums(model: ModelProto) -> dict[str, int]:
+    """Of each weight, the largest sum of a pair that a kernel may form: of input channels, or along a row."""
+    return {
+        name: max(largest_pair(rows), largest_pair(np.moveaxis(rows, -1, 1).reshape(len(rows), -1)))
+        for name, rows in weights(model)
+    }
+
+
+# Placement
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_multiplications_are_quantized_and_nothing_else(models: Models, target: str) -> None:
+    description = open_artifact(models.quantized(target)).description
+    assert set(description.quantized_layers) == MULTIPLICATIONS
+    assert set(description.float_layers) == {"stem", *DEPTHWISE}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_raw_bytes_bring_the_stem_into_int8(models: Models, target: str) -> None:
+    description = open_artifact(models.quantized(target, input_type="uint8")).description
+    assert set(description.quantized_layers) == {"stem", *MULTIPLICATIONS}
+    assert set(description.float_layers) == DEPTHWISE
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("input_type", ["float32", "uint8"])
+def test_each_quantized_layer_has_one_q_and_two_dq_nodes(
+    models: Models, target: str, input_type: str
+) -> None:
+    path = models.quantized(target, input_type=input_type)  # type: ignore[arg-type]
+    layers = len(open_artifact(path).description.quantized_layers)
+    found = Counter(node.op_type for node in load(path).graph.node)
+    assert found["DequantizeLinear"] == 2 * layers
+    assert found["QuantizeLinear"] == layers - (input_type == "uint8"), "the image needs no Q node"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_only_multiplications_read_quantized_values(models: Models, target: str) -> None:
+    """LayerNorm, GELU and residual sums stay float."""
+    model = load(models.quantized(target))
+    for node in model.graph.node:
+        if node.op_type == "QuantizeLinear":
+            assert {user.op_type for user in after_layout(model, node.output[0])} == {"DequantizeLinear"}
+        if node.op_type == "DequantizeLinear":
+            assert {user.op_type for user in after_layout(model, node.output[0])} <= {"Conv", "MatMul"}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_bytes_of_the_image_are_codes_as_they_are(models: Models, target: str) -> None:
+    model = load(models.quantized(target, input_type="uint8"))
+    (image,) = model.graph.input
+    assert image.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert [node.op_type for node in after_layout(model, image.name)] == ["DequantizeLinear"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_nodes_are_called_by_the_layers_of_the_checkpoint(models: Models, target: str) -> None:
+    assert dict(weights(load(models.quantized(target)))).keys() == MULTIPLICATIONS
+
+
+# Codes
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("method", ["ptq", "nncf"])
+def test_no_pair_of_weights_can_overflow_16_bits(models: Models, target: str, method: str) -> None:
+    sums = pair_sums(load(models.quantized(target, method)))  # type: ignore[arg-type]
+    assert len(sums) == len(MULTIPLICATIONS)
+    assert {name: total for name, total in sums.items() if total > PAIR_LIMIT} == {}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_no_pair_of_the_stem_can_overflow_either(models: Models, target: str) -> None:
+    sums = pair_sums(load(models.quantized(target, input_type="uint8")))
+    assert "stem" in sums
+    assert max(sums.values()) <= PAIR_LIMIT
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_codes_are_finer_than_seven_bits(models: Models, target: str) -> None:
+    for name, rows in weights(load(models.quantized(target))):
+        largest = np.abs(rows).reshape(len(rows), -1).max(1)
+        assert largest.min() >= 63, name
+        assert largest.max() > 64, name
+
+
+# Recipes
+
+
+@pytest.fixture(scope="module")
+def changed(models: Models, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An INT8 file of a recipe with all codes, whose head and first blocks stay float."""
+    folder = tmp_path_factory.mktemp("recipe")
+    recipe = folder / "mine.toml"
+    recipe.write_text('weight_scale = "full"\nrange = "minmax"\nkeep_float = ["head"]\n')
+    made = quantize(
+        models.exported(),
+        calib=str(photos),
+        samples=4,
+        recipe=recipe,
+        keep_float=["stages.*.blocks.0.*"],
+        output=folder / "int8.onnx",
+        workspace=models.workspace,
+    )
+    return made.artifact
+
+
+def test_keep_float_of_the_recipe_and_of_the_command_add_up(changed: Path) -> None:
+    description = open_artifact(changed).description
+    kept = {"head", *(name for name in POINTWISE if ".blocks.0." in name)}
+    assert kept < set(description.float_layers)
+    assert set(description.quantized_layers) == MULTIPLICATIONS - kept
+    assert dict(weights(load(changed))).keys() == MULTIPLICATIONS - kept
+
+
+def test_the_recipe_is_saved_with_the_model(changed: Path) -> None:
+    recipe = open_artifact(changed).description.recipe
+    assert recipe is not None
+    assert recipe["weight_scale"] == "full"
+    assert recipe["range"] == "minmax"
+    assert recipe["keep_float"] == ["head", "stages.*.blocks.0.*"]
+    assert recipe["weight_bits"] == 8, "what the file does not change is the target's"
+
+
+def test_the_full_scale_uses_all_codes_and_may_overflow(changed: Path) -> None:
+    """What the default avoids does happen without it."""
+    assert max(pair_sums(load(changed)).values()) > PAIR_LIMIT
+    for name, rows in weights(load(changed)):
+        assert np.abs(rows).reshape(len(rows), -1).max(1).min() == 127, name
+
+
+@pytest.mark.parametrize("values", ["histogram", "percentile", "mse"])
+def test_each_choice_of_ranges_gives_a_faithful_model(
+    models: Models, photos: Path, tmp_path: Path, values: str
+) -> None:
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(f'range = "{values}"\nweight_bits = 7\n')
+    made = quantize(
+        models.exported(),
+        calib=str(photos),
+        samples=16,
+        recipe=recipe,
+        output=tmp_path / "int8.onnx",
+        workspace=models.workspace,
+    )
+    found = validate(made.artifact, target="onnxruntime", data=str(photos), workspace=models.workspace)
+    assert found.sqnr_db is not None
+    assert 25 < found.sqnr_db < 60
+    assert open_artifact(made.artifact).description.precision == "w7a8"
+
+
+# Methods
+
+
+@pytest.mark.parametrize(("method", "floor"), [("ptq", 25), ("nncf", 25), ("ort", 10)])
+def test_every_method_makes_an_artifact_that_validate_takes(
+    models: Models, photos: Path, method: str, floor: float
+) -> None:
+    path = models.quantized("onnxruntime", method)  # type: ignore[arg-type]
+    found = validate(path, data=str(photos), workspace=models.workspace)
+    assert found.images == 40
+    assert found.sqnr_db is not None
+    assert found.sqnr_db > floor
+    assert open_artifact(path).description.method == method
+
+
+def test_onnxruntimes_own_method_quantizes_every_layer(models: Models) -> None:
+    description = open_artifact(models.quantized("onnxruntime", "ort")).description
+    assert len(description.quantized_layers) == 1 + len(MULTIPLICATIONS) + len(DEPTHWISE)
+    assert description.float_layers == ()
+
+
+# The result and the sidecar
+
+
+def test_the_sidecar_says_what_the_file_was_made_from(models: Models, photos: Path) -> None:
+    artifact = open_artifact(models.quantized())
+    description = artifact.description
+    images = open_image_set(str(photos), split="calibration").subset(16, seed=0)
+    assert description.parent == open_artifact(models.exported()).link
+    assert description.weights == open_artifact(models.workspace / "timm_v1.safetensors").link
+    assert description.calibration is not None
+    assert (description.calibration.name, description.calibration.images) == (photos.name, 16)
+    assert description.calibration.digest == images.digest
+    assert description.calibration_hashes == tuple(digest[:16] for digest in images.hashes)
+    assert (description.precision, description.target, description.method) == ("int8", "openvino", "ptq")
+    assert description.preprocessing.resolution == RESOLUTION
+
+
+def test_the_same_inputs_give_the_same_bytes(models: Models, photos: Path, tmp_path: Path) -> None:
+    start = export(checkpoint=CHECKPOINT, resolution=RESOLUTION, workspace=tmp_path).artifact
+    again = quantize(start, calib=str(photos), samples=16, workspace=tmp_path).artifact
+    assert again.name == models.quantized().name
+    assert again.read_bytes() == models.quantized().read_bytes()
+
+
+def test_a_checkpoint_alone_is_enough(photos: Path, tmp_path: Path) -> None:
+    workspace = tmp_path / "empty"
+    made = quantize(checkpoint=CHECKPOINT, calib=str(photos), samples=2, workspace=workspace)
+    assert set(made.quantized_layers) == MULTIPLICATIONS
+    assert made.bytes == made.artifact.stat().st_size
+    found = validate(made.artifact, data=str(photos), limit=4, workspace=workspace)
+    assert found.images == 4
+
+
+def test_the_newest_exported_model_is_taken_where_none_is_named(
+    models: Models, photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "convnext_edge")
+    first = export(checkpoint=CHECKPOINT, resolution=32, workspace=tmp_path).artifact
+    made = quantize(calib=str(photos), samples=2, workspace=tmp_path)
+    assert f"taking {first}, the newest exported model of the workspace" in caplog.text
+    assert open_artifact(made.artifact).description.parent == open_artifact(first).link
+
+
+# Refusals: all before the work begins
+
+
+def refusal(kind: type[Exception], models: Models, photos: Path, folder: Path, **options: object) -> str:
+    given = {"model": models.exported(), "calib": str(photos), "samples": 4, **options}
+    with pytest.raises(kind) as caught:
+        quantize(**given, output=folder / "int8.onnx", workspace=models.workspace)  # type: ignore[arg-type]
+    assert not (folder / "int8.onnx").exists()
+    return str(caught.value)
+
+
+def test_a_pattern_that_no_layer_has_is_refused_with_real_names(
+    models: Models, photos: Path, tmp_path: Path
+) -> None:
+    said = refusal(QuantizationError, models, photos, tmp_path, keep_float=["head", "block7.*"])
+    assert "keep_float 'block7.*' matches no layer" in said
+    assert re.search(r"stages\.0\.blocks\.0\.\w+", said)
+
+
+def test_a_recipe_that_leaves_nothing_to_quantize_is_refused(
+    models: Models, photos: Path, tmp_path: Path
+) -> None:
+    assert "nothing to quantize" in refusal(QuantizationError, models, photos, tmp_path, keep_float=["*"])
+
+
+def test_an_unknown_key_of_a_recipe_is_refused(models: Models, photos: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('ranges = "mse"\n')
+    said = refusal(RecipeError, models, photos, tmp_path, recipe=recipe)
+    assert "unknown key 'ranges'" in said
+    assert "keep_float" in said, "the known keys are listed"
+
+
+def test_more_samples_than_images_are_refused(models: Models, photos: Path, tmp_path: Path) -> None:
+    said = refusal(ImageSetError, models, photos, tmp_path, samples=41)
+    assert f"41 images asked of {photos.name}, which has 40" in said
+
+
+def test_a_model_that_is_quantized_already_is_refused(models: Models, photos: Path, tmp_path: Path) -> None:
+    model = models.quantized()
+    said = refusal(QuantizationError, models, photos, tmp_path, model=model)
+    assert f"{model} is int8" in said
+    assert "already" in said
+
+
+def test_an_engine_is_refused(models: Models, photos: Path, tmp_path: Path) -> None:
+    engine = models.engine("openvino", models.quantized())
+    assert "(engine) already" in refusal(QuantizationError, models, photos, tmp_path, model=engine)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"checkpoint": CHECKPOINT}, "exclude each other"),
+        ({"method": "ort", "keep_float": ["head"]}, "takes no recipe"),
+        ({"target": "tensorflow"}, "unknown target 'tensorflow'"),
+    ],
+)
+def test_options_that_contradict_each_other_are_wrong_usage(
+    models: Models, photos: Path, tmp_path: Path, options: dict[str, object], said: str
+) -> None:
+    assert said in refusal(UsageError, models, photos, tmp_path, **options)

@@ -1,0 +1,140 @@
+"""Everything printed in the README, run as printed: commands in one folder, top to bottom, and the Python."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from local_hub import LocalHub
+from PIL import Image
+from safetensors.torch import save
+
+from convnext_edge.model.architecture import Architecture
+from convnext_edge.model.convnext import ConvNeXt
+from convnext_edge.model.variants import find_variant
+from convnext_edge.recipe import Recipe, read_recipe
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROGRAM = Path(sys.executable).with_name("convnext-edge")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = "".join(blocks("console")).splitlines()
+    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[LocalHub]:
+    """ConvNeXt-T under timm's name, its weights random: a stand-in for what a download brings."""
+    variant = find_variant("tiny")
+    torch.manual_seed(0)
+    weights = ConvNeXt(variant.architecture).state_dict()
+    config = {
+        "architecture": "convnext_tiny",
+        "num_classes": 1000,
+        "pretrained_cfg": {
+            "input_size": [3, 224, 224],
+            "interpolation": "bicubic",
+            "crop_pct": 0.875,
+            "mean": [0.485, 0.456, 0.406],
+            "std": [0.229, 0.224, 0.225],
+        },
+    }
+    files = {"model.safetensors": save(weights), "config.json": json.dumps(config).encode()}
+    served = LocalHub(variant.source, files)
+    yield served
+    served.stop()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a reader would stand: with a checkpoint, images, a recipe and an ImageNet folder."""
+    here = tmp_path_factory.mktemp("reader")
+    small = Architecture((1, 1, 2, 1), (16, 24, 32, 48), classes=10)
+    torch.save({"model": ConvNeXt(small).state_dict()}, here / "my-convnext.pth")
+    (here / "recipe.toml").write_text(blocks("toml")[0], encoding="utf-8")
+    for number in range(120):
+        save_photo(here / "my-images" / f"class{number % 10}" / f"{number}.jpg", number)
+    names = [f"ILSVRC2012_val_{number:08}.JPEG" for number in range(1, 9)]
+    for number, name in enumerate(names):
+        save_photo(here / "data" / "imagenet_val" / name, number)
+    labels = "".join(f"{name} {number}\n" for number, name in enumerate(names))
+    (here / "data" / "imagenet_val" / "val_map.txt").write_text(labels, encoding="utf-8")
+    return here
+
+
+def save_photo(path: Path, seed: int) -> None:
+    """A picture as smooth as a photograph."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    colours = np.random.default_rng(seed).integers(0, 256, (7, 9, 3), np.uint8)
+    Image.fromarray(colours).resize((320, 256), Image.Resampling.BICUBIC).save(path)
+
+
+def environment(folder: Path, hub: LocalHub) -> dict[str, str]:
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("HF_")},
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_HOME": str(folder / "hub"),
+        "CONVNEXT_EDGE_DATA": str(folder / "data"),
+        "PATH": f"{PROGRAM.parent}{os.pathsep}{os.environ['PATH']}",
+    }
+
+
+def test_the_commands_work_as_printed(folder: Path, hub: LocalHub) -> None:
+    assert len(commands()) >= 8
+    for command in commands():
+        done = subprocess.run(
+            command,
+            shell=True,
+            cwd=folder,
+            env=environment(folder, hub),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        # random weights have no accuracy to keep: that gate alone may be missed
+        allowed = (0, 3) if "--max-drop" in command else (0,)
+        assert done.returncode in allowed, f"{command}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+    assert (folder / "convnext-edge-out" / "tiny-int8-openvino.onnx").is_file()
+
+
+def test_the_python_works_as_printed(tmp_path: Path) -> None:
+    (code,) = blocks("python")
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"[\d.]+% agreement, [\d.]+ dB, [\d.]+x\n", done.stdout)
+
+
+def test_the_recipe_is_one(tmp_path: Path) -> None:
+    (text,) = blocks("toml")
+    path = tmp_path / "recipe.toml"
+    path.write_text(text, encoding="utf-8")
+    assert read_recipe(path, Recipe()) != Recipe()
+
+
+def test_every_command_is_in_the_table() -> None:
+    from convnext_edge.cli import main
+
+    listed = re.findall(r"^\| `(\w+)` \|", README, flags=re.MULTILINE)
+    assert sorted(listed) == sorted(main.commands)
+
+
+def test_the_program_is_installed() -> None:
+    assert shutil.which(str(PROGRAM)), "install the package: make env"
