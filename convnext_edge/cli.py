@@ -84,7 +84,7 @@ def show(result: Result, as_json: bool) -> None:
 
 
 def fail(error: ConvNeXtEdgeError) -> None:
-    click.echo(f"Error: {error}", err=True)
+    click.echo(summaries.fold(f"Error: {error}"), err=True)
     sys.exit(error.exit_code)
 
 

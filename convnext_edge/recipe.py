@@ -11,6 +11,7 @@ from convnext_edge.errors import RecipeError
 
 Range = Literal["histogram", "minmax", "percentile", "mse"]
 WeightScale = Literal["non-saturating", "full"]
+Rounding = Literal["gptq", "nearest"]
 Activation = Literal["uint8", "int8"]
 
 
@@ -18,12 +19,15 @@ Activation = Literal["uint8", "int8"]
 class Recipe:
     """What to quantize and how. Each target has one of its own; a recipe file changes single keys of it.
 
-    activation: `uint8` with a zero point, or `int8` symmetric (TensorRT). range: how activation ranges
-    are chosen from what calibration saw. outside: fraction of the values beyond a `percentile` range.
-    smoothing: how much of the activations' range moves into the weights (SmoothQuant), 0 for none.
-    weight_bits: 8 or fewer. weight_scale: `non-saturating` gives the same answers on CPUs without VNNI;
-    `full` uses all codes. depthwise: quantize the depthwise convolutions too. keep_float: patterns
-    (as in file names) of layers that stay float.
+    activation      `uint8` with a zero point, or `int8` symmetric (TensorRT)
+    range           how activation ranges are chosen from what calibration saw; `mse` measured best
+    outside         fraction of the values beyond a `percentile` range
+    smoothing       how much of the activations' range moves into the weights (SmoothQuant), 0 for none
+    weight_bits     8 or fewer
+    weight_scale    `non-saturating` gives the same answers on CPUs without VNNI; `full` uses all codes
+    rounding        of weights: `gptq` corrects each one's error in the next; `nearest`
+    depthwise       quantize the depthwise convolutions too
+    keep_float      patterns (as of file names) of layers that stay float
     """
 
     activation: Activation = "uint8"
@@ -32,6 +36,7 @@ class Recipe:
     smoothing: float = 0.5
     weight_bits: int = 8
     weight_scale: WeightScale = "non-saturating"
+    rounding: Rounding = "gptq"
     depthwise: bool = False
     keep_float: tuple[str, ...] = ()
 
@@ -44,6 +49,16 @@ class Recipe:
             raise RecipeError(
                 f"recipe: outside = {self.outside} is out of range", hint="Use a fraction, as 1e-5."
             )
+
+    @property
+    def largest_code(self) -> int:
+        """Of a weight; the smallest is its negative."""
+        return int(2 ** (self.weight_bits - 1)) - 1
+
+    @property
+    def avoids_saturation(self) -> bool:
+        """Whether pairs of weight codes need bounding; those of 7 bits or fewer cannot overflow anyway."""
+        return self.weight_scale == "non-saturating" and self.weight_bits == 8
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "keep_float": list(self.keep_float)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import singledispatch
+from textwrap import wrap
 
 from convnext_edge.results import (
     Benchmark,
@@ -20,6 +21,7 @@ from convnext_edge.results import (
 )
 
 MIB = 2**20
+WIDTH = 80  # columns
 
 
 @singledispatch
@@ -165,12 +167,12 @@ def _(result: Demo) -> str:
 
 @summary.register
 def _(result: Variants) -> str:
-    header = ("name", "params", "MACs", "px", "classes", "top-1", "license")
+    header = ("name", "params", "MACs", "px", "labels", "top-1", "license")
     rows = [
         (
             row.name,
-            f"{row.params / 1e6:.1f}M",
-            f"{row.macs / 1e9:.2f}G",
+            f"{row.params / 1e6:.3g}M",
+            f"{row.macs / 1e9:.3g}G",
             str(row.resolution),
             str(row.classes),
             "" if row.published_top1 is None else f"{row.published_top1:.1%}",
@@ -187,9 +189,9 @@ def _(result: Doctor) -> str:
     saturates = (
         "INT8 kernels can saturate (no VNNI)" if cpu.int8_saturates else "INT8 kernels do not saturate"
     )
-    header = ("target", "builds", "runs", "version", "remedy")
+    header = ("target", "builds", "runs", "version")
     rows = [
-        (t.name, "yes" if t.can_build else "no", "yes" if t.can_run else "no", t.version or "", t.remedy)
+        (t.name, "yes" if t.can_build else "no", "yes" if t.can_run else "no", t.version or "")
         for t in result.targets
     ]
     return "\n".join(
@@ -201,6 +203,7 @@ def _(result: Doctor) -> str:
             ),
             "",
             table([header, *rows]),
+            *(fold(f"{t.name}: {t.remedy}") for t in result.targets if t.remedy),
         ]
     )
 
@@ -208,6 +211,12 @@ def _(result: Doctor) -> str:
 def lines(*rows: tuple[str, object]) -> str:
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def fold(text: str) -> str:
+    """The text with its long lines broken between words."""
+    kept = {"break_long_words": False, "break_on_hyphens": False}
+    return "\n".join("\n".join(wrap(line, WIDTH, **kept)) for line in text.splitlines())
 
 
 def table(rows: Iterable[Sequence[str]]) -> str:

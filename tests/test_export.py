@@ -1,4 +1,4 @@
-"""export: an ONNX file that any runtime reads, with the answers of the checkpoint and no trace of this machine."""
+"""export: an ONNX file that any runtime reads, with the answers of the checkpoint."""
 
 from __future__ import annotations
 

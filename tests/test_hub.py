@@ -13,14 +13,13 @@ from pathlib import Path
 
 import huggingface_hub.constants
 import pytest
+from local_hub import COMMIT, LocalHub
 
 from convnext_edge.errors import DownloadError
 from convnext_edge.model.architecture import Architecture
 from convnext_edge.model.hub import Fetched, fetch
 from convnext_edge.model.variants import Variant
 from convnext_edge.preprocessing import Preprocessing
-
-from local_hub import COMMIT, LocalHub
 
 WEIGHTS = (Path(__file__).parent / "fixtures" / "checkpoints" / "timm_v1.safetensors").read_bytes()
 VARIANT = Variant(

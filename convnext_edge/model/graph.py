@@ -37,7 +37,9 @@ def export_program(module: nn.Module, example: torch.Tensor) -> torch.fx.GraphMo
         return torch.export.export(module, (example,), dynamic_shapes=_dynamic(example)).module()
 
 
-def write_onnx(module: nn.Module, example: torch.Tensor, path: Path, *, layer_names: Iterable[str] = ()) -> None:
+def write_onnx(
+    module: nn.Module, example: torch.Tensor, path: Path, *, layer_names: Iterable[str] = ()
+) -> None:
     """Write `module` with a dynamic batch; weights over 2 GiB go to a companion file `path`.data.
 
     layer_names: of the convolutions and multiplications in order, to name nodes and weights by.

@@ -33,16 +33,23 @@ class Job:
 
     def lowered(self) -> torch.nn.Module:
         return lower(
-            self.source.reference, self.form, preprocessing=self.source.preprocessing, input_type=self.input_type
+            self.source.reference,
+            self.form,
+            preprocessing=self.source.preprocessing,
+            input_type=self.input_type,
         )
 
     def example(self) -> torch.Tensor:
         return example_input(self.source.preprocessing.resolution, self.input_type)
 
-    def batches(self, purpose: str, size: int = BATCH) -> Iterator[NDArray[Any]]:
-        """Calibration images (N, 3, H, W) of the input's type, behind a progress bar that names `purpose`."""
-        batches = self.images.batches(self.source.preprocessing, batch=size, dtype=self.input_type)
-        for batch in track(batches, purpose, total=len(self.images), step=size):
+    def batches(self, purpose: str, *, limit: int | None = None, size: int = BATCH) -> Iterator[NDArray[Any]]:
+        """Calibration images (N, 3, H, W) of the input's type, behind a progress bar that names `purpose`.
+
+        limit: take no more images than that.
+        """
+        images = self.images.subset(None if limit is None else min(limit, len(self.images)), seed=0)
+        batches = images.batches(self.source.preprocessing, batch=size, dtype=self.input_type)
+        for batch in track(batches, purpose, total=len(images), step=size):
             yield batch.images
 
 

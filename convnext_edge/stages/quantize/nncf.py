@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 
 from convnext_edge.errors import TargetError
+from convnext_edge.model.graph import export_program
+from convnext_edge.quiet import quiet
 from convnext_edge.stages.quantize.job import Job, Quantized
 from convnext_edge.stages.quantize.ptq import check_placement, placed
 from convnext_edge.stages.quantize.quantizer import ConvNeXtQuantizer
-from convnext_edge.model.graph import export_program
-from convnext_edge.quiet import quiet
 
 
 def quantize_nncf(job: Job) -> Quantized:
@@ -19,9 +19,11 @@ def quantize_nncf(job: Job) -> Quantized:
             import nncf
             from nncf.experimental.torch.fx import quantize_pt2e
     except ImportError as error:
-        raise TargetError("method nncf needs the package nncf", hint="pip install 'convnext-edge[nncf]'") from error
+        raise TargetError(
+            "method nncf needs the package nncf", hint="pip install 'convnext-edge[nncf]'"
+        ) from error
     quantizer = ConvNeXtQuantizer(job.recipe)
-    images = [torch.from_numpy(batch) for batch in job.batches("calibrating", 1)]
+    images = [torch.from_numpy(batch) for batch in job.batches("calibrating", size=1)]
     with quiet():
         converted = quantize_pt2e(
             export_program(job.lowered(), job.example()),

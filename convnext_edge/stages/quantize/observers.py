@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torchao.quantization.pt2e import HistogramObserver, PerChannelMinMaxObserver
 
+SMALLEST_SCALE = 2.0**-30  # of weights that are all zero
 PAIR_LIMIT = 128  # 255 * 128 < 2**15 <= 255 * 129: what two neighbouring weight codes may add up to
 
 
@@ -34,13 +35,25 @@ class NonSaturatingWeightObserver(PerChannelMinMaxObserver):  # type: ignore[mis
     def forward(self, weight: Tensor) -> Tensor:
         """weight: any shape with output channels along `ch_axis`."""
         self.pair_max = pair_sums(weight.detach().float(), self.ch_axis, self.pair_axis)
-        return super().forward(weight)
+        seen: Tensor = super().forward(weight)
+        return seen
 
     def calculate_qparams(self) -> tuple[Tensor, Tensor]:
         """Scale and (zero) zero point, one for each output channel."""
         largest = torch.maximum(self.min_val.abs(), self.max_val.abs())
-        scale = torch.maximum(largest / self.quant_max, self.pair_max / PAIR_LIMIT).clamp(min=self.eps.item())
+        scale = torch.maximum(largest / self.quant_max, self.pair_max / PAIR_LIMIT).clamp(min=SMALLEST_SCALE)
         return scale, torch.zeros_like(scale, dtype=torch.int64)
+
+
+class KnownScaleObserver(PerChannelMinMaxObserver):  # type: ignore[misc]
+    """For weights that lie on the grid of `scale` (out,) already."""
+
+    def __init__(self, *args: Any, scale: Tensor, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.register_buffer("scale", scale)
+
+    def calculate_qparams(self) -> tuple[Tensor, Tensor]:
+        return self.scale, torch.zeros_like(self.scale, dtype=torch.int64)
 
 
 def pair_sums(weight: Tensor, channel_axis: int, pair_axis: int) -> Tensor:
@@ -95,4 +108,5 @@ class MSEObserver(HistogramObserver):  # type: ignore[misc]
     def _error(self, centres: Tensor, low: Tensor, high: Tensor) -> Tensor:
         scale, zero_point = self._calculate_qparams(low, high)
         codes = torch.clamp(torch.round(centres / scale) + zero_point, self.quant_min, self.quant_max)
-        return (self.histogram * (centres - (codes - zero_point) * scale).square()).sum()
+        error: Tensor = (self.histogram * (centres - (codes - zero_point) * scale).square()).sum()
+        return error

@@ -12,8 +12,8 @@ from onnxruntime.quantization import CalibrationDataReader, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from convnext_edge.model.graph import INPUT, placement, save, strip, write_onnx
-from convnext_edge.stages.quantize.job import Job, Quantized
 from convnext_edge.quiet import quiet
+from convnext_edge.stages.quantize.job import Job, Quantized
 
 
 class Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -33,7 +33,7 @@ def quantize_ort(job: Job) -> Quantized:
         plain, prepared, made = (Path(folder) / name for name in ("plain.onnx", "prepared.onnx", "made.onnx"))
         write_onnx(job.lowered(), job.example(), plain)
         quant_pre_process(str(plain), str(prepared))
-        quantize_static(str(prepared), str(made), Reader(job.batches("calibrating", 1)))
+        quantize_static(str(prepared), str(made), Reader(job.batches("calibrating", size=1)))
         model = onnx.load(str(made))
     strip(model)
     return Quantized(placement(model), lambda path: save(model, path))

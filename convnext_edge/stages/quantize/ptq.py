@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from convnext_edge.errors import QuantizationError
 from convnext_edge.model.graph import export_program, write_onnx
+from convnext_edge.quiet import quiet
 from convnext_edge.stages.quantize.job import Job, Quantized
 from convnext_edge.stages.quantize.quantizer import ConvNeXtQuantizer
+from convnext_edge.stages.quantize.rounding import round_weights
 from convnext_edge.stages.quantize.smoothing import smooth
-from convnext_edge.quiet import quiet
+
+STATISTICS = 128  # images that channel scales and second moments are taken from, of all that calibrate
 
 
 def quantize_ptq(job: Job) -> Quantized:
-    """Ranges from one pass over the calibration images, weights rounded to nearest."""
-    quantizer = ConvNeXtQuantizer(job.recipe)
-    lowered = job.lowered()
-    if job.recipe.smoothing:
-        smooth(lowered, map(torch.from_numpy, job.batches("smoothing")), job.recipe.smoothing)
+    """Channel scales evened out, weights rounded with an eye on the output, then ranges calibrated."""
+    lowered, scales = prepare_weights(job)
+    quantizer = ConvNeXtQuantizer(job.recipe, scales)
     with quiet():
         prepared = prepare_pt2e(export_program(lowered, job.example()), quantizer)
     check_placement(quantizer)
@@ -27,6 +29,17 @@ def quantize_ptq(job: Job) -> Quantized:
             prepared(torch.from_numpy(images))
     with quiet():
         return placed(convert_pt2e(prepared), quantizer, job)
+
+
+def prepare_weights(job: Job) -> tuple[nn.Module, dict[str, Tensor]]:
+    """The lowered model with its scales moved and its weights rounded, and the scales of those rounded."""
+    lowered, recipe = job.lowered(), job.recipe
+    if recipe.smoothing:
+        smooth(lowered, map(torch.from_numpy, job.batches("smoothing", limit=STATISTICS)), recipe.smoothing)
+    if recipe.rounding == "nearest":
+        return lowered, {}
+    batches = map(torch.from_numpy, job.batches("rounding", limit=STATISTICS))
+    return lowered, round_weights(lowered, batches, recipe, raw_bytes=job.input_type == "uint8")
 
 
 def placed(converted: torch.nn.Module, quantizer: ConvNeXtQuantizer, job: Job) -> Quantized:

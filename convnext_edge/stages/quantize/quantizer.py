@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e import HistogramObserver, MinMaxObserver, PerChannelMinMaxObserver
 from torchao.quantization.pt2e.quantizer import (
@@ -23,8 +24,14 @@ from torchao.quantization.pt2e.quantizer import (
     Quantizer,
 )
 
-from convnext_edge.stages.quantize.observers import MSEObserver, NonSaturatingWeightObserver, PercentileObserver
 from convnext_edge.recipe import Recipe
+from convnext_edge.stages.quantize.observers import (
+    SMALLEST_SCALE,
+    KnownScaleObserver,
+    MSEObserver,
+    NonSaturatingWeightObserver,
+    PercentileObserver,
+)
 
 CONV = torch.ops.aten.conv2d.default
 MATMUL = torch.ops.aten.matmul.default
@@ -66,8 +73,11 @@ def layers(graph: GraphModule) -> Iterator[Layer]:
 
 
 def layer_name(node: Node) -> str:
-    """Name of the reference's layer: the module path without what a form adds inside a layer."""
-    path = [name for name, _ in node.meta["nn_module_stack"].values()][-1]
+    return reference_name([path for path, _ in node.meta["nn_module_stack"].values()][-1])
+
+
+def reference_name(path: str) -> str:
+    """Name of the reference's layer: the path in a lowered model without what a form adds inside a layer."""
     parts = [part for part in path.split(".") if part not in ("layer", "matmul", "patches")]
     if len(parts) > 1 and parts[-1] == "conv" and parts[-2] == "dwconv":
         parts.pop()
@@ -77,17 +87,24 @@ def layer_name(node: Node) -> str:
 class ConvNeXtQuantizer(Quantizer):  # type: ignore[misc]
     """Annotates the layers that `recipe` quantizes.
 
-    After `annotate`, `placement` says of each layer, in the graph's order, whether it is quantized.
+    weight_scales: of layers whose weights are on a grid already, by name; the others' come from their
+    weights. After `annotate`, `placement` says of each layer, in the graph's order, whether it is quantized.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, weight_scales: dict[str, Tensor] | None = None) -> None:
         super().__init__()
         self.recipe = recipe
+        self.weight_scales = weight_scales or {}
         self.placement: dict[str, bool] = {}
 
     def annotate(self, model: GraphModule) -> GraphModule:
         found = list(layers(model))
-        self.placement = {layer.name: self.wants(layer) for layer in found}
+        self.placement = {
+            layer.name: is_quantized(
+                self.recipe, layer.name, depthwise=layer.depthwise, raw_bytes=reads_raw_bytes(layer)
+            )
+            for layer in found
+        }
         for layer in found:
             if self.placement[layer.name]:
                 self._annotate(layer)
@@ -100,20 +117,22 @@ class ConvNeXtQuantizer(Quantizer):  # type: ignore[misc]
         """Whether any layer's name fits a pattern (as in file names)."""
         return any(fnmatchcase(name, pattern) for name in self.placement)
 
-    def wants(self, layer: Layer) -> bool:
-        if any(fnmatchcase(layer.name, pattern) for pattern in self.recipe.keep_float):
-            return False
-        if layer.depthwise:
-            return self.recipe.depthwise
-        # bytes are codes without a sign: a stem that reads them is INT8 only where activations are unsigned
-        return layer.name != "stem" or (reads_raw_bytes(layer) and self.recipe.activation == "uint8")
-
     def _annotate(self, layer: Layer) -> None:
         activation = RAW_BYTES if reads_raw_bytes(layer) else activation_spec(self.recipe)
+        weight = weight_spec(self.recipe, layer, self.weight_scales.get(layer.name))
         layer.node.meta["quantization_annotation"] = QuantizationAnnotation(
-            input_qspec_map={layer.activation: activation, layer.weight: weight_spec(self.recipe, layer)},
-            _annotated=True,
+            input_qspec_map={layer.activation: activation, layer.weight: weight}, _annotated=True
         )
+
+
+def is_quantized(recipe: Recipe, name: str, *, depthwise: bool, raw_bytes: bool) -> bool:
+    """Whether a recipe quantizes a layer. raw_bytes: it reads the uint8 image."""
+    if any(fnmatchcase(name, pattern) for pattern in recipe.keep_float):
+        return False
+    if depthwise:
+        return recipe.depthwise
+    # bytes are codes without a sign: a stem that reads them is INT8 only where activations are unsigned
+    return name != "stem" or (raw_bytes and recipe.activation == "uint8")
 
 
 def reads_raw_bytes(layer: Layer) -> bool:
@@ -154,23 +173,27 @@ ACTIVATION_OBSERVERS: dict[str, Any] = {
 }
 
 
-def weight_spec(recipe: Recipe, layer: Layer) -> QuantizationSpecBase:
-    largest = 2 ** (recipe.weight_bits - 1) - 1
-    # a depthwise kernel adds no neighbouring channels, and 7-bit codes cannot overflow anyway
-    careful = recipe.weight_scale == "non-saturating" and recipe.weight_bits == 8 and not layer.depthwise
-    observer = (
-        NonSaturatingWeightObserver.with_args(ch_axis=layer.channel_axis, pair_axis=layer.input_axis, eps=2**-30)
-        if careful
-        else PerChannelMinMaxObserver.with_args(ch_axis=layer.channel_axis, eps=2**-30)
-    )
+def weight_spec(recipe: Recipe, layer: Layer, known_scale: Tensor | None) -> QuantizationSpecBase:
+    largest = recipe.largest_code
     return QuantizationSpec(
         dtype=torch.int8,
         quant_min=-largest,
         quant_max=largest,
         qscheme=torch.per_channel_symmetric,
         ch_axis=layer.channel_axis,
-        observer_or_fake_quant_ctr=observer,
+        observer_or_fake_quant_ctr=weight_observer(recipe, layer, known_scale),
     )
+
+
+def weight_observer(recipe: Recipe, layer: Layer, known_scale: Tensor | None) -> Any:
+    if known_scale is not None:
+        return KnownScaleObserver.with_args(ch_axis=layer.channel_axis, scale=known_scale)
+    # a depthwise kernel adds no neighbouring channels
+    if recipe.avoids_saturation and not layer.depthwise:
+        return NonSaturatingWeightObserver.with_args(
+            ch_axis=layer.channel_axis, pair_axis=layer.input_axis, eps=SMALLEST_SCALE
+        )
+    return PerChannelMinMaxObserver.with_args(ch_axis=layer.channel_axis, eps=SMALLEST_SCALE)
 
 
 def _node(value: Any) -> Node:

@@ -12,11 +12,11 @@ from convnext_edge.artifact import Artifact, Calibration, Description, open_arti
 from convnext_edge.errors import QuantizationError, UsageError
 from convnext_edge.images import ImageSet, open_image_set
 from convnext_edge.progress import note
-from convnext_edge.stages.quantize.job import Job, Quantized
 from convnext_edge.quiet import quiet
 from convnext_edge.recipe import Recipe, read_recipe
 from convnext_edge.results import Quantize
 from convnext_edge.sources import find_weights, load_source, open_source, save_weights
+from convnext_edge.stages.quantize.job import Job, Quantized
 from convnext_edge.targets import DEFAULT, Target, find_target
 from convnext_edge.workspace import Workspace, file_name
 
@@ -64,7 +64,9 @@ def quantize(
     quantized = find_method(method)(job)
     description = describe(job, quantized, start, find_weights(start, place))
     description = replace(description, target=target, method=method)
-    artifact = write_artifact(output or place.folder / file_name(description, ".onnx"), description, quantized.write)
+    artifact = write_artifact(
+        output or place.folder / file_name(description, ".onnx"), description, quantized.write
+    )
     assert description.calibration is not None
     return Quantize(
         artifact=artifact.path,
