@@ -1,6 +1,6 @@
-"""What users of NNCF and ONNX Runtime do to quantize an exported model, straight from their documentation.
+"""What users of NNCF and ONNX Runtime do to quantize an exported model, straight from the documentation.
 
-NNCF: https://docs.openvino.ai/2026/openvino-workflow/model-optimization-guide/quantizing-models-post-training/basic-quantization-flow.html
+NNCF: https://docs.openvino.ai/2025/openvino-workflow/model-optimization-guide/quantizing-models-post-training/basic-quantization-flow.html
 ONNX Runtime: https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
 """
 
@@ -18,30 +18,39 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from convnext_edge.images import ImageSet
+from convnext_edge.preprocessing import Preprocessing
 from convnext_edge.quiet import quiet
 
 Images = Sequence[NDArray[np.float32]]  # (1, 3, H, W) each
 
 
-def nncf_quantize(plain: Path, images: Images, output: Path, *, transformer: bool = False) -> None:
-    """`nncf.quantize` with defaults, or with the preset for transformers; writes OpenVINO IR.
+def calibration_images(images: ImageSet, preprocessing: Preprocessing) -> Images:
+    """The images one by one, as both documentations feed them."""
+    return [batch.images for batch in images.batches(preprocessing, batch=1, dtype="float32")]
 
-    plain: the exported ONNX file. All images are used, where NNCF would stop at 300.
+
+def nncf_quantize(plain: Path, images: Images, output: Path, *, transformer: bool = False) -> Path:
+    """`nncf.quantize` with its defaults, or with its preset for transformers; writes OpenVINO IR.
+
+    plain: the exported ONNX file. All images are used; NNCF by itself stops at 300.
     """
-    options: dict[str, Any] = {"model_type": nncf.ModelType.TRANSFORMER} if transformer else {}
+    preset: dict[str, Any] = {"model_type": nncf.ModelType.TRANSFORMER} if transformer else {}
     with quiet():
         model = openvino.convert_model(plain)
-        model = nncf.quantize(model, nncf.Dataset(images), subset_size=len(images), **options)
-    # by default, FP16 would round what NNCF left float: it is not to blame for that
-    openvino.save_model(model, output, compress_to_fp16=False)
+        quantized = nncf.quantize(model, nncf.Dataset(images), subset_size=len(images), **preset)
+    # the default would also round to FP16 what NNCF left float, which is none of its doing
+    openvino.save_model(quantized, output, compress_to_fp16=False)
+    return output
 
 
-def ort_quantize(plain: Path, images: Images, output: Path, *, per_channel: bool = False) -> None:
-    """`quantize_static` with defaults (QDQ, min-max), behind the pre-processing that it asks for."""
+def ort_quantize(plain: Path, images: Images, output: Path, *, per_channel: bool = False) -> Path:
+    """`quantize_static` with its defaults (Q/DQ, min-max ranges), behind the pre-processing it asks for."""
     with tempfile.TemporaryDirectory() as folder, quiet():
         prepared = Path(folder) / plain.name
         quant_pre_process(str(plain), str(prepared))
         quantize_static(str(prepared), str(output), Reader("image", images), per_channel=per_channel)
+    return output
 
 
 class Reader(CalibrationDataReader):
@@ -51,5 +60,5 @@ class Reader(CalibrationDataReader):
         self.name, self.remaining = name, iter(images)
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        images = next(self.remaining, None)
-        return None if images is None else {self.name: images}
+        image = next(self.remaining, None)
+        return None if image is None else {self.name: image}

@@ -123,6 +123,11 @@ def doctor() -> Result:
 @click.option("--checkpoint", type=FILE, help="Weights of your own: .safetensors, .pth, .pt or .bin.")
 @click.option("--random-weights", is_flag=True, help="Seeded noise as weights, for work on latency.")
 @click.option("--resolution", type=int, metavar="PIXELS", help="Edge of the input.  [default: the variant's]")
+@click.option(
+    "--crop", type=click.FloatRange(0, 1, min_open=True), help="Part of the resized image that is kept."
+)
+@click.option("--mean", type=(float, float, float), metavar="R G B", help="Of the pixels, in 0..1.")
+@click.option("--std", type=(float, float, float), metavar="R G B", help="Standard deviation of the pixels.")
 @click.option("--target", type=TARGET, help="Lower for this runtime.  [default: plain, for any]")
 @click.option(
     "--input",

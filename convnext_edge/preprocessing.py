@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from convnext_edge.errors import ArtifactError
@@ -49,6 +49,20 @@ class Preprocessing:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"preprocessing is incomplete: {value!r} ({error})") from error
+
+
+@dataclass(frozen=True)
+class PreprocessingChanges:
+    """Values that a user gives in place of a checkpoint's; None leaves one as it is."""
+
+    resolution: int | None = None
+    crop: float | None = None
+    interpolation: str | None = None
+    mean: Triple | None = None
+    std: Triple | None = None
+
+    def apply(self, base: Preprocessing) -> Preprocessing:
+        return replace(base, **{key: value for key, value in vars(self).items() if value is not None})
 
 
 def _triple(values: Any) -> Triple:

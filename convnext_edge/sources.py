@@ -18,7 +18,7 @@ from convnext_edge.model.convnext import Architecture, Block, ConvNeXt
 from convnext_edge.model.graph import example_input, write_onnx
 from convnext_edge.model.lowering import Form, lower
 from convnext_edge.model.variants import Variant, find_variant, match
-from convnext_edge.preprocessing import Preprocessing
+from convnext_edge.preprocessing import Preprocessing, PreprocessingChanges
 from convnext_edge.progress import note
 from convnext_edge.targets import find_target
 from convnext_edge.workspace import Workspace, file_name
@@ -53,7 +53,7 @@ def load_source(
     checkpoint: Path | None = None,
     *,
     random_weights: bool = False,
-    resolution: int | None = None,
+    changes: PreprocessingChanges = PreprocessingChanges(),  # noqa: B008  frozen
     seed: int = 0,
 ) -> Source:
     """The model that the options name; raises UsageError where they name none or contradict each other."""
@@ -61,13 +61,20 @@ def load_source(
         raise UsageError("--checkpoint and --random-weights exclude each other", hint="Give one of the two.")
     if checkpoint is not None:
         source = _from_checkpoint(checkpoint, variant)
+        if source.variant is None and changes.mean is None:
+            note(
+                f"{checkpoint.name} does not say how images are prepared: taking ImageNet's way, which"
+                " --resolution, --crop, --mean and --std change"
+            )
     elif variant is None:
         raise UsageError("no model is named", hint="Give --variant NAME or --checkpoint FILE.")
     elif random_weights:
         source = _random(find_variant(variant), seed)
     else:
         source = _published(find_variant(variant))
-    return source if resolution is None else _resized(source, resolution)
+    preprocessing = changes.apply(source.preprocessing)
+    _check_resolution(preprocessing.resolution, source.reference.architecture.stride)
+    return replace(source, preprocessing=preprocessing)
 
 
 def _from_checkpoint(path: Path, name: str | None) -> Source:
@@ -76,7 +83,6 @@ def _from_checkpoint(path: Path, name: str | None) -> Source:
         _check_variant(path, reference, find_variant(name))
     found = name or match(reference.architecture)
     if found is None:
-        note(f"{path.name}: no variant has this architecture; taking ImageNet's preprocessing at 224 pixels")
         return Source(reference, path.stem, None, Preprocessing())
     known = find_variant(found)
     return Source(reference, path.stem, known.name, known.preprocessing)
@@ -121,15 +127,13 @@ def _published(variant: Variant) -> Source:
     return Source(reference, variant.name, variant.name, fetched.preprocessing)
 
 
-def _resized(source: Source, resolution: int) -> Source:
-    stride = source.reference.architecture.stride
+def _check_resolution(resolution: int, stride: int) -> None:
     if resolution <= 0 or resolution % stride:
         below = max(resolution // stride, 1) * stride
         raise ExportError(
             f"resolution {resolution} is not a multiple of {stride}, the stride of this model",
             hint=f"Take {below} or {below + stride}.",
         )
-    return replace(source, preprocessing=replace(source.preprocessing, resolution=resolution))
 
 
 def save_weights(source: Source, workspace: Workspace) -> Artifact:

@@ -167,12 +167,12 @@ def _(result: Demo) -> str:
 
 @summary.register
 def _(result: Variants) -> str:
-    header = ("name", "params", "MACs", "px", "labels", "top-1", "license")
+    header = ("name", "params", "MACs", "px", "class", "top-1", "license")
     rows = [
         (
             row.name,
-            f"{row.params / 1e6:.3g}M",
-            f"{row.macs / 1e9:.3g}G",
+            three_digits(row.params / 1e6) + "M",
+            three_digits(row.macs / 1e9) + "G",
             str(row.resolution),
             str(row.classes),
             "" if row.published_top1 is None else f"{row.published_top1:.1%}",
@@ -181,6 +181,10 @@ def _(result: Variants) -> str:
         for row in result.variants
     ]
     return table([header, *rows])
+
+
+def three_digits(value: float) -> str:
+    return f"{value:.3g}" if value >= 1 else f"{value:.2f}"
 
 
 @summary.register
@@ -215,8 +219,10 @@ def lines(*rows: tuple[str, object]) -> str:
 
 def fold(text: str) -> str:
     """The text with its long lines broken between words."""
-    kept = {"break_long_words": False, "break_on_hyphens": False}
-    return "\n".join("\n".join(wrap(line, WIDTH, **kept)) for line in text.splitlines())
+    folded = [
+        wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False) for line in text.splitlines()
+    ]
+    return "\n".join("\n".join(lines) for lines in folded)
 
 
 def table(rows: Iterable[Sequence[str]]) -> str:

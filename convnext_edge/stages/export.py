@@ -11,6 +11,7 @@ from convnext_edge.artifact import Artifact, InputType, remove_artifact
 from convnext_edge.errors import ExportError
 from convnext_edge.images import as_reference_takes
 from convnext_edge.model.graph import example_input
+from convnext_edge.preprocessing import PreprocessingChanges, Triple
 from convnext_edge.results import Export
 from convnext_edge.sources import Source, load_source, save_weights, write_fp32
 from convnext_edge.targets import find_target
@@ -25,6 +26,9 @@ def export(
     checkpoint: Path | None = None,
     random_weights: bool = False,
     resolution: int | None = None,
+    crop: float | None = None,
+    mean: Triple | None = None,
+    std: Triple | None = None,
     target: str | None = None,
     input_type: InputType = "float32",
     output: Path | None = None,
@@ -34,13 +38,15 @@ def export(
     """Write a model as ONNX with a dynamic batch, checked against PyTorch.
 
     variant, checkpoint, random_weights: which model (a checkpoint's variant is a check). resolution:
-    edge of the input in pixels, by default what the variant was evaluated at. target: lower for this
+    edge of the input in pixels, by default what the variant was evaluated at. crop, mean, std: as in
+    `Preprocessing`, where a checkpoint needs other values than its variant's (or ImageNet's). target: lower for this
     runtime; by default the plain graph. input_type: `float32` normalized, or `uint8` raw RGB.
     Raises CheckpointError, DownloadError, ExportError, UsageError.
     """
     if target is not None:
         find_target(target)  # a wrong name is said before any work
-    source = load_source(variant, checkpoint, random_weights=random_weights, resolution=resolution, seed=seed)
+    changes = PreprocessingChanges(resolution=resolution, crop=crop, mean=mean, std=std)
+    source = load_source(variant, checkpoint, random_weights=random_weights, changes=changes, seed=seed)
     place = Workspace.at(workspace)
     weights = save_weights(source, place)
     artifact = write_fp32(

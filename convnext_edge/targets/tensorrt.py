@@ -9,26 +9,29 @@ https://docs.nvidia.com/deeplearning/tensorrt/latest/api/migration/tensorrt-10x-
 
 Form "linear", (N, H, W, C) with MatMul, for these reasons:
 
-* LayerNorm is then one LayerNormalization node, which the parser makes an INormalizationLayer. Spelled
-  out as in form "conv" it becomes a chain of reductions and element-wise steps that takes the gain of
-  INT8 away again: https://github.com/NVIDIA/TensorRT/issues/3015 (on INT8 and LayerNorm),
-  https://github.com/NVIDIA/TensorRT/issues/4242 (opset 17 advised) and
-  https://github.com/NVIDIA/Model-Optimizer/issues/80 (just such a chain behind ConvNeXt's convolutions).
-  The operator normalizes the last axis, where only this layout has the channels.
-* MatMul costs nothing against a 1x1 convolution: TensorRT runs an explicitly quantized one in its INT8
-  convolution kernels by itself (https://github.com/NVIDIA/TensorRT/issues/3266).
+* LayerNorm is then one LayerNormalization node, as NVIDIA's users are advised to write it
+  (https://github.com/NVIDIA/TensorRT/issues/4242). Spelled out as in form "conv" it is a chain of reductions
+  and element-wise steps, in which the gain of INT8 was lost: https://github.com/NVIDIA/TensorRT/issues/3015,
+  and behind ConvNeXt's own convolutions https://github.com/NVIDIA/Model-Optimizer/issues/80. The operator
+  normalizes the last axis, where only this layout has the channels.
+* A MatMul is no slower path than a 1x1 convolution: TensorRT turns an explicitly quantized one into a
+  convolution by itself (https://github.com/NVIDIA/TensorRT/issues/3266).
 
 Placement: Q/DQ at the inputs of the weighted operators and nowhere else, as NVIDIA recommends ("quantize
 all inputs of weighted operations", "by default, don't quantize the outputs"):
 https://docs.nvidia.com/deeplearning/tensorrt/latest/inference-library/quantized-types-explicit-quantization.html
-Nothing stands between MatMul, bias and GELU, so that they fuse up to the Q of the next layer; Q follows
-LayerNorm directly, so that its output is written in INT8. Depthwise convolutions stay FP16: they are bound
-by memory, and INT8 costs 3 dB there. ModelOpt also puts Q/DQ between a convolution and the LayerNorm behind
-it (https://github.com/NVIDIA/Model-Optimizer/pull/1117); that serves depthwise convolutions which are INT8
-themselves, for which `depthwise = true` in a recipe asks.
+Nothing stands between MatMul, bias and GELU, so that they can fuse up to the Q of the next layer, and Q
+follows LayerNorm directly, so that its output can be written in INT8. Residual sums stay FP16, against
+NVIDIA's advice for ResNets: all blocks of a stage add to one value, and so would their rounding. Depthwise
+convolutions stay FP16: they are bound by memory, and INT8 costs 3 dB there. ModelOpt also puts Q/DQ between
+a convolution and the LayerNorm behind it (https://github.com/NVIDIA/Model-Optimizer/pull/1117); that serves
+depthwise convolutions which are INT8 themselves, for which `depthwise = true` in a recipe asks.
 
-Users report INT8 no faster than FP16 on ConvNeXt (https://github.com/NVIDIA/TensorRT/issues/4180), and the
-support matrix of TensorRT-RTX lists INT8 for weights only. `benchmark` therefore holds INT8 against FP16.
+No GPU has confirmed this yet. Users report INT8 no faster than FP16 on ConvNeXt, with other placements
+(https://github.com/NVIDIA/TensorRT/issues/4180), and TensorRT-RTX is documented for INT8 weights, not for
+INT8 arithmetic ("INT8 WoQ GEMM"), so that INT8 there may save memory and no time:
+https://docs.nvidia.com/deeplearning/tensorrt-rtx/latest/getting-started/support-matrix-1/1.4.html
+`benchmark` therefore holds INT8 against FP16.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ from __future__ import annotations
 import tempfile
 from importlib import import_module, util
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import onnx
 
@@ -55,18 +58,18 @@ ANY_AMPERE = "8.0+"  # what TensorRT-RTX builds for by itself: 8.0, 8.6, 8.9, 12
 
 
 class TensorRT(Target):
-    """One of the two products. package: its module. needs_gpu: to build as well as to run."""
+    """Either product, told apart by `package`. needs_gpu: to build as well as to run."""
 
+    name = "tensorrt"
+    package = "tensorrt"
+    install = "convnext-edge[tensorrt]"
+    needs_gpu: ClassVar[bool] = True
+    options = frozenset({"precision", "max_batch", "timing_cache"})
     form = "linear"
     # symmetric, since TensorRT has no zero points; all codes, since tensor cores add up in 32 bits
     recipe = Recipe(activation="int8", weight_scale="full")
     suffix = ".engine"
     rivals_fp16 = True
-
-    def __init__(self, name: str, package: str, *, needs_gpu: bool, options: frozenset[str]) -> None:
-        self.name, self.package, self.needs_gpu = name, package, needs_gpu  # type: ignore[misc]
-        self.install = f"convnext-edge[{name}]"  # type: ignore[misc]
-        self.options = options  # type: ignore[misc]
 
     # --- what is here ----------------------------------------------------------------------------
 
@@ -213,17 +216,15 @@ class TensorRT(Target):
         return artifact.description.engine or {}
 
 
-TENSORRT = TensorRT(
-    "tensorrt",
-    "tensorrt",
-    needs_gpu=True,
-    options=frozenset({"precision", "max_batch", "timing_cache"}),
-)
-TENSORRT_RTX = TensorRT(
-    "tensorrt-rtx",
-    "tensorrt_rtx",
-    needs_gpu=False,
+class TensorRTForRTX(TensorRT):
+    name = "tensorrt-rtx"
+    package = "tensorrt_rtx"
+    install = "convnext-edge[tensorrt-rtx]"
+    needs_gpu = False
     # no timing cache: it would make the build ask for a GPU, and has no effect on the engine
     # https://docs.nvidia.com/deeplearning/tensorrt-rtx/latest/getting-started/release-notes-1/1.1.html
-    options=frozenset({"precision", "max_batch", "compute_capabilities"}),
-)
+    options = frozenset({"precision", "max_batch", "compute_capabilities"})
+
+
+TENSORRT = TensorRT()
+TENSORRT_RTX = TensorRTForRTX()

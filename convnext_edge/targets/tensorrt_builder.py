@@ -7,6 +7,7 @@ used, but for what is said to belong to one; a test holds them against the publi
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,7 +24,6 @@ from convnext_edge.targets.base import BuildOptions
 
 LOGGER = logging.getLogger("convnext_edge.tensorrt")
 OPTIMAL_BATCH = 1  # kernels are chosen for it: on a device, images come one by one
-STRONGLY_TYPED = "STRONGLY_TYPED"
 
 
 # --- the graph -----------------------------------------------------------------------------------
@@ -85,7 +85,7 @@ def build_plan(module: Any, graph: ModelProto, options: BuildOptions, *, max_bat
 def parse(module: Any, builder: Any, graph: ModelProto, log: Log) -> Any:
     """A strongly typed network of the graph."""
     # TensorRT 11 makes no other kind, and keeps the flag for those who come from 10
-    network = builder.create_network(1 << int(getattr(module.NetworkDefinitionCreationFlag, STRONGLY_TYPED)))
+    network = builder.create_network(1 << int(module.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = module.OnnxParser(network, log.logger)
     with tempfile.TemporaryDirectory() as folder:  # by file: weights may exceed protobuf's 2 GiB
         path = Path(folder) / "model.onnx"
@@ -156,6 +156,7 @@ def write_timing_cache(config: Any, path: Path | None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
         file.write(bytes(config.get_timing_cache().serialize()))
+        os.fsync(file.fileno())
     Path(file.name).replace(path)
 
 

@@ -1,0 +1,90 @@
+"""What the benchmarks share: the bars, and the JSON report that says where and how it was measured."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from convnext_edge.cpu import Cpu, read_cpu
+from convnext_edge.provenance import command_line, tool_versions
+
+RESULTS = Path(__file__).parent / "results"
+NOT_MET = 3  # exit code of a gate that was not met, as of the package's own commands
+ROUTES = ("amx_int8", "avx512_vnni", "avx_vnni", "avx512f", "avx2", "i8mm", "asimddp", "asimd")
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A promise about one measured number; a value of None (no error at all, in dB) meets it."""
+
+    name: str
+    value: float | None
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @property
+    def passed(self) -> bool:
+        if self.value is None:
+            return True
+        high_enough = self.at_least is None or self.value >= self.at_least
+        return high_enough and (self.at_most is None or self.value <= self.at_most)
+
+    def to_json(self) -> dict[str, Any]:
+        stated = {key: value for key, value in asdict(self).items() if value is not None}
+        return {**stated, "passed": self.passed}
+
+    def __str__(self) -> str:
+        limit = f">= {self.at_least}" if self.at_least is not None else f"<= {self.at_most}"
+        value = "exact" if self.value is None else f"{self.value:.4g}"
+        return f"{'ok    ' if self.passed else 'NOT MET'} {self.name}: {value} ({limit})"
+
+
+def report_options(command: Command) -> Command:
+    """The options of every benchmark: where the report goes, and a remark to go with it."""
+    for option in (
+        click.option("--note", default="", help="A remark to record, as on how the machine was set up."),
+        click.option(
+            "--results",
+            type=click.Path(file_okay=False, path_type=Path),
+            default=RESULTS,
+            help="Folder of the reports.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def finish(name: str, results: Path, note: str, measured: dict[str, Any], bars: Iterable[Bar]) -> None:
+    """Write results/NAME-ROUTE.json, print the bars, and exit with 3 where one is not met."""
+    cpu, bars = read_cpu(), list(bars)
+    report = {
+        "benchmark": name,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": f"python benchmarks/{command_line()}",
+        "note": note,
+        "cpu": asdict(cpu),
+        "versions": tool_versions(),
+        "bars": [bar.to_json() for bar in bars],
+        "passed": all(bar.passed for bar in bars),
+        **measured,
+    }
+    results.mkdir(parents=True, exist_ok=True)
+    path = results / f"{name}-{route(cpu)}.json"
+    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(*bars, f"written: {path}", sep="\n")
+    if not report["passed"]:
+        sys.exit(NOT_MET)
+
+
+def route(cpu: Cpu) -> str:
+    """The instruction set that decides how INT8 runs on this CPU; the name of a report has it."""
+    return next((name for name in ROUTES if name in cpu.isa), "unknown")

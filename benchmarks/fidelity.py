@@ -1,0 +1,204 @@
+"""How close INT8 comes to FP32: our methods, and NNCF and ONNX Runtime as their users call them.
+
+    python benchmarks/fidelity.py
+    python benchmarks/fidelity.py --checkpoint FILE --resolution 32 --calib train.zip --data test.zip
+
+Every candidate sees the same calibration and evaluation images; the reference is FP32 in PyTorch. The
+report holds
+
+methods      top-1, its drop with the paired interval, agreement with Wilson's, SQNR of the logits
+same_file    one INT8 file in PyTorch's float simulation, in OpenVINO, and in ONNX Runtime with and
+             without its optimizer, each held against each other
+rescaled     the same function, with each LayerNorm's scale multiplied channel-wise by 1/64 to 64 and
+             the next layer divided by it: against the FP32 reference as it was before
+bars         what the project promises of them
+
+Without VNNI, kernels add pairs of products in 16 bits, and large weights overflow: repeat this on both
+kinds of CPU (`cpu.int8_saturates` of the report says which one it was).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from baselines import calibration_images, nncf_quantize, ort_quantize
+from common import Bar, finish, report_options
+from numpy.typing import NDArray
+from rescale import write_rescaled
+
+from convnext_edge import export, quantize
+from convnext_edge.artifact import open_artifact
+from convnext_edge.images import ImageSet, as_reference_takes, open_image_set, overlap
+from convnext_edge.metrics import Comparison, Logits
+from convnext_edge.preprocessing import Preprocessing
+from convnext_edge.stages.validate import accuracy
+from convnext_edge.targets import Session, find_target
+from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
+from convnext_edge.targets.openvino import OpenVINOSession
+
+SAMPLES = 256  # calibration images
+BATCH = 50
+OPENVINO, ORT, TORCH = "openvino", "onnxruntime", "torch"
+NNCF, STATIC = "nncf.quantize", "quantize_static"
+REFERENCE = ("reference", TORCH)
+
+Name = tuple[str, str]  # method, and where it runs
+Named = Iterator[tuple[Name, Session]]
+
+
+@dataclass(frozen=True)
+class Study:
+    """One trained model with the images to calibrate it. plain: its FP32 export; weights: what it came from."""
+
+    workspace: Path
+    plain: Path
+    weights: Path
+    preprocessing: Preprocessing
+    calib: str
+    calibration: ImageSet
+
+    def quantize(self, plain: Path, target: str, method: Any = "ptq") -> Path:
+        options = {"calib": self.calib, "samples": len(self.calibration), "workspace": self.workspace}
+        return quantize(plain, target=target, method=method, **options).artifact
+
+
+def open_own(path: Path, target: str) -> Session:
+    return find_target(target).open_session(open_artifact(path))
+
+
+def ours(study: Study) -> Named:
+    for method, target in (("nncf", OPENVINO), ("nncf", ORT), ("ort", ORT)):
+        yield (f"--method {method}", target), open_own(study.quantize(study.plain, target, method), target)
+
+
+def theirs(study: Study) -> Named:
+    images = calibration_images(study.calibration, study.preprocessing)
+    for name, transformer in ((NNCF, False), (f"{NNCF}, TRANSFORMER", True)):
+        path = nncf_quantize(study.plain, images, study.workspace / f"{name}.xml", transformer=transformer)
+        yield (name, OPENVINO), OpenVINOSession(path, None)
+    for name, per_channel in ((STATIC, False), (f"{STATIC}, per channel", True)):
+        path = ort_quantize(study.plain, images, study.workspace / f"{name}.onnx", per_channel=per_channel)
+        yield (name, ORT), ONNXRuntimeSession(path, None)
+
+
+def same_file(study: Study) -> Named:
+    """The file made for each target in every runtime; in its own target, that is our default method."""
+    for made_for in (OPENVINO, ORT):
+        path, name = study.quantize(study.plain, made_for), own_file(made_for)
+        yield (name, "simulation"), open_own(path, TORCH)
+        yield (name, OPENVINO), OpenVINOSession(path, None)
+        yield (name, ORT), ONNXRuntimeSession(path, None)
+        yield (name, f"{ORT} unoptimized"), ONNXRuntimeSession(path, None, optimized=False)
+
+
+def own_file(target: str) -> str:
+    return f"ptq for {target}"
+
+
+def rescaled(study: Study) -> Named:
+    checkpoint = write_rescaled(study.weights, study.workspace / "rescaled.safetensors")
+    exported = export(
+        checkpoint=checkpoint, resolution=study.preprocessing.resolution, workspace=study.workspace
+    )
+    for target in (OPENVINO, ORT):
+        yield ("rescaled", target), open_own(study.quantize(exported.artifact, target), target)
+
+
+def run_all(
+    sessions: dict[Name, Session], images: ImageSet, preprocessing: Preprocessing
+) -> tuple[dict[Name, Logits], NDArray[np.int64]]:
+    """Logits (N, classes) of every session, and the labels (N,)."""
+    logits: dict[Name, list[Logits]] = {name: [] for name in sessions}
+    labels = []
+    for batch in images.batches(preprocessing, batch=BATCH, dtype="uint8"):
+        normalized = as_reference_takes(batch.images, preprocessing)
+        for name, session in sessions.items():
+            logits[name].append(session.run(normalized))
+        labels.append(batch.labels)
+    return {name: np.concatenate(parts) for name, parts in logits.items()}, np.concatenate(labels)
+
+
+def held_against(reference: Logits, candidate: Logits, labels: NDArray[np.int64]) -> dict[str, Any]:
+    found = Comparison()
+    found.add(reference, candidate, labels)
+    return accuracy(found)
+
+
+def pairs(logits: dict[Name, Logits], labels: NDArray[np.int64], file: str) -> list[dict[str, Any]]:
+    """Every two runtimes that ran the same file."""
+    runtimes = {runtime: values for (name, runtime), values in logits.items() if name == file}
+    rows = []
+    for one, other in combinations(runtimes, 2):
+        row = held_against(runtimes[one], runtimes[other], labels)
+        kept = {key: row[key] for key in ("images", "agreement", "agreement_ci95", "sqnr_db")}
+        rows.append({"file": file, "runtimes": [one, other], **kept})
+    return rows
+
+
+def check(methods: dict[Name, dict[str, Any]], same: list[dict[str, Any]]) -> Iterator[Bar]:
+    for target, baseline in ((OPENVINO, NNCF), (ORT, STATIC)):
+        row, rival = methods[own_file(target), target], methods[baseline, target]
+        yield Bar(f"{target}: agreement", row["agreement"], at_least=0.993)
+        yield Bar(f"{target}: drop, points", row["drop_points"], at_most=0.3)
+        yield Bar(f"{target}: SQNR, dB", row["sqnr_db"], at_least=35)
+        yield Bar(f"{target}: SQNR over {baseline}, dB", row["sqnr_db"] - rival["sqnr_db"], at_least=8)
+        disagreement = (1 - row["agreement"]) / max(1 - rival["agreement"], 1e-9)
+        yield Bar(f"{target}: disagreement as a share of that of {baseline}", disagreement, at_most=0.5)
+        agreement = methods["rescaled", target]["agreement"]
+        yield Bar(f"{target}: agreement, LayerNorm rescaled", agreement, at_least=0.99)
+    yield Bar("same file, any two runtimes: agreement", min(row["agreement"] for row in same), at_least=0.999)
+    noisy = [row["sqnr_db"] for row in same if row["sqnr_db"] is not None]
+    yield Bar("same file, any two runtimes: SQNR, dB", min(noisy, default=None), at_least=50)
+
+
+@click.command()
+@click.option("--checkpoint", type=click.Path(exists=True, path_type=Path), help="Instead of the demo model.")
+@click.option("--resolution", type=int, help="Edge of the input in pixels, where the variant does not say.")
+@click.option("--calib", default="demo", show_default=True, help="Image set to calibrate with.")
+@click.option("--data", default="demo", show_default=True, help="Image set to evaluate on.")
+@click.option("--limit", type=int, help="Evaluate on that many of the images, drawn by a fixed seed.")
+@report_options
+def main(
+    checkpoint: Path | None,
+    resolution: int | None,
+    calib: str,
+    data: str,
+    limit: int | None,
+    note: str,
+    results: Path,
+) -> None:
+    """Compare the answers of INT8 models to those of their FP32 reference."""
+    calibration = open_image_set(calib, split="calibration")
+    calibration = calibration.subset(min(SAMPLES, len(calibration)), seed=0)
+    images = open_image_set(data, split="evaluation").subset(limit, seed=0)
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Path(folder)
+        variant = None if checkpoint else "demo"
+        exported = export(variant, checkpoint=checkpoint, resolution=resolution, workspace=workspace)
+        preprocessing = open_artifact(exported.artifact).description.preprocessing
+        study = Study(workspace, exported.artifact, exported.weights, preprocessing, calib, calibration)
+        sessions = {REFERENCE: open_own(exported.weights, TORCH)}
+        for group in (same_file, ours, theirs, rescaled):
+            sessions.update(group(study))
+        logits, labels = run_all(sessions, images, preprocessing)
+    against = {name: held_against(logits[REFERENCE], logits[name], labels) for name in sessions}
+    same = [row for target in (OPENVINO, ORT) for row in pairs(logits, labels, own_file(target))]
+    measured = {
+        "model": exported.weights.stem,
+        "calibration": {"name": calibration.name, "images": len(calibration), "digest": calibration.digest},
+        "data": {"name": images.name, "images": len(images), "calibrated_with": overlap(calibration, images)},
+        "methods": [{"method": m, "target": t, **row} for (m, t), row in against.items()],
+        "same_file": same,
+    }
+    finish("fidelity", results, note, measured, check(against, same))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""The same ConvNeXt with its LayerNorms' scales spread over 12 octaves, as a test of what INT8 makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from convnext_edge.model.checkpoint import load_checkpoint
+from convnext_edge.model.convnext import Block, ConvNeXt, Downsample
+
+OCTAVES = 6  # scales are multiplied by 2 ** -6 to 2 ** 6: 1/64 to 64
+
+
+def write_rescaled(checkpoint: Path, output: Path) -> Path:
+    model = load_checkpoint(checkpoint).model
+    rescale_norms(model)
+    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, output)
+    return output
+
+
+@torch.no_grad()
+def rescale_norms(model: ConvNeXt, seed: int = 0) -> None:
+    """Multiply each LayerNorm by 2 ** U(-6, 6) a channel, and divide the layer behind it: no logit changes."""
+    generator = torch.Generator().manual_seed(seed)
+    for norm, weight in normalized_weights(model):
+        factor = 2 ** (OCTAVES * (2 * torch.rand(len(norm.weight), generator=generator) - 1))
+        norm.weight *= factor
+        norm.bias *= factor
+        weight /= factor.view(1, -1, *[1] * (weight.ndim - 2))
+
+
+def normalized_weights(model: ConvNeXt) -> Iterator[tuple[nn.LayerNorm, Tensor]]:
+    """Each LayerNorm with the weight (out, in, ...) behind it; not the stem's, which feeds the residual sums."""
+    for module in model.modules():
+        if isinstance(module, Block):
+            yield module.norm, module.pwconv1.weight
+        if isinstance(module, Downsample):
+            yield module.norm, module.conv.weight
+    yield model.norm, model.head.weight
