@@ -52,7 +52,7 @@ check-layers: env
 	time $(BIN)/lint-imports --no-logo
 
 check-tests: env
-	time $(BIN)/pytest --numprocesses $(WORKERS) --durations 10
+	time $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --durations 10
 
 format: env ## Format the code, and repair what ruff can
 	$(BIN)/ruff check --fix-only .

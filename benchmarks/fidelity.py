@@ -45,6 +45,7 @@ from convnext_edge.targets.openvino import OpenVINOSession
 
 SAMPLES = 256  # calibration images
 BATCH = 50
+THREADS = 1  # of each session: the idle threads of many would disturb each other
 OPENVINO, ORT, TORCH = "openvino", "onnxruntime", "torch"
 NNCF, STATIC = "nncf.quantize", "quantize_static"
 REFERENCE = ("reference", TORCH)
@@ -55,7 +56,7 @@ Named = Iterator[tuple[Name, Session]]
 
 @dataclass(frozen=True)
 class Study:
-    """One trained model with the images to calibrate it. plain: its FP32 export; weights: what it came from."""
+    """One trained model, and the images to calibrate it. plain: the FP32 export of `weights`."""
 
     workspace: Path
     plain: Path
@@ -70,7 +71,7 @@ class Study:
 
 
 def open_own(path: Path, target: str) -> Session:
-    return find_target(target).open_session(open_artifact(path))
+    return find_target(target).open_session(open_artifact(path), threads=THREADS)
 
 
 def ours(study: Study) -> Named:
@@ -82,10 +83,10 @@ def theirs(study: Study) -> Named:
     images = calibration_images(study.calibration, study.preprocessing)
     for name, transformer in ((NNCF, False), (f"{NNCF}, TRANSFORMER", True)):
         path = nncf_quantize(study.plain, images, study.workspace / f"{name}.xml", transformer=transformer)
-        yield (name, OPENVINO), OpenVINOSession(path, None)
+        yield (name, OPENVINO), OpenVINOSession(path, THREADS)
     for name, per_channel in ((STATIC, False), (f"{STATIC}, per channel", True)):
         path = ort_quantize(study.plain, images, study.workspace / f"{name}.onnx", per_channel=per_channel)
-        yield (name, ORT), ONNXRuntimeSession(path, None)
+        yield (name, ORT), ONNXRuntimeSession(path, THREADS)
 
 
 def same_file(study: Study) -> Named:
@@ -93,9 +94,9 @@ def same_file(study: Study) -> Named:
     for made_for in (OPENVINO, ORT):
         path, name = study.quantize(study.plain, made_for), own_file(made_for)
         yield (name, "simulation"), open_own(path, TORCH)
-        yield (name, OPENVINO), OpenVINOSession(path, None)
-        yield (name, ORT), ONNXRuntimeSession(path, None)
-        yield (name, f"{ORT} unoptimized"), ONNXRuntimeSession(path, None, optimized=False)
+        yield (name, OPENVINO), OpenVINOSession(path, THREADS)
+        yield (name, ORT), ONNXRuntimeSession(path, THREADS)
+        yield (name, f"{ORT} unoptimized"), ONNXRuntimeSession(path, THREADS, optimized=False)
 
 
 def own_file(target: str) -> str:
@@ -104,8 +105,14 @@ def own_file(target: str) -> str:
 
 def rescaled(study: Study) -> Named:
     checkpoint = write_rescaled(study.weights, study.workspace / "rescaled.safetensors")
+    same = study.preprocessing
     exported = export(
-        checkpoint=checkpoint, resolution=study.preprocessing.resolution, workspace=study.workspace
+        checkpoint=checkpoint,
+        resolution=same.resolution,
+        crop=same.crop,
+        mean=same.mean,
+        std=same.std,
+        workspace=study.workspace,
     )
     for target in (OPENVINO, ORT):
         yield ("rescaled", target), open_own(study.quantize(exported.artifact, target), target)
@@ -161,6 +168,7 @@ def check(methods: dict[Name, dict[str, Any]], same: list[dict[str, Any]]) -> It
 @click.command()
 @click.option("--checkpoint", type=click.Path(exists=True, path_type=Path), help="Instead of the demo model.")
 @click.option("--resolution", type=int, help="Edge of the input in pixels, where the variant does not say.")
+@click.option("--crop", type=float, help="Fraction of the resized image that is kept, likewise.")
 @click.option("--calib", default="demo", show_default=True, help="Image set to calibrate with.")
 @click.option("--data", default="demo", show_default=True, help="Image set to evaluate on.")
 @click.option("--limit", type=int, help="Evaluate on that many of the images, drawn by a fixed seed.")
@@ -168,6 +176,7 @@ def check(methods: dict[Name, dict[str, Any]], same: list[dict[str, Any]]) -> It
 def main(
     checkpoint: Path | None,
     resolution: int | None,
+    crop: float | None,
     calib: str,
     data: str,
     limit: int | None,
@@ -180,8 +189,13 @@ def main(
     images = open_image_set(data, split="evaluation").subset(limit, seed=0)
     with tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder)
-        variant = None if checkpoint else "demo"
-        exported = export(variant, checkpoint=checkpoint, resolution=resolution, workspace=workspace)
+        exported = export(
+            None if checkpoint else "demo",
+            checkpoint=checkpoint,
+            resolution=resolution,
+            crop=crop,
+            workspace=workspace,
+        )
         preprocessing = open_artifact(exported.artifact).description.preprocessing
         study = Study(workspace, exported.artifact, exported.weights, preprocessing, calib, calibration)
         sessions = {REFERENCE: open_own(exported.weights, TORCH)}

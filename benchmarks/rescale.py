@@ -1,4 +1,4 @@
-"""The same ConvNeXt with its LayerNorms' scales spread over 12 octaves, as a test of what INT8 makes of it."""
+"""A ConvNeXt with the scales of its LayerNorms spread over 12 octaves, and the same function."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write_rescaled(checkpoint: Path, output: Path) -> Path:
 
 @torch.no_grad()
 def rescale_norms(model: ConvNeXt, seed: int = 0) -> None:
-    """Multiply each LayerNorm by 2 ** U(-6, 6) a channel, and divide the layer behind it: no logit changes."""
+    """Multiply each LayerNorm by 2 ** U(-6, 6) a channel, and divide the layer behind it."""
     generator = torch.Generator().manual_seed(seed)
     for norm, weight in normalized_weights(model):
         factor = 2 ** (OCTAVES * (2 * torch.rand(len(norm.weight), generator=generator) - 1))
@@ -34,7 +34,7 @@ def rescale_norms(model: ConvNeXt, seed: int = 0) -> None:
 
 
 def normalized_weights(model: ConvNeXt) -> Iterator[tuple[nn.LayerNorm, Tensor]]:
-    """Each LayerNorm with the weight (out, in, ...) behind it; not the stem's, which feeds the residual sums."""
+    """Each LayerNorm with the weight (out, in, ...) behind it, but for the stem's: it feeds residual sums too."""
     for module in model.modules():
         if isinstance(module, Block):
             yield module.norm, module.pwconv1.weight

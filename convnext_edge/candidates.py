@@ -45,15 +45,14 @@ def open_session(artifact: Artifact, target: str, threads: int | None = None) ->
 
 
 @contextmanager
-def open_rival(
-    artifact: Artifact, target: str, max_batch: int, workspace: Workspace
-) -> Iterator[Session | None]:
+def open_rival(artifact: Artifact, target: str, workspace: Workspace) -> Iterator[Session | None]:
     """An FP16 engine of the same weights, where INT8 has to beat one on this target; else None."""
     chosen = find_target(target)
     if not chosen.rivals_fp16 or artifact.description.precision in ("fp32", "fp16"):
         yield None
         return
-    options = BuildOptions(precision="fp16", max_batch=max_batch)
+    built = artifact.description.engine or {}
+    options = BuildOptions(precision="fp16", max_batch=built.get("max_batch"))
     with tempfile.TemporaryDirectory() as folder:
         graph = write_fp32(
             open_source(artifact, workspace),

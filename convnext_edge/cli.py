@@ -56,7 +56,7 @@ def command(example: str) -> Callable[[Command], click.Command]:
                     LOGGER.info("", exc_info=error)
                 fail(error)
 
-        return main.command(name=function.__name__, epilog=f"Example:  {example}")(run)
+        return main.command(name=function.__name__, epilog=f"\b\nExample:  {example}")(run)
 
     return decorate
 
@@ -199,7 +199,7 @@ def build(emit_script: bool, **options: Any) -> Result:
     return convnext_edge.build_script(**options)
 
 
-@command("convnext-edge validate --data imagenet_val --data-root ~/data --max-drop 0.5")
+@command("convnext-edge validate --data imagenet_val --max-drop 0.5")
 @model
 @click.option("--data", required=True, metavar="NAME|PATH", help="Images to compare on.")
 @click.option("--limit", type=click.IntRange(1), help="Take a seeded subset of that many.")
@@ -210,7 +210,7 @@ def build(emit_script: bool, **options: Any) -> Result:
 @workspace
 @seed
 def validate(**options: Any) -> Result:
-    """Hold MODEL (default: the newest) against the FP32 PyTorch reference, image by image."""
+    """Compare MODEL (default: the newest) with FP32 PyTorch, image by image."""
     return convnext_edge.validate(**options)
 
 
@@ -223,12 +223,12 @@ def validate(**options: Any) -> Result:
 @click.option("--min-speedup", type=float, metavar="X", help="Gate: ratio of the median latencies.")
 @workspace
 def benchmark(**options: Any) -> Result:
-    """Time MODEL (default: the newest) against the FP32 PyTorch reference, interleaved."""
+    """Time MODEL (default: the newest) against FP32 PyTorch, interleaved."""
     return convnext_edge.benchmark(**options)
 
 
 @command("convnext-edge demo")
 @workspace
 def demo(**options: Any) -> Result:
-    """Run the whole way offline on a small model and images that come with the package."""
+    """Run the whole way offline on a small model that comes with the package."""
     return convnext_edge.demo(**options)

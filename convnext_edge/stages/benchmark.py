@@ -52,7 +52,7 @@ def benchmark(
     reference = TorchSession(open_source(artifact, place).reference, count)
     with open_session(artifact, chosen, count) as candidate:
         refuse_simulated(candidate, chosen)
-        with open_rival(artifact, chosen, batch, place) as rival:
+        with open_rival(artifact, chosen, place) as rival:
             times = interleave(calls(reference, candidate, rival, artifact, batch), runs)
     reference_ms, candidate_ms, *fp16_ms = (percentiles(column) for column in times)
     speedup = reference_ms.p50 / candidate_ms.p50

@@ -93,7 +93,9 @@ def fit(start: Artifact, target: Target, workspace: Workspace) -> Artifact:
     if described.kind == "onnx" and described.target == target.name:
         return start
     if described.kind == "onnx" and described.precision != "fp32":
-        note(f"{start.path.name} was quantized for {described.target}: it may be slower on {target.name}")
+        made_for = find_target(described.target or DEFAULT)
+        if (made_for.form, made_for.recipe) != (target.form, target.recipe):
+            note(f"{start.path.name} was quantized for {made_for.name}: it may be slower on {target.name}")
         return start
     return write_fp32(
         open_source(start, workspace),

@@ -1,0 +1,194 @@
+"""Latency of ConvNeXt-T (random weights, 224, batch 1): ours, and what users of each runtime get without us.
+
+    python benchmarks/latency.py
+
+Method. Each model has a process of its own, and the processes take turns: one call each, round after
+round, with all others idle. So a busy machine slows all of them alike, and the ratios hold where the
+milliseconds do not. Every fresh turn begins with a call that is not timed.
+
+Why not one process. A runtime's threads do not sleep when a call returns, they spin in wait of the next one: with
+two threads, ONNX Runtime's burn about 40 ms of CPU after each call, libgomp's (PyTorch) up to 8, OpenVINO's
+none. Whoever comes next within that time finds a core taken. A pause between the turns that is longer
+(`SETTLE`) keeps all out of each other's way; processes of their own also keep them from each other's thread pools
+and allocators. `idle_cpu_ms` of the report is what each runtime burns in the pause.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import numpy as np
+from common import Bar, finish, report_options
+
+from convnext_edge.cpu import read_cpu
+
+SETTLE = 0.1  # seconds
+WARM_UP = 3
+CALIBRATION = 16  # images: speed does not depend on the ranges
+REFERENCE, OURS_OPENVINO, OURS_ORT = "reference", "ours in openvino", "ours in onnxruntime"
+AHEAD = {1: 1.8, 2: 2.2}  # times as fast as NNCF, by number of threads
+NNCF, STATIC = "nncf.quantize in openvino", "quantize_static in onnxruntime"
+
+
+class Contender(NamedTuple):
+    runtime: str
+    path: Path
+
+
+def make_contenders(folder: Path, calib: str) -> dict[str, Contender]:
+    from baselines import calibration_images, nncf_quantize, ort_quantize
+
+    from convnext_edge import export, quantize
+    from convnext_edge.artifact import open_artifact
+    from convnext_edge.images import open_image_set
+
+    exported = export("tiny", random_weights=True, workspace=folder)
+    plain = exported.artifact
+    own = {
+        target: quantize(plain, calib=calib, samples=CALIBRATION, target=target, workspace=folder).artifact
+        for target in ("openvino", "onnxruntime")
+    }
+    preprocessing = open_artifact(plain).description.preprocessing
+    drawn = open_image_set(calib, split="calibration").subset(CALIBRATION, seed=0)
+    images = calibration_images(drawn, preprocessing)
+    return {
+        REFERENCE: Contender("torch", exported.weights),
+        OURS_OPENVINO: Contender("openvino", own["openvino"]),
+        OURS_ORT: Contender("onnxruntime", own["onnxruntime"]),
+        NNCF: Contender("openvino", nncf_quantize(plain, images, folder / "nncf.xml")),
+        STATIC: Contender("onnxruntime", ort_quantize(plain, images, folder / "static.onnx")),
+        "fp32 in openvino": Contender("openvino", plain),
+        "fp32 in onnxruntime": Contender("onnxruntime", plain),
+    }
+
+
+def open_call(contender: Contender, threads: int) -> Callable[[], object]:
+    """One call on the same noise, with the session options of the package."""
+    images = np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)
+    session: Any
+    if contender.runtime == "torch":
+        from convnext_edge.model.checkpoint import load_checkpoint
+        from convnext_edge.targets.torch import TorchSession
+
+        session = TorchSession(load_checkpoint(contender.path).model, threads)
+    elif contender.runtime == "openvino":
+        from convnext_edge.targets.openvino import OpenVINOSession
+
+        session = OpenVINOSession(contender.path, threads)
+    else:
+        from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
+
+        session = ONNXRuntimeSession(contender.path, threads)
+    return lambda: session.run(images)
+
+
+def serve(contender: Contender, threads: int, connection: Connection) -> None:
+    """Time a call whenever asked to, until the other end closes."""
+    call = open_call(contender, threads)
+    for _ in range(WARM_UP):
+        call()
+    connection.send("ready")
+    while connection.recv():
+        call()  # fills the caches that the others emptied
+        started = time.perf_counter()
+        call()
+        milliseconds = 1000 * (time.perf_counter() - started)
+        burnt = time.process_time()
+        time.sleep(SETTLE)
+        connection.send((milliseconds, 1000 * (time.process_time() - burnt)))
+
+
+def take_turns(contenders: dict[str, Contender], threads: int, runs: int) -> dict[str, np.ndarray]:
+    """(runs, 2) for each contender: milliseconds of the call, and of CPU in the pause behind it."""
+    context = multiprocessing.get_context("spawn")
+    ends: dict[str, Connection] = {}
+    processes = []
+    for name, contender in contenders.items():
+        ends[name], theirs = context.Pipe()
+        processes.append(context.Process(target=serve, args=(contender, threads, theirs), daemon=True))
+        processes[-1].start()
+        ends[name].recv()
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
+    for _ in range(runs):
+        for name, end in ends.items():
+            end.send(True)
+            times[name].append(end.recv())
+    for end, process in zip(ends.values(), processes, strict=True):
+        end.send(False)
+        process.join()
+    return {name: np.array(rows) for name, rows in times.items()}
+
+
+def summarize(times: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    reference = np.median(times[REFERENCE][:, 0])
+    rows = {}
+    for name, (calls, idle) in ((name, table.T) for name, table in times.items()):
+        p50, p90 = np.percentile(calls, (50, 90))
+        figures = {"p50_ms": p50, "p90_ms": p90, "min_ms": calls.min(), "speedup": reference / p50}
+        figures["idle_cpu_ms"] = np.median(idle)
+        rows[name] = {key: round(float(value), 3) for key, value in figures.items()}
+    return rows
+
+
+def ratio(times: dict[str, np.ndarray], slow: str, fast: str, seed: int = 0) -> dict[str, Any]:
+    """Ratio of the medians with its 95 % interval: 2,000 bootstrap samples of rounds (Efron, 1979)."""
+    pairs = np.stack([times[slow][:, 0], times[fast][:, 0]])
+    drawn = np.random.default_rng(seed).integers(0, pairs.shape[1], (2000, pairs.shape[1]))
+    medians = np.median(pairs[:, drawn], axis=2)
+    low, high = np.percentile(medians[0] / medians[1], (2.5, 97.5))
+    centre = np.median(pairs[0]) / np.median(pairs[1])
+    return {"ratio": round(float(centre), 3), "ci95": [round(float(low), 3), round(float(high), 3)]}
+
+
+def check(times: dict[str, np.ndarray], threads: int) -> Iterator[Bar]:
+    """Bars of speed hold for CPUs without VNNI; where it is there, NNCF's kernels are fast ones too."""
+    where = f"threads {threads}: "
+    if read_cpu().int8_saturates:
+        if threads == 1:
+            speedup = ratio(times, REFERENCE, OURS_OPENVINO)["ratio"]
+            yield Bar(f"{where}ours in openvino, times as fast as the reference", speedup, at_least=2.0)
+        ahead = ratio(times, NNCF, OURS_OPENVINO)["ratio"]
+        yield Bar(f"{where}ours in openvino, times as fast as {NNCF}", ahead, at_least=AHEAD[threads])
+    level = ratio(times, STATIC, OURS_ORT)["ratio"]
+    yield Bar(f"{where}ours in onnxruntime, times as fast as {STATIC}", level, at_least=1.0)
+
+
+@click.command()
+@click.option("--calib", default="demo", show_default=True, help="Image set to calibrate with.")
+@click.option("--runs", default=30, show_default=True, help="Timed calls of each model.")
+@click.option("--threads", type=click.Choice(["1", "2", "both"]), default="both", show_default=True)
+@report_options
+def main(calib: str, runs: int, threads: str, note: str, results: Path) -> None:
+    """Time ConvNeXt-T of every kind, in turns."""
+    counts = [1, 2] if threads == "both" else [int(threads)]
+    bars, tables = [], {}
+    with tempfile.TemporaryDirectory() as folder:
+        contenders = make_contenders(Path(folder), calib)
+        for count in counts:
+            times = take_turns(contenders, count, runs)
+            bars += check(times, count)
+            tables[f"threads {count}"] = {
+                "models": summarize(times),
+                "ours in openvino against the reference": ratio(times, REFERENCE, OURS_OPENVINO),
+                "ours in openvino against NNCF": ratio(times, NNCF, OURS_OPENVINO),
+                "ours in onnxruntime against quantize_static": ratio(times, STATIC, OURS_ORT),
+            }
+    measured = {
+        "model": "tiny, random weights, 224, batch 1",
+        "runs": runs,
+        "load_average": os.getloadavg(),
+        "tables": tables,
+    }
+    finish("latency", results, note, measured, bars)
+
+
+if __name__ == "__main__":
+    main()
