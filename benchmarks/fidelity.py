@@ -19,6 +19,7 @@ kinds of CPU (`cpu.int8_saturates` of the report says which one it was).
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -66,8 +67,15 @@ class Study:
     calibration: ImageSet
 
     def quantize(self, plain: Path, target: str, method: Any = "ptq") -> Path:
-        options = {"calib": self.calib, "samples": len(self.calibration), "workspace": self.workspace}
-        return quantize(plain, target=target, method=method, **options).artifact
+        made = quantize(
+            plain,
+            calib=self.calib,
+            samples=len(self.calibration),
+            target=target,
+            method=method,
+            workspace=self.workspace,
+        )
+        return made.artifact
 
 
 def open_own(path: Path, target: str) -> Session:
@@ -200,7 +208,9 @@ def main(
         study = Study(workspace, exported.artifact, exported.weights, preprocessing, calib, calibration)
         sessions = {REFERENCE: open_own(exported.weights, TORCH)}
         for group in (same_file, ours, theirs, rescaled):
-            sessions.update(group(study))
+            for name, session in group(study):
+                print("made:", *name, file=sys.stderr)
+                sessions[name] = session
         logits, labels = run_all(sessions, images, preprocessing)
     against = {name: held_against(logits[REFERENCE], logits[name], labels) for name in sessions}
     same = [row for target in (OPENVINO, ORT) for row in pairs(logits, labels, own_file(target))]

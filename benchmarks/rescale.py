@@ -34,7 +34,7 @@ def rescale_norms(model: ConvNeXt, seed: int = 0) -> None:
 
 
 def normalized_weights(model: ConvNeXt) -> Iterator[tuple[nn.LayerNorm, Tensor]]:
-    """Each LayerNorm with the weight (out, in, ...) behind it, but for the stem's: it feeds residual sums too."""
+    """Each LayerNorm, with the weight (out, in, ...) behind it; the stem's feeds residual sums too."""
     for module in model.modules():
         if isinstance(module, Block):
             yield module.norm, module.pwconv1.weight
