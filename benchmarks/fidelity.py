@@ -22,108 +22,26 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
-from baselines import calibration_images, nncf_quantize, ort_quantize
 from common import Bar, finish, report_options
 from numpy.typing import NDArray
-from rescale import write_rescaled
+from study import NNCF, OPENVINO, ORT, REFERENCE, RESCALED, STATIC, TORCH, Name, Study, candidates, own_file
 
-from convnext_edge import export, quantize
+from convnext_edge import export
 from convnext_edge.artifact import open_artifact
 from convnext_edge.images import ImageSet, as_reference_takes, open_image_set, overlap
 from convnext_edge.metrics import Comparison, Logits
 from convnext_edge.preprocessing import Preprocessing
 from convnext_edge.stages.validate import accuracy
-from convnext_edge.targets import Session, find_target
-from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
-from convnext_edge.targets.openvino import OpenVINOSession
+from convnext_edge.targets import Session
 
 SAMPLES = 256  # calibration images
 BATCH = 50
-THREADS = 1  # of each session: the idle threads of many would disturb each other
-OPENVINO, ORT, TORCH = "openvino", "onnxruntime", "torch"
-NNCF, STATIC = "nncf.quantize", "quantize_static"
-REFERENCE = ("reference", TORCH)
-
-Name = tuple[str, str]  # method, and where it runs
-Named = Iterator[tuple[Name, Session]]
-
-
-@dataclass(frozen=True)
-class Study:
-    """One trained model, and the images to calibrate it. plain: the FP32 export of `weights`."""
-
-    workspace: Path
-    plain: Path
-    weights: Path
-    preprocessing: Preprocessing
-    calib: str
-    calibration: ImageSet
-
-    def quantize(self, plain: Path, target: str, method: Any = "ptq") -> Path:
-        made = quantize(
-            plain,
-            calib=self.calib,
-            samples=len(self.calibration),
-            target=target,
-            method=method,
-            workspace=self.workspace,
-        )
-        return made.artifact
-
-
-def open_own(path: Path, target: str) -> Session:
-    return find_target(target).open_session(open_artifact(path), threads=THREADS)
-
-
-def ours(study: Study) -> Named:
-    for method, target in (("nncf", OPENVINO), ("nncf", ORT), ("ort", ORT)):
-        yield (f"--method {method}", target), open_own(study.quantize(study.plain, target, method), target)
-
-
-def theirs(study: Study) -> Named:
-    images = calibration_images(study.calibration, study.preprocessing)
-    for name, transformer in ((NNCF, False), (f"{NNCF}, TRANSFORMER", True)):
-        path = nncf_quantize(study.plain, images, study.workspace / f"{name}.xml", transformer=transformer)
-        yield (name, OPENVINO), OpenVINOSession(path, THREADS)
-    for name, per_channel in ((STATIC, False), (f"{STATIC}, per channel", True)):
-        path = ort_quantize(study.plain, images, study.workspace / f"{name}.onnx", per_channel=per_channel)
-        yield (name, ORT), ONNXRuntimeSession(path, THREADS)
-
-
-def same_file(study: Study) -> Named:
-    """The file made for each target in every runtime; in its own target, that is our default method."""
-    for made_for in (OPENVINO, ORT):
-        path, name = study.quantize(study.plain, made_for), own_file(made_for)
-        yield (name, "simulation"), open_own(path, TORCH)
-        yield (name, OPENVINO), OpenVINOSession(path, THREADS)
-        yield (name, ORT), ONNXRuntimeSession(path, THREADS)
-        yield (name, f"{ORT} unoptimized"), ONNXRuntimeSession(path, THREADS, optimized=False)
-
-
-def own_file(target: str) -> str:
-    return f"ptq for {target}"
-
-
-def rescaled(study: Study) -> Named:
-    checkpoint = write_rescaled(study.weights, study.workspace / "rescaled.safetensors")
-    same = study.preprocessing
-    exported = export(
-        checkpoint=checkpoint,
-        resolution=same.resolution,
-        crop=same.crop,
-        mean=same.mean,
-        std=same.std,
-        workspace=study.workspace,
-    )
-    for target in (OPENVINO, ORT):
-        yield ("rescaled", target), open_own(study.quantize(exported.artifact, target), target)
 
 
 def run_all(
@@ -166,7 +84,7 @@ def check(methods: dict[Name, dict[str, Any]], same: list[dict[str, Any]]) -> It
         yield Bar(f"{target}: SQNR over {baseline}, dB", row["sqnr_db"] - rival["sqnr_db"], at_least=8)
         disagreement = (1 - row["agreement"]) / max(1 - rival["agreement"], 1e-9)
         yield Bar(f"{target}: disagreement as a share of that of {baseline}", disagreement, at_most=0.5)
-        agreement = methods["rescaled", target]["agreement"]
+        agreement = methods[RESCALED, target]["agreement"]
         yield Bar(f"{target}: agreement, LayerNorm rescaled", agreement, at_least=0.99)
     yield Bar("same file, any two runtimes: agreement", min(row["agreement"] for row in same), at_least=0.999)
     noisy = [row["sqnr_db"] for row in same if row["sqnr_db"] is not None]
@@ -206,13 +124,12 @@ def main(
         )
         preprocessing = open_artifact(exported.artifact).description.preprocessing
         study = Study(workspace, exported.artifact, exported.weights, preprocessing, calib, calibration)
-        sessions = {REFERENCE: open_own(exported.weights, TORCH)}
-        for group in (same_file, ours, theirs, rescaled):
-            for name, session in group(study):
-                print("made:", *name, file=sys.stderr)
-                sessions[name] = session
+        sessions = {}
+        for name, session in candidates(study):
+            print("made:", *name, file=sys.stderr)
+            sessions[name] = session
         logits, labels = run_all(sessions, images, preprocessing)
-    against = {name: held_against(logits[REFERENCE], logits[name], labels) for name in sessions}
+    against = {name: held_against(logits[REFERENCE, TORCH], logits[name], labels) for name in sessions}
     same = [row for target in (OPENVINO, ORT) for row in pairs(logits, labels, own_file(target))]
     measured = {
         "model": exported.weights.stem,

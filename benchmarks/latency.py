@@ -2,15 +2,15 @@
 
     python benchmarks/latency.py
 
-Method. Each model has a process of its own, and the processes take turns: one call each, round after
-round, with all others idle. So a busy machine slows all of them alike, and the ratios hold where the
-milliseconds do not. Every fresh turn begins with a call that is not timed.
+Method. Each model has a process of its own, and the processes take turns, one call each, round after
+round, while all others sleep. A busy machine slows all alike then, and ratios hold where milliseconds
+do not. Each turn begins with a call that is not timed: the others have emptied the caches.
 
-Why not one process. A runtime's threads do not sleep when a call returns, they spin in wait of the next one: with
-two threads, ONNX Runtime's burn about 40 ms of CPU after each call, libgomp's (PyTorch) up to 8, OpenVINO's
-none. Whoever comes next within that time finds a core taken. A pause between the turns that is longer
-(`SETTLE`) keeps all out of each other's way; processes of their own also keep them from each other's thread pools
-and allocators. `idle_cpu_ms` of the report is what each runtime burns in the pause.
+Why not one process, as in `convnext-edge benchmark`. The threads of a runtime do not sleep when a call
+returns: with more than one, they spin in wait of the next. On two cores ONNX Runtime's burnt about 40 ms
+of CPU after each call, libgomp's (PyTorch) 2 to 8 ms, OpenVINO's none. Whoever comes next within that
+time finds a core taken. So a turn ends with a pause that is longer (`SETTLE`), and the report tells what
+each burns in it (`idle_cpu_ms`).
 """
 
 from __future__ import annotations
@@ -169,7 +169,8 @@ def check(times: dict[str, np.ndarray], threads: int) -> Iterator[Bar]:
 def main(calib: str, runs: int, threads: str, note: str, results: Path) -> None:
     """Time ConvNeXt-T of every kind, in turns."""
     counts = [1, 2] if threads == "both" else [int(threads)]
-    bars, tables = [], {}
+    bars: list[Bar] = []
+    tables = {}
     with tempfile.TemporaryDirectory() as folder:
         contenders = make_contenders(Path(folder), calib)
         for count in counts:

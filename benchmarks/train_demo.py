@@ -71,6 +71,22 @@ def augment(padded: Tensor, generator: torch.Generator) -> Tensor:
     return x.masked_fill((inside[0][:, :, None] & inside[1][:, None, :]).unsqueeze(1), 0.0)
 
 
+def cutmix(x: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """CutMix (Yun et al., 2019, arXiv:1905.04899) on half of the batches: a box of another image, labels by area.
+
+    Takes (N, 3, 32, 32) and (N,); returns the images and the targets as (N, 10) probabilities.
+    """
+    targets = F.one_hot(labels, 10).float()
+    if torch.rand((), generator=generator) < 0.5:
+        return x, targets
+    order = torch.randperm(len(x), generator=generator)
+    edge = round(32 * float(torch.rand((), generator=generator)) ** 0.5)
+    top, left = (int(v) for v in torch.randint(0, 33 - edge, (2,), generator=generator))
+    x[:, :, top : top + edge, left : left + edge] = x[order, :, top : top + edge, left : left + edge]
+    share = edge**2 / 32**2
+    return x, (1 - share) * targets + share * targets[order]
+
+
 def initialize(model: ConvNeXt) -> None:
     """Kaiming weights and a layer scale of 1: learns far faster here than the paper's small constants."""
     for module in model.modules():
@@ -120,6 +136,7 @@ def schedule(step: int, steps: int) -> float:
 @click.option("--batch", default=256, show_default=True)
 @click.option("--rate", default=4e-3, show_default=True, help="Peak learning rate.")
 @click.option("--decay", default=0.05, show_default=True, help="Weight decay.")
+@click.option("--mix/--no-mix", default=False, show_default=True, help="CutMix half of the batches.")
 @click.option("--stop-after", type=int, help="Stop after this many steps (for trials).")
 @click.option("--compile/--no-compile", "compiled", default=True, show_default=True)
 @click.option("--seed", default=0, show_default=True)
@@ -131,6 +148,7 @@ def main(
     batch: int,
     rate: float,
     decay: float,
+    mix: bool,
     stop_after: int | None,
     compiled: bool,
     seed: int,
@@ -159,9 +177,12 @@ def main(
             order = torch.randperm(len(train_labels), generator=generator)
         where = (step % steps_an_epoch) * batch
         chosen = order[where : where + batch]
+        images, targets = augment(padded[chosen], generator), F.one_hot(train_labels[chosen], 10).float()
+        if mix:
+            images, targets = cutmix(images, train_labels[chosen], generator)
         with torch.autocast("cpu", torch.bfloat16):
-            logits = run(augment(padded[chosen], generator))
-        loss = F.cross_entropy(logits.float(), train_labels[chosen], label_smoothing=LABEL_SMOOTHING)
+            logits = run(images)
+        loss = F.cross_entropy(logits.float(), targets, label_smoothing=LABEL_SMOOTHING)
         loss.backward()
         for optimizer, scheduler in zip(chain, schedulers, strict=True):
             optimizer.step()

@@ -1,0 +1,107 @@
+"""The candidates of `fidelity.py`: one trained model, quantized by every method for every runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from baselines import calibration_images, nncf_quantize, ort_quantize
+from rescale import write_rescaled
+
+from convnext_edge import export, quantize
+from convnext_edge.artifact import open_artifact
+from convnext_edge.images import ImageSet
+from convnext_edge.preprocessing import Preprocessing
+from convnext_edge.stages.quantize.stage import Method
+from convnext_edge.targets import Session, find_target
+from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
+from convnext_edge.targets.openvino import OpenVINOSession
+
+OPENVINO, ORT, TORCH = "openvino", "onnxruntime", "torch"
+NNCF, STATIC = "nncf.quantize", "quantize_static"
+REFERENCE, RESCALED = "reference", "ptq, LayerNorm rescaled"
+THREADS = 1  # of each session: the idle threads of many would disturb each other
+
+Name = tuple[str, str]  # method, and where it runs
+Named = Iterator[tuple[Name, Session]]
+
+
+@dataclass(frozen=True)
+class Study:
+    """One trained model, and the images to calibrate it. plain: the FP32 export of `weights`."""
+
+    workspace: Path
+    plain: Path
+    weights: Path
+    preprocessing: Preprocessing
+    calib: str
+    calibration: ImageSet
+
+    def quantize(self, plain: Path, target: str, method: Method = "ptq") -> Path:
+        made = quantize(
+            plain,
+            calib=self.calib,
+            samples=len(self.calibration),
+            target=target,
+            method=method,
+            workspace=self.workspace,
+        )
+        return made.artifact
+
+
+def candidates(study: Study) -> Named:
+    """The reference and all that is held against it."""
+    yield (REFERENCE, TORCH), open_own(study.weights, TORCH)
+    yield from same_file(study)
+    yield from other_methods(study)
+    yield from baselines(study)
+    yield from rescaled(study)
+
+
+def open_own(path: Path, target: str) -> Session:
+    return find_target(target).open_session(open_artifact(path), threads=THREADS)
+
+
+def own_file(target: str) -> str:
+    return f"ptq for {target}"
+
+
+def same_file(study: Study) -> Named:
+    """The file made for each target in every runtime; in its own target, that is our default method."""
+    for made_for in (OPENVINO, ORT):
+        path, name = study.quantize(study.plain, made_for), own_file(made_for)
+        yield (name, "simulation"), open_own(path, TORCH)
+        yield (name, OPENVINO), OpenVINOSession(path, THREADS)
+        yield (name, ORT), ONNXRuntimeSession(path, THREADS)
+        yield (name, f"{ORT} unoptimized"), ONNXRuntimeSession(path, THREADS, optimized=False)
+
+
+def other_methods(study: Study) -> Named:
+    methods: tuple[tuple[Method, str], ...] = (("nncf", OPENVINO), ("nncf", ORT), ("ort", ORT))
+    for method, target in methods:
+        yield (f"--method {method}", target), open_own(study.quantize(study.plain, target, method), target)
+
+
+def baselines(study: Study) -> Named:
+    images = calibration_images(study.calibration, study.preprocessing)
+    for name, transformer in ((NNCF, False), (f"{NNCF}, TRANSFORMER", True)):
+        path = nncf_quantize(study.plain, images, study.workspace / f"{name}.xml", transformer=transformer)
+        yield (name, OPENVINO), OpenVINOSession(path, THREADS)
+    for name, per_channel in ((STATIC, False), (f"{STATIC}, per channel", True)):
+        path = ort_quantize(study.plain, images, study.workspace / f"{name}.onnx", per_channel=per_channel)
+        yield (name, ORT), ONNXRuntimeSession(path, THREADS)
+
+
+def rescaled(study: Study) -> Named:
+    same = study.preprocessing
+    exported = export(
+        checkpoint=write_rescaled(study.weights, study.workspace / "rescaled.safetensors"),
+        resolution=same.resolution,
+        crop=same.crop,
+        mean=same.mean,
+        std=same.std,
+        workspace=study.workspace,
+    )
+    for target in (OPENVINO, ORT):
+        yield (RESCALED, target), open_own(study.quantize(exported.artifact, target), target)
