@@ -62,7 +62,7 @@ format: env ## Format the code, and repair what ruff can
 bench: env ## Measure accuracy, latency and the cost of quantizing; writes benchmarks/results/
 	@failed=0; for name in fidelity latency ptq_cost; do \
 	    $(BIN)/python benchmarks/$$name.py || failed=$$?; \
-	done; exit $$failed
+	done; $(BIN)/python benchmarks/tables.py; exit $$failed
 
 test-gpu: env ## Run the tests that need an NVIDIA GPU
 	$(BIN)/pytest -m gpu

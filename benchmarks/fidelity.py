@@ -44,6 +44,15 @@ SAMPLES = 256  # calibration images
 BATCH = 50
 
 
+def refusal(session: Session, resolution: int) -> str | None:
+    """What the runtime says where it cannot run the model; that is a result too, of a method and a target."""
+    try:
+        session.run(np.zeros((1, 3, resolution, resolution), np.float32))
+    except Exception as error:  # each runtime raises its own
+        return str(error).splitlines()[0]
+    return None
+
+
 def run_all(
     sessions: dict[Name, Session], images: ImageSet, preprocessing: Preprocessing
 ) -> tuple[dict[Name, Logits], NDArray[np.int64]]:
@@ -124,10 +133,14 @@ def main(
         )
         preprocessing = open_artifact(exported.artifact).description.preprocessing
         study = Study(workspace, exported.artifact, exported.weights, preprocessing, calib, calibration)
-        sessions = {}
+        sessions, refused = {}, []
         for name, session in candidates(study):
             print("made:", *name, file=sys.stderr)
-            sessions[name] = session
+            problem = refusal(session, preprocessing.resolution)
+            if problem:
+                refused.append({"method": name[0], "target": name[1], "error": problem})
+            else:
+                sessions[name] = session
         logits, labels = run_all(sessions, images, preprocessing)
     against = {name: held_against(logits[REFERENCE, TORCH], logits[name], labels) for name in sessions}
     same = [row for target in (OPENVINO, ORT) for row in pairs(logits, labels, own_file(target))]
@@ -136,6 +149,7 @@ def main(
         "calibration": {"name": calibration.name, "images": len(calibration), "digest": calibration.digest},
         "data": {"name": images.name, "images": len(images), "calibrated_with": overlap(calibration, images)},
         "methods": [{"method": m, "target": t, **row} for (m, t), row in against.items()],
+        "refused": refused,
         "same_file": same,
     }
     finish("fidelity", results, note, measured, check(against, same))

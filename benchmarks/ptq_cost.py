@@ -1,6 +1,6 @@
 """What quantizing ConvNeXt-T costs: seconds and peak memory, ours against NNCF's own PTQ on the same images.
 
-    python benchmarks/ptq_cost.py --calib imagenet_val --data-root ../shared/data
+    python benchmarks/ptq_cost.py --calib imagenet_val --data-root DIR
 
 Both start from the exported FP32 model with random weights, read and decode the images themselves, and
 end with a written file: ours as `convnext_edge.quantize` does it, NNCF's as `nncf.quantize` with its
@@ -28,6 +28,7 @@ from convnext_edge.artifact import open_artifact
 from convnext_edge.footprint import peak_of_this_process
 from convnext_edge.images import open_image_set
 from convnext_edge.preprocessing import Preprocessing
+from convnext_edge.stages.quantize.stage import find_method
 
 TARGET = "openvino"
 METHODS = ("ours", "nncf")
@@ -54,8 +55,7 @@ def quantize_nncf(model: Path, calib: str, data_root: Path | None, samples: int)
 
 def measure(method: str, model: Path, calib: str, data_root: Path | None, samples: int) -> dict[str, Any]:
     """In this process, which should have done nothing else."""
-    if method == "ours":
-        import convnext_edge.stages.quantize.ptq  # noqa: F401  what `quantize` would import while it is timed
+    find_method("ptq")  # imports what `quantize` would import while it is timed
     prepare = quantize_ours if method == "ours" else quantize_nncf
     run = prepare(model, calib, data_root, samples)
     started, cpu = time.perf_counter(), time.process_time()

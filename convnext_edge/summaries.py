@@ -219,9 +219,7 @@ def lines(*rows: tuple[str, object]) -> str:
 
 def fold(text: str) -> str:
     """The text with its long lines broken between words."""
-    folded = [
-        wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False) for line in text.splitlines()
-    ]
+    folded = [wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False) for line in text.splitlines()]
     return "\n".join("\n".join(lines) for lines in folded)
 
 

@@ -1,0 +1,104 @@
+"""Write the tables of README.md from the reports in results/.
+
+python benchmarks/tables.py
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
+
+Report = dict[str, Any]
+
+
+def main() -> None:
+    readme = FOLDER / "README.md"
+    before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
+    after = rest.split(END)[1]
+    paths = sorted((FOLDER / "results").glob("*.json"))
+    sections = ["\n".join(section(path)) for path in paths] or ["None has been kept yet."]
+    readme.write_text("\n\n".join([before + BEGIN, *sections, END + after]), encoding="utf-8")
+
+
+def section(path: Path) -> Iterator[str]:
+    report = json.loads(path.read_text(encoding="utf-8"))
+    cpu = report["cpu"]
+    saturates = "saturates" if cpu["int8_saturates"] else "does not saturate"
+    yield f"### {path.name}"
+    yield ""
+    yield f"{report['date'][:10]}, {cpu['name']} ({', '.join(cpu['isa'])}): INT8 {saturates}."
+    if report["note"]:
+        yield f"{report['note']}."
+    yield ""
+    yield from TABLES[report["benchmark"]](report)
+    yield ""
+    yield from table(("bar", "value", "limit", "met"), (bar_cells(bar) for bar in report["bars"]))
+
+
+def fidelity(report: Report) -> Iterator[str]:
+    yield f"{report['model']}, {report['data']['images']} images of {report['data']['name']}."
+    yield ""
+    header = ("method", "runs in", "top-1 %", "drop, points (95 %)", "agreement % (95 %)", "SQNR dB")
+    yield from table(header, (fidelity_cells(row) for row in report["methods"]))
+
+
+def fidelity_cells(row: Report) -> Iterator[str]:
+    yield row["method"]
+    yield row["target"]
+    labelled = row["candidate_top1"] is not None
+    yield f"{100 * row['candidate_top1']:.2f}" if labelled else "-"
+    yield f"{row['drop_points']:.2f} {interval(row['drop_ci95_points'])}" if labelled else "-"
+    yield f"{100 * row['agreement']:.2f} {interval(100 * end for end in row['agreement_ci95'])}"
+    yield "exact" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f}"
+
+
+def latency(report: Report) -> Iterator[str]:
+    header = ("threads", "model", "p50 ms", "p90 ms", "min ms", "times as fast as the reference")
+    keys = ("p50_ms", "p90_ms", "min_ms", "speedup")
+    yield from table(
+        header,
+        (
+            [threads.removeprefix("threads "), name, *(f"{row[key]:.2f}" for key in keys)]
+            for threads, measured in report["tables"].items()
+            for name, row in measured["models"].items()
+        ),
+    )
+
+
+def ptq_cost(report: Report) -> Iterator[str]:
+    yield from table(
+        ("method", "seconds", "CPU seconds", "peak MiB"),
+        (
+            [method, f"{run['seconds']}", f"{run['cpu_seconds']}", f"{run['peak_rss_bytes'] / 2**20:.0f}"]
+            for method, runs in report["runs"].items()
+            for run in runs
+        ),
+    )
+
+
+TABLES = {"fidelity": fidelity, "latency": latency, "ptq_cost": ptq_cost}
+
+
+def bar_cells(bar: Report) -> list[str]:
+    limit = f">= {bar['at_least']}" if "at_least" in bar else f"<= {bar['at_most']}"
+    value = f"{bar['value']:.4g}" if "value" in bar else "exact"
+    return [bar["name"], value, limit, "yes" if bar["passed"] else "**no**"]
+
+
+def interval(ends: Any) -> str:
+    low, high = ends
+    return f"({low:.2f} to {high:.2f})"
+
+
+def table(header: Any, rows: Any) -> Iterator[str]:
+    for cells in (header, ["---"] * len(header), *rows):
+        yield f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()
