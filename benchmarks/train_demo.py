@@ -73,9 +73,9 @@ def augment(padded: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def cutmix(x: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """CutMix (Yun et al., 2019, arXiv:1905.04899) on half of the batches: a box of another image, labels by area.
+    """CutMix (Yun et al., 2019, arXiv:1905.04899) on half of the batches; labels are mixed by area.
 
-    Takes (N, 3, 32, 32) and (N,); returns the images and the targets as (N, 10) probabilities.
+    Takes (N, 3, 32, 32) and (N,); returns the images and targets (N, 10), probabilities by area.
     """
     targets = F.one_hot(labels, 10).float()
     if torch.rand((), generator=generator) < 0.5:
