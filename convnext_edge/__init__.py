@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from convnext_edge.stages.demo import demo
     from convnext_edge.stages.doctor import doctor
     from convnext_edge.stages.export import export
+    from convnext_edge.stages.finetune import finetune
     from convnext_edge.stages.quantize import quantize
     from convnext_edge.stages.validate import validate
     from convnext_edge.stages.variants import variants
@@ -32,6 +33,7 @@ __all__ = [
     "demo",
     "doctor",
     "export",
+    "finetune",
     "quantize",
     "validate",
     "variants",

@@ -169,6 +169,62 @@ def quantize(**options: Any) -> Result:
     return convnext_edge.quantize(**options)
 
 
+@command("convnext-edge finetune --train ~/data/train --steps 500")
+@model
+@click.option(
+    "--train", required=True, metavar="NAME|PATH", help="Images to train with; labels are not needed."
+)
+@click.option("--calib", metavar="NAME|PATH", help="Images to take first ranges from.  [default: --train's]")
+@click.option("--samples", type=click.IntRange(1), help="How many of them.  [default: 256, or all of fewer]")
+@click.option(
+    "--data", metavar="NAME|PATH", help="Images to measure on.  [default: 5 % of --train]"
+)
+@click.option("--target", type=TARGET, default="openvino", show_default=True, help="Runtime to quantize for.")
+@click.option("--epochs", type=click.FloatRange(0, min_open=True), help="How often each image is seen.")
+@click.option("--steps", type=click.IntRange(1), help="How long, in place of --epochs.  [default: 300]")
+@click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Images in a step.")
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(0, min_open=True),
+    default=5e-4,
+    show_default=True,
+    help="At its peak.",
+)
+@click.option(
+    "--label-weight",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of the labels in the loss; the rest is the reference's answer.",
+)
+@click.option(
+    "--activation",
+    type=click.Choice(["gelu", "relu"]),
+    default="gelu",
+    show_default=True,
+    help="relu swaps GELU for the faster ReLU.",
+)
+@click.option(
+    "--checkpoint-every",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    metavar="STEPS",
+    help="Save what --resume needs.",
+)
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint, to the same result.")
+@click.option("--recipe", type=FILE, help="TOML file that changes keys of the target's recipe.")
+@click.option("--checkpoint", type=FILE, help="Start from this weights file instead of MODEL.")
+@click.option("--keep-float", multiple=True, metavar="PATTERN", help="Layers to leave in float; repeatable.")
+@data_root
+@output
+@workspace
+@seed
+def finetune(**options: Any) -> Result:
+    """Train MODEL (default: the newest export) to lose nothing in INT8."""
+    return convnext_edge.finetune(**options)
+
+
 @command("convnext-edge build --target openvino")
 @model
 @target

@@ -59,6 +59,26 @@ class Quantize(Result):
 
 
 @dataclass(frozen=True)
+class Finetune(Quantize):
+    """epochs: how often each training image was seen. data: what the figures were measured on.
+
+    top1, agreement: fractions, of the FP32 reference, and of the quantized model before the first step
+    and after the last; top-1 is None where the images have no labels.
+    """
+
+    epochs: float = 0.0
+    steps: int = 0
+    activation: str = "gelu"
+    data: str = ""
+    images: int = 0
+    reference_top1: float | None = None
+    start_top1: float | None = None
+    final_top1: float | None = None
+    start_agreement: float = 0.0
+    final_agreement: float = 0.0
+
+
+@dataclass(frozen=True)
 class Build(Result):
     engine: Path
     target: str

@@ -13,6 +13,7 @@ from convnext_edge.results import (
     Demo,
     Doctor,
     Export,
+    Finetune,
     Milliseconds,
     Quantize,
     Result,
@@ -54,6 +55,25 @@ def _(result: Quantize) -> str:
         ("INT8", f"{len(result.quantized_layers)} layers; {len(result.float_layers)} stay float"),
         ("size", f"{result.bytes / MIB:.1f} MiB in {result.seconds:.1f} s"),
     )
+
+
+@summary.register
+def _(result: Finetune) -> str:
+    return lines(
+        ("wrote", result.artifact),
+        ("for", f"{result.target}, {len(result.quantized_layers)} layers INT8, {result.activation}"),
+        ("trained", f"{result.steps} steps, {result.epochs:.3g} epochs" + skipped(result.skipped_images)),
+        ("measured", f"on {result.images} images of {result.data}"),
+        ("reference", accuracy_of(result.reference_top1)),
+        ("start", accuracy_of(result.start_top1, result.start_agreement)),
+        ("final", accuracy_of(result.final_top1, result.final_agreement)),
+        ("size", f"{result.bytes / MIB:.1f} MiB in {result.seconds:.1f} s"),
+    )
+
+
+def accuracy_of(top1: float | None, agreement: float | None = None) -> str:
+    said = "top-1 unknown, no labels" if top1 is None else f"top-1 {top1:.2%}"
+    return said if agreement is None else f"{said}, {agreement:.2%} agreement with the reference"
 
 
 @summary.register
@@ -219,9 +239,7 @@ def lines(*rows: tuple[str, object]) -> str:
 
 def fold(text: str) -> str:
     """The text with its long lines broken between words."""
-    folded = [
-        wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False) for line in text.splitlines()
-    ]
+    folded = [wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False) for line in text.splitlines()]
     return "\n".join("\n".join(lines) for lines in folded)
 
 
