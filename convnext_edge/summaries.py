@@ -17,6 +17,7 @@ from convnext_edge.results import (
     Milliseconds,
     Quantize,
     Result,
+    Sensitivity,
     Validate,
     Variants,
 )
@@ -54,7 +55,18 @@ def _(result: Quantize) -> str:
         ),
         ("INT8", f"{len(result.quantized_layers)} layers; {len(result.float_layers)} stay float"),
         ("size", f"{result.bytes / MIB:.1f} MiB in {result.seconds:.1f} s"),
+        *gate(result),
     )
+
+
+def gate(result: Quantize) -> list[tuple[str, object]]:
+    """What --max-drop did, where it was asked for."""
+    if result.drop_points is None:
+        return []
+    verdict = "passed" if result.passed else "NOT met"
+    kept = [("kept float", name) for name in result.kept_float]
+    slower = [("price", f"{result.slowdown:.2f}x the latency of all in INT8")] if result.slowdown else []
+    return [*kept, *slower, ("drop", f"{result.drop_points:+.2f} points: gate {verdict}")]
 
 
 @summary.register
@@ -74,6 +86,24 @@ def _(result: Finetune) -> str:
 def accuracy_of(top1: float | None, agreement: float | None = None) -> str:
     said = "top-1 unknown, no labels" if top1 is None else f"top-1 {top1:.2%}"
     return said if agreement is None else f"{said}, {agreement:.2%} agreement with the reference"
+
+
+@summary.register
+def _(result: Sensitivity) -> str:
+    header = ("layer alone in INT8, worst first", "SQNR", "KL (nats)", "saves")
+    rows = [
+        (
+            row.name,
+            "same" if row.sqnr_db is None else f"{row.sqnr_db:.1f} dB",
+            f"{row.kl:.1e}",
+            "unknown" if row.latency_saved_ms is None else f"{row.latency_saved_ms:.3f} ms",
+        )
+        for row in result.layers
+    ]
+    return (
+        table([header, *rows])
+        + f"\n{result.images} images of {result.calibration} for {result.target} in {result.seconds:.0f} s"
+    )
 
 
 @summary.register

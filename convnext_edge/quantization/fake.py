@@ -76,7 +76,8 @@ class PerChannelRuleFakeQuantize(FakeQuantizeBase):  # type: ignore[misc]
         self.dtype, self.qscheme, self.ch_axis = codes["dtype"], codes["qscheme"], ch_axis
         self.quant_min, self.quant_max = codes["quant_min"], codes["quant_max"]
         self.make_observer = make_observer.with_args(**codes)
-        self.register_buffer("scale", torch.ones(1))
+        # of no checkpoint: it follows from the weight
+        self.register_buffer("scale", torch.ones(1), persistent=False)
 
     def forward(self, weight: Tensor) -> Tensor:
         """weight: output channels along `ch_axis`."""

@@ -13,7 +13,12 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from convnext_edge.errors import QuantizationError
 from convnext_edge.model.graph import export_program, write_onnx
 from convnext_edge.quantization.job import Job, Quantized
-from convnext_edge.quantization.quantizer import ActivationRange, ConvNeXtQuantizer, activation_ranges
+from convnext_edge.quantization.quantizer import (
+    ActivationRange,
+    ConvNeXtQuantizer,
+    activation_ranges,
+    weight_observers,
+)
 from convnext_edge.quantization.rounding import copy_weights, round_weights
 from convnext_edge.quantization.smoothing import smooth
 from convnext_edge.quiet import quiet
@@ -40,6 +45,16 @@ class Calibrated:
     def ranges(self) -> dict[str, ActivationRange]:
         """Of the input of each quantized layer."""
         return activation_ranges(self.prepared)
+
+    def on_grid(self, name: str, weight: Tensor) -> Tensor:
+        """The weight of a quantized layer as the converter will round it."""
+        observers = weight_observers(self.prepared)
+        scale, zero_point = observers[name].calculate_qparams()
+        observer = observers[name]
+        limits = (observer.quant_min, observer.quant_max)
+        return torch.fake_quantize_per_channel_affine(
+            weight, scale, zero_point.int(), observer.ch_axis, *limits
+        )
 
     @property
     def quantized_layers(self) -> list[str]:

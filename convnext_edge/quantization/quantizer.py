@@ -202,11 +202,23 @@ def activation_codes(recipe: Recipe) -> dict[str, Any]:
 def activation_ranges(prepared: GraphModule) -> dict[str, ActivationRange]:
     """What the observers of a calibrated graph make of the input of each quantized layer."""
     found = {}
+    for name, observer in observers(prepared, argument=0).items():
+        scale, zero_point = observer.calculate_qparams()
+        found[name] = ActivationRange(float(scale), int(zero_point))
+    return found
+
+
+def weight_observers(prepared: GraphModule) -> dict[str, Any]:
+    """Of the weight of each quantized layer."""
+    return observers(prepared, argument=1)
+
+
+def observers(prepared: GraphModule, *, argument: int) -> dict[str, Any]:
+    """What observes that argument of each quantized layer of a prepared graph."""
+    found = {}
     for node in prepared.graph.nodes:
-        if node.target in (CONV, MATMUL) and _node(node.args[0]).op == "call_module":
-            observer: Any = prepared.get_submodule(str(_node(node.args[0]).target))
-            scale, zero_point = observer.calculate_qparams()
-            found[layer_name(node)] = ActivationRange(float(scale), int(zero_point))
+        if node.target in (CONV, MATMUL) and _node(node.args[argument]).op == "call_module":
+            found[layer_name(node)] = prepared.get_submodule(str(_node(node.args[argument]).target))
     return found
 
 

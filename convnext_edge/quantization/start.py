@@ -52,9 +52,12 @@ def choose_recipe(target: Target, path: Path | None, keep_float: Sequence[str]) 
     return replace(recipe, keep_float=(*recipe.keep_float, *keep_float))
 
 
-def calibration_images(calib: str, samples: int | None, data_root: Path | None, seed: int) -> ImageSet:
+def calibration_images(
+    calib: str, samples: int | None, data_root: Path | None, seed: int, *, most: int = SAMPLES
+) -> ImageSet:
+    """`samples` images of a set, by default `most` of it, or all of fewer."""
     images = open_image_set(calib, data_root=data_root, split="calibration")
-    return images.subset(samples or min(SAMPLES, len(images)), seed)
+    return images.subset(samples or min(most, len(images)), seed)
 
 
 def describe(job: Job, placement: dict[str, bool], start: Artifact, weights: Artifact) -> Description:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from torch import nn
 
 from convnext_edge.artifact import Artifact, write_artifact
-from convnext_edge.errors import UsageError
+from convnext_edge.errors import ImageSetError, UsageError
 from convnext_edge.images import ImageSet, as_reference_takes, open_image_set
 from convnext_edge.metrics import Comparison
 from convnext_edge.model.convnext import Block, ConvNeXt
@@ -80,6 +80,8 @@ def finetune(
     weights = find_weights(start, place)
     source = open_source(start, place)
     trained, measured = choose_images(train, data, data_root, seed)
+    if label_weight:
+        check_labels(trained, source.reference.architecture.classes)
     chosen = find_target(target)
     job = Job(
         source=replace(source, reference=with_activation(source.reference, activation)),
@@ -189,6 +191,21 @@ def choose_images(
     trained, measured = hold_out(images, seed)
     note(f"measuring on {len(measured)} images of {images.name}, which are not trained with")
     return trained, measured
+
+
+def check_labels(images: ImageSet, classes: int) -> None:
+    """Raises ImageSetError for labels that the model cannot learn from."""
+    if not images.labelled:
+        raise ImageSetError(
+            f"{images.name} has no labels to give a weight to",
+            hint="Leave --label-weight out: the reference's answers are enough.",
+        )
+    largest = max(entry.label for entry in images.entries)
+    if largest >= classes:
+        raise ImageSetError(
+            f"{images.name} has label {largest}, the model tells {classes} classes apart",
+            hint="Leave --label-weight out, or give images of the model's own classes.",
+        )
 
 
 def with_activation(reference: ConvNeXt, activation: Activation) -> ConvNeXt:

@@ -17,7 +17,6 @@ from convnext_edge.model.convnext import ConvNeXt
 from convnext_edge.progress import Bars, note
 from convnext_edge.stages.finetune.data import TrainingBatch, TrainingImages
 
-WEIGHT_DECAY = 0.0  # distillation has a target already; 0.05 pulled the weights off it
 GRADIENT_NORM = 1.0
 WARM_UP = 0.05  # of the steps
 REPORTS = 20  # lines a run, where there is no terminal for a bar
@@ -43,13 +42,8 @@ class Plan:
 
 
 def make_optimizer(student: nn.Module, plan: Plan) -> Optimizer:
-    """AdamW; biases and scales do not decay."""
-    parameters = list(student.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": WEIGHT_DECAY},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return AdamW(groups, lr=plan.learning_rate)
+    """AdamW without decay: it would pull weights away from the reference's, and scales towards 1."""
+    return AdamW(student.parameters(), lr=plan.learning_rate, weight_decay=0.0)
 
 
 def train_student(

@@ -10,12 +10,14 @@ from typing import Literal
 
 from convnext_edge.artifact import write_artifact
 from convnext_edge.errors import UsageError
+from convnext_edge.images import ImageSet, open_image_set
 from convnext_edge.progress import note
 from convnext_edge.quantization.job import Job, Quantized
 from convnext_edge.quantization.start import calibration_images, choose_recipe, describe, find_start
 from convnext_edge.quiet import quiet
 from convnext_edge.results import Quantize
 from convnext_edge.sources import find_weights, open_source
+from convnext_edge.stages.quantize.gate import Gate, check_gate, quantize_gated
 from convnext_edge.targets import DEFAULT, find_target
 from convnext_edge.workspace import Workspace, file_name
 
@@ -33,6 +35,8 @@ def quantize(
     recipe: Path | None = None,
     keep_float: Sequence[str] = (),
     checkpoint: Path | None = None,
+    max_drop: float | None = None,
+    data: str | None = None,
     data_root: Path | None = None,
     output: Path | None = None,
     workspace: Path | None = None,
@@ -43,11 +47,14 @@ def quantize(
     model: an artifact of export, by default the newest; or checkpoint: a weights file. calib: image set
     to take ranges from, by name or path; samples: how many of it, 256 (or all of fewer) by default.
     recipe: TOML file that changes single keys of the target's own. keep_float: patterns of layers.
+    max_drop: points of top-1 that may be lost on `data` (by default the calibration images): layers go
+    back to float, the costliest first, until that holds, see `passed`.
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
     """
     started = time.perf_counter()
     if method == "ort" and (recipe is not None or keep_float):
         raise UsageError("method ort takes no recipe", hint="Leave --recipe and --keep-float out.")
+    check_gate(max_drop, data, method)
     place = Workspace.at(workspace)
     start = find_start(model, checkpoint, place, seed)
     images = calibration_images(calib, samples, data_root, seed)
@@ -60,7 +67,13 @@ def quantize(
         images=images,
     )
     note(f"quantizing {start.path.name} for {target} with {len(images)} images of {images.name}")
-    quantized = find_method(method)(job)
+    gate = None if max_drop is None else Gate(max_drop, gate_images(data, data_root, images))
+    gated = None
+    if gate is None:
+        quantized = find_method(method)(job)
+    else:
+        gated = quantize_gated(job, gate, chosen, start.description)
+        quantized = gated.quantized
     description = describe(job, quantized.placement, start, find_weights(start, place))
     description = replace(description, target=target, method=method)
     artifact = write_artifact(
@@ -77,7 +90,16 @@ def quantize(
         seconds=round(time.perf_counter() - started, 3),
         bytes=artifact.bytes,
         skipped_images=tuple(image.name for image in images.skipped),
+        **({} if gated is None else gated.figures()),
     )
+
+
+def gate_images(data: str | None, data_root: Path | None, calibration: ImageSet) -> ImageSet:
+    """What the drop is measured on."""
+    if data is not None:
+        return open_image_set(data, data_root=data_root, split="evaluation")
+    note("measuring the drop on the calibration images; --data names others")
+    return calibration
 
 
 def find_method(method: Method) -> Callable[[Job], Quantized]:
