@@ -39,8 +39,8 @@ def export(
 
     variant, checkpoint, random_weights: which model (a checkpoint's variant is a check). resolution:
     edge of the input in pixels, by default what the variant was evaluated at. crop, mean, std: as in
-    `Preprocessing`, where a checkpoint needs other values than its variant's (or ImageNet's). target: lower for this
-    runtime; by default the plain graph. input_type: `float32` normalized, or `uint8` raw RGB.
+    `Preprocessing`, where a checkpoint needs other values than its variant's (or ImageNet's). target:
+    lower for this runtime; by default the plain graph. input_type: `float32` normalized, or `uint8` raw RGB.
     Raises CheckpointError, DownloadError, ExportError, UsageError.
     """
     if target is not None:
