@@ -115,5 +115,7 @@ def interleave(measure: Callable[[Path], Times | None], paths: list[Path]) -> li
 
 def medians(rounds: list[Times]) -> Times:
     """Of each layer. A runtime averages over a session, so one interruption spoils one round of a layer."""
-    names = rounds[0] if rounds else {}
+    names = (
+        set.intersection(*map(set, rounds)) if rounds else set()
+    )  # nodes of its own have new names each time
     return {name: float(np.median([times[name] for times in rounds])) for name in names}
