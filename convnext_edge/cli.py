@@ -224,7 +224,7 @@ def finetune(**options: Any) -> Result:
 @common.workspace
 @common.seed
 def sensitivity(**options: Any) -> Result:
-    """Tell what each layer of MODEL (default: the newest export) loses and gains in INT8."""
+    """Tell what INT8 costs and gains in each layer of MODEL (default: newest)."""
     return convnext_edge.sensitivity(**options)
 
 
