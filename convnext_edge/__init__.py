@@ -11,6 +11,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from convnext_edge.quiet import quiet as _quiet  # the name is the module's
 from convnext_edge.version import __version__
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from convnext_edge.stages.demo import demo
     from convnext_edge.stages.doctor import doctor
     from convnext_edge.stages.export import export
+    from convnext_edge.stages.finetune import finetune
     from convnext_edge.stages.quantize import quantize
+    from convnext_edge.stages.sensitivity import sensitivity
     from convnext_edge.stages.validate import validate
     from convnext_edge.stages.variants import variants
 
@@ -32,7 +35,9 @@ __all__ = [
     "demo",
     "doctor",
     "export",
+    "finetune",
     "quantize",
+    "sensitivity",
     "validate",
     "variants",
 ]
@@ -41,6 +46,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"convnext_edge.stages.{name}"), name)
+    with _quiet():  # torchao and others log while they are imported
+        value = getattr(import_module(f"convnext_edge.stages.{name}"), name)
     globals()[name] = value
     return value

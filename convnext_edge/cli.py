@@ -8,17 +8,16 @@ import sys
 import warnings
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
 import click
 
 import convnext_edge
+from convnext_edge import options as common
 from convnext_edge import quiet, summaries
 from convnext_edge.errors import ConvNeXtEdgeError, UsageError
 from convnext_edge.progress import LOGGER
 from convnext_edge.results import Result
-from convnext_edge.targets import NAMES
 from convnext_edge.version import __version__
 
 GATE_NOT_MET = 3
@@ -88,24 +87,6 @@ def fail(error: ConvNeXtEdgeError) -> None:
     sys.exit(error.exit_code)
 
 
-FILE = click.Path(path_type=Path)
-FOLDER = click.Path(path_type=Path, file_okay=False)
-TARGET = click.Choice(NAMES)
-
-workspace = click.option(
-    "--workspace",
-    type=FOLDER,
-    help="Folder for artifacts.  [default: $CONVNEXT_EDGE_WORKSPACE or ./convnext-edge-out]",
-)
-data_root = click.option(
-    "--data-root", type=FOLDER, help="Where named image sets are looked for.  [default: $CONVNEXT_EDGE_DATA]"
-)
-output = click.option("-o", "--output", type=FILE, help="File to write.  [default: a name in the workspace]")
-seed = click.option("--seed", default=0, show_default=True, help="Of everything random.")
-model = click.argument("model", type=FILE, required=False)
-target = click.option("--target", type=TARGET, help="Runtime.  [default: the one the model was made for]")
-
-
 @command("convnext-edge variants")
 def variants() -> Result:
     """List the named models with their size, published accuracy and license."""
@@ -120,7 +101,7 @@ def doctor() -> Result:
 
 @command("convnext-edge export --variant tiny")
 @click.option("--variant", help="Name from `convnext-edge variants`; beside --checkpoint, a check.")
-@click.option("--checkpoint", type=FILE, help="Weights of your own: .safetensors, .pth, .pt or .bin.")
+@click.option("--checkpoint", type=common.FILE, help="Weights of your own: .safetensors, .pth, .pt or .bin.")
 @click.option("--random-weights", is_flag=True, help="Seeded noise as weights, for work on latency.")
 @click.option("--resolution", type=int, metavar="PIXELS", help="Edge of the input.  [default: the variant's]")
 @click.option(
@@ -128,7 +109,7 @@ def doctor() -> Result:
 )
 @click.option("--mean", type=(float, float, float), metavar="R G B", help="Of the pixels, in 0..1.")
 @click.option("--std", type=(float, float, float), metavar="R G B", help="Standard deviation of the pixels.")
-@click.option("--target", type=TARGET, help="Lower for this runtime.  [default: plain, for any]")
+@click.option("--target", type=common.TARGET, help="Lower for this runtime.  [default: plain, for any]")
 @click.option(
     "--input",
     "input_type",
@@ -137,19 +118,19 @@ def doctor() -> Result:
     show_default=True,
     help="Normalized values, or raw RGB bytes.",
 )
-@output
-@workspace
-@seed
+@common.output
+@common.workspace
+@common.seed
 def export(**options: Any) -> Result:
     """Write a trained ConvNeXt as ONNX, checked against PyTorch."""
     return convnext_edge.export(**options)
 
 
 @command("convnext-edge quantize --calib imagenet_val --data-root ~/data")
-@model
+@common.model
 @click.option("--calib", required=True, metavar="NAME|PATH", help="Images to take activation ranges from.")
-@click.option("--samples", type=click.IntRange(1), help="How many of them.  [default: 256, or all of fewer]")
-@click.option("--target", type=TARGET, default="openvino", show_default=True, help="Runtime to quantize for.")
+@common.samples
+@common.for_target
 @click.option(
     "--method",
     type=click.Choice(["ptq", "nncf", "ort"]),
@@ -157,21 +138,99 @@ def export(**options: Any) -> Result:
     show_default=True,
     help="Ours; NNCF over our placement; ONNX Runtime's quantize_static.",
 )
-@click.option("--recipe", type=FILE, help="TOML file that changes keys of the target's recipe.")
-@click.option("--checkpoint", type=FILE, help="Start from this weights file instead of MODEL.")
-@click.option("--keep-float", multiple=True, metavar="PATTERN", help="Layers to leave in float; repeatable.")
-@data_root
-@output
-@workspace
-@seed
+@common.recipe_file
+@common.weights_file
+@common.kept_float
+@click.option(
+    "--max-drop",
+    type=float,
+    metavar="POINTS",
+    help="Gate: keep layers float, costliest first, until no more top-1 is lost.",
+)
+@click.option("--data", metavar="NAME|PATH", help="Images for --max-drop.  [default: those of --calib]")
+@common.data_root
+@common.output
+@common.workspace
+@common.seed
 def quantize(**options: Any) -> Result:
     """Quantize to INT8 after training, from MODEL (default: the newest export)."""
     return convnext_edge.quantize(**options)
 
 
+@command("convnext-edge finetune --train ~/data/train --steps 500")
+@common.model
+@click.option(
+    "--train", required=True, metavar="NAME|PATH", help="Images to train with; labels are not needed."
+)
+@click.option("--calib", metavar="NAME|PATH", help="Images to take first ranges from.  [default: --train's]")
+@common.samples
+@click.option("--data", metavar="NAME|PATH", help="Images to measure on.  [default: 5 % of --train]")
+@common.for_target
+@click.option("--epochs", type=click.FloatRange(0, min_open=True), help="How often each image is seen.")
+@click.option("--steps", type=click.IntRange(1), help="How long, in place of --epochs.  [default: 300]")
+@click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Images in a step.")
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(0, min_open=True),
+    default=5e-4,
+    show_default=True,
+    help="At its peak.",
+)
+@click.option(
+    "--label-weight",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of the labels in the loss; the rest is the reference's answer.",
+)
+@click.option(
+    "--activation",
+    type=click.Choice(["gelu", "relu"]),
+    default="gelu",
+    show_default=True,
+    help="relu swaps GELU for the faster ReLU.",
+)
+@click.option(
+    "--checkpoint-every",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    metavar="STEPS",
+    help="Save what --resume needs.",
+)
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint, to the same result.")
+@common.recipe_file
+@common.weights_file
+@common.kept_float
+@common.data_root
+@common.output
+@common.workspace
+@common.seed
+def finetune(**options: Any) -> Result:
+    """Train MODEL (default: the newest export) to lose nothing in INT8."""
+    return convnext_edge.finetune(**options)
+
+
+@command("convnext-edge sensitivity --calib imagenet_val --samples 32")
+@common.model
+@click.option("--calib", required=True, metavar="NAME|PATH", help="Images to measure with.")
+@click.option("--samples", type=click.IntRange(1), help="How many of them.  [default: 32, or all of fewer]")
+@common.for_target
+@common.recipe_file
+@common.weights_file
+@click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="Timed calls in a round.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the timed calls.")
+@common.data_root
+@common.workspace
+@common.seed
+def sensitivity(**options: Any) -> Result:
+    """Tell what INT8 costs and gains in each layer of MODEL (default: newest)."""
+    return convnext_edge.sensitivity(**options)
+
+
 @command("convnext-edge build --target openvino")
-@model
-@target
+@common.model
+@common.target
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16"]),
@@ -184,10 +243,10 @@ def quantize(**options: Any) -> Result:
     metavar="X.Y",
     help="TensorRT-RTX: of the GPUs to build for; repeatable.  [default: 8.0 and later]",
 )
-@click.option("--timing-cache", type=FILE, help="TensorRT: file that makes the next build faster.")
+@click.option("--timing-cache", type=common.FILE, help="TensorRT: file that makes the next build faster.")
 @click.option("--emit-script", is_flag=True, help="TensorRT: write a folder that builds with trtexec.")
-@output
-@workspace
+@common.output
+@common.workspace
 def build(emit_script: bool, **options: Any) -> Result:
     """Compile MODEL (default: the newest that fits) to an engine."""
     if not emit_script:
@@ -200,35 +259,35 @@ def build(emit_script: bool, **options: Any) -> Result:
 
 
 @command("convnext-edge validate --data imagenet_val --max-drop 0.5")
-@model
+@common.model
 @click.option("--data", required=True, metavar="NAME|PATH", help="Images to compare on.")
 @click.option("--limit", type=click.IntRange(1), help="Take a seeded subset of that many.")
-@target
+@common.target
 @click.option("--max-drop", type=float, metavar="POINTS", help="Gate: top-1 points that may be lost.")
 @click.option("--min-agreement", type=click.FloatRange(0, 1), metavar="FRACTION", help="Gate: same top-1.")
-@data_root
-@workspace
-@seed
+@common.data_root
+@common.workspace
+@common.seed
 def validate(**options: Any) -> Result:
     """Compare MODEL (default: the newest) with FP32 PyTorch, image by image."""
     return convnext_edge.validate(**options)
 
 
 @command("convnext-edge benchmark --threads 1 --min-speedup 2")
-@model
-@target
+@common.model
+@common.target
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Images in a call.")
 @click.option("--threads", type=click.IntRange(1), help="Of reference and candidate.  [default: all CPUs]")
 @click.option("--runs", type=click.IntRange(1), default=50, show_default=True, help="Timed calls of each.")
 @click.option("--min-speedup", type=float, metavar="X", help="Gate: ratio of the median latencies.")
-@workspace
+@common.workspace
 def benchmark(**options: Any) -> Result:
     """Time MODEL (default: the newest) against FP32 PyTorch, interleaved."""
     return convnext_edge.benchmark(**options)
 
 
 @command("convnext-edge demo")
-@workspace
+@common.workspace
 def demo(**options: Any) -> Result:
     """Run the whole way offline on a small model that comes with the package."""
     return convnext_edge.demo(**options)

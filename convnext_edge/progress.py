@@ -55,5 +55,14 @@ class Bars:
     def advance(self, name: str, steps: int = 1) -> None:
         self.progress.advance(self.tasks[name], steps)
 
+    def describe(self, name: str, text: str) -> None:
+        """Put `text` in place of the name before the bar."""
+        self.progress.update(self.tasks[name], description=text)
+
+    @property
+    def hidden(self) -> bool:
+        """Whether there is no terminal to show bars on."""
+        return not self.progress.console.is_terminal
+
     def finish(self, name: str) -> None:
         self.progress.remove_task(self.tasks.pop(name))

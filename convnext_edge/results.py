@@ -45,7 +45,11 @@ class Export(Result):
 
 @dataclass(frozen=True)
 class Quantize(Result):
-    """seconds: from reading the weights to the written file; bytes: of that file."""
+    """seconds: from reading the weights to the written file; bytes: of that file.
+
+    Of --max-drop: kept_float, the layers that it took out of INT8, costliest first; drop_points, what is
+    lost then; slowdown, against all layers in INT8 (ratio of latencies); None where it was not asked for.
+    """
 
     artifact: Path
     target: str
@@ -56,6 +60,53 @@ class Quantize(Result):
     seconds: float
     bytes: int
     skipped_images: tuple[str, ...] = ()
+    kept_float: tuple[str, ...] = ()
+    drop_points: float | None = None
+    slowdown: float | None = None
+    passed: bool = True
+
+
+@dataclass(frozen=True)
+class Finetune(Quantize):
+    """epochs: how often each training image was seen. data: what the figures were measured on.
+
+    top1, agreement: fractions, of the FP32 reference, and of the quantized model before the first step
+    and after the last; top-1 is None where the images have no labels.
+    """
+
+    epochs: float = 0.0
+    steps: int = 0
+    activation: str = "gelu"
+    data: str = ""
+    images: int = 0
+    reference_top1: float | None = None
+    start_top1: float | None = None
+    final_top1: float | None = None
+    start_agreement: float = 0.0
+    final_agreement: float = 0.0
+
+
+@dataclass(frozen=True)
+class LayerRow(Result):
+    """One layer quantized alone. sqnr_db: of the logits, None where they do not change. kl: mean divergence
+    from the FP32 answers in nats. latency_saved_ms: FP32 minus INT8, None where the runtime does not tell.
+    """
+
+    name: str
+    sqnr_db: float | None
+    kl: float
+    latency_saved_ms: float | None
+
+
+@dataclass(frozen=True)
+class Sensitivity(Result):
+    """layers: worst first."""
+
+    target: str
+    calibration: str
+    images: int
+    layers: tuple[LayerRow, ...]
+    seconds: float
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,11 @@ from convnext_edge.results import (
     Demo,
     Doctor,
     Export,
+    Finetune,
     Milliseconds,
     Quantize,
     Result,
+    Sensitivity,
     Validate,
     Variants,
 )
@@ -53,6 +55,54 @@ def _(result: Quantize) -> str:
         ),
         ("INT8", f"{len(result.quantized_layers)} layers; {len(result.float_layers)} stay float"),
         ("size", f"{result.bytes / MIB:.1f} MiB in {result.seconds:.1f} s"),
+        *gate(result),
+    )
+
+
+def gate(result: Quantize) -> list[tuple[str, object]]:
+    """What --max-drop did, where it was asked for."""
+    if result.drop_points is None:
+        return []
+    verdict = "passed" if result.passed else "NOT met"
+    kept = [("kept float", name) for name in result.kept_float]
+    slower = [("price", f"{result.slowdown:.2f}x the latency of all in INT8")] if result.slowdown else []
+    return [*kept, *slower, ("drop", f"{result.drop_points:+.2f} points: gate {verdict}")]
+
+
+@summary.register
+def _(result: Finetune) -> str:
+    return lines(
+        ("wrote", result.artifact),
+        ("for", f"{result.target}, {len(result.quantized_layers)} layers INT8, {result.activation}"),
+        ("trained", f"{result.steps} steps, {result.epochs:.3g} epochs" + skipped(result.skipped_images)),
+        ("measured", f"on {result.images} images of {result.data}"),
+        ("reference", accuracy_of(result.reference_top1)),
+        ("start", accuracy_of(result.start_top1, result.start_agreement)),
+        ("final", accuracy_of(result.final_top1, result.final_agreement)),
+        ("size", f"{result.bytes / MIB:.1f} MiB in {result.seconds:.1f} s"),
+    )
+
+
+def accuracy_of(top1: float | None, agreement: float | None = None) -> str:
+    said = "top-1 unknown, no labels" if top1 is None else f"top-1 {top1:.2%}"
+    return said if agreement is None else f"{said}, {agreement:.2%} agreement with the reference"
+
+
+@summary.register
+def _(result: Sensitivity) -> str:
+    header = ("layer alone in INT8, worst first", "SQNR", "KL (nats)", "saves")
+    rows = [
+        (
+            row.name,
+            "same" if row.sqnr_db is None else f"{row.sqnr_db:.1f} dB",
+            f"{row.kl:.1e}",
+            "unknown" if row.latency_saved_ms is None else f"{row.latency_saved_ms:.3f} ms",
+        )
+        for row in result.layers
+    ]
+    return (
+        table([header, *rows])
+        + f"\n{result.images} images of {result.calibration} for {result.target} in {result.seconds:.0f} s"
     )
 
 

@@ -125,6 +125,15 @@ CASES = {
         ("quantize", "{exported}", "--calib", "{photos}", "--samples", 2, "-o", "int8.onnx"),
         "artifact target method calibration quantized_layers float_layers seconds bytes",
     ),
+    "finetune": Case(
+        ("finetune", "{exported}", "--train", "{photos}", "--steps", 2, "--batch", 4, "--samples", 2,
+         "-o", "qat.onnx"),
+        "artifact target method calibration quantized_layers float_layers seconds bytes epochs start_top1"
+        " final_top1 reference_top1",
+    ),
+    "sensitivity": Case(
+        ("sensitivity", "{exported}", "--calib", "{photos}", "--samples", 2, "--runs", 1), "layers"
+    ),
     "build": Case(
         ("build", "{int8}", "-o", "engine.xml"), "engine target bytes runtime runtime_version seconds"
     ),
@@ -220,6 +229,9 @@ def test_a_speedup_that_is_not_met_is_exit_code_3(run: Run, models: Models) -> N
         ("quantize", "a.onnx", "--checkpoint", "b.pth", "--calib", "x"),
         ("build", "--target", "tensorflow"),
         ("validate", "--data", "x", "--min-agreement", "2"),
+        ("quantize", "--calib", "x", "--data", "y"),
+        ("finetune", "--train", "x", "--steps", "1", "--epochs", "1"),
+        ("finetune", "--train", "x", "--activation", "silu"),
         ("benchmark", "--batch", "0"),
     ],
     ids=lambda arguments: " ".join(str(a) for a in arguments[:3]),

@@ -26,8 +26,8 @@ from convnext_edge.model.architecture import Architecture
 from convnext_edge.model.convnext import GRN, ConvNeXt
 from convnext_edge.model.lowering import Form, lower
 from convnext_edge.preprocessing import Preprocessing
+from convnext_edge.quantization.quantizer import ConvNeXtQuantizer
 from convnext_edge.recipe import Recipe
-from convnext_edge.stages.quantize.quantizer import ConvNeXtQuantizer
 from convnext_edge.targets.simulation import to_torch
 
 RESOLUTION = 64

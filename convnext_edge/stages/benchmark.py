@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,15 +14,12 @@ from convnext_edge.cpu import read_cpu
 from convnext_edge.errors import TargetError, UsageError
 from convnext_edge.footprint import noise, peak_rss
 from convnext_edge.images import as_reference_takes
-from convnext_edge.progress import track
 from convnext_edge.results import Benchmark, Milliseconds
 from convnext_edge.sources import open_source
 from convnext_edge.targets import Session, find_target
 from convnext_edge.targets.torch import TorchSession
+from convnext_edge.timing import interleave
 from convnext_edge.workspace import Workspace
-
-WARM_UP = 3
-SETTLE = 0.002  # seconds between two models: lets the worker threads of the first fall asleep
 
 
 def benchmark(
@@ -99,19 +95,6 @@ def calls(
     normalized = as_reference_takes(images, artifact.description.preprocessing)
     both = (lambda: reference.run(normalized)), (lambda: candidate.run(images))
     return both if rival is None else (*both, lambda: rival.run(images))
-
-
-def interleave(models: tuple[Callable[[], object], ...], runs: int) -> list[list[float]]:
-    """Milliseconds of `runs` calls of each model, in turn, so that a busy machine slows all alike."""
-    times: list[list[float]] = [[] for _ in models]
-    for turn in track(range(-WARM_UP, runs), "timing", total=WARM_UP + runs):
-        for column, call in zip(times, models, strict=True):
-            time.sleep(SETTLE)
-            started = time.perf_counter()
-            call()
-            if turn >= 0:
-                column.append(1000 * (time.perf_counter() - started))
-    return times
 
 
 def percentiles(times: list[float]) -> Milliseconds:

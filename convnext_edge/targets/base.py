@@ -143,3 +143,7 @@ class Target(ABC):
     @abstractmethod
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> Session:
         """Make an ONNX file or an engine of this target ready to run on `threads` (all where None)."""
+
+    def time_layers(self, model: Path, images: Images, *, runs: int, threads: int) -> dict[str, float] | None:
+        """Mean milliseconds of each layer of an ONNX file by name; None where the runtime does not tell."""
+        return None

@@ -14,11 +14,13 @@ from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Logits,
 
 
 class OpenVINOSession(Session):
-    def __init__(self, model: Path, threads: int | None) -> None:
+    def __init__(self, model: Path, threads: int | None, *, timed: bool = False) -> None:
         import openvino
 
         # f32: an engine must not fall to bfloat16 by itself where a CPU offers it
         options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        if timed:
+            options["PERF_COUNT"] = True
         if threads is not None:
             options["INFERENCE_NUM_THREADS"] = threads
         try:
@@ -31,6 +33,14 @@ class OpenVINOSession(Session):
     def run(self, images: Images) -> Logits:
         logits: Logits = np.array(self.request.infer({0: images})[self.compiled.output(0)], dtype=np.float32)
         return logits
+
+    def layer_times(self) -> dict[str, float]:
+        """Mean milliseconds of each node over all calls, by the name of the ONNX node it was made of."""
+        found: dict[str, float] = {}
+        for node in self.request.profiling_info:
+            name = node.node_name.split("/")[0]  # the plugin adds "/WithoutBiases" to convolutions
+            found[name] = found.get(name, 0.0) + node.real_time.total_seconds() * 1000
+        return found
 
     def kernels(self) -> list[tuple[str, str]]:
         """(layer type, primitive) of each node that the CPU plugin executes, as `jit_avx2_1x1_I8`."""
@@ -63,6 +73,13 @@ class OpenVINO(Target):
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> OpenVINOSession:
         self.version()
         return OpenVINOSession(artifact.path, threads)
+
+    def time_layers(self, model: Path, images: Images, *, runs: int, threads: int) -> dict[str, float]:
+        self.version()
+        with OpenVINOSession(model, threads, timed=True) as session:
+            for _ in range(runs):
+                session.run(images)
+            return session.layer_times()
 
 
 def refusal(model: Path, error: Exception) -> TargetError:

@@ -6,10 +6,10 @@ import torch
 
 from convnext_edge.errors import TargetError
 from convnext_edge.model.graph import export_program
+from convnext_edge.quantization.job import Job, Quantized
+from convnext_edge.quantization.ptq import check_placement, placed
+from convnext_edge.quantization.quantizer import ConvNeXtQuantizer
 from convnext_edge.quiet import quiet
-from convnext_edge.stages.quantize.job import Job, Quantized
-from convnext_edge.stages.quantize.ptq import check_placement, placed
-from convnext_edge.stages.quantize.quantizer import ConvNeXtQuantizer
 
 
 def quantize_nncf(job: Job) -> Quantized:
@@ -34,4 +34,4 @@ def quantize_nncf(job: Job) -> Quantized:
             fast_bias_correction=True,
         )
     check_placement(quantizer)
-    return placed(converted, quantizer, job)
+    return placed(converted, quantizer.placement, job)

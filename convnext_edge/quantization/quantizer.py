@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,14 +24,14 @@ from torchao.quantization.pt2e.quantizer import (
     Quantizer,
 )
 
-from convnext_edge.recipe import Recipe
-from convnext_edge.stages.quantize.observers import (
+from convnext_edge.quantization.observers import (
     SMALLEST_SCALE,
     KnownScaleObserver,
     MSEObserver,
     NonSaturatingWeightObserver,
     PercentileObserver,
 )
+from convnext_edge.recipe import Recipe
 
 CONV = torch.ops.aten.conv2d.default
 MATMUL = torch.ops.aten.matmul.default
@@ -84,17 +84,31 @@ def reference_name(path: str) -> str:
     return ".".join(parts)
 
 
+class ActivationRange(NamedTuple):
+    """x is stored as round(x / scale) + zero_point."""
+
+    scale: float
+    zero_point: int
+
+
 class ConvNeXtQuantizer(Quantizer):  # type: ignore[misc]
     """Annotates the layers that `recipe` quantizes.
 
     weight_scales: of layers whose weights are on a grid already, by name; the others' come from their
-    weights. After `annotate`, `placement` says of each layer, in the graph's order, whether it is quantized.
+    weights. ranges: of inputs that are known already; the others' come from calibration.
+    After `annotate`, `placement` says of each layer, in the graph's order, whether it is quantized.
     """
 
-    def __init__(self, recipe: Recipe, weight_scales: dict[str, Tensor] | None = None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        weight_scales: dict[str, Tensor] | None = None,
+        ranges: dict[str, ActivationRange] | None = None,
+    ) -> None:
         super().__init__()
         self.recipe = recipe
         self.weight_scales = weight_scales or {}
+        self.ranges = ranges or {}
         self.placement: dict[str, bool] = {}
 
     def annotate(self, model: GraphModule) -> GraphModule:
@@ -118,11 +132,21 @@ class ConvNeXtQuantizer(Quantizer):  # type: ignore[misc]
         return any(fnmatchcase(name, pattern) for name in self.placement)
 
     def _annotate(self, layer: Layer) -> None:
-        activation = RAW_BYTES if reads_raw_bytes(layer) else activation_spec(self.recipe)
-        weight = weight_spec(self.recipe, layer, self.weight_scales.get(layer.name))
+        activation = RAW_BYTES if reads_raw_bytes(layer) else self.activation_spec(layer)
         layer.node.meta["quantization_annotation"] = QuantizationAnnotation(
-            input_qspec_map={layer.activation: activation, layer.weight: weight}, _annotated=True
+            input_qspec_map={layer.activation: activation, layer.weight: self.weight_spec(layer)},
+            _annotated=True,
         )
+
+    def activation_spec(self, layer: Layer) -> QuantizationSpecBase:
+        """How the input of a layer is quantized."""
+        known = self.ranges.get(layer.name)
+        return activation_spec(self.recipe) if known is None else known_activation_spec(self.recipe, known)
+
+    def weight_spec(self, layer: Layer) -> QuantizationSpecBase:
+        """How the weight of a layer is quantized."""
+        observer = weight_observer(self.recipe, layer, self.weight_scales.get(layer.name))
+        return weight_spec(self.recipe, layer, observer)
 
 
 def is_quantized(recipe: Recipe, name: str, *, depthwise: bool, raw_bytes: bool) -> bool:
@@ -152,17 +176,50 @@ LAYOUT_ONLY = {torch.ops.aten.permute.default, torch.ops.aten.reshape.default, t
 
 
 def activation_spec(recipe: Recipe) -> QuantizationSpec:
-    signed = recipe.activation == "int8"
     arguments: dict[str, Any] = {"eps": 2**-20}
     if recipe.range == "percentile":
         arguments["outside"] = recipe.outside
     return QuantizationSpec(
-        dtype=torch.int8 if signed else torch.uint8,
-        quant_min=-128 if signed else 0,
-        quant_max=127 if signed else 255,
-        qscheme=torch.per_tensor_symmetric if signed else torch.per_tensor_affine,
+        **activation_codes(recipe),
         observer_or_fake_quant_ctr=ACTIVATION_OBSERVERS[recipe.range].with_args(**arguments),
     )
+
+
+def known_activation_spec(recipe: Recipe, known: ActivationRange) -> FixedQParamsQuantizationSpec:
+    return FixedQParamsQuantizationSpec(**activation_codes(recipe), **known._asdict())
+
+
+def activation_codes(recipe: Recipe) -> dict[str, Any]:
+    signed = recipe.activation == "int8"
+    return {
+        "dtype": torch.int8 if signed else torch.uint8,
+        "quant_min": -128 if signed else 0,
+        "quant_max": 127 if signed else 255,
+        "qscheme": torch.per_tensor_symmetric if signed else torch.per_tensor_affine,
+    }
+
+
+def activation_ranges(prepared: GraphModule) -> dict[str, ActivationRange]:
+    """What the observers of a calibrated graph make of the input of each quantized layer."""
+    found = {}
+    for name, observer in observers(prepared, argument=0).items():
+        scale, zero_point = observer.calculate_qparams()
+        found[name] = ActivationRange(float(scale), int(zero_point))
+    return found
+
+
+def weight_observers(prepared: GraphModule) -> dict[str, Any]:
+    """Of the weight of each quantized layer."""
+    return observers(prepared, argument=1)
+
+
+def observers(prepared: GraphModule, *, argument: int) -> dict[str, Any]:
+    """What observes that argument of each quantized layer of a prepared graph."""
+    found = {}
+    for node in prepared.graph.nodes:
+        if node.target in (CONV, MATMUL) and _node(node.args[argument]).op == "call_module":
+            found[layer_name(node)] = prepared.get_submodule(str(_node(node.args[argument]).target))
+    return found
 
 
 ACTIVATION_OBSERVERS: dict[str, Any] = {
@@ -173,15 +230,15 @@ ACTIVATION_OBSERVERS: dict[str, Any] = {
 }
 
 
-def weight_spec(recipe: Recipe, layer: Layer, known_scale: Tensor | None) -> QuantizationSpecBase:
-    largest = recipe.largest_code
+def weight_spec(recipe: Recipe, layer: Layer, observer: Any) -> QuantizationSpec:
+    """observer: makes what observes the weight, or stands in for its quantization."""
     return QuantizationSpec(
         dtype=torch.int8,
-        quant_min=-largest,
-        quant_max=largest,
+        quant_min=-recipe.largest_code,
+        quant_max=recipe.largest_code,
         qscheme=torch.per_channel_symmetric,
         ch_axis=layer.channel_axis,
-        observer_or_fake_quant_ctr=weight_observer(recipe, layer, known_scale),
+        observer_or_fake_quant_ctr=observer,
     )
 
 

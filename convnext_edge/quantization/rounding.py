@@ -8,7 +8,7 @@ without which INT8 saturates on CPUs that lack VNNI.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convnext_edge.model.forms import MatMul
+from convnext_edge.quantization.observers import PAIR_LIMIT, SMALLEST_SCALE, pair_sums
+from convnext_edge.quantization.quantizer import is_quantized, reference_name
 from convnext_edge.recipe import Recipe
-from convnext_edge.stages.quantize.observers import PAIR_LIMIT, SMALLEST_SCALE, pair_sums
-from convnext_edge.stages.quantize.quantizer import is_quantized, reference_name
 
 ROWS = 64  # positions taken of each image and layer: more change nothing, fewer leave the moments singular
 DAMPING = 0.01  # of the mean second moment, added to the diagonal as in the paper
@@ -68,6 +68,13 @@ def quantized_layers(
             name = reference_name(path)
             if is_quantized(recipe, name, depthwise=False, raw_bytes=raw_bytes and name == "stem"):
                 yield name, layer
+
+
+def copy_weights(source: nn.Module, target: nn.Module, names: Container[str]) -> None:
+    """Give the layers `names` of one lowered model the weights and biases of another of the same form."""
+    for (path, giver), taker in zip(source.named_modules(), target.modules(), strict=True):
+        if isinstance(giver, MatMul | nn.Conv2d) and reference_name(path) in names:
+            taker.load_state_dict(giver.state_dict())
 
 
 def observe(

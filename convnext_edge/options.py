@@ -1,0 +1,37 @@
+"""Options and arguments that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from convnext_edge.targets import NAMES
+
+FILE = click.Path(path_type=Path)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+TARGET = click.Choice(NAMES)
+
+workspace = click.option(
+    "--workspace",
+    type=FOLDER,
+    help="Folder for artifacts.  [default: $CONVNEXT_EDGE_WORKSPACE or ./convnext-edge-out]",
+)
+data_root = click.option(
+    "--data-root", type=FOLDER, help="Where named image sets are looked for.  [default: $CONVNEXT_EDGE_DATA]"
+)
+output = click.option("-o", "--output", type=FILE, help="File to write.  [default: a name in the workspace]")
+seed = click.option("--seed", default=0, show_default=True, help="Of everything random.")
+model = click.argument("model", type=FILE, required=False)
+recipe_file = click.option("--recipe", type=FILE, help="TOML file that changes keys of the target's recipe.")
+weights_file = click.option("--checkpoint", type=FILE, help="Start from this weights file instead of MODEL.")
+kept_float = click.option(
+    "--keep-float", multiple=True, metavar="PATTERN", help="Layers to leave in float; repeatable."
+)
+for_target = click.option(
+    "--target", type=TARGET, default="openvino", show_default=True, help="Runtime to quantize for."
+)
+samples = click.option(
+    "--samples", type=click.IntRange(1), help="How many of them.  [default: 256, or all of fewer]"
+)
+target = click.option("--target", type=TARGET, help="Runtime.  [default: the one the model was made for]")

@@ -1,0 +1,11 @@
+"""finetune: training with quantization in the loop, towards the FP32 reference.
+
+data         which images a step sees, and how they are cut
+training     the loop: loss, schedule, optimizer
+checkpoints  what a run needs to go on after it was killed
+stage        the command
+"""
+
+from convnext_edge.stages.finetune.stage import finetune
+
+__all__ = ["finetune"]

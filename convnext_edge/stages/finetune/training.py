@@ -1,0 +1,135 @@
+"""The loop: the quantized student learns to answer as its FP32 teacher does."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import AdamW, Optimizer
+
+from convnext_edge.model.convnext import ConvNeXt
+from convnext_edge.progress import Bars, note
+from convnext_edge.stages.finetune.data import TrainingBatch, TrainingImages
+
+GRADIENT_NORM = 1.0
+WARM_UP = 0.05  # of the steps
+REPORTS = 20  # lines a run, where there is no terminal for a bar
+UNLABELLED = -1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """steps: in all. label_weight: share of the loss that goes to the labels, the rest to the teacher."""
+
+    steps: int
+    learning_rate: float
+    label_weight: float
+    checkpoint_every: int
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the result."""
+        return {
+            "steps": self.steps,
+            "learning_rate": self.learning_rate,
+            "label_weight": self.label_weight,
+        }
+
+
+def make_optimizer(student: nn.Module, plan: Plan) -> Optimizer:
+    """AdamW without decay: it would pull weights away from the reference's, and scales towards 1."""
+    return AdamW(student.parameters(), lr=plan.learning_rate, weight_decay=0.0)
+
+
+def train_student(
+    student: nn.Module,
+    teacher: ConvNeXt,
+    images: TrainingImages,
+    optimizer: Optimizer,
+    plan: Plan,
+    *,
+    first: int,
+    save: Callable[[int], None],
+) -> None:
+    """Steps `first` to the last; `save` is called with the next step every `checkpoint_every` and at the end.
+
+    student: takes what its artifact will take. teacher: the reference.
+    """
+    meter = Meter(first, plan.steps, images.batch)
+    with meter:
+        for step, batch in enumerate(images.batches(first, plan.steps), first):
+            set_rate(optimizer, learning_rate(step, plan))
+            loss = loss_of(student, teacher, images, batch, plan.label_weight)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(student.parameters(), GRADIENT_NORM)
+            optimizer.step()
+            if (step + 1) % plan.checkpoint_every == 0 or step + 1 == plan.steps:
+                save(step + 1)
+            meter.add(float(loss.detach()))
+
+
+def loss_of(
+    student: nn.Module, teacher: ConvNeXt, images: TrainingImages, batch: TrainingBatch, label_weight: float
+) -> Tensor:
+    """KL divergence of the student's answer from the teacher's (Hinton et al., 2015, arXiv:1503.02531,
+    temperature 1), in nats, and cross-entropy with the labels where `label_weight` gives it a share.
+    """
+    normalized = batch.normalized(images.preprocessing)
+    with torch.no_grad():
+        target = teacher(normalized).log_softmax(1)
+    raw = torch.from_numpy(batch.pixels) if images.input_type == "uint8" else normalized
+    logits = student(raw).log_softmax(1)
+    loss = F.kl_div(logits, target, reduction="batchmean", log_target=True)
+    if label_weight:
+        labelled = F.nll_loss(logits, batch.labels, ignore_index=UNLABELLED)
+        loss = (1 - label_weight) * loss + label_weight * labelled
+    return loss
+
+
+def learning_rate(step: int, plan: Plan) -> float:
+    """Linear warm-up, then half a cosine down to zero."""
+    warm_up = math.ceil(WARM_UP * plan.steps)
+    if step < warm_up:
+        return plan.learning_rate * (step + 1) / warm_up
+    done = (step - warm_up) / max(plan.steps - warm_up, 1)
+    return plan.learning_rate * (1 + math.cos(math.pi * done)) / 2
+
+
+def set_rate(optimizer: Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+class Meter(Bars):
+    """Loss, images a second and time left: beside a bar, or as notes where there is no terminal."""
+
+    def __init__(self, first: int, steps: int, batch: int) -> None:
+        super().__init__()
+        self.first, self.step, self.steps, self.batch = first, first, steps, batch
+        self.every = math.ceil(steps / REPORTS)
+        self.loss = 0.0
+        self.started = time.perf_counter()
+        self.start("fine-tuning", steps - first)
+
+    def add(self, loss: float) -> None:
+        self.step += 1
+        self.loss = loss if self.step == self.first + 1 else 0.95 * self.loss + 0.05 * loss
+        self.advance("fine-tuning")
+        self.describe("fine-tuning", f"loss {self.loss:.4f}, {self.speed:.0f} images/s")
+        if self.hidden and self.step % self.every == 0:
+            left = (self.steps - self.step) * self.batch / self.speed
+            note(
+                f"step {self.step} of {self.steps}: loss {self.loss:.4f}, {self.speed:.0f} images/s,"
+                f" {left:.0f} s left"
+            )
+
+    @property
+    def speed(self) -> float:
+        """Images a second."""
+        return (self.step - self.first) * self.batch / (time.perf_counter() - self.started)

@@ -1,0 +1,121 @@
+"""sensitivity: of each quantized layer, what quantizing it costs and what it gains in time."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
+
+from convnext_edge.model.graph import example_input, write_onnx
+from convnext_edge.progress import note, track
+from convnext_edge.quantization.costs import layer_costs
+from convnext_edge.quantization.job import Job
+from convnext_edge.quantization.ptq import Calibrated, calibrate
+from convnext_edge.quantization.start import calibration_images, choose_recipe, find_start
+from convnext_edge.quiet import quiet
+from convnext_edge.results import LayerRow, Sensitivity
+from convnext_edge.sources import open_source
+from convnext_edge.targets import DEFAULT, Target, find_target
+from convnext_edge.workspace import Workspace
+
+SAMPLES = 32
+ROUNDS = 7
+Times = dict[str, float]
+
+
+def sensitivity(
+    model: Path | None = None,
+    *,
+    calib: str,
+    samples: int | None = None,
+    target: str = DEFAULT,
+    recipe: Path | None = None,
+    checkpoint: Path | None = None,
+    runs: int = 5,
+    threads: int = 1,
+    data_root: Path | None = None,
+    workspace: Path | None = None,
+    seed: int = 0,
+) -> Sensitivity:
+    """Quantize one layer at a time, all others float, and time each layer in INT8 and in FP32.
+
+    model, checkpoint, calib, target, recipe: as of `quantize`. samples: images, 32 (or all of fewer) by
+    default. runs: timed calls in each of seven sessions, on `threads`.
+    Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, TargetError.
+    """
+    started = time.perf_counter()
+    place = Workspace.at(workspace)
+    start = find_start(model, checkpoint, place, seed)
+    chosen = find_target(target)
+    images = calibration_images(calib, samples, data_root, seed, most=SAMPLES)
+    job = Job(
+        source=open_source(start, place),
+        form=chosen.form,
+        input_type=start.description.input_type,
+        recipe=choose_recipe(chosen, recipe, ()),
+        images=images,
+    )
+    note(f"taking {start.path.name} apart for {target} with {len(images)} images of {images.name}")
+    calibrated = calibrate(job)
+    costs = layer_costs(job, calibrated)
+    saved = time_saved(job, calibrated, chosen, runs, threads)
+    return Sensitivity(
+        target=target,
+        calibration=images.name,
+        images=len(images),
+        layers=tuple(LayerRow(c.name, c.sqnr_db, c.kl, saved.get(c.name)) for c in costs),
+        seconds=round(time.perf_counter() - started, 1),
+    )
+
+
+def time_saved(job: Job, calibrated: Calibrated, target: Target, runs: int, threads: int) -> dict[str, float]:
+    """Milliseconds that each quantized layer is faster in INT8 than in FP32; empty where none can tell.
+
+    From the runtime's own clock of each kernel, with what is fused into it (bias, activation, residual
+    sum); quantizing its input is part of the layer before and not counted. One layer is a hundredth of a
+    whole call, less than calls differ on a busy machine: whole calls could not tell.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / name for name in ("fp32.onnx", "int8.onnx")]
+        write_onnx(calibrated.smoothed, job.example(), paths[0], layer_names=calibrated.placement)
+        with quiet():
+            converted = convert_pt2e(calibrated.prepared)
+        write_onnx(converted, job.example(), paths[1], layer_names=calibrated.placement)
+        image = example_input(job.source.preprocessing.resolution, job.input_type, batch=1).numpy()
+        fp32, int8 = (
+            medians(rounds)
+            for rounds in interleave(
+                lambda path: target.time_layers(path, image, runs=runs, threads=threads), paths
+            )
+        )
+    if not fp32:
+        note(f"{target.name} does not tell the time of single layers")
+    return {
+        name: round(fp32[name] - int8[name], 4)
+        for name in calibrated.quantized_layers
+        if name in fp32 and name in int8
+    }
+
+
+def interleave(measure: Callable[[Path], Times | None], paths: list[Path]) -> list[list[Times]]:
+    """What `ROUNDS` sessions of each model tell, the models in turn; nothing where they tell nothing."""
+    seen: list[list[Times]] = [[] for _ in paths]
+    for _ in track(range(ROUNDS), "timing", total=ROUNDS):
+        for times, path in zip(seen, paths, strict=True):
+            found = measure(path)
+            if found is None:
+                return seen
+            times.append(found)
+    return seen
+
+
+def medians(rounds: list[Times]) -> Times:
+    """Of each layer. A runtime averages over a session, so one interruption spoils one round of a layer."""
+    names = (
+        set.intersection(*map(set, rounds)) if rounds else set()
+    )  # nodes of its own have new names each time
+    return {name: float(np.median([times[name] for times in rounds])) for name in names}

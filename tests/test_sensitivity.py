@@ -1,0 +1,117 @@
+"""sensitivity: what each layer costs and gains in INT8, and the gate of quantize that goes by it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from conftest import Models
+from test_quantize import MULTIPLICATIONS
+
+from convnext_edge import quantize, sensitivity
+from convnext_edge.errors import UsageError
+from convnext_edge.images import open_image_set
+from convnext_edge.metrics import Comparison
+from convnext_edge.quantization.costs import cost
+from convnext_edge.results import Quantize, Sensitivity
+from convnext_edge.stages.quantize.gate import Gate
+
+
+@pytest.fixture(scope="module")
+def found(models: Models, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Sensitivity:
+    """Of the recipe as it is."""
+    return sensitivity(models.exported(), calib=str(photos), samples=8, runs=2, workspace=models.workspace)
+
+
+def test_every_quantized_layer_is_told_of_worst_first(found: Sensitivity) -> None:
+    assert {row.name for row in found.layers} == MULTIPLICATIONS
+    costs = [row.kl for row in found.layers]
+    assert costs == sorted(costs, reverse=True)
+    assert costs[0] > 0
+    assert found.images == 8
+
+
+def test_one_layer_alone_loses_less_than_all_together(found: Sensitivity) -> None:
+    """35 dB is what all together keep on this model."""
+    decibels = [row.sqnr_db for row in found.layers if row.sqnr_db is not None]
+    assert len(decibels) == len(MULTIPLICATIONS)
+    assert min(decibels) > 30
+    assert max(decibels) > 45
+
+
+def test_openvino_tells_the_time_of_each_layer(found: Sensitivity) -> None:
+    assert all(row.latency_saved_ms is not None for row in found.layers)
+
+
+def test_cost_is_divergence_and_signal_over_noise() -> None:
+    exact = torch.tensor([[3.0, 4.0]])
+    same = cost("layer", exact, exact)
+    assert (same.sqnr_db, same.kl) == (None, 0.0)
+    other = cost("layer", exact, exact + torch.tensor([[0.0, 0.5]]))
+    assert other.sqnr_db == pytest.approx(20)  # 25 over 0.25
+    p = torch.tensor([3.0, 4.0]).softmax(0)
+    q = torch.tensor([3.0, 4.5]).softmax(0)
+    assert other.kl == pytest.approx(float((p * (p / q).log()).sum()), rel=1e-4)
+
+
+# The gate of quantize
+
+
+def gated(models: Models, photos: Path, folder: Path, max_drop: float) -> Quantize:
+    return quantize(
+        models.exported(),
+        calib=str(photos),
+        samples=8,
+        max_drop=max_drop,
+        output=folder / "int8.onnx",
+        workspace=models.workspace,
+    )
+
+
+def test_a_gate_that_holds_keeps_nothing_float(models: Models, photos: Path, tmp_path: Path) -> None:
+    made = gated(models, photos, tmp_path, 100)
+    assert (made.passed, made.kept_float, made.slowdown) == (True, (), None)
+    assert set(made.quantized_layers) == MULTIPLICATIONS
+
+
+def test_layers_go_back_to_float_costliest_first(
+    models: Models, photos: Path, tmp_path: Path, found: Sensitivity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drops = iter([3.0, 2.0, 0.5])
+    monkeypatch.setattr(Gate, "drop", lambda _gate, _found: next(drops))
+    monkeypatch.setattr(Gate, "holds", lambda gate, _found: next(verdicts))
+    verdicts = iter([False, False, True])
+    made = gated(models, photos, tmp_path, 1)
+    assert made.kept_float == tuple(row.name for row in found.layers[:2])
+    assert set(made.quantized_layers) == MULTIPLICATIONS - set(made.kept_float)
+    assert (made.passed, made.drop_points) == (True, 0.5)
+    assert made.slowdown is not None
+    assert made.slowdown > 0
+    weights = {tensor.name: tensor.data_type for tensor in onnx.load(made.artifact).graph.initializer}
+    assert {weights[f"{name}.weight"] for name in made.kept_float} == {onnx.TensorProto.FLOAT}
+
+
+def test_without_labels_a_changed_answer_counts_as_a_drop(photos: Path) -> None:
+    images = open_image_set(str(photos))
+    exact, other = np.eye(4, 10, dtype=np.float32), np.eye(4, 10, k=1, dtype=np.float32)
+    other[:3] = exact[:3]
+    for labels, drop in ((np.full(4, -1), 25.0), (np.array([0, 1, 2, 9]), 0.0)):
+        compared = Comparison()
+        compared.add(exact, other, labels)
+        assert Gate(10, images).drop(compared) == drop
+        assert Gate(10, images).holds(compared) is (drop < 10)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"max_drop": 1.0, "method": "nncf"}, "--max-drop means nothing with --method nncf"),
+        ({"data": "photos"}, "--data is what --max-drop is measured on"),
+    ],
+)
+def test_options_of_the_gate_that_mean_nothing_are_refused(options: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        quantize(calib="photos", **options)  # type: ignore[arg-type]
