@@ -133,9 +133,8 @@ def test_nodes_are_called_by_the_layers_of_the_checkpoint(models: Models, target
 
 
 @pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("method", ["ptq", "nncf"])
-def test_no_pair_of_weights_can_overflow_16_bits(models: Models, target: str, method: str) -> None:
-    sums = pair_sums(load(models.quantized(target, method)))  # type: ignore[arg-type]
+def test_no_pair_of_weights_can_overflow_16_bits(models: Models, target: str) -> None:
+    sums = pair_sums(load(models.quantized(target)))
     assert len(sums) == len(MULTIPLICATIONS)
     assert {name: total for name, total in sums.items() if total > PAIR_LIMIT} == {}
 

@@ -1,4 +1,7 @@
-"""NNCF's `quantize_pt2e` over our placement: adds SmoothQuant and fast bias correction."""
+"""NNCF's `quantize_pt2e` over our placement: SmoothQuant and fast bias correction.
+
+Its weight scales are its own, so that INT8 can saturate with them on CPUs without VNNI.
+"""
 
 from __future__ import annotations
 

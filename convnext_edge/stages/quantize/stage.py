@@ -11,6 +11,7 @@ from typing import Literal
 from convnext_edge.artifact import write_artifact
 from convnext_edge.errors import UsageError
 from convnext_edge.images import ImageSet, open_image_set
+from convnext_edge.model.lowering import Form
 from convnext_edge.progress import note
 from convnext_edge.quantization.job import Job, Quantized
 from convnext_edge.quantization.start import calibration_images, choose_recipe, describe, find_start
@@ -23,6 +24,10 @@ from convnext_edge.workspace import Workspace, file_name
 
 Method = Literal["ptq", "nncf", "ort"]
 METHODS: tuple[Method, ...] = ("ptq", "nncf", "ort")
+
+# `quantize_static` is called on what anyone exports; NNCF scales the weights of a MatMul along their inputs,
+# which ONNX Runtime cannot run, and those of a convolution along their outputs.
+FORMS: dict[str, Form] = {"ort": "plain", "nncf": "conv"}
 
 
 def quantize(
@@ -55,13 +60,13 @@ def quantize(
     if method == "ort" and (recipe is not None or keep_float):
         raise UsageError("method ort takes no recipe", hint="Leave --recipe and --keep-float out.")
     check_gate(max_drop, data, method)
+    chosen = find_target(target)
     place = Workspace.at(workspace)
     start = find_start(model, checkpoint, place, seed)
     images = calibration_images(calib, samples, data_root, seed)
-    chosen = find_target(target)
     job = Job(
         source=open_source(start, place),
-        form="plain" if method == "ort" else chosen.form,
+        form=FORMS.get(method, chosen.form),
         input_type=start.description.input_type,
         recipe=choose_recipe(chosen, recipe, keep_float),
         images=images,
