@@ -9,11 +9,11 @@ from dataclasses import asdict
 import pytest
 from conftest import Models
 
-from convnext_edge import benchmark
+from convnext_edge import benchmark, timing
 from convnext_edge.cpu import read_cpu
 from convnext_edge.errors import UsageError
 from convnext_edge.results import Benchmark, Milliseconds
-from convnext_edge.stages import benchmark as stage
+from convnext_edge.stages.benchmark import percentiles
 
 
 def timed(models: Models, **options: object) -> Benchmark:
@@ -79,13 +79,13 @@ def test_a_uint8_model_is_timed_on_bytes(models: Models) -> None:
 
 def test_the_two_models_take_turns() -> None:
     turns: list[str] = []
-    times = stage.interleave((lambda: turns.append("reference"), lambda: turns.append("candidate")), 4)
+    times = timing.interleave((lambda: turns.append("reference"), lambda: turns.append("candidate")), 4)
     assert [len(column) for column in times] == [4, 4]
-    assert turns == ["reference", "candidate"] * (stage.WARM_UP + 4)
+    assert turns == ["reference", "candidate"] * (timing.WARM_UP + 4)
 
 
 def test_percentiles_of_known_times() -> None:
-    found = stage.percentiles([float(value) for value in range(101, 0, -1)])
+    found = percentiles([float(value) for value in range(101, 0, -1)])
     assert found == Milliseconds(p50=51, p90=91, p99=100, min=1)
 
 

@@ -37,7 +37,7 @@ def test_demo_meets_its_bars_on_both_targets(demo: dict[str, Any]) -> None:
     assert [row["target"] for row in demo["rows"]] == ["openvino", "onnxruntime"]
     for row in demo["rows"]:
         assert row["agreement"] >= 0.993
-        assert demo["reference_top1"] - row["candidate_top1"] <= 0.003
+        assert demo["reference_top1"] - row["candidate_top1"] < 0.0035  # 3 of 1,000 images
         assert row["sqnr_db"] >= 35
 
 
