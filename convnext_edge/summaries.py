@@ -12,6 +12,7 @@ from convnext_edge.results import (
     BuildScript,
     Demo,
     Doctor,
+    Embed,
     Export,
     Milliseconds,
     Quantize,
@@ -69,6 +70,15 @@ def _(result: Build) -> str:
 def _(result: BuildScript) -> str:
     return lines(
         ("wrote", result.directory), ("files", " ".join(result.files)), ("run there", result.build_command)
+    )
+
+
+@summary.register
+def _(result: Embed) -> str:
+    return lines(
+        ("wrote", result.directory),
+        ("files", f"{len(result.files)}, README.md among them"),
+        ("run there", result.build_command),
     )
 
 
@@ -219,9 +229,7 @@ def lines(*rows: tuple[str, object]) -> str:
 
 def fold(text: str) -> str:
     """The text with its long lines broken between words."""
-    folded = [
-        wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False) for line in text.splitlines()
-    ]
+    folded = [wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False) for line in text.splitlines()]
     return "\n".join("\n".join(lines) for lines in folded)
 
 
