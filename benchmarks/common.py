@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -18,8 +19,6 @@ from convnext_edge.provenance import command_line, tool_versions
 RESULTS = Path(__file__).parent / "results"
 NOT_MET = 3  # exit code of a gate that was not met, as of the package's own commands
 ROUTES = ("amx_int8", "avx512_vnni", "avx_vnni", "avx512f", "avx2", "i8mm", "asimddp", "asimd")
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -48,41 +47,53 @@ class Bar:
         return f"{'ok    ' if self.passed else 'NOT MET'} {self.name}: {value} ({limit})"
 
 
-def report_options(command: Command) -> Command:
-    """The options of every benchmark: where the report goes, and a remark to go with it."""
-    for option in (
-        click.option("--note", default="", help="A remark to record, as on how the machine was set up."),
-        click.option(
-            "--results",
-            type=click.Path(file_okay=False, path_type=Path),
-            default=RESULTS,
-            help="Folder of the reports.",
-        ),
-    ):
-        command = option(command)
-    return command
+@dataclass(frozen=True)
+class Reporting:
+    """Where a report goes, and what it says beside the measurements."""
+
+    results: Path
+    note: str
+    cpu_name: str | None
+
+    def finish(self, name: str, measured: dict[str, Any], bars: Iterable[Bar]) -> None:
+        """Write results/NAME-ROUTE.json, print the bars, and exit with 3 where one is not met."""
+        cpu, bars = read_cpu(), list(bars)
+        cpu = replace(cpu, name=self.cpu_name or cpu.name)
+        report = {
+            "benchmark": name,
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": f"python benchmarks/{command_line()}",
+            "note": self.note,
+            "cpu": asdict(cpu),
+            "versions": tool_versions(),
+            "bars": [bar.to_json() for bar in bars],
+            "passed": all(bar.passed for bar in bars),
+            **measured,
+        }
+        self.results.mkdir(parents=True, exist_ok=True)
+        path = self.results / f"{name}-{route(cpu)}.json"
+        path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        print(*bars, f"written: {path}", sep="\n")
+        if not report["passed"]:
+            sys.exit(NOT_MET)
 
 
-def finish(name: str, results: Path, note: str, measured: dict[str, Any], bars: Iterable[Bar]) -> None:
-    """Write results/NAME-ROUTE.json, print the bars, and exit with 3 where one is not met."""
-    cpu, bars = read_cpu(), list(bars)
-    report = {
-        "benchmark": name,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": f"python benchmarks/{command_line()}",
-        "note": note,
-        "cpu": asdict(cpu),
-        "versions": tool_versions(),
-        "bars": [bar.to_json() for bar in bars],
-        "passed": all(bar.passed for bar in bars),
-        **measured,
-    }
-    results.mkdir(parents=True, exist_ok=True)
-    path = results / f"{name}-{route(cpu)}.json"
-    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(*bars, f"written: {path}", sep="\n")
-    if not report["passed"]:
-        sys.exit(NOT_MET)
+def report_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a benchmark the options of its report, which it takes as the argument `reporting`."""
+
+    @click.option("--note", default="", help="A remark to record, as on how the machine was set up.")
+    @click.option("--cpu-name", help="Name of the CPU, where the system tells a wrong one.")
+    @click.option(
+        "--results",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=RESULTS,
+        help="Folder of the reports.",
+    )
+    @wraps(command)
+    def reported(*, note: str, cpu_name: str | None, results: Path, **arguments: Any) -> None:
+        command(reporting=Reporting(results, note, cpu_name), **arguments)
+
+    return reported
 
 
 def route(cpu: Cpu) -> str:

@@ -29,7 +29,7 @@ from typing import Any
 
 import click
 import numpy as np
-from common import Bar, finish, report_options
+from common import Bar, Reporting, report_options
 from numpy.typing import NDArray
 from study import (
     JITTERED,
@@ -131,8 +131,7 @@ def main(
     calib: str,
     data: str,
     limit: int | None,
-    note: str,
-    results: Path,
+    reporting: Reporting,
 ) -> None:
     """Compare the answers of INT8 models to those of their FP32 reference."""
     calibration = open_image_set(calib, split="calibration")
@@ -168,7 +167,7 @@ def main(
         "refused": refused,
         "same_file": same,
     }
-    finish("fidelity", results, note, measured, check(against, same))
+    reporting.finish("fidelity", measured, check(against, same))
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ Method. Each model has a process of its own, and the processes take turns, one c
 round, while all others sleep. A busy machine slows all alike then, and ratios hold where milliseconds
 do not. Each turn begins with a call that is not timed: the others have emptied the caches.
 
-Why not one process, as in `convnext-edge benchmark`. The threads of a runtime do not sleep when a call
-returns: with more than one, they spin in wait of the next. On two cores ONNX Runtime's burnt about 40 ms
-of CPU after each call, libgomp's (PyTorch) 2 to 8 ms, OpenVINO's none. Whoever comes next within that
-time finds a core taken. So a turn ends with a pause that is longer (`SETTLE`), and the report tells what
-each burns in it (`idle_cpu_ms`).
+Why not one process and no pause. The threads of a runtime do not sleep when a call returns: with more
+than one, they spin in wait of the next. On two cores ONNX Runtime's burnt 40 ms of CPU after each call,
+libgomp's (PyTorch) 2 to 10 ms, OpenVINO's 1 ms, and whoever came next found a core taken: with a pause
+of 2 ms, PyTorch behind ONNX Runtime took 109 ms in place of 68, and FP32 in ONNX Runtime behind INT8 89
+in place of 54. So each turn ends with a longer pause (`SETTLE`), and the report tells what each burns in
+it (`idle_cpu_ms`).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import Any, NamedTuple
 
 import click
 import numpy as np
-from common import Bar, finish, report_options
+from common import Bar, Reporting, report_options
 
 from convnext_edge.cpu import read_cpu
 
@@ -166,7 +167,7 @@ def check(times: dict[str, np.ndarray], threads: int) -> Iterator[Bar]:
 @click.option("--runs", default=30, show_default=True, help="Timed calls of each model.")
 @click.option("--threads", type=click.Choice(["1", "2", "both"]), default="both", show_default=True)
 @report_options
-def main(calib: str, runs: int, threads: str, note: str, results: Path) -> None:
+def main(calib: str, runs: int, threads: str, reporting: Reporting) -> None:
     """Time ConvNeXt-T of every kind, in turns."""
     counts = [1, 2] if threads == "both" else [int(threads)]
     bars: list[Bar] = []
@@ -188,7 +189,7 @@ def main(calib: str, runs: int, threads: str, note: str, results: Path) -> None:
         "load_average": os.getloadavg(),
         "tables": tables,
     }
-    finish("latency", results, note, measured, bars)
+    reporting.finish("latency", measured, bars)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from common import Bar, finish, report_options
+from common import Bar, Reporting, report_options
 
 from convnext_edge import export, quantize
 from convnext_edge.artifact import open_artifact
@@ -95,8 +95,7 @@ def main(
     samples: int,
     runs: int,
     worker: tuple[str, str] | None,
-    note: str,
-    results: Path,
+    reporting: Reporting,
 ) -> None:
     """Time and peak memory of post-training quantization, ours and NNCF's."""
     if worker:
@@ -115,7 +114,7 @@ def main(
         Bar("peak memory, bytes", peak, at_most=MAX_PEAK),
     ]
     measured = {"model": "tiny, random weights, 224", "calibration": calib, "samples": samples, "runs": taken}
-    finish("ptq_cost", results, note, measured, bars)
+    reporting.finish("ptq_cost", measured, bars)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def main() -> None:
     readme = FOLDER / "README.md"
     before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
     after = rest.split(END)[1]
-    paths = sorted((FOLDER / "results").glob("*.json"))
+    paths = sorted(path for name in TABLES for path in (FOLDER / "results").glob(f"{name}-*.json"))
     sections = ["\n".join(section(path)) for path in paths] or ["None has been kept yet."]
     readme.write_text("\n\n".join([before + BEGIN, *sections, END + after]), encoding="utf-8")
 
