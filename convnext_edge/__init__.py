@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from convnext_edge.stages.build_script import build_script
     from convnext_edge.stages.demo import demo
     from convnext_edge.stages.doctor import doctor
+    from convnext_edge.stages.embed import embed
     from convnext_edge.stages.export import export
     from convnext_edge.stages.finetune import finetune
     from convnext_edge.stages.quantize import quantize
@@ -34,6 +35,7 @@ __all__ = [
     "build_script",
     "demo",
     "doctor",
+    "embed",
     "export",
     "finetune",
     "quantize",

@@ -129,6 +129,15 @@ class BuildScript(Result):
 
 
 @dataclass(frozen=True)
+class Embed(Result):
+    """A folder for an application. files: below it. build_command: to run in the folder."""
+
+    directory: Path
+    files: tuple[str, ...]
+    build_command: str
+
+
+@dataclass(frozen=True)
 class Validate(Result):
     """Fractions of the images; drops in percentage points, positive where the candidate is worse.
 

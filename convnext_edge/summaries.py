@@ -12,6 +12,7 @@ from convnext_edge.results import (
     BuildScript,
     Demo,
     Doctor,
+    Embed,
     Export,
     Finetune,
     Milliseconds,
@@ -119,6 +120,15 @@ def _(result: Build) -> str:
 def _(result: BuildScript) -> str:
     return lines(
         ("wrote", result.directory), ("files", " ".join(result.files)), ("run there", result.build_command)
+    )
+
+
+@summary.register
+def _(result: Embed) -> str:
+    return lines(
+        ("wrote", result.directory),
+        ("files", f"{len(result.files)}, README.md among them"),
+        ("run there", result.build_command),
     )
 
 

@@ -137,6 +137,7 @@ CASES = {
     "build": Case(
         ("build", "{int8}", "-o", "engine.xml"), "engine target bytes runtime runtime_version seconds"
     ),
+    "embed": Case(("embed", "{engine}", "--lang", "cpp", "-o", "app"), "directory files build_command"),
     "validate": Case(
         ("validate", "{int8}", "--data", "{photos}", "--limit", 4),
         "images reference_top1 candidate_top1 reference_top5 candidate_top5 drop_points drop_ci95_points"
@@ -156,7 +157,10 @@ def fill(models: Models, photos: Path) -> Callable[[tuple[object, ...]], list[st
     def filled(arguments: tuple[object, ...]) -> list[str]:
         texts = [str(argument) for argument in arguments]
         named = any("{" in text for text in texts)
-        paths = {"exported": models.exported(), "int8": models.quantized(), "photos": photos} if named else {}
+        made = {"exported": models.exported(), "int8": models.quantized()} if named else {}
+        if "{engine}" in texts:
+            made["engine"] = models.engine("openvino", models.quantized())
+        paths = {**made, "photos": photos}
         return [text.format(**paths) for text in texts] + (
             ["--workspace", str(models.workspace)] if named else []
         )
@@ -228,6 +232,8 @@ def test_a_speedup_that_is_not_met_is_exit_code_3(run: Run, models: Models) -> N
         ("quantize", "--calib", "x", "--method", "magic"),
         ("quantize", "a.onnx", "--checkpoint", "b.pth", "--calib", "x"),
         ("build", "--target", "tensorflow"),
+        ("embed",),
+        ("embed", "--lang", "cobol"),
         ("validate", "--data", "x", "--min-agreement", "2"),
         ("quantize", "--calib", "x", "--data", "y"),
         ("finetune", "--train", "x", "--steps", "1", "--epochs", "1"),
@@ -248,6 +254,7 @@ def test_wrong_usage_is_exit_code_2(run: Run, arguments: tuple[object, ...]) -> 
     [
         (("quantize", "--calib", "photos"), "convnext-edge export --variant NAME"),
         (("build",), "convnext-edge export --variant NAME"),
+        (("embed", "--lang", "cpp"), "convnext-edge build"),
         (("validate", "--data", "photos"), "convnext-edge export --variant NAME"),
         (("benchmark",), "convnext-edge export --variant NAME"),
     ],

@@ -1,0 +1,102 @@
+// Classifies a picture: see `classify --help`.
+
+#include <cstdio>
+#include <iostream>
+#include <string>
+
+#include "bench.hpp"
+#include "convnext_edge.hpp"
+#include "picture.hpp"
+
+namespace {
+
+constexpr char kHelp[] =
+    "Usage: classify [OPTIONS] PICTURE\n"
+    "\n"
+    "  Prints the likeliest classes of a picture: a binary PPM, or raw RGB bytes.\n"
+    "\n"
+    "  --model DIR    folder with convnext_edge.txt  [default: model]\n"
+    "  --top N        how many classes  [default: 5]\n"
+    "  --size WxH     PICTURE is raw RGB of that many pixels\n"
+    "  --threads N    of the engine  [default: all cores]\n"
+    "  --bench        time it instead, and print JSON\n"
+    "  --runs N       timed calls  [default: 50]\n"
+    "\n"
+    "Example:  classify --top 3 picture.ppm\n";
+
+struct Arguments {
+    BenchOptions bench;
+    std::string picture;
+    std::string size;
+    int top = 5;
+    bool timed = false;
+    bool help = false;
+};
+
+int whole_number(const std::string& option, const std::string& text) {
+    try {
+        std::size_t used = 0;
+        const int value = std::stoi(text, &used);
+        if (used == text.size() && value >= 1) return value;
+    } catch (const std::exception&) {  // falls through to the one message for all that is wrong
+    }
+    throw convnext_edge::UsageError(option + " " + text + " is less than 1\nGive a whole number from 1.");
+}
+
+Arguments parse(int count, char** words) {
+    Arguments found;
+    found.bench.model = "model";
+    for (int i = 1; i < count; ++i) {
+        const std::string word = words[i];
+        const auto value = [&] {
+            if (++i >= count) throw convnext_edge::UsageError(word + " needs a value\nSee classify --help.");
+            return std::string(words[i]);
+        };
+        if (word == "--help" || word == "-h") found.help = true;
+        else if (word == "--bench") found.timed = true;
+        else if (word == "--model") found.bench.model = value();
+        else if (word == "--size") found.size = value();
+        else if (word == "--top") found.top = whole_number(word, value());
+        else if (word == "--threads") found.bench.threads = whole_number(word, value());
+        else if (word == "--runs") found.bench.runs = whole_number(word, value());
+        else if (found.picture.empty() && word.rfind("--", 0) != 0) found.picture = word;
+        else throw convnext_edge::UsageError("'" + word + "' is no option\nSee classify --help.");
+    }
+    if (found.picture.empty() && !found.help) {
+        throw convnext_edge::UsageError("no picture is named\nSee classify --help.");
+    }
+    return found;
+}
+
+void run(const Arguments& arguments) {
+    const Picture picture = read_picture(arguments.picture, arguments.size);
+    if (arguments.timed) {
+        std::cout << bench(picture.image(), arguments.bench) << '\n';
+        return;
+    }
+    const convnext_edge::Classifier classifier(arguments.bench.model, {arguments.bench.threads});
+    for (const auto& found : classifier.classify(picture.image(), static_cast<std::size_t>(arguments.top))) {
+        std::printf("%6.2f %%  %4zu  %.*s\n", 100.0 * static_cast<double>(found.probability), found.index,
+                    static_cast<int>(found.label.size()), found.label.data());
+    }
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+    try {
+        const Arguments arguments = parse(count, words);
+        if (arguments.help) {
+            std::cout << kHelp;
+        } else {
+            run(arguments);
+        }
+        return 0;
+    } catch (const convnext_edge::UsageError& error) {
+        std::cerr << "Error: " << error.what() << '\n';
+        return 2;
+    } catch (const std::exception& error) {
+        std::cerr << "Error: " << error.what() << '\n';
+        return 1;
+    }
+}

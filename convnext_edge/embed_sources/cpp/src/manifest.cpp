@@ -1,0 +1,159 @@
+#include "manifest.hpp"
+
+#include <fstream>
+#include <locale>
+#include <map>
+#include <sstream>
+
+#include "convnext_edge.hpp"
+#include "sha256.hpp"
+
+namespace convnext_edge::detail {
+namespace {
+
+using std::filesystem::path;
+
+constexpr char kName[] = "convnext_edge.txt";
+constexpr char kLabels[] = "labels.txt";
+constexpr char kFormat[] = "1";
+constexpr char kAgain[] = "\nMake the folder again: convnext-edge embed.";
+
+using Values = std::multimap<std::string, std::string>;
+
+Values read_lines(const path& file) {
+    std::ifstream stream(file);
+    if (!stream) throw ArtifactError(file.string() + " does not exist\nName a folder that convnext-edge embed wrote.");
+    Values values;
+    for (std::string line; std::getline(stream, line);) {
+        const auto space = line.find(' ');
+        if (space != std::string::npos) values.emplace(line.substr(0, space), line.substr(space + 1));
+    }
+    return values;
+}
+
+/// Reads a text as `T`, whatever the locale of the application.
+template <typename T>
+T parse(const path& file, const std::string& key, std::istringstream& text) {
+    T value{};
+    text.imbue(std::locale::classic());
+    if (!(text >> value)) {
+        throw ArtifactError(file.string() + " is damaged: " + key + " is '" + text.str() + "'" + kAgain);
+    }
+    return value;
+}
+
+class Reader {
+   public:
+    explicit Reader(path file) : file_(std::move(file)), values_(read_lines(file_)) {}
+
+    const Values& values() const { return values_; }
+    const path& file() const { return file_; }
+
+    std::string text(const std::string& key) const {
+        const auto found = values_.find(key);
+        if (found == values_.end()) throw ArtifactError(file_.string() + " is damaged: it has no " + key + kAgain);
+        return found->second;
+    }
+
+    template <typename T>
+    T number(const std::string& key) const {
+        std::istringstream stream(text(key));
+        return parse<T>(file_, key, stream);
+    }
+
+    std::array<double, 3> triple(const std::string& key) const {
+        std::istringstream stream(text(key));
+        std::array<double, 3> values{};
+        for (double& value : values) value = parse<double>(file_, key, stream);
+        return values;
+    }
+
+   private:
+    path file_;
+    Values values_;
+};
+
+void check_format(const Reader& reader) {
+    const std::string format = reader.text("format");
+    if (format != kFormat) {
+        throw ArtifactError(reader.file().string() + " has format " + format + ", this version reads " + kFormat +
+                            "\nEmbed again with the version of these sources.");
+    }
+}
+
+void check_ranges(const path& file, const Manifest& manifest) {
+    const bool sound = manifest.resolution >= 1 && manifest.resolution <= 1 << 14 && manifest.crop <= 1 &&
+                       manifest.crop * (1 << 30) >= manifest.resolution && manifest.classes >= 1 && manifest.classes <= 1 << 24;
+    if (!sound) {
+        throw ArtifactError(file.string() + " is damaged: resolution, crop or classes are out of range" + kAgain);
+    }
+}
+
+void check_digest(const path& file, const std::string& expected) {
+    if (!std::filesystem::is_regular_file(file)) {
+        throw ArtifactError(file.string() + " is missing, though the sidecar lists it\nMake the artifact again.");
+    }
+    const std::string found = sha256(file);
+    if (found != expected) {
+        throw ArtifactError(file.string() + " does not match its sidecar: sha256 " + found.substr(0, 12) +
+                            "… instead of " + expected.substr(0, 12) +
+                            "…\nThe file was changed after it was made; make it again.");
+    }
+}
+
+std::vector<std::pair<std::string, std::string>> listed_files(const Reader& reader) {
+    std::vector<std::pair<std::string, std::string>> files;
+    const auto [first, last] = reader.values().equal_range("file");
+    for (auto line = first; line != last; ++line) {
+        const auto space = line->second.find(' ');
+        const std::string name = space == std::string::npos ? "" : line->second.substr(space + 1);
+        if (name.empty() || name != path(name).filename().string()) {
+            throw ArtifactError(reader.file().string() + " is damaged: file is '" + line->second + "'" + kAgain);
+        }
+        files.emplace_back(line->second.substr(0, space), name);
+    }
+    return files;
+}
+
+void check_lists(const Reader& reader, const Manifest& manifest, const std::string& name) {
+    for (const auto& file : manifest.files) {
+        if (file.second == name) return;
+    }
+    throw ArtifactError(reader.file().string() + " is damaged: it has no digest of " + name + kAgain);
+}
+
+}  // namespace
+
+Manifest read_manifest(const path& folder) {
+    const Reader reader(folder / kName);
+    check_format(reader);
+    Manifest manifest;
+    manifest.runtime = reader.text("runtime");
+    manifest.runtime_version = reader.text("runtime_version");
+    manifest.engine = reader.text("engine");
+    manifest.takes_bytes = reader.text("input") == "uint8";
+    manifest.resolution = reader.number<int>("resolution");
+    manifest.crop = reader.number<double>("crop");
+    manifest.interpolation = reader.text("interpolation");
+    manifest.mean = reader.triple("mean");
+    manifest.deviation = reader.triple("std");
+    manifest.classes = reader.number<std::size_t>("classes");
+    manifest.files = listed_files(reader);
+    check_ranges(reader.file(), manifest);
+    for (const std::string& name : {manifest.engine, std::string(kLabels)}) check_lists(reader, manifest, name);
+    for (const auto& [digest, name] : manifest.files) check_digest(folder / name, digest);
+    return manifest;
+}
+
+std::vector<std::string> read_labels(const path& folder, std::size_t classes) {
+    std::ifstream stream(folder / kLabels);
+    std::vector<std::string> labels;
+    for (std::string line; std::getline(stream, line);) labels.push_back(line);
+    if (labels.size() != classes) {
+        throw ArtifactError((folder / kLabels).string() + " has " + std::to_string(labels.size()) +
+                            " labels for " + std::to_string(classes) + " classes" + kAgain);
+    }
+    return labels;
+}
+
+}  // namespace convnext_edge::detail

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace convnext_edge::detail {
+
+/// convnext_edge.txt: what `convnext-edge embed` wrote of the engine, from its sidecar.
+struct Manifest {
+    std::string runtime;
+    std::string runtime_version;
+    std::string engine;
+    bool takes_bytes = false;  // else normalized float32
+    int resolution = 0;        // pixels
+    double crop = 0;           // part of the shorter edge that is kept
+    std::string interpolation;
+    std::array<double, 3> mean{};  // by channel, of values in 0..1
+    std::array<double, 3> deviation{};
+    std::size_t classes = 0;
+    std::vector<std::pair<std::string, std::string>> files;  // SHA-256 and name
+};
+
+/// Reads the manifest and checks the digest of each file that it lists. Throws ArtifactError.
+Manifest read_manifest(const std::filesystem::path& folder);
+
+/// One label a line, as many as there are classes. Throws ArtifactError.
+std::vector<std::string> read_labels(const std::filesystem::path& folder, std::size_t classes);
+
+}  // namespace convnext_edge::detail

@@ -1,0 +1,116 @@
+#include "preprocess.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+
+namespace convnext_edge::detail {
+namespace {
+
+constexpr std::int64_t kMaxPixels = (std::int64_t{1} << 30) / 12;  // MAX_PIXELS of images/decoding.py
+constexpr int kMaxEdge = 1 << 30;                                  // so that no sum of two edges overflows
+
+struct Size {
+    std::int64_t width;
+    std::int64_t height;
+};
+
+std::string pixels(const Image& image) { return std::to_string(image.width) + "x" + std::to_string(image.height); }
+
+void check(const Image& image) {
+    if (image.width < 1 || image.height < 1) {
+        throw ImageError("an image of " + pixels(image) + " pixels has none\nGive width and height from 1.");
+    }
+    if (image.rgb == nullptr) {
+        throw ImageError("the pixels of a " + pixels(image) + " image are a null pointer\nGive its RGB bytes.");
+    }
+    if (std::int64_t{image.width} * image.height > kMaxPixels) {
+        throw ImageError(pixels(image) + " pixels, more than " + std::to_string(kMaxPixels) + " in all");
+    }
+    if (image.stride != 0 && image.stride < 3 * static_cast<std::size_t>(image.width)) {
+        throw ImageError("a stride of " + std::to_string(image.stride) + " bytes is too short for " +
+                         std::to_string(image.width) + " pixels a row\nGive the bytes from one row to the next, or 0.");
+    }
+}
+
+/// Size before the crop.
+Size resized(const Image& image, int resolution, double crop) {
+    if (crop == 1.0) return {resolution, resolution};
+    const auto edge = static_cast<std::int64_t>(std::floor(resolution / crop));
+    const auto scaled = [edge](int longer, int shorter) {
+        return static_cast<std::int64_t>(static_cast<double>(edge * longer) / shorter);
+    };
+    if (image.width <= image.height) return {edge, scaled(image.height, image.width)};
+    return {scaled(image.width, image.height), edge};
+}
+
+/// Half of a margin, with halves rounded to the even number, as Python's round() does.
+int half(std::int64_t margin) {
+    const std::int64_t down = margin / 2;
+    return static_cast<int>(margin % 2 == 1 && down % 2 == 1 ? down + 1 : down);
+}
+
+}  // namespace
+
+Preprocessor::Preprocessor(int resolution, double crop, const std::string& interpolation)
+    : resolution_(resolution), crop_(crop), filter_(find_filter(interpolation)) {
+    const auto edge = static_cast<std::size_t>(resolution);
+    row_.resize(3 * edge);
+    sums_.resize(3 * edge * edge);
+    square_.resize(3 * edge * edge);
+}
+
+const std::vector<std::uint8_t>& Preprocessor::run(const Image& image) {
+    check(image);
+    const Size size = resized(image, resolution_, crop_);
+    if (size.width > kMaxEdge || size.height > kMaxEdge || size.width * size.height > kMaxPixels) {
+        throw ImageError(pixels(image) + " pixels are too elongated to resize");
+    }
+    across_.compute(filter_, image.width, static_cast<int>(size.width), half(size.width - resolution_), resolution_);
+    down_.compute(filter_, image.height, static_cast<int>(size.height), half(size.height - resolution_), resolution_);
+    std::fill(sums_.begin(), sums_.end(), kHalf);
+    const std::size_t stride = image.stride != 0 ? image.stride : 3 * static_cast<std::size_t>(image.width);
+    // Row by row, each added to the few output rows that it is a part of: no copy of the image is needed.
+    int first = 0;
+    for (int y = down_.begin(0); y < down_.end(resolution_ - 1); ++y) {
+        resample_row(image.rgb + stride * static_cast<std::size_t>(y));
+        add_row(y, first);
+        while (first < resolution_ && down_.end(first) <= y + 1) finish_row(first++);
+    }
+    return square_;
+}
+
+void Preprocessor::resample_row(const std::uint8_t* source) {
+    for (int x = 0; x < resolution_; ++x) {
+        const std::int32_t* weights = across_.weights(x);
+        const std::uint8_t* pixel = source + 3 * static_cast<std::size_t>(across_.begin(x));
+        const int count = across_.end(x) - across_.begin(x);
+        std::int32_t red = kHalf;
+        std::int32_t green = kHalf;
+        std::int32_t blue = kHalf;
+        for (int i = 0; i < count; ++i, pixel += 3) {
+            red += weights[i] * pixel[0];
+            green += weights[i] * pixel[1];
+            blue += weights[i] * pixel[2];
+        }
+        std::uint8_t* made = row_.data() + 3 * static_cast<std::size_t>(x);
+        made[0] = to_sample(red), made[1] = to_sample(green), made[2] = to_sample(blue);
+    }
+}
+
+/// Adds source row `y` to each output row from `first` on that it is a part of.
+void Preprocessor::add_row(int y, int first) {
+    for (int output = first; output < resolution_ && down_.begin(output) <= y; ++output) {
+        const std::int32_t weight = down_.weights(output)[y - down_.begin(output)];
+        std::int32_t* sums = sums_.data() + row_.size() * static_cast<std::size_t>(output);
+        for (std::size_t i = 0; i < row_.size(); ++i) sums[i] += weight * row_[i];
+    }
+}
+
+void Preprocessor::finish_row(int output) {
+    const auto start = static_cast<std::ptrdiff_t>(row_.size()) * output;
+    std::transform(sums_.begin() + start, sums_.begin() + start + static_cast<std::ptrdiff_t>(row_.size()),
+                   square_.begin() + start, to_sample);
+}
+
+}  // namespace convnext_edge::detail

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "convnext_edge.hpp"
+#include "resample.hpp"
+
+namespace convnext_edge::detail {
+
+/// Resize and centre crop to a square, as convnext_edge/images/transform.py does it.
+class Preprocessor {
+   public:
+    /// resolution: edge of the square in pixels. crop: part of the resized image's shorter edge that is kept;
+    /// 1 squashes the whole image to the square. Throws ArtifactError for an unknown interpolation.
+    Preprocessor(int resolution, double crop, const std::string& interpolation);
+
+    /// Returns (resolution, resolution, 3) bytes, valid until the next call. Allocates only where an image is
+    /// larger than those before. Throws ImageError.
+    const std::vector<std::uint8_t>& run(const Image& image);
+
+   private:
+    void resample_row(const std::uint8_t* source);
+    void add_row(int y, int first);
+    void finish_row(int output);
+
+    int resolution_;
+    double crop_;
+    Filter filter_;
+    Taps across_;
+    Taps down_;
+    std::vector<std::uint8_t> row_;     // (resolution, 3): a source row, resampled
+    std::vector<std::int32_t> sums_;    // (resolution, resolution, 3): output rows in the making
+    std::vector<std::uint8_t> square_;  // (resolution, resolution, 3)
+};
+
+}  // namespace convnext_edge::detail

@@ -1,0 +1,10 @@
+"""embed: an engine with all that an application in another language needs to use it.
+
+stage    which engine, and the folder, which comes whole or not at all
+bundle   the engine's part of the folder: files, labels, and what a library must know, as plain text
+cpp      the C++ library with its sample and its build
+"""
+
+from convnext_edge.stages.embed.stage import LANGUAGES, embed
+
+__all__ = ["LANGUAGES", "embed"]

@@ -1,0 +1,66 @@
+"""embed --lang cpp: a C++17 library, its sample, and a CMake build around an engine."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from string import Template
+
+from convnext_edge.artifact import Artifact
+from convnext_edge.errors import UsageError
+from convnext_edge.stages.embed.bundle import write_bundle
+from convnext_edge.version import __version__
+
+SOURCES = Path(__file__).parents[2] / "embed_sources" / "cpp"
+BUILD = "cmake -S . -B build{option} && cmake --build build"
+OPTIONS = {
+    "openvino": " -DOpenVINO_DIR=\"$(python -c 'import openvino.utils; print(openvino.utils.get_cmake_path())')\"",
+    "onnxruntime": ' -DONNXRuntime_ROOT="$ONNXRUNTIME_ROOT"',
+}
+OBTAIN = {
+    "openvino": """\
+- OpenVINO {version}: `pip install openvino=={version}` brings headers, libraries and CMake files (the command
+  below asks it where), and so does Intel's archive (<https://docs.openvino.ai>, "Install OpenVINO Runtime"; then
+  `-DOpenVINO_DIR=DIR/runtime/cmake`).""",
+    "onnxruntime": """\
+- ONNX Runtime {version} or newer: unpack the archive of your system (`onnxruntime-linux-x64-{version}.tgz`)
+  from <https://github.com/microsoft/onnxruntime/releases>, and let `ONNXRUNTIME_ROOT` be that folder.""",
+}
+
+
+def write_cpp(engine: Artifact, labels: Path | None, folder: Path) -> str:
+    """Fill the empty `folder`; returns the command that builds it there.
+
+    Raises UsageError for an engine of a runtime that the library has no code for, or labels that do not fit.
+    """
+    runtime = str(engine.description.target)
+    if runtime not in OPTIONS:
+        raise UsageError(
+            f"{engine.path} is an engine for {runtime}, which has no C++ library here",
+            hint=f"Build one for {' or '.join(OPTIONS)}: convnext-edge build --target openvino",
+        )
+    shutil.copytree(SOURCES, folder, dirs_exist_ok=True)
+    write_bundle(engine, labels, folder / "model")
+    command = BUILD.format(option=OPTIONS[runtime])
+    readme = folder / "README.md"
+    readme.write_text(fill(readme.read_text(encoding="utf-8"), engine, command), encoding="utf-8")
+    return command
+
+
+def fill(readme: str, engine: Artifact, command: str) -> str:
+    """The template with what is known of this engine."""
+    described = engine.description
+    runtime = str(described.target)
+    version = (described.engine or {}).get("version", "unknown")
+    return Template(readme).substitute(
+        stem=described.stem,
+        engine=engine.path.name,
+        precision=described.precision.upper(),
+        classes=described.architecture["classes"],
+        resolution=described.preprocessing.resolution,
+        runtime=runtime,
+        version=version,
+        ours=__version__,
+        obtain=OBTAIN[runtime].format(version=version),
+        build=command,
+    )

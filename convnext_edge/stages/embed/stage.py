@@ -1,0 +1,74 @@
+"""embed: put an engine into a folder that an application can take as it is."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from convnext_edge.artifact import Artifact, open_artifact
+from convnext_edge.errors import ArtifactError, UsageError
+from convnext_edge.progress import note
+from convnext_edge.results import Embed
+from convnext_edge.stages.embed.cpp import write_cpp
+from convnext_edge.workspace import Workspace
+
+Write = Callable[[Artifact, Path | None, Path], str]
+LANGUAGES: dict[str, Write] = {"cpp": write_cpp}
+
+
+def embed(
+    engine: Path | None = None,
+    *,
+    lang: str,
+    labels: Path | None = None,
+    output: Path | None = None,
+    workspace: Path | None = None,
+) -> Embed:
+    """Write a folder with an engine and the library that classifies images with it.
+
+    engine: what build wrote, by default the newest. labels: a text with one label a line, where the model
+    has no names of its own. output: the folder, which may not exist yet or be empty; it comes whole or
+    not at all.
+    Raises ArtifactError, UsageError.
+    """
+    if lang not in LANGUAGES:
+        raise UsageError(f"unknown language {lang!r}", hint=f"Known: {', '.join(LANGUAGES)}.")
+    place = Workspace.at(workspace)
+    chosen = find_engine(engine, place)
+    folder = output or place.folder / f"{chosen.path.name.split('.')[0]}-{lang}"
+    command = write_folder(folder, lambda made: LANGUAGES[lang](chosen, labels, made))
+    files = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+    return Embed(directory=folder, files=tuple(files), build_command=command)
+
+
+def find_engine(path: Path | None, workspace: Workspace) -> Artifact:
+    """The named engine, or the newest of the workspace; raises ArtifactError for what is none."""
+    if path is None:
+        newest = workspace.newest(
+            lambda found: found.kind == "engine", what="engine", command="convnext-edge build"
+        )
+        note(f"taking {newest.path}, the newest engine of the workspace")
+        return newest
+    named = open_artifact(path)
+    if named.description.kind != "engine":
+        raise ArtifactError(f"{path} is no engine", hint=f"Make one: convnext-edge build {path}")
+    return named
+
+
+def write_folder(folder: Path, fill: Callable[[Path], str]) -> str:
+    """Let `fill` fill a scratch folder, then move it into place; returns what `fill` returns."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} exists", hint="Take it away, or name another folder with -o.")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writing-") as scratch:
+            made = Path(scratch) / folder.name
+            made.mkdir()
+            returned = fill(made)
+            made.replace(folder)
+    except OSError as error:
+        raise ArtifactError(
+            f"cannot write {folder}: {error.strerror or error}", hint="Name another folder with -o."
+        ) from error
+    return returned
