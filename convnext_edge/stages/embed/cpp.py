@@ -12,19 +12,16 @@ from convnext_edge.stages.embed.bundle import write_bundle
 from convnext_edge.version import __version__
 
 SOURCES = Path(__file__).parents[2] / "embed_sources" / "cpp"
-BUILD = "cmake -S . -B build{option} && cmake --build build"
-OPTIONS = {
-    "openvino": " -DOpenVINO_DIR=\"$(python -c 'import openvino.utils; print(openvino.utils.get_cmake_path())')\"",
-    "onnxruntime": ' -DONNXRuntime_ROOT="$ONNXRUNTIME_ROOT"',
-}
+BUILD = "cmake -S . -B build && cmake --build build"
 OBTAIN = {
     "openvino": """\
-- OpenVINO {version}: `pip install openvino=={version}` brings headers, libraries and CMake files (the command
-  below asks it where), and so does Intel's archive (<https://docs.openvino.ai>, "Install OpenVINO Runtime"; then
-  `-DOpenVINO_DIR=DIR/runtime/cmake`).""",
+- OpenVINO {version}: `pip install openvino=={version}` brings headers, libraries and CMake files, and CMake
+  asks the `python` of the `PATH` where. Or take Intel's archive (<https://docs.openvino.ai>, "Install
+  OpenVINO Runtime") and give its `runtime/cmake` as `-DOpenVINO_DIR=DIR`.""",
     "onnxruntime": """\
-- ONNX Runtime {version} or newer: unpack the archive of your system (`onnxruntime-linux-x64-{version}.tgz`)
-  from <https://github.com/microsoft/onnxruntime/releases>, and let `ONNXRUNTIME_ROOT` be that folder.""",
+- ONNX Runtime {version} or newer: unpack the archive of your system from
+  <https://github.com/microsoft/onnxruntime/releases> (as `onnxruntime-linux-x64-{version}.tgz`) and name its
+  folder: `-DONNXRuntime_ROOT=DIR`, or an environment variable of that name.""",
 }
 
 
@@ -34,20 +31,19 @@ def write_cpp(engine: Artifact, labels: Path | None, folder: Path) -> str:
     Raises UsageError for an engine of a runtime that the library has no code for, or labels that do not fit.
     """
     runtime = str(engine.description.target)
-    if runtime not in OPTIONS:
+    if runtime not in OBTAIN:
         raise UsageError(
             f"{engine.path} is an engine for {runtime}, which has no C++ library here",
-            hint=f"Build one for {' or '.join(OPTIONS)}: convnext-edge build --target openvino",
+            hint=f"Build one for {' or '.join(OBTAIN)}: convnext-edge build --target openvino",
         )
     shutil.copytree(SOURCES, folder, dirs_exist_ok=True)
     write_bundle(engine, labels, folder / "model")
-    command = BUILD.format(option=OPTIONS[runtime])
     readme = folder / "README.md"
-    readme.write_text(fill(readme.read_text(encoding="utf-8"), engine, command), encoding="utf-8")
-    return command
+    readme.write_text(fill(readme.read_text(encoding="utf-8"), engine), encoding="utf-8")
+    return BUILD
 
 
-def fill(readme: str, engine: Artifact, command: str) -> str:
+def fill(readme: str, engine: Artifact) -> str:
     """The template with what is known of this engine."""
     described = engine.description
     runtime = str(described.target)
@@ -62,5 +58,5 @@ def fill(readme: str, engine: Artifact, command: str) -> str:
         version=version,
         ours=__version__,
         obtain=OBTAIN[runtime].format(version=version),
-        build=command,
+        build=BUILD,
     )

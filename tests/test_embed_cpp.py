@@ -1,0 +1,361 @@
+"""Embedded C++ against Python: the same squares, the same logits, the same errors; built with sanitizers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import CLASSES, RESOLUTION, Models
+from embedded import (
+    MANIFEST,
+    Build,
+    Pixels,
+    attempt,
+    build,
+    onnxruntime_options,
+    openvino_options,
+    packed,
+    run,
+)
+from numpy.typing import NDArray
+from PIL import Image
+
+from convnext_edge import embed
+from convnext_edge.artifact import open_artifact
+from convnext_edge.candidates import open_session
+from convnext_edge.errors import ArtifactError, ConvNeXtEdgeError, ImageSetError, UsageError
+from convnext_edge.images import normalize, open_image_set, preprocess
+from convnext_edge.preprocessing import Preprocessing
+from convnext_edge.results import Benchmark
+
+pytestmark = pytest.mark.skipif(
+    not all(map(shutil.which, ("cmake", "c++"))), reason="needs cmake and a C++ compiler"
+)
+RUNTIMES = ("openvino", "onnxruntime")
+CASES = [(runtime, input_type) for runtime in RUNTIMES for input_type in ("float32", "uint8")]
+SIZES = [(1, 1), (1, 7), (9, 1), (2, 3), (64, 64), (63, 65), (73, 73), (224, 31), (301, 500), (640, 427)]
+
+Embedded = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def embedded(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Embedded:
+    """The folder of the small INT8 model for a runtime and a type of input."""
+    made: dict[tuple[str, str], Path] = {}
+
+    def folder(runtime: str, input_type: str = "float32") -> Path:
+        if (runtime, input_type) not in made:
+            engine = models.engine(runtime, models.quantized(runtime, "ptq", input_type))  # type: ignore[arg-type]
+            output = tmp_path_factory.mktemp("embedded") / "app"
+            made[runtime, input_type] = embed(engine, lang="cpp", output=output).directory
+        return made[runtime, input_type]
+
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(
+    embedded: Embedded, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Callable[[str], Build]:
+    made: dict[str, Build] = {}
+
+    def of(runtime: str) -> Build:
+        if runtime not in made:
+            cache = pytestconfig.cache.mkdir("embed")  # type: ignore[union-attr]
+            options = openvino_options() if runtime == "openvino" else onnxruntime_options(cache)
+            made[runtime] = build(embedded(runtime), tmp_path_factory.mktemp("build"), *options)
+        return made[runtime]
+
+    return of
+
+
+def noise(width: int, height: int) -> Pixels:
+    """Full of edges from 0 to 255, which make a resize overshoot."""
+    generator = np.random.default_rng(width + 1000 * height)
+    return generator.choice(np.array([0, 30, 200, 255], np.uint8), (height, width, 3))
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[Pixels]:
+    """200 of the demo's photographs, a third of them in other sizes."""
+    found = open_image_set("demo", split="evaluation").subset(200, seed=0)
+    batches = found.batches(Preprocessing(32, 1.0), batch=50, dtype="uint8")
+    squares = np.concatenate([batch.images for batch in batches])
+    sizes = [(32, 32), (32, 32), (91, 57)]
+    photos = (Image.fromarray(square.transpose(1, 2, 0)) for square in squares)
+    return [np.array(photo.resize(sizes[number % 3])) for number, photo in enumerate(photos)]
+
+
+def python_logits(folder: Path, images: list[Pixels]) -> NDArray[np.float32]:
+    """(N, classes) of the engine in `folder`, one image a call, as C++ runs it."""
+    (sidecar,) = (folder / "model").glob("*.json")
+    artifact = open_artifact(sidecar.with_suffix(""))
+    description = artifact.description
+    squares = [preprocess(Image.fromarray(image), description.preprocessing) for image in images]
+    batches = [np.ascontiguousarray(square.transpose(2, 0, 1)[None]) for square in squares]
+    with open_session(artifact, str(description.target)) as session:
+        floats = description.input_type == "float32"
+        return np.concatenate(
+            [session.run(normalize(b, description.preprocessing) if floats else b) for b in batches]
+        )
+
+
+# The same answers
+
+
+@pytest.mark.parametrize(("runtime", "input_type"), CASES)
+def test_the_logits_are_those_of_python_bit_by_bit(
+    embedded: Embedded, built: Callable[[str], Build], pictures: list[Pixels], runtime: str, input_type: str
+) -> None:
+    folder = embedded(runtime, input_type)
+    answer = built(runtime).answer(folder / "model", "logits", pictures)
+    found = np.frombuffer(answer, np.float32).reshape(len(pictures), CLASSES)
+    np.testing.assert_array_equal(found, python_logits(folder, pictures))
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_classes_and_their_order_are_those_of_python(
+    embedded: Embedded, built: Callable[[str], Build], pictures: list[Pixels], runtime: str
+) -> None:
+    folder = embedded(runtime)
+    lines = built(runtime).lines(folder / "model", "answers", pictures)
+    best = np.argsort(-python_logits(folder, pictures), axis=1, kind="stable")[:, :2]
+    found = [[int(word) for word in line.split()[0::3]] for line in lines]
+    assert found == best.tolist()
+    assert all(line.split()[0] == line.split()[1] for line in lines)  # without names, labels are numbers
+
+
+@pytest.mark.parametrize("filtered", ["bicubic", "bilinear", "box", "hamming", "lanczos"])
+@pytest.mark.parametrize("crop", [1.0, 0.875, 0.6])
+def test_squares_are_those_of_pillow_bit_by_bit(
+    embedded: Embedded, built: Callable[[str], Build], tmp_path: Path, crop: float, filtered: str
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(embedded("openvino") / "model", model)
+    change(model, crop=crop, interpolation=filtered)
+    images = [noise(width, height) for width, height in SIZES]
+    answer = built("openvino").answer(model, "squares", images)
+    found = np.frombuffer(answer, np.uint8).reshape(len(SIZES), RESOLUTION, RESOLUTION, 3)
+    prepared = Preprocessing(RESOLUTION, crop, filtered)
+    for image, square in zip(images, found, strict=True):
+        np.testing.assert_array_equal(square, preprocess(Image.fromarray(image), prepared), str(image.shape))
+
+
+def change(model: Path, **values: object) -> None:
+    """Give keys of the manifest other values."""
+    lines = (model / MANIFEST).read_text().splitlines()
+    changed = [f"{key} {values.get(key, rest)}" for key, _, rest in (line.partition(" ") for line in lines)]
+    (model / MANIFEST).write_text("\n".join(changed) + "\n")
+
+
+def test_rows_may_lie_apart(embedded: Embedded, built: Callable[[str], Build]) -> None:
+    images = [noise(33, 21), noise(5, 1)]
+    model = embedded("openvino") / "model"
+    apart = run(built("openvino").harness, model, "squares", given=packed(images, padding=7))
+    assert apart == built("openvino").answer(model, "squares", images)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_eight_threads_at_once_agree(
+    embedded: Embedded, built: Callable[[str], Build], pictures: list[Pixels], runtime: str
+) -> None:
+    model = embedded(runtime) / "model"
+    some = pictures[:12]
+    assert built(runtime).lines(model, "threads", some) == built(runtime).lines(model, "answers", some)
+
+
+def test_nothing_is_allocated_once_a_size_was_seen(embedded: Embedded, built: Callable[[str], Build]) -> None:
+    images = [noise(*size) for size in SIZES]
+    assert built("openvino").lines(embedded("openvino") / "model", "allocate", images) == ["0"] * len(SIZES)
+
+
+# Errors
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_images_that_cannot_be_classified_are_refused(
+    embedded: Embedded, built: Callable[[str], Build], runtime: str
+) -> None:
+    long, empty = noise(1, 200_000), noise(0, 0)
+    answers = built(runtime).lines(embedded(runtime) / "model", "answers", [long, empty, noise(1, 10_000)])
+    with pytest.raises(ImageSetError) as refused:
+        preprocess(Image.fromarray(long), Preprocessing(RESOLUTION))
+    assert answers[0] == f"Error: {refused.value}"
+    assert answers[1].startswith("Error: an image of 0x0 pixels has none|Give")
+    expected = python_logits(embedded(runtime), [noise(1, 10_000)])
+    assert int(answers[2].split()[0]) == expected.argmax()
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_misuse_is_an_exception_or_the_right_answer(
+    embedded: Embedded, built: Callable[[str], Build], runtime: str
+) -> None:
+    lines = built(runtime).lines(embedded(runtime) / "model", "abuse")
+    expected = [
+        "Error: the pixels of a 20x10 image are a null pointer|Give its RGB bytes.",
+        "Error: an image of 0x0 pixels has none|Give width and height from 1.",
+        "Error: an image of -1x10 pixels has none|Give width and height from 1.",
+        "Error: a stride of 59 bytes is too short for 20 pixels a row"
+        "|Give the bytes from one row to the next, or 0.",
+        "Error: 2147483647x2147483647 pixels, more than 89478485 in all",
+        "Error: top_k 0 is less than 1|Give a whole number from 1.",
+        str(CLASSES),
+        "Error: the workspace is not of this classifier|Take one from its workspace().",
+        "Error: threads -1 is less than 0|Give a whole number from 1, or 0 for all cores.",
+    ]
+    assert lines[:-2] == expected
+    assert lines[-2] == lines[-1]  # a workspace outlives its classifier
+
+
+DAMAGE: dict[str, Callable[[Path], None]] = {
+    "changed": lambda engine: engine.write_bytes(engine.read_bytes() + b" "),
+    "emptied": lambda engine: engine.write_bytes(b""),
+    "missing": lambda engine: engine.unlink(),
+}
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_engine_is_refused_in_the_words_of_python(
+    embedded: Embedded, built: Callable[[str], Build], tmp_path: Path, runtime: str, damage: str
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(embedded(runtime) / "model", model)
+    sidecar = next(model.glob("*.json"))
+    # the companion where there is one: the engine's own absence has another text in Python
+    engine = next(iter(model.glob("*.bin")), sidecar.with_suffix(""))
+    DAMAGE[damage](engine)
+    done = attempt(built(runtime).harness, model, "answers")
+    assert done.returncode == 1
+    with pytest.raises(ArtifactError) as refused:
+        open_artifact(sidecar.with_suffix(""))
+    if not (damage == "missing" and engine == sidecar.with_suffix("")):
+        assert done.stderr.decode() == str(refused.value)
+    assert str(engine) in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"format": "2"}, "has format 2, this version reads 1"),
+        ({"resolution": "many"}, "is damaged: resolution is 'many'"),
+        ({"resolution": "-3"}, "out of range"),
+        ({"crop": "1e-300"}, "out of range"),
+        ({"classes": "999"}, "has 10 labels for 999 classes"),
+        ({"resolution": "32"}, "its input or output is not what the sidecar says"),
+        ({"interpolation": "nearest"}, "interpolation 'nearest' is not known"),
+        ({"runtime": "tensorrt"}, "is an engine for tensorrt, this library was built for"),
+        ({"file": "00 ../../elsewhere"}, "is damaged: file is '00 ../../elsewhere'"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_damaged_manifest_is_refused(
+    embedded: Embedded,
+    built: Callable[[str], Build],
+    tmp_path: Path,
+    runtime: str,
+    values: dict[str, str],
+    said: str,
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(embedded(runtime) / "model", model)
+    change(model, **values)
+    done = attempt(built(runtime).harness, model, "answers")
+    assert (done.returncode, said in done.stderr.decode()) == (1, True), done.stderr
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_folder_that_is_missing_or_no_engine_is_refused(
+    embedded: Embedded, built: Callable[[str], Build], tmp_path: Path, runtime: str
+) -> None:
+    done = attempt(built(runtime).harness, tmp_path / "none", "answers")
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith(f"{tmp_path / 'none' / MANIFEST} does not exist\n")
+
+
+# The folder, its build and its sample
+
+
+def test_the_sample_classifies_a_picture_and_says_what_is_wrong_with_one(
+    embedded: Embedded, built: Callable[[str], Build], pictures: list[Pixels], tmp_path: Path
+) -> None:
+    sample, folder = built("openvino").sample, embedded("openvino")
+    Image.fromarray(pictures[2]).save(tmp_path / "picture.ppm")
+    (tmp_path / "picture.rgb").write_bytes(pictures[2].tobytes())
+    (tmp_path / "short.ppm").write_bytes(b"P6 91 57 255\n123")
+    shown = run(sample, "--top", "3", tmp_path / "picture.ppm", cwd=folder).decode()
+    raw = run(sample, "--top", "3", "--size", "91x57", tmp_path / "picture.rgb", cwd=folder).decode()
+    assert shown == raw
+    logits = python_logits(folder, [pictures[2]])[0]
+    assert [int(line.split()[2]) for line in shown.splitlines()] == np.argsort(-logits)[:3].tolist()
+    likeliest = np.exp(logits.max()) / np.exp(logits).sum()
+    assert float(shown.split()[0]) == pytest.approx(100 * likeliest, abs=0.006)
+    short = attempt(sample, tmp_path / "short.ppm", cwd=folder)
+    assert (short.returncode, b"ends early" in short.stderr) == (1, True)
+    assert attempt(sample, "--top", "0", "x", cwd=folder).returncode == 2
+
+
+def test_bench_prints_the_keys_of_benchmark(
+    embedded: Embedded, built: Callable[[str], Build], tmp_path: Path
+) -> None:
+    Image.fromarray(noise(40, 30)).save(tmp_path / "picture.ppm")
+    call = ("--bench", "--runs", "5", "--threads", "1", tmp_path / "picture.ppm")
+    found = json.loads(run(built("openvino").sample, *call, cwd=embedded("openvino")))
+    assert set(Benchmark.__dataclass_fields__) <= found.keys()
+    times = found["candidate_ms"]
+    assert 0 < times["min"] <= times["p50"] <= times["p90"] <= times["p99"]
+    assert found["throughput_ips"] == pytest.approx(1000 / times["p50"], rel=1e-2)
+    assert (found["threads"], found["runs"], found["target"]) == (1, 5, "openvino")
+
+
+def test_the_build_command_works_as_it_is_printed_and_installs_the_runtime(
+    models: Models, tmp_path: Path
+) -> None:
+    engine = models.engine("openvino", models.quantized())
+    made = embed(engine, lang="cpp", output=tmp_path / "app")
+    assert set(made.files) == {f.relative_to(tmp_path / "app").as_posix() for f in files(tmp_path / "app")}
+    subprocess.run(made.build_command, shell=True, cwd=made.directory, check=True, capture_output=True)
+    run("cmake", "build", "-DCONVNEXT_EDGE_INSTALL_RUNTIME=ON", cwd=made.directory)
+    run("cmake", "--install", "build", "--prefix", tmp_path / "device", cwd=made.directory)
+    libraries = [f for f in files(tmp_path / "device" / "lib") if ".so" in f.name]
+    assert sum(f.stat().st_size for f in libraries if "convnext_edge" not in f.name) < 100e6
+    Image.fromarray(noise(40, 30)).save(tmp_path / "picture.ppm")
+    model = tmp_path / "device" / "share" / "convnext_edge" / "model"
+    shown = run(tmp_path / "device" / "bin" / "classify", "--model", model, tmp_path / "picture.ppm")
+    assert len(shown.splitlines()) == 5
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_labels_are_the_users_where_given_and_must_be_as_many_as_classes(
+    models: Models, tmp_path: Path
+) -> None:
+    engine = models.engine("openvino", models.quantized())
+    (tmp_path / "labels").write_text("\n".join(f"class {n}" for n in range(CLASSES)))
+    made = embed(engine, lang="cpp", labels=tmp_path / "labels", output=tmp_path / "app")
+    assert (made.directory / "model" / "labels.txt").read_text().splitlines()[3] == "class 3"
+    (tmp_path / "labels").write_text("one\ntwo")
+    with pytest.raises(UsageError, match="has 2 labels, the model has 10 classes"):
+        embed(engine, lang="cpp", labels=tmp_path / "labels", output=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_what_cannot_be_embedded_is_refused(models: Models, tmp_path: Path) -> None:
+    refused: dict[str, Callable[[], object]] = {
+        "is no engine": lambda: embed(models.quantized(), lang="cpp", output=tmp_path / "app"),
+        "exists": lambda: embed(models.engine("openvino", models.quantized()), lang="cpp", output=tmp_path),
+        "unknown language": lambda: embed(models.quantized(), lang="cobol"),
+    }
+    (tmp_path / "mine").touch()
+    for said, call in refused.items():
+        with pytest.raises(ConvNeXtEdgeError, match=said):
+            call()
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
