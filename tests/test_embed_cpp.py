@@ -38,7 +38,19 @@ pytestmark = pytest.mark.skipif(
 )
 RUNTIMES = ("openvino", "onnxruntime")
 CASES = [(runtime, input_type) for runtime in RUNTIMES for input_type in ("float32", "uint8")]
-SIZES = [(1, 1), (1, 7), (9, 1), (2, 3), (64, 64), (63, 65), (73, 73), (224, 31), (301, 500), (640, 427)]
+SIZES = [
+    (1, 1),
+    (1, 7),
+    (9, 1),
+    (2, 3),
+    (64, 64),
+    (63, 65),
+    (73, 73),
+    (90, 400),
+    (224, 31),
+    (301, 500),
+    (640, 427),
+]
 
 Embedded = Callable[..., Path]
 

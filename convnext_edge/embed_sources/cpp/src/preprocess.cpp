@@ -44,6 +44,13 @@ Size resized(const Image& image, int resolution, double crop) {
     return {scaled(image.width, image.height), edge};
 }
 
+/// Whether Pillow resizes the columns before the rows, which changes the rounding in between: since version 13, where
+/// the height shrinks by more than twice as many pixels as the width (pull request 9549; found by experiment).
+bool columns_first(const Image& image, const Size& size) {
+    const std::int64_t shrunk = std::max<std::int64_t>(image.width - size.width, 0);
+    return image.height > size.height && image.height - size.height > 2 * shrunk;
+}
+
 /// Half of a margin, with halves rounded to the even number, as Python's round() does.
 int half(std::int64_t margin) {
     const std::int64_t down = margin / 2;
@@ -68,19 +75,46 @@ const std::vector<std::uint8_t>& Preprocessor::run(const Image& image) {
     }
     across_.compute(filter_, image.width, static_cast<int>(size.width), half(size.width - resolution_), resolution_);
     down_.compute(filter_, image.height, static_cast<int>(size.height), half(size.height - resolution_), resolution_);
-    std::fill(sums_.begin(), sums_.end(), kHalf);
     const std::size_t stride = image.stride != 0 ? image.stride : 3 * static_cast<std::size_t>(image.width);
-    // Row by row, each added to the few output rows that it is a part of: no copy of the image is needed.
-    int first = 0;
-    for (int y = down_.begin(0); y < down_.end(resolution_ - 1); ++y) {
-        resample_row(image.rgb + stride * static_cast<std::size_t>(y));
-        add_row(y, first);
-        while (first < resolution_ && down_.end(first) <= y + 1) finish_row(first++);
+    if (columns_first(image, size)) {
+        run_columns_first(image, stride);
+    } else {
+        run_rows_first(image, stride);
     }
     return square_;
 }
 
-void Preprocessor::resample_row(const std::uint8_t* source) {
+/// Row by row, each added to the few output rows that it is a part of: no copy of the image is needed.
+void Preprocessor::run_rows_first(const Image& image, std::size_t stride) {
+    std::fill(sums_.begin(), sums_.end(), kHalf);
+    int first = 0;
+    for (int y = down_.begin(0); y < down_.end(resolution_ - 1); ++y) {
+        resample_row(image.rgb + stride * static_cast<std::size_t>(y), row_.data());
+        add_row(y, first);
+        while (first < resolution_ && down_.end(first) <= y + 1) finish_row(first++);
+    }
+}
+
+void Preprocessor::run_columns_first(const Image& image, std::size_t stride) {
+    const std::size_t width = 3 * static_cast<std::size_t>(image.width);
+    const std::size_t begin = 3 * static_cast<std::size_t>(across_.begin(0));
+    const std::size_t end = 3 * static_cast<std::size_t>(across_.end(resolution_ - 1));
+    wide_sums_.resize(width);
+    wide_row_.resize(width);
+    for (int output = 0; output < resolution_; ++output) {
+        std::fill(wide_sums_.begin(), wide_sums_.end(), kHalf);
+        const std::int32_t* weights = down_.weights(output);
+        for (int y = down_.begin(output); y < down_.end(output); ++y) {
+            const std::uint8_t* source = image.rgb + stride * static_cast<std::size_t>(y);
+            const std::int32_t weight = weights[y - down_.begin(output)];
+            for (std::size_t i = begin; i < end; ++i) wide_sums_[i] += weight * source[i];
+        }
+        std::transform(wide_sums_.begin(), wide_sums_.end(), wide_row_.begin(), to_sample);
+        resample_row(wide_row_.data(), square_.data() + row_.size() * static_cast<std::size_t>(output));
+    }
+}
+
+void Preprocessor::resample_row(const std::uint8_t* source, std::uint8_t* made) const {
     for (int x = 0; x < resolution_; ++x) {
         const std::int32_t* weights = across_.weights(x);
         const std::uint8_t* pixel = source + 3 * static_cast<std::size_t>(across_.begin(x));
@@ -93,8 +127,8 @@ void Preprocessor::resample_row(const std::uint8_t* source) {
             green += weights[i] * pixel[1];
             blue += weights[i] * pixel[2];
         }
-        std::uint8_t* made = row_.data() + 3 * static_cast<std::size_t>(x);
         made[0] = to_sample(red), made[1] = to_sample(green), made[2] = to_sample(blue);
+        made += 3;
     }
 }
 

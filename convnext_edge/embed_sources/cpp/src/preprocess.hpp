@@ -21,7 +21,9 @@ class Preprocessor {
     const std::vector<std::uint8_t>& run(const Image& image);
 
    private:
-    void resample_row(const std::uint8_t* source);
+    void run_rows_first(const Image& image, std::size_t stride);
+    void run_columns_first(const Image& image, std::size_t stride);
+    void resample_row(const std::uint8_t* source, std::uint8_t* made) const;
     void add_row(int y, int first);
     void finish_row(int output);
 
@@ -32,6 +34,8 @@ class Preprocessor {
     Taps down_;
     std::vector<std::uint8_t> row_;     // (resolution, 3): a source row, resampled
     std::vector<std::int32_t> sums_;    // (resolution, resolution, 3): output rows in the making
+    std::vector<std::int32_t> wide_sums_;  // (width of the image, 3): an output row before its columns are resized
+    std::vector<std::uint8_t> wide_row_;    // the same, as samples
     std::vector<std::uint8_t> square_;  // (resolution, resolution, 3)
 };
 

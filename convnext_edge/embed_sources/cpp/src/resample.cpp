@@ -1,6 +1,6 @@
 // Resizing as Pillow does it (see "Filters" in its handbook, docs/handbook/concepts.rst): the kernel is stretched by
 // the factor of reduction, evaluated in double precision at the centres of the source pixels and normalized to a
-// sum of 1; weights are rounded to fixed point; first rows, then columns, with 8-bit samples in between.
+// sum of 1; weights are rounded to fixed point; rows and columns are resized in turn, with 8-bit samples in between.
 
 #include "resample.hpp"
 
