@@ -267,7 +267,7 @@ def build(emit_script: bool, **options: Any) -> Result:
 )
 @workspace
 def embed(**options: Any) -> Result:
-    """Put ENGINE (default: the newest) into a folder that an application takes as it is."""
+    """Put ENGINE (default: the newest) into a folder for an application."""
     return convnext_edge.embed(**options)
 
 

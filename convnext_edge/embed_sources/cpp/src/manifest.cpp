@@ -83,7 +83,8 @@ void check_format(const Reader& reader) {
 
 void check_ranges(const path& file, const Manifest& manifest) {
     const bool sound = manifest.resolution >= 1 && manifest.resolution <= 1 << 14 && manifest.crop <= 1 &&
-                       manifest.crop * (1 << 30) >= manifest.resolution && manifest.classes >= 1 && manifest.classes <= 1 << 24;
+                       manifest.crop * (1 << 30) >= manifest.resolution &&
+                       manifest.classes >= 1 && manifest.classes <= 1 << 24;
     if (!sound) {
         throw ArtifactError(file.string() + " is damaged: resolution, crop or classes are out of range" + kAgain);
     }

@@ -26,7 +26,9 @@ class Taps {
     int end(int output) const { return ends_[static_cast<std::size_t>(output)]; }
 
     /// Weights of the source pixels `begin(output)` to `end(output)`.
-    const std::int32_t* weights(int output) const { return weights_.data() + width_ * static_cast<std::size_t>(output); }
+    const std::int32_t* weights(int output) const {
+        return weights_.data() + width_ * static_cast<std::size_t>(output);
+    }
 
    private:
     void compute_one(const Filter& filter, double centre, double stretch, int source, std::size_t output);
