@@ -259,20 +259,23 @@ def build(emit_script: bool, **options: Any) -> Result:
 
 
 @command("convnext-edge embed --lang cpp -o my-app/classifier")
-@click.argument("engine", type=FILE, required=False)
+@click.argument("engine", type=common.FILE, required=False)
 @click.option("--lang", type=click.Choice(["cpp"]), required=True, help="Language of the application.")
-@click.option("--labels", type=FILE, help="Text with one label a line.  [default: the model's own]")
+@click.option("--labels", type=common.FILE, help="Text with one label a line.  [default: the model's own]")
 @click.option(
-    "-o", "--output", type=FOLDER, help="Folder to write, new or empty.  [default: a name in the workspace]"
+    "-o",
+    "--output",
+    type=common.FOLDER,
+    help="Folder to write, new or empty.  [default: a name in the workspace]",
 )
-@workspace
+@common.workspace
 def embed(**options: Any) -> Result:
     """Put ENGINE (default: the newest) into a folder for an application."""
     return convnext_edge.embed(**options)
 
 
-@command("convnext-edge validate --data imagenet_val --data-root ~/data --max-drop 0.5")
-@model
+@command("convnext-edge validate --data imagenet_val --max-drop 0.5")
+@common.model
 @click.option("--data", required=True, metavar="NAME|PATH", help="Images to compare on.")
 @click.option("--limit", type=click.IntRange(1), help="Take a seeded subset of that many.")
 @common.target
