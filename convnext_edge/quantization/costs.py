@@ -11,13 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from convnext_edge.model.forms import MatMul
 from convnext_edge.progress import track
 from convnext_edge.quantization.job import Job
 from convnext_edge.quantization.ptq import Calibrated
-from convnext_edge.quantization.quantizer import ActivationRange, activation_codes, reference_name
-
-Multiplication = nn.Conv2d | MatMul
+from convnext_edge.quantization.quantizer import ActivationRange, activation_codes
+from convnext_edge.quantization.statistics import Multiplication, multiplications
 
 
 @dataclass(frozen=True)
@@ -49,15 +47,6 @@ def layer_costs(job: Job, calibrated: Calibrated, *, images: int | None = None) 
         with quantized(layers[name], rounded[name], ranges.get(name), limits):
             costs.append(cost(name, exact, answers(module, batches)))
     return sorted(costs, key=lambda found: -found.kl)
-
-
-def multiplications(module: nn.Module) -> dict[str, Multiplication]:
-    """The layers of a lowered model by the reference's names."""
-    return {
-        reference_name(path): layer
-        for path, layer in module.named_modules()
-        if isinstance(layer, Multiplication)
-    }
 
 
 def rounded_weights(calibrated: Calibrated) -> dict[str, dict[str, Tensor]]:

@@ -18,7 +18,7 @@ from convnext_edge.progress import track
 from convnext_edge.recipe import Recipe
 from convnext_edge.sources import Source
 
-BATCH = 8  # images at a time: bounds the memory of calibration
+BATCH = 2  # images at a time: what lies between two layers then fits the caches
 
 
 @dataclass(frozen=True)

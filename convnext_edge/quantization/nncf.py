@@ -36,5 +36,5 @@ def quantize_nncf(job: Job) -> Quantized:
             smooth_quant=True,
             fast_bias_correction=True,
         )
-    check_placement(quantizer)
+    check_placement(job.recipe, quantizer.placement)
     return placed(converted, quantizer.placement, job)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
@@ -13,17 +14,14 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from convnext_edge.errors import QuantizationError
 from convnext_edge.model.graph import export_program, write_onnx
 from convnext_edge.quantization.job import Job, Quantized
-from convnext_edge.quantization.quantizer import (
-    ActivationRange,
-    ConvNeXtQuantizer,
-    activation_ranges,
-    weight_observers,
-)
+from convnext_edge.quantization.quantizer import ActivationRange, ConvNeXtQuantizer, weight_observers
 from convnext_edge.quantization.rounding import copy_weights, round_weights
 from convnext_edge.quantization.smoothing import smooth
+from convnext_edge.quantization.statistics import observe, placement
 from convnext_edge.quiet import quiet
+from convnext_edge.recipe import Recipe
 
-STATISTICS = 128  # images that channel scales and second moments are taken from, of all that calibrate
+SMOOTHING_IMAGES = 32  # that channel scales are taken from, of all that calibrate: more changed no result
 
 
 @dataclass(frozen=True)
@@ -32,19 +30,16 @@ class Calibrated:
 
     smoothed: lowered, its channel scales evened out, otherwise the reference. rounded: the same with the
     quantized weights on their grids, of scales `weight_scales` (out,); empty where they are left to the
-    converter. prepared: the graph of `rounded` with its observers. placement: as of `ConvNeXtQuantizer`.
+    converter. ranges: of the input of each quantized layer. prepared: the graph of `rounded` with its
+    observers. placement: as of `ConvNeXtQuantizer`.
     """
 
     smoothed: nn.Module
     rounded: nn.Module
     weight_scales: dict[str, Tensor]
+    ranges: dict[str, ActivationRange]
     prepared: GraphModule
     placement: dict[str, bool]
-
-    @property
-    def ranges(self) -> dict[str, ActivationRange]:
-        """Of the input of each quantized layer."""
-        return activation_ranges(self.prepared)
 
     def on_grid(self, name: str, weight: Tensor) -> Tensor:
         """The weight of a quantized layer as the converter will round it."""
@@ -70,22 +65,22 @@ def quantize_ptq(job: Job) -> Quantized:
 
 def calibrate(job: Job) -> Calibrated:
     """Weights prepared and all images seen; raises QuantizationError as `check_placement` does."""
+    recipe, raw_bytes = job.recipe, job.input_type == "uint8"
     smoothed = job.lowered()
-    if job.recipe.smoothing:
-        batches = job.batches("smoothing", limit=STATISTICS)
-        smooth(smoothed, map(torch.from_numpy, batches), job.recipe.smoothing)
+    check_placement(recipe, placement(smoothed, recipe, raw_bytes=raw_bytes))
+    if recipe.smoothing:
+        few = map(torch.from_numpy, job.batches("smoothing", limit=SMOOTHING_IMAGES))
+        smooth(smoothed, few, recipe.smoothing)
+    batches = map(torch.from_numpy, job.batches("calibrating"))
+    seen = observe(smoothed, batches, recipe, images=len(job.images), raw_bytes=raw_bytes)
     rounded, scales = smoothed, dict[str, Tensor]()
-    if job.recipe.rounding != "nearest":
+    if recipe.rounding != "nearest":
         rounded = deepcopy(smoothed)
-        batches = job.batches("rounding", limit=STATISTICS)
-        raw_bytes = job.input_type == "uint8"
-        scales = round_weights(rounded, map(torch.from_numpy, batches), job.recipe, raw_bytes=raw_bytes)
-    quantizer = ConvNeXtQuantizer(job.recipe, scales)
+        scales = round_weights(rounded, seen, recipe)
+    ranges = {name: found.range for name, found in seen.items()}
+    quantizer = ConvNeXtQuantizer(recipe, scales, ranges)
     prepared = prepare(rounded, job, quantizer)
-    with torch.inference_mode():
-        for images in job.batches("calibrating"):
-            prepared(torch.from_numpy(images))
-    return Calibrated(smoothed, rounded, scales, prepared, quantizer.placement)
+    return Calibrated(smoothed, rounded, scales, ranges, prepared, quantizer.placement)
 
 
 def keep_float(job: Job, calibrated: Calibrated, names: list[str]) -> Quantized:
@@ -95,16 +90,16 @@ def keep_float(job: Job, calibrated: Calibrated, names: list[str]) -> Quantized:
     recipe = replace(job.recipe, keep_float=(*job.recipe.keep_float, *names))
     quantizer = ConvNeXtQuantizer(recipe, calibrated.weight_scales, calibrated.ranges)
     prepared = prepare(module, job, quantizer)
-    with torch.inference_mode():
-        prepared(job.example())  # observers of weights that are not on a grid yet
     with quiet():
         return placed(convert_pt2e(prepared), quantizer.placement, job)
 
 
 def prepare(module: nn.Module, job: Job, quantizer: ConvNeXtQuantizer) -> GraphModule:
+    """The graph with its observers, those of weights filled."""
     with quiet():
         prepared: GraphModule = prepare_pt2e(export_program(module, job.example()), quantizer)
-    check_placement(quantizer)
+    with torch.inference_mode():
+        prepared(job.example())  # ranges of activations are known, so that noise is as good as an image
     return prepared
 
 
@@ -115,13 +110,16 @@ def placed(converted: GraphModule, placement: dict[str, bool], job: Job) -> Quan
     )
 
 
-def check_placement(quantizer: ConvNeXtQuantizer) -> None:
-    """Raises QuantizationError for a keep_float pattern that no layer has, and where no layer is left."""
-    for pattern in quantizer.recipe.keep_float:
-        if not quantizer.matches(pattern):
+def check_placement(recipe: Recipe, placement: dict[str, bool]) -> None:
+    """Raises QuantizationError for a keep_float pattern that no layer has, and where no layer is left.
+
+    placement: of all layers by name, whether they are to be quantized.
+    """
+    for pattern in recipe.keep_float:
+        if not any(fnmatchcase(name, pattern) for name in placement):
             raise QuantizationError(
                 f"keep_float {pattern!r} matches no layer",
-                hint=f"Layers are called {', '.join(list(quantizer.placement)[:4])}, …",
+                hint=f"Layers are called {', '.join(list(placement)[:4])}, …",
             )
-    if not any(quantizer.placement.values()):
+    if not any(placement.values()):
         raise QuantizationError("every layer is kept float: nothing to quantize", hint="Narrow --keep-float.")

@@ -11,7 +11,7 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt
 from convnext_edge.model.graph import export_program
 from convnext_edge.quantization.fake import TrainingQuantizer
 from convnext_edge.quantization.job import Job, Quantized
-from convnext_edge.quantization.ptq import calibrate, check_placement, placed
+from convnext_edge.quantization.ptq import calibrate, placed
 from convnext_edge.quiet import quiet
 
 
@@ -30,7 +30,6 @@ def make_student(job: Job, *, rounded: bool = True) -> Student:
     module = calibrated.rounded if rounded else calibrated.smoothed
     with quiet():
         graph: GraphModule = prepare_qat_pt2e(export_program(module, job.example()), quantizer)
-    check_placement(quantizer)
     graph.requires_grad_(True)
     return Student(graph, quantizer.placement)
 

@@ -127,10 +127,6 @@ class ConvNeXtQuantizer(Quantizer):  # type: ignore[misc]
     def validate(self, model: GraphModule) -> None:
         """Nothing to check: `annotate` touches only operators it knows."""
 
-    def matches(self, pattern: str) -> bool:
-        """Whether any layer's name fits a pattern (as in file names)."""
-        return any(fnmatchcase(name, pattern) for name in self.placement)
-
     def _annotate(self, layer: Layer) -> None:
         activation = RAW_BYTES if reads_raw_bytes(layer) else self.activation_spec(layer)
         layer.node.meta["quantization_annotation"] = QuantizationAnnotation(
@@ -176,13 +172,17 @@ LAYOUT_ONLY = {torch.ops.aten.permute.default, torch.ops.aten.reshape.default, t
 
 
 def activation_spec(recipe: Recipe) -> QuantizationSpec:
+    return QuantizationSpec(
+        **activation_codes(recipe), observer_or_fake_quant_ctr=activation_observer(recipe)
+    )
+
+
+def activation_observer(recipe: Recipe) -> Any:
+    """Makes what turns the values of an activation into its range."""
     arguments: dict[str, Any] = {"eps": 2**-20}
     if recipe.range == "percentile":
         arguments["outside"] = recipe.outside
-    return QuantizationSpec(
-        **activation_codes(recipe),
-        observer_or_fake_quant_ctr=ACTIVATION_OBSERVERS[recipe.range].with_args(**arguments),
-    )
+    return ACTIVATION_OBSERVERS[recipe.range].with_args(**activation_codes(recipe), **arguments)
 
 
 def known_activation_spec(recipe: Recipe, known: ActivationRange) -> FixedQParamsQuantizationSpec:
@@ -199,26 +199,12 @@ def activation_codes(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def activation_ranges(prepared: GraphModule) -> dict[str, ActivationRange]:
-    """What the observers of a calibrated graph make of the input of each quantized layer."""
-    found = {}
-    for name, observer in observers(prepared, argument=0).items():
-        scale, zero_point = observer.calculate_qparams()
-        found[name] = ActivationRange(float(scale), int(zero_point))
-    return found
-
-
 def weight_observers(prepared: GraphModule) -> dict[str, Any]:
-    """Of the weight of each quantized layer."""
-    return observers(prepared, argument=1)
-
-
-def observers(prepared: GraphModule, *, argument: int) -> dict[str, Any]:
-    """What observes that argument of each quantized layer of a prepared graph."""
+    """What observes the weight of each quantized layer of a prepared graph."""
     found = {}
     for node in prepared.graph.nodes:
-        if node.target in (CONV, MATMUL) and _node(node.args[argument]).op == "call_module":
-            found[layer_name(node)] = prepared.get_submodule(str(_node(node.args[argument]).target))
+        if node.target in (CONV, MATMUL) and _node(node.args[1]).op == "call_module":
+            found[layer_name(node)] = prepared.get_submodule(str(_node(node.args[1]).target))
     return found
 
 

@@ -1,0 +1,159 @@
+"""What calibration learns of the input of each layer: its range and its second moments, in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from convnext_edge.model.forms import MatMul
+from convnext_edge.quantization.quantizer import (
+    ActivationRange,
+    activation_observer,
+    is_quantized,
+    reference_name,
+)
+from convnext_edge.recipe import Recipe
+
+Multiplication = nn.Conv2d | MatMul
+
+ROWS = 4096  # positions looked at for each layer, over all images: twice as many changed no result
+BUFFER = 1024  # rows that are taken up at once: few at a time cost more in overhead than in arithmetic
+
+
+@dataclass
+class Moments:
+    """Of a layer's input rows (K,): how many, their sum, and the sum of their outer products (K, K)."""
+
+    count: int
+    total: Tensor
+    second: Tensor
+
+    @classmethod
+    def none(cls, size: int) -> Moments:
+        return cls(0, torch.zeros(size), torch.zeros(size, size))
+
+    def add(self, rows: Tensor) -> None:
+        """rows: (N, K)."""
+        self.count += len(rows)
+        self.total += rows.sum(0)
+        self.second.addmm_(rows.T, rows)
+
+
+@dataclass
+class InputStatistics:
+    """Of one layer. moments: None for a depthwise convolution, whose weights multiply one channel each.
+
+    observer: sees all values where `sees_all`, else those of the rows. waiting: rows not taken up yet.
+    """
+
+    observer: Any
+    sees_all: bool
+    moments: Moments | None
+    waiting: list[Tensor] = field(default_factory=list)
+
+    def add(self, layer: Multiplication, x: Tensor, positions: int) -> None:
+        """x: the input of the layer. positions: of each image, to be looked at."""
+        if self.sees_all:
+            self.observer(x)
+        self.waiting.append(sample_rows(layer, x, positions))
+        if sum(map(len, self.waiting)) >= BUFFER:
+            self.take_up()
+
+    def take_up(self) -> None:
+        if not self.waiting:
+            return
+        rows = torch.cat(self.waiting)
+        self.waiting.clear()
+        if not self.sees_all:
+            self.observer(rows)
+        if self.moments is not None:
+            self.moments.add(rows)
+
+    @property
+    def range(self) -> ActivationRange:
+        scale, zero_point = self.observer.calculate_qparams()
+        return ActivationRange(float(scale), int(zero_point))
+
+
+def observe(
+    module: nn.Module, batches: Iterable[Tensor], recipe: Recipe, *, images: int, raw_bytes: bool
+) -> dict[str, InputStatistics]:
+    """Statistics of the input of each layer that `recipe` quantizes, by name.
+
+    module: a lowered model, in float. batches: its inputs (N, 3, H, W), `images` in all; raw_bytes: of uint8.
+    """
+    positions = ceil(ROWS / images)
+    chosen = placement(module, recipe, raw_bytes=raw_bytes)
+    layers = {name: layer for name, layer in multiplications(module).items() if chosen[name]}
+    found = {name: _nothing_seen(layer, recipe) for name, layer in layers.items()}
+
+    def watch(name: str, layer: Multiplication) -> torch.utils.hooks.RemovableHandle:
+        return layer.register_forward_pre_hook(
+            lambda _layer, inputs: found[name].add(layer, inputs[0], positions)
+        )
+
+    handles = [watch(name, layer) for name, layer in layers.items()]
+    with torch.inference_mode():
+        for batch in batches:
+            module(batch)
+        for statistics in found.values():
+            statistics.take_up()
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def _nothing_seen(layer: Multiplication, recipe: Recipe) -> InputStatistics:
+    moments = None if is_depthwise(layer) else Moments.none(weight_matrix(layer).shape[1])
+    # extremes are those of all values, of a histogram a sample tells as much
+    return InputStatistics(activation_observer(recipe)(), recipe.range == "minmax", moments)
+
+
+def placement(module: nn.Module, recipe: Recipe, *, raw_bytes: bool) -> dict[str, bool]:
+    """Of each layer of a lowered model by name, whether `recipe` quantizes it. raw_bytes: of the input."""
+    return {
+        name: is_quantized(
+            recipe, name, depthwise=is_depthwise(layer), raw_bytes=raw_bytes and name == "stem"
+        )
+        for name, layer in multiplications(module).items()
+    }
+
+
+def multiplications(module: nn.Module) -> dict[str, Multiplication]:
+    """The layers of a lowered model by the reference's names."""
+    return {
+        reference_name(path): layer
+        for path, layer in module.named_modules()
+        if isinstance(layer, Multiplication)
+    }
+
+
+def is_depthwise(layer: Multiplication) -> bool:
+    return isinstance(layer, nn.Conv2d) and layer.groups > 1
+
+
+def weight_matrix(layer: Multiplication) -> Tensor:
+    """(O, K)."""
+    return layer.weight.data.T if isinstance(layer, MatMul) else layer.weight.data.flatten(1)
+
+
+def sample_rows(layer: Multiplication, x: Tensor, positions: int) -> Tensor:
+    """What the weight matrix is multiplied by at evenly spread positions, (rows, K).
+
+    At each as many rows as images; of a depthwise convolution, all channels of a pixel.
+    """
+    if isinstance(layer, MatMul):
+        rows = x.flatten(1, -2)  # (N, P, K)
+    elif layer.kernel_size == (1, 1) or is_depthwise(layer):
+        rows = x.flatten(2).transpose(1, 2)
+    else:
+        rows = F.unfold(x, layer.kernel_size, stride=layer.stride).transpose(1, 2)
+    count = rows.shape[1]
+    chosen = torch.linspace(0, count - 1, min(positions, count)).long()
+    return rows[:, chosen].flatten(0, 1)
