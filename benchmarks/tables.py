@@ -1,4 +1,4 @@
-"""Write the tables of README.md from the reports in results/.
+"""Write what stands between the marks in README.md, here and above, from the reports in results/.
 
 python benchmarks/tables.py
 """
@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from headline import headline
+
 FOLDER = Path(__file__).parent
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 
@@ -17,12 +19,22 @@ Report = dict[str, Any]
 
 
 def main() -> None:
-    readme = FOLDER / "README.md"
-    before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
+    for path, text in filled().items():
+        path.write_text(text, encoding="utf-8")
+
+
+def filled() -> dict[Path, str]:
+    """Both READMEs as they should be."""
     paths = sorted(path for name in TABLES for path in (FOLDER / "results").glob(f"{name}-*.json"))
-    sections = ["\n".join(section(path)) for path in paths] or ["None has been kept yet."]
-    readme.write_text("\n\n".join([before + BEGIN, *sections, END + after]), encoding="utf-8")
+    sections = ["\n".join(section(path)) for path in paths]
+    texts = {FOLDER / "README.md": "\n\n".join(sections), FOLDER.parent / "README.md": headline()}
+    return {path: between_marks(path.read_text(encoding="utf-8"), text) for path, text in texts.items()}
+
+
+def between_marks(page: str, text: str) -> str:
+    before, rest = page.split(BEGIN)
+    after = rest.split(END)[1]
+    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
 
 
 def section(path: Path) -> Iterator[str]:

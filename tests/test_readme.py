@@ -129,6 +129,16 @@ def test_the_recipe_is_one(tmp_path: Path) -> None:
     assert read_recipe(path, Recipe()) != Recipe()
 
 
+def test_the_measured_tables_are_those_of_the_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    from tables import filled
+
+    pages = filled()
+    assert set(pages) == {ROOT / "README.md", ROOT / "benchmarks" / "README.md"}
+    for path, text in pages.items():
+        assert path.read_text(encoding="utf-8") == text, "run: python benchmarks/tables.py"
+
+
 def test_every_command_is_in_the_table() -> None:
     from convnext_edge.cli import main
 
