@@ -71,7 +71,7 @@ def facts(speed: dict[str, Report], fidelity: dict[str, Report]) -> Iterator[str
     milliseconds = " and ".join(f"{reference_ms(report):.0f}" for report in speed.values())
     yield (
         f"Speed, in multiples of PyTorch's FP32 ({milliseconds} ms): ConvNeXt-T, 224x224, batch 1, one"
-        f" thread, medians of {timed['runs']} interleaved calls. Fidelity: the demo model (1.1 M parameters) on"
+        f" thread, medians of {timed['runs']} interleaved calls. Fidelity: the demo model (1.1 M weights) on"
         f" {report['data']['images']:,} CIFAR-10 test images; 95 % intervals of ours within"
         f" {100 * min(ends):.1f} to {100 * max(ends):.1f} %."
     )
