@@ -21,7 +21,7 @@ HARNESS = Path(__file__).parent / "fixtures" / "cpp"
 MANIFEST = "convnext_edge.txt"
 # API 29, the newest that npm has; ONNX Runtime's libraries serve programs made for older headers
 HEADERS = "com.github.asus4.onnxruntime@0.4.9"
-SANITIZERS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1"
+SANITIZERS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1"
 PEDANTIC = "-Werror -Wconversion -Wshadow"
 
 Pixels = NDArray[np.uint8]  # (height, width, 3)
@@ -44,13 +44,14 @@ def attempt(
 
 @dataclass(frozen=True)
 class Build:
-    """A harness and the sample, built with sanitizers against the library of one runtime."""
+    """A harness and the sample, built against the library of one runtime. emulator: runs them, if anything."""
 
     harness: Path
     sample: Path
+    emulator: tuple[str | Path, ...] = ()
 
     def answer(self, model: Path, mode: str, images: Sequence[Pixels] = ()) -> bytes:
-        return run(self.harness, model, mode, given=packed(images))
+        return run(*self.emulator, self.harness, model, mode, given=packed(images))
 
     def lines(self, model: Path, mode: str, images: Sequence[Pixels] = ()) -> list[str]:
         return self.answer(model, mode, images).decode().splitlines()
@@ -67,17 +68,30 @@ def packed(images: Iterable[Pixels], padding: int = 0) -> bytes:
     return b"".join(parts)
 
 
-def build(folder: Path, place: Path, *options: str) -> Build:
-    """Build `folder` with sanitizers, install it, and build the harness against what was installed."""
-    flags = [f"-DCMAKE_CXX_FLAGS={SANITIZERS} {PEDANTIC}", "-DCMAKE_BUILD_TYPE=None", *options]
-    run("c++", "-c", HARNESS / "dlopen.cpp", "-o", place / "dlopen.o")
-    flags.append(f"-DCMAKE_EXE_LINKER_FLAGS={place / 'dlopen.o'}")
-    run("cmake", "-S", folder, "-B", place / "library", f"-DCMAKE_INSTALL_PREFIX={place / 'prefix'}", *flags)
+def build(folder: Path, place: Path, runtime: Sequence[str], common: Sequence[str] = ()) -> Build:
+    """Build and install `folder`, and build the harness against what was installed.
+
+    runtime: options that say where it is, which an application need not repeat. common: of both builds.
+    """
+    prefix = place / "prefix"
+    run(
+        *("cmake", "-S", folder, "-B", place / "library", f"-DCMAKE_INSTALL_PREFIX={prefix}"),
+        *(*runtime, *common),
+    )
     run("cmake", "--build", place / "library", "--target", "install")
-    prefix = f"-DCMAKE_PREFIX_PATH={place / 'prefix'}"
-    run("cmake", "-S", HARNESS, "-B", place / "harness", prefix, *flags)
+    run("cmake", "-S", HARNESS, "-B", place / "harness", f"-DCMAKE_PREFIX_PATH={prefix}", *common)
     run("cmake", "--build", place / "harness")
     return Build(place / "harness" / "harness", place / "library" / "classify")
+
+
+def sanitized(place: Path) -> list[str]:
+    """Options of a build that AddressSanitizer and UndefinedBehaviorSanitizer watch."""
+    run("c++", "-c", HARNESS / "dlopen.cpp", "-o", place / "dlopen.o")
+    return [
+        f"-DCMAKE_CXX_FLAGS={SANITIZERS} {PEDANTIC}",
+        "-DCMAKE_BUILD_TYPE=None",
+        f"-DCMAKE_EXE_LINKER_FLAGS={place / 'dlopen.o'}",
+    ]
 
 
 def openvino_options() -> list[str]:

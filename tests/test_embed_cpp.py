@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from embedded import (
     openvino_options,
     packed,
     run,
+    sanitized,
 )
 from numpy.typing import NDArray
 from PIL import Image
@@ -31,6 +33,7 @@ from convnext_edge.candidates import open_session
 from convnext_edge.errors import ArtifactError, ConvNeXtEdgeError, ImageSetError, UsageError
 from convnext_edge.images import normalize, open_image_set, preprocess
 from convnext_edge.preprocessing import Preprocessing
+from convnext_edge.provenance import sha256
 from convnext_edge.results import Benchmark
 
 pytestmark = pytest.mark.skipif(
@@ -80,7 +83,8 @@ def built(
         if runtime not in made:
             cache = pytestconfig.cache.mkdir("embed")  # type: ignore[union-attr]
             options = openvino_options() if runtime == "openvino" else onnxruntime_options(cache)
-            made[runtime] = build(embedded(runtime), tmp_path_factory.mktemp("build"), *options)
+            place = tmp_path_factory.mktemp("build")
+            made[runtime] = build(embedded(runtime), place, options, sanitized(place))
         return made[runtime]
 
     return of
@@ -219,6 +223,9 @@ def test_misuse_is_an_exception_or_the_right_answer(
         str(CLASSES),
         "Error: the workspace is not of this classifier|Take one from its workspace().",
         "Error: threads -1 is less than 0|Give a whole number from 1, or 0 for all cores.",
+        "Error: there are no logits|Call infer() before rank().",
+        "Error: the workspace was moved from|Take another one from Classifier::workspace().",
+        "Error: no image was prepared|Call prepare() before infer().",
     ]
     assert lines[:-2] == expected
     assert lines[-2] == lines[-1]  # a workspace outlives its classifier
@@ -256,6 +263,7 @@ def test_a_damaged_engine_is_refused_in_the_words_of_python(
     [
         ({"format": "2"}, "has format 2, this version reads 1"),
         ({"resolution": "many"}, "is damaged: resolution is 'many'"),
+        ({"resolution": "64px"}, "is damaged: resolution is '64px'"),
         ({"resolution": "-3"}, "out of range"),
         ({"crop": "1e-300"}, "out of range"),
         ({"classes": "999"}, "has 10 labels for 999 classes"),
@@ -282,8 +290,37 @@ def test_a_damaged_manifest_is_refused(
     assert (done.returncode, said in done.stderr.decode()) == (1, True), done.stderr
 
 
+def test_a_name_that_no_file_can_have_is_missing(
+    embedded: Embedded, built: Callable[[str], Build], tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(embedded("openvino") / "model", model)
+    with (model / MANIFEST).open("a") as manifest:
+        manifest.write(f"file {64 * '0'} {300 * 'x'}\n")
+    done = attempt(built("openvino").harness, model, "answers")
+    assert (done.returncode, b"is missing, though the sidecar lists it" in done.stderr) == (1, True)
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_a_folder_that_is_missing_or_no_engine_is_refused(
+def test_an_engine_that_the_runtime_refuses_is_an_error(
+    embedded: Embedded, built: Callable[[str], Build], tmp_path: Path, runtime: str
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(embedded(runtime) / "model", model)
+    engine = next(model.glob("*.json")).with_suffix("")
+    engine.write_bytes(b"no engine")
+    manifest = (model / MANIFEST).read_text()
+    digest = re.search(rf"^file (\w+) {re.escape(engine.name)}$", manifest, flags=re.MULTILINE)
+    assert digest is not None
+    (model / MANIFEST).write_text(manifest.replace(digest[1], sha256(engine)))
+    done = attempt(built(runtime).harness, model, "answers")
+    assert done.returncode == 1
+    assert f" refuses {engine}: " in done.stderr.decode()
+    assert "build and embed it again" in done.stderr.decode()
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_folder_that_is_missing_is_refused(
     embedded: Embedded, built: Callable[[str], Build], tmp_path: Path, runtime: str
 ) -> None:
     done = attempt(built(runtime).harness, tmp_path / "none", "answers")
