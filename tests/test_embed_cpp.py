@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,24 +15,27 @@ import pytest
 from conftest import CLASSES, RESOLUTION, Models
 from embedded import (
     MANIFEST,
+    SIZES,
     Build,
     Pixels,
     attempt,
     build,
+    embed_small,
+    noise,
     onnxruntime_options,
     openvino_options,
     packed,
+    photographs,
+    python_logits,
     run,
     sanitized,
 )
-from numpy.typing import NDArray
 from PIL import Image
 
 from convnext_edge import embed
 from convnext_edge.artifact import open_artifact
-from convnext_edge.candidates import open_session
 from convnext_edge.errors import ArtifactError, ConvNeXtEdgeError, ImageSetError, UsageError
-from convnext_edge.images import normalize, open_image_set, preprocess
+from convnext_edge.images import preprocess
 from convnext_edge.preprocessing import Preprocessing
 from convnext_edge.provenance import sha256
 from convnext_edge.results import Benchmark
@@ -41,19 +45,6 @@ pytestmark = pytest.mark.skipif(
 )
 RUNTIMES = ("openvino", "onnxruntime")
 CASES = [(runtime, input_type) for runtime in RUNTIMES for input_type in ("float32", "uint8")]
-SIZES = [
-    (1, 1),
-    (1, 7),
-    (9, 1),
-    (2, 3),
-    (64, 64),
-    (63, 65),
-    (73, 73),
-    (90, 400),
-    (224, 31),
-    (301, 500),
-    (640, 427),
-]
 
 Embedded = Callable[..., Path]
 
@@ -61,64 +52,25 @@ Embedded = Callable[..., Path]
 @pytest.fixture(scope="module")
 def embedded(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Embedded:
     """The folder of the small INT8 model for a runtime and a type of input."""
-    made: dict[tuple[str, str], Path] = {}
-
-    def folder(runtime: str, input_type: str = "float32") -> Path:
-        if (runtime, input_type) not in made:
-            engine = models.engine(runtime, models.quantized(runtime, "ptq", input_type))  # type: ignore[arg-type]
-            output = tmp_path_factory.mktemp("embedded") / "app"
-            made[runtime, input_type] = embed(engine, lang="cpp", output=output).directory
-        return made[runtime, input_type]
-
-    return folder
+    return cache(lambda *kind: embed_small(models, tmp_path_factory.mktemp("embedded") / "app", *kind))
 
 
 @pytest.fixture(scope="module")
 def built(
     embedded: Embedded, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> Callable[[str], Build]:
-    made: dict[str, Build] = {}
-
     def of(runtime: str) -> Build:
-        if runtime not in made:
-            cache = pytestconfig.cache.mkdir("embed")  # type: ignore[union-attr]
-            options = openvino_options() if runtime == "openvino" else onnxruntime_options(cache)
-            place = tmp_path_factory.mktemp("build")
-            made[runtime] = build(embedded(runtime), place, options, sanitized(place))
-        return made[runtime]
+        headers = pytestconfig.cache.mkdir("embed")  # type: ignore[union-attr]
+        options = openvino_options() if runtime == "openvino" else onnxruntime_options(headers)
+        place = tmp_path_factory.mktemp("build")
+        return build(embedded(runtime), place, options, sanitized(place))
 
-    return of
-
-
-def noise(width: int, height: int) -> Pixels:
-    """Full of edges from 0 to 255, which make a resize overshoot."""
-    generator = np.random.default_rng(width + 1000 * height)
-    return generator.choice(np.array([0, 30, 200, 255], np.uint8), (height, width, 3))
+    return cache(of)
 
 
 @pytest.fixture(scope="module")
 def pictures() -> list[Pixels]:
-    """200 of the demo's photographs, a third of them in other sizes."""
-    found = open_image_set("demo", split="evaluation").subset(200, seed=0)
-    batches = found.batches(Preprocessing(32, 1.0), batch=50, dtype="uint8")
-    squares = np.concatenate([batch.images for batch in batches])
-    sizes = [(32, 32), (32, 32), (91, 57)]
-    photos = (Image.fromarray(square.transpose(1, 2, 0)) for square in squares)
-    return [np.array(photo.resize(sizes[number % 3])) for number, photo in enumerate(photos)]
-
-
-def python_logits(folder: Path, images: list[Pixels]) -> NDArray[np.float32]:
-    """(N, classes) of the engine in `folder`, one image a call, as C++ runs it."""
-    (sidecar,) = (folder / "model").glob("*.json")
-    artifact = open_artifact(sidecar.with_suffix(""))
-    description = artifact.description
-    squares = [preprocess(Image.fromarray(image), description.preprocessing) for image in images]
-    batches = [np.ascontiguousarray(square.transpose(2, 0, 1)[None]) for square in squares]
-    with open_session(artifact, str(description.target)) as session:
-        floats = description.input_type == "float32"
-        return np.concatenate(
-            [session.run(normalize(b, description.preprocessing) if floats else b) for b in batches]
-        )
+    return photographs(200)
 
 
 # The same answers
