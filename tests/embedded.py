@@ -31,6 +31,7 @@ HARNESS = Path(__file__).parent / "fixtures" / "cpp"
 MANIFEST = "convnext_edge.txt"
 # API 29, the newest that npm has; ONNX Runtime's libraries serve programs made for older headers
 HEADERS = "com.github.asus4.onnxruntime@0.4.9"
+HEADERS_IN = r"xcframework/ios-arm64/onnxruntime\.framework/Headers"
 SANITIZERS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1"
 PEDANTIC = "-Werror -Wconversion -Wshadow"
 
@@ -67,7 +68,7 @@ def attempt(
 
 @dataclass(frozen=True)
 class Build:
-    """A harness and the sample, built against the library of one runtime. emulator: runs them, if anything."""
+    """A harness and the sample, built against the library of one runtime. emulator: what runs them."""
 
     harness: Path
     sample: Path
@@ -162,14 +163,12 @@ def fetch_headers(cache: Path, folder: Path) -> None:
         made.mkdir()
         with tarfile.open(archive) as members:
             for member in members:
-                found = re.search(
-                    r"xcframework/ios-arm64/onnxruntime\.framework/Headers/(\w+\.h)$", member.name
-                )
+                found = re.search(rf"{HEADERS_IN}/(\w+\.h)$", member.name)
                 data = members.extractfile(member) if found else None
                 if found and data:
                     (made / found[1]).write_bytes(data.read())
         folder.parent.mkdir(exist_ok=True)
-        with suppress(FileExistsError):
+        with suppress(OSError):  # it is there by now
             made.rename(folder)
 
 

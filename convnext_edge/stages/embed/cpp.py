@@ -23,7 +23,7 @@ cmake --install build-arm64 --prefix device"""
 
 @dataclass(frozen=True)
 class Guide:
-    """Of a runtime in the README: how to get it, the same for ARM64, and the commands that build for ARM64."""
+    """Of a runtime: how to get it, the same for ARM64, and the commands that build for ARM64."""
 
     obtain: str
     obtain_arm64: str
