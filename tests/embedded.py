@@ -74,8 +74,8 @@ class Build:
     sample: Path
     emulator: tuple[str | Path, ...] = ()
 
-    def answer(self, model: Path, mode: str, images: Sequence[Pixels] = ()) -> bytes:
-        return run(*self.emulator, self.harness, model, mode, given=packed(images))
+    def answer(self, model: Path, mode: str, images: Sequence[Pixels] = (), threads: int = 0) -> bytes:
+        return run(*self.emulator, self.harness, model, mode, str(threads), given=packed(images))
 
     def lines(self, model: Path, mode: str, images: Sequence[Pixels] = ()) -> list[str]:
         return self.answer(model, mode, images).decode().splitlines()
