@@ -96,7 +96,7 @@ def ptq_cost(report: Report) -> Iterator[str]:
 def embed(report: Report) -> Iterator[str]:
     yield from embed_arm64(report)
     yield ""
-    yield "ConvNeXt-T, one thread, milliseconds (`start`: a fresh process of the sample, from files in the cache):"
+    yield "ConvNeXt-T, one thread, milliseconds (`start`: a fresh process of the sample, files in the cache):"
     yield ""
     header = (
         "runtime",

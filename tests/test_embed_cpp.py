@@ -336,6 +336,24 @@ def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_program_may_take_the_folder_as_a_part_of_its_own_build(
+    embedded: Embedded, pytestconfig: pytest.Config, tmp_path: Path, runtime: str
+) -> None:
+    headers = pytestconfig.cache.mkdir("embed")  # type: ignore[union-attr]
+    options = openvino_options() if runtime == "openvino" else onnxruntime_options(headers)
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.20)\nproject(app LANGUAGES CXX)\n"
+        f"add_subdirectory({embedded(runtime)} classifier)\n"
+        "add_executable(app main.cpp)\ntarget_link_libraries(app PRIVATE convnext_edge::convnext_edge)\n"
+    )
+    (tmp_path / "main.cpp").write_text("int main() {}\n")
+    run("cmake", "-S", tmp_path, "-B", tmp_path / "build", *options)
+    links = (tmp_path / "build" / "CMakeFiles" / "app.dir" / "link.txt").read_text()
+    assert f"lib{runtime}.so" in links  # the runtime, which only the other folder looked for
+    assert not (tmp_path / "build" / "classifier" / "CMakeFiles" / "classify.dir").exists()
+
+
 def test_labels_are_the_users_where_given_and_must_be_as_many_as_classes(
     models: Models, tmp_path: Path
 ) -> None:
