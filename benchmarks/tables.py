@@ -93,7 +93,65 @@ def ptq_cost(report: Report) -> Iterator[str]:
     )
 
 
-TABLES = {"fidelity": fidelity, "latency": latency, "ptq_cost": ptq_cost}
+def embed(report: Report) -> Iterator[str]:
+    yield from embed_arm64(report)
+    yield ""
+    yield "ConvNeXt-T, one thread, milliseconds (`start`: a fresh process of the sample, files in the cache):"
+    yield ""
+    header = (
+        "runtime",
+        "libraries MB",
+        "start",
+        "call in C++",
+        "in Python",
+        "C++ / Python (95 %)",
+        "C++ end to end",
+    )
+    yield from table(header, (embed_cells(report, runtime) for runtime in report["latency"]))
+
+
+def embed_cells(report: Report, runtime: str) -> Iterator[str]:
+    start, timed = report["start"][runtime], report["latency"][runtime]
+    yield runtime
+    yield f"{sum(report['libraries'][runtime].values()) / 1e6:.1f}"
+    yield f"{start['process_ms']['p50']:.0f}"
+    yield f"{timed['cpp_ms']['p50']:.2f}"
+    yield f"{timed['python_ms']['p50']:.2f}"
+    yield f"{timed['ratio']:.3f} {interval(timed['ci95'])}"
+    yield f"{start['end_to_end_ms']['p50']:.2f}"
+
+
+def embed_arm64(report: Report) -> Iterator[str]:
+    header = (
+        "model",
+        "runtime",
+        "images",
+        "identical logits",
+        "agreement %",
+        "SQNR dB",
+        "median",
+        "worst image",
+    )
+    yield from table(header, (answer_cells(row) for row in report["answers"]))
+
+
+def answer_cells(row: Report) -> Iterator[str]:
+    yield row["model"]
+    yield row["runtime"]
+    yield f"{row['images']} of {row['data']}"
+    yield str(row["identical"])
+    yield f"{100 * row['agreement']:.2f}"
+    for key in ("sqnr_db", "median_sqnr_db", "worst_sqnr_db"):
+        yield "exact" if row[key] is None else f"{row[key]:.1f}"
+
+
+TABLES = {
+    "fidelity": fidelity,
+    "latency": latency,
+    "ptq_cost": ptq_cost,
+    "embed": embed,
+    "embed_arm64": embed_arm64,
+}
 
 
 def bar_cells(bar: Report) -> list[str]:

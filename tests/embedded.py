@@ -8,23 +8,47 @@ import shutil
 import struct
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Models
 from numpy.typing import NDArray
+from PIL import Image
+
+from convnext_edge import embed
+from convnext_edge.artifact import open_artifact
+from convnext_edge.candidates import open_session
+from convnext_edge.images import normalize, open_image_set, preprocess
+from convnext_edge.preprocessing import Preprocessing
 
 HARNESS = Path(__file__).parent / "fixtures" / "cpp"
 MANIFEST = "convnext_edge.txt"
 # API 29, the newest that npm has; ONNX Runtime's libraries serve programs made for older headers
 HEADERS = "com.github.asus4.onnxruntime@0.4.9"
-SANITIZERS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1"
+HEADERS_IN = r"xcframework/ios-arm64/onnxruntime\.framework/Headers"
+SANITIZERS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1"
 PEDANTIC = "-Werror -Wconversion -Wshadow"
 
 Pixels = NDArray[np.uint8]  # (height, width, 3)
+SIZES = [
+    (1, 1),
+    (1, 7),
+    (9, 1),
+    (2, 3),
+    (64, 64),
+    (63, 65),
+    (73, 73),
+    (90, 400),
+    (224, 31),
+    (301, 500),
+    (640, 427),
+]
 
 
 def run(*command: str | Path, cwd: Path | None = None, given: bytes = b"") -> bytes:
@@ -44,13 +68,14 @@ def attempt(
 
 @dataclass(frozen=True)
 class Build:
-    """A harness and the sample, built with sanitizers against the library of one runtime."""
+    """A harness and the sample, built against the library of one runtime. emulator: what runs them."""
 
     harness: Path
     sample: Path
+    emulator: tuple[str | Path, ...] = ()
 
-    def answer(self, model: Path, mode: str, images: Sequence[Pixels] = ()) -> bytes:
-        return run(self.harness, model, mode, given=packed(images))
+    def answer(self, model: Path, mode: str, images: Sequence[Pixels] = (), threads: int = 0) -> bytes:
+        return run(*self.emulator, self.harness, model, mode, str(threads), given=packed(images))
 
     def lines(self, model: Path, mode: str, images: Sequence[Pixels] = ()) -> list[str]:
         return self.answer(model, mode, images).decode().splitlines()
@@ -67,17 +92,30 @@ def packed(images: Iterable[Pixels], padding: int = 0) -> bytes:
     return b"".join(parts)
 
 
-def build(folder: Path, place: Path, *options: str) -> Build:
-    """Build `folder` with sanitizers, install it, and build the harness against what was installed."""
-    flags = [f"-DCMAKE_CXX_FLAGS={SANITIZERS} {PEDANTIC}", "-DCMAKE_BUILD_TYPE=None", *options]
-    run("c++", "-c", HARNESS / "dlopen.cpp", "-o", place / "dlopen.o")
-    flags.append(f"-DCMAKE_EXE_LINKER_FLAGS={place / 'dlopen.o'}")
-    run("cmake", "-S", folder, "-B", place / "library", f"-DCMAKE_INSTALL_PREFIX={place / 'prefix'}", *flags)
+def build(folder: Path, place: Path, runtime: Sequence[str], common: Sequence[str] = ()) -> Build:
+    """Build and install `folder`, and build the harness against what was installed.
+
+    runtime: options that say where it is, which an application need not repeat. common: of both builds.
+    """
+    prefix = place / "prefix"
+    run(
+        *("cmake", "-S", folder, "-B", place / "library", f"-DCMAKE_INSTALL_PREFIX={prefix}"),
+        *(*runtime, *common),
+    )
     run("cmake", "--build", place / "library", "--target", "install")
-    prefix = f"-DCMAKE_PREFIX_PATH={place / 'prefix'}"
-    run("cmake", "-S", HARNESS, "-B", place / "harness", prefix, *flags)
+    run("cmake", "-S", HARNESS, "-B", place / "harness", f"-DCMAKE_PREFIX_PATH={prefix}", *common)
     run("cmake", "--build", place / "harness")
     return Build(place / "harness" / "harness", place / "library" / "classify")
+
+
+def sanitized(place: Path) -> list[str]:
+    """Options of a build that AddressSanitizer and UndefinedBehaviorSanitizer watch."""
+    run("c++", "-c", HARNESS / "dlopen.cpp", "-o", place / "dlopen.o")
+    return [
+        f"-DCMAKE_CXX_FLAGS={SANITIZERS} {PEDANTIC}",
+        "-DCMAKE_BUILD_TYPE=None",
+        f"-DCMAKE_EXE_LINKER_FLAGS={place / 'dlopen.o'}",
+    ]
 
 
 def openvino_options() -> list[str]:
@@ -88,10 +126,8 @@ def openvino_options() -> list[str]:
 
 
 def onnxruntime_options(cache: Path) -> list[str]:
-    """A folder like a release archive: the wheel's library, and headers from npm, which are fetched once."""
-    root = cache / "onnxruntime"
-    if not (root / "include").is_dir():
-        fetch_headers(cache, root)
+    """A folder like a release archive, of the wheel's library and headers from npm."""
+    root = onnxruntime_headers(cache).parent
     spec = find_spec("onnxruntime")
     assert spec is not None
     assert spec.origin is not None
@@ -104,23 +140,69 @@ def onnxruntime_options(cache: Path) -> list[str]:
     return [f"-DONNXRuntime_ROOT={root}"]
 
 
-def fetch_headers(cache: Path, root: Path) -> None:
+def onnxruntime_headers(cache: Path) -> Path:
+    """The folder of the headers, which are fetched once."""
+    folder = cache / "onnxruntime" / "include"
+    if not folder.is_dir():
+        fetch_headers(cache, folder)
+    return folder
+
+
+def fetch_headers(cache: Path, folder: Path) -> None:
     if shutil.which("npm") is None:
         pytest.skip(f"the headers of ONNX Runtime come from npm ({HEADERS}), which is not here")
-    done = subprocess.run(
-        ["npm", "pack", "--silent", HEADERS], cwd=cache, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        pytest.skip(f"npm cannot fetch the headers of ONNX Runtime: {done.stderr.strip()[-200:]}")
-    (archive,) = cache.glob("*.tgz")
-    made = root / "include.part"
-    made.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(archive) as members:
-        for member in members:
-            found = re.search(r"xcframework/ios-arm64/onnxruntime\.framework/Headers/(\w+\.h)$", member.name)
-            if found:
-                data = members.extractfile(member)
-                assert data is not None
-                (made / found[1]).write_bytes(data.read())
-    archive.unlink()
-    made.rename(root / "include")
+    # a place of its own: other tests may do the same now
+    with tempfile.TemporaryDirectory(dir=cache) as place:
+        done = subprocess.run(
+            ["npm", "pack", "--silent", HEADERS], cwd=place, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            pytest.skip(f"npm cannot fetch the headers of ONNX Runtime: {done.stderr.strip()[-200:]}")
+        (archive,) = Path(place).glob("*.tgz")
+        made = Path(place) / "include"
+        made.mkdir()
+        with tarfile.open(archive) as members:
+            for member in members:
+                found = re.search(rf"{HEADERS_IN}/(\w+\.h)$", member.name)
+                data = members.extractfile(member) if found else None
+                if found and data:
+                    (made / found[1]).write_bytes(data.read())
+        folder.parent.mkdir(exist_ok=True)
+        with suppress(OSError):  # it is there by now
+            made.rename(folder)
+
+
+def embed_small(models: Models, output: Path, runtime: str, input_type: str = "float32") -> Path:
+    """The folder of the small INT8 model."""
+    engine = models.engine(runtime, models.quantized(runtime, "ptq", input_type))  # type: ignore[arg-type]
+    return embed(engine, lang="cpp", output=output).directory
+
+
+def noise(width: int, height: int) -> Pixels:
+    """Full of edges from 0 to 255, which make a resize overshoot."""
+    generator = np.random.default_rng(width + 1000 * height)
+    return generator.choice(np.array([0, 30, 200, 255], np.uint8), (height, width, 3))
+
+
+def photographs(count: int) -> list[Pixels]:
+    """Of the demo's, a third of them in other sizes."""
+    found = open_image_set("demo", split="evaluation").subset(count, seed=0)
+    batches = found.batches(Preprocessing(32, 1.0), batch=50, dtype="uint8")
+    squares = np.concatenate([batch.images for batch in batches])
+    sizes = [(32, 32), (32, 32), (91, 57)]
+    photos = (Image.fromarray(square.transpose(1, 2, 0)) for square in squares)
+    return [np.array(photo.resize(sizes[number % 3])) for number, photo in enumerate(photos)]
+
+
+def python_logits(folder: Path, images: list[Pixels]) -> NDArray[np.float32]:
+    """(N, classes) of the engine in `folder`, one image a call, as C++ runs it."""
+    (sidecar,) = (folder / "model").glob("*.json")
+    artifact = open_artifact(sidecar.with_suffix(""))
+    description = artifact.description
+    squares = [preprocess(Image.fromarray(image), description.preprocessing) for image in images]
+    batches = [np.ascontiguousarray(square.transpose(2, 0, 1)[None]) for square in squares]
+    with open_session(artifact, str(description.target)) as session:
+        floats = description.input_type == "float32"
+        return np.concatenate(
+            [session.run(normalize(b, description.preprocessing) if floats else b) for b in batches]
+        )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,24 +15,29 @@ import pytest
 from conftest import CLASSES, RESOLUTION, Models
 from embedded import (
     MANIFEST,
+    SIZES,
     Build,
     Pixels,
     attempt,
     build,
+    embed_small,
+    noise,
     onnxruntime_options,
     openvino_options,
     packed,
+    photographs,
+    python_logits,
     run,
+    sanitized,
 )
-from numpy.typing import NDArray
 from PIL import Image
 
 from convnext_edge import embed
 from convnext_edge.artifact import open_artifact
-from convnext_edge.candidates import open_session
 from convnext_edge.errors import ArtifactError, ConvNeXtEdgeError, ImageSetError, UsageError
-from convnext_edge.images import normalize, open_image_set, preprocess
+from convnext_edge.images import preprocess
 from convnext_edge.preprocessing import Preprocessing
+from convnext_edge.provenance import sha256
 from convnext_edge.results import Benchmark
 
 pytestmark = pytest.mark.skipif(
@@ -38,19 +45,6 @@ pytestmark = pytest.mark.skipif(
 )
 RUNTIMES = ("openvino", "onnxruntime")
 CASES = [(runtime, input_type) for runtime in RUNTIMES for input_type in ("float32", "uint8")]
-SIZES = [
-    (1, 1),
-    (1, 7),
-    (9, 1),
-    (2, 3),
-    (64, 64),
-    (63, 65),
-    (73, 73),
-    (90, 400),
-    (224, 31),
-    (301, 500),
-    (640, 427),
-]
 
 Embedded = Callable[..., Path]
 
@@ -58,63 +52,25 @@ Embedded = Callable[..., Path]
 @pytest.fixture(scope="module")
 def embedded(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Embedded:
     """The folder of the small INT8 model for a runtime and a type of input."""
-    made: dict[tuple[str, str], Path] = {}
-
-    def folder(runtime: str, input_type: str = "float32") -> Path:
-        if (runtime, input_type) not in made:
-            engine = models.engine(runtime, models.quantized(runtime, "ptq", input_type))  # type: ignore[arg-type]
-            output = tmp_path_factory.mktemp("embedded") / "app"
-            made[runtime, input_type] = embed(engine, lang="cpp", output=output).directory
-        return made[runtime, input_type]
-
-    return folder
+    return cache(lambda *kind: embed_small(models, tmp_path_factory.mktemp("embedded") / "app", *kind))
 
 
 @pytest.fixture(scope="module")
 def built(
     embedded: Embedded, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> Callable[[str], Build]:
-    made: dict[str, Build] = {}
-
     def of(runtime: str) -> Build:
-        if runtime not in made:
-            cache = pytestconfig.cache.mkdir("embed")  # type: ignore[union-attr]
-            options = openvino_options() if runtime == "openvino" else onnxruntime_options(cache)
-            made[runtime] = build(embedded(runtime), tmp_path_factory.mktemp("build"), *options)
-        return made[runtime]
+        headers = pytestconfig.cache.mkdir("embed")  # type: ignore[union-attr]
+        options = openvino_options() if runtime == "openvino" else onnxruntime_options(headers)
+        place = tmp_path_factory.mktemp("build")
+        return build(embedded(runtime), place, options, sanitized(place))
 
-    return of
-
-
-def noise(width: int, height: int) -> Pixels:
-    """Full of edges from 0 to 255, which make a resize overshoot."""
-    generator = np.random.default_rng(width + 1000 * height)
-    return generator.choice(np.array([0, 30, 200, 255], np.uint8), (height, width, 3))
+    return cache(of)
 
 
 @pytest.fixture(scope="module")
 def pictures() -> list[Pixels]:
-    """200 of the demo's photographs, a third of them in other sizes."""
-    found = open_image_set("demo", split="evaluation").subset(200, seed=0)
-    batches = found.batches(Preprocessing(32, 1.0), batch=50, dtype="uint8")
-    squares = np.concatenate([batch.images for batch in batches])
-    sizes = [(32, 32), (32, 32), (91, 57)]
-    photos = (Image.fromarray(square.transpose(1, 2, 0)) for square in squares)
-    return [np.array(photo.resize(sizes[number % 3])) for number, photo in enumerate(photos)]
-
-
-def python_logits(folder: Path, images: list[Pixels]) -> NDArray[np.float32]:
-    """(N, classes) of the engine in `folder`, one image a call, as C++ runs it."""
-    (sidecar,) = (folder / "model").glob("*.json")
-    artifact = open_artifact(sidecar.with_suffix(""))
-    description = artifact.description
-    squares = [preprocess(Image.fromarray(image), description.preprocessing) for image in images]
-    batches = [np.ascontiguousarray(square.transpose(2, 0, 1)[None]) for square in squares]
-    with open_session(artifact, str(description.target)) as session:
-        floats = description.input_type == "float32"
-        return np.concatenate(
-            [session.run(normalize(b, description.preprocessing) if floats else b) for b in batches]
-        )
+    return photographs(200)
 
 
 # The same answers
@@ -219,6 +175,9 @@ def test_misuse_is_an_exception_or_the_right_answer(
         str(CLASSES),
         "Error: the workspace is not of this classifier|Take one from its workspace().",
         "Error: threads -1 is less than 0|Give a whole number from 1, or 0 for all cores.",
+        "Error: there are no logits|Call infer() before rank().",
+        "Error: the workspace was moved from|Take another one from Classifier::workspace().",
+        "Error: no image was prepared|Call prepare() before infer().",
     ]
     assert lines[:-2] == expected
     assert lines[-2] == lines[-1]  # a workspace outlives its classifier
@@ -256,6 +215,7 @@ def test_a_damaged_engine_is_refused_in_the_words_of_python(
     [
         ({"format": "2"}, "has format 2, this version reads 1"),
         ({"resolution": "many"}, "is damaged: resolution is 'many'"),
+        ({"resolution": "64px"}, "is damaged: resolution is '64px'"),
         ({"resolution": "-3"}, "out of range"),
         ({"crop": "1e-300"}, "out of range"),
         ({"classes": "999"}, "has 10 labels for 999 classes"),
@@ -282,8 +242,37 @@ def test_a_damaged_manifest_is_refused(
     assert (done.returncode, said in done.stderr.decode()) == (1, True), done.stderr
 
 
+def test_a_name_that_no_file_can_have_is_missing(
+    embedded: Embedded, built: Callable[[str], Build], tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(embedded("openvino") / "model", model)
+    with (model / MANIFEST).open("a") as manifest:
+        manifest.write(f"file {64 * '0'} {300 * 'x'}\n")
+    done = attempt(built("openvino").harness, model, "answers")
+    assert (done.returncode, b"is missing, though the sidecar lists it" in done.stderr) == (1, True)
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_a_folder_that_is_missing_or_no_engine_is_refused(
+def test_an_engine_that_the_runtime_refuses_is_an_error(
+    embedded: Embedded, built: Callable[[str], Build], tmp_path: Path, runtime: str
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(embedded(runtime) / "model", model)
+    engine = next(model.glob("*.json")).with_suffix("")
+    engine.write_bytes(b"no engine")
+    manifest = (model / MANIFEST).read_text()
+    digest = re.search(rf"^file (\w+) {re.escape(engine.name)}$", manifest, flags=re.MULTILINE)
+    assert digest is not None
+    (model / MANIFEST).write_text(manifest.replace(digest[1], sha256(engine)))
+    done = attempt(built(runtime).harness, model, "answers")
+    assert done.returncode == 1
+    assert f" refuses {engine}: " in done.stderr.decode()
+    assert "build and embed it again" in done.stderr.decode()
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_folder_that_is_missing_is_refused(
     embedded: Embedded, built: Callable[[str], Build], tmp_path: Path, runtime: str
 ) -> None:
     done = attempt(built(runtime).harness, tmp_path / "none", "answers")
@@ -345,6 +334,24 @@ def test_the_build_command_works_as_it_is_printed_and_installs_the_runtime(
 
 def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_program_may_take_the_folder_as_a_part_of_its_own_build(
+    embedded: Embedded, pytestconfig: pytest.Config, tmp_path: Path, runtime: str
+) -> None:
+    headers = pytestconfig.cache.mkdir("embed")  # type: ignore[union-attr]
+    options = openvino_options() if runtime == "openvino" else onnxruntime_options(headers)
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.20)\nproject(app LANGUAGES CXX)\n"
+        f"add_subdirectory({embedded(runtime)} classifier)\n"
+        "add_executable(app main.cpp)\ntarget_link_libraries(app PRIVATE convnext_edge::convnext_edge)\n"
+    )
+    (tmp_path / "main.cpp").write_text("int main() {}\n")
+    run("cmake", "-S", tmp_path, "-B", tmp_path / "build", *options)
+    links = (tmp_path / "build" / "CMakeFiles" / "app.dir" / "link.txt").read_text()
+    assert f"lib{runtime}.so" in links  # the runtime, which only the other folder looked for
+    assert not (tmp_path / "build" / "classifier" / "CMakeFiles" / "classify.dir").exists()
 
 
 def test_labels_are_the_users_where_given_and_must_be_as_many_as_classes(

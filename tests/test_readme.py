@@ -25,6 +25,7 @@ from convnext_edge.recipe import Recipe, read_recipe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CPP = ("cmake ", "classifier/build/")  # of the section on C++
 PROGRAM = Path(sys.executable).with_name("convnext-edge")
 
 
@@ -67,6 +68,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small = Architecture((1, 1, 2, 1), (16, 24, 32, 48), classes=10)
     torch.save({"model": ConvNeXt(small).state_dict()}, here / "my-convnext.pth")
     (here / "recipe.toml").write_text(blocks("toml")[0], encoding="utf-8")
+    save_photo(here / "photo.jpg", 0)
     for number in range(120):
         save_photo(here / "my-images" / f"class{number % 10}" / f"{number}.jpg", number)
     names = [f"ILSVRC2012_val_{number:08}.JPEG" for number in range(1, 9)]
@@ -94,23 +96,38 @@ def environment(folder: Path, hub: LocalHub) -> dict[str, str]:
     }
 
 
+def run_as_printed(command: str, folder: Path, hub: LocalHub) -> str:
+    """Standard output of a command that must succeed."""
+    done = subprocess.run(
+        command,
+        shell=True,
+        cwd=folder,
+        env=environment(folder, hub),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # random weights have no accuracy to keep: that gate alone may be missed
+    allowed = (0, 3) if "--max-drop" in command else (0,)
+    assert done.returncode in allowed, f"{command}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
 def test_the_commands_work_as_printed(folder: Path, hub: LocalHub) -> None:
-    assert len(commands()) >= 8
-    for command in commands():
-        done = subprocess.run(
-            command,
-            shell=True,
-            cwd=folder,
-            env=environment(folder, hub),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        # random weights have no accuracy to keep: that gate alone may be missed
-        allowed = (0, 3) if "--max-drop" in command else (0,)
-        assert done.returncode in allowed, f"{command}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
+    ours = [command for command in commands() if not command.startswith(CPP)]
+    assert len(ours) >= 8
+    for command in ours:
+        run_as_printed(command, folder, hub)
     assert (folder / "convnext-edge-out" / "tiny-int8-openvino.onnx").is_file()
+
+
+@pytest.mark.skipif(not all(map(shutil.which, ("cmake", "c++"))), reason="needs cmake and a C++ compiler")
+def test_the_program_of_the_cpp_section_classifies_the_photo(folder: Path, hub: LocalHub) -> None:
+    assert (folder / "classifier").is_dir(), "the commands of the test above come first"
+    shown = [run_as_printed(command, folder, hub) for command in commands() if command.startswith(CPP)]
+    assert len(shown) == 3
+    assert re.fullmatch(r"( *[\d.]+ %  +\d+  .+\n){3}", shown[-1])
 
 
 def test_the_python_works_as_printed(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from string import Template
 
@@ -13,15 +14,43 @@ from convnext_edge.version import __version__
 
 SOURCES = Path(__file__).parents[2] / "embed_sources" / "cpp"
 BUILD = "cmake -S . -B build && cmake --build build"
-OBTAIN = {
-    "openvino": """\
+BUILD_ARM64 = """\
+cmake -S . -B build-arm64 -DCMAKE_TOOLCHAIN_FILE=cmake/aarch64-linux-gnu.cmake \\
+    -DCONVNEXT_EDGE_INSTALL_RUNTIME=ON {runtime}
+cmake --build build-arm64
+cmake --install build-arm64 --prefix device"""
+
+
+@dataclass(frozen=True)
+class Guide:
+    """Of a runtime: how to get it, the same for ARM64, and the commands that build for ARM64."""
+
+    obtain: str
+    obtain_arm64: str
+    build_arm64: str
+
+
+GUIDES = {
+    "openvino": Guide(
+        """\
 - OpenVINO {version}: `pip install openvino=={version}` brings headers, libraries and CMake files, and CMake
   asks the `python` of the `PATH` where. Or take Intel's archive (<https://docs.openvino.ai>, "Install
   OpenVINO Runtime") and give its `runtime/cmake` as `-DOpenVINO_DIR=DIR`.""",
-    "onnxruntime": """\
+        "OpenVINO's libraries for ARM come from PyPI too, and want glibc 2.35 or newer:",
+        """\
+pip download --no-deps --only-binary :all: --platform manylinux_2_35_aarch64 -d arm64 openvino=={version}
+python -m zipfile -e arm64/openvino-*.whl arm64
+"""
+        + BUILD_ARM64.format(runtime="-DOpenVINO_DIR=$PWD/arm64/openvino/cmake"),
+    ),
+    "onnxruntime": Guide(
+        """\
 - ONNX Runtime {version} or newer: unpack the archive of your system from
   <https://github.com/microsoft/onnxruntime/releases> (as `onnxruntime-linux-x64-{version}.tgz`) and name its
   folder: `-DONNXRuntime_ROOT=DIR`, or an environment variable of that name.""",
+        "Unpack `onnxruntime-linux-aarch64-{version}.tgz` from the same place, here into `arm64`:",
+        BUILD_ARM64.format(runtime="-DONNXRuntime_ROOT=$PWD/arm64"),
+    ),
 }
 
 
@@ -31,10 +60,10 @@ def write_cpp(engine: Artifact, labels: Path | None, folder: Path) -> str:
     Raises UsageError for an engine of a runtime that the library has no code for, or labels that do not fit.
     """
     runtime = str(engine.description.target)
-    if runtime not in OBTAIN:
+    if runtime not in GUIDES:
         raise UsageError(
             f"{engine.path} is an engine for {runtime}, which has no C++ library here",
-            hint=f"Build one for {' or '.join(OBTAIN)}: convnext-edge build --target openvino",
+            hint=f"Build one for {' or '.join(GUIDES)}: convnext-edge build --target openvino",
         )
     shutil.copytree(SOURCES, folder, dirs_exist_ok=True)
     write_bundle(engine, labels, folder / "model")
@@ -57,6 +86,6 @@ def fill(readme: str, engine: Artifact) -> str:
         runtime=runtime,
         version=version,
         ours=__version__,
-        obtain=OBTAIN[runtime].format(version=version),
         build=BUILD,
+        **{key: text.format(version=version) for key, text in asdict(GUIDES[runtime]).items()},
     )

@@ -20,8 +20,8 @@
 
 namespace convnext_edge {
 
-/// Base of all that this library throws on purpose; `what()` says what failed, why, and on a second line what
-/// to do. Where memory runs out, std::bad_alloc comes through.
+/// Base of all that this library throws on purpose; `what()` says what failed and why and, where there is something
+/// to do, that on a second line. Where memory runs out, it may be std::bad_alloc.
 class Error : public std::runtime_error {
    public:
     using std::runtime_error::runtime_error;
@@ -84,15 +84,17 @@ struct Info {
 
 class Workspace;
 
-/// A loaded model. All const members may be called from several threads at once.
+/// A loaded model. All const members may be called from several threads at once. Copies are cheap: they share
+/// the model.
 class Classifier {
    public:
     /// Loads the engine in `folder` after checking the SHA-256 of each file.
     /// Throws ArtifactError, TargetError, UsageError.
     explicit Classifier(const std::filesystem::path& folder, const Options& options = {});
+    // No moves, which are copies then: no classifier is ever without a model.
     ~Classifier();
-    Classifier(Classifier&&) noexcept;
-    Classifier& operator=(Classifier&&) noexcept;
+    Classifier(const Classifier&) noexcept;
+    Classifier& operator=(const Classifier&) noexcept;
 
     /// The `top_k` likeliest classes, best first (all of them where there are fewer; the lower index first
     /// among equals). Takes a workspace from a pool, which grows to as many as there are calls at a time.
@@ -115,7 +117,8 @@ class Classifier {
     std::shared_ptr<State> state_;
 };
 
-/// Buffers of one call and, in its single steps, what a call does: `prepare`, `infer`, `rank`.
+/// Buffers of one call and, in its single steps, what a call does: `prepare`, `infer`, `rank`. A step without the
+/// one before it, or of a workspace that was moved from, throws UsageError.
 /// It keeps its model alive, and may outlive the Classifier.
 class Workspace {
    public:
@@ -130,13 +133,15 @@ class Workspace {
     /// Runs the engine on what was prepared last. Returns the (classes) logits. Throws TargetError.
     const std::vector<float>& infer();
 
-    /// The likeliest classes of the last logits. Throws UsageError, or TargetError where a logit is no number.
+    /// The likeliest classes of the last logits. Throws UsageError for a `top_k` of 0, and TargetError where a logit
+    /// is no number.
     const std::vector<Prediction>& rank(std::size_t top_k);
 
    private:
     friend class Classifier;
     struct State;
     explicit Workspace(std::unique_ptr<State> state);
+    State& state() const;
     std::unique_ptr<State> state_;
 };
 

@@ -67,6 +67,9 @@ struct Workspace::State {
     template <typename T, typename Convert>
     void fill(const std::vector<std::uint8_t>& square, Convert convert);
 
+    enum class Done { kNothing, kPrepared, kInferred };
+
+    Done done = Done::kNothing;
     Classifier::State* model;
     // Before the request, which must be destroyed first. Empty in the pool, which the model owns.
     std::shared_ptr<Classifier::State> keep_alive;
@@ -98,8 +101,8 @@ std::unique_ptr<Workspace::State> Classifier::State::make_workspace() {
 Classifier::Classifier(const std::filesystem::path& folder, const Options& options)
     : state_(std::make_shared<State>(folder, options)) {}
 Classifier::~Classifier() = default;
-Classifier::Classifier(Classifier&&) noexcept = default;
-Classifier& Classifier::operator=(Classifier&&) noexcept = default;
+Classifier::Classifier(const Classifier&) noexcept = default;
+Classifier& Classifier::operator=(const Classifier&) noexcept = default;
 
 const Info& Classifier::info() const noexcept { return state_->info; }
 
@@ -113,7 +116,7 @@ Workspace Classifier::workspace() const {
 
 const std::vector<Prediction>& Classifier::classify(const Image& image, std::size_t top_k,
                                                     Workspace& workspace) const {
-    if (!workspace.state_ || workspace.state_->model != state_.get()) {
+    if (workspace.state().model != state_.get()) {
         throw UsageError("the workspace is not of this classifier\nTake one from its workspace().");
     }
     workspace.prepare(image);
@@ -146,6 +149,11 @@ Workspace::~Workspace() = default;
 Workspace::Workspace(Workspace&&) noexcept = default;
 Workspace& Workspace::operator=(Workspace&&) noexcept = default;
 
+Workspace::State& Workspace::state() const {
+    if (!state_) throw UsageError("the workspace was moved from\nTake another one from Classifier::workspace().");
+    return *state_;
+}
+
 template <typename T, typename Convert>
 void Workspace::State::fill(const std::vector<std::uint8_t>& square, Convert convert) {
     const std::size_t plane = square.size() / 3;
@@ -158,32 +166,41 @@ void Workspace::State::fill(const std::vector<std::uint8_t>& square, Convert con
 }
 
 const std::vector<std::uint8_t>& Workspace::prepare(const Image& image) {
-    const auto& square = state_->preprocessor.run(image);
-    if (state_->model->manifest.takes_bytes) {
-        state_->fill<std::uint8_t>(square, [](std::size_t, std::uint8_t value) { return value; });
+    State& own = state();
+    own.done = State::Done::kNothing;
+    const auto& square = own.preprocessor.run(image);
+    if (own.model->manifest.takes_bytes) {
+        own.fill<std::uint8_t>(square, [](std::size_t, std::uint8_t value) { return value; });
     } else {
-        const float* table = state_->model->normalized.data();
-        state_->fill<float>(square, [table](std::size_t channel, std::uint8_t value) {
+        const float* table = own.model->normalized.data();
+        own.fill<float>(square, [table](std::size_t channel, std::uint8_t value) {
             return table[256 * channel + value];
         });
     }
+    own.done = State::Done::kPrepared;
     return square;
 }
 
 const std::vector<float>& Workspace::infer() {
-    const float* made = state_->request->run();
-    std::copy_n(made, state_->logits.size(), state_->logits.begin());
-    return state_->logits;
+    State& own = state();
+    if (own.done == State::Done::kNothing) throw UsageError("no image was prepared\nCall prepare() before infer().");
+    own.done = State::Done::kPrepared;
+    const float* made = own.request->run();
+    std::copy_n(made, own.logits.size(), own.logits.begin());
+    own.done = State::Done::kInferred;
+    return own.logits;
 }
 
 const std::vector<Prediction>& Workspace::rank(std::size_t top_k) {
     if (top_k == 0) throw UsageError("top_k 0 is less than 1\nGive a whole number from 1.");
-    const auto& logits = state_->logits;
+    State& own = state();
+    if (own.done != State::Done::kInferred) throw UsageError("there are no logits\nCall infer() before rank().");
+    const auto& logits = own.logits;
     if (!std::all_of(logits.begin(), logits.end(), [](float logit) { return std::isfinite(logit); })) {
-        throw TargetError("the logits of " + state_->model->manifest.engine +
+        throw TargetError("the logits of " + own.model->manifest.engine +
                           " are not finite\nValidate it: convnext-edge validate.");
     }
-    auto& order = state_->order;
+    auto& order = own.order;
     std::iota(order.begin(), order.end(), std::size_t{0});
     const auto end = order.begin() + static_cast<std::ptrdiff_t>(std::min(top_k, order.size()));
     std::partial_sort(order.begin(), end, order.end(), [&logits](std::size_t a, std::size_t b) {
@@ -193,11 +210,11 @@ const std::vector<Prediction>& Workspace::rank(std::size_t top_k) {
     const double sum = std::accumulate(logits.begin(), logits.end(), 0.0, [largest](double total, float logit) {
         return total + std::exp(logit - largest);
     });
-    auto& predictions = state_->predictions;
+    auto& predictions = own.predictions;
     predictions.clear();
     for (auto index = order.begin(); index != end; ++index) {
         const float probability = static_cast<float>(std::exp(logits[*index] - largest) / sum);
-        predictions.push_back({*index, state_->model->labels[*index], logits[*index], probability});
+        predictions.push_back({*index, own.model->labels[*index], logits[*index], probability});
     }
     return predictions;
 }

@@ -4,6 +4,7 @@
 #include <locale>
 #include <map>
 #include <sstream>
+#include <system_error>
 
 #include "convnext_edge.hpp"
 #include "sha256.hpp"
@@ -36,7 +37,7 @@ template <typename T>
 T parse(const path& file, const std::string& key, std::istringstream& text) {
     T value{};
     text.imbue(std::locale::classic());
-    if (!(text >> value)) {
+    if (!(text >> value) || !(text.eof() || text.peek() == ' ')) {
         throw ArtifactError(file.string() + " is damaged: " + key + " is '" + text.str() + "'" + kAgain);
     }
     return value;
@@ -91,7 +92,8 @@ void check_ranges(const path& file, const Manifest& manifest) {
 }
 
 void check_digest(const path& file, const std::string& expected) {
-    if (!std::filesystem::is_regular_file(file)) {
+    std::error_code unreadable;
+    if (!std::filesystem::is_regular_file(file, unreadable)) {
         throw ArtifactError(file.string() + " is missing, though the sidecar lists it\nMake the artifact again.");
     }
     const std::string found = sha256(file);

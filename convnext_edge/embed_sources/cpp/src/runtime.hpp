@@ -7,6 +7,9 @@
 
 namespace convnext_edge::detail {
 
+/// What to do about an engine that a runtime refuses.
+constexpr char kRefused[] = "\nTake the version of the runtime that it was built with, or build and embed it again.";
+
 /// What an engine must look like.
 struct Contract {
     std::filesystem::path file;
@@ -31,6 +34,8 @@ class Request {
 class Engine {
    public:
     virtual ~Engine() = default;
+
+    /// Throws TargetError.
     virtual std::unique_ptr<Request> request() = 0;
 };
 

@@ -13,7 +13,11 @@ namespace {
 using Shape = std::vector<std::int64_t>;
 
 TargetError refusal(const Contract& contract, const std::string& why) {
-    return TargetError("ONNX Runtime refuses " + contract.file.string() + ": " + why);
+    return TargetError("ONNX Runtime refuses " + contract.file.string() + ": " + why + kRefused);
+}
+
+TargetError failure(const std::exception& error) {
+    return TargetError(std::string("ONNX Runtime fails: ") + error.what());
 }
 
 Ort::Value tensor(const Ort::MemoryInfo& memory, std::vector<float>& data, const Shape& shape) {
@@ -46,7 +50,7 @@ class ONNXRuntimeRequest : public Request {
             session_.Run(options_, binding_);
             return logits_.data();
         } catch (const std::exception& error) {
-            throw TargetError(std::string("ONNX Runtime fails: ") + error.what());
+            throw failure(error);
         }
     }
 
@@ -78,8 +82,12 @@ class ONNXRuntimeEngine : public Engine {
     }
 
     std::unique_ptr<Request> request() override {
-        if (contract_.takes_bytes) return make<std::uint8_t>();
-        return make<float>();
+        try {
+            if (contract_.takes_bytes) return make<std::uint8_t>();
+            return make<float>();
+        } catch (const std::exception& error) {
+            throw failure(error);
+        }
     }
 
    private:

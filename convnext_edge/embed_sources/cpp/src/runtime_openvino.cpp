@@ -13,8 +13,10 @@ std::string last_line(const std::exception& error) {
 }
 
 TargetError refusal(const Contract& contract, const std::string& why) {
-    return TargetError("OpenVINO refuses " + contract.file.string() + ": " + why);
+    return TargetError("OpenVINO refuses " + contract.file.string() + ": " + why + kRefused);
 }
+
+TargetError failure(const std::exception& error) { return TargetError("OpenVINO fails: " + last_line(error)); }
 
 class OpenVINORequest : public Request {
    public:
@@ -30,7 +32,7 @@ class OpenVINORequest : public Request {
             request_.infer();
             return request_.get_output_tensor().data<float>();
         } catch (const std::exception& error) {
-            throw TargetError("OpenVINO fails: " + last_line(error));
+            throw failure(error);
         }
     }
 
@@ -53,7 +55,11 @@ class OpenVINOEngine : public Engine {
     }
 
     std::unique_ptr<Request> request() override {
-        return std::make_unique<OpenVINORequest>(compiled_.create_infer_request(), type_, edge_);
+        try {
+            return std::make_unique<OpenVINORequest>(compiled_.create_infer_request(), type_, edge_);
+        } catch (const std::exception& error) {
+            throw failure(error);
+        }
     }
 
    private:
