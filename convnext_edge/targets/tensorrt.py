@@ -15,13 +15,16 @@ Form "linear", (N, H, W, C) with MatMul, for these reasons:
   and behind ConvNeXt's own convolutions https://github.com/NVIDIA/Model-Optimizer/issues/80. The operator
   normalizes the last axis, where only this layout has the channels.
 * A MatMul is no slower path than a 1x1 convolution: TensorRT turns an explicitly quantized one into a
-  convolution by itself (https://github.com/NVIDIA/TensorRT/issues/3266).
+  convolution by itself (https://github.com/NVIDIA/TensorRT/issues/3266). TensorRT-RTX 1.7 makes a product
+  of INT8 by INT8 of either, whose result is FP16 in this form and FP32 in form "conv", as the list of
+  layers in its log shows (`Log.layers`).
 
 Placement: Q/DQ at the inputs of the weighted operators and nowhere else, as NVIDIA recommends ("Quantize all
 inputs of weighted-operations", "By default, do not quantize the outputs of weighted-operations"):
 https://docs.nvidia.com/deeplearning/tensorrt/latest/inference-library/quantized-types-explicit-quantization.html
 Nothing stands between MatMul, bias and GELU, so that they can fuse up to the Q of the next layer, and Q
-follows LayerNorm directly, so that its output can be written in INT8. Residual sums stay FP16, against
+follows LayerNorm directly, so that its output can be written in INT8. In TensorRT-RTX 1.7 both happen: bias,
+GELU and Q are one kernel, LayerNorm and Q another. Residual sums stay FP16, against
 NVIDIA's advice for ResNets: all blocks of a stage add to one value, and so would their rounding. Depthwise
 convolutions stay FP16: they are bound by memory, and INT8 costs 3 dB there. ModelOpt also puts Q/DQ between
 a convolution and the LayerNorm behind it, after reports that ConvNeXt got slower
@@ -29,8 +32,8 @@ a convolution and the LayerNorm behind it, after reports that ConvNeXt got slowe
 that serves depthwise convolutions which are INT8 themselves, for which `depthwise = true` in a recipe asks.
 
 No GPU has confirmed this yet. Users report INT8 no faster than FP16 on ConvNeXt, with other placements
-(https://github.com/NVIDIA/TensorRT/issues/4180), and TensorRT-RTX is documented for INT8 weights, not for
-INT8 arithmetic ("INT8 WoQ GEMM"), and on Turing for neither, so that INT8 there may save memory and no time:
+(https://github.com/NVIDIA/TensorRT/issues/4180), and TensorRT-RTX is documented for INT8 weights alone
+("INT8 WoQ GEMM"), and on Turing not even for those, so that INT8 there may save memory and no time:
 https://docs.nvidia.com/deeplearning/tensorrt-rtx/latest/getting-started/support-matrix-1/1.5.html
 `benchmark` therefore holds INT8 against FP16.
 """
