@@ -60,7 +60,7 @@ format: env ## Format the code, and repair what ruff can
 
 # All of them run, even where one does not meet its bars (exit code 3).
 bench: env ## Measure accuracy, latency and the cost of quantizing; writes benchmarks/results/
-	@failed=0; for name in fidelity latency ptq_cost tensorrt_rtx; do \
+	@failed=0; for name in fidelity latency ptq_cost rtx_engines; do \
 	    $(BIN)/python benchmarks/$$name.py || failed=$$?; \
 	done; $(BIN)/python benchmarks/tables.py; exit $$failed
 

@@ -7,8 +7,9 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from functools import wraps
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -18,6 +19,7 @@ from convnext_edge import quiet, summaries
 from convnext_edge.errors import ConvNeXtEdgeError, UsageError
 from convnext_edge.progress import LOGGER
 from convnext_edge.results import Result
+from convnext_edge.targets.base import is_out_of_memory, words_of
 from convnext_edge.version import __version__
 
 GATE_NOT_MET = 3
@@ -49,21 +51,31 @@ def command(example: str) -> Callable[[Command], click.Command]:
         def run(as_json: bool, verbose: bool, **options: Any) -> None:
             listen(verbose)
             try:
-                show(function(**options), as_json)
-            except ConvNeXtEdgeError as error:
+                with redirect_stdout(sys.stderr):  # what libraries print
+                    result = function(**options)
+            except Exception as error:
                 if verbose:
                     LOGGER.info("", exc_info=error)
-                fail(error)
+                fail(translate(error))
+            show(result, as_json)
 
         return main.command(name=function.__name__, epilog=f"\b\nExample:  {example}")(run)
 
     return decorate
 
 
+class Notes(logging.Formatter):
+    """Notes as errors are shown: long lines broken between words, where a person reads them."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the name is logging's
+        text = super().formatMessage(record)
+        return summaries.fold(text) if sys.stderr.isatty() else text
+
+
 def listen(verbose: bool) -> None:
     """Our notes to standard error; libraries' only with -v."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(Notes("%(message)s"))
     LOGGER.handlers[:] = [handler]
     LOGGER.setLevel(logging.INFO)
     LOGGER.propagate = False
@@ -82,7 +94,19 @@ def show(result: Result, as_json: bool) -> None:
         sys.exit(GATE_NOT_MET)
 
 
-def fail(error: ConvNeXtEdgeError) -> None:
+def translate(error: Exception) -> ConvNeXtEdgeError:
+    """An error for people; what is none of theirs, a fault of ours, is raised again."""
+    if isinstance(error, ConvNeXtEdgeError):
+        return error
+    if is_out_of_memory(error):
+        return ConvNeXtEdgeError(
+            f"there is not enough memory: {words_of(error)}",
+            hint="Take a smaller model, --resolution or --batch, or end other programs.",
+        )
+    raise error
+
+
+def fail(error: ConvNeXtEdgeError) -> NoReturn:
     click.echo(summaries.fold(f"Error: {error}"), err=True)
     sys.exit(error.exit_code)
 

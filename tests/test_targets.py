@@ -169,6 +169,16 @@ def test_build_takes_the_newest_model_and_its_own_target(
     assert made.bytes == made.engine.stat().st_size
 
 
+@pytest.mark.parametrize(("target", "wanted"), [("openvino", ".xml"), ("torch", ".pt2")])
+def test_an_engine_has_the_suffix_that_its_readers_know_it_by(
+    models: Models, tmp_path: Path, target: str, wanted: str
+) -> None:
+    with pytest.raises(UsageError, match=f"does not end in {wanted}") as caught:
+        build(models.quantized(), target=target, output=tmp_path / "engine.bin", workspace=models.workspace)
+    assert caught.value.hint == f"Take engine{wanted}."
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_engine_is_not_built_again(models: Models, tmp_path: Path) -> None:
     engine = models.engine("openvino", models.quantized())
     with pytest.raises(ArtifactError, match="is an engine already"):

@@ -632,8 +632,10 @@ def test_only_tensorrt_has_a_script(target: str, models: Models, tmp_path: Path)
 
 
 def test_a_folder_that_exists_is_left_alone(models: Models, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(UsageError, match="exists"):
         build_script(models.exported(), output=tmp_path, workspace=models.workspace)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
 # The session, on a stand-in for a GPU

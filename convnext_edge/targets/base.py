@@ -75,8 +75,9 @@ def translated(failure: str) -> Iterator[None]:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "alloc" in text or "out of memory" in text
+    """Each runtime says it in words of its own."""
+    said = re.search(r"alloc\w* memory|out of memory|bad.alloc", str(error), re.IGNORECASE)
+    return isinstance(error, MemoryError) or said is not None
 
 
 def words_of(error: Exception) -> str:

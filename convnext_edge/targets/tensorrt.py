@@ -105,13 +105,16 @@ class TensorRT(Target):
         return str(self.module().__version__)
 
     def availability(self) -> Availability:
-        if util.find_spec(self.package) is None:
-            return Availability(False, False, None, f"pip install '{self.install}'")
-        gpu = find_gpu()
+        gpu, remedies = find_gpu(), []
+        missing = util.find_spec(self.package) is None
+        if missing:
+            remedies.append(f"pip install '{self.install}'")
         if isinstance(gpu, NoGpu):
-            remedy = f"{gpu.reason}: {'builds and runs' if self.needs_gpu else 'runs'} on NVIDIA GPUs only"
-            return Availability(not self.needs_gpu, False, self.version(), remedy)
-        return Availability(True, True, self.version())
+            does = "builds and runs" if self.needs_gpu else "runs"
+            remedies.append(f"it {does} on NVIDIA GPUs only, and {gpu.reason}")
+        builds = not missing and (isinstance(gpu, Gpu) or not self.needs_gpu)
+        version = None if missing else self.version()
+        return Availability(builds, not remedies, version, "; ".join(remedies))
 
     def _gpu(self) -> Gpu:
         """The GPU to build with; raises TargetError where there is none."""

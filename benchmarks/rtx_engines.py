@@ -1,6 +1,6 @@
 """What `build --target tensorrt-rtx` makes of ConvNeXt, as far as it can be told without a GPU.
 
-    python benchmarks/tensorrt_rtx.py
+    python benchmarks/rtx_engines.py
 
 The report holds
 
