@@ -240,6 +240,12 @@ def test_every_method_makes_an_artifact_that_validate_takes(
     assert open_artifact(path).description.method == method
 
 
+def test_nncf_keeps_a_stem_that_reads_raw_bytes_float(models: Models) -> None:
+    description = open_artifact(models.quantized("openvino", "nncf", "uint8")).description
+    assert set(description.quantized_layers) == MULTIPLICATIONS
+    assert set(description.float_layers) == {"stem", *DEPTHWISE}
+
+
 def test_onnxruntimes_own_method_quantizes_every_layer(models: Models) -> None:
     description = open_artifact(models.quantized("onnxruntime", "ort")).description
     assert len(description.quantized_layers) == 1 + len(MULTIPLICATIONS) + len(DEPTHWISE)

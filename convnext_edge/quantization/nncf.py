@@ -7,6 +7,7 @@ that saturate on CPUs without VNNI, and it has no say in the number of bits.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -33,7 +34,9 @@ def quantize_nncf(job: Job) -> Quantized:
         raise TargetError(
             "method nncf needs the package nncf", hint="pip install 'convnext-edge[nncf]'"
         ) from error
-    quantizer = ConvNeXtQuantizer(job.recipe)
+    # NNCF has no fixed scale, which a stem that reads raw bytes would need
+    kept = (*job.recipe.keep_float, *(["stem"] if job.input_type == "uint8" else []))
+    quantizer = ConvNeXtQuantizer(replace(job.recipe, keep_float=kept))
     images = [torch.from_numpy(batch) for batch in job.batches("calibrating", size=1)]
     with quiet():
         program = export_program(job.lowered(), job.example())
