@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -59,7 +60,9 @@ def command(example: str) -> Callable[[Command], click.Command]:
                 fail(translate(error))
             show(result, as_json)
 
-        return main.command(name=function.__name__, epilog=f"\b\nExample:  {example}")(run)
+        purpose = re.sub(r" \(default: .*?\)", "", (function.__doc__ or "").splitlines()[0])
+        epilog = f"\b\nExample:  {example}"
+        return main.command(name=function.__name__, short_help=purpose, epilog=epilog)(run)
 
     return decorate
 
@@ -113,7 +116,7 @@ def fail(error: ConvNeXtEdgeError) -> NoReturn:
 
 @command("convnext-edge variants")
 def variants() -> Result:
-    """List the named models with their size, published accuracy and license."""
+    """List the named models: size, published accuracy, license."""
     return convnext_edge.variants()
 
 
@@ -129,7 +132,10 @@ def doctor() -> Result:
 @click.option("--random-weights", is_flag=True, help="Seeded noise as weights, for work on latency.")
 @click.option("--resolution", type=int, metavar="PIXELS", help="Edge of the input.  [default: the variant's]")
 @click.option(
-    "--crop", type=click.FloatRange(0, 1, min_open=True), help="Part of the resized image that is kept."
+    "--crop",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="FRACTION",
+    help="Of the resized image's edge that is kept.",
 )
 @click.option("--mean", type=(float, float, float), metavar="R G B", help="Of the pixels, in 0..1.")
 @click.option("--std", type=(float, float, float), metavar="R G B", help="Standard deviation of the pixels.")
@@ -329,5 +335,5 @@ def benchmark(**options: Any) -> Result:
 @command("convnext-edge demo")
 @common.workspace
 def demo(**options: Any) -> Result:
-    """Run the whole way offline on a small model that comes with the package."""
+    """Run the whole way offline, on a small model of the package."""
     return convnext_edge.demo(**options)

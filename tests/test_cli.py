@@ -88,6 +88,12 @@ def test_help_says_the_purpose_in_one_line_and_fits_the_terminal(run: Run, name:
     assert max(map(len, run(name, "--help").stdout.splitlines())) <= 80
 
 
+def test_the_list_of_commands_says_each_purpose_in_full(run: Run) -> None:
+    shown = run("--help").stdout
+    assert "..." not in shown
+    assert all(f"\n  {name} " in shown for name in COMMANDS)
+
+
 def test_the_version_is_printed(run: Run) -> None:
     assert run("--version").stdout == f"convnext-edge, version {__version__}\n"
 
