@@ -145,12 +145,37 @@ def answer_cells(row: Report) -> Iterator[str]:
         yield "exact" if row[key] is None else f"{row[key]:.1f}"
 
 
+def rtx_engines(report: Report) -> Iterator[str]:
+    yield f"TensorRT-RTX {report['tensorrt_rtx']}, built without a GPU; nothing was run on one."
+    yield ""
+    header = ("variant", "precision", "engine MiB", "weights MiB", "INT8 products", "seconds", "CPU seconds")
+    yield from table(
+        header,
+        (
+            [
+                row["variant"],
+                row["precision"],
+                *(f"{row[key] / 2**20:.1f}" for key in ("engine_bytes", "weight_bytes")),
+                f"{row['int8_products']} of {row['quantized_layers']}" if row["quantized_layers"] else "-",
+                *(f"{row[key]:.1f}" for key in ("seconds", "cpu_seconds")),
+            ]
+            for row in report["engines"]
+        ),
+    )
+    yield ""
+    header = ("demo in INT8", "images", "top-1 %", "drop, points (95 %)", "agreement % (95 %)", "SQNR dB")
+    found = {**report["simulated"], "method": report["simulated"]["label"]}
+    found["target"] = str(found["images"])
+    yield from table(header, [fidelity_cells(found)])
+
+
 TABLES = {
     "fidelity": fidelity,
     "latency": latency,
     "ptq_cost": ptq_cost,
     "embed": embed,
     "embed_arm64": embed_arm64,
+    "rtx_engines": rtx_engines,
 }
 
 

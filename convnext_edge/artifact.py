@@ -6,6 +6,7 @@ architecture, target, precision, preprocessing, recipe, calibration set, tool ve
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from convnext_edge.errors import ArtifactError
+from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.preprocessing import Preprocessing
 from convnext_edge.provenance import command_line, sha256, tool_versions
 
@@ -103,9 +104,8 @@ def sidecar_path(path: Path) -> Path:
 def open_artifact(path: Path) -> Artifact:
     """The artifact at `path`; raises ArtifactError where file and sidecar are not a matching pair of ours."""
     if not path.is_file():
-        raise ArtifactError(
-            f"{path} does not exist", hint="Name a file that export, quantize or build wrote."
-        )
+        is_what = "is a folder, not a file" if path.is_dir() else "does not exist"
+        raise ArtifactError(f"{path} {is_what}", hint="Name a file that export, quantize or build wrote.")
     if not sidecar_path(path).is_file():
         raise ArtifactError(
             f"{path} is not an artifact of convnext-edge: it has no sidecar {sidecar_path(path).name}",
@@ -130,12 +130,13 @@ def read_sidecar(path: Path) -> Artifact:
         files = dict(value["files"])
         if path.name not in files:
             raise ArtifactError(
-                f"{sidecar} describes {sorted(files)}, not {path.name}", hint="Rename it back."
+                f"{sidecar} describes {', '.join(sorted(files))}, not {path.name}", hint="Rename it back."
             )
         return Artifact(path, _description(value), files, dict(value["tools"]), str(value["command"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
+        why = f"it has no key {error}" if isinstance(error, KeyError) else str(error)
         raise ArtifactError(
-            f"{sidecar} is not a sidecar of ours: {error!r}", hint="Make the artifact again."
+            f"{sidecar} is not a sidecar of ours: {why}", hint="Make the artifact again."
         ) from error
 
 
@@ -155,16 +156,34 @@ def write_artifact(path: Path, description: Description, write: Callable[[Path],
             sidecar = Path(scratch) / sidecar_path(path).name
             sidecar.write_text(json.dumps(_to_json(artifact), indent=2) + "\n", encoding="utf-8")
             for file in [*made, sidecar]:
+                file.chmod(sidecar.stat().st_mode)  # safetensors would let only their owner read its files
                 _sync(file)
             sidecar_path(path).unlink(missing_ok=True)
             for file in [*made, sidecar]:
                 file.replace(path.parent / file.name)
             _sync(path.parent)
     except OSError as error:
-        raise ArtifactError(
-            f"cannot write {path}: {error.strerror or error}", hint=_disk_hint(path)
-        ) from error
+        raise cannot_write(path, error) from error
     return artifact
+
+
+def write_folder(folder: Path, fill: Callable[[Path], str]) -> str:
+    """Let `fill` fill a scratch folder, then move it into place; returns what `fill` returns.
+
+    Raises UsageError for a folder that holds something already.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} exists", hint="Take it away, or name another folder with -o.")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writing-") as scratch:
+            made = Path(scratch) / folder.name
+            made.mkdir()
+            returned = fill(made)
+            made.replace(folder)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    return returned
 
 
 def remove_artifact(artifact: Artifact) -> None:
@@ -239,7 +258,10 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _disk_hint(path: Path) -> str:
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    free = shutil.disk_usage(folder).free
-    return f"{folder} has {free / 2**20:.0f} MiB free; choose another folder with -o or --workspace."
+def cannot_write(path: Path, error: OSError) -> ArtifactError:
+    """What a person is told of it; of the space on the disk where that may be the cause."""
+    hint = "choose another folder with -o or --workspace."
+    if error.errno in (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        hint = f"{folder} has {shutil.disk_usage(folder).free / 2**20:.0f} MiB free; {hint}"
+    return ArtifactError(f"cannot write {path}: {error.strerror or error}", hint=hint[0].upper() + hint[1:])

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from convnext_edge.artifact import Artifact, open_artifact, write_artifact
-from convnext_edge.errors import UsageError
+from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.progress import note
 from convnext_edge.sources import find_weights, open_source, write_fp32
 from convnext_edge.targets import DEFAULT, BuildOptions, Session, find_target
@@ -19,11 +19,18 @@ from convnext_edge.workspace import Workspace
 def find_candidate(model: Path | None, target: str | None, workspace: Workspace) -> Artifact:
     """The named artifact, or the newest model or engine of the workspace that fits the target."""
     if model is not None:
-        return open_artifact(model)
+        named = open_artifact(model)
+        if named.description.kind == "weights" and target != "torch":
+            raise ArtifactError(
+                f"{model} holds weights alone, no model that a runtime takes",
+                hint=f"Make one: convnext-edge export --checkpoint {model}",
+            )
+        return named
     newest = workspace.newest(
         lambda found: found.kind != "weights" and (target is None or found.target in (None, target)),
         what=f"model for {target}" if target else "model",
-        command="convnext-edge export --variant NAME, then convnext-edge quantize --calib NAME",
+        command="convnext-edge export --variant NAME, then convnext-edge quantize --calib NAME"
+        + (f" --target {target}" if target else ""),
     )
     note(f"taking {newest.path}, the newest model of the workspace")
     return newest

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from functools import wraps
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -18,6 +20,7 @@ from convnext_edge import quiet, summaries
 from convnext_edge.errors import ConvNeXtEdgeError, UsageError
 from convnext_edge.progress import LOGGER
 from convnext_edge.results import Result
+from convnext_edge.targets.base import is_out_of_memory, words_of
 from convnext_edge.version import __version__
 
 GATE_NOT_MET = 3
@@ -49,21 +52,33 @@ def command(example: str) -> Callable[[Command], click.Command]:
         def run(as_json: bool, verbose: bool, **options: Any) -> None:
             listen(verbose)
             try:
-                show(function(**options), as_json)
-            except ConvNeXtEdgeError as error:
+                with redirect_stdout(sys.stderr):  # what libraries print
+                    result = function(**options)
+            except Exception as error:
                 if verbose:
                     LOGGER.info("", exc_info=error)
-                fail(error)
+                fail(translate(error))
+            show(result, as_json)
 
-        return main.command(name=function.__name__, epilog=f"\b\nExample:  {example}")(run)
+        purpose = re.sub(r" \(default: .*?\)", "", (function.__doc__ or "").splitlines()[0])
+        epilog = f"\b\nExample:  {example}"
+        return main.command(name=function.__name__, short_help=purpose, epilog=epilog)(run)
 
     return decorate
+
+
+class Notes(logging.Formatter):
+    """Notes as errors are shown: long lines broken between words, where a person reads them."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the name is logging's
+        text = super().formatMessage(record)
+        return summaries.fold(text) if sys.stderr.isatty() else text
 
 
 def listen(verbose: bool) -> None:
     """Our notes to standard error; libraries' only with -v."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(Notes("%(message)s"))
     LOGGER.handlers[:] = [handler]
     LOGGER.setLevel(logging.INFO)
     LOGGER.propagate = False
@@ -82,14 +97,26 @@ def show(result: Result, as_json: bool) -> None:
         sys.exit(GATE_NOT_MET)
 
 
-def fail(error: ConvNeXtEdgeError) -> None:
+def translate(error: Exception) -> ConvNeXtEdgeError:
+    """An error for people; what is none of theirs, a fault of ours, is raised again."""
+    if isinstance(error, ConvNeXtEdgeError):
+        return error
+    if is_out_of_memory(error):
+        return ConvNeXtEdgeError(
+            f"there is not enough memory: {words_of(error)}",
+            hint="Take a smaller model, --resolution or --batch, or end other programs.",
+        )
+    raise error
+
+
+def fail(error: ConvNeXtEdgeError) -> NoReturn:
     click.echo(summaries.fold(f"Error: {error}"), err=True)
     sys.exit(error.exit_code)
 
 
 @command("convnext-edge variants")
 def variants() -> Result:
-    """List the named models with their size, published accuracy and license."""
+    """List the named models: size, published accuracy, license."""
     return convnext_edge.variants()
 
 
@@ -105,7 +132,10 @@ def doctor() -> Result:
 @click.option("--random-weights", is_flag=True, help="Seeded noise as weights, for work on latency.")
 @click.option("--resolution", type=int, metavar="PIXELS", help="Edge of the input.  [default: the variant's]")
 @click.option(
-    "--crop", type=click.FloatRange(0, 1, min_open=True), help="Part of the resized image that is kept."
+    "--crop",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="FRACTION",
+    help="Of the resized image's edge that is kept.",
 )
 @click.option("--mean", type=(float, float, float), metavar="R G B", help="Of the pixels, in 0..1.")
 @click.option("--std", type=(float, float, float), metavar="R G B", help="Standard deviation of the pixels.")
@@ -305,5 +335,5 @@ def benchmark(**options: Any) -> Result:
 @command("convnext-edge demo")
 @common.workspace
 def demo(**options: Any) -> Result:
-    """Run the whole way offline on a small model that comes with the package."""
+    """Run the whole way offline, on a small model of the package."""
     return convnext_edge.demo(**options)

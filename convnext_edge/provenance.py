@@ -26,7 +26,10 @@ def tool_versions() -> dict[str, str]:
 
 def command_line() -> str:
     """The command that this process was started with, ready for a shell."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
+        return shlex.join(["python", "-m", program.parent.name, *sys.argv[1:]])
+    return shlex.join([program.name, *sys.argv[1:]])
 
 
 def sha256(path: Path) -> str:

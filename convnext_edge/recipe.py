@@ -80,9 +80,13 @@ def read_recipe(path: Path, base: Recipe) -> Recipe:
     try:
         changes = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise RecipeError(f"cannot read the recipe {path}: {error.strerror}") from error
+        raise RecipeError(
+            f"cannot read the recipe {path}: {error.strerror}", hint="Check the path."
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not TOML: {error}") from error
+        raise RecipeError(
+            f"{path} is not TOML: {error}", hint='A line of a recipe is as: range = "mse"'
+        ) from error
     return base.with_changes(changes, source=str(path))
 
 

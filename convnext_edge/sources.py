@@ -61,11 +61,6 @@ def load_source(
         raise UsageError("--checkpoint and --random-weights exclude each other", hint="Give one of the two.")
     if checkpoint is not None:
         source = _from_checkpoint(checkpoint, variant)
-        if source.variant is None and changes.mean is None:
-            note(
-                f"{checkpoint.name} does not say how images are prepared: taking ImageNet's way, which"
-                " --resolution, --crop, --mean and --std change"
-            )
     elif variant is None:
         raise UsageError("no model is named", hint="Give --variant NAME or --checkpoint FILE.")
     elif random_weights:
@@ -74,6 +69,11 @@ def load_source(
         source = _published(find_variant(variant))
     preprocessing = changes.apply(source.preprocessing)
     _check_resolution(preprocessing.resolution, source.reference.architecture.stride)
+    if checkpoint is not None and source.variant is None and changes.mean is None:
+        note(
+            f"{checkpoint.name} does not say how images are prepared: taking ImageNet's way, which"
+            " --resolution, --crop, --mean and --std change"
+        )
     return replace(source, preprocessing=preprocessing)
 
 

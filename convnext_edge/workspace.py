@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convnext_edge.artifact import Artifact, Description, open_artifact, read_sidecar, sidecar_path
-from convnext_edge.errors import ArtifactError
+from convnext_edge.errors import ArtifactError, UsageError
 
 VARIABLE = "CONVNEXT_EDGE_WORKSPACE"
 DEFAULT = "convnext-edge-out"
@@ -40,6 +40,16 @@ class Workspace:
         paths = [path.with_suffix("") for path in sidecars]
         artifacts = [path for path in paths if path.is_file() and sidecar_path(path).is_file()]
         yield from sorted(artifacts, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+
+
+def check_suffix(output: Path | None, suffix: str) -> None:
+    """Raises UsageError for a file to write that readers would take for another kind."""
+    wanted = Path("name" + suffix).suffix
+    if output is not None and output.suffix != wanted:
+        raise UsageError(
+            f"-o {output} does not end in {wanted}, by which readers know the kind of file",
+            hint=f"Take {output.name.removesuffix(output.suffix) or 'model'}{wanted}.",
+        )
 
 
 def file_name(description: Description, suffix: str) -> str:

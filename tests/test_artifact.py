@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -139,7 +140,7 @@ def test_a_file_under_another_name_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "model.onnx")
     for suffix in ("", ".json"):
         (tmp_path / f"model.onnx{suffix}").rename(tmp_path / f"other.onnx{suffix}")
-    assert "describes ['model.onnx'], not other.onnx" in refusal(tmp_path / "other.onnx").message
+    assert "describes model.onnx, not other.onnx" in refusal(tmp_path / "other.onnx").message
 
 
 @pytest.mark.parametrize(
@@ -189,6 +190,19 @@ def test_a_link_to_something_made_anew_is_refused(tmp_path: Path) -> None:
 
 
 # Writing
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_whoever_may_read_the_sidecar_may_read_the_file(tmp_path: Path) -> None:
+    """safetensors makes files that only their owner may read."""
+
+    def secret(scratch: Path) -> None:
+        scratch.write_bytes(b"weights")
+        scratch.chmod(0o600)
+
+    write_artifact(tmp_path / "model.onnx", DESCRIPTION, secret)
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1
 
 
 @pytest.mark.parametrize("error", [TargetError("refused"), RuntimeError("a fault"), KeyboardInterrupt()])

@@ -18,6 +18,7 @@ import torch
 from click.testing import CliRunner, Result
 from conftest import CHECKPOINT, Models
 
+import convnext_edge
 from convnext_edge.artifact import open_artifact, sidecar_path
 from convnext_edge.cli import main
 from convnext_edge.progress import LOGGER
@@ -132,6 +133,16 @@ def foreign_sidecar(folder: Path, models: Models) -> list[object]:
     return ["benchmark", "model.onnx"]
 
 
+def weights_alone(folder: Path, models: Models) -> list[object]:
+    models.exported()
+    return ["validate", models.workspace / "timm_v1.safetensors", "--data", models.photos]
+
+
+def a_folder(folder: Path, models: Models) -> list[object]:
+    (folder / "models").mkdir()
+    return ["build", "models"]
+
+
 def lost_weights(folder: Path, models: Models) -> list[object]:
     model = models.exported()
     shutil.copy(model, folder)
@@ -156,6 +167,8 @@ CASES: list[tuple[str, Prepare, str, str]] = [
     ("foreign onnx", foreign_onnx, "foreign.onnx is not an artifact of convnext-edge", "export --checkpoint"),
     ("mismatched sidecar", mismatched_sidecar, "timm_v1.onnx does not match its sidecar", "make it again"),
     ("foreign sidecar", foreign_sidecar, "model.onnx.json is not a sidecar of ours", "Make the artifact"),
+    ("weights alone", weights_alone, "holds weights alone", "export --checkpoint"),
+    ("a folder", a_folder, "models is a folder, not a file", "Name a file"),
     ("lost weights", lost_weights, "was made from timm_v1.safetensors, which is not in", "start again"),
 ]
 
@@ -180,6 +193,38 @@ def test_bad_input_is_one_clear_error_and_leaves_nothing(
 def known_files(folder: Path, given: set[str]) -> set[str]:
     """Files inside the folders that the test itself made."""
     return {path.name for name in given for path in (folder / name).rglob("*")}
+
+
+# Too little memory
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 1.12 TiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: x"),
+    ],
+    ids=["numpy", "torch"],
+)
+def test_too_little_memory_is_said_without_a_traceback(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def doctor() -> None:
+        raise error
+
+    monkeypatch.setattr(convnext_edge, "doctor", doctor)
+    done = run("doctor")
+    assert done.exit_code == 1
+    assert said(done).startswith(f"Error: there is not enough memory: {error} Take a smaller model")
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def doctor() -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(convnext_edge, "doctor", doctor)
+    with pytest.raises(RuntimeError, match="a fault"):
+        run("doctor")
 
 
 # A full disk
@@ -221,6 +266,16 @@ def test_an_engine_that_does_not_fit_leaves_nothing(
         done = run("build", model, "--target", target, "-o", f"out/{name}", "--workspace", models.workspace)
     assert done.exit_code == 1
     assert f"cannot write out/{name}" in said(done)
+    assert "MiB free" in said(done)
+    assert files_in(tmp_path / "out") == set()
+
+
+def test_a_script_that_does_not_fit_leaves_nothing(tmp_path: Path, models: Models) -> None:
+    asked = ("build", models.exported(), "--target", "tensorrt", "--emit-script", "-o", "out/script")
+    models.engine("openvino", models.exported())  # what it lowers afresh is in the workspace already
+    with small_files(20_000):
+        done = run(*asked, "--workspace", models.workspace)
+    assert done.exit_code == 1
     assert "MiB free" in said(done)
     assert files_in(tmp_path / "out") == set()
 

@@ -19,6 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 from conftest import CHECKPOINT, RESOLUTION, Models
 
+import convnext_edge
 from convnext_edge import quiet
 from convnext_edge.cli import main
 from convnext_edge.progress import LOGGER
@@ -85,6 +86,12 @@ def test_help_says_the_purpose_in_one_line_and_fits_the_terminal(run: Run, name:
     assert purpose.endswith(".")
     assert purpose in run(name, "-h").stdout
     assert max(map(len, run(name, "--help").stdout.splitlines())) <= 80
+
+
+def test_the_list_of_commands_says_each_purpose_in_full(run: Run) -> None:
+    shown = run("--help").stdout
+    assert "..." not in shown
+    assert all(f"\n  {name} " in shown for name in COMMANDS)
 
 
 def test_the_version_is_printed(run: Run) -> None:
@@ -178,6 +185,22 @@ def test_json_is_one_object_with_the_promised_keys(
     assert set(CASES[name].keys.split()) <= found.keys()
 
 
+@pytest.mark.parametrize("verbose", [False, True])
+def test_what_libraries_print_stays_out_of_the_json(
+    run: Run, verbose: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = convnext_edge.variants()
+
+    def variants() -> Any:
+        print("chatty")  # noqa: T201
+        return found
+
+    monkeypatch.setattr(convnext_edge, "variants", variants)
+    done = run("variants", "--json", *(["-v"] if verbose else []))
+    assert json.loads(done.stdout) == found.to_json()
+    assert "chatty" in done.stderr
+
+
 def json_of(done: Result) -> Any:
     assert done.exit_code == 0, done.stderr
     return json.loads(done.stdout)
@@ -227,9 +250,11 @@ def test_a_speedup_that_is_not_met_is_exit_code_3(run: Run, models: Models) -> N
         ("export",),
         ("export", "--variant", "tyni"),
         ("export", "--checkpoint", CHECKPOINT, "--random-weights"),
+        ("export", "--variant", "demo", "-o", "model"),
         ("quantize",),
         ("quantize", "--calib", "x", "--samples", "0"),
         ("quantize", "--calib", "x", "--method", "magic"),
+        ("quantize", "--calib", "x", "-o", "model.xml"),
         ("quantize", "a.onnx", "--checkpoint", "b.pth", "--calib", "x"),
         ("build", "--target", "tensorflow"),
         ("embed",),
@@ -239,6 +264,7 @@ def test_a_speedup_that_is_not_met_is_exit_code_3(run: Run, models: Models) -> N
         ("finetune", "--train", "x", "--steps", "1", "--epochs", "1"),
         ("finetune", "--train", "x", "--activation", "silu"),
         ("benchmark", "--batch", "0"),
+        ("benchmark", "--threads", "100000"),
     ],
     ids=lambda arguments: " ".join(str(a) for a in arguments[:3]),
 )
@@ -254,6 +280,10 @@ def test_wrong_usage_is_exit_code_2(run: Run, arguments: tuple[object, ...]) -> 
     [
         (("quantize", "--calib", "photos"), "convnext-edge export --variant NAME"),
         (("build",), "convnext-edge export --variant NAME"),
+        (
+            ("build", "--target", "openvino"),
+            "convnext-edge export --variant NAME, then convnext-edge quantize --calib NAME --target openvino",
+        ),
         (("embed", "--lang", "cpp"), "convnext-edge build"),
         (("validate", "--data", "photos"), "convnext-edge export --variant NAME"),
         (("benchmark",), "convnext-edge export --variant NAME"),

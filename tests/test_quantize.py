@@ -222,6 +222,12 @@ def test_each_choice_of_ranges_gives_a_faithful_model(
 # Methods
 
 
+def test_weights_of_nncf_cannot_overflow_either(models: Models) -> None:
+    sums = pair_sums(load(models.quantized("onnxruntime", "nncf")))
+    assert sums.keys() == MULTIPLICATIONS
+    assert max(sums.values()) <= PAIR_LIMIT
+
+
 @pytest.mark.parametrize(("method", "floor"), [("ptq", 25), ("nncf", 20), ("ort", 10)])
 def test_every_method_makes_an_artifact_that_validate_takes(
     models: Models, photos: Path, method: str, floor: float
@@ -232,6 +238,12 @@ def test_every_method_makes_an_artifact_that_validate_takes(
     assert found.sqnr_db is not None
     assert found.sqnr_db > floor
     assert open_artifact(path).description.method == method
+
+
+def test_nncf_keeps_a_stem_that_reads_raw_bytes_float(models: Models) -> None:
+    description = open_artifact(models.quantized("openvino", "nncf", "uint8")).description
+    assert set(description.quantized_layers) == MULTIPLICATIONS
+    assert set(description.float_layers) == {"stem", *DEPTHWISE}
 
 
 def test_onnxruntimes_own_method_quantizes_every_layer(models: Models) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import metadata, util
 from itertools import combinations
 from pathlib import Path
@@ -168,6 +169,16 @@ def test_build_takes_the_newest_model_and_its_own_target(
     assert made.bytes == made.engine.stat().st_size
 
 
+@pytest.mark.parametrize(("target", "wanted"), [("openvino", ".xml"), ("torch", ".pt2")])
+def test_an_engine_has_the_suffix_that_its_readers_know_it_by(
+    models: Models, tmp_path: Path, target: str, wanted: str
+) -> None:
+    with pytest.raises(UsageError, match=f"does not end in {wanted}") as caught:
+        build(models.quantized(), target=target, output=tmp_path / "engine.bin", workspace=models.workspace)
+    assert caught.value.hint == f"Take engine{wanted}."
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_engine_is_not_built_again(models: Models, tmp_path: Path) -> None:
     engine = models.engine("openvino", models.quantized())
     with pytest.raises(ArtifactError, match="is an engine already"):
@@ -202,3 +213,54 @@ def test_an_unknown_target_lists_the_known_ones() -> None:
     with pytest.raises(UsageError, match="unknown target 'tensorflow'") as caught:
         find_target("tensorflow")
     assert all(name in caught.value.hint for name in CPU_TARGETS)
+
+
+# A runtime that fails
+
+
+@pytest.mark.parametrize("target", CPU_TARGETS)
+def test_a_run_that_fails_is_an_error_of_ours_with_the_runtimes_words(models: Models, target: str) -> None:
+    with find_target(target).open_session(open_artifact(models.quantized()), threads=1) as session:
+        for images in (np.zeros((2, 4, 64, 64), np.float32), np.zeros((2, 3, 64, 64), np.uint8)):
+            shape = "x".join(map(str, images.shape))
+            with pytest.raises(
+                TargetError, match=f"cannot run the model on {shape} {images.dtype}: ."
+            ) as caught:
+                session.run(images)
+            assert session.runner in caught.value.message
+            assert "\n" not in caught.value.message
+            assert caught.value.__cause__ is not None
+
+
+@pytest.mark.parametrize("target", CPU_TARGETS)
+def test_too_little_memory_says_to_take_fewer_images(
+    models: Models, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = find_target(target).open_session(open_artifact(models.quantized()), threads=1)
+    said = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 600000000000 bytes"
+    for error in (MemoryError(), RuntimeError(said)):
+        monkeypatch.setattr(session, "_run", raising(error))
+        with pytest.raises(TargetError, match=r"cannot run the model on 1x3x8x8") as caught:
+            session.run(np.zeros((1, 3, 8, 8), np.float32))
+        assert caught.value.hint == "Give it fewer images at a time."
+
+
+def raising(error: Exception) -> Callable[[object], object]:
+    def run(images: object) -> object:
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize("target", CPU_TARGETS)
+@pytest.mark.parametrize("left", [0.0, 0.5])
+def test_an_engine_that_is_damaged_is_refused_by_its_name(
+    models: Models, tmp_path: Path, target: str, left: float
+) -> None:
+    """With a sidecar that fits, as if it had been damaged before its digest was taken."""
+    engine = open_artifact(models.engine(target, models.quantized()))
+    content = engine.path.read_bytes()
+    (tmp_path / engine.path.name).write_bytes(content[: int(len(content) * left)])
+    damaged = replace(engine, path=tmp_path / engine.path.name)
+    with pytest.raises(TargetError, match=f"refuses {damaged.path}: ."):
+        find_target(target).open_session(damaged)

@@ -27,8 +27,9 @@ from convnext_edge.errors import TargetError, UsageError
 from convnext_edge.model.graph import example_input
 from convnext_edge.model.half import half_scale, to_half
 from convnext_edge.targets import find_target, tensorrt, tensorrt_builder, tensorrt_session
+from convnext_edge.targets.base import NO_OPTIONS
 from convnext_edge.targets.cuda import NO_DRIVER, NO_GPU, Gpu, NoGpu
-from convnext_edge.targets.tensorrt_builder import Log, fits, parse
+from convnext_edge.targets.tensorrt_builder import EngineLayer, Log, build_plan, fits, parse
 
 NAMES = sorted((Path(__file__).parent / "fixtures" / "tensorrt").glob("names-*.json"))
 HERE = util.find_spec("tensorrt_rtx") is not None
@@ -246,13 +247,17 @@ def test_what_would_overflow_in_fp16_does_not(v2: ModelProto) -> None:
 
 
 @pytest.fixture(scope="session")
-def v2(tmp_path_factory: pytest.TempPathFactory) -> ModelProto:
+def v2_exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from convnext_edge import export
 
     checkpoint = Path(__file__).parent / "fixtures" / "checkpoints" / "timm_v2.safetensors"
     folder = tmp_path_factory.mktemp("v2")
-    made = export(checkpoint=checkpoint, resolution=RESOLUTION, target=RTX, workspace=folder).artifact
-    return onnx.load(made)
+    return export(checkpoint=checkpoint, resolution=RESOLUTION, target=RTX, workspace=folder).artifact
+
+
+@pytest.fixture
+def v2(v2_exported: Path) -> ModelProto:
+    return onnx.load(v2_exported)
 
 
 def test_scales_are_numbers_of_fp16(quantized: Path) -> None:
@@ -339,6 +344,46 @@ def test_every_quantized_layer_is_an_int8_product_in_the_network(quantized: Path
             assert weight.get_input(0).dtype == module.DataType.INT8
             activation = source(makers, layer.get_input(0), module.LayerType.DEQUANTIZE)
             assert makers[activation.get_input(0).name].type == module.LayerType.QUANTIZE
+
+
+@rtx
+@pytest.mark.parametrize("generation", ["v1", "v2"])
+def test_every_quantized_layer_is_a_product_of_int8_by_int8_in_the_engine(
+    models: Models, v2_quantized: Path, generation: str
+) -> None:
+    """By the list of the engine's layers in the builder's log."""
+    model = models.quantized(RTX) if generation == "v1" else v2_quantized
+    module = import_module("tensorrt_rtx")
+    log = Log(module)
+    build_plan(module, tensorrt.TENSORRT_RTX.graph(model, None), NO_OPTIONS, max_batch=2, log=log)
+    layers = {layer.name: layer for layer in log.layers()}
+    described = open_artifact(model).description
+    assert any(name.endswith("pwconv1") for name in described.quantized_layers)
+    for name in described.quantized_layers:
+        assert (layers[name].kind, layers[name].inputs) == ("gemm", ("Int8",))
+        assert layers[name].constants[0] == "Int8"
+    for name in described.float_layers:
+        assert "Int8" not in layers[name].inputs + layers[name].constants
+
+
+@pytest.fixture(scope="session")
+def v2_quantized(v2_exported: Path, photos: Path) -> Path:
+    from convnext_edge import quantize
+
+    made = quantize(v2_exported, calib=str(photos), samples=2, target=RTX, workspace=v2_exported.parent)
+    return made.artifact
+
+
+def test_a_line_of_the_builders_log_becomes_a_layer() -> None:
+    """As TensorRT-RTX 1.7.1 wrote it, shortened."""
+    line = (
+        "Name: stages.0.blocks.0.pwconv1_myl0_6, LayerType: gemm, Inputs: [ { Name: quantize.1_myl0,"
+        " Dimensions: [-1,32], Strides: [32,1], Datatype: Int8, Format: (Linear) Row major linear format }],"
+        " Constants: [ { Name: __mye45592_dconst_myl0, Dimensions: [32,128], Datatype: Int8 }, { Name: alpha,"
+        " Dimensions: [1], Datatype: Float }], Outputs: [ { Name: out, Datatype: Half }], TacticName: x"
+    )
+    expected = EngineLayer("stages.0.blocks.0.pwconv1", "gemm", ("Int8",), ("Int8", "Float"))
+    assert EngineLayer.parse(line) == expected
 
 
 def source(makers: dict[str, Any], tensor: Any, kind: Any) -> Any:
@@ -587,8 +632,10 @@ def test_only_tensorrt_has_a_script(target: str, models: Models, tmp_path: Path)
 
 
 def test_a_folder_that_exists_is_left_alone(models: Models, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(UsageError, match="exists"):
         build_script(models.exported(), output=tmp_path, workspace=models.workspace)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
 # The session, on a stand-in for a GPU

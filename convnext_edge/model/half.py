@@ -3,8 +3,10 @@
 FP32 stay the operators that FP16 cannot hold: LayerNorm and GRN, which square their input (65504 is
 passed at 256 squared), and means over an image. Others have met this on ConvNeXt:
 https://github.com/facebookresearch/ConvNeXt/issues/80 (LayerNorm of the last stage) and
-https://github.com/facebookresearch/ConvNeXt-V2/issues/66 (GRN). INT8 is left as it is; only the type in
-which QuantizeLinear reads and DequantizeLinear writes changes, which is the type of its scale.
+https://github.com/facebookresearch/ConvNeXt-V2/issues/66 (right answers only without GRN).
+
+INT8 is left as it is; only the type in which QuantizeLinear reads and DequantizeLinear writes changes,
+which is the type of its scale.
 
 Written here because `onnxruntime.transformers.float16` (1.31) fails on these graphs: it names two Casts
 alike where two kept operators share a constant, rounds the constants of kept operators to FP16, and puts

@@ -170,7 +170,8 @@ def _describe(differences: list[Difference]) -> str:
     ordered = sorted(differences, key=lambda difference: not difference.reason)
     texts = [f"{d.text} ({d.reason})" if d.reason else d.text for d in ordered[:SHOWN]]
     if len(ordered) > SHOWN:
-        texts.append(f"and {len(ordered) - SHOWN} more differences")
+        more = len(ordered) - SHOWN
+        texts.append(f"and {more} more difference{'s' if more > 1 else ''}")
     return "; ".join(texts)
 
 

@@ -14,7 +14,7 @@ from convnext_edge.progress import note
 from convnext_edge.results import Build
 from convnext_edge.sources import find_weights, open_source, write_fp32
 from convnext_edge.targets import DEFAULT, BuildOptions, Target, find_target
-from convnext_edge.workspace import Workspace, file_name
+from convnext_edge.workspace import Workspace, check_suffix, file_name
 
 
 def build(
@@ -42,6 +42,7 @@ def build(
     chosen = find_target(target or start.description.target or DEFAULT)
     options = BuildOptions(precision, max_batch, tuple(compute_capability), timing_cache)
     chosen.check(options)
+    check_suffix(output, chosen.suffix)
     recorded = chosen.record(options)  # refuses here what cannot be built, before anything is written
     graph = fit(start, chosen, place)
     description = describe(graph, chosen, options, recorded)
@@ -77,7 +78,8 @@ def find_model(model: Path | None, target: str | None, workspace: Workspace) -> 
     start = workspace.newest(
         lambda found: found.kind == "onnx" and (target is None or found.target in (None, target)),
         what=f"model for {target}" if target else "model",
-        command="convnext-edge export --variant NAME, then convnext-edge quantize --calib NAME",
+        command="convnext-edge export --variant NAME, then convnext-edge quantize --calib NAME"
+        + (f" --target {target}" if target else ""),
     )
     note(f"taking {start.path}, the newest model of the workspace")
     return start

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from convnext_edge.errors import UsageError
+from convnext_edge.artifact import write_folder
 from convnext_edge.results import BuildScript
 from convnext_edge.stages.build import find_model, fit
 from convnext_edge.targets import BuildOptions, find_target
@@ -25,7 +24,8 @@ def build_script(
 ) -> BuildScript:
     """Write a folder with the ONNX file, the command that compiles it, and checksums of both.
 
-    Options as for `build`; output: the folder, which may not exist yet; it comes whole or not at all.
+    Options as for `build`; output: the folder, which may not exist yet or be empty; it comes whole or not
+    at all.
     Raises ArtifactError, TargetError, UsageError.
     """
     place = Workspace.at(workspace)
@@ -37,13 +37,6 @@ def build_script(
         described, target=chosen.name, precision=chosen.engine_precision(described.precision, options)
     )
     folder = output or place.folder / file_name(description, "-script")
-    if folder.exists():
-        raise UsageError(f"{folder} exists", hint="Take it away, or name another folder with -o.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writing-") as scratch:
-        made = Path(scratch) / folder.name
-        made.mkdir()
-        command = chosen.write_script(graph, made, options)
-        made.rename(folder)
+    command = write_folder(folder, lambda made: chosen.write_script(graph, made, options))
     files = tuple(sorted(file.name for file in folder.iterdir()))
     return BuildScript(directory=folder, files=files, build_command=command)

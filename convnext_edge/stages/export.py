@@ -15,7 +15,7 @@ from convnext_edge.preprocessing import PreprocessingChanges, Triple
 from convnext_edge.results import Export
 from convnext_edge.sources import Source, load_source, save_weights, write_fp32
 from convnext_edge.targets import find_target
-from convnext_edge.workspace import Workspace
+from convnext_edge.workspace import Workspace, check_suffix
 
 PARITY = 1e-3  # of the largest logit: what a right export stays under by far
 
@@ -45,6 +45,7 @@ def export(
     """
     if target is not None:
         find_target(target)  # a wrong name is said before any work
+    check_suffix(output, ".onnx")
     changes = PreprocessingChanges(resolution=resolution, crop=crop, mean=mean, std=std)
     source = load_source(variant, checkpoint, random_weights=random_weights, changes=changes, seed=seed)
     place = Workspace.at(workspace)

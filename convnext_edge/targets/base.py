@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
+from textwrap import shorten
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -13,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convnext_edge.artifact import Artifact
-from convnext_edge.errors import TargetError, UsageError
+from convnext_edge.errors import ConvNeXtEdgeError, TargetError, UsageError
 from convnext_edge.recipe import Recipe
 
 if TYPE_CHECKING:  # for the type alone: an engine's process need not load PyTorch
@@ -52,20 +56,61 @@ class BuildOptions:
 
 
 NO_OPTIONS = BuildOptions()
+WORDS = 400  # characters of a runtime's message that are shown
+
+
+@contextmanager
+def translated(failure: str) -> Iterator[None]:
+    """Whatever a runtime raises inside becomes a TargetError "`failure`: the runtime's own words".
+
+    Runtimes raise RuntimeError, MemoryError and classes of their own that share no base.
+    """
+    try:
+        yield
+    except ConvNeXtEdgeError:
+        raise
+    except Exception as error:
+        hint = "Give it fewer images at a time." if is_out_of_memory(error) else "Run with -v for the rest."
+        raise TargetError(f"{failure}: {words_of(error)}", hint=hint) from error
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Each runtime says it in words of its own."""
+    said = re.search(r"alloc\w* memory|out of memory|bad.alloc", str(error), re.IGNORECASE)
+    return isinstance(error, MemoryError) or said is not None
+
+
+def words_of(error: Exception) -> str:
+    """What a runtime's exception says, without OpenVINO's source lines and ONNX Runtime's numbers."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    said = " ".join(line for line in lines if line and not re.match(r"Exception from |Check '", line))
+    said = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", said)
+    return shorten(said or type(error).__name__, WORDS, placeholder=" …")
 
 
 class Session(ABC):
     """A model ready to run; a context manager.
 
-    simulated: not by the runtime the target stands for. label: then why, as "simulated: no GPU here".
+    runner: what messages call it. simulated: not by the runtime the target stands for. label: then why,
+    as "simulated: no GPU here".
     """
 
+    runner: ClassVar[str]
     simulated: bool = False
     label: str = ""
 
-    @abstractmethod
     def run(self, images: Images) -> Logits:
-        """images: (N, 3, H, W) of the artifact's input type. Returns (N, classes) logits."""
+        """images: (N, 3, H, W) of the artifact's input type. Returns (N, classes) logits.
+
+        Raises TargetError where the runtime fails: at images of another shape or type, or out of memory.
+        """
+        shape = "x".join(map(str, images.shape))
+        with translated(f"{self.runner} cannot run the model on {shape} {images.dtype}"):
+            return self._run(images)
+
+    @abstractmethod
+    def _run(self, images: Images) -> Logits:
+        """As `run`, with the runtime's own exceptions."""
 
     def close(self) -> None:  # noqa: B027  a session without resources has nothing to close
         """Release what the session holds."""

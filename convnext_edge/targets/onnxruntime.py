@@ -8,13 +8,23 @@ from typing import Any
 from convnext_edge.artifact import Artifact
 from convnext_edge.errors import TargetError
 from convnext_edge.recipe import Recipe
-from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Logits, Session, Target
+from convnext_edge.targets.base import (
+    NO_OPTIONS,
+    BuildOptions,
+    Images,
+    Logits,
+    Session,
+    Target,
+    translated,
+)
 
 PROVIDERS = ["CPUExecutionProvider"]
 
 
 class ONNXRuntimeSession(Session):
     """`optimized=False` runs node by node as the file says, for comparison."""
+
+    runner = "ONNX Runtime"
 
     def __init__(self, model: Path, threads: int | None, *, optimized: bool = True) -> None:
         options = session_options(optimized=optimized)
@@ -23,7 +33,7 @@ class ONNXRuntimeSession(Session):
         self.session = create(model, options)
         self.input = self.session.get_inputs()[0].name
 
-    def run(self, images: Images) -> Logits:
+    def _run(self, images: Images) -> Logits:
         logits: Logits = self.session.run(None, {self.input: images})[0]
         return logits
 
@@ -69,10 +79,8 @@ def session_options(*, optimized: bool) -> Any:
 def create(model: Path, options: Any) -> Any:
     import onnxruntime
 
-    try:
+    with translated(f"ONNX Runtime refuses {model}"):
         return onnxruntime.InferenceSession(str(model), options, providers=PROVIDERS)
-    except Exception as error:  # its exceptions share no base class of their own
-        raise TargetError(f"ONNX Runtime refuses {model}: {error}") from error
 
 
 TARGET = ONNXRuntime()

@@ -8,12 +8,22 @@ from typing import Any
 import numpy as np
 
 from convnext_edge.artifact import Artifact
-from convnext_edge.errors import TargetError
 from convnext_edge.recipe import Recipe
-from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Logits, Session, Target
+from convnext_edge.targets.base import (
+    NO_OPTIONS,
+    BuildOptions,
+    Images,
+    Logits,
+    Session,
+    Target,
+    translated,
+    words_of,
+)
 
 
 class OpenVINOSession(Session):
+    runner = "OpenVINO"
+
     def __init__(self, model: Path, threads: int | None, *, timed: bool = False) -> None:
         import openvino
 
@@ -23,16 +33,23 @@ class OpenVINOSession(Session):
             options["PERF_COUNT"] = True
         if threads is not None:
             options["INFERENCE_NUM_THREADS"] = threads
-        try:
+        with translated(f"OpenVINO refuses {model}"):
             core = openvino.Core()
             self.compiled = core.compile_model(core.read_model(model), "CPU", options)
-        except RuntimeError as error:
-            raise refusal(model, error) from error
-        self.request = self.compiled.create_infer_request()
+            self.request = self.compiled.create_infer_request()
+        self.input = self.compiled.input(0)
 
-    def run(self, images: Images) -> Logits:
+    def _run(self, images: Images) -> Logits:
+        self._check(images)
         logits: Logits = np.array(self.request.infer({0: images})[self.compiled.output(0)], dtype=np.float32)
         return logits
+
+    def _check(self, images: Images) -> None:
+        """Raises ValueError for what OpenVINO itself would silently cast, or take for another shape."""
+        kind, shape = self.input.element_type, self.input.partial_shape
+        fits = list(images.shape[1:]) == [length.get_length() for length in list(shape)[1:]]
+        if not fits or images.dtype != kind.to_dtype():
+            raise ValueError(f"its input is {shape.to_string()} of {kind.to_string()}")
 
     def layer_times(self) -> dict[str, float]:
         """Mean milliseconds of each node over all calls, by the name of the ONNX node it was made of."""
@@ -60,15 +77,13 @@ class OpenVINO(Target):
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:
         import openvino
 
-        try:
+        with translated(f"OpenVINO refuses {model}"):
             converted = openvino.convert_model(model)
-        except RuntimeError as error:
-            raise refusal(model, error) from error
         try:
             # FP16 weights would save space but not time on a CPU, and change the answers
             openvino.save_model(converted, engine, compress_to_fp16=False)
         except RuntimeError as error:  # a full disk
-            raise OSError(last_line(error)) from error
+            raise OSError(words_of(error)) from error
 
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> OpenVINOSession:
         self.version()
@@ -80,16 +95,6 @@ class OpenVINO(Target):
             for _ in range(runs):
                 session.run(images)
             return session.layer_times()
-
-
-def refusal(model: Path, error: Exception) -> TargetError:
-    return TargetError(
-        f"OpenVINO refuses {model}: {last_line(error)}", hint="Run with -v for its whole message."
-    )
-
-
-def last_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1]
 
 
 TARGET = OpenVINO()

@@ -9,28 +9,32 @@ https://docs.nvidia.com/deeplearning/tensorrt/latest/api/migration/tensorrt-10x-
 
 Form "linear", (N, H, W, C) with MatMul, for these reasons:
 
-* LayerNorm is then one LayerNormalization node, as NVIDIA's users are advised to write it
-  (https://github.com/NVIDIA/TensorRT/issues/4242). Spelled out as in form "conv" it is a chain of reductions
+* LayerNorm is then one LayerNormalization node, as NVIDIA advises its users to write it
+  (https://github.com/NVIDIA/TensorRT/issues/2781). Spelled out as in form "conv" it is a chain of reductions
   and element-wise steps, in which the gain of INT8 was lost: https://github.com/NVIDIA/TensorRT/issues/3015,
   and behind ConvNeXt's own convolutions https://github.com/NVIDIA/Model-Optimizer/issues/80. The operator
   normalizes the last axis, where only this layout has the channels.
 * A MatMul is no slower path than a 1x1 convolution: TensorRT turns an explicitly quantized one into a
-  convolution by itself (https://github.com/NVIDIA/TensorRT/issues/3266).
+  convolution by itself (https://github.com/NVIDIA/TensorRT/issues/3266). TensorRT-RTX 1.7 makes a product
+  of INT8 by INT8 of either, whose result is FP16 in this form and FP32 in form "conv", as the list of
+  layers in its log shows (`Log.layers`).
 
-Placement: Q/DQ at the inputs of the weighted operators and nowhere else, as NVIDIA recommends ("quantize
-all inputs of weighted operations", "by default, don't quantize the outputs"):
+Placement: Q/DQ at the inputs of the weighted operators and nowhere else, as NVIDIA recommends ("Quantize all
+inputs of weighted-operations", "By default, do not quantize the outputs of weighted-operations"):
 https://docs.nvidia.com/deeplearning/tensorrt/latest/inference-library/quantized-types-explicit-quantization.html
 Nothing stands between MatMul, bias and GELU, so that they can fuse up to the Q of the next layer, and Q
-follows LayerNorm directly, so that its output can be written in INT8. Residual sums stay FP16, against
+follows LayerNorm directly, so that its output can be written in INT8. In TensorRT-RTX 1.7 both happen: bias,
+GELU and Q are one kernel, LayerNorm and Q another. Residual sums stay FP16, against
 NVIDIA's advice for ResNets: all blocks of a stage add to one value, and so would their rounding. Depthwise
 convolutions stay FP16: they are bound by memory, and INT8 costs 3 dB there. ModelOpt also puts Q/DQ between
-a convolution and the LayerNorm behind it (https://github.com/NVIDIA/Model-Optimizer/pull/1117); that serves
-depthwise convolutions which are INT8 themselves, for which `depthwise = true` in a recipe asks.
+a convolution and the LayerNorm behind it, after reports that ConvNeXt got slower
+(https://github.com/NVIDIA/Model-Optimizer/issues/14, https://github.com/NVIDIA/Model-Optimizer/pull/1117);
+that serves depthwise convolutions which are INT8 themselves, for which `depthwise = true` in a recipe asks.
 
 No GPU has confirmed this yet. Users report INT8 no faster than FP16 on ConvNeXt, with other placements
-(https://github.com/NVIDIA/TensorRT/issues/4180), and TensorRT-RTX is documented for INT8 weights, not for
-INT8 arithmetic ("INT8 WoQ GEMM"), so that INT8 there may save memory and no time:
-https://docs.nvidia.com/deeplearning/tensorrt-rtx/latest/getting-started/support-matrix-1/1.4.html
+(https://github.com/NVIDIA/TensorRT/issues/4180), and TensorRT-RTX is documented for INT8 weights alone
+("INT8 WoQ GEMM"), and on Turing not even for those, so that INT8 there may save memory and no time:
+https://docs.nvidia.com/deeplearning/tensorrt-rtx/latest/getting-started/support-matrix-1/1.5.html
 `benchmark` therefore holds INT8 against FP16.
 """
 
@@ -47,14 +51,23 @@ from convnext_edge.artifact import Artifact, find_link
 from convnext_edge.errors import TargetError
 from convnext_edge.progress import note
 from convnext_edge.recipe import Recipe
-from convnext_edge.targets.base import NO_OPTIONS, Availability, BuildOptions, Session, Target
+from convnext_edge.targets.base import (
+    NO_OPTIONS,
+    Availability,
+    BuildOptions,
+    Session,
+    Target,
+    translated,
+)
 from convnext_edge.targets.cuda import Gpu, NoGpu, find_gpu
 from convnext_edge.targets.tensorrt_builder import build_plan, check_signed, fits, is_quantized, read_graph
 from convnext_edge.targets.tensorrt_script import SCRIPT, Script
 from convnext_edge.targets.tensorrt_session import SimulatedSession, TensorRTSession
 
 MAX_BATCH = 8
-ANY_AMPERE = "8.0+"  # what TensorRT-RTX builds for by itself: 8.0, 8.6, 8.9, 12.0 and later
+# What TensorRT-RTX builds for by itself: "8.0, 8.6, 8.9, 12.0, and later"
+# https://docs.nvidia.com/deeplearning/tensorrt-rtx/latest/inference-library/cpu-engines.html
+ANY_AMPERE = "8.0+"
 
 
 class TensorRT(Target):
@@ -92,13 +105,16 @@ class TensorRT(Target):
         return str(self.module().__version__)
 
     def availability(self) -> Availability:
-        if util.find_spec(self.package) is None:
-            return Availability(False, False, None, f"pip install '{self.install}'")
-        gpu = find_gpu()
+        gpu, remedies = find_gpu(), []
+        missing = util.find_spec(self.package) is None
+        if missing:
+            remedies.append(f"pip install '{self.install}'")
         if isinstance(gpu, NoGpu):
-            remedy = f"{gpu.reason}: {'builds and runs' if self.needs_gpu else 'runs'} on NVIDIA GPUs only"
-            return Availability(not self.needs_gpu, False, self.version(), remedy)
-        return Availability(True, True, self.version())
+            does = "builds and runs" if self.needs_gpu else "runs"
+            remedies.append(f"it {does} on NVIDIA GPUs only, and {gpu.reason}")
+        builds = not missing and (isinstance(gpu, Gpu) or not self.needs_gpu)
+        version = None if missing else self.version()
+        return Availability(builds, not remedies, version, "; ".join(remedies))
 
     def _gpu(self) -> Gpu:
         """The GPU to build with; raises TargetError where there is none."""
@@ -130,7 +146,9 @@ class TensorRT(Target):
         if self.needs_gpu:
             self._gpu()
         graph = self.graph(model, options.precision)
-        engine.write_bytes(build_plan(module, graph, options, max_batch=options.max_batch or MAX_BATCH))
+        with translated(f"{self.package} builds no engine of {model}"):
+            plan = build_plan(module, graph, options, max_batch=options.max_batch or MAX_BATCH)
+        engine.write_bytes(plan)
 
     def graph(self, model: Path, precision: str | None) -> onnx.ModelProto:
         """What is built: the file's graph with its float part in `precision`.
@@ -222,7 +240,7 @@ class TensorRTForRTX(TensorRT):
     install = "convnext-edge[tensorrt-rtx]"
     needs_gpu = False
     # no timing cache: it would make the build ask for a GPU, and has no effect on the engine
-    # https://docs.nvidia.com/deeplearning/tensorrt-rtx/latest/getting-started/release-notes-1/1.1.html
+    # https://docs.nvidia.com/deeplearning/tensorrt-rtx/latest/inference-library/timing-cache-migration.html
     options = frozenset({"precision", "max_batch", "compute_capabilities"})
 
 

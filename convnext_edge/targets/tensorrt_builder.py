@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +64,14 @@ def _is_symmetric(zero: TensorProto | None) -> bool:
 # --- building ------------------------------------------------------------------------------------
 
 
-def build_plan(module: Any, graph: ModelProto, options: BuildOptions, *, max_batch: int) -> bytes:
-    """The serialized engine of a graph; raises TargetError with TensorRT's own words where it refuses."""
-    log = Log(module)
+def build_plan(
+    module: Any, graph: ModelProto, options: BuildOptions, *, max_batch: int, log: Log | None = None
+) -> bytes:
+    """The serialized engine of a graph; raises TargetError with TensorRT's own words where it refuses.
+
+    log: one of the same module, for those who want to read it.
+    """
+    log = log or Log(module)
     builder = module.Builder(log.logger)
     network = parse(module, builder, graph, log)
     config = builder.create_builder_config()
@@ -164,9 +171,13 @@ def write_timing_cache(config: Any, path: Path | None) -> None:
 
 
 class Log:
-    """Takes TensorRT's log: errors are kept for our own messages, the rest is shown with -v."""
+    """Takes TensorRT's log: errors are kept for our own messages, the rest is shown with -v.
+
+    messages: all of it, in order.
+    """
 
     def __init__(self, module: Any) -> None:
+        self.messages: list[str] = []
         self.errors: list[str] = []
         outer, severity = self, module.ILogger.Severity
         levels = {severity.INFO: logging.INFO, severity.WARNING: logging.WARNING}
@@ -176,6 +187,7 @@ class Log:
                 module.ILogger.__init__(self)  # as pybind11 asks
 
             def log(self, kind: Any, message: str) -> None:
+                outer.messages.append(message)
                 if kind in (severity.ERROR, severity.INTERNAL_ERROR):
                     outer.errors.append(message)
                 elif is_verbose() and kind in levels:
@@ -185,6 +197,40 @@ class Log:
 
     def reason(self) -> str:
         return self.errors[-1] if self.errors else "it gives no reason"
+
+    def weight_bytes(self) -> int:
+        """Of the weights in the engine; raises ValueError where no build has told of them."""
+        (told,) = re.findall(r"Total Weights Memory: (\d+) bytes", "\n".join(self.messages))
+        return int(told)
+
+    def layers(self) -> list[EngineLayer]:
+        """What the builder made of the graph. EngineInspector tells more, and needs a GPU."""
+        lists = [message for message in self.messages if message.startswith("Layers:\n")]
+        return [
+            EngineLayer.parse(line) for text in lists for line in text.splitlines() if "LayerType" in line
+        ]
+
+
+@dataclass(frozen=True)
+class EngineLayer:
+    """One layer of an engine. kind: as "gemm". inputs, constants: types of the values, as "Int8"."""
+
+    name: str
+    kind: str
+    inputs: tuple[str, ...]
+    constants: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, line: str) -> EngineLayer:
+        """line: "Name: stem_myl0_2, LayerType: gemm, Inputs: [ ... ], Constants: [ ... ], Outputs: [ ..."."""
+        name, kind, rest = line.removeprefix("Name: ").split(", ", 2)
+        inputs, constants = rest.split(", Outputs:")[0].split("Constants:")
+        return cls(
+            re.sub(r"_myl\d+_\d+$", "", name),  # running numbers of the compiler
+            kind.removeprefix("LayerType: "),
+            tuple(re.findall(r"Datatype: (\w+)", inputs)),
+            tuple(re.findall(r"Datatype: (\w+)", constants)),
+        )
 
 
 def monitor(module: Any, bars: Bars) -> Any:

@@ -34,7 +34,9 @@ class Script:
             "trtexec",
             f"--onnx={MODEL}",
             f"--saveEngine={ENGINE}",
-            "--stronglyTyped",  # what TensorRT 11 does anyway
+            # TensorRT 11 does so anyway, and still takes the option
+            # https://docs.nvidia.com/deeplearning/tensorrt/11.4.1/api/migration/tensorrt-10x-to-11x-trtexec.html
+            "--stronglyTyped",
             "--noTF32",  # FP32 is to mean FP32
             *(f"--{which}Shapes={INPUT}:{batch}x{size}" for which, batch in shapes.items()),
             f"--timingCacheFile={self.timing_cache}",
@@ -63,6 +65,10 @@ class Script:
             f"sha256sum --check --quiet {SUMS}\n"
             "# JetPack has trtexec here, and not on the PATH\n"
             'PATH="$PATH:/usr/src/tensorrt/bin"\n'
+            "if ! command -v trtexec >/dev/null; then\n"
+            "    echo 'trtexec is not on the PATH: it comes with TensorRT, not with its Python wheels' >&2\n"
+            "    exit 1\n"
+            "fi\n"
             f'{call} "$@"\n'
         )
 

@@ -21,22 +21,24 @@ from convnext_edge.targets.tensorrt_builder import Log
 class TensorRTSession(Session):
     """An engine on the GPU. PyTorch's tensors are its memory; a call includes the copies there and back."""
 
+    runner = "TensorRT"
+
     def __init__(self, module: Any, plan: bytes, max_batch: int) -> None:
         self.torch, self.max_batch = cuda_torch(), max_batch
-        log = Log(module)
-        self.runtime = module.Runtime(log.logger)
+        self.log = Log(module)
+        self.runtime = module.Runtime(self.log.logger)
         check_validity(module, self.runtime, plan)
         self.engine = self.runtime.deserialize_cuda_engine(plan)
-        if self.engine is None:
+        self.context = self.engine and self.engine.create_execution_context()
+        if self.context is None:  # where either fails, TensorRT says why in its log alone
             raise TargetError(
-                f"{module.__name__} {module.__version__} does not load the engine: {log.reason()}",
+                f"{module.__name__} {module.__version__} does not load the engine: {self.log.reason()}",
                 hint="Build it again on this machine: convnext-edge build",
             )
         self.inspector_format = module.LayerInformationFormat.JSON
-        self.context = self.engine.create_execution_context()
         self.stream = self.torch.cuda.Stream()
 
-    def run(self, images: Images) -> Logits:
+    def _run(self, images: Images) -> Logits:
         """Images beyond the engine's largest batch go in several calls."""
         starts = range(0, len(images), self.max_batch)
         return np.concatenate([self._call(images[start : start + self.max_batch]) for start in starts])
@@ -45,12 +47,13 @@ class TensorRTSession(Session):
         torch = self.torch
         with torch.cuda.stream(self.stream):
             x = torch.from_numpy(images).to("cuda")
-            self.context.set_input_shape(INPUT, tuple(x.shape))
+            if not self.context.set_input_shape(INPUT, tuple(x.shape)):
+                raise RuntimeError(self.log.reason())
             y = torch.empty(tuple(self.context.get_tensor_shape(OUTPUT)), dtype=torch.float32, device="cuda")
             self.context.set_tensor_address(INPUT, x.data_ptr())
             self.context.set_tensor_address(OUTPUT, y.data_ptr())
             if not self.context.execute_async_v3(self.stream.cuda_stream):
-                raise TargetError("TensorRT could not run the engine", hint="See its log with -v.")
+                raise RuntimeError(self.log.reason())
             logits: Logits = y.cpu().numpy()  # waits for the stream
         return logits
 
@@ -81,6 +84,7 @@ def check_validity(module: Any, runtime: Any, plan: bytes) -> None:
 class SimulatedSession(Session):
     """The graph of an engine in ONNX Runtime, node by node: FP16 is rounded to after every operator."""
 
+    runner = "the simulation"
     simulated = True
     label = "simulated: no GPU here"
 
@@ -90,5 +94,5 @@ class SimulatedSession(Session):
             save(graph, path)
             self.session = ONNXRuntimeSession(path, threads, optimized=False)
 
-    def run(self, images: Images) -> Logits:
+    def _run(self, images: Images) -> Logits:
         return self.session.run(images)

@@ -13,18 +13,28 @@ from convnext_edge.errors import TargetError
 from convnext_edge.model.checkpoint import load_checkpoint
 from convnext_edge.quiet import quiet
 from convnext_edge.recipe import Recipe
-from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Logits, Session, Target
+from convnext_edge.targets.base import (
+    NO_OPTIONS,
+    BuildOptions,
+    Images,
+    Logits,
+    Session,
+    Target,
+    translated,
+)
 from convnext_edge.targets.simulation import to_torch
 
 
 class TorchSession(Session):
     """Runs a module. PyTorch has one number of threads for the whole process: it is set for each run."""
 
+    runner = "PyTorch"
+
     def __init__(self, module: nn.Module, threads: int | None = None) -> None:
         self.module = module
         self.threads = threads or torch.get_num_threads()
 
-    def run(self, images: Images) -> Logits:
+    def _run(self, images: Images) -> Logits:
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
         try:
@@ -45,7 +55,7 @@ class Torch(Target):
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:
         """Saves the graph as an exported program, which torch.export.load reads back."""
-        with quiet():
+        with quiet(), translated(f"PyTorch refuses {model}"):
             module = to_torch(model)
             image = next(iter(module.graph.find_nodes(op="placeholder"))).meta["val"]
             example = torch.zeros((2, *image.shape[1:]), dtype=image.dtype)
@@ -59,7 +69,7 @@ class Torch(Target):
 
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> TorchSession:
         """Weights as the reference, an ONNX file simulated node by node, an engine as it was saved."""
-        with quiet():
+        with quiet(), translated(f"PyTorch refuses {artifact.path}"):
             match artifact.path.suffix:
                 case ".safetensors":
                     module: nn.Module = load_checkpoint(artifact.path).model

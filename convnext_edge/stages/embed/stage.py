@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from convnext_edge.artifact import Artifact, open_artifact
+from convnext_edge.artifact import Artifact, open_artifact, write_folder
 from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.progress import note
 from convnext_edge.results import Embed
@@ -54,21 +53,3 @@ def find_engine(path: Path | None, workspace: Workspace) -> Artifact:
     if named.description.kind != "engine":
         raise ArtifactError(f"{path} is no engine", hint=f"Make one: convnext-edge build {path}")
     return named
-
-
-def write_folder(folder: Path, fill: Callable[[Path], str]) -> str:
-    """Let `fill` fill a scratch folder, then move it into place; returns what `fill` returns."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} exists", hint="Take it away, or name another folder with -o.")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writing-") as scratch:
-            made = Path(scratch) / folder.name
-            made.mkdir()
-            returned = fill(made)
-            made.replace(folder)
-    except OSError as error:
-        raise ArtifactError(
-            f"cannot write {folder}: {error.strerror or error}", hint="Name another folder with -o."
-        ) from error
-    return returned

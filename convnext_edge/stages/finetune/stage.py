@@ -29,7 +29,7 @@ from convnext_edge.stages.finetune.data import TrainingImages, hold_out
 from convnext_edge.stages.finetune.training import Plan, make_optimizer, train_student
 from convnext_edge.targets import DEFAULT, find_target
 from convnext_edge.targets.torch import TorchSession
-from convnext_edge.workspace import Workspace, file_name
+from convnext_edge.workspace import Workspace, check_suffix, file_name
 
 Activation = Literal["gelu", "relu"]
 STEPS = 300
@@ -75,6 +75,7 @@ def finetune(
     started = time.perf_counter()
     if epochs is not None and steps is not None:
         raise UsageError("--epochs and --steps exclude each other", hint="Give one of the two.")
+    check_suffix(output, ".onnx")
     place = Workspace.at(workspace)
     start = find_start(model, checkpoint, place, seed)
     weights = find_weights(start, place)

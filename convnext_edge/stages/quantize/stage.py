@@ -20,7 +20,7 @@ from convnext_edge.results import Quantize
 from convnext_edge.sources import find_weights, open_source
 from convnext_edge.stages.quantize.gate import Gate, check_gate, quantize_gated
 from convnext_edge.targets import DEFAULT, find_target
-from convnext_edge.workspace import Workspace, file_name
+from convnext_edge.workspace import Workspace, check_suffix, file_name
 
 Method = Literal["ptq", "nncf", "ort"]
 METHODS: tuple[Method, ...] = ("ptq", "nncf", "ort")
@@ -60,6 +60,7 @@ def quantize(
     if method == "ort" and (recipe is not None or keep_float):
         raise UsageError("method ort takes no recipe", hint="Leave --recipe and --keep-float out.")
     check_gate(max_drop, data, method)
+    check_suffix(output, ".onnx")
     chosen = find_target(target)
     place = Workspace.at(workspace)
     start = find_start(model, checkpoint, place, seed)
