@@ -128,7 +128,7 @@ def main(reporting: Reporting) -> None:
         "engines": rows,
         "simulated": simulated,
     }
-    reporting.finish("tensorrt_rtx", measured, check(rows, simulated))
+    reporting.finish("rtx_engines", measured, check(rows, simulated))
 
 
 if __name__ == "__main__":
