@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
@@ -260,8 +261,12 @@ def _sync(path: Path) -> None:
 
 def cannot_write(path: Path, error: OSError) -> ArtifactError:
     """What a person is told of it; of the space on the disk where that may be the cause."""
+    if isinstance(error, shutil.Error):  # of a whole folder: one line a file, and one tells enough
+        said = re.sub(r"^\[Errno \d+\] (.*?): .*", r"\1", str(error.args[0][0][-1]))
+    else:
+        said = error.strerror or str(error)
     hint = "choose another folder with -o or --workspace."
     if error.errno in (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         folder = next(parent for parent in path.absolute().parents if parent.exists())
         hint = f"{folder} has {shutil.disk_usage(folder).free / 2**20:.0f} MiB free; {hint}"
-    return ArtifactError(f"cannot write {path}: {error.strerror or error}", hint=hint[0].upper() + hint[1:])
+    return ArtifactError(f"cannot write {path}: {said}", hint=hint[0].upper() + hint[1:])

@@ -280,6 +280,16 @@ def test_a_script_that_does_not_fit_leaves_nothing(tmp_path: Path, models: Model
     assert files_in(tmp_path / "out") == set()
 
 
+def test_an_application_that_does_not_fit_leaves_nothing(tmp_path: Path, models: Models) -> None:
+    engine = models.engine("openvino", models.quantized())
+    with small_files(5_000):
+        done = run("embed", engine, "--lang", "cpp", "-o", "out/app", "--workspace", models.workspace)
+    assert done.exit_code == 1
+    assert "cannot write out/app: File too large" in said(done)
+    assert len(said(done)) < 300
+    assert files_in(tmp_path / "out") == set()
+
+
 def test_a_failed_export_leaves_the_earlier_one_usable(tmp_path: Path) -> None:
     asked = ("export", "--checkpoint", CHECKPOINT, "--resolution", 32, "--workspace", "work")
     assert run(*asked).exit_code == 0

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sys
+import time
 from dataclasses import asdict
 
+import numpy as np
 import pytest
 from conftest import Models
 
@@ -14,6 +18,8 @@ from convnext_edge.cpu import read_cpu
 from convnext_edge.errors import UsageError
 from convnext_edge.results import Benchmark, Milliseconds
 from convnext_edge.stages.benchmark import percentiles
+from convnext_edge.summaries import summary
+from convnext_edge.targets import Images, Logits, Session
 
 
 def timed(models: Models, **options: object) -> Benchmark:
@@ -87,6 +93,42 @@ def test_the_two_models_take_turns() -> None:
 def test_percentiles_of_known_times() -> None:
     found = percentiles([float(value) for value in range(101, 0, -1)])
     assert found == Milliseconds(p50=51, p90=91, p99=100, min=1)
+
+
+# INT8 against FP16, where a target has both
+
+
+class Rival(Session):
+    """An FP16 engine that takes `seconds` a call."""
+
+    runner = "a stand-in"
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def _run(self, images: Images) -> Logits:
+        time.sleep(self.seconds)
+        return np.zeros((len(images), 10), np.float32)
+
+
+@pytest.mark.parametrize(("seconds", "advice"), [(0.0, "ship FP16"), (0.3, "ship INT8")])
+def test_int8_is_advised_where_it_is_faster_than_fp16(
+    models: Models, monkeypatch: pytest.MonkeyPatch, seconds: float, advice: str
+) -> None:
+    stage = sys.modules["convnext_edge.stages.benchmark"]
+    monkeypatch.setattr(stage, "open_rival", lambda *_: contextlib.nullcontext(Rival(seconds)))
+    found = timed(models)
+    assert found.advice == advice
+    assert found.fp16_ms is not None
+    assert found.to_json()["advice"] == advice
+    ratio = found.fp16_ms.p50 / found.candidate_ms.p50
+    assert f"{advice}: INT8 is {ratio:.2f}x FP16" in summary(found)
+
+
+def test_a_target_without_fp16_gives_no_advice(models: Models) -> None:
+    found = timed(models)
+    assert (found.fp16_ms, found.advice) == (None, None)
+    assert "FP16" not in summary(found)
 
 
 @pytest.mark.parametrize("option", ["batch", "threads", "runs"])

@@ -694,7 +694,7 @@ def test_a_session_splits_what_exceeds_the_engine(monkeypatch: pytest.MonkeyPatc
         Runtime=lambda logger: runtime,
         LayerInformationFormat=SimpleNamespace(JSON=0),
     )
-    images = np.random.default_rng(0).random((7, 3, 4, 4), np.float32)
+    images = np.random.default_rng(0).random((7, 4, 4, 3), np.float32).transpose(0, 3, 1, 2)
     with tensorrt_session.TensorRTSession(module, b"plan", max_batch=3) as session:
         found = session.run(images)
     assert [shape[0] for shape in context.shapes] == [3, 3, 1]

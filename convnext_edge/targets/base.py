@@ -80,7 +80,7 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or said is not None
 
 
-def words_of(error: Exception) -> str:
+def words_of(error: BaseException) -> str:
     """What a runtime's exception says, without OpenVINO's source lines and ONNX Runtime's numbers."""
     lines = [line.strip() for line in str(error).splitlines()]
     said = " ".join(line for line in lines if line and not re.match(r"Exception from |Check '", line))

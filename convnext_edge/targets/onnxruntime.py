@@ -16,6 +16,7 @@ from convnext_edge.targets.base import (
     Session,
     Target,
     translated,
+    words_of,
 )
 
 PROVIDERS = ["CPUExecutionProvider"]
@@ -58,7 +59,7 @@ class ONNXRuntime(Target):
             create(model, settings)
         except TargetError as error:
             if engine.exists():  # the graph was accepted, it is the writing that failed
-                raise OSError(error.message) from error
+                raise OSError(words_of(error.__cause__ or error)) from error
             raise
 
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> ONNXRuntimeSession:

@@ -46,7 +46,7 @@ class TensorRTSession(Session):
     def _call(self, images: Images) -> Logits:
         torch = self.torch
         with torch.cuda.stream(self.stream):
-            x = torch.from_numpy(images).to("cuda")
+            x = torch.from_numpy(np.ascontiguousarray(images)).to("cuda")  # TensorRT sees no strides
             if not self.context.set_input_shape(INPUT, tuple(x.shape)):
                 raise RuntimeError(self.log.reason())
             y = torch.empty(tuple(self.context.get_tensor_shape(OUTPUT)), dtype=torch.float32, device="cuda")
