@@ -82,17 +82,18 @@
     return toUp <= toCorner ? up : corner;
   }
 
-  /** Undoes the filter of one row in place; before: the row above, or null; step: bytes from one pixel to the next. */
+  /** What a filter adds to a byte, from the bytes to its left, above it, and above to its left. */
+  const PREDICTORS = [() => 0, (left) => left, (_, up) => up, (left, up) => (left + up) >> 1, paeth];
+
+  /** Undoes the filter of one row in place; before: the row above; step: bytes from one pixel to the next. */
   function unfilter(kind, row, before, step) {
-    const predict = [
-      () => 0,
-      (i) => (i < step ? 0 : row[i - step]),
-      (i) => before?.[i] ?? 0,
-      (i) => ((i < step ? 0 : row[i - step]) + (before?.[i] ?? 0)) >> 1,
-      (i) => (i < step ? (before?.[i] ?? 0) : paeth(row[i - step], before?.[i] ?? 0, before?.[i - step] ?? 0)),
-    ][kind];
+    const predict = PREDICTORS[kind];
     if (!predict) throw damaged(`a row has filter ${kind}`);
-    if (kind > 0) for (let i = 0; i < row.length; i++) row[i] += predict(i);
+    if (kind === 0) return;
+    for (let i = 0; i < row.length; i++) {
+      const inside = i >= step;
+      row[i] += predict(inside ? row[i - step] : 0, before[i], inside ? before[i - step] : 0);
+    }
   }
 
   /** Sample `index` of a row: its upper 8 bits, as a number of up to `depth` bits. */
@@ -102,20 +103,25 @@
     return (row[bit >> 3] >> (8 - depth - (bit & 7))) & ((1 << depth) - 1);
   }
 
-  /** Writes pixel `x` of a row to `made` at `at`, as RGBA. */
-  function pixel(row, x, { colour, depth, palette, alphas }, made, at) {
-    const channels = CHANNELS[colour];
-    const first = sample(row, x * channels, depth);
-    made[at + 3] = 255;
+  /** What writes pixel `x` of a row to `made` at `at`, as RGBA, for the kind of picture that `image` is. */
+  function pixelWriter({ colour, depth, palette, alphas }) {
     if (colour === PALETTE) {
-      for (let c = 0; c < 3; c++) made[at + c] = palette[3 * first + c] ?? 0;
-      made[at + 3] = alphas?.[first] ?? 255;
-    } else if (channels < 3) {
-      made.fill(depth < 8 ? (first * 255) / ((1 << depth) - 1) : first, at, at + 3);
-    } else {
-      for (let c = 0; c < 3; c++) made[at + c] = sample(row, x * channels + c, depth);
+      return (row, x, made, at) => {
+        const index = sample(row, x, depth);
+        for (let c = 0; c < 3; c++) made[at + c] = palette[3 * index + c] ?? 0;
+        made[at + 3] = alphas?.[index] ?? 255;
+      };
     }
-    if (channels % 2 === 0) made[at + 3] = sample(row, x * channels + channels - 1, depth);
+    const channels = CHANNELS[colour];
+    const scale = depth < 8 ? 255 / ((1 << depth) - 1) : 1;
+    const [green, blue] = channels < 3 ? [0, 0] : [1, 2];
+    return (row, x, made, at) => {
+      const first = x * channels;
+      made[at] = scale * sample(row, first, depth);
+      made[at + 1] = scale * sample(row, first + green, depth);
+      made[at + 2] = scale * sample(row, first + blue, depth);
+      made[at + 3] = channels % 2 === 0 ? sample(row, first + channels - 1, depth) : 255;
+    };
   }
 
   /** Opens the PNG in `bytes`: `{ data, width, height }` as ImageData has them. Throws ImageError. */
@@ -133,14 +139,15 @@
     const bytesOf = ({ columns }) => 1 + Math.ceil((columns * bits) / 8);
     const raw = await inflate(parts, stretches.reduce((sum, part) => sum + part.rows * bytesOf(part), 0));
     const made = new Uint8ClampedArray(4 * width * height);
+    const write = pixelWriter(image);
     let at = 0;
     for (const part of stretches) {
-      let before = null;
+      let before = new Uint8Array(bytesOf(part)); // of zeros above the first row
       for (let y = 0; y < part.rows; y++, at += bytesOf(part)) {
         const row = raw.subarray(at + 1, at + bytesOf(part));
         unfilter(raw[at], row, before, Math.max(1, bits >> 3));
         for (let x = 0; x < part.columns; x++) {
-          pixel(row, x, image, made, 4 * ((part.y + y * part.dy) * width + part.x + x * part.dx));
+          write(row, x, made, 4 * ((part.y + y * part.dy) * width + part.x + x * part.dx));
         }
         before = row;
       }

@@ -33,7 +33,14 @@
       const first = (h + one + ((e & f) ^ (~e & g)) + ROUNDS[i] + schedule[i]) | 0;
       const zero = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
       const second = (zero + ((a & b) ^ (a & c) ^ (b & c))) | 0;
-      [h, g, f, e, d, c, b, a] = [g, f, e, (d + first) | 0, c, b, a, (first + second) | 0];
+      h = g;
+      g = f;
+      f = e;
+      e = (d + first) | 0;
+      d = c;
+      c = b;
+      b = a;
+      a = (first + second) | 0;
     }
     [a, b, c, d, e, f, g, h].forEach((word, i) => (state[i] += word));
   }
