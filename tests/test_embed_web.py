@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from embedded import MANIFEST, Pixels, packed
+from embedded import MANIFEST, packed
+from embedded_apps import CROPS, DAMAGED_MANIFESTS, FILTERS, SIZES, as_for, noise, with_manifest
 from embedded_web import FIXTURES, ISOLATED, Browser, base64_text, served
 from needs import NPM, npm_package, program
 from numpy.typing import NDArray
@@ -33,24 +34,6 @@ from convnext_edge.results import Benchmark
 
 ARTIFACTS = Path(__file__).parents[1] / "build" / "ci-artifacts"
 RESOLUTION = 32  # of the demo
-SIZES = [
-    (1, 1),
-    (1, 7),
-    (9, 1),
-    (2, 3),
-    (32, 32),
-    (31, 33),
-    (73, 73),
-    (90, 400),
-    (224, 31),
-    (301, 500),
-    (640, 427),
-    (45, 640),
-]
-
-Embedded = Callable[..., Path]
-
-
 # What is tested
 
 
@@ -102,12 +85,6 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return made
 
 
-def noise(width: int, height: int) -> Pixels:
-    """Full of edges from 0 to 255, which make a resize overshoot."""
-    generator = np.random.default_rng(width + 1000 * height)
-    return generator.choice(np.array([0, 30, 200, 255], np.uint8), (height, width, 3))
-
-
 def node(folder: Path, mode: str, *options: object, given: bytes = b"") -> bytes:
     done = try_node(folder, mode, *options, given=given)
     assert done.returncode == 0, done.stderr.decode()
@@ -132,22 +109,19 @@ def python_logits(folder: Path, images: list[Image.Image]) -> NDArray[np.float32
 
 
 def changed(folder: Path, place: Path, **values: object) -> Path:
-    """A copy of the folder in which keys of the manifest have other values."""
-    copy = place / "copy"
-    shutil.copytree(folder, copy)
-    lines = (copy / "model" / MANIFEST).read_text().splitlines()
-    edited = [f"{key} {values.get(key, rest)}" for key, _, rest in (line.partition(" ") for line in lines)]
-    (copy / "model" / MANIFEST).write_text("\n".join(edited) + "\n")
-    return copy
+    """A folder without the page in which keys of the manifest have other values."""
+    with_manifest(folder / "model", place / "model", **values)
+    shutil.copytree(folder / "library", place / "library")
+    return place
 
 
 # The same pixels
 
 
-@pytest.mark.parametrize("filtered", ["bicubic", "bilinear", "box", "hamming", "lanczos"])
+@pytest.mark.parametrize("filtered", FILTERS)
 def test_squares_are_those_of_pillow_bit_by_bit(folder: Path, tmp_path: Path, filtered: str) -> None:
     images = [noise(width, height) for width, height in SIZES]
-    for crop in (1.0, 0.875, 0.6):
+    for crop in CROPS:
         copy = changed(folder, tmp_path / str(crop), crop=crop, interpolation=filtered)
         found = np.frombuffer(node(copy, "squares", given=packed(images)), np.uint8)
         squares = found.reshape(len(SIZES), RESOLUTION, RESOLUTION, 3)
@@ -264,23 +238,7 @@ def test_the_exif_orientation_is_found(folder: Path) -> None:
     assert node(folder, "orientation", given=png(2, 8, 0)) == b"1"
 
 
-@pytest.mark.parametrize(
-    ("values", "said"),
-    [
-        ({"format": "2"}, "has format 2, this version reads 1"),
-        ({"resolution": "many"}, "is damaged: resolution is 'many'"),
-        ({"resolution": ""}, "is damaged: resolution is ''"),
-        ({"resolution": "-3"}, "out of range"),
-        ({"resolution": "1.5"}, "out of range"),
-        ({"crop": "1e-300"}, "out of range"),
-        ({"mean": "0.5 0.5"}, "is damaged: mean is '0.5 0.5'"),
-        ({"interpolation": "nearest"}, "interpolation 'nearest' is not known"),
-        ({"runtime": "openvino"}, "is an engine for openvino"),
-        ({"engine": "other.onnx"}, "has no digest of other.onnx"),
-        ({"file": "00 ../../elsewhere"}, "is damaged: file is '00 ../../elsewhere'"),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize(("values", "said"), DAMAGED_MANIFESTS, ids=str)
 def test_a_damaged_manifest_is_refused(
     folder: Path, tmp_path: Path, values: dict[str, str], said: str
 ) -> None:
@@ -561,10 +519,7 @@ def test_a_folder_that_is_not_the_runtime_is_refused(engine: Path, tmp_path: Pat
 
 def test_what_no_browser_can_use_is_refused(engine: Path, tmp_path: Path) -> None:
     stand_in(tmp_path / "runtime")
-    openvino = tmp_path / engine.name
-    shutil.copy(engine, openvino)
-    sidecar = json.loads(engine.with_name(f"{engine.name}.json").read_text()) | {"target": "openvino"}
-    openvino.with_name(f"{engine.name}.json").write_text(json.dumps(sidecar))
+    openvino = as_for("openvino", engine, tmp_path)
     with pytest.raises(UsageError, match="an engine for openvino, which runs in no browser"):
         embed(openvino, lang="web", runtime=tmp_path / "runtime", output=tmp_path / "page")
     with pytest.raises(UsageError, match="--runtime means nothing with --lang cpp"):

@@ -90,7 +90,9 @@ def save_photo(path: Path, seed: int) -> None:
 def stand_in_for_npm(package: Path) -> None:
     """What `embed` looks at of onnxruntime-web: a stand-in for what `npm install` brings."""
     (package / "dist").mkdir(parents=True)
-    (package / "package.json").write_text('{"name": "onnxruntime-web", "version": "1.30.0"}', encoding="utf-8")
+    (package / "package.json").write_text(
+        '{"name": "onnxruntime-web", "version": "1.30.0"}', encoding="utf-8"
+    )
     for name in ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"):
         (package / "dist" / name).touch()
 

@@ -10,12 +10,13 @@ from convnext_edge.artifact import Artifact, open_artifact, write_folder
 from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.progress import note
 from convnext_edge.results import Embed
+from convnext_edge.stages.embed.android import write_android
 from convnext_edge.stages.embed.cpp import write_cpp
 from convnext_edge.stages.embed.web import write_web
 from convnext_edge.workspace import Workspace
 
 Write = Callable[[Artifact, Path | None, Path], str]
-LANGUAGES: dict[str, Write] = {"cpp": write_cpp, "web": write_web}
+LANGUAGES: dict[str, Write] = {"cpp": write_cpp, "web": write_web, "android": write_android}
 
 
 def embed(

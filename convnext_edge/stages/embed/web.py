@@ -8,13 +8,11 @@ import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from string import Template
 
 from convnext_edge.artifact import Artifact
 from convnext_edge.errors import UsageError
 from convnext_edge.progress import note
-from convnext_edge.stages.embed.bundle import write_bundle
-from convnext_edge.version import __version__
+from convnext_edge.stages.embed.bundle import fill_readme, write_bundle
 
 SOURCES = Path(__file__).parents[2] / "embed_sources" / "web"
 RUNTIME = "onnxruntime"
@@ -46,8 +44,7 @@ def write_web(engine: Artifact, labels: Path | None, folder: Path, package: Path
         shutil.copyfile(source / "dist" / name, folder / "runtime" / name)
     write_offline(folder, "model", sorted(path.name for path in (folder / "model").iterdir()))
     write_offline(folder, "runtime", LOADED)
-    readme = folder / "README.md"
-    readme.write_text(fill(readme.read_text(encoding="utf-8"), engine, version), encoding="utf-8")
+    fill_readme(engine, folder, runtime=version)
     return OPEN
 
 
@@ -92,17 +89,3 @@ def write_offline(folder: Path, part: str, names: Iterable[str]) -> None:
             parts = [packed[start : start + PART] for start in range(0, len(packed), PART)]
             texts = ",\n".join(f'"{base64.b64encode(piece).decode("ascii")}"' for piece in parts)
             file.write(f"convnextEdge.store({json.dumps(f'{part}/{name}')}, [\n{texts}\n]);\n")
-
-
-def fill(readme: str, engine: Artifact, version: str) -> str:
-    """The template with what is known of this engine and of the runtime."""
-    described = engine.description
-    return Template(readme).substitute(
-        stem=described.stem,
-        engine=engine.path.name,
-        precision=described.precision.upper(),
-        classes=described.architecture["classes"],
-        resolution=described.preprocessing.resolution,
-        runtime=version,
-        ours=__version__,
-    )
