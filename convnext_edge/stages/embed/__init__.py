@@ -5,6 +5,7 @@ bundle   the engine's part of the folder: files, labels, and what a library must
 cpp      the C++ library with its sample and its build
 mobile   what folders for Android and iOS have in common
 android  the Gradle project
+ios      the Swift package
 web      the page, the runtime beside it, and copies of both for a page that is opened from disk
 """
 

@@ -12,11 +12,17 @@ from convnext_edge.progress import note
 from convnext_edge.results import Embed
 from convnext_edge.stages.embed.android import write_android
 from convnext_edge.stages.embed.cpp import write_cpp
+from convnext_edge.stages.embed.ios import write_ios
 from convnext_edge.stages.embed.web import write_web
 from convnext_edge.workspace import Workspace
 
 Write = Callable[[Artifact, Path | None, Path], str]
-LANGUAGES: dict[str, Write] = {"cpp": write_cpp, "web": write_web, "android": write_android}
+LANGUAGES: dict[str, Write] = {
+    "cpp": write_cpp,
+    "web": write_web,
+    "android": write_android,
+    "ios": write_ios,
+}
 
 
 def embed(

@@ -84,7 +84,8 @@
       const { resolution, takesBytes, engine } = this.manifest;
       const [input, output] = [this.#session.inputNames[0], this.#session.outputNames[0]];
       const type = takesBytes ? "uint8" : "float32";
-      const tensor = new globalThis.ort.Tensor(type, ours.toPlanes(square, this.#table), [1, 3, resolution, resolution]);
+      const shape = [1, 3, resolution, resolution];
+      const tensor = new globalThis.ort.Tensor(type, ours.toPlanes(square, this.#table), shape);
       try {
         const answer = await this.#session.run({ [input]: tensor });
         return answer[output].data;
@@ -93,14 +94,14 @@
       }
     }
 
-    /** The `topK` likeliest classes, best first: `{ index, label, logit, probability }`; the lower index among equals. */
+    /** The `topK` likeliest classes, the lower index first among equals: `{ index, label, logit, probability }`. */
     rank(logits, topK = 1) {
       if (!Number.isInteger(topK) || topK < 1) {
         throw new ours.UsageError(`topK ${topK} is no whole number from 1`, "Give one.");
       }
       if (logits.length !== this.labels.length || !logits.every(Number.isFinite)) {
-        const what = `the ${logits.length} logits of ${this.manifest.engine} are not ${this.labels.length} finite numbers`;
-        throw new ours.TargetError(what, "Validate it: convnext-edge validate.");
+        const what = `the ${logits.length} logits are not ${this.labels.length} finite numbers`;
+        throw new ours.TargetError(what, "Validate the engine: convnext-edge validate.");
       }
       const order = Array.from(logits.keys()).sort((a, b) => logits[b] - logits[a] || a - b);
       const largest = logits[order[0]];

@@ -84,7 +84,7 @@
     const { data, width, height } = await decodeByBrowser(isJpeg(bytes) ? stripped(bytes) : blob);
     const remarks = [];
     if (orientation(bytes) > 1) {
-      remarks.push("The camera stored this picture turned. It is classified as stored, as in Python; turn it to compare.");
+      remarks.push("The camera stored this picture turned, and it is classified as stored, as in Python.");
     }
     if (!isOpaque(data)) {
       remarks.push("Transparent parts of this picture lose their colours in a browser. As a PNG it would keep them.");

@@ -62,7 +62,8 @@
       }
       if (!answer.ok) {
         const said = `${answer.status} ${answer.statusText}`.trim();
-        throw new ours.ArtifactError(`${name} cannot be fetched: the server says ${said}`, "Serve the folder as a whole.");
+        const what = `${name} cannot be fetched: the server says ${said}`;
+        throw new ours.ArtifactError(what, "Serve the folder as a whole.");
       }
       return new Uint8Array(await answer.arrayBuffer());
     };

@@ -50,8 +50,9 @@
   /** The parts of the picture as they follow each other: one, or up to seven that are interlaced. */
   function passes({ width, height, interlaced }) {
     const all = interlaced ? PASSES : [[0, 0, 1, 1]];
+    const count = (length, start, step) => Math.ceil((length - start) / step);
     return all
-      .map(([x, y, dx, dy]) => ({ x, y, dx, dy, columns: Math.ceil((width - x) / dx), rows: Math.ceil((height - y) / dy) }))
+      .map(([x, y, dx, dy]) => ({ x, y, dx, dy, columns: count(width, x, dx), rows: count(height, y, dy) }))
       .filter(({ columns, rows }) => columns > 0 && rows > 0);
   }
 

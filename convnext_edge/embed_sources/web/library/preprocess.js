@@ -17,8 +17,8 @@
     }
     checkSize(width, height);
     if (data?.length !== 4 * width * height) {
-      const needed = `${width}x${height} pixels need ${4 * width * height}`;
-      throw new ours.ImageError(`${data?.length ?? "no"} bytes are given, ${needed}`, "Give RGBA, as ImageData has it.");
+      const what = `${data?.length ?? "no"} bytes are given, ${width}x${height} pixels need ${4 * width * height}`;
+      throw new ours.ImageError(what, "Give RGBA, as ImageData has it.");
     }
   }
 

@@ -73,7 +73,9 @@ internal class Manifest(text: String) {
         /** The files that the manifest lists, each after its digest was checked. Throws ArtifactException. */
         fun load(source: Files): Pair<Manifest, Map<String, ByteArray>> {
             val manifest = Manifest(String(read(source, NAME), Charsets.UTF_8))
-            val files = manifest.files.mapValues { (name, digest) -> read(source, name).also { check(name, it, digest) } }
+            val files = manifest.files.mapValues { (name, digest) ->
+                read(source, name).also { check(name, it, digest) }
+            }
             return Pair(manifest, files)
         }
 
