@@ -1,4 +1,4 @@
-"""What the tests of embedded pages and mobile applications share: noisy images, and damaged manifests."""
+"""What the tests of embedded pages and mobile applications share: sizes of images, and damaged folders."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
-from embedded import MANIFEST, Pixels
+from embedded import MANIFEST
 
 # Width and height: tiny, odd, and long either way, so that rows or columns are resized first.
 SIZES = [
@@ -39,12 +38,6 @@ DAMAGED_MANIFESTS = [
     ({"engine": "other.onnx"}, "has no digest of other.onnx"),
     ({"file": "00 ../../elsewhere"}, "is damaged: file is '00 ../../elsewhere'"),
 ]
-
-
-def noise(width: int, height: int) -> Pixels:
-    """Full of edges from 0 to 255, which make a resize overshoot."""
-    generator = np.random.default_rng(width + 1000 * height)
-    return generator.choice(np.array([0, 30, 200, 255], np.uint8), (height, width, 3))
 
 
 def as_for(target: str, engine: Path, place: Path) -> Path:

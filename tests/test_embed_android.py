@@ -13,8 +13,8 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 from conftest import CLASSES, RESOLUTION, Models
-from embedded import MANIFEST, packed
-from embedded_apps import CROPS, DAMAGED_MANIFESTS, FILTERS, SIZES, as_for, noise, with_manifest
+from embedded import MANIFEST, noise, packed
+from embedded_apps import CROPS, DAMAGED_MANIFESTS, FILTERS, SIZES, as_for, with_manifest
 from needs import npm_package, program
 from PIL import Image
 

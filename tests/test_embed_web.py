@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from embedded import MANIFEST, packed
-from embedded_apps import CROPS, DAMAGED_MANIFESTS, FILTERS, SIZES, as_for, noise, with_manifest
+from embedded import MANIFEST, noise, packed
+from embedded_apps import CROPS, DAMAGED_MANIFESTS, FILTERS, SIZES, as_for, with_manifest
 from embedded_web import FIXTURES, ISOLATED, Browser, base64_text, served
 from needs import NPM, npm_package, program
 from numpy.typing import NDArray
