@@ -16,7 +16,7 @@ export TIMEFORMAT := took %1R s
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env demo test lint format bench test-gpu wheel constraints clean $(CHECKS)
+.PHONY: help env npm demo test lint format bench test-gpu wheel constraints clean $(CHECKS)
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,14 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) torch editables hatchling
 	$(PIP_INSTALL) --no-build-isolation --editable '.[dev]'
+	touch $@
+
+npm: build/npm/.ready ## Fetch what the tests of embedded applications take from npm
+
+build/npm/.ready: tests/fixtures/npm/package.json tests/fixtures/npm/package-lock.json
+	mkdir -p $(@D)
+	cp $^ $(@D)
+	npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund
 	touch $@
 
 demo: env ## Quantize, build, validate and time the demo model on its images

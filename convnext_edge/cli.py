@@ -290,8 +290,18 @@ def build(emit_script: bool, **options: Any) -> Result:
 
 @command("convnext-edge embed --lang cpp -o my-app/classifier")
 @click.argument("engine", type=common.FILE, required=False)
-@click.option("--lang", type=click.Choice(["cpp"]), required=True, help="Language of the application.")
+@click.option(
+    "--lang",
+    type=click.Choice(["cpp", "web", "android", "ios"]),
+    required=True,
+    help="Language of the application.",
+)
 @click.option("--labels", type=common.FILE, help="Text with one label a line.  [default: the model's own]")
+@click.option(
+    "--runtime",
+    type=common.FOLDER,
+    help="web: folder of npm's onnxruntime-web.  [default: the nearest node_modules']",
+)
 @click.option(
     "-o",
     "--output",

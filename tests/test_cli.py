@@ -259,6 +259,7 @@ def test_a_speedup_that_is_not_met_is_exit_code_3(run: Run, models: Models) -> N
         ("build", "--target", "tensorflow"),
         ("embed",),
         ("embed", "--lang", "cobol"),
+        ("embed", "--lang", "cpp", "--runtime", "node_modules"),
         ("validate", "--data", "x", "--min-agreement", "2"),
         ("quantize", "--calib", "x", "--data", "y"),
         ("finetune", "--train", "x", "--steps", "1", "--epochs", "1"),

@@ -71,6 +71,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_photo(here / "photo.jpg", 0)
     for number in range(120):
         save_photo(here / "my-images" / f"class{number % 10}" / f"{number}.jpg", number)
+    stand_in_for_npm(here / "node_modules" / "onnxruntime-web")
     names = [f"ILSVRC2012_val_{number:08}.JPEG" for number in range(1, 9)]
     for number, name in enumerate(names):
         save_photo(here / "data" / "imagenet_val" / name, number)
@@ -84,6 +85,16 @@ def save_photo(path: Path, seed: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     colours = np.random.default_rng(seed).integers(0, 256, (7, 9, 3), np.uint8)
     Image.fromarray(colours).resize((320, 256), Image.Resampling.BICUBIC).save(path)
+
+
+def stand_in_for_npm(package: Path) -> None:
+    """What `embed` looks at of onnxruntime-web: a stand-in for what `npm install` brings."""
+    (package / "dist").mkdir(parents=True)
+    (package / "package.json").write_text(
+        '{"name": "onnxruntime-web", "version": "1.30.0"}', encoding="utf-8"
+    )
+    for name in ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"):
+        (package / "dist" / name).touch()
 
 
 def environment(folder: Path, hub: LocalHub) -> dict[str, str]:

@@ -3,6 +3,10 @@
 stage    which engine, and the folder, which comes whole or not at all
 bundle   the engine's part of the folder: files, labels, and what a library must know, as plain text
 cpp      the C++ library with its sample and its build
+mobile   what folders for Android and iOS have in common
+android  the Gradle project
+ios      the Swift package
+web      the page, the runtime beside it, and copies of both for a page that is opened from disk
 """
 
 from convnext_edge.stages.embed.stage import LANGUAGES, embed

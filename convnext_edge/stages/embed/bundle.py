@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from string import Template
 
 from convnext_edge.artifact import Artifact, sidecar_path
 from convnext_edge.errors import UsageError
@@ -27,6 +28,23 @@ def write_bundle(engine: Artifact, labels: Path | None, folder: Path) -> None:
     (folder / LABELS).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
     manifest = manifest_lines(engine, {name: sha256(folder / name) for name in [*names, LABELS]})
     (folder / MANIFEST).write_text("".join(f"{line}\n" for line in manifest), encoding="utf-8", newline="\n")
+
+
+def fill_readme(engine: Artifact, folder: Path, **more: str) -> None:
+    """Put what is known of the engine, and `more`, into the template README.md of a folder."""
+    described = engine.description
+    values = {
+        "stem": described.stem,
+        "engine": engine.path.name,
+        "precision": described.precision.upper(),
+        "classes": described.architecture["classes"],
+        "resolution": described.preprocessing.resolution,
+        "ours": __version__,
+        **more,
+    }
+    readme = folder / "README.md"
+    text = Template(readme.read_text(encoding="utf-8")).substitute(values)
+    readme.write_text(text, encoding="utf-8", newline="\n")
 
 
 def manifest_lines(engine: Artifact, digests: dict[str, str]) -> list[str]:

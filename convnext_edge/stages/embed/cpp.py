@@ -5,12 +5,10 @@ from __future__ import annotations
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from string import Template
 
 from convnext_edge.artifact import Artifact
 from convnext_edge.errors import UsageError
-from convnext_edge.stages.embed.bundle import write_bundle
-from convnext_edge.version import __version__
+from convnext_edge.stages.embed.bundle import fill_readme, write_bundle
 
 SOURCES = Path(__file__).parents[2] / "embed_sources" / "cpp"
 BUILD = "cmake -S . -B build && cmake --build build"
@@ -67,25 +65,7 @@ def write_cpp(engine: Artifact, labels: Path | None, folder: Path) -> str:
         )
     shutil.copytree(SOURCES, folder, dirs_exist_ok=True)
     write_bundle(engine, labels, folder / "model")
-    readme = folder / "README.md"
-    readme.write_text(fill(readme.read_text(encoding="utf-8"), engine), encoding="utf-8")
+    version = (engine.description.engine or {}).get("version", "unknown")
+    guide = {key: text.format(version=version) for key, text in asdict(GUIDES[runtime]).items()}
+    fill_readme(engine, folder, runtime=runtime, version=version, build=BUILD, **guide)
     return BUILD
-
-
-def fill(readme: str, engine: Artifact) -> str:
-    """The template with what is known of this engine."""
-    described = engine.description
-    runtime = str(described.target)
-    version = (described.engine or {}).get("version", "unknown")
-    return Template(readme).substitute(
-        stem=described.stem,
-        engine=engine.path.name,
-        precision=described.precision.upper(),
-        classes=described.architecture["classes"],
-        resolution=described.preprocessing.resolution,
-        runtime=runtime,
-        version=version,
-        ours=__version__,
-        build=BUILD,
-        **{key: text.format(version=version) for key, text in asdict(GUIDES[runtime]).items()},
-    )

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from convnext_edge.artifact import Artifact, open_artifact, write_folder
 from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.progress import note
 from convnext_edge.results import Embed
+from convnext_edge.stages.embed.android import write_android
 from convnext_edge.stages.embed.cpp import write_cpp
+from convnext_edge.stages.embed.ios import write_ios
+from convnext_edge.stages.embed.web import write_web
 from convnext_edge.workspace import Workspace
 
 Write = Callable[[Artifact, Path | None, Path], str]
-LANGUAGES: dict[str, Write] = {"cpp": write_cpp}
+LANGUAGES: dict[str, Write] = {
+    "cpp": write_cpp,
+    "web": write_web,
+    "android": write_android,
+    "ios": write_ios,
+}
 
 
 def embed(
@@ -21,24 +30,36 @@ def embed(
     *,
     lang: str,
     labels: Path | None = None,
+    runtime: Path | None = None,
     output: Path | None = None,
     workspace: Path | None = None,
 ) -> Embed:
     """Write a folder with an engine and the library that classifies images with it.
 
     engine: what build wrote, by default the newest. labels: a text with one label a line, where the model
-    has no names of its own. output: the folder, which may not exist yet or be empty; it comes whole or
+    has no names of its own. runtime: for the web, the folder of npm's onnxruntime-web, by default that of
+    the nearest node_modules. output: the folder, which may not exist yet or be empty; it comes whole or
     not at all.
     Raises ArtifactError, UsageError.
     """
-    if lang not in LANGUAGES:
-        raise UsageError(f"unknown language {lang!r}", hint=f"Known: {', '.join(LANGUAGES)}.")
+    write = writer(lang, runtime)
     place = Workspace.at(workspace)
     chosen = find_engine(engine, place)
     folder = output or place.folder / f"{chosen.path.name.split('.')[0]}-{lang}"
-    command = write_folder(folder, lambda made: LANGUAGES[lang](chosen, labels, made))
+    command = write_folder(folder, lambda made: write(chosen, labels, made))
     files = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
     return Embed(directory=folder, files=tuple(files), build_command=command)
+
+
+def writer(lang: str, runtime: Path | None) -> Write:
+    """What fills the folder; raises UsageError for an unknown language, or an option it has no use for."""
+    if lang not in LANGUAGES:
+        raise UsageError(f"unknown language {lang!r}", hint=f"Known: {', '.join(LANGUAGES)}.")
+    if lang == "web":
+        return partial(write_web, package=runtime)
+    if runtime is not None:
+        raise UsageError(f"--runtime means nothing with --lang {lang}", hint="Leave it out.")
+    return LANGUAGES[lang]
 
 
 def find_engine(path: Path | None, workspace: Workspace) -> Artifact:

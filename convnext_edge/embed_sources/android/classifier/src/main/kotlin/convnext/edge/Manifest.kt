@@ -1,0 +1,107 @@
+package convnext.edge
+
+import java.io.IOException
+import java.io.InputStream
+import java.security.MessageDigest
+
+/** Opens a file of the model's folder by its name, as `{ assets.open("model/$it") }`. Throws IOException. */
+fun interface Files {
+    fun open(name: String): InputStream
+}
+
+/** What `convnext-edge embed` says of the engine: convnext_edge.txt, lines of a key and a value. */
+internal class Manifest(text: String) {
+    private val pairs = text.trimEnd('\n').split('\n').map { it.substringBefore(' ') to it.substringAfter(' ', "") }
+
+    init {
+        val format = text("format")
+        if (format != FORMAT) {
+            val what = "$NAME has format $format, this version reads $FORMAT"
+            throw ArtifactException(what, "Embed again with the version of these sources.")
+        }
+    }
+
+    val engine = text("engine")
+    val runtime = text("runtime")
+    val runtimeVersion = text("runtime_version")
+    val takesBytes = text("input") == "uint8"
+    val resolution = numbers("resolution", 1) { it.toIntOrNull() }.single()
+    val crop = numbers("crop", 1) { it.toDoubleOrNull() }.single()
+    val interpolation = text("interpolation")
+    val mean = numbers("mean", 3) { it.toDoubleOrNull() }
+    val std = numbers("std", 3) { it.toDoubleOrNull() }
+    val classes = numbers("classes", 1) { it.toIntOrNull() }.single()
+
+    /** SHA-256 by name. */
+    val files: Map<String, String> = pairs.filter { it.first == "file" }.associate { (_, line) ->
+        if (!Regex("[0-9a-f]{64} [^/\\\\]+").matches(line)) throw damaged("file is '$line'")
+        line.drop(65) to line.take(64)
+    }
+
+    init {
+        val sizes = resolution in 1..(1 shl 14) && classes in 1..(1 shl 24)
+        if (!sizes || !(crop <= 1 && crop * (1 shl 30) >= resolution)) {
+            throw damaged("resolution, crop or classes are out of range")
+        }
+        for (name in listOf(engine, LABELS)) {
+            if (name !in files) throw damaged("it has no digest of $name")
+        }
+        if (runtime !in RUNTIMES) {
+            val what = "$engine is an engine for $runtime, this library is for ONNX Runtime"
+            throw TargetException(what, "Build one: convnext-edge build --target ${RUNTIMES.first()}")
+        }
+    }
+
+    private fun text(key: String): String =
+        pairs.find { it.first == key }?.second ?: throw damaged("it has no $key")
+
+    private fun <T : Any> numbers(key: String, count: Int, parse: (String) -> T?): List<T> {
+        val values = text(key).split(' ').mapNotNull(parse)
+        if (values.size != count || text(key).split(' ').size != count) throw damaged("$key is '${text(key)}'")
+        return values
+    }
+
+    companion object {
+        const val NAME = "convnext_edge.txt"
+        const val LABELS = "labels.txt"
+        private const val FORMAT = "1"
+        private val RUNTIMES = listOf("onnxruntime", "ort-mobile")
+        private const val AGAIN = "Make the folder again: convnext-edge embed."
+
+        private fun damaged(why: String) = ArtifactException("$NAME is damaged: $why", AGAIN)
+
+        /** The files that the manifest lists, each after its digest was checked. Throws ArtifactException. */
+        fun load(source: Files): Pair<Manifest, Map<String, ByteArray>> {
+            val manifest = Manifest(String(read(source, NAME), Charsets.UTF_8))
+            val files = manifest.files.mapValues { (name, digest) ->
+                read(source, name).also { check(name, it, digest) }
+            }
+            return Pair(manifest, files)
+        }
+
+        fun labels(bytes: ByteArray, classes: Int): List<String> {
+            val labels = String(bytes, Charsets.UTF_8).removeSuffix("\n").split('\n')
+            if (labels.size != classes) {
+                throw ArtifactException("$LABELS has ${labels.size} labels for $classes classes", AGAIN)
+            }
+            return labels
+        }
+
+        private fun read(source: Files, name: String): ByteArray = try {
+            source.open(name).use { it.readBytes() }
+        } catch (error: IOException) {
+            throw ArtifactException("$name cannot be read: $error", "Take the folder model/ over as a whole.", error)
+        }
+
+        private fun check(name: String, bytes: ByteArray, expected: String) {
+            val digest = MessageDigest.getInstance("SHA-256").digest(bytes)
+            val found = digest.joinToString("") { "%02x".format(it) }
+            if (found != expected) {
+                throw ArtifactException(
+                    "$name does not match its sidecar: sha256 ${found.take(12)}… instead of ${expected.take(12)}…",
+                    "The file was changed after it was made; make it again.",
+                )
+            }
+        }
+    }
+}

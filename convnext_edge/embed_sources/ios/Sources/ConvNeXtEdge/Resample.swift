@@ -1,0 +1,164 @@
+// Resizing as Pillow does it (see "Filters" in its handbook, docs/handbook/concepts.rst): the kernel is stretched by
+// the factor of reduction, evaluated in double precision at the centres of the source pixels and normalized to a sum
+// of 1; weights are rounded to fixed point; rows and columns are resized in turn, with 8-bit samples in between.
+
+import Foundation
+
+/// Bits behind a weight's point: 32, less 8 of a sample and 2 for what overshoots.
+private let precision = 32 - 8 - 2
+private let half = 1 << (precision - 1)
+
+private func sinc(_ x: Double) -> Double {
+    return x == 0 ? 1 : sin(Double.pi * x) / (Double.pi * x)
+}
+
+/// Keys' cubic convolution with a = -0.5.
+private func keysCubic(_ x: Double) -> Double {
+    let a = -0.5
+    let d = abs(x)
+    if d < 1 { return ((a + 2) * d - (a + 3)) * d * d + 1 }
+    if d < 2 { return (((d - 5) * d + 8) * d - 4) * a }
+    return 0
+}
+
+/// A kernel as Pillow defines it.
+enum Filter: String, CaseIterable {
+    case bicubic
+    case bilinear
+    case box
+    case hamming
+    case lanczos
+
+    /// Half width in (scaled) pixels.
+    var support: Double {
+        switch self {
+        case .bicubic: return 2
+        case .bilinear, .hamming: return 1
+        case .box: return 0.5
+        case .lanczos: return 3
+        }
+    }
+
+    /// Value at a distance in (scaled) pixels.
+    func value(at x: Double) -> Double {
+        switch self {
+        case .bicubic: return keysCubic(x)
+        case .bilinear: return max(0, 1 - abs(x))
+        case .box: return x > -0.5 && x <= 0.5 ? 1 : 0
+        case .hamming: return abs(x) < 1 ? sinc(x) * (0.54 + 0.46 * cos(Double.pi * x)) : 0
+        case .lanczos: return x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0
+        }
+    }
+
+    /// The kernel of that name. Throws `ConvNeXtEdgeError.artifact`.
+    static func named(_ name: String) throws -> Filter {
+        if let found = Filter(rawValue: name) { return found }
+        let known = allCases.map { $0.rawValue }.joined(separator: ", ")
+        throw ConvNeXtEdgeError.artifact("interpolation '\(name)' is not known\nKnown: \(known).")
+    }
+}
+
+/// Along one axis: which source pixels make an output pixel, and how much of each, in fixed point.
+struct Taps {
+    let count: Int
+    private let width: Int  // most weights of an output
+    private var begins: [Int]
+    private var ends: [Int]
+    private var weights: [Int]
+
+    /// For the outputs `first` to `first + count` of a resize from `source` to `target` pixels.
+    init(_ filter: Filter, source: Int, target: Int, first: Int, count: Int) {
+        let scale = Double(source) / Double(target)
+        let stretch = max(scale, 1)
+        self.count = count
+        width = 2 * Int((filter.support * stretch).rounded(.up)) + 1
+        begins = Array(repeating: 0, count: count)
+        ends = Array(repeating: 0, count: count)
+        weights = Array(repeating: 0, count: count * width)
+        for output in 0..<count {
+            let centre = (Double(first) + Double(output) + 0.5) * scale
+            compute(filter, centre: centre, stretch: stretch, source: source, output: output)
+        }
+    }
+
+    /// The source pixels of the outputs from the first to the last.
+    var range: Range<Int> { begins[0]..<ends[count - 1] }
+
+    func range(of output: Int) -> Range<Int> { begins[output]..<ends[output] }
+
+    func weight(of output: Int, at pixel: Int) -> Int { weights[width * output + pixel - begins[output]] }
+
+    private mutating func compute(_ filter: Filter, centre: Double, stretch: Double, source: Int, output: Int) {
+        let support = filter.support * stretch
+        let inverse = 1 / stretch
+        let begin = max(Int(centre - support + 0.5), 0)
+        let end = max(min(Int(centre + support + 0.5), source), begin)
+        let exact = (0..<(end - begin)).map { filter.value(at: (Double($0) + Double(begin) - centre + 0.5) * inverse) }
+        let sum = exact.reduce(0, +)
+        for (index, value) in exact.enumerated() {
+            let weight = (sum != 0 ? value / sum : value) * Double(1 << precision)
+            weights[width * output + index] = Int(weight < 0 ? weight - 0.5 : weight + 0.5)
+        }
+        begins[output] = begin
+        ends[output] = end
+    }
+}
+
+/// A part of an image: rows of `width` pixels of `channels` bytes, of which the first three count.
+/// `left`, `top`: which pixel of the image the first one is.
+struct Pixels {
+    let bytes: [UInt8]
+    let width: Int
+    let channels: Int
+    var left = 0
+    var top = 0
+}
+
+/// A fixed-point sum, which began with `half`, as a sample.
+private func sample(_ sum: Int) -> UInt8 {
+    return UInt8(min(max(sum >> precision, 0), 255))
+}
+
+/// Resizes some rows (of the image) to `taps.count` pixels each.
+func resizeRows(_ source: Pixels, _ rows: Range<Int>, _ taps: Taps) -> Pixels {
+    var made: [UInt8] = []
+    made.reserveCapacity(rows.count * taps.count * 3)
+    for y in rows {
+        let start = (y - source.top) * source.width - source.left
+        for x in 0..<taps.count {
+            var (red, green, blue) = (half, half, half)
+            for pixel in taps.range(of: x) {
+                let weight = taps.weight(of: x, at: pixel)
+                let at = (start + pixel) * source.channels
+                red += weight * Int(source.bytes[at])
+                green += weight * Int(source.bytes[at + 1])
+                blue += weight * Int(source.bytes[at + 2])
+            }
+            made.append(sample(red))
+            made.append(sample(green))
+            made.append(sample(blue))
+        }
+    }
+    return Pixels(bytes: made, width: taps.count, channels: 3, left: 0, top: rows.lowerBound)
+}
+
+/// Resizes some columns (of the image) to `taps.count` pixels each.
+func resizeColumns(_ source: Pixels, _ columns: Range<Int>, _ taps: Taps) -> Pixels {
+    var made: [UInt8] = []
+    made.reserveCapacity(taps.count * columns.count * 3)
+    for y in 0..<taps.count {
+        var sums = Array(repeating: half, count: 3 * columns.count)
+        for row in taps.range(of: y) {
+            let weight = taps.weight(of: y, at: row)
+            var at = ((row - source.top) * source.width + columns.lowerBound - source.left) * source.channels
+            for x in 0..<columns.count {
+                sums[3 * x] += weight * Int(source.bytes[at])
+                sums[3 * x + 1] += weight * Int(source.bytes[at + 1])
+                sums[3 * x + 2] += weight * Int(source.bytes[at + 2])
+                at += source.channels
+            }
+        }
+        made.append(contentsOf: sums.map(sample))
+    }
+    return Pixels(bytes: made, width: columns.count, channels: 3, left: columns.lowerBound, top: 0)
+}

@@ -1,0 +1,56 @@
+import Foundation
+import XCTest
+
+@testable import ConvNeXtEdge
+import ConvNeXtEdgeSample
+
+/// Python's own results, which came with the folder, against this library's.
+final class PythonTests: XCTestCase {
+    func testSquaresAreThoseOfPythonBitByBit() throws {
+        let manifest = try Manifest.load(Classifier.bundledModel)
+        let preprocessor = try Preprocessor(manifest)
+        let cases = try readCases(squareBytes: 3 * manifest.resolution * manifest.resolution)
+        XCTAssertGreaterThan(cases.count, 0)
+        for (image, expected) in cases {
+            XCTAssertEqual(try preprocessor.square(image), expected, "\(image.width)x\(image.height)")
+        }
+    }
+
+    func testTheSampleIsAnsweredAsByPython() throws {
+        let classifier = try Classifier(threads: 1)
+        let logits = try classifier.infer(classifier.prepare(Sample.picture()))
+        let expected = try XCTUnwrap(Sample.expected())
+        XCTAssertFalse(compare(logits, expected).contains("NOT"), compare(logits, expected))
+    }
+
+    func testADamagedEngineIsRefused() throws {
+        let copy = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
+        try FileManager.default.copyItem(at: Classifier.bundledModel, to: copy)
+        defer { try? FileManager.default.removeItem(at: copy) }
+        try Data("other".utf8).write(to: copy.appendingPathComponent(Manifest.load(copy).engine))
+        XCTAssertThrowsError(try Classifier(folder: copy)) { error in
+            XCTAssertTrue(error.localizedDescription.contains("does not match its sidecar"), "\(error)")
+        }
+    }
+
+    /// squares.bin: width and height (32 bits, little endian), RGB bytes, then the square, over and over.
+    private func readCases(squareBytes: Int) throws -> [(RGBAImage, [UInt8])] {
+        let url = resources(of: .module).appendingPathComponent("squares.bin")
+        var rest = [UInt8](try Data(contentsOf: url))[...]
+        func take(_ count: Int) -> [UInt8] {
+            defer { rest = rest.dropFirst(count) }
+            return Array(rest.prefix(count))
+        }
+        func number() -> Int { take(4).reversed().reduce(0) { 256 * $0 + Int($1) } }
+        var found: [(RGBAImage, [UInt8])] = []
+        while !rest.isEmpty {
+            let (width, height) = (number(), number())
+            let rgb = take(3 * width * height)
+            let rgba = (0..<(width * height)).flatMap { pixel -> [UInt8] in
+                [rgb[3 * pixel], rgb[3 * pixel + 1], rgb[3 * pixel + 2], 7]
+            }
+            found.append((RGBAImage(rgba: rgba, width: width, height: height), take(squareBytes)))
+        }
+        return found
+    }
+}

@@ -1,0 +1,100 @@
+/** From a picture's pixels to the model's input, as convnext_edge/images/transform.py does it in Python. */
+(() => {
+  "use strict";
+  const ours = (globalThis.convnextEdge ??= {});
+
+  const MAX_PIXELS = Math.floor(2 ** 30 / 12); // of images/decoding.py
+
+  function checkSize(width, height) {
+    if (width * height > MAX_PIXELS) {
+      throw new ours.ImageError(`${width}x${height} pixels, more than ${MAX_PIXELS} in all`, "Make it smaller.");
+    }
+  }
+
+  function checkImage({ data, width, height }) {
+    if (!(Number.isInteger(width) && Number.isInteger(height) && width >= 1 && height >= 1)) {
+      throw new ours.ImageError(`an image of ${width}x${height} pixels has none`, "Give width and height from 1.");
+    }
+    checkSize(width, height);
+    if (data?.length !== 4 * width * height) {
+      const what = `${data?.length ?? "no"} bytes are given, ${width}x${height} pixels need ${4 * width * height}`;
+      throw new ours.ImageError(what, "Give RGBA, as ImageData has it.");
+    }
+  }
+
+  /** Size before the crop. */
+  function resizedSize(width, height, { resolution, crop }) {
+    if (crop === 1) return { width: resolution, height: resolution };
+    const edge = Math.floor(resolution / crop);
+    if (width <= height) return { width: edge, height: Math.trunc((edge * height) / width) };
+    return { width: Math.trunc((edge * width) / height), height: edge };
+  }
+
+  /**
+   * Whether Pillow resizes the columns before the rows, which changes the rounding in between: since version 13,
+   * where the height shrinks by more than twice as many pixels as the width (pull request 9549; found by experiment).
+   */
+  function columnsFirst(image, size) {
+    const shrunk = Math.max(image.width - size.width, 0);
+    return image.height > size.height && image.height - size.height > 2 * shrunk;
+  }
+
+  /** Half of a margin, with halves rounded to the even number, as Python's round() does. */
+  function half(margin) {
+    const down = Math.floor(margin / 2);
+    return margin % 2 !== 0 && down % 2 !== 0 ? down + 1 : down;
+  }
+
+  /**
+   * Resizes and crops to the square that the model sees.
+   *
+   * image: `{ data, width, height }` of RGBA bytes, as ImageData has them; alpha is left out of account.
+   * prepared: `{ resolution, crop, interpolation }` of the manifest. Returns (resolution, resolution, 3) bytes.
+   * Throws ImageError.
+   */
+  function prepareSquare(image, prepared) {
+    checkImage(image);
+    const size = resizedSize(image.width, image.height, prepared);
+    if (size.width * size.height > MAX_PIXELS) {
+      throw new ours.ImageError(`${image.width}x${image.height} pixels are too elongated to resize`);
+    }
+    const filter = ours.findFilter(prepared.interpolation);
+    const edge = prepared.resolution;
+    const across = new ours.Taps(filter, image.width, size.width, half(size.width - edge), edge);
+    const down = new ours.Taps(filter, image.height, size.height, half(size.height - edge), edge);
+    const whole = { samples: image.data, width: image.width, channels: 4 };
+    if (columnsFirst(image, size)) {
+      const samples = ours.resizeColumns(whole, across.begin, across.end, down);
+      const width = across.end - across.begin;
+      return ours.resizeRows({ samples, width, channels: 3, shift: across.begin }, 0, edge, across);
+    }
+    const samples = ours.resizeRows(whole, down.begin, down.end, across);
+    return ours.resizeColumns({ samples, width: edge, channels: 3, shift: down.begin }, 0, edge, down);
+  }
+
+  /** (value / 255 - mean) / std by channel, in float32 as NumPy computes it; (3, 256). */
+  function normalization({ mean, std }) {
+    const table = new Float32Array(3 * 256);
+    for (let i = 0; i < table.length; i++) {
+      const channel = i >> 8;
+      const scaled = Math.fround((i & 255) / 255);
+      table[i] = Math.fround(scaled - Math.fround(mean[channel])) / Math.fround(std[channel]);
+    }
+    return table;
+  }
+
+  /** From (H, W, 3) bytes to (3, H, W): of bytes where `table` is null, else of what it has for each byte. */
+  function toPlanes(square, table) {
+    const plane = square.length / 3;
+    const made = table === null ? new Uint8Array(square.length) : new Float32Array(square.length);
+    for (let channel = 0; channel < 3; channel++) {
+      for (let i = 0; i < plane; i++) {
+        const value = square[3 * i + channel];
+        made[plane * channel + i] = table === null ? value : table[256 * channel + value];
+      }
+    }
+    return made;
+  }
+
+  Object.assign(ours, { checkSize, prepareSquare, normalization, toPlanes });
+})();

@@ -1,0 +1,28 @@
+"""embed --lang android: a Gradle project with a Kotlin library, a sample application, and the engine."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from convnext_edge.artifact import Artifact
+from convnext_edge.stages.embed.bundle import fill_readme, write_bundle
+from convnext_edge.stages.embed.mobile import check_runtime, write_sample
+
+SOURCES = Path(__file__).parents[2] / "embed_sources" / "android"
+BUILD = "gradle assembleDebug"
+
+
+def write_android(engine: Artifact, labels: Path | None, folder: Path) -> str:
+    """Fill the empty `folder`; returns the command that builds it there.
+
+    Raises UsageError for an engine of another runtime, or labels that do not fit.
+    """
+    check_runtime(engine, "Android")
+    shutil.copytree(SOURCES, folder, dirs_exist_ok=True)
+    assets = folder / "classifier" / "src" / "main" / "assets"
+    assets.mkdir()
+    write_bundle(engine, labels, assets / "model")
+    write_sample(engine, folder / "app" / "src" / "main" / "assets")
+    fill_readme(engine, folder, build=BUILD)
+    return BUILD

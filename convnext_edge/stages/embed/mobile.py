@@ -1,0 +1,49 @@
+"""What folders for Android and iOS have in common: their runtime, and a picture for the sample application.
+
+With the picture comes what Python answers to it, so that a device can tell by itself whether it agrees.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from convnext_edge.artifact import Artifact
+from convnext_edge.candidates import open_session
+from convnext_edge.errors import UsageError
+from convnext_edge.images import normalize, open_image_set, preprocess
+from convnext_edge.images.decoding import decode
+
+RUNTIMES = ("onnxruntime", "ort-mobile")
+PICTURE = "picture.png"
+LOGITS = "picture.txt"
+
+
+def check_runtime(engine: Artifact, system: str) -> None:
+    """Raises UsageError for an engine of another runtime than ONNX Runtime."""
+    target = engine.description.target
+    if target not in RUNTIMES:
+        raise UsageError(
+            f"{engine.path} is an engine for {target}, the library for {system} runs those for {RUNTIMES[0]}",
+            hint=f"Make one: convnext-edge quantize, then build, with --target {RUNTIMES[0]}.",
+        )
+
+
+def write_sample(engine: Artifact, folder: Path) -> None:
+    """The first photograph of the demo as PNG, and the engine's logits for it, one a line.
+
+    Raises TargetError where the engine does not run here.
+    """
+    images = open_image_set("demo", split="evaluation")
+    picture = decode(images.contents.read(images.entries[0].name))
+    folder.mkdir(parents=True, exist_ok=True)
+    picture.save(folder / PICTURE)
+    prepared = engine.description.preprocessing
+    square = np.ascontiguousarray(preprocess(picture, prepared).transpose(2, 0, 1)[None])
+    with open_session(engine, str(engine.description.target), threads=1) as session:
+        takes_bytes = engine.description.input_type == "uint8"
+        logits = session.run(square if takes_bytes else normalize(square, prepared))[0]
+    # the shortest text that is read as the same float32
+    lines = "".join(f"{np.format_float_scientific(logit, unique=True)}\n" for logit in logits)
+    (folder / LOGITS).write_text(lines, encoding="ascii", newline="\n")

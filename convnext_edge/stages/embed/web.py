@@ -1,0 +1,91 @@
+"""embed --lang web: a static page around an engine, on npm's onnxruntime-web."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from convnext_edge.artifact import Artifact
+from convnext_edge.errors import UsageError
+from convnext_edge.progress import note
+from convnext_edge.stages.embed.bundle import fill_readme, write_bundle
+
+SOURCES = Path(__file__).parents[2] / "embed_sources" / "web"
+RUNTIME = "onnxruntime"
+PACKAGE = "onnxruntime-web"
+TESTED = "1.30.0"
+SCRIPT = "ort.wasm.min.js"
+# What the script would load itself; from disk a browser lets it load nothing.
+LOADED = ("ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
+OPEN = "python3 -m http.server"
+PART = 3 * 2**20  # bytes, a multiple of 3, so that each part of a file is whole in base64
+
+
+def write_web(engine: Artifact, labels: Path | None, folder: Path, package: Path | None = None) -> str:
+    """Fill the empty `folder`; returns a command that serves it, as nothing is to build.
+
+    package: folder of npm's onnxruntime-web, by default that of the nearest node_modules. Raises UsageError
+    where there is none, for an engine of another runtime, or labels that do not fit.
+    """
+    if engine.description.target != RUNTIME:
+        raise UsageError(
+            f"{engine.path} is an engine for {engine.description.target}, which runs in no browser",
+            hint=f"Build one for {RUNTIME}: quantize, then build, with --target {RUNTIME}.",
+        )
+    source = package or find_package(Path.cwd())
+    version = read_version(source)
+    shutil.copytree(SOURCES, folder, dirs_exist_ok=True)
+    write_bundle(engine, labels, folder / "model")
+    for name in (SCRIPT, *LOADED):
+        shutil.copyfile(source / "dist" / name, folder / "runtime" / name)
+    write_offline(folder, "model", sorted(path.name for path in (folder / "model").iterdir()))
+    write_offline(folder, "runtime", LOADED)
+    fill_readme(engine, folder, runtime=version)
+    return OPEN
+
+
+def find_package(start: Path) -> Path:
+    """onnxruntime-web in node_modules of `start` or a folder above it, where Node would look too."""
+    places = [folder / "node_modules" / PACKAGE for folder in (start, *start.parents)]
+    found = next((place for place in places if place.is_dir()), None)
+    if found is None:
+        raise UsageError(
+            f"{PACKAGE} is not in {places[0].parent}, nor in that of a folder above",
+            hint=f"Run `npm install {PACKAGE}@{TESTED}`, or name the folder of the package with --runtime.",
+        )
+    note(f"taking {found}")
+    return found
+
+
+def read_version(package: Path) -> str:
+    """The version of the npm package in a folder; raises UsageError where it is another, or incomplete."""
+    hint = f"Name the folder that `npm install {PACKAGE}@{TESTED}` makes: node_modules/{PACKAGE}."
+    try:
+        described = json.loads((package / "package.json").read_text(encoding="utf-8"))
+        name, version = str(described["name"]), str(described["version"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{package} is no npm package: {error!r}", hint=hint) from error
+    if name != PACKAGE:
+        raise UsageError(f"{package} is the npm package {name}, not {PACKAGE}", hint=hint)
+    missing = [file for file in (SCRIPT, *LOADED) if not (package / "dist" / file).is_file()]
+    if missing:
+        raise UsageError(f"{PACKAGE} {version} in {package} has no dist/{missing[0]}", hint=hint)
+    if version != TESTED:
+        note(f"{PACKAGE} {version} is untested here; {TESTED} is tested")
+    return version
+
+
+def write_offline(folder: Path, part: str, names: Iterable[str]) -> None:
+    """offline/PART.js: files of a folder as a script, as a page opened from disk may load nothing else."""
+    script = folder / "offline" / f"{part}.js"
+    script.parent.mkdir(exist_ok=True)
+    with script.open("w", encoding="ascii", newline="\n") as file:
+        for name in names:
+            packed = gzip.compress((folder / part / name).read_bytes(), mtime=0)
+            parts = [packed[start : start + PART] for start in range(0, len(packed), PART)]
+            texts = ",\n".join(f'"{base64.b64encode(piece).decode("ascii")}"' for piece in parts)
+            file.write(f"convnextEdge.store({json.dumps(f'{part}/{name}')}, [\n{texts}\n]);\n")
