@@ -96,7 +96,7 @@ class Models:
         return build(Path(model), target=target, output=output, workspace=self.workspace).engine
 
 
-SUFFIXES = {"torch": ".pt2", "onnxruntime": ".opt.onnx", "openvino": ".xml"}
+SUFFIXES = {"torch": ".pt2", "onnxruntime": ".opt.onnx", "ort-mobile": ".ort", "openvino": ".xml"}
 
 
 @pytest.fixture(scope="session")
