@@ -96,7 +96,13 @@ class Models:
         return build(Path(model), target=target, output=output, workspace=self.workspace).engine
 
 
-SUFFIXES = {"torch": ".pt2", "onnxruntime": ".opt.onnx", "ort-mobile": ".ort", "openvino": ".xml"}
+SUFFIXES = {
+    "torch": ".pt2",
+    "onnxruntime": ".opt.onnx",
+    "ort-mobile": ".ort",
+    "openvino": ".xml",
+    "executorch": ".pte",
+}
 
 
 @pytest.fixture(scope="session")
