@@ -102,9 +102,25 @@ SUFFIXES = {
     "ort-mobile": ".ort",
     "openvino": ".xml",
     "executorch": ".pte",
+    "coreml": ".mlpackage.zip",
+    "litert": ".tflite",
 }
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Models:
     return Models(tmp_path_factory.mktemp("models"), photos)
+
+
+@pytest.fixture(scope="session")
+def batch(photos: Path) -> dict[str, np.ndarray]:
+    """All photographs as each input type takes them."""
+    from convnext_edge.images import open_image_set
+    from convnext_edge.preprocessing import Preprocessing
+
+    images = open_image_set(str(photos))
+    preprocessing = Preprocessing(resolution=RESOLUTION)
+    return {
+        dtype: next(iter(images.batches(preprocessing, batch=len(images), dtype=dtype))).images
+        for dtype in ("float32", "uint8")
+    }

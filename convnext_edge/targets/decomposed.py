@@ -81,8 +81,8 @@ def quantize(x: Tensor, *, scale: float, zero_point: int) -> Tensor:
 
 
 def dequantize(codes: Tensor, *, scale: float, zero_point: int) -> Tensor:
-    """codes: int8, or the image's bytes, which are codes as they come."""
-    if codes.dtype == torch.uint8:
+    """codes: int8, or the image's bytes (of whatever type), which are codes as they come."""
+    if codes.dtype != torch.int8:
         codes = quantize(codes.float(), scale=scale, zero_point=zero_point)
     x: Tensor = torch.ops.quantized_decomposed.dequantize_per_tensor.default(
         codes, scale, zero_point, LOW, HIGH, torch.int8
