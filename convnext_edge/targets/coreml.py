@@ -23,7 +23,6 @@ import numpy as np
 from onnx import ModelProto, TensorProto
 
 from convnext_edge.artifact import Artifact, find_link
-from convnext_edge.errors import TargetError
 from convnext_edge.model.graph import INPUT, OUTPUT
 from convnext_edge.progress import note
 from convnext_edge.quiet import quiet, quiet_below
@@ -36,6 +35,7 @@ from convnext_edge.targets.base import (
     Logits,
     Session,
     Target,
+    translated,
 )
 from convnext_edge.targets.decomposed import read, to_program
 from convnext_edge.targets.simulation import to_torch
@@ -53,6 +53,8 @@ UNVERIFIED = (
 class CoreMLSession(Session):
     """On a Mac, one image a call. Not run so far."""
 
+    runner = "Core ML"
+
     def __init__(self, engine: Path) -> None:
         import coremltools
 
@@ -62,7 +64,7 @@ class CoreMLSession(Session):
         (package,) = Path(self.folder.name).glob("*.mlpackage")
         self.model = coremltools.models.MLModel(str(package))
 
-    def run(self, images: Images) -> Logits:
+    def _run(self, images: Images) -> Logits:
         return np.concatenate([self.model.predict({INPUT: self._value(image)})[OUTPUT] for image in images])
 
     @staticmethod
@@ -107,7 +109,7 @@ class CoreML(Target):
         graph = read(model)
         with tempfile.TemporaryDirectory() as folder:
             package = Path(folder) / engine.name.removesuffix(".zip")
-            with quiet(), quiet_below():
+            with quiet(), quiet_below(), translated(f"Core ML Tools refuse {model}"):
                 operators = convert(graph, package)
             (package / DEBUGGING).unlink(missing_ok=True)
             pack(package, engine)
@@ -128,7 +130,7 @@ class CoreML(Target):
 
 
 def convert(graph: ModelProto, package: Path) -> dict[str, int]:
-    """Write an ML program; returns its operators and how many there are of each. Raises TargetError."""
+    """Write an ML program; returns its operators and how many there are of each."""
     import coremltools
 
     declared = graph.graph.input[0]
@@ -142,16 +144,13 @@ def convert(graph: ModelProto, package: Path) -> dict[str, int]:
     else:
         image = coremltools.TensorType(name=declared.name, shape=shape, dtype=np.float32)
     program = to_program(graph).run_decompositions({})
-    try:
-        made = coremltools.convert(
-            program,
-            inputs=[image],
-            outputs=[coremltools.TensorType(name=OUTPUT, dtype=np.float32)],
-            minimum_deployment_target=coremltools.target.iOS17,  # the first with INT8 activations
-            skip_model_load=True,
-        )
-    except Exception as error:  # its exceptions share no base class of their own
-        raise TargetError(f"Core ML Tools refuse the graph: {error}", hint="See all with -v.") from error
+    made = coremltools.convert(
+        program,
+        inputs=[image],
+        outputs=[coremltools.TensorType(name=OUTPUT, dtype=np.float32)],
+        minimum_deployment_target=coremltools.target.iOS17,  # the first with INT8 activations
+        skip_model_load=True,
+    )
     made.save(str(package))
     return dict(Counter(op.op_type for op in made._mil_program.functions["main"].operations))
 

@@ -23,10 +23,17 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 from torch import Tensor
 
 from convnext_edge.artifact import Artifact
-from convnext_edge.errors import TargetError
 from convnext_edge.quiet import quiet, quiet_below
 from convnext_edge.recipe import Recipe
-from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Logits, Session, Target
+from convnext_edge.targets.base import (
+    NO_OPTIONS,
+    BuildOptions,
+    Images,
+    Logits,
+    Session,
+    Target,
+    translated,
+)
 from convnext_edge.targets.decomposed import DOMAIN, HIGH, LOW, read, to_program
 
 SMALLEST_SCALE = float(torch.finfo(torch.float32).eps)
@@ -37,20 +44,19 @@ UNVERIFIED = "unverified on a device: `validate` runs it in ExecuTorch on this m
 class ExecuTorchSession(Session):
     """One image a call. The runtime has one pool of threads for the whole process: it is set anew here."""
 
+    runner = "ExecuTorch"
+
     def __init__(self, engine: Path, threads: int | None) -> None:
-        with quiet(), quiet_below():
+        with quiet(), quiet_below(), translated(f"ExecuTorch does not load {engine}"):
             from executorch.extension.pybindings import portable_lib
             from executorch.runtime import Runtime
 
             if threads is not None:
                 portable_lib._unsafe_reset_threadpool(threads)
-            try:
-                self.program = Runtime.get().load_program(engine)
-                self.method = self.program.load_method("forward")
-            except RuntimeError as error:
-                raise TargetError(f"ExecuTorch does not load {engine}: {error}") from error
+            self.program = Runtime.get().load_program(engine)
+            self.method = self.program.load_method("forward")
 
-    def run(self, images: Images) -> Logits:
+    def _run(self, images: Images) -> Logits:
         rows = [self.method.execute([torch.from_numpy(image[None])])[0].numpy() for image in images]
         return np.concatenate(rows)
 
@@ -67,7 +73,7 @@ class ExecuTorch(Target):
         self.version()
         graph = read(model)
         average_by_convolution(graph)
-        with quiet():
+        with quiet(), translated(f"ExecuTorch refuses {model}"):
             from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
             from executorch.exir import to_edge_transform_and_lower
 

@@ -9,7 +9,7 @@ from string import Template
 
 from convnext_edge.artifact import Artifact
 from convnext_edge.errors import UsageError
-from convnext_edge.stages.embed.bundle import write_bundle
+from convnext_edge.stages.embed.bundle import runtime_of, write_bundle
 from convnext_edge.version import __version__
 
 SOURCES = Path(__file__).parents[2] / "embed_sources" / "cpp"
@@ -59,7 +59,7 @@ def write_cpp(engine: Artifact, labels: Path | None, folder: Path) -> str:
 
     Raises UsageError for an engine of a runtime that the library has no code for, or labels that do not fit.
     """
-    runtime = str(engine.description.target)
+    runtime = runtime_of(engine)
     if runtime not in GUIDES:
         raise UsageError(
             f"{engine.path} is an engine for {runtime}, which has no C++ library here",
@@ -75,7 +75,7 @@ def write_cpp(engine: Artifact, labels: Path | None, folder: Path) -> str:
 def fill(readme: str, engine: Artifact) -> str:
     """The template with what is known of this engine."""
     described = engine.description
-    runtime = str(described.target)
+    runtime = runtime_of(engine)
     version = (described.engine or {}).get("version", "unknown")
     return Template(readme).substitute(
         stem=described.stem,
