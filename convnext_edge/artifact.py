@@ -13,7 +13,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -141,15 +141,20 @@ def read_sidecar(path: Path) -> Artifact:
         ) from error
 
 
-def write_artifact(path: Path, description: Description, write: Callable[[Path], None]) -> Artifact:
+def write_artifact(
+    path: Path, description: Description, write: Callable[[Path], dict[str, Any] | None]
+) -> Artifact:
     """Let `write` make the file (and companions beside it) in a scratch folder, then move all into place.
 
+    What `write` returns is added to the description's `engine`.
     Whatever fails, nothing half-written stays behind: the sidecar goes last, and only complete files move.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as scratch:
-            write(Path(scratch) / path.name)
+            shown = write(Path(scratch) / path.name)
+            if shown:
+                description = replace(description, engine={**(description.engine or {}), **shown})
             made = sorted(Path(scratch).iterdir())
             artifact = Artifact(
                 path, description, {file.name: sha256(file) for file in made}, tool_versions(), command_line()

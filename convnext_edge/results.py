@@ -111,12 +111,18 @@ class Sensitivity(Result):
 
 @dataclass(frozen=True)
 class Build(Result):
+    """bytes: of all files. files: the engine's name and those of its companions. notes: what the target has
+    to say of the engine, as what about it is unverified.
+    """
+
     engine: Path
     target: str
     bytes: int
     runtime: str
     runtime_version: str
     seconds: float
+    files: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -109,11 +109,13 @@ def _(result: Sensitivity) -> str:
 
 @summary.register
 def _(result: Build) -> str:
-    return lines(
+    written = lines(
         ("wrote", result.engine),
+        *(("beside it", name) for name in result.files if name != result.engine.name),
         ("runtime", f"{result.runtime} {result.runtime_version}"),
         ("size", f"{result.bytes / MIB:.1f} MiB in {result.seconds:.1f} s"),
     )
+    return "\n".join([written, *map(fold, result.notes)])
 
 
 @summary.register

@@ -96,9 +96,31 @@ class Models:
         return build(Path(model), target=target, output=output, workspace=self.workspace).engine
 
 
-SUFFIXES = {"torch": ".pt2", "onnxruntime": ".opt.onnx", "openvino": ".xml"}
+SUFFIXES = {
+    "torch": ".pt2",
+    "onnxruntime": ".opt.onnx",
+    "ort-mobile": ".ort",
+    "openvino": ".xml",
+    "executorch": ".pte",
+    "coreml": ".mlpackage.zip",
+    "litert": ".tflite",
+}
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Models:
     return Models(tmp_path_factory.mktemp("models"), photos)
+
+
+@pytest.fixture(scope="session")
+def batch(photos: Path) -> dict[str, np.ndarray]:
+    """All photographs as each input type takes them."""
+    from convnext_edge.images import open_image_set
+    from convnext_edge.preprocessing import Preprocessing
+
+    images = open_image_set(str(photos))
+    preprocessing = Preprocessing(resolution=RESOLUTION)
+    return {
+        dtype: next(iter(images.batches(preprocessing, batch=len(images), dtype=dtype))).images
+        for dtype in ("float32", "uint8")
+    }

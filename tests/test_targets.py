@@ -18,9 +18,7 @@ from conftest import Models
 from convnext_edge import build, export, quantize
 from convnext_edge.artifact import open_artifact, sidecar_path
 from convnext_edge.errors import ArtifactError, TargetError, UsageError
-from convnext_edge.images import open_image_set
 from convnext_edge.metrics import Comparison
-from convnext_edge.preprocessing import Preprocessing
 from convnext_edge.targets import Session, find_target
 from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
 from convnext_edge.targets.openvino import OpenVINOSession
@@ -75,17 +73,6 @@ def test_openvino_multiplies_convnext_t_in_int8_kernels(tiny: Callable[[str], Pa
 
 
 # Agreement
-
-
-@pytest.fixture(scope="module")
-def batch(photos: Path) -> dict[str, np.ndarray]:
-    """All photographs as each input type takes them."""
-    images = open_image_set(str(photos))
-    preprocessing = Preprocessing(resolution=64)
-    return {
-        dtype: next(iter(images.batches(preprocessing, batch=len(images), dtype=dtype))).images
-        for dtype in ("float32", "uint8")
-    }
 
 
 def logits(session: Session, images: np.ndarray) -> np.ndarray:

@@ -56,6 +56,8 @@ def build(
         runtime=chosen.package,
         runtime_version=chosen.version(),
         seconds=round(time.perf_counter() - started, 3),
+        files=tuple(engine.files),
+        notes=tuple((engine.description.engine or {}).get("notes", ())),
     )
 
 

@@ -172,10 +172,11 @@ class Target(ABC):
         return {"runtime": self.package, "version": self.version()}
 
     @abstractmethod
-    def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:
+    def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> dict[str, Any] | None:
         """Compile the ONNX file `model` to `engine` (and companions beside it).
 
-        options: checked by `check` before. Raises TargetError.
+        options: checked by `check` before. Returns what the sidecar shall say beside `record`, where the
+        building shows something; `notes` are sentences for the user. Raises TargetError.
         """
 
     def write_script(self, graph: Artifact, folder: Path, options: BuildOptions) -> str:

@@ -10,10 +10,10 @@ symbolic sizes wherever the graph computes with the batch.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
@@ -30,6 +30,10 @@ from convnext_edge.targets.simulation_ops import OPERATORS, TYPES, Sizes, Value
 HINT = "take a graph as `convnext-edge` wrote it, before the optimizer of a runtime has rewritten it"
 
 
+Operators: TypeAlias = Mapping[str, Callable[..., Any]]
+"""What computes each ONNX operator, by its name, as in `OPERATORS`."""
+
+
 def to_torch(path: Path) -> GraphModule:
     """The ONNX graph in `path` as a module of PyTorch operators, exact in the semantics of Q/DQ.
 
@@ -39,8 +43,14 @@ def to_torch(path: Path) -> GraphModule:
 
     Raises TargetError for an operator, type or attribute that has no simulation.
     """
-    graph = onnx.load(path, load_external_data=False).graph
-    program = Program(graph, path.parent)
+    return graph_to_torch(onnx.load(path, load_external_data=False).graph, folder=path.parent)
+
+
+def graph_to_torch(
+    graph: GraphProto, operators: Operators = OPERATORS, *, folder: Path = Path()
+) -> GraphModule:
+    """As `to_torch`. operators: what computes each of the graph's. folder: of external data."""
+    program = Program(graph, folder, operators)
     examples = tuple(_example(declared) for declared in program.inputs)
     dynamic = tuple(_dynamic_axes(declared) for declared in program.inputs)
     exported = torch.export.export(program, examples, dynamic_shapes=(dynamic,))
@@ -70,13 +80,14 @@ class Step:
 class Program(nn.Module):
     """The graph as a list of steps; `forward` takes its inputs in order."""
 
-    def __init__(self, graph: GraphProto, folder: Path) -> None:
+    def __init__(self, graph: GraphProto, folder: Path, operators: Operators = OPERATORS) -> None:
         super().__init__()
         if len(graph.output) != 1:
             raise TargetError(f"a graph with {len(graph.output)} outputs cannot be simulated", hint=HINT)
         constants = dict(_constants(graph))
         types = {name: _known(tensor.data_type, name) for name, tensor in constants.items()}
-        self.steps = [_step(node, types) for node in graph.node if node.op_type != "Constant"]
+        nodes = [node for node in graph.node if node.op_type != "Constant"]
+        self.steps = [_step(node, types, operators) for node in nodes]
         self.inputs = [declared for declared in graph.input if declared.name not in constants]
         self.output = graph.output[0].name
         self.sizes: dict[str, Sizes] = {}
@@ -137,16 +148,16 @@ def _value(node: NodeProto) -> TensorProto:
     return numpy_helper.from_array(np.asarray(value, dtype=kind))
 
 
-def _step(node: NodeProto, types: dict[str, int]) -> Step:
+def _step(node: NodeProto, types: dict[str, int], operators: Operators) -> Step:
     """`types`: those of the constants, by name."""
     operator = f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
-    if operator not in OPERATORS:
+    if operator not in operators:
         raise _cannot_simulate(operator, node.name)
     attributes = {a.name: _decoded(helper.get_attribute_value(a)) for a in node.attribute}
     if node.op_type == "QuantizeLinear" and len(node.input) > 2:
         # only the graph tells 4-bit codes from 8-bit ones, as PyTorch holds both alike
         attributes["output_dtype"] = types.get(node.input[2], TensorProto.UNDEFINED)
-    return Step(node.name, operator, OPERATORS[operator], tuple(node.input), node.output[0], attributes)
+    return Step(node.name, operator, operators[operator], tuple(node.input), node.output[0], attributes)
 
 
 def _decoded(attribute: Any) -> Any:

@@ -55,7 +55,7 @@ def manifest_lines(engine: Artifact, digests: dict[str, str]) -> list[str]:
     values = {
         "format": FORMAT,
         "version": __version__,
-        "runtime": described.target,
+        "runtime": runtime_of(engine),
         "runtime_version": recorded.get("version", "unknown"),
         "engine": engine.path.name,
         "input": described.input_type,
@@ -69,6 +69,12 @@ def manifest_lines(engine: Artifact, digests: dict[str, str]) -> list[str]:
     return [f"{key} {value}" for key, value in values.items()] + [
         f"file {digest} {name}" for name, digest in digests.items()
     ]
+
+
+def runtime_of(engine: Artifact) -> str:
+    """The library that runs an engine: of target `ort-mobile`, as of `onnxruntime`, ONNX Runtime."""
+    described = engine.description
+    return str((described.engine or {}).get("runtime", described.target))
 
 
 def read_labels(engine: Artifact, path: Path | None) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from convnext_edge.artifact import Artifact
 from convnext_edge.errors import UsageError
-from convnext_edge.stages.embed.bundle import fill_readme, write_bundle
+from convnext_edge.stages.embed.bundle import fill_readme, runtime_of, write_bundle
 
 SOURCES = Path(__file__).parents[2] / "embed_sources" / "cpp"
 BUILD = "cmake -S . -B build && cmake --build build"
@@ -57,7 +57,7 @@ def write_cpp(engine: Artifact, labels: Path | None, folder: Path) -> str:
 
     Raises UsageError for an engine of a runtime that the library has no code for, or labels that do not fit.
     """
-    runtime = str(engine.description.target)
+    runtime = runtime_of(engine)
     if runtime not in GUIDES:
         raise UsageError(
             f"{engine.path} is an engine for {runtime}, which has no C++ library here",

@@ -1,0 +1,173 @@
+"""Core ML on Apple's devices: an ML program in FP16, its products with INT8 inputs and weights.
+
+Form "conv", as Apple advises for the Neural Engine: (N, C, H, W), products as 1x1 convolutions.
+https://machinelearning.apple.com/research/neural-engine-transformers
+
+Symmetric INT8 is what Core ML Tools themselves make of activations, and INT8 products are computed as such on
+the Neural Engine from iPhone 15 Pro on; older devices compute them in FP16, with smaller files.
+https://apple.github.io/coremltools/docs-guides/source/opt-quantization-api.html
+
+Core ML runs on Apple's systems only. Elsewhere a package is built and its graph simulated in PyTorch.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile, ZipInfo
+
+import numpy as np
+from onnx import ModelProto, TensorProto
+
+from convnext_edge.artifact import Artifact, find_link
+from convnext_edge.model.graph import INPUT, OUTPUT
+from convnext_edge.progress import note
+from convnext_edge.quiet import quiet, quiet_below
+from convnext_edge.recipe import Recipe
+from convnext_edge.targets.base import (
+    NO_OPTIONS,
+    Availability,
+    BuildOptions,
+    Images,
+    Logits,
+    Session,
+    Target,
+    translated,
+)
+from convnext_edge.targets.decomposed import read, to_program
+from convnext_edge.targets.simulation import to_torch
+from convnext_edge.targets.torch import TorchSession
+
+APPLE = sys.platform == "darwin"
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a ZIP file can tell
+DEBUGGING = "executorch_debug_handle_mapping.json"  # of no use outside ExecuTorch
+UNVERIFIED = (
+    "unverified on a device: the package was converted and not run; `validate` simulates its graph in"
+    " PyTorch, in FP32 where the package has FP16"
+)
+
+
+class CoreMLSession(Session):
+    """On a Mac, one image a call. Not run so far."""
+
+    runner = "Core ML"
+
+    def __init__(self, engine: Path) -> None:
+        import coremltools
+
+        self.folder = tempfile.TemporaryDirectory()
+        with ZipFile(engine) as archive:
+            archive.extractall(self.folder.name)
+        (package,) = Path(self.folder.name).glob("*.mlpackage")
+        self.model = coremltools.models.MLModel(str(package))
+
+    def _run(self, images: Images) -> Logits:
+        return np.concatenate([self.model.predict({INPUT: self._value(image)})[OUTPUT] for image in images])
+
+    @staticmethod
+    def _value(image: Images) -> Any:
+        """Raw bytes as a picture, which is what such a package takes."""
+        if image.dtype != np.uint8:
+            return image[None]
+        from PIL import Image
+
+        return Image.fromarray(image.transpose(1, 2, 0))
+
+    def close(self) -> None:
+        self.folder.cleanup()
+
+
+class SimulatedSession(TorchSession):
+    """The graph of a package in PyTorch."""
+
+    simulated = True
+    label = "simulated: Core ML runs on Apple's systems only"
+
+
+class CoreML(Target):
+    name = "coreml"
+    package = "coremltools"
+    install = "convnext-edge[coreml]"
+    form = "conv"
+    recipe = Recipe(activation="int8", weight_scale="full")
+    suffix = ".mlpackage.zip"
+
+    def availability(self) -> Availability:
+        found = super().availability()
+        if not found.can_build or APPLE:
+            return found
+        return Availability(True, False, found.version, "builds here; runs on Apple's systems only")
+
+    def engine_precision(self, precision: str, options: BuildOptions) -> str:
+        return "fp16" if precision == "fp32" else precision
+
+    def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> dict[str, Any]:
+        self.version()
+        graph = read(model)
+        with tempfile.TemporaryDirectory() as folder:
+            package = Path(folder) / engine.name.removesuffix(".zip")
+            with quiet(), quiet_below(), translated(f"Core ML Tools refuse {model}"):
+                operators = convert(graph, package)
+            (package / DEBUGGING).unlink(missing_ok=True)
+            pack(package, engine)
+        return {"operators": operators, "notes": [said(operators), "unzip it for Xcode", UNVERIFIED]}
+
+    def open_session(self, artifact: Artifact, *, threads: int | None = None) -> Session:
+        """On a Mac an engine; elsewhere its graph in PyTorch. `threads` has no bearing on the former."""
+        self.version()
+        graph = artifact
+        if artifact.description.kind == "engine":
+            if APPLE:
+                return CoreMLSession(artifact.path)
+            assert artifact.description.parent is not None  # every engine has one
+            graph = find_link(artifact.description.parent, (artifact.path.parent,), wanted_by=artifact.path)
+        note(f"{SimulatedSession.label}: its graph in PyTorch")
+        with quiet():
+            return SimulatedSession(to_torch(graph.path), threads)
+
+
+def convert(graph: ModelProto, package: Path) -> dict[str, int]:
+    """Write an ML program; returns its operators and how many there are of each."""
+    import coremltools
+
+    declared = graph.graph.input[0]
+    kind = declared.type.tensor_type
+    shape = (1, *(dim.dim_value for dim in kind.shape.dim[1:]))
+    if kind.elem_type == TensorProto.UINT8:
+        kind.elem_type = TensorProto.FLOAT  # tensors of bytes Core ML lacks, but it has pictures
+        image = coremltools.ImageType(
+            name=declared.name, shape=shape, color_layout=coremltools.colorlayout.RGB
+        )
+    else:
+        image = coremltools.TensorType(name=declared.name, shape=shape, dtype=np.float32)
+    program = to_program(graph).run_decompositions({})
+    made = coremltools.convert(
+        program,
+        inputs=[image],
+        outputs=[coremltools.TensorType(name=OUTPUT, dtype=np.float32)],
+        minimum_deployment_target=coremltools.target.iOS17,  # the first with INT8 activations
+        skip_model_load=True,
+    )
+    made.save(str(package))
+    return dict(Counter(op.op_type for op in made._mil_program.functions["main"].operations))
+
+
+def pack(package: Path, archive: Path) -> None:
+    """The folder as one file, the same bytes each time but for what Core ML Tools write into it."""
+    with ZipFile(archive, "w") as packed:
+        for file in sorted(package.rglob("*")):
+            if file.is_file():
+                packed.writestr(
+                    ZipInfo(file.relative_to(package.parent).as_posix(), EPOCH), file.read_bytes()
+                )
+
+
+def said(operators: dict[str, int]) -> str:
+    int8 = operators.get("constexpr_affine_dequantize", 0)
+    return f"an ML program for iOS 17 and macOS 14, {int8} of its {operators['conv']} convolutions in INT8"
+
+
+TARGET = CoreML()

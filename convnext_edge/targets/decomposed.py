@@ -1,0 +1,109 @@
+"""An ONNX graph as a program of PyTorch's, with pt2e's operators in place of Q/DQ.
+
+The converters for phones (ExecuTorch, LiteRT, Core ML) read no ONNX but what torch.export gives, with
+`quantized_decomposed` operators where something is quantized. The ONNX file stays the only carrier of
+precision: its weight codes, scales and zero points go over as they are. Codes of activations become
+signed, as kernels for phones want them: q - 128 with the zero point z - 128 is the same number.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import torch
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from torch import Tensor
+from torch.ao.quantization.fx import _decomposed  # noqa: F401  defines the operators
+from torch.export import ExportedProgram
+
+from convnext_edge.errors import TargetError
+from convnext_edge.targets.simulation import Operators, graph_to_torch
+from convnext_edge.targets.simulation_ops import OPERATORS, dequantize_linear
+
+DOMAIN = "convnext_edge"
+LOW, HIGH = -128, 127
+# from the codes of the file to signed ones
+SHIFT: dict[int, int] = {TensorProto.UINT8: 128, TensorProto.INT8: 0}
+
+
+def read(path: Path) -> ModelProto:
+    """The file with its weights; raises TargetError for what is no ONNX file."""
+    try:
+        return onnx.load(str(path))
+    except Exception as error:  # protobuf's is of no public class
+        raise TargetError(f"cannot read {path} as ONNX: {error}") from error
+
+
+def to_program(model: ModelProto, operators: Operators | None = None) -> ExportedProgram:
+    """The graph for batches of one image; phones have images one by one.
+
+    operators: what computes an ONNX operator in place of what `simulation_ops` has. Per-tensor Q/DQ are
+    `convnext_edge.Quantize` and `.Dequantize`.
+    Raises TargetError for a graph that has none.
+    """
+    spell_out(model.graph)
+    module = graph_to_torch(model.graph, {**OPERATORS, **DECOMPOSED, **(operators or {})})
+    image = next(iter(module.graph.find_nodes(op="placeholder"))).meta["val"]
+    return torch.export.export(module, (torch.zeros((1, *image.shape[1:]), dtype=image.dtype),))
+
+
+def spell_out(graph: GraphProto) -> None:
+    """Make scale and zero point of each per-tensor Q/DQ an attribute: converters want them as numbers."""
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            scale = constants.get(node.input[1])
+            if scale is not None and not scale.dims and node.input[0] not in constants:
+                _spell_out(node, scale, constants[node.input[2]])
+
+
+def _spell_out(node: NodeProto, scale: TensorProto, zero_point: TensorProto) -> None:
+    if zero_point.data_type not in SHIFT:
+        kind = TensorProto.DataType.Name(zero_point.data_type)
+        raise TargetError(f"{node.name} quantizes to {kind}: phones' kernels take codes of 8 bits")
+    code = int(numpy_helper.to_array(zero_point)) - SHIFT[zero_point.data_type]
+    del node.input[1:], node.attribute[:]
+    node.domain, node.op_type = DOMAIN, node.op_type.removesuffix("Linear")
+    node.attribute.append(helper.make_attribute("scale", float(numpy_helper.to_array(scale))))
+    node.attribute.append(helper.make_attribute("zero_point", code))
+
+
+# --- operators -----------------------------------------------------------------------------------
+
+
+def quantize(x: Tensor, *, scale: float, zero_point: int) -> Tensor:
+    """Codes from -128 to 127."""
+    quantized: Tensor = torch.ops.quantized_decomposed.quantize_per_tensor.default(
+        x, scale, zero_point, LOW, HIGH, torch.int8
+    )
+    return quantized
+
+
+def dequantize(codes: Tensor, *, scale: float, zero_point: int) -> Tensor:
+    """codes: int8, or the image's bytes (of whatever type), which are codes as they come."""
+    if codes.dtype != torch.int8:
+        codes = quantize(codes.float(), scale=scale, zero_point=zero_point)
+    x: Tensor = torch.ops.quantized_decomposed.dequantize_per_tensor.default(
+        codes, scale, zero_point, LOW, HIGH, torch.int8
+    )
+    return x
+
+
+def dequantize_weight(
+    codes: Tensor, scale: Tensor, zero_point: Tensor | None = None, *, axis: int = 1, block_size: int = 0
+) -> Tensor:
+    """codes: int8, scale: (codes.shape[axis],). Others are computed as ONNX says."""
+    if codes.dtype != torch.int8 or scale.ndim != 1 or block_size:
+        return dequantize_linear(codes, scale, zero_point, axis=axis, block_size=block_size)
+    weight: Tensor = torch.ops.quantized_decomposed.dequantize_per_channel.default(
+        codes, scale, zero_point, axis, LOW, HIGH, torch.int8
+    )
+    return weight
+
+
+DECOMPOSED: Operators = {
+    f"{DOMAIN}.Quantize": quantize,
+    f"{DOMAIN}.Dequantize": dequantize,
+    "DequantizeLinear": dequantize_weight,
+}

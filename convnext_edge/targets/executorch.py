@@ -1,0 +1,173 @@
+"""ExecuTorch on phones: the whole graph in XNNPACK, products in INT8.
+
+Form "conv", since XNNPACK has convolutions and element-wise operators, but neither LayerNorm nor a mean over
+channels. That mean is the one thing of the form that it lacks, and a 1x1 convolution with weights 1 / C is
+the same: with it the graph is one piece, which needs no copy in or out before its end.
+
+Static INT8 kernels of XNNPACK give INT8 out, so that every product would be rounded before GELU and before
+the residual sum. Its dynamic ones take FP32 in and out: they choose the range of their input anew for each
+image and round it, which is what our Q/DQ in front of a product is for, without calibrated ranges. Weights
+are those of the file.
+https://docs.pytorch.org/executorch/stable/backends/xnnpack/xnnpack-quantization.html
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import ModelProto, NodeProto, helper, numpy_helper
+from torch import Tensor
+
+from convnext_edge.artifact import Artifact
+from convnext_edge.quiet import quiet, quiet_below
+from convnext_edge.recipe import Recipe
+from convnext_edge.targets.base import (
+    NO_OPTIONS,
+    BuildOptions,
+    Images,
+    Logits,
+    Session,
+    Target,
+    translated,
+)
+from convnext_edge.targets.decomposed import DOMAIN, HIGH, LOW, read, to_program
+
+SMALLEST_SCALE = float(torch.finfo(torch.float32).eps)
+DYNAMIC = "INT8 layers take the range of their input from each image, in place of the calibrated one"
+UNVERIFIED = "unverified on a device: `validate` runs it in ExecuTorch on this machine's CPU"
+
+
+class ExecuTorchSession(Session):
+    """One image a call. The runtime has one pool of threads for the whole process: it is set anew here."""
+
+    runner = "ExecuTorch"
+
+    def __init__(self, engine: Path, threads: int | None) -> None:
+        with quiet(), quiet_below(), translated(f"ExecuTorch does not load {engine}"):
+            from executorch.extension.pybindings import portable_lib
+            from executorch.runtime import Runtime
+
+            if threads is not None:
+                portable_lib._unsafe_reset_threadpool(threads)
+            self.program = Runtime.get().load_program(engine)
+            self.method = self.program.load_method("forward")
+
+    def _run(self, images: Images) -> Logits:
+        rows = [self.method.execute([torch.from_numpy(image[None])])[0].numpy() for image in images]
+        return np.concatenate(rows)
+
+
+class ExecuTorch(Target):
+    name = "executorch"
+    package = "executorch"
+    install = "convnext-edge[executorch]"
+    form = "conv"
+    recipe = Recipe(weight_scale="full")  # XNNPACK adds up in 32 bits
+    suffix = ".pte"
+
+    def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> dict[str, Any]:
+        self.version()
+        graph = read(model)
+        average_by_convolution(graph)
+        with quiet(), translated(f"ExecuTorch refuses {model}"):
+            from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+            from executorch.exir import to_edge_transform_and_lower
+
+            program = to_program(graph, DYNAMICALLY)
+            edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+            delegated = delegation(edge.exported_program().graph_module)
+            engine.write_bytes(edge.to_executorch().buffer)
+        notes = [said(delegated), *([DYNAMIC] if delegated["int8_layers"] else []), UNVERIFIED]
+        return {"delegation": delegated, "notes": notes}
+
+    def open_session(self, artifact: Artifact, *, threads: int | None = None) -> ExecuTorchSession:
+        self.version()
+        return ExecuTorchSession(artifact.path, threads)
+
+
+# --- the graph -----------------------------------------------------------------------------------
+
+
+def average_by_convolution(model: ModelProto) -> None:
+    """Turn each mean over the channels of (N, C, H, W) into a 1x1 convolution with weights 1 / C."""
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    shapes = {value.name: value.type.tensor_type.shape.dim for value in graph.value_info}
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "ReduceMean" and _axes(node, constants) == [1]:
+            channels = shapes[node.input[0]][1].dim_value
+            name = f"mean_of_{channels}"
+            if name not in constants:
+                weight = np.full((1, channels, 1, 1), 1 / channels, np.float32)
+                model.graph.initializer.append(numpy_helper.from_array(weight, name))
+                constants[name] = model.graph.initializer[-1]
+            node.op_type = "Conv"
+            node.input[1] = name
+            del node.attribute[:]
+
+
+def _axes(node: NodeProto, constants: dict[str, Any]) -> list[int]:
+    keepdims = next((helper.get_attribute_value(a) for a in node.attribute if a.name == "keepdims"), 1)
+    if len(node.input) < 2 or not keepdims:
+        return []
+    axes: list[int] = numpy_helper.to_array(constants[node.input[1]]).ravel().tolist()
+    return axes
+
+
+def not_yet(x: Tensor, *, scale: float, zero_point: int) -> Tensor:
+    return x
+
+
+def quantize_dynamically(x: Tensor, *, scale: float, zero_point: int) -> Tensor:
+    """x: float, or the image's bytes."""
+    operators = torch.ops.quantized_decomposed
+    x = x.float()
+    parameters = operators.choose_qparams.tensor(x, LOW, HIGH, SMALLEST_SCALE, torch.int8)
+    codes = operators.quantize_per_tensor.tensor(x, *parameters, LOW, HIGH, torch.int8)
+    dequantized: Tensor = operators.dequantize_per_tensor.tensor(codes, *parameters, LOW, HIGH, torch.int8)
+    return dequantized
+
+
+DYNAMICALLY = {f"{DOMAIN}.Quantize": not_yet, f"{DOMAIN}.Dequantize": quantize_dynamically}
+
+
+# --- what became of it ---------------------------------------------------------------------------
+
+
+def delegation(graph_module: Any) -> dict[str, Any]:
+    """Operators that XNNPACK runs, in how many pieces, and the others by name with their number.
+
+    int8_layers: products that it runs in INT8.
+    """
+    from executorch.devtools.backend_debug import get_delegation_info
+
+    found = get_delegation_info(graph_module)
+    outside = {name: kind.non_delegated for name, kind in found.delegation_by_operator.items()}
+    pieces = [module for name, module in graph_module.named_children() if name.startswith("lowered_module_")]
+    return {
+        "delegated": found.num_delegated_nodes,
+        "pieces": found.num_delegated_subgraphs,
+        "int8_layers": sum(_is_int8(node) for piece in pieces for node in piece.original_module.graph.nodes),
+        "elsewhere": {name: count for name, count in sorted(outside.items()) if count and name != "getitem"},
+    }
+
+
+def _is_int8(node: torch.fx.Node) -> bool:
+    """Whether the node multiplies by a weight that comes from INT8 codes."""
+    weight = node.args[1] if len(node.args) > 1 else None
+    return isinstance(weight, torch.fx.Node) and "dequantize_per_channel" in str(weight.target)
+
+
+def said(delegated: dict[str, Any]) -> str:
+    elsewhere = ", ".join(f"{count} {name}" for name, count in delegated["elsewhere"].items()) or "none"
+    return (
+        f"XNNPACK runs {delegated['delegated']} operators in {delegated['pieces']} piece(s),"
+        f" {delegated['int8_layers']} of them products in INT8; left to portable kernels: {elsewhere}"
+    )
+
+
+TARGET = ExecuTorch()

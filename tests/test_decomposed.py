@@ -1,0 +1,67 @@
+"""An ONNX graph as the program that converters for phones read: the same numbers, in pt2e's operators."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from conftest import RESOLUTION, Models
+from onnx import TensorProto, helper, numpy_helper
+
+from convnext_edge.errors import TargetError
+from convnext_edge.model.graph import example_input, placement
+from convnext_edge.targets.decomposed import read, to_program
+from convnext_edge.targets.simulation import to_torch
+
+
+@pytest.mark.parametrize("target", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("input_type", ["float32", "uint8"])
+def test_the_program_computes_what_the_graph_says(models: Models, target: str, input_type: str) -> None:
+    model = models.quantized(target, input_type=input_type)  # type: ignore[arg-type]
+    image = example_input(RESOLUTION, input_type)[:1]  # type: ignore[arg-type]
+    program = to_program(read(model))
+    with torch.inference_mode():
+        expected, found = to_torch(model)(image), program.module()(image)
+    assert torch.allclose(expected, found, atol=1e-4)
+    assert float(expected.std()) > 0.01
+
+
+def test_codes_are_signed_and_each_product_keeps_its_own(models: Models) -> None:
+    model = models.quantized("openvino")
+    program = to_program(read(model))
+    calls = [node for node in program.graph.nodes if node.op == "call_function"]
+    found = Counter(str(node.target) for node in calls)
+    products = sum(placement(onnx.load(model)).values())
+    for operator in ("quantize_per_tensor", "dequantize_per_tensor", "dequantize_per_channel"):
+        assert found[f"quantized_decomposed.{operator}.default"] == products
+    codes = {node.args[-1] for node in calls if "quantized_decomposed" in str(node.target)}
+    assert codes == {torch.int8}
+    weights = [name for name, tensor in program.state_dict.items() if tensor.dtype == torch.int8]
+    assert len([name for name in weights if "weight" in name]) == products
+
+
+def test_codes_of_16_bits_are_refused(tmp_path: Path) -> None:
+    zero = numpy_helper.from_array(np.uint16(0), "zero")
+    scale = numpy_helper.from_array(np.float32(0.5), "scale")
+    nodes = [helper.make_node("QuantizeLinear", ["image", "scale", "zero"], ["codes"], name="wide")]
+    shape = ["batch", 3, 2, 2]
+    graph = helper.make_graph(
+        nodes,
+        "wide",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("codes", TensorProto.UINT16, shape)],
+        [scale, zero],
+    )
+    with pytest.raises(TargetError, match="wide quantizes to UINT16"):
+        to_program(helper.make_model(graph))
+
+
+def test_what_is_no_onnx_file_is_said(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"no graph")
+    with pytest.raises(TargetError, match=f"cannot read {broken} as ONNX"):
+        read(broken)
