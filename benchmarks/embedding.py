@@ -27,7 +27,7 @@ from embedded import Build
 Logits = NDArray[np.float32]  # (N, classes)
 
 RUNTIMES = ("openvino", "onnxruntime")
-CHUNK = 50  # images that a program answers before it is started again
+CHUNK = 500  # images that a program answers before it is started again
 
 
 @dataclass(frozen=True)
