@@ -186,7 +186,10 @@ def write_folder(folder: Path, fill: Callable[[Path], str]) -> str:
             made = Path(scratch) / folder.name
             made.mkdir()
             returned = fill(made)
+            for file in made.rglob("*"):
+                _sync(file)
             made.replace(folder)
+            _sync(folder.parent)
     except OSError as error:
         raise cannot_write(folder, error) from error
     return returned

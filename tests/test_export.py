@@ -13,7 +13,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from conftest import CHECKPOINT, CLASSES, RESOLUTION, Models
+from conftest import CHECKPOINT, CLASSES, RESOLUTION, SUFFIXES, Models
 
 from convnext_edge import build, export, quantize, validate
 from convnext_edge.artifact import open_artifact
@@ -134,7 +134,10 @@ def test_a_large_model_is_quantized_and_built(
     start = models.exported()
     quantized = quantize(start, calib=str(photos), samples=4, target=target, output=tmp_path / "int8.onnx")
     assert open_artifact(quantized.artifact).files.keys() == {"int8.onnx", "int8.onnx.data"}
-    engine = build(quantized.artifact, workspace=models.workspace, output=tmp_path / "engine.xml").engine
+    output = tmp_path / f"engine{SUFFIXES[target]}"
+    engine = build(quantized.artifact, workspace=models.workspace, output=output).engine
+    companions = open_artifact(engine).files.keys() - {engine.name}
+    assert companions == {"engine.bin" if target == "openvino" else f"{engine.name}.data"}
     found = validate(engine, data=str(photos), limit=8, workspace=models.workspace)
     assert found.sqnr_db is not None
     assert found.sqnr_db > 20

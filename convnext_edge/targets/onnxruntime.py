@@ -55,6 +55,10 @@ class ONNXRuntime(Target):
         # the level above rearranges weights for the CPU at hand
         settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
         settings.optimized_model_filepath = str(engine)
+        if model.with_name(f"{model.name}.data").exists():  # weights over protobuf's 2 GiB
+            apart = "session.optimized_model_external_initializers"
+            settings.add_session_config_entry(f"{apart}_file_name", f"{engine.name}.data")
+            settings.add_session_config_entry(f"{apart}_min_size_in_bytes", "1024")
         try:
             create(model, settings)
         except TargetError as error:
