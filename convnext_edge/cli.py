@@ -139,7 +139,12 @@ def doctor() -> Result:
 )
 @click.option("--mean", type=(float, float, float), metavar="R G B", help="Of the pixels, in 0..1.")
 @click.option("--std", type=(float, float, float), metavar="R G B", help="Standard deviation of the pixels.")
-@click.option("--target", type=common.TARGET, help="Lower for this runtime.  [default: plain, for any]")
+@click.option(
+    "--target",
+    type=common.TARGET,
+    metavar="NAME",
+    help=f"Lower for this runtime: {common.RUNTIMES}.  [default: plain, for any]",
+)
 @click.option(
     "--input",
     "input_type",

@@ -11,6 +11,7 @@ from convnext_edge.targets import NAMES
 FILE = click.Path(path_type=Path)
 FOLDER = click.Path(path_type=Path, file_okay=False)
 TARGET = click.Choice(NAMES)
+RUNTIMES = ", ".join(NAMES)  # in the help, as a list of choices would be one word longer than a line
 
 workspace = click.option(
     "--workspace",
@@ -29,9 +30,19 @@ kept_float = click.option(
     "--keep-float", multiple=True, metavar="PATTERN", help="Layers to leave in float; repeatable."
 )
 for_target = click.option(
-    "--target", type=TARGET, default="openvino", show_default=True, help="Runtime to quantize for."
+    "--target",
+    type=TARGET,
+    metavar="NAME",
+    default="openvino",
+    show_default=True,
+    help=f"Runtime to quantize for: {RUNTIMES}.",
 )
 samples = click.option(
     "--samples", type=click.IntRange(1), help="How many of them.  [default: 256, or all of fewer]"
 )
-target = click.option("--target", type=TARGET, help="Runtime.  [default: the one the model was made for]")
+target = click.option(
+    "--target",
+    type=TARGET,
+    metavar="NAME",
+    help=f"Runtime: {RUNTIMES}.  [default: the one the model was made for]",
+)
