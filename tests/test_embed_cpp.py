@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -317,8 +319,10 @@ def test_bench_prints_the_keys_of_benchmark(
 
 
 def test_the_build_command_works_as_it_is_printed_and_installs_the_runtime(
-    models: Models, tmp_path: Path
+    models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # as in a shell where the environment is active: CMake asks `python` where OpenVINO is
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     engine = models.engine("openvino", models.quantized())
     made = embed(engine, lang="cpp", output=tmp_path / "app")
     assert set(made.files) == {f.relative_to(tmp_path / "app").as_posix() for f in files(tmp_path / "app")}
