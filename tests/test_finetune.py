@@ -169,6 +169,24 @@ def test_a_step_sees_the_same_pixels_wherever_the_run_begins(photos: Path) -> No
     assert not np.array_equal(whole[0].pixels, other.pixels)
 
 
+def test_processes_divide_each_step_of_one(photos: Path) -> None:
+    whole = list(stream(photos).batches(2, 4))
+    shares = [list(stream(photos).batches(2, 4, process=process, processes=4)) for process in range(4)]
+    for step, batch in enumerate(whole):
+        assert np.array_equal(np.concatenate([share[step].pixels for share in shares]), batch.pixels)
+        assert torch.equal(torch.cat([share[step].labels for share in shares]), batch.labels)
+
+
+def test_a_broken_image_is_replaced_and_named(photos: Path, tmp_path: Path) -> None:
+    for number in range(100):
+        source = photos / f"class{number % 10}" / f"{number % 40}.png"
+        (tmp_path / f"{number:03}.png").write_bytes(source.read_bytes() if number != 50 else b"broken")
+    images = open_image_set(str(tmp_path))
+    stream = TrainingImages(images, Preprocessing(RESOLUTION), "float32", batch=1, seed=0)
+    assert [len(batch.pixels) for batch in stream.batches(0, 100)] == [1] * 100
+    assert [image.name for image in images.skipped] == ["050.png"]
+
+
 def test_an_epoch_sees_each_image_once(photos: Path) -> None:
     labels = [label for batch in stream(photos).batches(0, 5) for label in batch.labels.tolist()]
     assert sorted(labels) == sorted(entry.label for entry in open_image_set(str(photos)).entries)
@@ -202,12 +220,12 @@ def test_the_rate_warms_up_and_falls_to_zero() -> None:
 def test_a_learned_scale_rounds_as_its_codes_say() -> None:
     codes = {"dtype": torch.uint8, "quant_min": 0, "quant_max": 255, "qscheme": torch.per_tensor_affine}
     fake = LearnedFakeQuantize(scale=torch.tensor(0.5), zero_point=2, **codes)
-    x = torch.tensor([-9.0, -0.3, 0.7, 200.0], requires_grad=True)
+    x = torch.tensor([[-9.0, -0.3, 0.7, 200.0]], requires_grad=True)  # one image
     y = fake(x)
-    assert y.tolist() == [-1.0, -0.5, 0.5, 126.5]
+    assert y.tolist() == [[-1.0, -0.5, 0.5, 126.5]]
     y.sum().backward()
     assert x.grad is not None
-    assert x.grad.tolist() == [0, 1, 1, 0]
+    assert x.grad.tolist() == [[0, 1, 1, 0]]
     # LSQ: of what is cut off, the code; of the rest, rounded minus exact; here in codes, times the scale
     expected = (-2 + (-1 + 0.6) + (1 - 1.4) + 253) * 0.5 / (4 * 255) ** 0.5
     assert fake.log_scale.grad is not None
