@@ -5,19 +5,17 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
-from torch import nn
 
 from convnext_edge.artifact import Artifact, Description, write_artifact
 from convnext_edge.errors import UsageError
 from convnext_edge.images import ImageSet
-from convnext_edge.model.convnext import Block, ConvNeXt
+from convnext_edge.model.relu import with_relu
 from convnext_edge.progress import note
 from convnext_edge.quantization.job import Job
 from convnext_edge.quantization.qat import Student, convert_student, make_student
@@ -38,6 +36,8 @@ STEPS = 300
 BATCH = 64
 LEARNING_RATE = 5e-4
 CHECKPOINT_EVERY = 50
+FITTED_TO = 128  # images: what ReLU is fitted to
+FITTED_BATCH = 8
 
 
 def finetune(
@@ -97,12 +97,13 @@ def finetune(
     trained, measured = choose_images(train, data, data_root, seed)
     if label_weight:
         check_labels(trained, source.reference.architecture.classes)
+    calibrated_with = calibration_images(calib or train, samples, data_root, seed)
     job = Job(
-        source=replace(source, reference=with_activation(source.reference, activation)),
+        source=with_activation(source, activation, calibrated_with),
         form=chosen.form,
         input_type=start.description.input_type,
         recipe=used_recipe,
-        images=calibration_images(calib or train, samples, data_root, seed),
+        images=calibrated_with,
     )
     plan = Plan(
         steps=steps or (STEPS if epochs is None else max(round(epochs * len(trained) / batch), 1)),
@@ -171,15 +172,14 @@ def choose_precision(asked: AskedPrecision, accelerator: Accelerator) -> Precisi
     return "bf16" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
 
 
-def with_activation(reference: ConvNeXt, activation: Activation) -> ConvNeXt:
-    """The model with another activation in its blocks; itself for GELU."""
+def with_activation(source: Source, activation: Activation, images: ImageSet) -> Source:
+    """The model to train: with ReLU, fitted to what `images` show, or as it is."""
     if activation == "gelu":
-        return reference
-    changed = deepcopy(reference)
-    for module in changed.modules():
-        if isinstance(module, Block):
-            module.act = nn.ReLU()
-    return changed
+        return source
+    shown = images.subset(min(FITTED_TO, len(images)), seed=0)
+    batches = shown.batches(source.preprocessing, batch=FITTED_BATCH, dtype="float32")
+    tensors = (torch.from_numpy(batch.images) for batch in batches)
+    return replace(source, reference=with_relu(source.reference, tensors))
 
 
 def settings_of(job: Job, images: TrainingImages, measured: ImageSet, weights: Artifact) -> dict[str, Any]:
