@@ -167,6 +167,8 @@ def rtx_engines(report: Report) -> Iterator[str]:
     found = {**report["simulated"], "method": report["simulated"]["label"]}
     found["target"] = str(found["images"])
     yield from table(header, [fidelity_cells(found)])
+
+
 def finetune(report: Report) -> Iterator[str]:
     rows = report["rows"]
     images = next(iter(rows.values()))["images"]

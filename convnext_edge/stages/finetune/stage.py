@@ -36,8 +36,8 @@ STEPS = 300
 BATCH = 64
 LEARNING_RATE = 5e-4
 CHECKPOINT_EVERY = 50
-FITTED_TO = 128  # images: what ReLU is fitted to
-FITTED_BATCH = 8
+RELU_SEES = 128  # images, to correct biases by
+RELU_BATCH = 8
 
 
 def finetune(
@@ -173,11 +173,11 @@ def choose_precision(asked: AskedPrecision, accelerator: Accelerator) -> Precisi
 
 
 def with_activation(source: Source, activation: Activation, images: ImageSet) -> Source:
-    """The model to train: with ReLU, fitted to what `images` show, or as it is."""
+    """The model to train: with ReLU, its biases corrected by what `images` show, or as it is."""
     if activation == "gelu":
         return source
-    shown = images.subset(min(FITTED_TO, len(images)), seed=0)
-    batches = shown.batches(source.preprocessing, batch=FITTED_BATCH, dtype="float32")
+    shown = images.subset(min(RELU_SEES, len(images)), seed=0)
+    batches = shown.batches(source.preprocessing, batch=RELU_BATCH, dtype="float32")
     tensors = (torch.from_numpy(batch.images) for batch in batches)
     return replace(source, reference=with_relu(source.reference, tensors))
 
