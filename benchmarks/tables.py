@@ -169,6 +169,36 @@ def rtx_engines(report: Report) -> Iterator[str]:
     yield from table(header, [fidelity_cells(found)])
 
 
+def finetune(report: Report) -> Iterator[str]:
+    rows = report["rows"]
+    images = next(iter(rows.values()))["images"]
+    yield f"{report['model']}, {images} images, {report['threads']} threads."
+    yield ""
+    header = ("what", "steps", "seconds", "CPU seconds", "top-1 %", "drop, points (95 %)", "agreement %")
+    yield from table((*header, "SQNR dB"), (finetune_cells(name, row) for name, row in rows.items()))
+
+
+def finetune_cells(name: str, row: Report) -> Iterator[str]:
+    yield name
+    yield from (f"{row[key]}" for key in ("steps", "seconds", "cpu_seconds"))
+    yield f"{100 * row['candidate_top1']:.2f}"
+    yield f"{row['drop_points']:.2f} {interval(row['drop_ci95_points'])}"
+    yield f"{100 * row['agreement']:.2f}"
+    yield f"{row['sqnr_db']:.1f}"
+
+
+def training_speed(report: Report) -> Iterator[str]:
+    header = ("arithmetic", "torch.compile", "CPU ms a step", "CPU seconds to compile", "pays after steps")
+    keys = ("precision", "compiled", "step_cpu_ms", "compile_cpu_seconds", "pays_after_steps")
+    yield from table(header, ([f"{row[key]}" for key in keys] for row in report["rows"]))
+
+
+def kill_resume(report: Report) -> Iterator[str]:
+    trials = report["trials"]
+    steps = ", ".join(f"{trial['resumed_at_step']}" for trial in trials)
+    yield f"{len(trials)} kills; steps that the runs went on with: {steps}."
+
+
 TABLES = {
     "fidelity": fidelity,
     "latency": latency,
@@ -176,6 +206,10 @@ TABLES = {
     "embed": embed,
     "embed_arm64": embed_arm64,
     "rtx_engines": rtx_engines,
+    "relu_latency": latency,
+    "finetune": finetune,
+    "training_speed": training_speed,
+    "kill_resume": kill_resume,
 }
 
 

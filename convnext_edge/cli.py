@@ -18,7 +18,7 @@ import convnext_edge
 from convnext_edge import options as common
 from convnext_edge import quiet, summaries
 from convnext_edge.errors import ConvNeXtEdgeError, UsageError
-from convnext_edge.progress import LOGGER
+from convnext_edge.progress import LOGGER, speaks
 from convnext_edge.results import Result
 from convnext_edge.targets.base import is_out_of_memory, words_of
 from convnext_edge.version import __version__
@@ -92,7 +92,8 @@ def listen(verbose: bool) -> None:
 
 def show(result: Result, as_json: bool) -> None:
     """Print a result; exit code 3 where it says that a gate was not met."""
-    click.echo(json.dumps(result.to_json(), indent=2) if as_json else summaries.summary(result))
+    if speaks():
+        click.echo(json.dumps(result.to_json(), indent=2) if as_json else summaries.summary(result))
     if getattr(result, "passed", True) is False:
         sys.exit(GATE_NOT_MET)
 
@@ -203,7 +204,13 @@ def quantize(**options: Any) -> Result:
 @common.for_target
 @click.option("--epochs", type=click.FloatRange(0, min_open=True), help="How often each image is seen.")
 @click.option("--steps", type=click.IntRange(1), help="How long, in place of --epochs.  [default: 300]")
-@click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Images in a step.")
+@click.option(
+    "--batch",
+    type=click.IntRange(1),
+    default=64,
+    show_default=True,
+    help="Images in a step, of all processes together.",
+)
 @click.option(
     "--learning-rate",
     type=click.FloatRange(0, min_open=True),
@@ -225,6 +232,14 @@ def quantize(**options: Any) -> Result:
     show_default=True,
     help="relu swaps GELU for the faster ReLU.",
 )
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    default="auto",
+    show_default=True,
+    help="Of the arithmetic; auto: bf16 on GPUs that have it.",
+)
+@click.option("--compile/--no-compile", help="Train through torch.compile: pays in long runs.  [default: no]")
 @click.option(
     "--checkpoint-every",
     type=click.IntRange(1),

@@ -46,6 +46,13 @@ class Comparison:
             self.top1[model] += int(right[model].sum())
             self.top5[model] += int(in_top(logits, labels, 5).sum())
 
+    def merge(self, other: Comparison) -> None:
+        """Add the sums of other batches of the same models."""
+        for name in ("images", "labelled", "agreed", "signal", "noise", "only_reference", "only_candidate"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for mine, theirs in ((self.top1, other.top1), (self.top5, other.top5)):
+            mine[:] = [a + b for a, b in zip(mine, theirs, strict=True)]
+
     @property
     def agreement(self) -> float:
         """Fraction of the images with the same top-1."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -14,9 +15,15 @@ LOGGER = logging.getLogger("convnext_edge")
 T = TypeVar("T")
 
 
+def speaks() -> bool:
+    """Whether this process talks to the user: of those that torchrun started, only the first does."""
+    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK") == "0"
+
+
 def note(message: str) -> None:
     """Something worth knowing that is no error; the command line shows it on standard error."""
-    LOGGER.info(message)
+    if speaks():
+        LOGGER.info(message)
 
 
 def track(items: Iterable[T], description: str, *, total: int, step: int = 1) -> Iterator[T]:
@@ -37,7 +44,8 @@ class Bars:
 
         console = Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        hidden = not (console.is_terminal and speaks())
+        self.progress = Progress(*columns, console=console, transient=True, disable=hidden)
         self.tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -90,18 +89,19 @@ def test_trained_weights_cannot_overflow_16_bits_either(models: Models, photos: 
 
 # Killed and resumed
 
-STEPS = 12
-SCRIPT = """
-import sys
-from convnext_edge.cli import main
-main(sys.argv[1:])
-"""
+STEPS = 60
+KILLS = 3
 
 
 def command(models: Models, photos: Path, folder: Path) -> list[str]:
     options = ["--train", photos, "--steps", STEPS, "--batch", 4, "--samples", 4, "--checkpoint-every", 2]
     where = ["-o", folder / "qat.onnx", "--workspace", folder, "--json"]
-    return [sys.executable, "-c", SCRIPT, *map(str, ["finetune", models.exported(), *options, *where])]
+    return [
+        sys.executable,
+        "-m",
+        "convnext_edge",
+        *map(str, ["finetune", models.exported(), *options, *where]),
+    ]
 
 
 def run(arguments: list[str]) -> dict[str, object]:
@@ -111,33 +111,37 @@ def run(arguments: list[str]) -> dict[str, object]:
     return found
 
 
-def kill_when(arguments: list[str], checkpoint: Path, seconds: float) -> None:
-    """Start, and kill -9 `seconds` after the first checkpoint."""
+def kill_when(arguments: list[str], checkpoint: Path, seconds: float) -> int:
+    """Start, and kill -9 `seconds` after the next checkpoint. Returns the step that it goes on with."""
+    before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else None
     with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 120
-        while process.poll() is None and not checkpoint.exists() and time.monotonic() < deadline:
+        while not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before:
+            assert process.poll() is None, "the run ended before a checkpoint was written"
             time.sleep(0.01)
         time.sleep(seconds)
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
+    return int(torch.load(checkpoint, weights_only=True)["step"])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
-def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
+def test_a_run_that_was_killed_again_and_again_goes_on_to_the_same_bytes(
     models: Models, photos: Path, tmp_path: Path
 ) -> None:
     folders = [tmp_path / name for name in ("undisturbed", "killed")]
     for folder in folders:
         folder.mkdir()
         for name in ("timm_v1.safetensors", "timm_v1.safetensors.json"):
-            models.exported()
-            (folder / name).write_bytes((models.workspace / name).read_bytes())
+            (folder / name).write_bytes(models.exported().with_name(name).read_bytes())
     whole = run(command(models, photos, folders[0]))
     again = [*command(models, photos, folders[1]), "--resume"]
-    kill_when(again, folders[1] / "checkpoints" / "qat.onnx.pt", random.uniform(0, 0.3))
+    generator = random.Random(0)
+    checkpoint = folders[1] / "checkpoints" / "qat.onnx.pt"
+    steps = [kill_when(again, checkpoint, generator.uniform(0, 0.1)) for _ in range(KILLS)]
+    assert 0 < steps[0] < steps[1] < steps[2] < STEPS
     resumed = run(again)
     assert (folders[1] / "qat.onnx").read_bytes() == (folders[0] / "qat.onnx").read_bytes()
     assert resumed["final_agreement"] == whole["final_agreement"]
-    with pytest.raises(UsageError, match="made with another steps: 12, now 3"):
+    with pytest.raises(UsageError, match="made with another steps: 60, now 3"):
         finetune(
             models.exported(),
             train=str(photos),
@@ -167,6 +171,24 @@ def test_a_step_sees_the_same_pixels_wherever_the_run_begins(photos: Path) -> No
     assert whole[0].pixels.shape == (8, 3, RESOLUTION, RESOLUTION)
     other = next(stream(photos, seed=1).batches(0, 1))
     assert not np.array_equal(whole[0].pixels, other.pixels)
+
+
+def test_processes_divide_each_step_of_one(photos: Path) -> None:
+    whole = list(stream(photos).batches(2, 4))
+    shares = [list(stream(photos).batches(2, 4, process=process, processes=4)) for process in range(4)]
+    for step, batch in enumerate(whole):
+        assert np.array_equal(np.concatenate([share[step].pixels for share in shares]), batch.pixels)
+        assert torch.equal(torch.cat([share[step].labels for share in shares]), batch.labels)
+
+
+def test_a_broken_image_is_replaced_and_named(photos: Path, tmp_path: Path) -> None:
+    for number in range(100):
+        source = photos / f"class{number % 10}" / f"{number % 40}.png"
+        (tmp_path / f"{number:03}.png").write_bytes(source.read_bytes() if number != 50 else b"broken")
+    images = open_image_set(str(tmp_path))
+    stream = TrainingImages(images, Preprocessing(RESOLUTION), "float32", batch=1, seed=0)
+    assert [len(batch.pixels) for batch in stream.batches(0, 100)] == [1] * 100
+    assert [image.name for image in images.skipped] == ["050.png"]
 
 
 def test_an_epoch_sees_each_image_once(photos: Path) -> None:
@@ -202,12 +224,12 @@ def test_the_rate_warms_up_and_falls_to_zero() -> None:
 def test_a_learned_scale_rounds_as_its_codes_say() -> None:
     codes = {"dtype": torch.uint8, "quant_min": 0, "quant_max": 255, "qscheme": torch.per_tensor_affine}
     fake = LearnedFakeQuantize(scale=torch.tensor(0.5), zero_point=2, **codes)
-    x = torch.tensor([-9.0, -0.3, 0.7, 200.0], requires_grad=True)
+    x = torch.tensor([[-9.0, -0.3, 0.7, 200.0]], requires_grad=True)  # one image
     y = fake(x)
-    assert y.tolist() == [-1.0, -0.5, 0.5, 126.5]
+    assert y.tolist() == [[-1.0, -0.5, 0.5, 126.5]]
     y.sum().backward()
     assert x.grad is not None
-    assert x.grad.tolist() == [0, 1, 1, 0]
+    assert x.grad.tolist() == [[0, 1, 1, 0]]
     # LSQ: of what is cut off, the code; of the rest, rounded minus exact; here in codes, times the scale
     expected = (-2 + (-1 + 0.6) + (1 - 1.4) + 253) * 0.5 / (4 * 255) ** 0.5
     assert fake.log_scale.grad is not None

@@ -42,11 +42,11 @@ class LearnedFakeQuantize(FakeQuantizeBase):  # type: ignore[misc]
         self.register_buffer("zero_point", torch.full_like(self.log_scale.detach(), zero_point))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: any shape."""
-        # LSQ, section 2.2: keeps the scale's gradient in proportion to that of the values
-        gradient_factor = (x.numel() * self.quant_max) ** -0.5
+        """x: (N, ...); float32 is returned, as bfloat16 could not hold the codes."""
+        # LSQ, section 2.2, by features of an image: keeps the scale's gradient in proportion to the values'
+        gradient_factor = (x[0].numel() * self.quant_max) ** -0.5
         faked: Tensor = torch._fake_quantize_learnable_per_tensor_affine(
-            x, self.log_scale.exp(), self.zero_point, self.quant_min, self.quant_max, gradient_factor
+            x.float(), self.log_scale.exp(), self.zero_point, self.quant_min, self.quant_max, gradient_factor
         )
         return faked
 
@@ -81,7 +81,8 @@ class PerChannelRuleFakeQuantize(FakeQuantizeBase):  # type: ignore[misc]
 
     def forward(self, weight: Tensor) -> Tensor:
         """weight: output channels along `ch_axis`."""
-        observer = self.make_observer()  # a new one: they remember the largest of all they saw
+        # a new one: they remember the largest of all they saw
+        observer = self.make_observer().to(weight.device)
         observer(weight.detach())
         self.scale, zero_point = observer.calculate_qparams()
         faked: Tensor = torch.fake_quantize_per_channel_affine(

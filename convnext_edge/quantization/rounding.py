@@ -28,6 +28,7 @@ from convnext_edge.recipe import Recipe
 
 DAMPING = 0.01  # of the mean second moment, added to the diagonal as in the paper
 BLOCK = 64  # columns between two updates of all that follow
+SHRUNK = torch.linspace(1, 0.4, 31)  # of the scale that cuts nothing off: what is tried for few bits
 
 
 def round_weights(
@@ -47,7 +48,7 @@ def round_weights(
 
 def round_layer(layer: Multiplication, moments: Moments, recipe: Recipe) -> Tensor:
     """Put one weight on its grid, and its mean error into the bias. Returns the scale (out,)."""
-    matrix, scale = weight_matrix(layer), weight_scale(layer, recipe)
+    matrix, scale = weight_matrix(layer), weight_scale(layer, moments, recipe)
     codes = gptq(matrix / scale[:, None], moments, largest=recipe.largest_code, partners=pairs(layer, recipe))
     rounded = codes * scale[:, None]
     add_to_bias(layer, (matrix - rounded) @ (moments.total / moments.count))
@@ -110,13 +111,31 @@ def pairs(layer: Multiplication, recipe: Recipe) -> list[tuple[int, ...]]:
     return [(*a, *b) for a, b in zip(row, channel, strict=True)]
 
 
-def weight_scale(layer: Multiplication, recipe: Recipe) -> Tensor:
-    """Symmetric scale of each output channel, (O,), as the observers would choose it."""
+def weight_scale(layer: Multiplication, moments: Moments, recipe: Recipe) -> Tensor:
+    """Symmetric scale of each output channel, (O,): as the observers choose it, smaller for few bits."""
     scale = weight_matrix(layer).abs().amax(1) / recipe.largest_code
     if recipe.avoids_saturation:
         weight = layer.weight.data if isinstance(layer, nn.Conv2d) else layer.weight.data.T
         scale = torch.maximum(scale, pair_sums(weight, 0, 1) / PAIR_LIMIT)
-    return scale.clamp(min=SMALLEST_SCALE)
+    scale = scale.clamp(min=SMALLEST_SCALE)
+    if recipe.weight_bits == 8:
+        return scale
+    return shrink(weight_matrix(layer), scale, moments.second.diagonal(), recipe.largest_code)
+
+
+def shrink(weight: Tensor, scale: Tensor, energy: Tensor, largest: int) -> Tensor:
+    """The fraction of `scale` (O,) with the least error of the output, were input channels uncorrelated.
+
+    A finer grid for most weights (O, K) can be worth more than the few that it cuts off. energy (K,): of
+    each input channel.
+    """
+
+    def error(candidate: Tensor) -> Tensor:
+        codes = torch.round(weight / candidate[:, None]).clamp(-largest, largest)
+        return (weight - codes * candidate[:, None]).square() @ energy
+
+    errors = torch.stack([error(scale * fraction) for fraction in SHRUNK])
+    return scale * SHRUNK[errors.argmin(0)]
 
 
 def set_weight_matrix(layer: Multiplication, matrix: Tensor) -> None:

@@ -5,38 +5,39 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
-from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import nn
+import torch
+from accelerate import Accelerator
 
-from convnext_edge.artifact import Artifact, write_artifact
-from convnext_edge.errors import ImageSetError, UsageError
-from convnext_edge.images import ImageSet, as_reference_takes, open_image_set
-from convnext_edge.metrics import Comparison
-from convnext_edge.model.convnext import Block, ConvNeXt
-from convnext_edge.progress import note, track
+from convnext_edge.artifact import Artifact, Description, write_artifact
+from convnext_edge.errors import UsageError
+from convnext_edge.images import ImageSet
+from convnext_edge.model.relu import with_relu
+from convnext_edge.progress import note
 from convnext_edge.quantization.job import Job
-from convnext_edge.quantization.qat import convert_student, make_student
+from convnext_edge.quantization.qat import Student, convert_student, make_student
 from convnext_edge.quantization.start import calibration_images, choose_recipe, describe, find_start
+from convnext_edge.recipe import Recipe
 from convnext_edge.results import Finetune
-from convnext_edge.sources import find_weights, open_source
-from convnext_edge.stages.finetune import checkpoints
-from convnext_edge.stages.finetune.checkpoints import Progress
-from convnext_edge.stages.finetune.data import TrainingImages, hold_out
-from convnext_edge.stages.finetune.training import Plan, make_optimizer, train_student
+from convnext_edge.sources import Source, find_weights, open_source
+from convnext_edge.stages.finetune import processes
+from convnext_edge.stages.finetune.data import TrainingImages, check_labels, choose_images
+from convnext_edge.stages.finetune.run import Run
+from convnext_edge.stages.finetune.training import Plan, Precision
 from convnext_edge.targets import DEFAULT, find_target
-from convnext_edge.targets.torch import TorchSession
 from convnext_edge.workspace import Workspace, check_suffix, file_name
 
 Activation = Literal["gelu", "relu"]
+AskedPrecision = Literal["auto", "fp32", "bf16"]
 STEPS = 300
 BATCH = 64
 LEARNING_RATE = 5e-4
 CHECKPOINT_EVERY = 50
-MEASURED_BATCH = 32
+RELU_SEES = 128  # images, to correct biases by
+RELU_BATCH = 8
 
 
 def finetune(
@@ -56,6 +57,8 @@ def finetune(
     learning_rate: float = LEARNING_RATE,
     label_weight: float = 0.0,
     activation: Activation = "gelu",
+    precision: AskedPrecision = "auto",
+    compile: bool = False,
     checkpoint_every: int = CHECKPOINT_EVERY,
     resume: bool = False,
     data_root: Path | None = None,
@@ -68,34 +71,47 @@ def finetune(
     model, checkpoint, calib, samples, target, recipe, keep_float: as of `quantize`; calib is `train` by
     default. data: labelled images to measure on, by default a part of `train` that is not trained with.
     epochs or steps: how long, 300 steps of `batch` images by default. label_weight: share of the labels
-    in the loss. activation: `relu` takes GELU's place. checkpoint_every: in steps; resume: go on from the
-    last checkpoint in the workspace, with the same result as without the break.
+    in the loss. activation: `relu` takes GELU's place. precision: of the arithmetic of training; `auto` is
+    bfloat16 on GPUs that have it. compile: by torch.compile. checkpoint_every: in steps; resume: go on from
+    the last checkpoint in the workspace, with the same result as without the break.
+
+    Processes that torchrun started train together: each takes its share of every batch, so that how many
+    they are changes the result by rounding alone. The first of them decides on the model and writes; all
+    need the images, and all return the same.
+
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
     """
     started = time.perf_counter()
     if epochs is not None and steps is not None:
         raise UsageError("--epochs and --steps exclude each other", hint="Give one of the two.")
     check_suffix(output, ".onnx")
-    place = Workspace.at(workspace)
-    start = find_start(model, checkpoint, place, seed)
-    weights = find_weights(start, place)
-    source = open_source(start, place)
+    accelerator = processes.join(batch)
+    place, chosen = Workspace.at(workspace), find_target(target)
+
+    def begin() -> tuple[Artifact, Artifact, Source, Recipe]:
+        start = find_start(model, checkpoint, place, seed)
+        given = choose_recipe(chosen, recipe, keep_float)
+        return start, find_weights(start, place), open_source(start, place), given
+
+    start, weights, source, used_recipe = processes.from_first(accelerator, begin)
     trained, measured = choose_images(train, data, data_root, seed)
     if label_weight:
         check_labels(trained, source.reference.architecture.classes)
-    chosen = find_target(target)
+    calibrated_with = calibration_images(calib or train, samples, data_root, seed)
     job = Job(
-        source=replace(source, reference=with_activation(source.reference, activation)),
+        source=with_activation(source, activation, calibrated_with),
         form=chosen.form,
         input_type=start.description.input_type,
-        recipe=choose_recipe(chosen, recipe, keep_float),
-        images=calibration_images(calib or train, samples, data_root, seed),
+        recipe=used_recipe,
+        images=calibrated_with,
     )
     plan = Plan(
         steps=steps or (STEPS if epochs is None else max(round(epochs * len(trained) / batch), 1)),
         learning_rate=learning_rate,
         label_weight=label_weight,
         checkpoint_every=checkpoint_every,
+        precision=choose_precision(precision, accelerator),
+        compiled=compile,
     )
     images = TrainingImages(trained, source.preprocessing, job.input_type, batch, seed)
     note(
@@ -110,16 +126,19 @@ def finetune(
         recipe={**job.recipe.to_json(), "finetune": recorded},
     )
     path = output or place.folder / file_name(description, ".onnx")
-    settings = {**recorded, **settings_of(job, images, weights), "target": target}
+    settings = {**recorded, **settings_of(job, images, measured, weights), "target": target}
+    processes.check_same(settings)
     run = Run(
         student=student.graph,
-        reference=source.reference,
+        teacher=source.reference,
+        images=images,
         measured=measured,
         checkpoint=place.folder / "checkpoints" / f"{path.name}.pt",
         settings=settings,
+        accelerator=accelerator,
     )
-    figures = run.train(images, plan, resume=resume)
-    artifact = write_artifact(path, description, convert_student(student, job).write)
+    figures = run.train(plan, resume=resume)
+    artifact = processes.from_first(accelerator, lambda: write(student, job, path, description))
     assert description.calibration is not None
     return Finetune(
         artifact=artifact.path,
@@ -130,7 +149,7 @@ def finetune(
         float_layers=description.float_layers,
         seconds=round(time.perf_counter() - started, 3),
         bytes=artifact.bytes,
-        skipped_images=tuple(image.name for image in trained.skipped),
+        skipped_images=processes.skipped_by_any(trained),
         epochs=round(plan.steps * batch / len(trained), 3),
         steps=plan.steps,
         activation=activation,
@@ -140,87 +159,30 @@ def finetune(
     )
 
 
-@dataclass(frozen=True)
-class Run:
-    """Training from the start, or from a checkpoint. settings: all that decides the result."""
-
-    student: nn.Module
-    reference: ConvNeXt
-    measured: ImageSet
-    checkpoint: Path
-    settings: dict[str, Any]
-
-    def train(self, images: TrainingImages, plan: Plan, *, resume: bool) -> dict[str, Any]:
-        """Returns the figures of the result: before the first step and after the last."""
-        optimizer = make_optimizer(self.student, plan)
-        found = checkpoints.load(self.checkpoint, self.settings) if resume else None
-        if found is None:
-            first, figures = 0, self.measure(images, "start")
-        else:
-            first, figures = found.step, found.start
-            self.student.load_state_dict(found.student)
-            optimizer.load_state_dict(found.optimizer)
-
-        def save(step: int) -> None:
-            state = (self.student.state_dict(), optimizer.state_dict())
-            checkpoints.save(Progress(step, self.settings, figures, *state), self.checkpoint)
-
-        if first < plan.steps:
-            train_student(self.student, self.reference, images, optimizer, plan, first=first, save=save)
-        return {**figures, **self.measure(images, "final")}
-
-    def measure(self, images: TrainingImages, when: str) -> dict[str, Any]:
-        """Top-1 of reference and student, and how often they agree."""
-        found = Comparison()
-        sessions = TorchSession(self.reference), TorchSession(self.student)
-        batches = self.measured.batches(images.preprocessing, batch=MEASURED_BATCH, dtype="uint8")
-        for batch in track(batches, "measuring", total=len(self.measured), step=MEASURED_BATCH):
-            normalized = as_reference_takes(batch.images, images.preprocessing)
-            given = batch.images if images.input_type == "uint8" else normalized
-            found.add(sessions[0].run(normalized), sessions[1].run(given), batch.labels)
-        top1 = [right / found.labelled for right in found.top1] if found.labelled else [None, None]
-        return {"reference_top1": top1[0], f"{when}_top1": top1[1], f"{when}_agreement": found.agreement}
+def write(student: Student, job: Job, path: Path, description: Description) -> Artifact:
+    student.graph.to("cpu")
+    return write_artifact(path, description, convert_student(student, job).write)
 
 
-def choose_images(
-    train: str, data: str | None, data_root: Path | None, seed: int
-) -> tuple[ImageSet, ImageSet]:
-    """Images to train with, and images to measure on."""
-    images = open_image_set(train, data_root=data_root, split="calibration")
-    if data is not None:
-        return images, open_image_set(data, data_root=data_root, split="evaluation")
-    trained, measured = hold_out(images, seed)
-    note(f"measuring on {len(measured)} images of {images.name}, which are not trained with")
-    return trained, measured
+def choose_precision(asked: AskedPrecision, accelerator: Accelerator) -> Precision:
+    """`auto` is float32 on a CPU: where most time goes into depthwise layers, bfloat16 measured no faster."""
+    if asked != "auto":
+        return asked
+    on_gpu = accelerator.device.type == "cuda"
+    return "bf16" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
 
 
-def check_labels(images: ImageSet, classes: int) -> None:
-    """Raises ImageSetError for labels that the model cannot learn from."""
-    if not images.labelled:
-        raise ImageSetError(
-            f"{images.name} has no labels to give a weight to",
-            hint="Leave --label-weight out: the reference's answers are enough.",
-        )
-    largest = max(entry.label for entry in images.entries)
-    if largest >= classes:
-        raise ImageSetError(
-            f"{images.name} has label {largest}, the model tells {classes} classes apart",
-            hint="Leave --label-weight out, or give images of the model's own classes.",
-        )
-
-
-def with_activation(reference: ConvNeXt, activation: Activation) -> ConvNeXt:
-    """The model with another activation in its blocks; itself for GELU."""
+def with_activation(source: Source, activation: Activation, images: ImageSet) -> Source:
+    """The model to train: with ReLU, its biases corrected by what `images` show, or as it is."""
     if activation == "gelu":
-        return reference
-    changed = deepcopy(reference)
-    for module in changed.modules():
-        if isinstance(module, Block):
-            module.act = nn.ReLU()
-    return changed
+        return source
+    shown = images.subset(min(RELU_SEES, len(images)), seed=0)
+    batches = shown.batches(source.preprocessing, batch=RELU_BATCH, dtype="float32")
+    tensors = (torch.from_numpy(batch.images) for batch in batches)
+    return replace(source, reference=with_relu(source.reference, tensors))
 
 
-def settings_of(job: Job, images: TrainingImages, weights: Artifact) -> dict[str, Any]:
+def settings_of(job: Job, images: TrainingImages, measured: ImageSet, weights: Artifact) -> dict[str, Any]:
     """What decides the result beside the options of training, to tell one run from another."""
     return {
         "weights": weights.sha256,
@@ -229,6 +191,7 @@ def settings_of(job: Job, images: TrainingImages, weights: Artifact) -> dict[str
         "preprocessing": images.preprocessing.to_json(),
         "training images": digest_of_names(images.images),
         "calibration images": digest_of_names(job.images),
+        "measured images": digest_of_names(measured),
     }
 
 

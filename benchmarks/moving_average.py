@@ -1,0 +1,45 @@
+"""The rival of learned ranges in `finetune.py`: moving averages of each activation's minimum and maximum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+from torchao.quantization.pt2e import FakeQuantize, MovingAverageMinMaxObserver
+from torchao.quantization.pt2e.quantizer import QuantizationSpec, QuantizationSpecBase
+
+from convnext_edge.quantization import qat
+from convnext_edge.quantization.fake import TrainingQuantizer
+from convnext_edge.quantization.quantizer import ActivationRange, Layer, activation_codes
+
+
+class MovingAverageFakeQuantize(FakeQuantize):  # type: ignore[misc]
+    """torchao's, from the range that PTQ found on. It goes with what is trained on, and nothing else."""
+
+    def __init__(self, *, start: ActivationRange, **codes: Any) -> None:
+        super().__init__(observer=MovingAverageMinMaxObserver, **codes)
+        low, high = ((code - start.zero_point) * start.scale for code in (self.quant_min, self.quant_max))
+        self.activation_post_process.min_val = torch.tensor(low)
+        self.activation_post_process.max_val = torch.tensor(high)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.observer_enabled[0] = int(torch.is_grad_enabled())
+        faked: Tensor = super().forward(x)
+        return faked
+
+
+class MovingAverageQuantizer(TrainingQuantizer):
+    def activation_spec(self, layer: Layer) -> QuantizationSpecBase:
+        fake = MovingAverageFakeQuantize.with_args(start=self.ranges[layer.name])
+        return QuantizationSpec(**activation_codes(self.recipe), observer_or_fake_quant_ctr=fake)
+
+
+@contextmanager
+def moving_averages() -> Iterator[None]:
+    """Inside, `finetune` trains with these ranges."""
+    with patch.object(qat, "TrainingQuantizer", MovingAverageQuantizer):
+        yield
