@@ -12,12 +12,13 @@ DEFAULT = "openvino"
 MODULES = {  # module and the name of the target in it
     "torch": ("convnext_edge.targets.torch", "TARGET"),
     "onnxruntime": ("convnext_edge.targets.onnxruntime", "TARGET"),
-    "ort-mobile": ("convnext_edge.targets.ort_mobile", "TARGET"),
-    "coreml": ("convnext_edge.targets.coreml", "TARGET"),
-    "executorch": ("convnext_edge.targets.executorch", "TARGET"),
     "openvino": ("convnext_edge.targets.openvino", "TARGET"),
     "tensorrt": ("convnext_edge.targets.tensorrt", "TENSORRT"),
     "tensorrt-rtx": ("convnext_edge.targets.tensorrt", "TENSORRT_RTX"),
+    "ort-mobile": ("convnext_edge.targets.ort_mobile", "TARGET"),
+    "executorch": ("convnext_edge.targets.executorch", "TARGET"),
+    "litert": ("convnext_edge.targets.litert", "TARGET"),
+    "coreml": ("convnext_edge.targets.coreml", "TARGET"),
 }
 NAMES = tuple(MODULES)
 

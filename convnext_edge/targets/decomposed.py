@@ -49,13 +49,20 @@ def to_program(model: ModelProto, operators: Operators | None = None) -> Exporte
 
 
 def spell_out(graph: GraphProto) -> None:
-    """Make scale and zero point of each per-tensor Q/DQ an attribute: converters want them as numbers."""
+    """Make scale and zero point of each per-tensor Q/DQ an attribute: converters want them as numbers.
+
+    Constants that nothing reads any more are taken out; LiteRT's converter would stumble over them.
+    """
     constants = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             scale = constants.get(node.input[1])
             if scale is not None and not scale.dims and node.input[0] not in constants:
                 _spell_out(node, scale, constants[node.input[2]])
+    used = {name for node in graph.node for name in node.input}
+    for name, tensor in constants.items():
+        if name not in used:
+            graph.initializer.remove(tensor)
 
 
 def _spell_out(node: NodeProto, scale: TensorProto, zero_point: TensorProto) -> None:
@@ -102,8 +109,16 @@ def dequantize_weight(
     return weight
 
 
+def leave_float(x: Tensor, *, scale: float, zero_point: int) -> Tensor:
+    """Where the runtime quantizes by itself. x: float, or the image's bytes."""
+    return x.float()
+
+
 DECOMPOSED: Operators = {
     f"{DOMAIN}.Quantize": quantize,
     f"{DOMAIN}.Dequantize": dequantize,
     "DequantizeLinear": dequantize_weight,
 }
+# Runtimes whose INT8 products take FP32 in and out choose ranges as they run: per image, or finer.
+LEFT_TO_RUNTIME: Operators = {f"{DOMAIN}.Quantize": leave_float, f"{DOMAIN}.Dequantize": leave_float}
+DYNAMIC = "INT8 layers take the range of their input from each image, in place of the calibrated one"

@@ -34,10 +34,17 @@ from convnext_edge.targets.base import (
     Target,
     translated,
 )
-from convnext_edge.targets.decomposed import DOMAIN, HIGH, LOW, read, to_program
+from convnext_edge.targets.decomposed import (
+    DOMAIN,
+    DYNAMIC,
+    HIGH,
+    LEFT_TO_RUNTIME,
+    LOW,
+    read,
+    to_program,
+)
 
 SMALLEST_SCALE = float(torch.finfo(torch.float32).eps)
-DYNAMIC = "INT8 layers take the range of their input from each image, in place of the calibrated one"
 UNVERIFIED = "unverified on a device: `validate` runs it in ExecuTorch on this machine's CPU"
 
 
@@ -118,10 +125,6 @@ def _axes(node: NodeProto, constants: dict[str, Any]) -> list[int]:
     return axes
 
 
-def not_yet(x: Tensor, *, scale: float, zero_point: int) -> Tensor:
-    return x
-
-
 def quantize_dynamically(x: Tensor, *, scale: float, zero_point: int) -> Tensor:
     """x: float, or the image's bytes."""
     operators = torch.ops.quantized_decomposed
@@ -132,7 +135,7 @@ def quantize_dynamically(x: Tensor, *, scale: float, zero_point: int) -> Tensor:
     return dequantized
 
 
-DYNAMICALLY = {f"{DOMAIN}.Quantize": not_yet, f"{DOMAIN}.Dequantize": quantize_dynamically}
+DYNAMICALLY = {**LEFT_TO_RUNTIME, f"{DOMAIN}.Dequantize": quantize_dynamically}
 
 
 # --- what became of it ---------------------------------------------------------------------------

@@ -1,0 +1,195 @@
+"""LiteRT (TensorFlow Lite) on Android: FP32 activations, products in INT8.
+
+Form "conv": the converter turns it into (N, H, W, C) without a transpose but that of the image, and does not
+take products with more than three axes, as form "linear" has them.
+
+As in XNNPACK, which runs it here, static INT8 kernels give INT8 out; a product with Q/DQ at its inputs alone
+is computed in FP32, with its weights converted at each call. The dynamic kernels take FP32 in and out, choose
+the range of their input anew for each image and round it. Weights are those of the file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
+from torch import Tensor
+
+from convnext_edge.artifact import Artifact
+from convnext_edge.quiet import quiet, quiet_below
+from convnext_edge.recipe import Recipe
+from convnext_edge.targets.base import (
+    NO_OPTIONS,
+    BuildOptions,
+    Images,
+    Logits,
+    Session,
+    Target,
+    translated,
+)
+from convnext_edge.targets.decomposed import DOMAIN, DYNAMIC, LEFT_TO_RUNTIME, read, to_program
+
+LARGEST_CODE = 127
+PRODUCTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+UNVERIFIED = "unverified on a device: `validate` runs it in LiteRT on this machine's CPU"
+
+
+class LiteRTSession(Session):
+    """One image a call."""
+
+    runner = "LiteRT"
+
+    def __init__(self, engine: Path, threads: int | None) -> None:
+        with quiet(), quiet_below(), translated(f"LiteRT does not load {engine}"):
+            from ai_edge_litert.interpreter import Interpreter
+
+            self.interpreter = Interpreter(str(engine), num_threads=threads or os.cpu_count())
+            self.interpreter.allocate_tensors()
+        self.image = self.interpreter.get_input_details()[0]["index"]
+        self.logits = self.interpreter.get_output_details()[0]["index"]
+
+    def _run(self, images: Images) -> Logits:
+        return np.concatenate([self._call(image) for image in images])
+
+    def _call(self, image: Images) -> Logits:
+        self.interpreter.set_tensor(self.image, image[None])
+        self.interpreter.invoke()
+        logits: Logits = self.interpreter.get_tensor(self.logits)
+        return logits
+
+    def operators(self) -> tuple[dict[str, int], int]:
+        """How many there are of each kind, and how many products have INT8 weights."""
+        found = [op for op in self.interpreter._get_ops_details() if op["op_name"] != "DELEGATE"]
+        types = {tensor["index"]: tensor["dtype"] for tensor in self.interpreter.get_tensor_details()}
+        products = [op["inputs"] for op in found if op["op_name"] in PRODUCTS]
+        int8 = sum(types.get(inputs[1]) == np.int8 for inputs in products)
+        return dict(Counter(op["op_name"] for op in found)), int8
+
+
+class LiteRT(Target):
+    name = "litert"
+    package = "litert_torch"
+    install = "convnext-edge[litert]"
+    form = "conv"
+    recipe = Recipe(weight_scale="full")  # its kernels add up in 32 bits
+    suffix = ".tflite"
+
+    def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> dict[str, Any]:
+        self.version()
+        graph = read(model)
+        round_weights(graph)
+        with quiet(), quiet_below(), translated(f"LiteRT's converter refuses {model}"):
+            convert(graph, engine)
+        with LiteRTSession(engine, 1) as session:
+            operators, int8 = session.operators()
+        notes = [said(operators, int8), *([DYNAMIC] if int8 else []), UNVERIFIED]
+        return {"operators": operators, "int8_layers": int8, "notes": notes}
+
+    def open_session(self, artifact: Artifact, *, threads: int | None = None) -> LiteRTSession:
+        self.version()
+        return LiteRTSession(artifact.path, threads)
+
+
+# --- the graph -----------------------------------------------------------------------------------
+
+
+def round_weights(model: ModelProto) -> None:
+    """Turn weight codes into the floats that they stand for, to be rounded again: the converter's own way."""
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if (
+            node.op_type == "DequantizeLinear"
+            and node.input[0] in constants
+            and constants[node.input[1]].dims
+        ):
+            _round_weight(node, model, constants)
+
+
+def _round_weight(node: NodeProto, model: ModelProto, constants: dict[str, TensorProto]) -> None:
+    codes, scale = (numpy_helper.to_array(constants[name]) for name in node.input[:2])
+    axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
+    weight = codes * scale.reshape([-1 if i == axis else 1 for i in range(codes.ndim)])
+    constants[node.input[0]].CopyFrom(numpy_helper.from_array(weight.astype(np.float32), node.input[0]))
+    zeros = f"zeros_{len(scale)}"
+    if zeros not in constants:
+        model.graph.initializer.append(numpy_helper.from_array(np.zeros(len(scale), np.int32), zeros))
+        constants[zeros] = model.graph.initializer[-1]
+    node.domain, node.op_type = DOMAIN, "Round"
+    node.input[2] = zeros
+
+
+def round_weight(weight: Tensor, scale: Tensor, zero_point: Tensor, *, axis: int = 1) -> Tensor:
+    """weight: on the grid of `scale` (weight.shape[axis],), so that rounding changes nothing."""
+    operators = torch.ops.quantized_decomposed
+    arguments = (scale, zero_point, axis, -LARGEST_CODE, LARGEST_CODE, torch.int8)
+    codes = operators.quantize_per_channel.default(weight, *arguments)
+    rounded: Tensor = operators.dequantize_per_channel.default(codes, *arguments)
+    return rounded
+
+
+def convert(graph: ModelProto, engine: Path) -> None:
+    import litert_torch
+
+    program = to_program(graph, {**LEFT_TO_RUNTIME, f"{DOMAIN}.Round": round_weight})
+    assert program.example_inputs is not None
+    # its own dynamic mode would quantize every product, whatever the graph says
+    with strict_qdq():
+        made = litert_torch.convert(program.module(), program.example_inputs[0])
+    made.export(str(engine))
+    multiply_codes(engine)
+
+
+@contextmanager
+def strict_qdq() -> Iterator[None]:
+    """Weights stay codes with a DEQUANTIZE behind them: a setting that the converter has no argument for."""
+    from litert_torch._convert import litert_converter
+
+    settings = litert_converter.converter_api_ext
+    make = settings.ConvertToTFLConfig
+
+    def strict() -> Any:
+        config = make()
+        config.strict_qdq_mode = True
+        return config
+
+    settings.ConvertToTFLConfig = strict
+    try:
+        yield
+    finally:
+        settings.ConvertToTFLConfig = make
+
+
+def multiply_codes(engine: Path) -> None:
+    """Give each product whose weight comes from a DEQUANTIZE the codes: that is what dynamic kernels take."""
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model(str(engine))
+    (graph,) = model.subgraphs
+    kinds = {value: name for name, value in vars(BuiltinOperator).items() if isinstance(value, int)}
+    names = [kinds[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
+    codes = {
+        op.outputs[0]: int(op.inputs[0]) for op in graph.operators if names[op.opcodeIndex] == "DEQUANTIZE"
+    }
+    for op in graph.operators:
+        if names[op.opcodeIndex] in PRODUCTS and op.inputs[1] in codes:
+            activation, weight, *rest = map(int, op.inputs)
+            op.inputs = [activation, codes[weight], *rest]
+    read = {name for op in graph.operators for name in op.inputs}
+    graph.operators = [op for op in graph.operators if op.outputs[0] not in codes or op.outputs[0] in read]
+    flatbuffer_utils.write_model(model, str(engine))
+
+
+def said(operators: dict[str, int], int8: int) -> str:
+    products = sum(operators.get(kind, 0) for kind in PRODUCTS)
+    return f"{sum(operators.values())} operators, {int8} of the {products} products among them in INT8"
+
+
+TARGET = LiteRT()
