@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,31 @@ def test_trained_weights_cannot_overflow_16_bits_either(models: Models, photos: 
     operators = {node.op_type for node in model.graph.node}
     assert "Relu" in operators
     assert "Gelu" not in operators
+
+
+def test_compiled_in_bfloat16_it_learns_too(
+    models: Models, photos: Path, coarse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # all of torch.compile but the compiler of C++, which takes most of a minute
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    made = finetune(
+        models.exported(),
+        train=str(photos),
+        data=str(photos),
+        steps=20,
+        batch=16,
+        samples=8,
+        recipe=coarse,
+        learning_rate=1e-3,
+        precision="bf16",
+        compile=True,
+        output=tmp_path / "qat.onnx",
+        workspace=models.workspace,
+    )
+    assert made.final_agreement > made.start_agreement
+    recipe = open_artifact(made.artifact).description.recipe
+    assert recipe is not None
+    assert (recipe["finetune"]["precision"], recipe["finetune"]["compiled"]) == ("bf16", True)
 
 
 # Killed and resumed
