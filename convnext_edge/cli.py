@@ -184,6 +184,13 @@ def export(**options: Any) -> Result:
     help="Gate: keep layers float, costliest first, until no more top-1 is lost.",
 )
 @click.option("--data", metavar="NAME|PATH", help="Images for --max-drop.  [default: those of --calib]")
+@click.option(
+    "--timing/--no-timing",
+    default=True,
+    show_default=True,
+    help="Gate: no slower than the target's own FP32, where the target runs here.",
+)
+@click.option("--allow-slower", is_flag=True, help="Time it, but let slower INT8 pass.")
 @common.data_root
 @common.output
 @common.workspace

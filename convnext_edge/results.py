@@ -49,6 +49,10 @@ class Quantize(Result):
 
     Of --max-drop: kept_float, the layers that it took out of INT8, costliest first; drop_points, what is
     lost then; slowdown, against all layers in INT8 (ratio of latencies); None where it was not asked for.
+
+    Of the timing on the target, one image on one thread, None where the target was not timed:
+    speedup_over_fp32, against its own FP32, with the 95 % interval; speedup, against FP32 PyTorch; advice,
+    "ship INT8", "ship FP32", or what lies between. passed: of both gates.
     """
 
     artifact: Path
@@ -62,7 +66,12 @@ class Quantize(Result):
     skipped_images: tuple[str, ...] = ()
     kept_float: tuple[str, ...] = ()
     drop_points: float | None = None
+    max_drop: float | None = None
     slowdown: float | None = None
+    speedup_over_fp32: float | None = None
+    speedup_over_fp32_ci95: tuple[float, float] | None = None
+    speedup: float | None = None
+    advice: str | None = None
     passed: bool = True
 
 

@@ -56,18 +56,31 @@ def _(result: Quantize) -> str:
         ),
         ("INT8", f"{len(result.quantized_layers)} layers; {len(result.float_layers)} stay float"),
         ("size", f"{result.bytes / MIB:.1f} MiB in {result.seconds:.1f} s"),
-        *gate(result),
+        *drop(result),
+        *speed(result),
+        ("gates", "passed" if result.passed else "NOT met"),
     )
 
 
-def gate(result: Quantize) -> list[tuple[str, object]]:
+def drop(result: Quantize) -> list[tuple[str, object]]:
     """What --max-drop did, where it was asked for."""
     if result.drop_points is None:
         return []
-    verdict = "passed" if result.passed else "NOT met"
     kept = [("kept float", name) for name in result.kept_float]
     slower = [("price", f"{result.slowdown:.2f}x the latency of all in INT8")] if result.slowdown else []
-    return [*kept, *slower, ("drop", f"{result.drop_points:+.2f} points: gate {verdict}")]
+    return [*kept, *slower, ("drop", f"{result.drop_points:+.2f} points, {result.max_drop:g} allowed")]
+
+
+def speed(result: Quantize) -> list[tuple[str, object]]:
+    """How INT8 does against FP32, where it was timed."""
+    if result.speedup_over_fp32_ci95 is None:
+        return [("speed", "not timed")]
+    low, high = result.speedup_over_fp32_ci95
+    return [
+        ("speed", f"{result.speedup_over_fp32:.2f}x FP32 on {result.target} (95 %: {low:.2f} to {high:.2f})"),
+        ("", f"{result.speedup:.2f}x FP32 PyTorch; one image, one thread"),
+        ("advice", str(result.advice)),
+    ]
 
 
 @summary.register

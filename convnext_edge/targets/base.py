@@ -130,6 +130,7 @@ class Target(ABC):
     package: the vendor's, imported only inside methods. form: how the model is lowered for it.
     recipe: what is quantized for it and how. suffix: of its engine files. options: fields of BuildOptions
     that it takes. rivals_fp16: INT8 is worth shipping only where it beats the target's own FP16.
+    has_int8_kernels: it multiplies in integers, and does not simulate them in float.
     """
 
     name: ClassVar[str]
@@ -140,6 +141,7 @@ class Target(ABC):
     suffix: ClassVar[str]
     options: ClassVar[frozenset[str]] = frozenset()
     rivals_fp16: ClassVar[bool] = False
+    has_int8_kernels: ClassVar[bool] = True
 
     def availability(self) -> Availability:
         """Looks for the package without importing it."""

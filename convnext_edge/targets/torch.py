@@ -49,9 +49,10 @@ class Torch(Target):
     name = "torch"
     package = "torch"
     install = "torch>=2.13"
-    form = "plain"
+    form = "linear"  # Q/DQ has a place in the lowered forms only
     recipe = Recipe()
     suffix = ".pt2"
+    has_int8_kernels = False
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:
         """Saves the graph as an exported program, which torch.export.load reads back."""

@@ -43,7 +43,8 @@ class Gate:
 
 @dataclass(frozen=True)
 class Gated:
-    """kept_float: layers that the gate took out of INT8, costliest first. drop_points: what is lost then.
+    """kept_float: layers that the gate took out of INT8, costliest first. drop_points: what is lost then,
+    of max_drop points that may be.
 
     slowdown: of this model against the one with all layers in INT8, ratio of medians; None where no
     layer was taken out, or nothing can be timed here.
@@ -52,6 +53,7 @@ class Gated:
     quantized: Quantized
     kept_float: tuple[str, ...]
     drop_points: float
+    max_drop: float
     slowdown: float | None
     passed: bool
 
@@ -60,8 +62,8 @@ class Gated:
         return {
             "kept_float": self.kept_float,
             "drop_points": round(self.drop_points, 4),
+            "max_drop": self.max_drop,
             "slowdown": self.slowdown,
-            "passed": self.passed,
         }
 
 
@@ -86,7 +88,7 @@ def quantize_gated(job: Job, gate: Gate, target: Target, description: Descriptio
             note(f"drop of {drop:.2f} points is over {gate.max_drop:g}: keeping {order[len(kept)]} float")
             kept.append(order[len(kept)])
         slowdown = trial.slowdown(len(kept)) if kept else None
-    return Gated(quantized, tuple(kept), drop, slowdown, passed)
+    return Gated(quantized, tuple(kept), drop, gate.max_drop, slowdown, passed)
 
 
 @dataclass(frozen=True)
