@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from convnext_edge.progress import track
 
@@ -46,7 +47,7 @@ class Ratio:
     high: float
 
 
-def times_as_fast(slow: Sequence[float], fast: Sequence[float], *, seed: int = 0) -> Ratio:
+def times_as_fast(slow: ArrayLike, fast: ArrayLike, *, seed: int = 0) -> Ratio:
     """Ratio of the medians of two columns that `interleave` measured side by side.
 
     Its interval is the percentile bootstrap (Efron, 1979) over rounds, so that a slowdown of the machine
