@@ -47,8 +47,9 @@ class Export(Result):
 class Quantize(Result):
     """seconds: from reading the weights to the written file; bytes: of that file.
 
-    Of --max-drop: kept_float, the layers that it took out of INT8, costliest first; drop_points, what is
-    lost then; slowdown, against all layers in INT8 (ratio of latencies); None where it was not asked for.
+    Of --max-drop: kept_float or sixteen_bit, the layers that it took out of INT8, costliest first;
+    drop_points, what is lost then, of max_drop points that may be; slowdown, against all layers in INT8
+    (ratio of latencies); None where it was not asked for.
 
     Of the timing on the target, one image on one thread, None where the target was not timed:
     speedup_over_fp32, against its own FP32, with the 95 % interval; speedup, against FP32 PyTorch; advice,
@@ -65,6 +66,7 @@ class Quantize(Result):
     bytes: int
     skipped_images: tuple[str, ...] = ()
     kept_float: tuple[str, ...] = ()
+    sixteen_bit: tuple[str, ...] = ()
     drop_points: float | None = None
     max_drop: float | None = None
     slowdown: float | None = None

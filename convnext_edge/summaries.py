@@ -67,6 +67,7 @@ def drop(result: Quantize) -> list[tuple[str, object]]:
     if result.drop_points is None:
         return []
     kept = [("kept float", name) for name in result.kept_float]
+    kept += [("16-bit", f"activations of {name}") for name in result.sixteen_bit]
     slower = [("price", f"{result.slowdown:.2f}x the latency of all in INT8")] if result.slowdown else []
     return [*kept, *slower, ("drop", f"{result.drop_points:+.2f} points, {result.max_drop:g} allowed")]
 

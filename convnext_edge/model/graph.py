@@ -17,6 +17,7 @@ from convnext_edge.errors import ExportError
 from convnext_edge.quiet import quiet
 
 OPSET = 20  # the first with Gelu
+OPSET_16_BITS = 21  # the first whose Q/DQ take codes of 16 bits; it changed nothing else that we write
 INPUT, OUTPUT = "image", "logits"
 PROTOBUF_LIMIT = 2**31 - 2**26  # bytes of weights in one file, short of protobuf's 2 GiB
 MULTIPLICATIONS = ("Conv", "MatMul", "Gemm")
@@ -62,6 +63,8 @@ def write_onnx(
     model = program.model_proto
     strip(model)
     drop_byte_casts(model)
+    if any(tensor.data_type in (TensorProto.UINT16, TensorProto.INT16) for tensor in model.graph.initializer):
+        next(entry for entry in model.opset_import if not entry.domain).version = OPSET_16_BITS
     name_layers(model, list(layer_names))
     save(model, path)
 

@@ -57,7 +57,7 @@ def quantize(
     to take ranges from, by name or path; samples: how many of it, 256 (or all of fewer) by default.
     recipe: TOML file that changes single keys of the target's own. keep_float: patterns of layers.
     max_drop: points of top-1 that may be lost on `data` (by default the calibration images): layers go
-    back to float, the costliest first, until that holds, see `passed`.
+    back to float (or to the recipe's `fallback`), the costliest first, until that holds, see `passed`.
     timing: time the file against FP32 on the target, where that runs here; slower INT8 does not pass
     unless allow_slower.
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
@@ -85,7 +85,7 @@ def quantize(
         quantized = find_method(method)(job)
     else:
         gated = quantize_gated(job, gate, chosen, start.description)
-        quantized = gated.quantized
+        quantized, job = gated.quantized, replace(job, recipe=gated.recipe)
     description = describe(job, quantized.placement, start, find_weights(start, place))
     description = replace(description, target=target, method=method)
     artifact = write_artifact(
