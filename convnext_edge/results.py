@@ -221,6 +221,34 @@ class Benchmark(Result):
 
 
 @dataclass(frozen=True)
+class Refusal(Result):
+    """A method that a target refuses, and why."""
+
+    method: str
+    target: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Compare(Result):
+    """rows: the keys of `Validate` and `Benchmark` together (None where nothing was measured), and `method`,
+    `target`, `model`, `file`, `sha256`, `bytes`, `precision`, and `changes` of the target's recipe.
+    """
+
+    rows: tuple[dict[str, Any], ...]
+    refused: tuple[Refusal, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Report(Result):
+    """html: one file without anything outside it. rows: as of `Compare`."""
+
+    html: Path
+    rows: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
 class VariantRow(Result):
     """macs: multiply-adds for one image at `resolution`; published_top1: a fraction, or None."""
 

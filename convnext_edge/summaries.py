@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import singledispatch
+from pathlib import Path
 from textwrap import wrap
+from typing import Any
 
 from convnext_edge.results import (
     Benchmark,
     Build,
     BuildScript,
+    Compare,
     Demo,
     Doctor,
     Embed,
@@ -17,6 +20,7 @@ from convnext_edge.results import (
     Finetune,
     Milliseconds,
     Quantize,
+    Report,
     Result,
     Sensitivity,
     Validate,
@@ -239,6 +243,39 @@ def _(result: Demo) -> str:
         + f"\n{result.images} test images, one thread, {result.seconds:.0f} s: {verdict}"
         + f"\nengine: {result.engine}"
     )
+
+
+@summary.register
+def _(result: Compare) -> str:
+    header = ("target", "method", "top-1", "drop", "agreement", "SQNR", "speedup", "size")
+    rows = [compared(row) for row in result.rows]
+    return (
+        table([header, *rows])
+        + f"\n{result.rows[0]['images']} images of {Path(result.rows[0]['data']).name}, speedup against FP32"
+        + f" PyTorch, {result.seconds:.0f} s"
+        + "".join(f"\n{fold(f'{r.method} on {r.target} is refused: {r.reason}')}" for r in result.refused)
+    )
+
+
+def compared(row: dict[str, Any]) -> tuple[str, ...]:
+    """The cells of one row of a comparison."""
+    labelled = row["candidate_top1"] is not None
+    return (
+        row["target"],
+        Path(row["method"]).name,
+        f"{row['candidate_top1']:.2%}" if labelled else "",
+        f"{row['drop_points']:+.2f}" if labelled else "",
+        f"{row['agreement']:.2%}",
+        "exact" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f} dB",
+        "unknown" if row["speedup"] is None else f"{row['speedup']:.2f}x",
+        f"{row['bytes'] / MIB:.1f} MiB",
+    )
+
+
+@summary.register
+def _(result: Report) -> str:
+    models = sorted({row["model"] for row in result.rows})
+    return lines(("wrote", result.html), ("models", ", ".join(models)), ("rows", len(result.rows)))
 
 
 @summary.register
