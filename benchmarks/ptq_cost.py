@@ -37,7 +37,13 @@ MAX_PEAK = 4 * 2**30
 
 def quantize_ours(model: Path, calib: str, data_root: Path | None, samples: int) -> Callable[[], object]:
     return lambda: quantize(
-        model, calib=calib, samples=samples, data_root=data_root, target=TARGET, workspace=model.parent
+        model,
+        calib=calib,
+        samples=samples,
+        data_root=data_root,
+        target=TARGET,
+        timing=False,
+        workspace=model.parent,
     )
 
 

@@ -49,6 +49,7 @@ class Study:
             samples=len(self.calibration),
             target=target,
             method=method,
+            timing=False,
             workspace=self.workspace,
         )
         return made.artifact

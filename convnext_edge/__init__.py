@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from convnext_edge.stages.benchmark import benchmark
     from convnext_edge.stages.build import build
     from convnext_edge.stages.build_script import build_script
+    from convnext_edge.stages.compare import compare
     from convnext_edge.stages.demo import demo
     from convnext_edge.stages.doctor import doctor
     from convnext_edge.stages.embed import embed
     from convnext_edge.stages.export import export
     from convnext_edge.stages.finetune import finetune
     from convnext_edge.stages.quantize import quantize
+    from convnext_edge.stages.report import report
     from convnext_edge.stages.sensitivity import sensitivity
     from convnext_edge.stages.validate import validate
     from convnext_edge.stages.variants import variants
@@ -33,12 +35,14 @@ __all__ = [
     "benchmark",
     "build",
     "build_script",
+    "compare",
     "demo",
     "doctor",
     "embed",
     "export",
     "finetune",
     "quantize",
+    "report",
     "sensitivity",
     "validate",
     "variants",

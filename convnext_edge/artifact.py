@@ -49,7 +49,7 @@ class Description:
 
     stem: what its files are called by: the variant, or the checkpoint's file name. variant: its name in
     the table, or None for an architecture that has none. classes: names in the order of the logits, or
-    empty. precision: as `fp32`, `int8`. method: how it was quantized, or None.
+    empty. precision: as `fp32`, `int8`, `w8a16`. method: how it was quantized, or None.
     engine: how an engine was built: runtime, version and what else its target records.
     calibration_hashes: first 16 hex digits of the SHA-256 of each calibration image, so that images that
     were calibrated with are recognized when a model is validated.
@@ -73,6 +73,11 @@ class Description:
     engine: dict[str, Any] | None = None
     weights: Link | None = None
     parent: Link | None = None
+
+    @property
+    def weights_only(self) -> bool:
+        """Whether weights are quantized and activations float, as in `w8a32`."""
+        return self.precision.startswith("w") and self.precision.endswith("a32")
 
 
 @dataclass(frozen=True)

@@ -184,6 +184,13 @@ def export(**options: Any) -> Result:
     help="Gate: keep layers float, costliest first, until no more top-1 is lost.",
 )
 @click.option("--data", metavar="NAME|PATH", help="Images for --max-drop.  [default: those of --calib]")
+@click.option(
+    "--timing/--no-timing",
+    default=True,
+    show_default=True,
+    help="Gate: no slower than the target's own FP32, where the target runs here.",
+)
+@click.option("--allow-slower", is_flag=True, help="Time it, but let slower INT8 pass.")
 @common.data_root
 @common.output
 @common.workspace
@@ -360,6 +367,46 @@ def validate(**options: Any) -> Result:
 def benchmark(**options: Any) -> Result:
     """Time MODEL (default: the newest) against FP32 PyTorch, interleaved."""
     return convnext_edge.benchmark(**options)
+
+
+@command("convnext-edge compare --calib demo --data demo")
+@common.model
+@click.option("--calib", required=True, metavar="NAME|PATH", help="Images to take activation ranges from.")
+@common.samples
+@click.option("--data", required=True, metavar="NAME|PATH", help="Images to compare on.")
+@click.option("--limit", type=click.IntRange(1), help="Take a seeded subset of that many.")
+@click.option(
+    "--targets",
+    multiple=True,
+    callback=common.names,
+    metavar="NAME,...",
+    help="Runtimes.  [default: openvino,onnxruntime]",
+)
+@click.option(
+    "--methods",
+    multiple=True,
+    callback=common.names,
+    metavar="NAME,...",
+    help="fp32, ptq, nncf, ort, or files of recipes (.toml).  [default: all four]",
+)
+@click.option("--threads", type=click.IntRange(1), help="Of the timed calls.  [default: all CPUs]")
+@click.option("--runs", type=click.IntRange(1), default=50, show_default=True, help="Timed calls of each.")
+@common.data_root
+@common.workspace
+@common.seed
+def compare(**options: Any) -> Result:
+    """Try several methods on several runtimes, from MODEL (default: the newest)."""
+    return convnext_edge.compare(**options)
+
+
+@command("convnext-edge report -o report.html")
+@click.option(
+    "-o", "--output", type=common.FILE, help="File to write.  [default: report.html in the workspace]"
+)
+@common.workspace
+def report(**options: Any) -> Result:
+    """Show what validate, benchmark and compare found as one HTML file."""
+    return convnext_edge.report(**options)
 
 
 @command("convnext-edge demo")

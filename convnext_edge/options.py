@@ -46,3 +46,8 @@ target = click.option(
     metavar="NAME",
     help=f"Runtime: {RUNTIMES}.  [default: the one the model was made for]",
 )
+
+
+def names(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Callback of a repeatable option that also takes names separated by commas."""
+    return tuple(name.strip() for value in values for name in value.split(",") if name.strip())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -12,22 +14,30 @@ from convnext_edge.errors import RecipeError
 Range = Literal["histogram", "minmax", "percentile", "mse"]
 WeightScale = Literal["non-saturating", "full"]
 Rounding = Literal["gptq", "nearest"]
-Activation = Literal["uint8", "int8"]
+Activation = Literal["uint8", "int8", "uint16", "float"]
+Fallback = Literal["float", "sixteen_bit"]
+
+ACTIVATION_BITS: dict[Activation, int] = {"uint8": 8, "int8": 8, "uint16": 16, "float": 32}
 
 
 @dataclass(frozen=True)
 class Recipe:
     """What to quantize and how. Each target has one of its own; a recipe file changes single keys of it.
 
-    activation      `uint8` with a zero point, or `int8` symmetric (TensorRT)
-    range           how activation ranges are chosen from what calibration saw; `mse` measured best
+    activation      `uint8` with a zero point, or `int8` symmetric (TensorRT); `uint16` as `uint8`, with 16
+                    bits; `float` quantizes weights only, which makes the file small and no faster
+    sixteen_bit     patterns (as of file names) of layers that get `uint16` activations in place of `uint8`
+    fallback        what --max-drop makes of a costly layer: `float`, or `sixteen_bit` activations
+    range           how ranges of 8-bit activations are chosen from what calibration saw; `mse` measured
+                    best. Those of 16 bits have codes to spare, and take twice what was seen
     outside         fraction of the values beyond a `percentile` range
-    smoothing       how much of the activations' range moves into the weights (SmoothQuant), 0 for none
+    smoothing       how much of the range of 8-bit activations moves into the weights (SmoothQuant), 0 for
+                    none
     weight_bits     8 or fewer
     weight_scale    `non-saturating` gives the same answers on CPUs without VNNI; `full` uses all codes
     rounding        of weights: `gptq` corrects each one's error in the next; `nearest`
     depthwise       quantize the depthwise convolutions too
-    keep_float      patterns (as of file names) of layers that stay float
+    keep_float      patterns of layers that stay float
     """
 
     activation: Activation = "uint8"
@@ -39,6 +49,8 @@ class Recipe:
     rounding: Rounding = "gptq"
     depthwise: bool = False
     keep_float: tuple[str, ...] = ()
+    sixteen_bit: tuple[str, ...] = ()
+    fallback: Fallback = "float"
 
     def __post_init__(self) -> None:
         if not 2 <= self.weight_bits <= 8:
@@ -49,6 +61,46 @@ class Recipe:
             raise RecipeError(
                 f"recipe: outside = {self.outside} is out of range", hint="Use a fraction, as 1e-5."
             )
+        if self.widens and self.activation != "uint8":
+            raise RecipeError(
+                f"recipe: sixteen_bit means nothing with activation = {self.activation!r}",
+                hint="It widens uint8 activations: leave sixteen_bit (or fallback) out.",
+            )
+
+    @property
+    def precision(self) -> str:
+        """Of weights and activations, as `int8` (both) or `w8a16`; `w8a8a16` where only some are wider."""
+        activation = ACTIVATION_BITS[self.activation]
+        if (self.weight_bits, activation) == (8, 8) and not self.sixteen_bit:
+            return "int8"
+        return f"w{self.weight_bits}a{activation}" + ("a16" if self.sixteen_bit else "")
+
+    @property
+    def activations(self) -> set[Activation]:
+        """All types that the recipe may give to activations."""
+        return {self.activation, "uint16"} if self.widens else {self.activation}
+
+    @property
+    def widens(self) -> bool:
+        """Whether some activations have, or may get, more bits than `activation` says."""
+        return bool(self.sixteen_bit) or self.fallback == "sixteen_bit"
+
+    @property
+    def smooths(self) -> bool:
+        """Whether scale moves from activations to weights: wider activations have no need of it."""
+        return self.smoothing > 0 and ACTIVATION_BITS[self.activation] == 8
+
+    def at(self, layer: str) -> Recipe:
+        """The recipe as one layer sees it: with wider activations where `sixteen_bit` names it."""
+        if not any(fnmatchcase(layer, pattern) for pattern in self.sixteen_bit):
+            return self
+        return replace(self, activation="uint16", sixteen_bit=(), fallback="float")
+
+    def relaxed(self, layers: Iterable[str]) -> Recipe:
+        """This recipe with its `fallback` for these layers too."""
+        if self.fallback == "float":
+            return replace(self, keep_float=(*self.keep_float, *layers))
+        return replace(self, sixteen_bit=(*self.sixteen_bit, *layers))
 
     @property
     def largest_code(self) -> int:
@@ -57,11 +109,14 @@ class Recipe:
 
     @property
     def avoids_saturation(self) -> bool:
-        """Whether pairs of weight codes need bounding; those of 7 bits or fewer cannot overflow anyway."""
-        return self.weight_scale == "non-saturating" and self.weight_bits == 8
+        """Whether pairs of weight codes need bounding: those of 8 bits next to activations of 8 bits."""
+        both = self.weight_bits == ACTIVATION_BITS[self.activation] == 8
+        return self.weight_scale == "non-saturating" and both
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "keep_float": list(self.keep_float)}
+        return {
+            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
+        }
 
     def with_changes(self, changes: dict[str, Any], *, source: str) -> Recipe:
         """This recipe with the keys in `changes`; raises RecipeError for an unknown key or a wrong value."""

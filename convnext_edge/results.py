@@ -47,8 +47,13 @@ class Export(Result):
 class Quantize(Result):
     """seconds: from reading the weights to the written file; bytes: of that file.
 
-    Of --max-drop: kept_float, the layers that it took out of INT8, costliest first; drop_points, what is
-    lost then; slowdown, against all layers in INT8 (ratio of latencies); None where it was not asked for.
+    Of --max-drop: kept_float or sixteen_bit, the layers that it took out of INT8, costliest first;
+    drop_points, what is lost then, of max_drop points that may be; slowdown, against all layers in INT8
+    (ratio of latencies); None where it was not asked for.
+
+    Of the timing on the target, one image on one thread, None where the target was not timed:
+    speedup_over_fp32, against its own FP32, with the 95 % interval; speedup, against FP32 PyTorch; advice,
+    "ship INT8", "ship FP32", or what lies between. passed: of both gates.
     """
 
     artifact: Path
@@ -61,8 +66,14 @@ class Quantize(Result):
     bytes: int
     skipped_images: tuple[str, ...] = ()
     kept_float: tuple[str, ...] = ()
+    sixteen_bit: tuple[str, ...] = ()
     drop_points: float | None = None
+    max_drop: float | None = None
     slowdown: float | None = None
+    speedup_over_fp32: float | None = None
+    speedup_over_fp32_ci95: tuple[float, float] | None = None
+    speedup: float | None = None
+    advice: str | None = None
     passed: bool = True
 
 
@@ -207,6 +218,34 @@ class Benchmark(Result):
     passed: bool
     fp16_ms: Milliseconds | None = None
     advice: str | None = None
+
+
+@dataclass(frozen=True)
+class Refusal(Result):
+    """A method that a target refuses, and why."""
+
+    method: str
+    target: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Compare(Result):
+    """rows: the keys of `Validate` and `Benchmark` together (None where nothing was measured), and `method`,
+    `target`, `model`, `file`, `sha256`, `bytes`, `precision`, and `changes` of the target's recipe.
+    """
+
+    rows: tuple[dict[str, Any], ...]
+    refused: tuple[Refusal, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Report(Result):
+    """html: one file without anything outside it. rows: as of `Compare`."""
+
+    html: Path
+    rows: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import singledispatch
+from pathlib import Path
 from textwrap import wrap
+from typing import Any
 
 from convnext_edge.results import (
     Benchmark,
     Build,
     BuildScript,
+    Compare,
     Demo,
     Doctor,
     Embed,
@@ -17,6 +20,7 @@ from convnext_edge.results import (
     Finetune,
     Milliseconds,
     Quantize,
+    Report,
     Result,
     Sensitivity,
     Validate,
@@ -56,18 +60,32 @@ def _(result: Quantize) -> str:
         ),
         ("INT8", f"{len(result.quantized_layers)} layers; {len(result.float_layers)} stay float"),
         ("size", f"{result.bytes / MIB:.1f} MiB in {result.seconds:.1f} s"),
-        *gate(result),
+        *drop(result),
+        *speed(result),
+        ("gates", "passed" if result.passed else "NOT met"),
     )
 
 
-def gate(result: Quantize) -> list[tuple[str, object]]:
+def drop(result: Quantize) -> list[tuple[str, object]]:
     """What --max-drop did, where it was asked for."""
     if result.drop_points is None:
         return []
-    verdict = "passed" if result.passed else "NOT met"
     kept = [("kept float", name) for name in result.kept_float]
+    kept += [("16-bit", f"activations of {name}") for name in result.sixteen_bit]
     slower = [("price", f"{result.slowdown:.2f}x the latency of all in INT8")] if result.slowdown else []
-    return [*kept, *slower, ("drop", f"{result.drop_points:+.2f} points: gate {verdict}")]
+    return [*kept, *slower, ("drop", f"{result.drop_points:+.2f} points, {result.max_drop:g} allowed")]
+
+
+def speed(result: Quantize) -> list[tuple[str, object]]:
+    """How INT8 does against FP32, where it was timed."""
+    if result.speedup_over_fp32_ci95 is None:
+        return [("speed", "not timed")]
+    low, high = result.speedup_over_fp32_ci95
+    return [
+        ("speed", f"{result.speedup_over_fp32:.2f}x FP32 on {result.target} (95 %: {low:.2f} to {high:.2f})"),
+        ("", f"{result.speedup:.2f}x FP32 PyTorch; one image, one thread"),
+        ("advice", str(result.advice)),
+    ]
 
 
 @summary.register
@@ -225,6 +243,39 @@ def _(result: Demo) -> str:
         + f"\n{result.images} test images, one thread, {result.seconds:.0f} s: {verdict}"
         + f"\nengine: {result.engine}"
     )
+
+
+@summary.register
+def _(result: Compare) -> str:
+    header = ("target", "method", "top-1", "drop", "agreement", "SQNR", "speedup", "size")
+    rows = [compared(row) for row in result.rows]
+    return (
+        table([header, *rows])
+        + f"\n{result.rows[0]['images']} images of {Path(result.rows[0]['data']).name}, speedup against FP32"
+        + f" PyTorch, {result.seconds:.0f} s"
+        + "".join(f"\n{fold(f'{r.method} on {r.target} is refused: {r.reason}')}" for r in result.refused)
+    )
+
+
+def compared(row: dict[str, Any]) -> tuple[str, ...]:
+    """The cells of one row of a comparison."""
+    labelled = row["candidate_top1"] is not None
+    return (
+        row["target"],
+        Path(row["method"]).name,
+        f"{row['candidate_top1']:.2%}" if labelled else "",
+        f"{row['drop_points']:+.2f}" if labelled else "",
+        f"{row['agreement']:.2%}",
+        "exact" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f} dB",
+        "unknown" if row["speedup"] is None else f"{row['speedup']:.2f}x",
+        f"{row['bytes'] / MIB:.1f} MiB",
+    )
+
+
+@summary.register
+def _(result: Report) -> str:
+    models = sorted({row["model"] for row in result.rows})
+    return lines(("wrote", result.html), ("models", ", ".join(models)), ("rows", len(result.rows)))
 
 
 @summary.register

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from convnext_edge.progress import track
 
 WARM_UP = 3
 SETTLE = 0.002  # seconds between two models: lets the worker threads of the first fall asleep
+FEWEST, MOST = 15, 100  # rounds: with fewer, the interval of a ratio is too wide to decide anything
+DRAWS = 2000  # bootstrap samples
 
 
 def interleave(models: tuple[Callable[[], object], ...], runs: int) -> list[list[float]]:
@@ -22,3 +28,34 @@ def interleave(models: tuple[Callable[[], object], ...], runs: int) -> list[list
             if turn >= 0:
                 column.append(1000 * (time.perf_counter() - started))
     return times
+
+
+def affordable(models: tuple[Callable[[], object], ...], seconds: float) -> int:
+    """How many rounds take about `seconds`, between `FEWEST` and `MOST`."""
+    started = time.perf_counter()
+    for call in models:
+        call()
+    return int(min(max(seconds / (time.perf_counter() - started), FEWEST), MOST))
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as fast one model is as another. low, high: its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def times_as_fast(slow: ArrayLike, fast: ArrayLike, *, seed: int = 0) -> Ratio:
+    """Ratio of the medians of two columns that `interleave` measured side by side.
+
+    Its interval is the percentile bootstrap (Efron, 1979) over rounds, so that a slowdown of the machine
+    that both saw counts for neither.
+    """
+    pairs = np.array([slow, fast])
+    drawn = np.random.default_rng(seed).integers(0, pairs.shape[1], (DRAWS, pairs.shape[1]))
+    medians = np.median(pairs[:, drawn], axis=2)  # (2, DRAWS)
+    low, high = np.percentile(medians[0] / medians[1], (2.5, 97.5))
+    centre = np.median(pairs[0]) / np.median(pairs[1])
+    return Ratio(*(round(float(value), 3) for value in (centre, low, high)))

@@ -86,6 +86,7 @@ class Models:
             samples=16,
             target=target,
             method=method,
+            timing=False,
             workspace=self.workspace,
         ).artifact
 

@@ -20,7 +20,7 @@ from click.testing import CliRunner, Result
 from conftest import CHECKPOINT, RESOLUTION, Models
 
 import convnext_edge
-from convnext_edge import quiet
+from convnext_edge import quiet, validate
 from convnext_edge.cli import main
 from convnext_edge.progress import LOGGER
 from convnext_edge.version import __version__
@@ -129,8 +129,10 @@ CASES = {
         EXPORT, "artifact variant params macs resolution classes parity_max_abs_diff"
     ),
     "quantize": Case(
-        ("quantize", "{exported}", "--calib", "{photos}", "--samples", 2, "-o", "int8.onnx"),
-        "artifact target method calibration quantized_layers float_layers seconds bytes",
+        ("quantize", "{exported}", "--calib", "{photos}", "--samples", 2, "--allow-slower",
+         "-o", "int8.onnx"),
+        "artifact target method calibration quantized_layers float_layers seconds bytes speedup_over_fp32"
+        " passed",
     ),
     "finetune": Case(
         ("finetune", "{exported}", "--train", "{photos}", "--steps", 2, "--batch", 4, "--samples", 2,
@@ -145,6 +147,12 @@ CASES = {
         ("build", "{int8}", "-o", "engine.xml"), "engine target bytes runtime runtime_version seconds"
     ),
     "embed": Case(("embed", "{engine}", "--lang", "cpp", "-o", "app"), "directory files build_command"),
+    "compare": Case(
+        ("compare", "{exported}", "--calib", "{photos}", "--data", "{photos}", "--limit", 4,
+         "--methods", "fp32,fp32", "--targets", "onnxruntime", "--threads", 1, "--runs", 2),
+        "rows",
+    ),
+    "report": Case(("report", "-o", "report.html"), "html rows"),
     "validate": Case(
         ("validate", "{int8}", "--data", "{photos}", "--limit", 4),
         "images reference_top1 candidate_top1 reference_top5 candidate_top5 drop_points drop_ci95_points"
@@ -163,10 +171,12 @@ def fill(models: Models, photos: Path) -> Callable[[tuple[object, ...]], list[st
 
     def filled(arguments: tuple[object, ...]) -> list[str]:
         texts = [str(argument) for argument in arguments]
-        named = any("{" in text for text in texts)
+        named = texts[0] == "report" or any("{" in text for text in texts)
         made = {"exported": models.exported(), "int8": models.quantized()} if named else {}
         if "{engine}" in texts:
             made["engine"] = models.engine("openvino", models.quantized())
+        if texts[0] == "report":
+            validate(made["int8"], data=str(photos), limit=2, workspace=models.workspace)
         paths = {**made, "photos": photos}
         return [text.format(**paths) for text in texts] + (
             ["--workspace", str(models.workspace)] if named else []
@@ -363,7 +373,10 @@ def test_libraries_write_nothing_to_the_terminal(photos: Path, tmp_path: Path) -
     """A process of its own, so that what libraries say when they are imported would be seen too."""
     commands: list[list[object]] = [
         ["export", "--checkpoint", CHECKPOINT, "--resolution", 32],
-        *(["quantize", "--calib", photos, "--samples", 2, "--method", m] for m in ("ort", "nncf", "ptq")),
+        *(
+            ["quantize", "--calib", photos, "--samples", 2, "--allow-slower", "--method", method]
+            for method in ("ort", "nncf", "ptq")
+        ),
         ["build"],
         ["validate", "--data", photos, "--limit", 4],
         ["validate", "--data", photos, "--limit", 4, "--target", "torch"],

@@ -169,6 +169,7 @@ def changed(models: Models, photos: Path, tmp_path_factory: pytest.TempPathFacto
         samples=4,
         recipe=recipe,
         keep_float=["stages.*.blocks.0.*"],
+        timing=False,
         output=folder / "int8.onnx",
         workspace=models.workspace,
     )
@@ -210,6 +211,7 @@ def test_each_choice_of_ranges_gives_a_faithful_model(
         calib=str(photos),
         samples=16,
         recipe=recipe,
+        timing=False,
         output=tmp_path / "int8.onnx",
         workspace=models.workspace,
     )
@@ -271,14 +273,14 @@ def test_the_sidecar_says_what_the_file_was_made_from(models: Models, photos: Pa
 
 def test_the_same_inputs_give_the_same_bytes(models: Models, photos: Path, tmp_path: Path) -> None:
     start = export(checkpoint=CHECKPOINT, resolution=RESOLUTION, workspace=tmp_path).artifact
-    again = quantize(start, calib=str(photos), samples=16, workspace=tmp_path).artifact
+    again = quantize(start, calib=str(photos), samples=16, timing=False, workspace=tmp_path).artifact
     assert again.name == models.quantized().name
     assert again.read_bytes() == models.quantized().read_bytes()
 
 
 def test_a_checkpoint_alone_is_enough(photos: Path, tmp_path: Path) -> None:
     workspace = tmp_path / "empty"
-    made = quantize(checkpoint=CHECKPOINT, calib=str(photos), samples=2, workspace=workspace)
+    made = quantize(checkpoint=CHECKPOINT, calib=str(photos), samples=2, timing=False, workspace=workspace)
     assert set(made.quantized_layers) == MULTIPLICATIONS
     assert made.bytes == made.artifact.stat().st_size
     found = validate(made.artifact, data=str(photos), limit=4, workspace=workspace)
@@ -290,7 +292,7 @@ def test_the_newest_exported_model_is_taken_where_none_is_named(
 ) -> None:
     caplog.set_level("INFO", "convnext_edge")
     first = export(checkpoint=CHECKPOINT, resolution=32, workspace=tmp_path).artifact
-    made = quantize(calib=str(photos), samples=2, workspace=tmp_path)
+    made = quantize(calib=str(photos), samples=2, timing=False, workspace=tmp_path)
     assert f"taking {first}, the newest exported model of the workspace" in caplog.text
     assert open_artifact(made.artifact).description.parent == open_artifact(first).link
 

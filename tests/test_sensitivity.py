@@ -66,6 +66,7 @@ def gated(models: Models, photos: Path, folder: Path, max_drop: float) -> Quanti
         calib=str(photos),
         samples=8,
         max_drop=max_drop,
+        timing=False,
         output=folder / "int8.onnx",
         workspace=models.workspace,
     )

@@ -41,7 +41,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Callable[[st
     start = export("tiny", random_weights=True, resolution=32, input_type="uint8", workspace=workspace)
 
     def quantized(target: str) -> Path:
-        made = quantize(start.artifact, calib=str(photos), samples=2, target=target, workspace=workspace)
+        made = quantize(
+            start.artifact, calib=str(photos), samples=2, target=target, timing=False, workspace=workspace
+        )
         return made.artifact
 
     return quantized

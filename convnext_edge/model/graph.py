@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
-from onnx import ModelProto, NodeProto, TensorProto
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from torch import nn
 
 from convnext_edge.artifact import InputType
@@ -15,6 +17,7 @@ from convnext_edge.errors import ExportError
 from convnext_edge.quiet import quiet
 
 OPSET = 20  # the first with Gelu
+OPSET_16_BITS = 21  # the first whose Q/DQ take codes of 16 bits; it changed nothing else that we write
 INPUT, OUTPUT = "image", "logits"
 PROTOBUF_LIMIT = 2**31 - 2**26  # bytes of weights in one file, short of protobuf's 2 GiB
 MULTIPLICATIONS = ("Conv", "MatMul", "Gemm")
@@ -60,6 +63,8 @@ def write_onnx(
     model = program.model_proto
     strip(model)
     drop_byte_casts(model)
+    if any(tensor.data_type in (TensorProto.UINT16, TensorProto.INT16) for tensor in model.graph.initializer):
+        next(entry for entry in model.opset_import if not entry.domain).version = OPSET_16_BITS
     name_layers(model, list(layer_names))
     save(model, path)
 
@@ -112,6 +117,48 @@ def drop_byte_casts(model: ModelProto) -> None:
         kept = [value for value in graph.value_info if value.name not in stale]
         del graph.value_info[:]
         graph.value_info.extend(kept)
+
+
+def drop_quantization(model: ModelProto) -> None:
+    """Take Q/DQ out, and leave the FP32 graph of the same form: weights become float, bytes are cast."""
+    constants, outputs = initializers(model), {value.name for value in model.graph.output}
+    for node in [n for n in model.graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]:
+        if node.op_type == "DequantizeLinear" and node.input[0] in constants:
+            weight = numpy_helper.from_array(_dequantized(node, constants), node.output[0])
+            model.graph.initializer.append(weight)
+        elif node.output[0] in outputs or (node.op_type == "DequantizeLinear" and _reads_input(model, node)):
+            # a value that must keep its name, or the image's bytes
+            cast = helper.make_node("Cast", node.input[:1], node.output, name=node.name, to=TensorProto.FLOAT)
+            node.CopyFrom(cast)
+            continue
+        else:
+            replace_input(model, node.output[0], node.input[0])
+        model.graph.node.remove(node)
+    used = {name for node in model.graph.node for name in node.input}
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    del model.graph.value_info[:]
+
+
+def _dequantized(node: NodeProto, constants: dict[str, TensorProto]) -> NDArray[np.float32]:
+    """What a DequantizeLinear of constants puts out."""
+    codes, scale, *zero_point = (numpy_helper.to_array(constants[name]) for name in node.input if name)
+    axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
+    shape = [-1 if i == axis % codes.ndim else 1 for i in range(codes.ndim)] if scale.ndim else []
+    steps = codes.astype(np.float32)
+    if zero_point:
+        steps -= zero_point[0].astype(np.float32).reshape(shape)
+    dequantized: NDArray[np.float32] = steps * scale.reshape(shape)
+    return dequantized
+
+
+def _reads_input(model: ModelProto, node: NodeProto) -> bool:
+    """Whether a node reads the image, perhaps after a change of layout."""
+    source = producer(model, node.input[0])
+    while source is not None and source.op_type in LAYOUT_ONLY:
+        node, source = source, producer(model, source.input[0])
+    return bool(node.input[0] == INPUT)
 
 
 def name_layers(model: ModelProto, names: list[str]) -> None:

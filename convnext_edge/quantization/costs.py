@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from convnext_edge.quantization.job import Job
 from convnext_edge.quantization.ptq import Calibrated
 from convnext_edge.quantization.quantizer import ActivationRange, activation_codes
 from convnext_edge.quantization.statistics import Multiplication, multiplications
+from convnext_edge.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,12 @@ def layer_costs(job: Job, calibrated: Calibrated, *, images: int | None = None) 
     batches = [torch.from_numpy(batch) for batch in job.batches("reading", limit=images)]
     module = deepcopy(calibrated.smoothed)
     layers, ranges = multiplications(module), calibrated.ranges
-    codes = activation_codes(job.recipe)
-    limits = codes["quant_min"], codes["quant_max"]
     rounded = rounded_weights(calibrated)
     exact = answers(module, batches)
     names = calibrated.quantized_layers
     costs = []
     for name in track(names, "quantizing one layer at a time", total=len(names)):
-        with quantized(layers[name], rounded[name], ranges.get(name), limits):
+        with quantized(layers[name], rounded[name], input_grid(job.recipe.at(name), ranges.get(name))):
             costs.append(cost(name, exact, answers(module, batches)))
     return sorted(costs, key=lambda found: -found.kl)
 
@@ -60,25 +59,29 @@ def rounded_weights(calibrated: Calibrated) -> dict[str, dict[str, Tensor]]:
     return found
 
 
+Grid = Callable[[Tensor], Tensor]
+
+
+def input_grid(recipe: Recipe, known: ActivationRange | None) -> Grid:
+    """Puts the input of a layer on its grid; known: None where it stays as it is."""
+    if known is None:
+        return lambda x: x
+    codes = activation_codes(recipe)
+    limits = codes["quant_min"], codes["quant_max"]
+    return lambda x: torch.fake_quantize_per_tensor_affine(x, known.scale, known.zero_point, *limits)
+
+
 @contextmanager
-def quantized(
-    layer: Multiplication, state: dict[str, Tensor], known: ActivationRange | None, limits: tuple[int, int]
-) -> Iterator[None]:
-    """The layer with its weight and input on their grids, for a while. known: None for raw bytes."""
+def quantized(layer: Multiplication, state: dict[str, Tensor], grid: Grid) -> Iterator[None]:
+    """The layer with its weight and input on their grids, for a while."""
     before = {key: value.clone() for key, value in layer.state_dict().items()}
-
-    def fake(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
-        assert known is not None
-        return torch.fake_quantize_per_tensor_affine(inputs[0], known.scale, known.zero_point, *limits)
-
-    handle = None if known is None else layer.register_forward_pre_hook(fake)
+    handle = layer.register_forward_pre_hook(lambda _layer, inputs: grid(inputs[0]))
     layer.load_state_dict(state)
     try:
         yield
     finally:
         layer.load_state_dict(before)
-        if handle is not None:
-            handle.remove()
+        handle.remove()
 
 
 def answers(module: nn.Module, batches: Iterable[Tensor]) -> Tensor:

@@ -108,7 +108,8 @@ class TrainingQuantizer(ConvNeXtQuantizer):
     def activation_spec(self, layer: Layer) -> QuantizationSpecBase:
         known = self.ranges[layer.name]
         fake = LearnedFakeQuantize.with_args(scale=torch.tensor(known.scale), zero_point=known.zero_point)
-        return QuantizationSpec(**activation_codes(self.recipe), observer_or_fake_quant_ctr=fake)
+        codes = activation_codes(self.recipe.at(layer.name))
+        return QuantizationSpec(**codes, observer_or_fake_quant_ctr=fake)
 
     def weight_spec(self, layer: Layer) -> QuantizationSpecBase:
         if self.recipe.avoids_saturation and not layer.depthwise:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import torch
@@ -17,7 +17,7 @@ from convnext_edge.quantization.job import Job, Quantized
 from convnext_edge.quantization.quantizer import ActivationRange, ConvNeXtQuantizer, weight_observers
 from convnext_edge.quantization.rounding import copy_weights, round_weights
 from convnext_edge.quantization.smoothing import smooth
-from convnext_edge.quantization.statistics import observe, placement
+from convnext_edge.quantization.statistics import InputStatistics, observe, placement
 from convnext_edge.quiet import quiet
 from convnext_edge.recipe import Recipe
 
@@ -30,14 +30,16 @@ class Calibrated:
 
     smoothed: lowered, its channel scales evened out, otherwise the reference. rounded: the same with the
     quantized weights on their grids, of scales `weight_scales` (out,); empty where they are left to the
-    converter. ranges: of the input of each quantized layer. prepared: the graph of `rounded` with its
-    observers. placement: as of `ConvNeXtQuantizer`.
+    converter. ranges: of the input of each quantized layer; fallback_ranges: those of 16 bits, where they
+    are the recipe's fallback. prepared: the graph of `rounded` with its observers. placement: as of
+    `ConvNeXtQuantizer`.
     """
 
     smoothed: nn.Module
     rounded: nn.Module
     weight_scales: dict[str, Tensor]
     ranges: dict[str, ActivationRange]
+    fallback_ranges: dict[str, ActivationRange]
     prepared: GraphModule
     placement: dict[str, bool]
 
@@ -68,7 +70,7 @@ def calibrate(job: Job) -> Calibrated:
     recipe, raw_bytes = job.recipe, job.input_type == "uint8"
     smoothed = job.lowered()
     check_placement(recipe, placement(smoothed, recipe, raw_bytes=raw_bytes))
-    if recipe.smoothing:
+    if recipe.smooths:
         few = map(torch.from_numpy, job.batches("smoothing", limit=SMOOTHING_IMAGES))
         smooth(smoothed, few, recipe.smoothing)
     batches = map(torch.from_numpy, job.batches("calibrating"))
@@ -77,18 +79,30 @@ def calibrate(job: Job) -> Calibrated:
     if recipe.rounding != "nearest":
         rounded = deepcopy(smoothed)
         scales = round_weights(rounded, seen, recipe)
-    ranges = {name: found.range for name, found in seen.items()}
+    ranges = {name: found.range for name, found in seen.items()} if recipe.activation != "float" else {}
     quantizer = ConvNeXtQuantizer(recipe, scales, ranges)
     prepared = prepare(rounded, job, quantizer)
-    return Calibrated(smoothed, rounded, scales, ranges, prepared, quantizer.placement)
+    fallback = fallback_ranges(recipe, seen)
+    return Calibrated(smoothed, rounded, scales, ranges, fallback, prepared, quantizer.placement)
 
 
-def keep_float(job: Job, calibrated: Calibrated, names: list[str]) -> Quantized:
-    """What `quantize_ptq` gives with the layers `names` kept float, without another calibration."""
-    module = deepcopy(calibrated.rounded)
-    copy_weights(calibrated.smoothed, module, names)
-    recipe = replace(job.recipe, keep_float=(*job.recipe.keep_float, *names))
-    quantizer = ConvNeXtQuantizer(recipe, calibrated.weight_scales, calibrated.ranges)
+def fallback_ranges(recipe: Recipe, seen: dict[str, InputStatistics]) -> dict[str, ActivationRange]:
+    if recipe.fallback == "float":
+        return {}
+    return {name: found.range_by(recipe.relaxed([name]).at(name)) for name, found in seen.items()}
+
+
+def relax(job: Job, calibrated: Calibrated, names: list[str]) -> Quantized:
+    """What `quantize_ptq` gives with the layers `names` float, or with the recipe's other `fallback`,
+    without another calibration.
+    """
+    recipe, module, ranges = job.recipe.relaxed(names), calibrated.rounded, calibrated.ranges
+    if recipe.fallback == "float":
+        module = deepcopy(module)
+        copy_weights(calibrated.smoothed, module, names)
+    else:
+        ranges = {**ranges, **{name: calibrated.fallback_ranges[name] for name in names}}
+    quantizer = ConvNeXtQuantizer(recipe, calibrated.weight_scales, ranges)
     prepared = prepare(module, job, quantizer)
     with quiet():
         return placed(convert_pt2e(prepared), quantizer.placement, job)
@@ -111,15 +125,16 @@ def placed(converted: GraphModule, placement: dict[str, bool], job: Job) -> Quan
 
 
 def check_placement(recipe: Recipe, placement: dict[str, bool]) -> None:
-    """Raises QuantizationError for a keep_float pattern that no layer has, and where no layer is left.
+    """Raises QuantizationError for a pattern of the recipe that no layer has, and where no layer is left.
 
     placement: of all layers by name, whether they are to be quantized.
     """
-    for pattern in recipe.keep_float:
-        if not any(fnmatchcase(name, pattern) for name in placement):
-            raise QuantizationError(
-                f"keep_float {pattern!r} matches no layer",
-                hint=f"Layers are called {', '.join(list(placement)[:4])}, …",
-            )
+    for key, patterns in (("keep_float", recipe.keep_float), ("sixteen_bit", recipe.sixteen_bit)):
+        for pattern in patterns:
+            if not any(fnmatchcase(name, pattern) for name in placement):
+                raise QuantizationError(
+                    f"{key} {pattern!r} matches no layer",
+                    hint=f"Layers are called {', '.join(list(placement)[:4])}, …",
+                )
     if not any(placement.values()):
         raise QuantizationError("every layer is kept float: nothing to quantize", hint="Narrow --keep-float.")

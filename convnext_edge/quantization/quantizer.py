@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e import HistogramObserver, MinMaxObserver, PerChannelMinMaxObserver
 from torchao.quantization.pt2e.quantizer import (
@@ -30,8 +30,9 @@ from convnext_edge.quantization.observers import (
     MSEObserver,
     NonSaturatingWeightObserver,
     PercentileObserver,
+    RoomyObserver,
 )
-from convnext_edge.recipe import Recipe
+from convnext_edge.recipe import ACTIVATION_BITS, Recipe
 
 CONV = torch.ops.aten.conv2d.default
 MATMUL = torch.ops.aten.matmul.default
@@ -128,16 +129,18 @@ class ConvNeXtQuantizer(Quantizer):  # type: ignore[misc]
         """Nothing to check: `annotate` touches only operators it knows."""
 
     def _annotate(self, layer: Layer) -> None:
-        activation = RAW_BYTES if reads_raw_bytes(layer) else self.activation_spec(layer)
+        specs = {layer.weight: self.weight_spec(layer)}
+        if self.recipe.activation != "float":
+            raw_bytes = reads_raw_bytes(layer)
+            specs[layer.activation] = RAW_BYTES if raw_bytes else self.activation_spec(layer)
         layer.node.meta["quantization_annotation"] = QuantizationAnnotation(
-            input_qspec_map={layer.activation: activation, layer.weight: self.weight_spec(layer)},
-            _annotated=True,
+            input_qspec_map=specs, _annotated=True
         )
 
     def activation_spec(self, layer: Layer) -> QuantizationSpecBase:
         """How the input of a layer is quantized."""
-        known = self.ranges.get(layer.name)
-        return activation_spec(self.recipe) if known is None else known_activation_spec(self.recipe, known)
+        known, recipe = self.ranges.get(layer.name), self.recipe.at(layer.name)
+        return activation_spec(recipe) if known is None else known_activation_spec(recipe, known)
 
     def weight_spec(self, layer: Layer) -> QuantizationSpecBase:
         """How the weight of a layer is quantized."""
@@ -152,7 +155,7 @@ def is_quantized(recipe: Recipe, name: str, *, depthwise: bool, raw_bytes: bool)
     if depthwise:
         return recipe.depthwise
     # bytes are codes without a sign: a stem that reads them is INT8 only where activations are unsigned
-    return name != "stem" or (raw_bytes and recipe.activation == "uint8")
+    return name != "stem" or (raw_bytes and recipe.activation in ("uint8", "uint16"))
 
 
 def reads_raw_bytes(layer: Layer) -> bool:
@@ -178,11 +181,16 @@ def activation_spec(recipe: Recipe) -> QuantizationSpec:
 
 
 def activation_observer(recipe: Recipe) -> Any:
-    """Makes what turns the values of an activation into its range."""
+    """Makes what turns the values of an activation into its range; of one that stays float, nothing."""
+    if recipe.activation == "float":
+        return nn.Identity
     arguments: dict[str, Any] = {"eps": 2**-20}
-    if recipe.range == "percentile":
+    observer = ACTIVATION_OBSERVERS[recipe.range]
+    if ACTIVATION_BITS[recipe.activation] == 16:
+        observer, arguments = RoomyObserver, {"eps": 2**-28}
+    elif recipe.range == "percentile":
         arguments["outside"] = recipe.outside
-    return ACTIVATION_OBSERVERS[recipe.range].with_args(**activation_codes(recipe), **arguments)
+    return observer.with_args(**activation_codes(recipe), **arguments)
 
 
 def known_activation_spec(recipe: Recipe, known: ActivationRange) -> FixedQParamsQuantizationSpec:
@@ -190,12 +198,12 @@ def known_activation_spec(recipe: Recipe, known: ActivationRange) -> FixedQParam
 
 
 def activation_codes(recipe: Recipe) -> dict[str, Any]:
-    signed = recipe.activation == "int8"
+    dtype: torch.dtype = getattr(torch, recipe.activation)
     return {
-        "dtype": torch.int8 if signed else torch.uint8,
-        "quant_min": -128 if signed else 0,
-        "quant_max": 127 if signed else 255,
-        "qscheme": torch.per_tensor_symmetric if signed else torch.per_tensor_affine,
+        "dtype": dtype,
+        "quant_min": torch.iinfo(dtype).min,
+        "quant_max": torch.iinfo(dtype).max,
+        "qscheme": torch.per_tensor_symmetric if dtype.is_signed else torch.per_tensor_affine,
     }
 
 

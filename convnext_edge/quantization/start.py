@@ -47,8 +47,12 @@ def check_start(artifact: Artifact) -> Artifact:
 
 
 def choose_recipe(target: Target, path: Path | None, keep_float: Sequence[str]) -> Recipe:
-    """The target's recipe with the changes of a file and of --keep-float."""
+    """The target's recipe with the changes of a file and of --keep-float.
+
+    Raises RecipeError for one that the target cannot run.
+    """
     recipe = target.recipe if path is None else read_recipe(path, target.recipe)
+    target.check_recipe(recipe)
     return replace(recipe, keep_float=(*recipe.keep_float, *keep_float))
 
 
@@ -62,11 +66,11 @@ def calibration_images(
 
 def describe(job: Job, placement: dict[str, bool], start: Artifact, weights: Artifact) -> Description:
     """What the sidecar says, but for target and method. placement: of each layer, whether it is quantized."""
-    bits, images = job.recipe.weight_bits, job.images
+    images = job.images
     return replace(
         start.description,
         kind="onnx",
-        precision="int8" if bits == 8 else f"w{bits}a8",
+        precision=job.recipe.precision,
         recipe=job.recipe.to_json(),
         calibration=Calibration(images.name, len(images), images.digest),
         calibration_hashes=tuple(digest[:HASH_DIGITS] for digest in images.hashes),

@@ -18,7 +18,7 @@ from convnext_edge.quantization.quantizer import (
     is_quantized,
     reference_name,
 )
-from convnext_edge.recipe import Recipe
+from convnext_edge.recipe import ACTIVATION_BITS, Recipe
 
 Multiplication = nn.Conv2d | MatMul
 
@@ -77,8 +77,18 @@ class InputStatistics:
 
     @property
     def range(self) -> ActivationRange:
-        scale, zero_point = self.observer.calculate_qparams()
-        return ActivationRange(float(scale), int(zero_point))
+        return _range(self.observer)
+
+    def range_by(self, recipe: Recipe) -> ActivationRange:
+        """What another recipe would make of the extremes that were seen."""
+        observer = activation_observer(recipe)()
+        observer(torch.stack([self.observer.min_val, self.observer.max_val]))
+        return _range(observer)
+
+
+def _range(observer: Any) -> ActivationRange:
+    scale, zero_point = observer.calculate_qparams()
+    return ActivationRange(float(scale), int(zero_point))
 
 
 def observe(
@@ -91,7 +101,7 @@ def observe(
     positions = ceil(ROWS / images)
     chosen = placement(module, recipe, raw_bytes=raw_bytes)
     layers = {name: layer for name, layer in multiplications(module).items() if chosen[name]}
-    found = {name: _nothing_seen(layer, recipe) for name, layer in layers.items()}
+    found = {name: _nothing_seen(layer, recipe.at(name)) for name, layer in layers.items()}
 
     def watch(name: str, layer: Multiplication) -> torch.utils.hooks.RemovableHandle:
         return layer.register_forward_pre_hook(
@@ -112,7 +122,8 @@ def observe(
 def _nothing_seen(layer: Multiplication, recipe: Recipe) -> InputStatistics:
     moments = None if is_depthwise(layer) else Moments.none(weight_matrix(layer).shape[1])
     # extremes are those of all values, of a histogram a sample tells as much
-    return InputStatistics(activation_observer(recipe)(), recipe.range == "minmax", moments)
+    sees_all = recipe.range == "minmax" or ACTIVATION_BITS[recipe.activation] == 16
+    return InputStatistics(activation_observer(recipe)(), sees_all, moments)
 
 
 def placement(module: nn.Module, recipe: Recipe, *, raw_bytes: bool) -> dict[str, bool]:

@@ -14,6 +14,7 @@ from convnext_edge.cpu import read_cpu
 from convnext_edge.errors import TargetError, UsageError
 from convnext_edge.footprint import noise, peak_rss
 from convnext_edge.images import as_reference_takes
+from convnext_edge.records import keep
 from convnext_edge.results import Benchmark, Milliseconds
 from convnext_edge.sources import open_source
 from convnext_edge.targets import Session, find_target
@@ -35,7 +36,8 @@ def benchmark(
     """Time single calls of reference and candidate in turn.
 
     model: an ONNX file or engine of ours, by default the newest. threads: of either, all CPUs by
-    default. runs: timed calls of each. min_speedup: a gate on the ratio of the medians, see `passed`.
+    default. runs: timed calls of each. min_speedup: a gate on the ratio of the medians, see `passed`. The
+    result is kept in the workspace for `report`.
     Raises ArtifactError, TargetError, UsageError.
     """
     for name, value in (("batch", batch), ("runs", runs), ("threads", threads)):
@@ -56,7 +58,7 @@ def benchmark(
     reference_ms, candidate_ms, *fp16_ms = (percentiles(column) for column in times)
     speedup = reference_ms.p50 / candidate_ms.p50
     cpu = read_cpu()
-    return Benchmark(
+    result = Benchmark(
         artifact=artifact.path,
         target=chosen,
         runtime_version=find_target(chosen).version(),
@@ -74,6 +76,8 @@ def benchmark(
         fp16_ms=fp16_ms[0] if fp16_ms else None,
         advice=advice(candidate_ms, fp16_ms[0]) if fp16_ms else None,
     )
+    keep(result, artifact, place)
+    return result
 
 
 def refuse_simulated(session: Session, target: str) -> None:

@@ -31,7 +31,8 @@ def demo(*, workspace: Path | None = None) -> Demo:
     exported = export("demo", workspace=place).artifact
     rows, checked = [], []
     for target in TARGETS:
-        quantized = quantize(exported, calib="demo", target=target, workspace=place)
+        # `benchmark` times the engine
+        quantized = quantize(exported, calib="demo", target=target, timing=False, workspace=place)
         built = build(quantized.artifact, workspace=place)
         result = validate(
             built.engine, data="demo", max_drop=MAX_DROP, min_agreement=MIN_AGREEMENT, workspace=place

@@ -12,6 +12,7 @@ from convnext_edge.errors import ImageSetError, UsageError
 from convnext_edge.images import ImageSet, as_reference_takes, open_image_set
 from convnext_edge.metrics import Comparison
 from convnext_edge.progress import note, track
+from convnext_edge.records import keep
 from convnext_edge.results import Validate
 from convnext_edge.sources import Source, open_source
 from convnext_edge.targets import Session
@@ -37,7 +38,8 @@ def validate(
 
     model: an ONNX file or engine of ours, by default the newest. data: image set by name or path;
     limit: a seeded subset of that many. target: by default the one the model was made for.
-    max_drop: points of top-1; min_agreement: fraction; both are gates, see `passed`.
+    max_drop: points of top-1; min_agreement: fraction; both are gates, see `passed`. The result is kept in
+    the workspace for `report`.
     Raises ArtifactError, ImageSetError, TargetError, UsageError.
     """
     place = Workspace.at(workspace)
@@ -52,7 +54,7 @@ def validate(
         note(f"{seen} of the {len(images)} images were calibrated with")
     with open_session(artifact, chosen) as session:
         found = compare(open_source(artifact, place), session, images, artifact)
-        return Validate(
+        result = Validate(
             artifact=artifact.path,
             target=chosen,
             data=images.name,
@@ -63,6 +65,8 @@ def validate(
             label=session.label,
             passed=gates.passed(found),
         )
+    keep(result, artifact, place)
+    return result
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convnext_edge.artifact import Artifact
-from convnext_edge.errors import ConvNeXtEdgeError, TargetError, UsageError
-from convnext_edge.recipe import Recipe
+from convnext_edge.errors import ConvNeXtEdgeError, RecipeError, TargetError, UsageError
+from convnext_edge.recipe import Activation, Recipe
 
 if TYPE_CHECKING:  # for the type alone: an engine's process need not load PyTorch
     from convnext_edge.model.lowering import Form
@@ -130,6 +130,8 @@ class Target(ABC):
     package: the vendor's, imported only inside methods. form: how the model is lowered for it.
     recipe: what is quantized for it and how. suffix: of its engine files. options: fields of BuildOptions
     that it takes. rivals_fp16: INT8 is worth shipping only where it beats the target's own FP16.
+    has_int8_kernels: it multiplies in integers, and does not simulate them in float. activations: types of
+    a recipe's `activation` that it runs.
     """
 
     name: ClassVar[str]
@@ -140,6 +142,8 @@ class Target(ABC):
     suffix: ClassVar[str]
     options: ClassVar[frozenset[str]] = frozenset()
     rivals_fp16: ClassVar[bool] = False
+    has_int8_kernels: ClassVar[bool] = True
+    activations: ClassVar[frozenset[Activation]] = frozenset({"uint8", "int8"})
 
     def availability(self) -> Availability:
         """Looks for the package without importing it."""
@@ -162,6 +166,15 @@ class Target(ABC):
             if name not in self.options:
                 option = "compute-capability" if name == "compute_capabilities" else name.replace("_", "-")
                 raise UsageError(f"--{option} means nothing to target {self.name}", hint="Leave it out.")
+
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Raises RecipeError for activations that this runtime has no use for."""
+        unknown = sorted(recipe.activations - self.activations)
+        if unknown:
+            raise RecipeError(
+                f"recipe: target {self.name} does not run {' or '.join(unknown)} activations",
+                hint=f"It takes {', '.join(sorted(self.activations))}.",
+            )
 
     def engine_precision(self, precision: str, options: BuildOptions) -> str:
         """What an engine made of a graph of this `precision` is called."""

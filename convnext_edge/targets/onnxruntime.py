@@ -1,13 +1,21 @@
-"""ONNX Runtime on CPUs: MatMul in NHWC, INT8 in fused MatMulIntegerToFloat."""
+"""ONNX Runtime on CPUs: MatMul in NHWC, INT8 in fused MatMulIntegerToFloat.
+
+Its CPU kernels multiply in 8 bits or in float. Activations of 16 bits are rounded and then multiplied in
+float, which is slower than FP32: they are for NPUs that take the same file, as Qualcomm's
+(https://github.com/microsoft/onnxruntime/pull/17015). Where weights alone are INT8, its optimizer would put
+MatMulNBits, which rounds activations to 8 bits in blocks (42 dB on ConvNeXt-T); here such weights become
+float when a session opens, exactly, at the speed and in the memory of FP32.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from convnext_edge.artifact import Artifact
 from convnext_edge.errors import TargetError
-from convnext_edge.recipe import Recipe
+from convnext_edge.recipe import ACTIVATION_BITS, Recipe
 from convnext_edge.targets.base import (
     NO_OPTIONS,
     BuildOptions,
@@ -20,15 +28,22 @@ from convnext_edge.targets.base import (
 )
 
 PROVIDERS = ["CPUExecutionProvider"]
+QDQ_FUSIONS = ("QDQSelectorActionTransformer",)
 
 
 class ONNXRuntimeSession(Session):
-    """`optimized=False` runs node by node as the file says, for comparison."""
+    """`optimized=False` runs node by node as the file says, for comparison. weights_only: no activation of
+    the model is quantized, and none is to be.
+    """
 
     runner = "ONNX Runtime"
 
-    def __init__(self, model: Path, threads: int | None, *, optimized: bool = True) -> None:
+    def __init__(
+        self, model: Path, threads: int | None, *, optimized: bool = True, weights_only: bool = False
+    ) -> None:
         options = session_options(optimized=optimized)
+        if weights_only:
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
         if threads is not None:
             options.intra_op_num_threads = threads
         self.session = create(model, options)
@@ -45,10 +60,14 @@ class ONNXRuntime(Target):
     install = "onnxruntime>=1.31"
     form = "linear"
     recipe = Recipe()
+    activations = frozenset(ACTIVATION_BITS)
     suffix = ".opt.onnx"
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:
-        """Saves the graph with the runtime's fusions done, so that it loads faster and is seen."""
+        """Saves the graph with the runtime's fusions done, so that it loads faster and is seen.
+
+        Weights that stand alone in INT8 stay so: the file is to be small.
+        """
         import onnxruntime
 
         settings = session_options(optimized=True)
@@ -60,7 +79,7 @@ class ONNXRuntime(Target):
             settings.add_session_config_entry(f"{apart}_file_name", f"{engine.name}.data")
             settings.add_session_config_entry(f"{apart}_min_size_in_bytes", "1024")
         try:
-            create(model, settings)
+            create(model, settings, without=() if quantizes_activations(model) else QDQ_FUSIONS)
         except TargetError as error:
             if engine.exists():  # the graph was accepted, it is the writing that failed
                 raise OSError(words_of(error.__cause__ or error)) from error
@@ -68,7 +87,8 @@ class ONNXRuntime(Target):
 
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> ONNXRuntimeSession:
         self.version()
-        return ONNXRuntimeSession(artifact.path, threads)
+        weights_only = artifact.description.weights_only
+        return ONNXRuntimeSession(artifact.path, threads, weights_only=weights_only)
 
 
 def session_options(*, optimized: bool) -> Any:
@@ -81,11 +101,21 @@ def session_options(*, optimized: bool) -> Any:
     return options
 
 
-def create(model: Path, options: Any) -> Any:
+def quantizes_activations(model: Path) -> bool:
+    import onnx
+
+    graph = onnx.load(model, load_external_data=False).graph
+    return any(node.op_type == "QuantizeLinear" for node in graph.node)
+
+
+def create(model: Path, options: Any, *, without: Sequence[str] = ()) -> Any:
+    """A session. without: names of optimizers that are not to run."""
     import onnxruntime
 
     with translated(f"ONNX Runtime refuses {model}"):
-        return onnxruntime.InferenceSession(str(model), options, providers=PROVIDERS)
+        return onnxruntime.InferenceSession(
+            str(model), options, providers=PROVIDERS, disabled_optimizers=list(without)
+        )
 
 
 TARGET = ONNXRuntime()

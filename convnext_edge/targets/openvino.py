@@ -27,8 +27,13 @@ class OpenVINOSession(Session):
     def __init__(self, model: Path, threads: int | None, *, timed: bool = False) -> None:
         import openvino
 
-        # f32: an engine must not fall to bfloat16 by itself where a CPU offers it
-        options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        # An engine must not fall to bfloat16 by itself where a CPU offers it (f32), nor quantize the
+        # activations that meet compressed weights (0: no group).
+        options: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
+            "PERFORMANCE_HINT": "LATENCY",
+        }
         if timed:
             options["PERF_COUNT"] = True
         if threads is not None:
@@ -72,6 +77,8 @@ class OpenVINO(Target):
     install = "openvino>=2026.4"
     form = "conv"
     recipe = Recipe()
+    # it leaves Q/DQ of 16 bits out of the graph: what runs would be `float`
+    activations = frozenset({"uint8", "int8", "float"})
     suffix = ".xml"
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:

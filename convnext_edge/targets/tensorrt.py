@@ -81,6 +81,7 @@ class TensorRT(Target):
     form = "linear"
     # symmetric, since TensorRT has no zero points; all codes, since tensor cores add up in 32 bits
     recipe = Recipe(activation="int8", weight_scale="full")
+    activations = frozenset({"int8"})
     suffix = ".engine"
     rivals_fp16 = True
 

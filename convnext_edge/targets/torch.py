@@ -12,7 +12,7 @@ from convnext_edge.artifact import Artifact
 from convnext_edge.errors import TargetError
 from convnext_edge.model.checkpoint import load_checkpoint
 from convnext_edge.quiet import quiet
-from convnext_edge.recipe import Recipe
+from convnext_edge.recipe import ACTIVATION_BITS, Recipe
 from convnext_edge.targets.base import (
     NO_OPTIONS,
     BuildOptions,
@@ -49,9 +49,11 @@ class Torch(Target):
     name = "torch"
     package = "torch"
     install = "torch>=2.13"
-    form = "plain"
+    form = "linear"  # Q/DQ has a place in the lowered forms only
     recipe = Recipe()
     suffix = ".pt2"
+    has_int8_kernels = False
+    activations = frozenset(ACTIVATION_BITS)
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:
         """Saves the graph as an exported program, which torch.export.load reads back."""

@@ -1,4 +1,4 @@
-"""--max-drop: layers go back to float, the costliest first, until the accuracy holds."""
+"""--max-drop: layers go back to float, or get 16-bit activations, the costliest first, until it holds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from convnext_edge.model.graph import example_input
 from convnext_edge.progress import note, track
 from convnext_edge.quantization.costs import layer_costs
 from convnext_edge.quantization.job import BATCH, Job, Quantized
-from convnext_edge.quantization.ptq import calibrate, keep_float
+from convnext_edge.quantization.ptq import calibrate, relax
+from convnext_edge.recipe import Recipe
 from convnext_edge.targets import Session, Target
 from convnext_edge.targets.torch import TorchSession
 from convnext_edge.timing import interleave
@@ -43,30 +44,33 @@ class Gate:
 
 @dataclass(frozen=True)
 class Gated:
-    """kept_float: layers that the gate took out of INT8, costliest first. drop_points: what is lost then.
+    """recipe: with `layers`, which the gate took out of W8A8, costliest first. drop_points: what is lost
+    then, of max_drop points that may be.
 
     slowdown: of this model against the one with all layers in INT8, ratio of medians; None where no
     layer was taken out, or nothing can be timed here.
     """
 
     quantized: Quantized
-    kept_float: tuple[str, ...]
+    recipe: Recipe
+    layers: tuple[str, ...]
     drop_points: float
+    max_drop: float
     slowdown: float | None
     passed: bool
 
     def figures(self) -> dict[str, Any]:
         """The fields of the result."""
         return {
-            "kept_float": self.kept_float,
+            "kept_float" if self.recipe.fallback == "float" else "sixteen_bit": self.layers,
             "drop_points": round(self.drop_points, 4),
+            "max_drop": self.max_drop,
             "slowdown": self.slowdown,
-            "passed": self.passed,
         }
 
 
 def quantize_gated(job: Job, gate: Gate, target: Target, description: Description) -> Gated:
-    """Quantize, measure on the target, and keep one layer more float until the gate holds.
+    """Quantize, measure on the target, and take one layer more out of W8A8 until the gate holds.
 
     description: of the artifacts to measure. `passed` is False where it does not hold with one layer left.
     """
@@ -76,22 +80,23 @@ def quantize_gated(job: Job, gate: Gate, target: Target, description: Descriptio
     with tempfile.TemporaryDirectory() as folder:
         trial = Trial(job, gate.images, target, description, Path(folder))
         while True:
-            quantized = keep_float(job, calibrated, kept)
+            quantized = relax(job, calibrated, kept)
             found = trial.measure(quantized, len(kept))
             drop = gate.drop(found)
             passed = gate.holds(found)
             if passed or len(kept) + 1 >= len(calibrated.quantized_layers):
                 break
             order = order or [cost.name for cost in layer_costs(job, calibrated, images=COST_IMAGES)]
-            note(f"drop of {drop:.2f} points is over {gate.max_drop:g}: keeping {order[len(kept)]} float")
+            way = "keeping it float" if job.recipe.fallback == "float" else "giving it 16-bit activations"
+            note(f"drop of {drop:.2f} points is over {gate.max_drop:g}: {order[len(kept)]} costs most, {way}")
             kept.append(order[len(kept)])
         slowdown = trial.slowdown(len(kept)) if kept else None
-    return Gated(quantized, tuple(kept), drop, slowdown, passed)
+    return Gated(quantized, job.recipe.relaxed(kept), tuple(kept), drop, gate.max_drop, slowdown, passed)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Models on trial, numbered by how many layers they keep float, in a scratch folder."""
+    """Models on trial, numbered by how many layers the gate has taken out of W8A8, in a scratch folder."""
 
     job: Job
     images: ImageSet
@@ -113,7 +118,7 @@ class Trial:
         return found
 
     def slowdown(self, number: int) -> float | None:
-        """Of the model with `number` layers float against the one with none, ratio of median latencies."""
+        """Of the model with `number` layers less in W8A8 against the first, ratio of median latencies."""
         image = example_input(self.job.source.preprocessing.resolution, self.job.input_type, batch=1).numpy()
         first, last = self._open(0), self._open(number)
         with first, last:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from convnext_edge.artifact import write_artifact
+from convnext_edge.artifact import Artifact, write_artifact
 from convnext_edge.errors import UsageError
 from convnext_edge.images import ImageSet, open_image_set
 from convnext_edge.model.lowering import Form
@@ -19,6 +20,7 @@ from convnext_edge.quiet import quiet
 from convnext_edge.results import Quantize
 from convnext_edge.sources import find_weights, open_source
 from convnext_edge.stages.quantize.gate import Gate, check_gate, quantize_gated
+from convnext_edge.stages.quantize.speed import measure_speed
 from convnext_edge.targets import DEFAULT, find_target
 from convnext_edge.workspace import Workspace, check_suffix, file_name
 
@@ -42,6 +44,8 @@ def quantize(
     checkpoint: Path | None = None,
     max_drop: float | None = None,
     data: str | None = None,
+    timing: bool = True,
+    allow_slower: bool = False,
     data_root: Path | None = None,
     output: Path | None = None,
     workspace: Path | None = None,
@@ -53,7 +57,9 @@ def quantize(
     to take ranges from, by name or path; samples: how many of it, 256 (or all of fewer) by default.
     recipe: TOML file that changes single keys of the target's own. keep_float: patterns of layers.
     max_drop: points of top-1 that may be lost on `data` (by default the calibration images): layers go
-    back to float, the costliest first, until that holds, see `passed`.
+    back to float (or to the recipe's `fallback`), the costliest first, until that holds, see `passed`.
+    timing: time the file against FP32 on the target, where that runs here; slower INT8 does not pass
+    unless allow_slower.
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
     """
     started = time.perf_counter()
@@ -79,12 +85,17 @@ def quantize(
         quantized = find_method(method)(job)
     else:
         gated = quantize_gated(job, gate, chosen, start.description)
-        quantized = gated.quantized
+        quantized, job = gated.quantized, replace(job, recipe=gated.recipe)
     description = describe(job, quantized.placement, start, find_weights(start, place))
     description = replace(description, target=target, method=method)
     artifact = write_artifact(
         output or place.folder / file_name(description, ".onnx"), description, quantized.write
     )
+    seconds = round(time.perf_counter() - started, 3)
+    speed = measure_speed(artifact, job.source.reference, chosen) if timing else None
+    fast_enough = speed is None or allow_slower or not speed.slower
+    if not fast_enough:
+        note(f"INT8 is slower than FP32 on {target} here. Take FP32: {fp32_command(start, target)}")
     assert description.calibration is not None
     return Quantize(
         artifact=artifact.path,
@@ -93,11 +104,18 @@ def quantize(
         calibration=description.calibration,
         quantized_layers=description.quantized_layers,
         float_layers=description.float_layers,
-        seconds=round(time.perf_counter() - started, 3),
+        seconds=seconds,
         bytes=artifact.bytes,
         skipped_images=tuple(image.name for image in images.skipped),
         **({} if gated is None else gated.figures()),
+        **({} if speed is None else speed.figures()),
+        passed=fast_enough and (gated is None or gated.passed),
     )
+
+
+def fp32_command(start: Artifact, target: str) -> str:
+    """What makes the engine that is faster then."""
+    return f"convnext-edge build {shlex.quote(str(start.path))} --target {target}"
 
 
 def gate_images(data: str | None, data_root: Path | None, calibration: ImageSet) -> ImageSet:

@@ -65,6 +65,9 @@ class ONNXRuntimeRequest : public Request {
 Ort::SessionOptions session_options(int threads) {
     Ort::SessionOptions options;
     options.SetLogSeverityLevel(ORT_LOGGING_LEVEL_ERROR);
+    // INT8 is fused in the engine already. Where weights alone are INT8, the optimizer would quantize the
+    // activations too.
+    options.AddConfigEntry("session.disable_quant_qdq", "1");
     if (threads > 0) options.SetIntraOpNumThreads(threads);
     return options;
 }

@@ -47,8 +47,10 @@ class OpenVINOEngine : public Engine {
         : type_(contract.takes_bytes ? ov::element::u8 : ov::element::f32), edge_(contract.resolution) {
         const auto model = core_.read_model(contract.file.string());
         check(contract, *model);
-        // f32: an engine must not fall to bfloat16 by itself where a CPU offers it
+        // an engine must not fall to bfloat16 by itself where a CPU offers it (f32), nor quantize the
+        // activations that meet compressed weights (0: no group)
         ov::AnyMap options = {ov::hint::inference_precision(ov::element::f32),
+                              ov::hint::dynamic_quantization_group_size(0),
                               ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY)};
         if (threads > 0) options.emplace(ov::inference_num_threads(threads));
         compiled_ = core_.compile_model(model, "CPU", options);

@@ -1,0 +1,87 @@
+"""Is INT8 faster here than FP32? The written file timed against its own graph without Q/DQ, on the target."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from convnext_edge.artifact import Artifact, write_artifact
+from convnext_edge.footprint import noise
+from convnext_edge.images import as_reference_takes
+from convnext_edge.model.convnext import ConvNeXt
+from convnext_edge.model.graph import drop_quantization, save
+from convnext_edge.progress import note
+from convnext_edge.targets import Target
+from convnext_edge.targets.torch import TorchSession
+from convnext_edge.timing import Ratio, affordable, interleave, times_as_fast
+
+SECONDS = 5.0  # of timing: enough to tell a few per cent on ConvNeXt-T
+THREADS = 1  # what a machine does besides disturbs one thread least
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How many times as fast INT8 is as FP32, on the target and in PyTorch (the reference)."""
+
+    over_fp32: Ratio
+    over_reference: Ratio
+
+    @property
+    def slower(self) -> bool:
+        """Whether the whole interval lies below 1: what noise can explain is no failure."""
+        return self.over_fp32.high < 1
+
+    @property
+    def advice(self) -> str:
+        if self.over_fp32.low > 1:
+            return "ship INT8"
+        return "ship FP32" if self.slower else "ship INT8 for its size only"
+
+    def figures(self) -> dict[str, Any]:
+        """The fields of the result."""
+        return {
+            "speedup_over_fp32": self.over_fp32.value,
+            "speedup_over_fp32_ci95": (self.over_fp32.low, self.over_fp32.high),
+            "speedup": self.over_reference.value,
+            "advice": self.advice,
+        }
+
+
+def measure_speed(artifact: Artifact, reference: ConvNeXt, target: Target) -> Speed | None:
+    """Single images on one thread, the three models in turn; None where the target does not run here."""
+    why = why_not(target)
+    if why:
+        note(f"not timed against FP32: {why}")
+        return None
+    images = noise(artifact, 1)
+    normalized = as_reference_takes(images, artifact.description.preprocessing)
+    torch = TorchSession(reference, THREADS)
+    with tempfile.TemporaryDirectory() as folder:
+        plain = write_unquantized(artifact, Path(folder) / "fp32.onnx")
+        with (
+            target.open_session(plain, threads=THREADS) as fp32,
+            target.open_session(artifact, threads=THREADS) as int8,
+        ):
+            calls = (lambda: torch.run(normalized), lambda: fp32.run(images), lambda: int8.run(images))
+            reference_ms, fp32_ms, int8_ms = interleave(calls, affordable(calls, SECONDS))
+    return Speed(times_as_fast(fp32_ms, int8_ms), times_as_fast(reference_ms, int8_ms))
+
+
+def why_not(target: Target) -> str:
+    """Why timing on this target here would say nothing; empty where it would."""
+    if not target.has_int8_kernels:
+        return f"{target.name} computes INT8 in float"
+    found = target.availability()
+    return "" if found.can_run else f"{target.name} does not run here ({found.remedy})"
+
+
+def write_unquantized(artifact: Artifact, path: Path) -> Artifact:
+    """The graph of an INT8 file in FP32, as the target's own FP32 model runs."""
+    model = onnx.load(artifact.path)
+    drop_quantization(model)
+    description = replace(artifact.description, precision="fp32", method=None, parent=artifact.link)
+    return write_artifact(path, description, lambda file: save(model, file))

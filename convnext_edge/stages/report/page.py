@@ -1,0 +1,127 @@
+"""The page: for each model a table and charts, then how and where it was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from convnext_edge.records import Record, Row
+from convnext_edge.stages.report.charts import Mark, bar_chart, interval_chart
+from convnext_edge.stages.report.markup import Element, document, element
+from convnext_edge.stages.report.table import how, make_table
+from convnext_edge.version import __version__
+
+STYLE = Path(__file__).with_name("style.css")
+COLOURS = 5  # in the style sheet
+
+
+def make_page(rows: Sequence[Row], records: Sequence[Record]) -> str:
+    """rows: as of `join_rows`; records: what they were joined from."""
+    targets = sorted({row["target"] for row in rows})
+    models = sorted({row["model"] for row in rows})
+    coloured = [{**row, "colour": targets.index(row["target"]) % COLOURS} for row in rows]
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("title", f"convnext-edge: {', '.join(models)}"),
+        element("style", STYLE.read_text(encoding="utf-8")),
+    )
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    body = element(
+        "body",
+        element("h1", "ConvNeXt engines against FP32 PyTorch"),
+        element("p", f"Written by convnext-edge {__version__} on {now}.", class_="soft"),
+    )
+    for model in models:
+        body.extend(section(model, [row for row in coloured if row["model"] == model]))
+    body.extend(measured(records))
+    return document(element("html", head, body, lang="en"))
+
+
+def section(model: str, rows: Sequence[Row]) -> Iterator[Element]:
+    ordered = sorted(rows, key=lambda row: (row["target"], row["precision"] != "fp32", row["file"]))
+    yield element("h2", model)
+    yield element("p", reference(ordered), class_="soft")
+    yield make_table(ordered)
+    yield element("div", *charts(ordered), class_="charts")
+
+
+def reference(rows: Sequence[Row]) -> str:
+    """What is known of the model that all are held against."""
+    known = next((row for row in rows if row["reference_top1"] is not None), None)
+    images = sorted({(Path(row["data"]).name, row["images"]) for row in rows if row["data"] is not None})
+    said = [f"{count} images of {name}" for name, count in images]
+    if known is not None:
+        said.append(f"FP32 PyTorch: top-1 {known['reference_top1']:.2%}, top-5 {known['reference_top5']:.2%}")
+    return "; ".join(said)
+
+
+# --- charts --------------------------------------------------------------------------------------
+
+
+def charts(rows: Sequence[Row]) -> Iterator[Element]:
+    """Of accuracy without FP32, which loses nothing; of speed with it."""
+    quantized = [row for row in rows if row["precision"] != "fp32" and row["agreement"] is not None]
+    labelled = [row for row in quantized if row["drop_points"] is not None]
+    noisy = [row for row in quantized if row["sqnr_db"] is not None]
+    timed = [row for row in rows if row["speedup"] is not None]
+    if quantized:
+        title = "Same top-1 as FP32, with 95 % intervals"
+        yield interval_chart(title, [share(row) for row in quantized], unit="%")
+    if labelled:
+        title = "Top-1 lost, with paired 95 % intervals"
+        yield interval_chart(title, [drop(row) for row in labelled], unit="points", line=0)
+    if noisy:
+        marks = [mark(row, row["sqnr_db"], f"{row['sqnr_db']:.1f} dB") for row in noisy]
+        yield bar_chart("Signal over quantization noise, logits", marks, unit="dB")
+    if timed:
+        marks = [mark(row, row["speedup"], f"{row['speedup']:.2f}x") for row in timed]
+        yield bar_chart("Times as fast as FP32 PyTorch", marks, unit="x", line=1)
+
+
+def share(row: Row) -> Mark:
+    low, high = (100 * end for end in row["agreement_ci95"])
+    return mark(row, 100 * row["agreement"], f"{row['agreement']:.2%}", low, high)
+
+
+def drop(row: Row) -> Mark:
+    return mark(row, row["drop_points"], f"{row['drop_points']:+.2f}", *row["drop_ci95_points"])
+
+
+def mark(row: Row, value: float, text: str, low: float | None = None, high: float | None = None) -> Mark:
+    return Mark(f"{how(row)} · {row['target']}", row["colour"], value, text, low, high)
+
+
+# --- how and where -------------------------------------------------------------------------------
+
+
+def measured(records: Sequence[Record]) -> Iterator[Element]:
+    """CPUs, versions and commands, each named once."""
+    yield element("h2", "How it was measured")
+    yield element(
+        "p",
+        "Every engine is held against the FP32 PyTorch model on the same images. Latency is that of single"
+        " calls, engine and PyTorch in turns; milliseconds depend on what else the machine did, ratios"
+        " hardly. Intervals are 95 %: Wilson's for agreement, paired for the drop.",
+    )
+    for cpu in distinct(record["cpu"] for record in records):
+        saturates = "can saturate (no VNNI)" if cpu["int8_saturates"] else "does not saturate"
+        yield element("p", element("b", cpu["name"]), f" ({' '.join(cpu['isa'])}): INT8 {saturates}.")
+    for tools in distinct(record["tools"] for record in records):
+        yield element("p", ", ".join(f"{name} {version}" for name, version in tools.items()) + ".")
+    commands = distinct(f"{record['date'][:16]}  {record['command']}" for record in records)
+    yield element(
+        "details", element("summary", "Commands"), element("pre", element("code", "\n".join(commands)))
+    )
+
+
+def distinct(values: Iterable[Any]) -> list[Any]:
+    """Each value once, in order; they need not be hashable."""
+    seen: list[Any] = []
+    for value in values:
+        if value not in seen:
+            seen.append(value)
+    return seen

@@ -1,0 +1,36 @@
+"""The command: read what the workspace keeps, write the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from convnext_edge.errors import ArtifactError
+from convnext_edge.records import join_rows, read_records, write_text
+from convnext_edge.results import Report
+from convnext_edge.stages.report.page import make_page
+from convnext_edge.workspace import Workspace
+
+FILE = "report.html"
+
+
+def report(*, output: Path | None = None, workspace: Path | None = None) -> Report:
+    """Show the results of `validate`, `benchmark` and `compare` that the workspace keeps.
+
+    output: the HTML file, by default report.html in the workspace. Raises ArtifactError.
+    """
+    place = Workspace.at(workspace)
+    records = read_records(place)
+    if not records:
+        raise ArtifactError(
+            f"no result is kept in the workspace {place.folder}",
+            hint="Make some: convnext-edge compare --calib NAME --data NAME; or validate, or benchmark.",
+        )
+    rows = join_rows(records)
+    path = output or place.folder / FILE
+    try:
+        write_text(path, make_page(rows, records))
+    except OSError as error:
+        raise ArtifactError(
+            f"cannot write {path}: {error.strerror or error}", hint="Choose another file with -o."
+        ) from error
+    return Report(path, tuple(rows))

@@ -1,0 +1,114 @@
+"""The table: one line a model, one column a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from convnext_edge.records import Row
+from convnext_edge.stages.report.markup import Content, Element, element
+
+MIB = 2**20
+NOTHING = ["-"]
+
+
+def make_table(rows: Sequence[Row]) -> Element:
+    """rows: as of `join_rows`, each with the number of its `colour`."""
+    head = element("tr", *(element("th", *column.title) for column in COLUMNS))
+    body = [
+        element("tr", *(element("td", *column.cell(row)) for column in COLUMNS), title=row["file"])
+        for row in rows
+    ]
+    table = element("table", element("thead", head), element("tbody", *body))
+    return element("div", table, class_="scroll")
+
+
+def how(row: Row) -> str:
+    """What a row is called: its method, and its precision where that is not the usual one."""
+    usual = row["precision"] in ("int8", row["method"])
+    return str(row["method"]) if usual else f"{row['method']} {row['precision']}"
+
+
+@dataclass(frozen=True)
+class Column:
+    title: Sequence[Content]
+    cell: Callable[[Row], Sequence[Content]]
+
+
+def small(text: str) -> Element:
+    return element("small", text)
+
+
+def method(row: Row) -> Sequence[Content]:
+    changes = [f"{key} = {spelled(value)}" for key, value in row["changes"].items()]
+    return [how(row), small(", ".join(changes))] if changes else [how(row)]
+
+
+def spelled(value: Any) -> str:
+    return f"{len(value)} patterns" if isinstance(value, list) and len(value) > 1 else str(value)
+
+
+def runtime(row: Row) -> Sequence[Content]:
+    key = element("span", class_=f"key colour{row['colour']}")
+    return [key, row["target"], small(row["label"])] if row["label"] else [key, row["target"]]
+
+
+def top1(row: Row) -> Sequence[Content]:
+    if row["candidate_top1"] is None:
+        return NOTHING
+    low, high = row["drop_ci95_points"]
+    return [
+        f"{row['candidate_top1']:.2%}",
+        small(f"{row['drop_points']:+.2f} lost ({low:+.2f} to {high:+.2f})"),
+    ]
+
+
+def agreement(row: Row) -> Sequence[Content]:
+    if row["agreement"] is None:
+        return NOTHING
+    low, high = row["agreement_ci95"]
+    return [f"{row['agreement']:.2%}", small(f"{low:.2%} to {high:.2%}")]
+
+
+def sqnr(row: Row) -> Sequence[Content]:
+    if row["agreement"] is None:
+        return NOTHING
+    return ["exact" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f} dB"]
+
+
+def latency(row: Row) -> Sequence[Content]:
+    if row["candidate_ms"] is None:
+        return NOTHING
+    threads = f"{row['threads']} thread{'s' if row['threads'] > 1 else ''}"
+    return [f"{row['candidate_ms']['p50']:.2f} ms", small(f"batch {row['batch']}, {threads}")]
+
+
+def speedup(row: Row) -> Sequence[Content]:
+    if row["speedup"] is None:
+        return NOTHING
+    return [f"{row['speedup']:.2f}x", small(f"of {row['reference_ms']['p50']:.2f} ms")]
+
+
+def memory(row: Row) -> Sequence[Content]:
+    peak = row["peak_rss_bytes"]
+    return NOTHING if peak is None else [f"{peak / MIB:.0f} MiB"]
+
+
+def gates(row: Row) -> Sequence[Content]:
+    said, kind = ("passed", "good") if row["passed"] else ("not met", "bad")
+    return [element("span", said, class_=kind)]
+
+
+COLUMNS = (
+    Column(["Method"], method),
+    Column(["Runtime"], runtime),
+    Column(["Size"], lambda row: [f"{row['bytes'] / MIB:.1f} MiB"]),
+    Column(["Top-1", small("points lost, 95 %")], top1),
+    Column(["Same top-1", small("95 %")], agreement),
+    Column(["SQNR"], sqnr),
+    Column(["Latency", small("median")], latency),
+    Column(["Speedup", small("FP32 PyTorch")], speedup),
+    Column(["Memory", small("peak")], memory),
+    Column(["Gates"], gates),
+)
