@@ -41,10 +41,11 @@ DAMAGED_MANIFESTS = [
 
 
 def as_for(target: str, engine: Path, place: Path) -> Path:
-    """A copy of an engine whose sidecar says that it is for another target."""
+    """A copy of an engine whose sidecar says that it is for another target, and its runtime's."""
     copy = place / engine.name
     shutil.copy(engine, copy)
-    sidecar = json.loads(engine.with_name(f"{engine.name}.json").read_text()) | {"target": target}
+    sidecar = json.loads(engine.with_name(f"{engine.name}.json").read_text())
+    sidecar |= {"target": target, "engine": sidecar["engine"] | {"runtime": target}}
     copy.with_name(f"{copy.name}.json").write_text(json.dumps(sidecar))
     return copy
 

@@ -14,19 +14,20 @@ from convnext_edge.candidates import open_session
 from convnext_edge.errors import UsageError
 from convnext_edge.images import normalize, open_image_set, preprocess
 from convnext_edge.images.decoding import decode
+from convnext_edge.stages.embed.bundle import runtime_of
 
-RUNTIMES = ("onnxruntime", "ort-mobile")
+RUNTIME = "onnxruntime"
 PICTURE = "picture.png"
 LOGITS = "picture.txt"
 
 
 def check_runtime(engine: Artifact, system: str) -> None:
     """Raises UsageError for an engine of another runtime than ONNX Runtime."""
-    target = engine.description.target
-    if target not in RUNTIMES:
+    runtime = runtime_of(engine)
+    if runtime != RUNTIME:
         raise UsageError(
-            f"{engine.path} is an engine for {target}, the library for {system} runs those for {RUNTIMES[0]}",
-            hint=f"Make one: convnext-edge quantize, then build, with --target {RUNTIMES[0]}.",
+            f"{engine.path} is an engine for {runtime}, the library for {system} runs those for {RUNTIME}",
+            hint=f"Make one: convnext-edge quantize, then build, with --target {RUNTIME}.",
         )
 
 

@@ -12,7 +12,7 @@ public final class Classifier: @unchecked Sendable {
     public let labels: [String]
     /// File name of the engine.
     public let engine: String
-    /// What it was built for: "onnxruntime" or "ort-mobile".
+    /// What runs it: "onnxruntime".
     public let runtime: String
     /// Of the ONNX Runtime that is loaded.
     public let runtimeVersion: String

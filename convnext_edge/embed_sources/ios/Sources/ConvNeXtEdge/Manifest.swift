@@ -6,7 +6,7 @@ struct Manifest {
     static let name = "convnext_edge.txt"
     static let labelsName = "labels.txt"
     private static let format = "1"
-    private static let runtimes = ["onnxruntime", "ort-mobile"]
+    private static let onlyRuntime = "onnxruntime"
     private static let again = "Make the folder again: convnext-edge embed."
 
     let engine: String
@@ -51,10 +51,10 @@ struct Manifest {
         for name in [engine, Manifest.labelsName] where files[name] == nil {
             throw Manifest.damaged("it has no digest of \(name)")
         }
-        if !Manifest.runtimes.contains(runtime) {
+        if runtime != Manifest.onlyRuntime {
             throw ConvNeXtEdgeError.target(
                 "\(engine) is an engine for \(runtime), this library is for ONNX Runtime\n"
-                    + "Build one: convnext-edge build --target \(Manifest.runtimes[0])")
+                    + "Build one: convnext-edge build --target \(Manifest.onlyRuntime)")
         }
     }
 

@@ -12,7 +12,7 @@ import java.nio.FloatBuffer
 /**
  * What a model is, as its folder says it.
  *
- * runtime: what it was built for, "onnxruntime" or "ort-mobile". runtimeVersion: of the library that is loaded.
+ * runtime: what runs it, "onnxruntime". runtimeVersion: of the library that is loaded.
  */
 data class Info(
     val engine: String,

@@ -46,9 +46,9 @@ internal class Manifest(text: String) {
         for (name in listOf(engine, LABELS)) {
             if (name !in files) throw damaged("it has no digest of $name")
         }
-        if (runtime !in RUNTIMES) {
+        if (runtime != RUNTIME) {
             val what = "$engine is an engine for $runtime, this library is for ONNX Runtime"
-            throw TargetException(what, "Build one: convnext-edge build --target ${RUNTIMES.first()}")
+            throw TargetException(what, "Build one: convnext-edge build --target $RUNTIME")
         }
     }
 
@@ -65,7 +65,7 @@ internal class Manifest(text: String) {
         const val NAME = "convnext_edge.txt"
         const val LABELS = "labels.txt"
         private const val FORMAT = "1"
-        private val RUNTIMES = listOf("onnxruntime", "ort-mobile")
+        private const val RUNTIME = "onnxruntime"
         private const val AGAIN = "Make the folder again: convnext-edge embed."
 
         private fun damaged(why: String) = ArtifactException("$NAME is damaged: $why", AGAIN)
