@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,12 +13,22 @@ from conftest import Models
 from test_quantize import MULTIPLICATIONS
 
 from convnext_edge import quantize, sensitivity
+from convnext_edge.artifact import open_artifact
 from convnext_edge.errors import UsageError
+from convnext_edge.footprint import noise
 from convnext_edge.images import open_image_set
 from convnext_edge.metrics import Comparison
-from convnext_edge.quantization.costs import cost
+from convnext_edge.model.architecture import Architecture
+from convnext_edge.model.convnext import ConvNeXt
+from convnext_edge.model.graph import example_input
+from convnext_edge.model.lowering import LoweredConvNeXt, lower
+from convnext_edge.preprocessing import Preprocessing
+from convnext_edge.quantization.costs import Chain, cost
+from convnext_edge.quantization.statistics import multiplications
 from convnext_edge.results import Quantize, Sensitivity
 from convnext_edge.stages.quantize.gate import Gate
+from convnext_edge.targets import find_target
+from convnext_edge.targets.onnxruntime import node_times
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +55,68 @@ def test_one_layer_alone_loses_less_than_all_together(found: Sensitivity) -> Non
 
 def test_openvino_tells_the_time_of_each_layer(found: Sensitivity) -> None:
     assert all(row.latency_saved_ms is not None for row in found.layers)
+
+
+@pytest.mark.parametrize("input_type", ["float32", "uint8"])
+def test_onnxruntime_tells_the_time_of_each_layer(models: Models, input_type: str) -> None:
+    path = models.quantized("onnxruntime", input_type=input_type)  # type: ignore[arg-type]
+    artifact = open_artifact(path)
+    times = find_target("onnxruntime").time_layers(path, noise(artifact, 1), runs=2, threads=1)
+    assert times is not None
+    assert set(artifact.description.quantized_layers) <= times.keys()
+    assert all(milliseconds > 0 for milliseconds in times.values())
+
+
+def event(name: str, kind: str, microseconds: int, start: int) -> dict[str, object]:
+    return {
+        "cat": "Node",
+        "name": f"{name}_kernel_time",
+        "dur": microseconds,
+        "ts": start,
+        "args": {"op_name": kind},
+    }
+
+
+def test_quantizing_its_input_counts_as_part_of_a_layer() -> None:
+    """As ONNX Runtime's profiler writes it, but for the order, which it does not promise."""
+    once = [
+        event("pwconv1", "MatMulIntegerToFloat", 5000, start=40),
+        event("norm", "LayerNormalization", 2000, start=10),
+        event("q", "QuantizeLinear", 1000, start=20),
+        event("permute", "Transpose", 500, start=30),
+        event("gelu", "BiasGelu", 3000, start=50),
+    ]
+    again = [
+        {**found, "ts": int(str(found["ts"])) + 100, "dur": 2 * int(str(found["dur"]))} for found in once
+    ]
+    session = {"cat": "Session", "name": "model_run", "dur": 1, "ts": 0, "args": {}}
+    assert node_times([session, *again, *once]) == {
+        "norm": [2, 4],
+        "permute": [0.5, 1],
+        "pwconv1": [6, 12],
+        "gelu": [3, 6],
+    }
+
+
+@pytest.mark.parametrize("form", ["conv", "linear"])
+@pytest.mark.parametrize("input_type", ["float32", "uint8"])
+def test_a_model_is_the_chain_of_its_parts(form: str, input_type: str) -> None:
+    """Each layer belongs to one part, from which the model may run anew."""
+    reference = ConvNeXt(Architecture((1, 11, 1, 1), (8, 8, 8, 8), classes=5)).eval()
+    given: Any = {"preprocessing": Preprocessing(resolution=32), "input_type": input_type}
+    module = lower(reference, form, **given)  # type: ignore[arg-type]
+    assert isinstance(module, LoweredConvNeXt)
+    batch = example_input(32, input_type)  # type: ignore[arg-type]
+    with torch.inference_mode():
+        expected = module(batch)
+        chain = Chain(module, batch)
+        assert torch.equal(chain.logits, expected)
+        for name, layer in multiplications(module).items():
+            assert torch.equal(chain.again(name), expected)
+            before = layer.weight.clone()
+            layer.weight.mul_(2)
+            assert torch.equal(chain.again(name), module(batch)), name
+            layer.weight.copy_(before)
 
 
 def test_cost_is_divergence_and_signal_over_noise() -> None:

@@ -94,7 +94,11 @@ def test_slower_int8_exits_with_3_unless_told_otherwise(
 
 @pytest.mark.parametrize(
     ("target", "why"),
-    [("torch", "torch computes INT8 in float"), ("openvino", "openvino does not run here (plug it in)")],
+    [
+        ("torch", "torch computes INT8 in float"),
+        ("ort-mobile", "engines for ort-mobile run on other machines than this"),
+        ("openvino", "openvino does not run here (plug it in)"),
+    ],
 )
 def test_a_target_without_int8_here_is_not_timed(
     models: Models, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, target: str, why: str

@@ -14,7 +14,7 @@ all but the reference as it stands, for any runtime to read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from typing import Literal, cast
 
@@ -186,9 +186,21 @@ class LoweredConvNeXt(nn.Module):
         self.head = Scaled(layers.norm(model.norm.eps), head, layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.raw:
-            x = x.float()  # 0..255
-        x = self.stages(self.stem_norm(self.stem(x)))
-        x = x.mean(dim=self.spatial, keepdim=True)
-        logits: Tensor = self.head(x).flatten(1)  # (N, classes)
+        return self._end(self.stages(self._begin(x)))
+
+    def _begin(self, x: Tensor) -> Tensor:
+        y: Tensor = self.stem_norm(self.stem(x.float() if self.raw else x))  # bytes are 0..255
+        return y
+
+    def _end(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(x.mean(dim=self.spatial, keepdim=True)).flatten(1)  # (N, classes)
         return logits
+
+    def parts(self) -> Iterator[tuple[str, Callable[[Tensor], Tensor]]]:
+        """The model as a chain of functions, each with what the names of its layers begin with."""
+        yield "stem", self._begin
+        for number, stage in enumerate(cast(Iterable[LoweredStage], self.stages)):
+            yield f"stages.{number}.downsample", stage.downsample
+            for index, block in enumerate(stage.blocks):
+                yield f"stages.{number}.blocks.{index}", block
+        yield "head", self._end

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from convnext_edge.model.lowering import LoweredConvNeXt
 from convnext_edge.progress import track
 from convnext_edge.quantization.job import Job
 from convnext_edge.quantization.ptq import Calibrated
@@ -33,19 +34,54 @@ class Cost:
 def layer_costs(job: Job, calibrated: Calibrated, *, images: int | None = None) -> list[Cost]:
     """The cost of each quantized layer on the calibration images (at most `images`), worst first.
 
-    One forward pass a layer over the whole model: exact, and in time linear in the number of layers.
+    Exact: for each layer the model runs anew, from the part that holds it on. On average that is half of it.
     """
+    module, names = deepcopy(calibrated.smoothed), calibrated.quantized_layers
+    assert isinstance(module, LoweredConvNeXt)  # Q/DQ has a place in no other
+    layers, rounded = multiplications(module), rounded_weights(calibrated)
     batches = [torch.from_numpy(batch) for batch in job.batches("reading", limit=images)]
-    module = deepcopy(calibrated.smoothed)
-    layers, ranges = multiplications(module), calibrated.ranges
-    rounded = rounded_weights(calibrated)
-    exact = answers(module, batches)
-    names = calibrated.quantized_layers
-    costs = []
-    for name in track(names, "quantizing one layer at a time", total=len(names)):
-        with quantized(layers[name], rounded[name], input_grid(job.recipe.at(name), ranges.get(name))):
-            costs.append(cost(name, exact, answers(module, batches)))
+    exact: list[Tensor] = []
+    found: dict[str, list[Tensor]] = {name: [] for name in names}
+
+    def steps() -> Iterator[tuple[str, Chain]]:
+        for batch in batches:
+            chain = Chain(module, batch)
+            exact.append(chain.logits)
+            yield from ((name, chain) for name in names)
+
+    total = len(names) * len(batches)
+    with torch.inference_mode():
+        for name, chain in track(steps(), "quantizing one layer at a time", total=total):
+            is_code = name == "stem" and job.input_type == "uint8"  # bytes are on their grid
+            known = None if is_code else calibrated.ranges.get(name)
+            with quantized(layers[name], rounded[name], input_grid(job.recipe.at(name), known)):
+                found[name].append(chain.again(name))
+    costs = [cost(name, torch.cat(exact), torch.cat(logits)) for name, logits in found.items()]
     return sorted(costs, key=lambda found: -found.kl)
+
+
+class Chain:
+    """One batch on its way through a model, with what each part of the model was given.
+
+    logits: (N, classes).
+    """
+
+    def __init__(self, module: LoweredConvNeXt, batch: Tensor) -> None:
+        self.parts = list(module.parts())
+        self.inputs: list[Tensor] = []
+        x = batch
+        for _, part in self.parts:
+            self.inputs.append(x)
+            x = part(x)
+        self.logits = x
+
+    def again(self, layer: str) -> Tensor:
+        """The logits after a change of that layer alone."""
+        start = next(n for n, (name, _) in enumerate(self.parts) if f"{layer}.".startswith(f"{name}."))
+        x = self.inputs[start]
+        for _, part in self.parts[start:]:
+            x = part(x)
+        return x
 
 
 def rounded_weights(calibrated: Calibrated) -> dict[str, dict[str, Tensor]]:
@@ -82,12 +118,6 @@ def quantized(layer: Multiplication, state: dict[str, Tensor], grid: Grid) -> It
     finally:
         layer.load_state_dict(before)
         handle.remove()
-
-
-def answers(module: nn.Module, batches: Iterable[Tensor]) -> Tensor:
-    """Logits (N, classes)."""
-    with torch.inference_mode():
-        return torch.cat([module(batch) for batch in batches])
 
 
 def cost(name: str, exact: Tensor, found: Tensor) -> Cost:

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
-from convnext_edge.model.graph import example_input, write_onnx
+from convnext_edge.model.graph import drop_quantization, example_input, save, write_onnx
 from convnext_edge.progress import note, track
 from convnext_edge.quantization.costs import layer_costs
 from convnext_edge.quantization.job import Job
@@ -44,7 +45,8 @@ def sensitivity(
     """Quantize one layer at a time, all others float, and time each layer in INT8 and in FP32.
 
     model, checkpoint, calib, target, recipe: as of `quantize`. samples: images, 32 (or all of fewer) by
-    default. runs: timed calls in each of seven sessions, on `threads`.
+    default. runs: timed calls in each of seven sessions, on `threads`. Times come from OpenVINO and ONNX
+    Runtime; other runtimes do not tell them.
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, TargetError.
     """
     started = time.perf_counter()
@@ -75,16 +77,19 @@ def sensitivity(
 def time_saved(job: Job, calibrated: Calibrated, target: Target, runs: int, threads: int) -> dict[str, float]:
     """Milliseconds that each quantized layer is faster in INT8 than in FP32; empty where none can tell.
 
-    From the runtime's own clock of each kernel, with what is fused into it (bias, activation, residual
-    sum); quantizing its input is part of the layer before and not counted. One layer is a hundredth of a
-    whole call, less than calls differ on a busy machine: whole calls could not tell.
+    From the runtime's own clock of each kernel, with what is fused into it: in OpenVINO bias, activation and
+    residual sum. Quantizing its input counts in ONNX Runtime; in OpenVINO it is part of the layer before.
+    One layer is a hundredth of a whole call, less than calls differ on a busy machine: whole calls could
+    not tell.
     """
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / name for name in ("fp32.onnx", "int8.onnx")]
-        write_onnx(calibrated.smoothed, job.example(), paths[0], layer_names=calibrated.placement)
         with quiet():
             converted = convert_pt2e(calibrated.prepared)
         write_onnx(converted, job.example(), paths[1], layer_names=calibrated.placement)
+        model = onnx.load(paths[1])
+        drop_quantization(model)
+        save(model, paths[0])
         image = example_input(job.source.preprocessing.resolution, job.input_type, batch=1).numpy()
         fp32, int8 = (
             medians(rounds)

@@ -130,8 +130,9 @@ class Target(ABC):
     package: the vendor's, imported only inside methods. form: how the model is lowered for it.
     recipe: what is quantized for it and how. suffix: of its engine files. options: fields of BuildOptions
     that it takes. rivals_fp16: INT8 is worth shipping only where it beats the target's own FP16.
-    has_int8_kernels: it multiplies in integers, and does not simulate them in float. activations: types of
-    a recipe's `activation` that it runs.
+    has_int8_kernels: it multiplies in integers, and does not simulate them in float. for_other_machines: as
+    phones, so that what is timed here says little. activations: values of a recipe's `activation` that it
+    runs.
     """
 
     name: ClassVar[str]
@@ -143,6 +144,7 @@ class Target(ABC):
     options: ClassVar[frozenset[str]] = frozenset()
     rivals_fp16: ClassVar[bool] = False
     has_int8_kernels: ClassVar[bool] = True
+    for_other_machines: ClassVar[bool] = False
     activations: ClassVar[frozenset[Activation]] = frozenset({"uint8", "int8"})
 
     def availability(self) -> Availability:

@@ -75,6 +75,7 @@ class ExecuTorch(Target):
     form = "conv"
     recipe = Recipe(weight_scale="full")  # XNNPACK adds up in 32 bits
     suffix = ".pte"
+    for_other_machines = True
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> dict[str, Any]:
         self.version()

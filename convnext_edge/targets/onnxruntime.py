@@ -9,8 +9,11 @@ float when a session opens, exactly, at the speed and in the memory of FP32.
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from convnext_edge.artifact import Artifact
@@ -29,6 +32,8 @@ from convnext_edge.targets.base import (
 
 PROVIDERS = ["CPUExecutionProvider"]
 QDQ_FUSIONS = ("QDQSelectorActionTransformer",)
+KERNEL = "_kernel_time"  # what the profiler adds to the name of a node
+WARM_UP = 1  # calls that a profile leaves out
 
 
 class ONNXRuntimeSession(Session):
@@ -89,6 +94,42 @@ class ONNXRuntime(Target):
         self.version()
         weights_only = artifact.description.weights_only
         return ONNXRuntimeSession(artifact.path, threads, weights_only=weights_only)
+
+    def time_layers(self, model: Path, images: Images, *, runs: int, threads: int) -> dict[str, float]:
+        """By the runtime's profiler. What puts the input of a layer into INT8 counts as part of it."""
+        self.version()
+        options = session_options(optimized=True)
+        options.intra_op_num_threads = threads
+        options.enable_profiling = True
+        with tempfile.TemporaryDirectory() as folder:
+            options.profile_file_prefix = str(Path(folder) / "profile")
+            session = create(model, options)
+            name = session.get_inputs()[0].name
+            for _ in range(WARM_UP + runs):
+                session.run(None, {name: images})
+            events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        return {node: fmean(times[WARM_UP:]) for node, times in node_times(events).items()}
+
+
+def node_times(events: list[dict[str, Any]]) -> dict[str, list[float]]:
+    """Milliseconds of each call of each node, by name, from the events of a profile.
+
+    Nodes run one after the other: a QuantizeLinear (or DequantizeLinear) is counted with the next node that
+    computes something.
+    """
+    found: dict[str, list[float]] = {}
+    waiting = 0.0
+    for event in sorted(events, key=lambda event: float(event["ts"])):
+        if event.get("cat") != "Node" or not event["name"].endswith(KERNEL):
+            continue
+        kind, milliseconds = event["args"]["op_name"], event["dur"] / 1000
+        if kind in ("QuantizeLinear", "DequantizeLinear"):
+            waiting += milliseconds
+            continue
+        if kind not in ("Transpose", "Reshape"):
+            milliseconds, waiting = milliseconds + waiting, 0.0
+        found.setdefault(event["name"].removesuffix(KERNEL), []).append(milliseconds)
+    return found
 
 
 def session_options(*, optimized: bool) -> Any:

@@ -53,6 +53,7 @@ class ORTMobile(Target):
     # ARM adds up in 32 bits, but weights that cannot saturate make what was validated here hold there too
     recipe = Recipe()
     suffix = ".ort"
+    for_other_machines = True
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> dict[str, Any]:
         self.version()

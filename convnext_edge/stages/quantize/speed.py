@@ -75,6 +75,8 @@ def why_not(target: Target) -> str:
     """Why timing on this target here would say nothing; empty where it would."""
     if not target.has_int8_kernels:
         return f"{target.name} computes INT8 in float"
+    if target.for_other_machines:
+        return f"engines for {target.name} run on other machines than this"
     found = target.availability()
     return "" if found.can_run else f"{target.name} does not run here ({found.remedy})"
 
