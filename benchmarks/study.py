@@ -75,10 +75,12 @@ class Jittered(Session):
     of the next layer over theirs.
     """
 
+    runner = JITTERED
+
     def __init__(self, session: Session) -> None:
         self.session, self.generator = session, np.random.default_rng(0)
 
-    def run(self, images: Images) -> Logits:
+    def _run(self, images: Images) -> Logits:
         noise = JITTER * images.std() * self.generator.standard_normal(images.shape)
         return self.session.run((images + noise).astype(np.float32))
 
