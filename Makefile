@@ -67,8 +67,8 @@ format: env ## Format the code, and repair what ruff can
 	$(BIN)/ruff format .
 
 # All of them run, even where one does not meet its bars (exit code 3).
-bench: env ## Measure accuracy, latency, the cost of quantizing, C++ and TensorRT; writes benchmarks/results/
-	@failed=0; for name in fidelity latency ptq_cost embed rtx_engines; do \
+bench: env ## Measure accuracy, latency, recipes, the cost of quantizing, C++ and TensorRT; writes benchmarks/results/
+	@failed=0; for name in fidelity latency ptq_cost recipes embed rtx_engines; do \
 	    $(BIN)/python benchmarks/$$name.py || failed=$$?; \
 	done; $(BIN)/python benchmarks/tables.py; exit $$failed
 
