@@ -93,6 +93,41 @@ def ptq_cost(report: Report) -> Iterator[str]:
     )
 
 
+def recipes(report: Report) -> Iterator[str]:
+    yield f"{report['model']}, {report['data']['images']} images of {report['data']['name']}."
+    yield ""
+    header = (
+        "recipe",
+        "target",
+        "precision",
+        "KiB",
+        "drop, points (95 %)",
+        "agreement % (95 %)",
+        "SQNR dB",
+        "over default, dB (95 %)",
+    )
+    yield from table(header, (recipe_cells(row) for row in report["rows"]))
+    yield ""
+    yield f"Latency of {report['latency_of']}:"
+    yield ""
+    header = ("recipe", "target", "precision", "MiB", "p50 ms", "FP32 p50 ms", "times as fast as FP32 (95 %)")
+    yield from table(header, (recipe_latency_cells(row) for row in report["latency"]))
+
+
+def recipe_cells(row: Report) -> Iterator[str]:
+    yield from (row["recipe"], row["target"], row["precision"], f"{row['bytes'] / 2**10:.0f}")
+    yield f"{row['drop_points']:.2f} {interval(row['drop_ci95_points'])}"
+    yield f"{100 * row['agreement']:.2f} {interval(100 * end for end in row['agreement_ci95'])}"
+    yield f"{row['sqnr_db']:.1f}"
+    yield f"{row['over_default_db']:+.2f} {interval(row['over_default_ci95'])}"
+
+
+def recipe_latency_cells(row: Report) -> Iterator[str]:
+    yield from (row["recipe"], row["target"], row["precision"], f"{row['bytes'] / 2**20:.1f}")
+    yield from (f"{row['p50_ms']:.1f}", f"{row['fp32_p50_ms']:.1f}")
+    yield f"{row['times_fp32']:.2f} {interval(row['times_fp32_ci95'])}"
+
+
 def embed(report: Report) -> Iterator[str]:
     yield from embed_arm64(report)
     yield ""
@@ -210,6 +245,7 @@ TABLES = {
     "finetune": finetune,
     "training_speed": training_speed,
     "kill_resume": kill_resume,
+    "recipes": recipes,
 }
 
 
