@@ -5,6 +5,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3.11
 VENV ?= .venv
+MOBILE ?= .venv-mobile
 WORKERS ?= 2
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -16,7 +17,7 @@ export TIMEFORMAT := took %1R s
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env npm demo test lint format bench test-gpu wheel constraints clean $(CHECKS)
+.PHONY: help env npm demo test lint format bench test-gpu test-mobile wheel constraints clean $(CHECKS)
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +76,18 @@ bench: env ## Measure accuracy, latency, quantizing, training, C++ and TensorRT;
 test-gpu: env ## Run the tests that need an NVIDIA GPU
 	$(BIN)/pytest -m gpu
 
+# Environments of their own, 4 GB: what these packages want excludes each other, and some of .venv.
+$(MOBILE)/%/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(@D)
+	grep '^torch' constraints.txt > $(@D)/constraints.txt
+	$(@D)/bin/python -m pip install --constraint $(@D)/constraints.txt torch editables hatchling
+	$(@D)/bin/python -m pip install --constraint $(@D)/constraints.txt --no-build-isolation --editable '.[$*]' pytest
+	touch $@
+
+test-mobile: $(MOBILE)/executorch/.ready $(MOBILE)/litert/.ready ## Run the tests of ExecuTorch, Core ML and LiteRT
+	$(MOBILE)/executorch/bin/python -m pytest tests/test_executorch.py tests/test_coreml.py
+	$(MOBILE)/litert/bin/python -m pytest tests/test_litert.py
+
 wheel: env ## Build the source archive and, from it, the wheel into dist/
 	$(BIN)/python -m build --no-isolation
 
@@ -88,6 +101,6 @@ constraints: ## Raise constraints.txt to the newest versions that pyproject.toml
 	mv build/newest/constraints.txt constraints.txt
 	rm -rf build/newest
 
-clean: ## Remove what was built, and caches; .venv and your artifacts stay
+clean: ## Remove what was built, and caches; environments and your artifacts stay
 	rm -rf build dist .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find benchmarks convnext_edge tests -name __pycache__ -type d -prune -exec rm -r {} +

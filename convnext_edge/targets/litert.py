@@ -78,7 +78,7 @@ class LiteRT(Target):
     package = "litert_torch"
     install = "convnext-edge[litert]"
     form = "conv"
-    recipe = Recipe(weight_scale="full")  # its kernels add up in 32 bits
+    recipe = Recipe(weight_scale="full", depthwise=True)  # its kernels add up in 32 bits
     suffix = ".tflite"
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> dict[str, Any]:
