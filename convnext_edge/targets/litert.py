@@ -6,6 +6,9 @@ take products with more than three axes, as form "linear" has them.
 As in XNNPACK, which runs it here, static INT8 kernels give INT8 out; a product with Q/DQ at its inputs alone
 is computed in FP32, with its weights converted at each call. The dynamic kernels take FP32 in and out, choose
 the range of their input anew for each image and round it. Weights are those of the file.
+
+Depthwise convolutions are INT8 too. That costs the demo model 2 dB (41 to 39). On an x86 CPU, ConvNeXt-T
+took 44 ms with every product in INT8, 76 ms with depthwise ones and the stem in FP32; ARM is unmeasured.
 """
 
 from __future__ import annotations
