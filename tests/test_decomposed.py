@@ -7,14 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from conftest import RESOLUTION, Models
 from onnx import TensorProto, helper, numpy_helper
 
+from convnext_edge import quantize
 from convnext_edge.errors import TargetError
 from convnext_edge.model.graph import example_input, placement
-from convnext_edge.targets.decomposed import read, to_program
+from convnext_edge.targets.decomposed import fold_weights_alone, read, to_program
 from convnext_edge.targets.simulation import to_torch
 
 
@@ -65,3 +67,33 @@ def test_what_is_no_onnx_file_is_said(tmp_path: Path) -> None:
     broken.write_bytes(b"no graph")
     with pytest.raises(TargetError, match=f"cannot read {broken} as ONNX"):
         read(broken)
+
+
+def test_weights_alone_are_float_where_a_runtime_would_quantize_their_inputs_too(
+    models: Models, tmp_path: Path
+) -> None:
+    (tmp_path / "weights.toml").write_text('activation = "float"\nkeep_float = ["head"]\n')
+    made = quantize(
+        models.exported(),
+        calib=str(models.photos),
+        samples=2,
+        target="openvino",
+        recipe=tmp_path / "weights.toml",
+        output=tmp_path / "weights.onnx",
+        workspace=models.workspace,
+    ).artifact
+    image = example_input(RESOLUTION, "float32").numpy()
+    graph = onnx.load(made)
+    expected = onnxruntime.InferenceSession(made).run(None, {"image": image})[0]
+    assert Counter(node.op_type for node in graph.graph.node)["DequantizeLinear"] > 0
+    fold_weights_alone(graph)
+    assert Counter(node.op_type for node in graph.graph.node)["DequantizeLinear"] == 0
+    found = onnxruntime.InferenceSession(graph.SerializeToString()).run(None, {"image": image})[0]
+    assert np.abs(expected - found).max() < 1e-4
+
+
+def test_weights_stay_codes_where_inputs_are_quantized(models: Models) -> None:
+    graph = onnx.load(models.quantized("openvino"))
+    before = graph.SerializeToString()
+    fold_weights_alone(graph)
+    assert graph.SerializeToString() == before

@@ -8,16 +8,20 @@ signed, as kernels for phones want them: q - 128 with the zero point z - 128 is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from torch import Tensor
 from torch.ao.quantization.fx import _decomposed  # noqa: F401  defines the operators
 from torch.export import ExportedProgram
 
 from convnext_edge.errors import TargetError
+from convnext_edge.model.graph import consumers, producer
 from convnext_edge.targets.simulation import Operators, graph_to_torch
 from convnext_edge.targets.simulation_ops import OPERATORS, dequantize_linear
 
@@ -68,12 +72,43 @@ def spell_out(graph: GraphProto) -> None:
 def _spell_out(node: NodeProto, scale: TensorProto, zero_point: TensorProto) -> None:
     if zero_point.data_type not in SHIFT:
         kind = TensorProto.DataType.Name(zero_point.data_type)
-        raise TargetError(f"{node.name} quantizes to {kind}: phones' kernels take codes of 8 bits")
+        raise TargetError(
+            f"{node.name} quantizes to {kind}: phones' kernels take codes of 8 bits",
+            hint="Quantize again with activation = 'uint8' and without sixteen_bit in the recipe.",
+        )
     code = int(numpy_helper.to_array(zero_point)) - SHIFT[zero_point.data_type]
     del node.input[1:], node.attribute[:]
     node.domain, node.op_type = DOMAIN, node.op_type.removesuffix("Linear")
     node.attribute.append(helper.make_attribute("scale", float(numpy_helper.to_array(scale))))
     node.attribute.append(helper.make_attribute("zero_point", code))
+
+
+def fold_weights_alone(model: ModelProto) -> None:
+    """Make weights float again where the input of their product is.
+
+    Runtimes that quantize inputs by themselves would do so there too, against what the graph says.
+    """
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in [n for n in model.graph.node if n.op_type == "DequantizeLinear" and n.input[0] in constants]:
+        if all(is_float(model, product) for product in consumers(model, node.output[0])):
+            weight = numpy_helper.from_array(dequantized(node, constants), node.output[0])
+            model.graph.initializer.append(weight)
+            model.graph.node.remove(node)
+
+
+def is_float(model: ModelProto, product: NodeProto) -> bool:
+    """Whether the first input of a product is not quantized."""
+    source = producer(model, product.input[0])
+    return source is None or source.op_type != "DequantizeLinear"
+
+
+def dequantized(node: NodeProto, constants: Mapping[str, TensorProto]) -> NDArray[np.float32]:
+    """The weight that a DequantizeLinear makes of constant codes, symmetric ones."""
+    codes, scale = (numpy_helper.to_array(constants[name]) for name in node.input[:2])
+    axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
+    shape = [-1 if i == axis else 1 for i in range(codes.ndim)] if scale.ndim else []
+    weight: NDArray[np.float32] = (codes * scale.reshape(shape)).astype(np.float32)
+    return weight
 
 
 # --- operators -----------------------------------------------------------------------------------

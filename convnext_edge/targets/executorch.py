@@ -40,6 +40,7 @@ from convnext_edge.targets.decomposed import (
     HIGH,
     LEFT_TO_RUNTIME,
     LOW,
+    fold_weights_alone,
     read,
     to_program,
 )
@@ -80,6 +81,7 @@ class ExecuTorch(Target):
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> dict[str, Any]:
         self.version()
         graph = read(model)
+        fold_weights_alone(graph)
         average_by_convolution(graph)
         with quiet(), translated(f"ExecuTorch refuses {model}"):
             from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner

@@ -6,6 +6,9 @@ take products with more than three axes, as form "linear" has them.
 As in XNNPACK, which runs it here, static INT8 kernels give INT8 out; a product with Q/DQ at its inputs alone
 is computed in FP32, with its weights converted at each call. The dynamic kernels take FP32 in and out, choose
 the range of their input anew for each image and round it. Weights are those of the file.
+
+Depthwise convolutions are INT8 too. That costs the demo model 2 dB (41 to 39). On an x86 CPU, ConvNeXt-T
+took 44 ms with every product in INT8, 76 ms with depthwise ones and the stem in FP32; ARM is unmeasured.
 """
 
 from __future__ import annotations
@@ -34,7 +37,15 @@ from convnext_edge.targets.base import (
     Target,
     translated,
 )
-from convnext_edge.targets.decomposed import DOMAIN, DYNAMIC, LEFT_TO_RUNTIME, read, to_program
+from convnext_edge.targets.decomposed import (
+    DOMAIN,
+    DYNAMIC,
+    LEFT_TO_RUNTIME,
+    dequantized,
+    fold_weights_alone,
+    read,
+    to_program,
+)
 
 LARGEST_CODE = 127
 PRODUCTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
@@ -84,6 +95,7 @@ class LiteRT(Target):
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> dict[str, Any]:
         self.version()
         graph = read(model)
+        fold_weights_alone(graph)
         round_weights(graph)
         with quiet(), quiet_below(), translated(f"LiteRT's converter refuses {model}"):
             convert(graph, engine)
@@ -113,13 +125,12 @@ def round_weights(model: ModelProto) -> None:
 
 
 def _round_weight(node: NodeProto, model: ModelProto, constants: dict[str, TensorProto]) -> None:
-    codes, scale = (numpy_helper.to_array(constants[name]) for name in node.input[:2])
-    axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
-    weight = codes * scale.reshape([-1 if i == axis else 1 for i in range(codes.ndim)])
-    constants[node.input[0]].CopyFrom(numpy_helper.from_array(weight.astype(np.float32), node.input[0]))
-    zeros = f"zeros_{len(scale)}"
+    weight = dequantized(node, constants)
+    constants[node.input[0]].CopyFrom(numpy_helper.from_array(weight, node.input[0]))
+    (channels,) = constants[node.input[1]].dims
+    zeros = f"zeros_{channels}"
     if zeros not in constants:
-        model.graph.initializer.append(numpy_helper.from_array(np.zeros(len(scale), np.int32), zeros))
+        model.graph.initializer.append(numpy_helper.from_array(np.zeros(channels, np.int32), zeros))
         constants[zeros] = model.graph.initializer[-1]
     node.domain, node.op_type = DOMAIN, "Round"
     node.input[2] = zeros
