@@ -27,6 +27,8 @@ class Recipe:
     activation      `uint8` with a zero point, or `int8` symmetric (TensorRT); `uint16` as `uint8`, with 16
                     bits; `float` quantizes weights only, which makes the file small and no faster
     sixteen_bit     patterns (as of file names) of layers that get `uint16` activations in place of `uint8`
+    weights_only    patterns of layers whose weights alone are quantized: their input stays float, whatever
+                    sixteen_bit says
     fallback        what --max-drop makes of a costly layer: `float`, or `sixteen_bit` activations
     range           how ranges of 8-bit activations are chosen from what calibration saw; `mse` measured
                     best. Those of 16 bits have codes to spare, and take twice what was seen
@@ -50,6 +52,7 @@ class Recipe:
     depthwise: bool = False
     keep_float: tuple[str, ...] = ()
     sixteen_bit: tuple[str, ...] = ()
+    weights_only: tuple[str, ...] = ()
     fallback: Fallback = "float"
 
     def __post_init__(self) -> None:
@@ -78,7 +81,9 @@ class Recipe:
     @property
     def activations(self) -> set[Activation]:
         """All types that the recipe may give to activations."""
-        return {self.activation, "uint16"} if self.widens else {self.activation}
+        wider: set[Activation] = {"uint16"} if self.widens else set()
+        exact: set[Activation] = {"float"} if self.weights_only else set()
+        return {self.activation} | wider | exact
 
     @property
     def widens(self) -> bool:
@@ -91,10 +96,11 @@ class Recipe:
         return self.smoothing > 0 and ACTIVATION_BITS[self.activation] == 8
 
     def at(self, layer: str) -> Recipe:
-        """The recipe as one layer sees it: with wider activations where `sixteen_bit` names it."""
-        if not any(fnmatchcase(layer, pattern) for pattern in self.sixteen_bit):
-            return self
-        return replace(self, activation="uint16", sixteen_bit=(), fallback="float")
+        """The recipe as one layer sees it, its activations as `weights_only` or `sixteen_bit` has them."""
+        plain = replace(self, weights_only=(), sixteen_bit=(), fallback="float")
+        if matches(layer, self.weights_only):
+            return replace(plain, activation="float")
+        return replace(plain, activation="uint16") if matches(layer, self.sixteen_bit) else plain
 
     def relaxed(self, layers: Iterable[str]) -> Recipe:
         """This recipe with its `fallback` for these layers too."""
@@ -128,6 +134,11 @@ class Recipe:
             _check(source, key, value, hints[key])
         tuples: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in changes.items()}
         return replace(self, **tuples)
+
+
+def matches(layer: str, patterns: Iterable[str]) -> bool:
+    """Whether one of the patterns, as of file names, is of that layer."""
+    return any(fnmatchcase(layer, pattern) for pattern in patterns)
 
 
 def read_recipe(path: Path, base: Recipe) -> Recipe:

@@ -17,6 +17,7 @@ from convnext_edge import export, quantize, validate
 from convnext_edge.artifact import open_artifact
 from convnext_edge.errors import ImageSetError, QuantizationError, RecipeError, UsageError
 from convnext_edge.images import open_image_set
+from convnext_edge.model.graph import placement
 
 DEPTHS = (1, 1, 2, 1)
 BLOCKS = [f"stages.{stage}.blocks.{block}" for stage, depth in enumerate(DEPTHS) for block in range(depth)]
@@ -95,14 +96,16 @@ def test_raw_bytes_bring_the_stem_into_int8(models: Models, target: str) -> None
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("input_type", ["float32", "uint8"])
-def test_each_quantized_layer_has_one_q_and_two_dq_nodes(
+def test_each_quantized_layer_has_one_q_and_two_dq_nodes_the_head_only_those_of_its_weights(
     models: Models, target: str, input_type: str
 ) -> None:
     path = models.quantized(target, input_type=input_type)  # type: ignore[arg-type]
-    layers = len(open_artifact(path).description.quantized_layers)
-    found = Counter(node.op_type for node in load(path).graph.node)
-    assert found["DequantizeLinear"] == 2 * layers
-    assert found["QuantizeLinear"] == layers - (input_type == "uint8"), "the image needs no Q node"
+    layers = open_artifact(path).description.quantized_layers
+    model = load(path)
+    found = Counter(node.op_type for node in model.graph.node)
+    assert found["DequantizeLinear"] == 2 * len(layers) - 1
+    assert found["QuantizeLinear"] == len(layers) - 1 - (input_type == "uint8"), "the image needs no Q node"
+    assert {name for name, whole in placement(model).items() if whole} == {*layers} - {"head"}
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.fx import GraphModule
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
@@ -19,9 +20,9 @@ from convnext_edge.quantization.rounding import copy_weights, round_weights
 from convnext_edge.quantization.smoothing import smooth
 from convnext_edge.quantization.statistics import InputStatistics, observe, placement
 from convnext_edge.quiet import quiet
-from convnext_edge.recipe import Recipe
+from convnext_edge.recipe import Recipe, matches
 
-SMOOTHING_IMAGES = 32  # that channel scales are taken from, of all that calibrate: more changed no result
+SMOOTHING_IMAGES = 16  # that channel scales are taken from, of all that calibrate: more changed no result
 
 
 @dataclass(frozen=True)
@@ -71,25 +72,30 @@ def calibrate(job: Job) -> Calibrated:
     smoothed = job.lowered()
     check_placement(recipe, placement(smoothed, recipe, raw_bytes=raw_bytes))
     if recipe.smooths:
-        few = map(torch.from_numpy, job.batches("smoothing", limit=SMOOTHING_IMAGES))
-        smooth(smoothed, few, recipe.smoothing)
-    batches = map(torch.from_numpy, job.batches("calibrating"))
+        smooth(smoothed, map(interleaved, job.batches("smoothing", limit=SMOOTHING_IMAGES)), recipe.smoothing)
+    batches = map(interleaved, job.batches("calibrating"))
     seen = observe(smoothed, batches, recipe, images=len(job.images), raw_bytes=raw_bytes)
     rounded, scales = smoothed, dict[str, Tensor]()
     if recipe.rounding != "nearest":
         rounded = deepcopy(smoothed)
         scales = round_weights(rounded, seen, recipe)
-    ranges = {name: found.range for name, found in seen.items()} if recipe.activation != "float" else {}
+    ranges = {name: s.range for name, s in seen.items() if recipe.at(name).activation != "float"}
     quantizer = ConvNeXtQuantizer(recipe, scales, ranges)
     prepared = prepare(rounded, job, quantizer)
     fallback = fallback_ranges(recipe, seen)
     return Calibrated(smoothed, rounded, scales, ranges, fallback, prepared, quantizer.placement)
 
 
+def interleaved(images: NDArray[Any]) -> Tensor:
+    """The same (N, 3, H, W) with the channels of a pixel side by side: convolutions run a tenth faster so."""
+    return torch.from_numpy(images).to(memory_format=torch.channels_last)
+
+
 def fallback_ranges(recipe: Recipe, seen: dict[str, InputStatistics]) -> dict[str, ActivationRange]:
     if recipe.fallback == "float":
         return {}
-    return {name: found.range_by(recipe.relaxed([name]).at(name)) for name, found in seen.items()}
+    widened = {name: recipe.relaxed([name]).at(name) for name in seen}
+    return {name: seen[name].range_by(wide) for name, wide in widened.items() if wide.activation != "float"}
 
 
 def relax(job: Job, calibrated: Calibrated, names: list[str]) -> Quantized:
@@ -101,7 +107,7 @@ def relax(job: Job, calibrated: Calibrated, names: list[str]) -> Quantized:
         module = deepcopy(module)
         copy_weights(calibrated.smoothed, module, names)
     else:
-        ranges = {**ranges, **{name: calibrated.fallback_ranges[name] for name in names}}
+        ranges = ranges | {name: wide for name, wide in calibrated.fallback_ranges.items() if name in names}
     quantizer = ConvNeXtQuantizer(recipe, calibrated.weight_scales, ranges)
     prepared = prepare(module, job, quantizer)
     with quiet():
@@ -129,9 +135,9 @@ def check_placement(recipe: Recipe, placement: dict[str, bool]) -> None:
 
     placement: of all layers by name, whether they are to be quantized.
     """
-    for key, patterns in (("keep_float", recipe.keep_float), ("sixteen_bit", recipe.sixteen_bit)):
-        for pattern in patterns:
-            if not any(fnmatchcase(name, pattern) for name in placement):
+    for key in ("keep_float", "sixteen_bit", "weights_only"):
+        for pattern in getattr(recipe, key):
+            if not any(matches(name, [pattern]) for name in placement):
                 raise QuantizationError(
                     f"{key} {pattern!r} matches no layer",
                     hint=f"Layers are called {', '.join(list(placement)[:4])}, …",

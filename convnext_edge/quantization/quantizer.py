@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 import torch
@@ -32,7 +31,7 @@ from convnext_edge.quantization.observers import (
     PercentileObserver,
     RoomyObserver,
 )
-from convnext_edge.recipe import ACTIVATION_BITS, Recipe
+from convnext_edge.recipe import ACTIVATION_BITS, Recipe, matches
 
 CONV = torch.ops.aten.conv2d.default
 MATMUL = torch.ops.aten.matmul.default
@@ -130,7 +129,7 @@ class ConvNeXtQuantizer(Quantizer):  # type: ignore[misc]
 
     def _annotate(self, layer: Layer) -> None:
         specs = {layer.weight: self.weight_spec(layer)}
-        if self.recipe.activation != "float":
+        if self.recipe.at(layer.name).activation != "float":
             raw_bytes = reads_raw_bytes(layer)
             specs[layer.activation] = RAW_BYTES if raw_bytes else self.activation_spec(layer)
         layer.node.meta["quantization_annotation"] = QuantizationAnnotation(
@@ -150,7 +149,7 @@ class ConvNeXtQuantizer(Quantizer):  # type: ignore[misc]
 
 def is_quantized(recipe: Recipe, name: str, *, depthwise: bool, raw_bytes: bool) -> bool:
     """Whether a recipe quantizes a layer. raw_bytes: it reads the uint8 image."""
-    if any(fnmatchcase(name, pattern) for pattern in recipe.keep_float):
+    if matches(name, recipe.keep_float):
         return False
     if depthwise:
         return recipe.depthwise

@@ -89,10 +89,13 @@ def gptq(weight: Tensor, moments: Moments, *, largest: int, partners: list[tuple
 
 def error_shares(moments: Moments) -> Tensor:
     """L_ij / L_jj (K, K) of the Cholesky factor of the damped second moments."""
-    second = moments.second.double() / moments.count  # normalized channels add up to zero: nearly singular
+    second = moments.second / moments.count  # normalized channels add up to zero: nearly singular
     second.diagonal().add_(DAMPING * second.diagonal().mean().clamp(min=1e-12))
-    factor: Tensor = torch.linalg.cholesky(second)
-    return (factor / factor.diagonal()).float()
+    factor, failed = torch.linalg.cholesky_ex(second)
+    if failed:
+        factor = torch.linalg.cholesky(second.double()).float()
+    shares: Tensor = factor.div_(factor.diagonal().clone())
+    return shares
 
 
 def pairs(layer: Multiplication, recipe: Recipe) -> list[tuple[int, ...]]:

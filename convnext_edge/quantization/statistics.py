@@ -24,11 +24,15 @@ Multiplication = nn.Conv2d | MatMul
 
 ROWS = 4096  # positions looked at for each layer, over all images: twice as many changed no result
 BUFFER = 1024  # rows that are taken up at once: few at a time cost more in overhead than in arithmetic
+BLOCK = 512  # columns of the second moments that are added up at once
 
 
 @dataclass
 class Moments:
-    """Of a layer's input rows (K,): how many, their sum, and the sum of their outer products (K, K)."""
+    """Of a layer's input rows (K,): how many, their sum, and the sum of their outer products (K, K).
+
+    Of the symmetric `second` only the lower triangle is to be read.
+    """
 
     count: int
     total: Tensor
@@ -42,7 +46,9 @@ class Moments:
         """rows: (N, K)."""
         self.count += len(rows)
         self.total += rows.sum(0)
-        self.second.addmm_(rows.T, rows)
+        for start in range(0, rows.shape[1], BLOCK):
+            end = start + BLOCK
+            self.second[start:, start:end].addmm_(rows[:, start:].T, rows[:, start:end])
 
 
 @dataclass
