@@ -46,6 +46,7 @@ RECIPES = {  # by name, what is changed
     "smoothing 0.75": "smoothing = 0.75",
     "weight scale full": 'weight_scale = "full"',
     "depthwise too": "depthwise = true",
+    "input of the head too": "weights_only = []",
     "W8A16": 'activation = "uint16"',
     "W8A32": 'activation = "float"',
     FOUR_BITS: "weight_bits = 4",

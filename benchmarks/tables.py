@@ -57,6 +57,11 @@ def fidelity(report: Report) -> Iterator[str]:
     yield ""
     header = ("method", "runs in", "top-1 %", "drop, points (95 %)", "agreement % (95 %)", "SQNR dB")
     yield from table(header, (fidelity_cells(row) for row in report["methods"]))
+    yield ""
+    yield "One INT8 file in two runtimes; the last of each file is the simulation against itself, see above:"
+    yield ""
+    header = ("file", "runtimes", "agreement %", "SQNR dB", "of the image in the middle")
+    yield from table(header, (same_file_cells(row) for row in report["same_file"]))
 
 
 def fidelity_cells(row: Report) -> Iterator[str]:
@@ -67,6 +72,14 @@ def fidelity_cells(row: Report) -> Iterator[str]:
     yield f"{row['drop_points']:.2f} {interval(row['drop_ci95_points'])}" if labelled else "-"
     yield f"{100 * row['agreement']:.2f} {interval(100 * end for end in row['agreement_ci95'])}"
     yield "exact" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f}"
+
+
+def same_file_cells(row: Report) -> Iterator[str]:
+    yield row["file"]
+    yield " / ".join(row["runtimes"])
+    yield f"{100 * row['agreement']:.1f}"
+    for key in ("sqnr_db", "sqnr_db_median_image"):
+        yield "exact" if row[key] is None else f"{row[key]:.1f}"
 
 
 def latency(report: Report) -> Iterator[str]:
