@@ -111,16 +111,15 @@ class MSEObserver(HistogramObserver):  # type: ignore[misc]
         low, high = self.min_val.clamp(max=0), self.max_val.clamp(min=0)
         fractions = torch.linspace(1, self.DEEPEST, self.STEPS)
         for _ in range(2):
-            high = self._best(centres, [(low, self.max_val * f) for f in fractions])[1]
-            low = self._best(centres, [(self.min_val * f, high) for f in fractions])[0]
+            highs = self.max_val * fractions
+            high = highs[self._errors(centres, low.expand_as(highs), highs).argmin()]
+            lows = self.min_val * fractions
+            low = lows[self._errors(centres, lows, high.expand_as(lows)).argmin()]
         return low, high
 
-    def _best(self, centres: Tensor, ranges: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        errors = torch.stack([self._error(centres, low, high) for low, high in ranges])
-        return ranges[int(errors.argmin())]
-
-    def _error(self, centres: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        scale, zero_point = self._calculate_qparams(low, high)
+    def _errors(self, centres: Tensor, lows: Tensor, highs: Tensor) -> Tensor:
+        """Squared error (R,) with each of the ranges from lows to highs (R,), summed over all values seen."""
+        scale, zero_point = (q[:, None] for q in self._calculate_qparams(lows, highs))
         codes = torch.clamp(torch.round(centres / scale) + zero_point, self.quant_min, self.quant_max)
-        error: Tensor = (self.histogram * (centres - (codes - zero_point) * scale).square()).sum()
-        return error
+        errors: Tensor = (centres - (codes - zero_point) * scale).square() @ self.histogram
+        return errors
