@@ -119,8 +119,9 @@ STEPS = 60
 KILLS = 3
 
 
-def command(models: Models, photos: Path, folder: Path) -> list[str]:
+def command(models: Models, photos: Path, folder: Path, precision: str) -> list[str]:
     options = ["--train", photos, "--steps", STEPS, "--batch", 4, "--samples", 4, "--checkpoint-every", 2]
+    options += ["--precision", precision]
     where = ["-o", folder / "qat.onnx", "--workspace", folder, "--json"]
     return [
         sys.executable,
@@ -150,16 +151,17 @@ def kill_when(arguments: list[str], checkpoint: Path, seconds: float) -> int:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_run_that_was_killed_again_and_again_goes_on_to_the_same_bytes(
-    models: Models, photos: Path, tmp_path: Path
+    models: Models, photos: Path, tmp_path: Path, precision: str
 ) -> None:
     folders = [tmp_path / name for name in ("undisturbed", "killed")]
     for folder in folders:
         folder.mkdir()
         for name in ("timm_v1.safetensors", "timm_v1.safetensors.json"):
             (folder / name).write_bytes(models.exported().with_name(name).read_bytes())
-    whole = run(command(models, photos, folders[0]))
-    again = [*command(models, photos, folders[1]), "--resume"]
+    whole = run(command(models, photos, folders[0], precision))
+    again = [*command(models, photos, folders[1], precision), "--resume"]
     generator = random.Random(0)
     checkpoint = folders[1] / "checkpoints" / "qat.onnx.pt"
     steps = [kill_when(again, checkpoint, generator.uniform(0, 0.1)) for _ in range(KILLS)]
@@ -174,6 +176,7 @@ def test_a_run_that_was_killed_again_and_again_goes_on_to_the_same_bytes(
             steps=3,
             batch=4,
             samples=4,
+            precision=precision,
             resume=True,
             output=folders[1] / "qat.onnx",
             workspace=folders[1],
