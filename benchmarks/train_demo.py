@@ -6,7 +6,7 @@
 initialization and a layer scale of 1, Muon for the pointwise layers and AdamW for the rest, one
 schedule (linear warm-up, cosine to zero), crops, flips and cutout, label smoothing, and an
 exponential moving average of the weights, which is what is saved. The test images are looked at for the log
-only; nothing is selected by them. What is shipped came from three runs, each from the one before (`--init`):
+only; nothing is selected by them. What is shipped came from four runs, each from the one before (`--init`):
 see results/demo_training.json.
 """
 
