@@ -125,3 +125,12 @@ def batch(photos: Path) -> dict[str, np.ndarray]:
         dtype: next(iter(images.batches(preprocessing, batch=len(images), dtype=dtype))).images
         for dtype in ("float32", "uint8")
     }
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same on every machine; the tests that want a GPU are in test_tensorrt_gpu.py."""
+    from convnext_edge.targets import tensorrt
+    from convnext_edge.targets.cuda import NO_DRIVER, NoGpu
+
+    monkeypatch.setattr(tensorrt, "find_gpu", lambda: NoGpu(NO_DRIVER))

@@ -9,27 +9,31 @@ Source: the ONNX operator specification, https://onnx.ai/onnx/operators/.
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from onnx import TensorProto
 from torch import Tensor
 from torch.nn import functional as F
 
-Sizes: TypeAlias = npt.NDArray[np.object_]
-"""Integers that ONNX keeps in an int64 tensor: a shape, axes or indices; each an int or a torch.SymInt.
-
-As objects in an array they pass through Gather, Concat and arithmetic without losing their symbols.
-"""
-
-Value: TypeAlias = Tensor | Sizes
-Axes: TypeAlias = Sizes | Sequence[int]
-V = TypeVar("V", Tensor, Sizes)
+from convnext_edge.targets.simulation_shapes import (
+    Axes,
+    Sizes,
+    V,
+    Value,
+    concat,
+    expand,
+    flatten,
+    gather,
+    reshape,
+    shape,
+    slice_,
+    squeeze,
+    transpose,
+    unsqueeze,
+)
 
 TYPES: dict[int, torch.dtype] = {
     TensorProto.FLOAT: torch.float32,
@@ -217,76 +221,6 @@ def cast(x: Value, *, to: int, saturate: int = 1) -> Value:
     # torch.tensor would replace a symbol by its value of the moment
     numbers = [torch.full((), size, dtype=TYPES[to]) for size in x.ravel().tolist()]
     return torch.stack(numbers).reshape(x.shape)
-
-
-# --- shapes --------------------------------------------------------------------------------------
-
-
-def shape(x: Tensor, *, start: int = 0, end: int | None = None) -> Sizes:
-    return np.asarray(list(x.shape[start:end]), dtype=object)
-
-
-def reshape(x: V, sizes: Sizes, *, allowzero: int = 0) -> V:
-    """A size of -1 is inferred, one of 0 taken from `x` unless `allowzero`."""
-    copied = [x.shape[i] if _is_zero(size) and not allowzero else size for i, size in enumerate(sizes)]
-    return x.reshape(copied)
-
-
-def _is_zero(size: Any) -> bool:
-    return isinstance(size, int) and size == 0  # asking a symbol would fix it for good
-
-
-def expand(x: Tensor, sizes: Sizes) -> Tensor:
-    """Broadcast both ways: a size of 1 keeps that of `x`."""
-    return x.expand(torch.broadcast_shapes(x.shape, tuple(sizes)))  # type: ignore[no-untyped-call]
-
-
-def flatten(x: Tensor, *, axis: int = 1) -> Tensor:
-    """To two axes, the first of which takes in those before `axis`."""
-    return x.reshape(math.prod(x.shape[:axis]), math.prod(x.shape[axis:]))
-
-
-def transpose(x: Tensor, *, perm: Sequence[int] | None = None) -> Tensor:
-    return x.permute(*(reversed(range(x.ndim)) if perm is None else perm))
-
-
-def squeeze(x: V, axes: Axes | None = None) -> V:
-    """Drops `axes`; with none given, all of size 1."""
-    if axes is None:
-        return x.squeeze()
-    dropped = {int(axis) % x.ndim for axis in axes}
-    return x[tuple(0 if i in dropped else slice(None) for i in range(x.ndim))]
-
-
-def unsqueeze(x: V, axes: Axes) -> V:
-    """Adds axes of size 1, numbered as in the result."""
-    rank = x.ndim + len(axes)
-    added = {int(axis) % rank for axis in axes}
-    return x[tuple(None if i in added else slice(None) for i in range(rank))]
-
-
-def concat(*parts: Any, axis: int) -> Value:
-    if all(isinstance(part, Tensor) for part in parts):
-        return torch.cat(parts, dim=axis)
-    joined: Sizes = np.concatenate(parts, axis=axis)
-    return joined
-
-
-def gather(x: V, indices: Value, *, axis: int = 0) -> V:
-    """x[..., indices, ...] at `axis`; negative indices count from the end."""
-    index: Any = indices
-    if not isinstance(indices, Tensor):
-        index = indices.astype(np.int64)
-        index = torch.from_numpy(index) if isinstance(x, Tensor) else index
-    return x[(slice(None),) * (axis % x.ndim) + (index,)]
-
-
-def slice_(x: V, starts: Sizes, ends: Sizes, axes: Sizes | None = None, steps: Sizes | None = None) -> V:
-    taken = [slice(None)] * x.ndim
-    for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        axis = i if axes is None else axes[i]
-        taken[axis] = slice(start, end, 1 if steps is None else steps[i])
-    return x[tuple(taken)]
 
 
 def identity(x: V) -> V:

@@ -1,0 +1,32 @@
+"""How text for people is laid out: pairs, tables and folded lines, within 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from textwrap import wrap
+
+MIB = 2**20
+WIDTH = 80  # columns
+
+
+def lines(*rows: tuple[str, object]) -> str:
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def fold(text: str) -> str:
+    """The text with its long lines broken between words."""
+    folded = [wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False) for line in text.splitlines()]
+    return "\n".join("\n".join(lines) for lines in folded)
+
+
+def table(rows: Iterable[Sequence[str]]) -> str:
+    cells = list(rows)
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    return "\n".join(
+        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells
+    )
+
+
+def skipped(names: Sequence[str]) -> str:
+    return f", {len(names)} broken ones skipped: {', '.join(names[:3])}" if names else ""

@@ -1,0 +1,41 @@
+"""What the tests of TensorRT share: what is installed here, GPUs that are not, and models."""
+
+from __future__ import annotations
+
+from importlib import util
+from pathlib import Path
+
+import onnx
+import pytest
+from conftest import RESOLUTION
+from onnx import ModelProto
+
+from convnext_edge.targets import tensorrt
+from convnext_edge.targets.cuda import Gpu, NoGpu
+
+HERE = util.find_spec("tensorrt_rtx") is not None
+rtx = pytest.mark.skipif(
+    not HERE, reason="tensorrt_rtx is not installed: pip install 'convnext-edge[tensorrt-rtx]'"
+)
+RTX = "tensorrt-rtx"
+ADA = Gpu("some RTX 4090", "8.9")
+
+
+def use_gpu(monkeypatch: pytest.MonkeyPatch, gpu: Gpu | NoGpu) -> None:
+    monkeypatch.setattr(tensorrt, "find_gpu", lambda: gpu)
+
+
+def types(model: ModelProto) -> dict[str, int]:
+    """Element type of every value."""
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
+    values = [*inferred.input, *inferred.output, *inferred.value_info]
+    constants = {tensor.name: tensor.data_type for tensor in inferred.initializer}
+    return constants | {value.name: value.type.tensor_type.elem_type for value in values}
+
+
+def export_v2(folder: Path) -> Path:
+    """A small ConvNeXt V2 for TensorRT-RTX, with GRN."""
+    from convnext_edge import export
+
+    checkpoint = Path(__file__).parent / "fixtures" / "checkpoints" / "timm_v2.safetensors"
+    return export(checkpoint=checkpoint, resolution=RESOLUTION, target=RTX, workspace=folder).artifact
