@@ -53,7 +53,8 @@ def _(result: Benchmark) -> str:
     memory = "unknown" if result.peak_rss_bytes is None else f"{result.peak_rss_bytes / MIB:.0f} MiB"
     return lines(
         ("candidate", f"{result.artifact} on {result.target} {result.runtime_version}"),
-        ("CPU", f"{result.cpu} ({' '.join(result.isa)})"),
+        ("CPU", result.cpu),
+        ("", " ".join(result.isa)),
         ("calls", f"{result.runs} of batch {result.batch} with {result.threads} thread(s), interleaved"),
         ("candidate", milliseconds(result.candidate_ms)),
         ("reference", milliseconds(result.reference_ms) + "  (FP32 PyTorch)"),

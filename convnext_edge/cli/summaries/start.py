@@ -43,7 +43,8 @@ def _(result: Doctor) -> str:
     return "\n".join(
         [
             lines(
-                ("CPU", f"{cpu.name} ({' '.join(cpu.isa)})"),
+                ("CPU", cpu.name),
+                ("", " ".join(cpu.isa)),
                 ("", saturates),
                 ("GPUs", ", ".join(result.gpus) or "none"),
             ),
