@@ -77,7 +77,7 @@ class ExecuTorchSession(Session):
         found = portable_lib._threadpool_get_thread_count()
         if threads != found and self.opened:
             raise TargetError(
-                f"{threads} threads cannot be had while a session with {found} is open: a process has one pool",
+                f"{threads} threads cannot be had while a session with {found} is open: they share a pool",
                 hint=f"Close that session first, or take {found} threads.",
             )
         portable_lib._unsafe_reset_threadpool(threads)
