@@ -81,11 +81,11 @@ $(MOBILE)/%/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(@D)
 	grep '^torch' constraints.txt > $(@D)/constraints.txt
 	$(@D)/bin/python -m pip install --constraint $(@D)/constraints.txt torch editables hatchling
-	$(@D)/bin/python -m pip install --constraint $(@D)/constraints.txt --no-build-isolation --editable '.[$*]' pytest
+	$(@D)/bin/python -m pip install --constraint $(@D)/constraints.txt --no-build-isolation --editable '.[$*]' pytest 'cmake>=3.28'
 	touch $@
 
 test-mobile: $(MOBILE)/executorch/.ready $(MOBILE)/litert/.ready ## Run the tests of ExecuTorch, Core ML and LiteRT
-	$(MOBILE)/executorch/bin/python -m pytest tests/test_executorch.py tests/test_coreml.py
+	$(MOBILE)/executorch/bin/python -m pytest tests/test_executorch.py tests/test_embed_executorch.py tests/test_coreml.py
 	$(MOBILE)/litert/bin/python -m pytest tests/test_litert.py
 
 wheel: env ## Build the source archive and, from it, the wheel into dist/

@@ -20,6 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Architecture((1, 1, 2, 1), (16, 24, 32, 48), patch 4, 10 classes), as timm wrote it
 CHECKPOINT = Path(__file__).parent / "fixtures" / "checkpoints" / "timm_v1.safetensors"
+CHECKPOINT_V2 = CHECKPOINT.with_name("timm_v2.safetensors")  # the same with GRN
 RESOLUTION = 64
 CLASSES = 10
 
@@ -51,15 +52,19 @@ class Models:
         self.photos = photos
         self._made: dict[tuple[str, ...], Path] = {}
 
-    def exported(self, input_type: InputType = "float32") -> Path:
+    def exported(self, input_type: InputType = "float32", checkpoint: Path = CHECKPOINT) -> Path:
         """The FP32 ONNX file."""
-        return self._once(self._export, input_type)
+        return self._once(self._export, input_type, str(checkpoint))
 
     def quantized(
-        self, target: str = "openvino", method: Method = "ptq", input_type: InputType = "float32"
+        self,
+        target: str = "openvino",
+        method: Method = "ptq",
+        input_type: InputType = "float32",
+        checkpoint: Path = CHECKPOINT,
     ) -> Path:
         """The INT8 ONNX file, calibrated with 16 of the photographs."""
-        return self._once(self._quantize, target, method, input_type)
+        return self._once(self._quantize, target, method, input_type, str(checkpoint))
 
     def engine(self, target: str, model: Path) -> Path:
         return self._once(self._build, target, str(model))
@@ -70,18 +75,21 @@ class Models:
             self._made[key] = make(*options)
         return self._made[key]
 
-    def _export(self, input_type: InputType) -> Path:
+    def _export(self, input_type: InputType, checkpoint: str) -> Path:
         from convnext_edge import export
 
         return export(
-            checkpoint=CHECKPOINT, resolution=RESOLUTION, input_type=input_type, workspace=self.workspace
+            checkpoint=Path(checkpoint),
+            resolution=RESOLUTION,
+            input_type=input_type,
+            workspace=self.workspace,
         ).artifact
 
-    def _quantize(self, target: str, method: Method, input_type: InputType) -> Path:
+    def _quantize(self, target: str, method: Method, input_type: InputType, checkpoint: str) -> Path:
         from convnext_edge import quantize
 
         return quantize(
-            self.exported(input_type),
+            self.exported(input_type, Path(checkpoint)),
             calib=str(self.photos),
             samples=16,
             target=target,

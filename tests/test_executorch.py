@@ -13,7 +13,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from conftest import RESOLUTION, Models
+from conftest import CHECKPOINT_V2, RESOLUTION, Models
 
 from convnext_edge.artifact import open_artifact
 from convnext_edge.errors import TargetError
@@ -40,6 +40,10 @@ def agreement(expected: np.ndarray, found: np.ndarray) -> float:
 def answers(model: Path, target: str, images: np.ndarray) -> np.ndarray:
     with find_target(target).open_session(open_artifact(model), threads=1) as session:
         return session.run(images)
+
+
+def runs_in_onnxruntime(model: Path, images: np.ndarray) -> np.ndarray:
+    return onnxruntime.InferenceSession(model).run(None, {"image": images})[0]
 
 
 # What needs no ExecuTorch
@@ -140,3 +144,46 @@ def test_a_session_runs_on_the_threads_that_it_is_given(models: Models) -> None:
         with find_target(NAME).open_session(engine, threads=threads):
             assert portable_lib._threadpool_get_thread_count() == threads
     assert torch.get_num_threads() >= 1
+
+
+@installed
+def test_a_session_of_another_number_of_threads_is_refused_while_one_is_open(
+    models: Models, batch: dict[str, np.ndarray]
+) -> None:
+    engine = open_artifact(models.engine(NAME, models.quantized(NAME)))
+    target, images = find_target(NAME), batch["float32"][:2]
+    with target.open_session(engine, threads=2) as two:
+        expected = two.run(images)
+        with pytest.raises(TargetError, match="3 threads cannot be had while a session with 2 is open"):
+            target.open_session(engine, threads=3)
+        with target.open_session(engine, threads=2) as another:
+            np.testing.assert_array_equal(another.run(images), expected)
+        np.testing.assert_array_equal(two.run(images), expected)
+    with target.open_session(engine, threads=3) as three:
+        np.testing.assert_array_equal(three.run(images), expected)
+
+
+# V2
+
+
+@installed
+def test_v2_engines_have_the_answers_of_onnx_runtime_for_the_same_file(
+    models: Models, batch: dict[str, np.ndarray]
+) -> None:
+    images = batch["float32"]
+    exported, quantized = (
+        models.exported(checkpoint=CHECKPOINT_V2),
+        models.quantized(NAME, checkpoint=CHECKPOINT_V2),
+    )
+    fp32, int8 = (runs_in_onnxruntime(model, images) for model in (exported, quantized))
+    assert sqnr(fp32, answers(models.engine(NAME, exported), NAME, images)) > 100
+    engine = models.engine(NAME, quantized)
+    found = answers(engine, NAME, images)
+    assert sqnr(int8, found) > 25  # ranges of each image against calibrated ones
+    assert sqnr(fp32, found) > sqnr(fp32, int8) - 1
+    assert agreement(int8, found) > 0.9
+    recorded = open_artifact(engine).description.engine
+    assert recorded is not None
+    assert recorded["delegation"]["int8_layers"] == sum(placement(onnx.load(quantized)).values()) > 0
+    # GRN's sum over rows and columns, one a block
+    assert recorded["delegation"]["elsewhere"] == {"aten_sum_dim_int_list": 5}

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from conftest import RESOLUTION, Models
+from conftest import CHECKPOINT_V2, RESOLUTION, Models
 
 from convnext_edge.artifact import open_artifact
 from convnext_edge.errors import TargetError
@@ -102,6 +102,27 @@ def test_an_fp32_engine_of_raw_bytes_has_the_references_answers(
     assert recorded["int8_layers"] == 0
     assert len(recorded["notes"]) == 2
     assert recorded["notes"][-1].startswith("unverified on a device")
+
+
+@installed
+def test_v2_engines_have_the_answers_of_onnx_runtime_for_the_same_file(
+    models: Models, batch: dict[str, np.ndarray]
+) -> None:
+    images = batch["float32"]
+    exported = models.exported(checkpoint=CHECKPOINT_V2)
+    quantized = models.quantized(NAME, checkpoint=CHECKPOINT_V2)
+    fp32, int8 = (
+        onnxruntime.InferenceSession(model).run(None, {"image": images})[0] for model in (exported, quantized)
+    )
+    assert sqnr(fp32, answers(models.engine(NAME, exported), NAME, images)) > 100
+    engine = models.engine(NAME, quantized)
+    found = answers(engine, NAME, images)
+    assert sqnr(int8, found) > 25  # ranges of each image against calibrated ones
+    assert sqnr(fp32, found) > sqnr(fp32, int8) - 1
+    assert np.mean(found.argmax(1) == int8.argmax(1)) > 0.9
+    recorded = open_artifact(engine).description.engine
+    assert recorded is not None
+    assert recorded["int8_layers"] == sum(placement(onnx.load(quantized)).values()) > 0
 
 
 @installed

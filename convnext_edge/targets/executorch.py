@@ -14,7 +14,8 @@ https://docs.pytorch.org/executorch/stable/backends/xnnpack/xnnpack-quantization
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakSet
 
 import numpy as np
 import onnx
@@ -23,6 +24,7 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 from torch import Tensor
 
 from convnext_edge.artifact import Artifact
+from convnext_edge.errors import TargetError
 from convnext_edge.quiet import quiet, quiet_below
 from convnext_edge.recipe import Recipe
 from convnext_edge.targets.base import (
@@ -50,19 +52,39 @@ UNVERIFIED = "unverified on a device: `validate` runs it in ExecuTorch on this m
 
 
 class ExecuTorchSession(Session):
-    """One image a call. The runtime has one pool of threads for the whole process: it is set anew here."""
+    """One image a call. The runtime has one pool of threads for the whole process.
+
+    Raises TargetError where another session is open that has another number of threads.
+    """
 
     runner = "ExecuTorch"
+    opened: ClassVar[WeakSet[ExecuTorchSession]] = WeakSet()
 
     def __init__(self, engine: Path, threads: int | None) -> None:
         with quiet(), quiet_below(), translated(f"ExecuTorch does not load {engine}"):
-            from executorch.extension.pybindings import portable_lib
             from executorch.runtime import Runtime
 
             if threads is not None:
-                portable_lib._unsafe_reset_threadpool(threads)
+                self._size_pool(threads)
             self.program = Runtime.get().load_program(engine)
             self.method = self.program.load_method("forward")
+            self.opened.add(self)
+
+    def _size_pool(self, threads: int) -> None:
+        """Loaded programs keep a pointer to the pool, and crash where it was made anew since."""
+        from executorch.extension.pybindings import portable_lib
+
+        found = portable_lib._threadpool_get_thread_count()
+        if threads != found and self.opened:
+            raise TargetError(
+                f"{threads} threads cannot be had while a session with {found} is open: they share a pool",
+                hint=f"Close that session first, or take {found} threads.",
+            )
+        portable_lib._unsafe_reset_threadpool(threads)
+
+    def close(self) -> None:
+        self.opened.discard(self)
+        del self.method, self.program
 
     def _run(self, images: Images) -> Logits:
         rows = [self.method.execute([torch.from_numpy(image[None])])[0].numpy() for image in images]

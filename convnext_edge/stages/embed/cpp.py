@@ -41,6 +41,25 @@ python -m zipfile -e arm64/openvino-*.whl arm64
 """
         + BUILD_ARM64.format(runtime="-DOpenVINO_DIR=$PWD/arm64/openvino/cmake"),
     ),
+    "executorch": Guide(
+        """\
+- ExecuTorch {version} and CMake 3.28: `pip install executorch=={version} cmake` brings both, ExecuTorch with
+  headers, libraries and CMake files, and CMake asks the `python` of the `PATH` where. Or name the folder of
+  `executorch-config.cmake`: `-Dexecutorch_DIR=DIR`.
+
+All models of a process share ExecuTorch's one pool of threads: while one is loaded, others can be loaded
+with the same number of threads, or with 1. ExecuTorch logs to stderr, unless
+`executorch::runtime::register_pal` gives it another log.
+
+On a phone this is unverified: for Android and iOS, ExecuTorch's libraries are built from its sources.""",
+        "ExecuTorch's libraries for ARM come from PyPI too, and want glibc 2.28 or newer:",
+        """\
+pip download --no-deps --only-binary :all: --platform manylinux_2_28_aarch64 --python-version 3.11 \\
+    -d arm64 executorch=={version}
+python -m zipfile -e arm64/executorch-*.whl arm64
+"""
+        + BUILD_ARM64.format(runtime="-Dexecutorch_DIR=$PWD/arm64/executorch/lib/cmake/executorch"),
+    ),
     "onnxruntime": Guide(
         """\
 - ONNX Runtime {version} or newer: unpack the archive of your system from

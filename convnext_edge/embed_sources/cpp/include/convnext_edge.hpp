@@ -68,13 +68,15 @@ struct Prediction {
 };
 
 struct Options {
-    int threads = 0;  ///< that one call may use; 0 leaves it to the runtime (all cores)
+    /// That one call may use; 0 leaves it to the runtime (all cores). ExecuTorch has one pool for a process: UsageError
+    /// where another number than 1 is not that of the models that are loaded.
+    int threads = 0;
 };
 
 /// What a model is, as the folder says it.
 struct Info {
     std::string engine;           ///< file name
-    std::string runtime;          ///< "openvino" or "onnxruntime"
+    std::string runtime;          ///< "openvino", "onnxruntime" or "executorch"
     std::string runtime_version;  ///< of the library that is loaded
     std::string target_version;   ///< of the runtime that the engine was built with
     int resolution = 0;           ///< edge of the square that the model sees, in pixels
