@@ -66,7 +66,7 @@ class ONNXRuntime(Target):
     package = "onnxruntime"
     install = "onnxruntime>=1.31"
     form = "linear"
-    recipe = Recipe(weights_only=("head",))  # whose input costs more answers in INT8 than it saves time
+    recipe = Recipe(weights_only=("head",))  # whose input in INT8 costs fidelity and saves no time
     activations = frozenset(ACTIVATION_BITS)
     suffix = ".opt.onnx"
 
