@@ -299,8 +299,9 @@ def test_a_server_without_special_headers_is_enough_and_png_files_keep_their_pix
         np.testing.assert_array_equal(answer["square"], preprocess(image, prepared).ravel())
     logits, expected = np.array([answer["logits"] for answer in found]), python_logits(folder, images)
     assert (logits.argmax(1) == expected.argmax(1)).all()
-    # but for images in which a value lies on the border between two of its 256 levels
-    assert (logits.astype(np.float32) == expected).all(1).mean() > 0.5
+    # the head adds up in float, each build in its own order; in a few images a value lies on the border
+    # between two of its 256 levels
+    assert np.isclose(logits, expected, rtol=0, atol=1e-5).all(1).mean() > 0.5
     assert 10 * np.log10((expected**2).sum() / ((logits - expected) ** 2).sum()) > 35
     assert log["complaints"] == []
     assert all(request.startswith((url, f"blob:{url}")) for request in log["requests"])
