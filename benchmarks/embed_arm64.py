@@ -5,7 +5,7 @@
 The demo model, cross-compiled as the folder's README says, runs under QEMU (a Cortex-A76 with ARM's dot
 products of INT8). Products of INT8 are exact on both; floating-point sums are not in the same order, and an
 activation on the boundary of two INT8 values then falls either way, which later layers carry on. So SQNR is
-told for all images and for the median one.
+told for all images and for the median one, and beside INT8 for FP32, which has no such boundaries.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from typing import Any
 
 import click
 from common import Bar, Reporting, report_options
-from embedding import RUNTIMES, compare, embed_int8
+from embedding import RUNTIMES, compare, embed_fp32, embed_int8
 
 from convnext_edge.images import open_image_set
 
 from embedded import onnxruntime_headers, run  # isort: skip
 from emulated import CPU, build_arm64  # isort: skip
+
+
+FP32_IMAGES = 100
 
 
 def check(rows: list[dict[str, Any]]) -> Iterator[Bar]:
@@ -46,6 +49,8 @@ def main(limit: int, reporting: Reporting) -> None:
             embedded = embed_int8("demo", runtime, "demo", place)
             program = build_arm64(embedded.folder, place, onnxruntime_headers(place))
             rows.append(compare(program, embedded, images))
+            exact = embed_fp32("demo", runtime, place)
+            rows.append(compare(program, exact, images.subset(min(FP32_IMAGES, limit), seed=0)))
     measured = {
         "emulator": run("qemu-aarch64", "--version").decode().splitlines()[0],
         "emulated": CPU,

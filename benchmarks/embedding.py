@@ -32,7 +32,7 @@ CHUNK = 500  # images that a program answers before it is started again
 
 @dataclass(frozen=True)
 class Embedded:
-    """An INT8 engine, and the folder that it was embedded in."""
+    """An engine, and the folder that it was embedded in."""
 
     model: str
     runtime: str
@@ -47,8 +47,18 @@ def embed_int8(model: str, runtime: str, calib: str, workspace: Path) -> Embedde
     # random weights have no accuracy that more images could keep
     samples = 256 if own else 16
     int8 = quantize(exported, calib=calib, samples=samples, target=runtime, workspace=workspace).artifact
-    engine = build(int8, target=runtime, workspace=workspace).engine
-    folder = workspace / f"{model}-{runtime}-cpp"
+    return embed_built(int8, model, runtime, workspace)
+
+
+def embed_fp32(model: str, runtime: str, workspace: Path) -> Embedded:
+    """As exported, with the weights that come with the package."""
+    exported = export(model, target=runtime, workspace=workspace, output=workspace / f"{model}-fp32.onnx")
+    return embed_built(exported.artifact, f"{model} in FP32", runtime, workspace)
+
+
+def embed_built(artifact: Path, model: str, runtime: str, workspace: Path) -> Embedded:
+    engine = build(artifact, target=runtime, workspace=workspace).engine
+    folder = workspace / f"{model}-{runtime}-cpp".replace(" ", "-")
     return Embedded(model, runtime, engine, embed(engine, lang="cpp", output=folder).directory)
 
 
