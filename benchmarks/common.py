@@ -1,4 +1,4 @@
-"""What the benchmarks share: the bars, and the JSON report that says where and how it was measured."""
+"""What the benchmarks share: bars, the JSON report that says where and how it was measured, SQNR by image."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
+from numpy.typing import NDArray
 
 from convnext_edge.cpu import Cpu, read_cpu
+from convnext_edge.metrics import Logits
 from convnext_edge.provenance import command_line, tool_versions
 
 RESULTS = Path(__file__).parent / "results"
@@ -99,3 +102,17 @@ def report_options(command: Callable[..., None]) -> Callable[..., None]:
 def route(cpu: Cpu) -> str:
     """The instruction set that decides how INT8 runs on this CPU; the name of a report has it."""
     return next((name for name in ROUTES if name in cpu.isa), "unknown")
+
+
+def sqnr_of_images(reference: Logits, candidate: Logits) -> NDArray[np.float64]:
+    """SQNR in dB of each image's logits (N, classes), infinite where they are identical."""
+    signal = np.square(reference, dtype=np.float64).sum(1)
+    noise = np.square(reference - candidate, dtype=np.float64).sum(1)
+    with np.errstate(divide="ignore"):
+        found: NDArray[np.float64] = 10 * np.log10(signal / noise)
+    return found
+
+
+def decibels(value: float) -> float | None:
+    """As reports have it: None for no error at all."""
+    return round(float(value), 2) if np.isfinite(value) else None

@@ -12,19 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from common import decibels, sqnr_of_images
 
 from convnext_edge import build, embed, export, quantize
 from convnext_edge.artifact import open_artifact
 from convnext_edge.candidates import open_session
 from convnext_edge.images import ImageSet
 from convnext_edge.images.decoding import decode
-from convnext_edge.metrics import UNLABELLED, Comparison
+from convnext_edge.metrics import UNLABELLED, Comparison, Logits
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from embedded import Build
-
-Logits = NDArray[np.float32]  # (N, classes)
 
 RUNTIMES = ("openvino", "onnxruntime")
 CHUNK = 500  # images that a program answers before it is started again
@@ -82,21 +80,17 @@ def compare(program: Build, embedded: Embedded, images: ImageSet) -> dict[str, A
     python, cpp = np.concatenate(pairs, axis=1)
     found = Comparison()
     found.add(python, cpp, np.full(len(cpp), UNLABELLED))
-    noise = np.square(python - cpp, dtype=np.float64).sum(1)
-    different = noise > 0
-    each = 10 * np.log10(np.square(python[different], dtype=np.float64).sum(1) / noise[different])
-    # an image without any error counts as the best of all
-    median = np.median(np.concatenate([each, np.full(np.count_nonzero(~different), np.inf)]))
+    each = sqnr_of_images(python, cpp)
     print("compared:", embedded.model, embedded.runtime, found.images, found.sqnr_db, file=sys.stderr)
     return {
         "model": embedded.model,
         "runtime": embedded.runtime,
         "data": images.name,
         "images": found.images,
-        "identical": found.images - int(different.sum()),
+        "identical": found.images - int(np.isfinite(each).sum()),
         "agreement": found.agreement,
         "agreement_ci95": found.agreement_ci95,
         "sqnr_db": found.sqnr_db,
-        "median_sqnr_db": round(float(median), 2) if np.isfinite(median) else None,
-        "worst_sqnr_db": round(float(each.min()), 2) if len(each) else None,
+        "median_sqnr_db": decibels(np.median(each)),
+        "worst_sqnr_db": decibels(each.min()),
     }

@@ -22,7 +22,6 @@ kinds of CPU (`cpu.int8_saturates` of the report says which one it was).
 
 from __future__ import annotations
 
-import math
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -32,7 +31,7 @@ from typing import Any
 
 import click
 import numpy as np
-from common import Bar, Reporting, report_options
+from common import Bar, Reporting, decibels, report_options, sqnr_of_images
 from numpy.typing import NDArray
 from study import (
     JITTERED,
@@ -98,19 +97,9 @@ def pairs(logits: dict[Name, Logits], labels: NDArray[np.int64], file: str) -> l
     for one, other in (*combinations(real, 2), ("simulation", JITTERED)):
         row = held_against(runtimes[one], runtimes[other], labels)
         kept = {key: row[key] for key in ("images", "agreement", "agreement_ci95", "sqnr_db")}
-        middle = median_sqnr(runtimes[one], runtimes[other])
-        rows.append({"file": file, "runtimes": [one, other], **kept, "sqnr_db_median_image": middle})
+        median = decibels(np.median(sqnr_of_images(runtimes[one], runtimes[other])))
+        rows.append({"file": file, "runtimes": [one, other], **kept, "median_sqnr_db": median})
     return rows
-
-
-def median_sqnr(one: Logits, other: Logits) -> float | None:
-    """SQNR in dB of the image in the middle, None where most images are identical.
-
-    That of all images is the SQNR of the few in which a value fell on the boundary of two codes.
-    """
-    noise, signal = np.square(one - other).sum(1), np.square(one).sum(1)
-    share = float(np.median(noise / signal))
-    return -10 * math.log10(share) if share else None
 
 
 def check(methods: dict[Name, dict[str, Any]], same: list[dict[str, Any]]) -> Iterator[Bar]:

@@ -60,7 +60,7 @@ def fidelity(report: Report) -> Iterator[str]:
     yield ""
     yield "One INT8 file in two runtimes; the last of each file is the simulation against itself, see above:"
     yield ""
-    header = ("file", "runtimes", "agreement %", "SQNR dB", "of the image in the middle")
+    header = ("file", "runtimes", "agreement %", "SQNR dB", "median")
     yield from table(header, (same_file_cells(row) for row in report["same_file"]))
 
 
@@ -78,7 +78,7 @@ def same_file_cells(row: Report) -> Iterator[str]:
     yield row["file"]
     yield " / ".join(row["runtimes"])
     yield f"{100 * row['agreement']:.1f}"
-    for key in ("sqnr_db", "sqnr_db_median_image"):
+    for key in ("sqnr_db", "median_sqnr_db"):
         yield "exact" if row[key] is None else f"{row[key]:.1f}"
 
 

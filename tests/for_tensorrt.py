@@ -1,13 +1,11 @@
-"""What the tests of TensorRT share: what is installed here, GPUs that are not, and models."""
+"""What the tests of TensorRT share: what is installed here, GPUs that are not, and types of a graph."""
 
 from __future__ import annotations
 
 from importlib import util
-from pathlib import Path
 
 import onnx
 import pytest
-from conftest import RESOLUTION
 from onnx import ModelProto
 
 from convnext_edge.targets import tensorrt
@@ -31,11 +29,3 @@ def types(model: ModelProto) -> dict[str, int]:
     values = [*inferred.input, *inferred.output, *inferred.value_info]
     constants = {tensor.name: tensor.data_type for tensor in inferred.initializer}
     return constants | {value.name: value.type.tensor_type.elem_type for value in values}
-
-
-def export_v2(folder: Path) -> Path:
-    """A small ConvNeXt V2 for TensorRT-RTX, with GRN."""
-    from convnext_edge import export
-
-    checkpoint = Path(__file__).parent / "fixtures" / "checkpoints" / "timm_v2.safetensors"
-    return export(checkpoint=checkpoint, resolution=RESOLUTION, target=RTX, workspace=folder).artifact

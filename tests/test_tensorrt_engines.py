@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Models
-from for_tensorrt import RTX, export_v2, rtx
+from conftest import CHECKPOINT_V2, Models
+from for_tensorrt import RTX, rtx
 
 from convnext_edge import build, quiet
 from convnext_edge.artifact import open_artifact
@@ -23,11 +23,6 @@ pytestmark = pytest.mark.usefixtures("no_gpu")
 @pytest.fixture
 def quantized(models: Models) -> Path:
     return models.quantized(RTX)
-
-
-@pytest.fixture(scope="session")
-def v2_exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export_v2(tmp_path_factory.mktemp("v2"))
 
 
 @rtx
@@ -113,12 +108,9 @@ def test_every_quantized_layer_is_a_product_of_int8_by_int8_in_the_engine(
         assert "Int8" not in layers[name].inputs + layers[name].constants
 
 
-@pytest.fixture(scope="session")
-def v2_quantized(v2_exported: Path, photos: Path) -> Path:
-    from convnext_edge import quantize
-
-    made = quantize(v2_exported, calib=str(photos), samples=2, target=RTX, workspace=v2_exported.parent)
-    return made.artifact
+@pytest.fixture
+def v2_quantized(models: Models) -> Path:
+    return models.quantized(RTX, checkpoint=CHECKPOINT_V2)
 
 
 def test_a_line_of_the_builders_log_becomes_a_layer() -> None:

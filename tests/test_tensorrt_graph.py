@@ -8,10 +8,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from conftest import RESOLUTION, Models
-from for_tensorrt import RTX, export_v2, types
+from conftest import CHECKPOINT_V2, RESOLUTION, Models
+from for_tensorrt import RTX, types
 from onnx import ModelProto, TensorProto, numpy_helper
 
+from convnext_edge import export
 from convnext_edge.artifact import open_artifact
 from convnext_edge.model.graph import example_input
 from convnext_edge.model.half import half_scale, to_half
@@ -26,7 +27,9 @@ def quantized(models: Models) -> Path:
 
 @pytest.fixture(scope="session")
 def v2_exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export_v2(tmp_path_factory.mktemp("v2"))
+    """Lowered for TensorRT-RTX, with GRN."""
+    workspace = tmp_path_factory.mktemp("v2")
+    return export(checkpoint=CHECKPOINT_V2, resolution=RESOLUTION, target=RTX, workspace=workspace).artifact
 
 
 @pytest.fixture
