@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from convnext_edge.images.parallel import default_workers, ordered_map
+from convnext_edge.parallel import default_workers, ordered_map
 
 UNLABELLED = -1
 

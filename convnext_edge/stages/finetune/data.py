@@ -24,7 +24,7 @@ from convnext_edge.errors import ImageSetError
 from convnext_edge.images import ImageSet, SkippedImage, as_reference_takes, open_image_set
 from convnext_edge.images.contents import Entry
 from convnext_edge.images.decoding import decode
-from convnext_edge.images.parallel import default_workers, ordered_map
+from convnext_edge.parallel import default_workers, ordered_map
 from convnext_edge.preprocessing import Preprocessing
 from convnext_edge.progress import note
 

@@ -1,4 +1,4 @@
-"""Work on many images at once, with the results in order."""
+"""Work on many things at once, with the results in order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 def default_workers() -> int:
-    """One thread a CPU: Pillow and hashlib release the GIL."""
+    """One thread a CPU: Pillow, hashlib and PyTorch's operators release the GIL."""
     return os.cpu_count() or 1
 
 
@@ -24,7 +24,7 @@ def ordered_map(
 
     `map` of ThreadPoolExecutor would take all items at once and hold all results.
     """
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="images")
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="ordered-map")
     pending: deque[Future[Result]] = deque()
     try:
         for item in items:
