@@ -15,8 +15,8 @@ from convnext_edge.errors import CheckpointError, ExportError, UsageError
 from convnext_edge.images import calibration_dir
 from convnext_edge.model.checkpoint import load_checkpoint
 from convnext_edge.model.convnext import Architecture, Block, ConvNeXt
-from convnext_edge.model.graph import example_input, write_onnx
 from convnext_edge.model.lowering import Form, lower
+from convnext_edge.model.tracing import example_input, write_onnx
 from convnext_edge.model.variants import Variant, find_variant, match
 from convnext_edge.preprocessing import Preprocessing, PreprocessingChanges
 from convnext_edge.progress import note

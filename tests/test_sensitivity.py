@@ -20,8 +20,8 @@ from convnext_edge.images import open_image_set
 from convnext_edge.metrics import Comparison
 from convnext_edge.model.architecture import Architecture
 from convnext_edge.model.convnext import ConvNeXt
-from convnext_edge.model.graph import example_input
 from convnext_edge.model.lowering import LoweredConvNeXt, lower
+from convnext_edge.model.tracing import example_input
 from convnext_edge.preprocessing import Preprocessing
 from convnext_edge.quantization.costs import Chain, cost
 from convnext_edge.quantization.statistics import multiplications

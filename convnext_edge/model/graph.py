@@ -1,72 +1,20 @@
-"""ONNX files: written from a PyTorch module, tidied so that a person and every runtime reads them well."""
+"""ONNX graphs: looked through, tidied so that a person and every runtime reads them well, and saved."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import onnx
-import torch
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
-from torch import nn
 
-from convnext_edge.artifact import InputType
 from convnext_edge.errors import ExportError
-from convnext_edge.quiet import quiet
 
-OPSET = 20  # the first with Gelu
-OPSET_16_BITS = 21  # the first whose Q/DQ take codes of 16 bits; it changed nothing else that we write
 INPUT, OUTPUT = "image", "logits"
 PROTOBUF_LIMIT = 2**31 - 2**26  # bytes of weights in one file, short of protobuf's 2 GiB
 MULTIPLICATIONS = ("Conv", "MatMul", "Gemm")
 LAYOUT_ONLY = ("Transpose", "Reshape")
-
-
-def example_input(resolution: int, input_type: InputType, *, batch: int = 2, seed: int = 0) -> torch.Tensor:
-    """Noise of the right shape and type, to trace or compare with; never to calibrate with.
-
-    Tracing a dynamic batch needs two images or more: one would be taken for a constant.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    pixels = torch.randint(0, 256, (batch, 3, resolution, resolution), generator=generator, dtype=torch.uint8)
-    return pixels if input_type == "uint8" else (pixels.float() - 127.5) / 64
-
-
-def export_program(module: nn.Module, example: torch.Tensor) -> torch.fx.GraphModule:
-    """The module as an ATen graph with a dynamic batch, as torchao's pt2e takes it."""
-    with quiet():
-        return torch.export.export(module, (example,), dynamic_shapes=_dynamic(example)).module()
-
-
-def write_onnx(
-    module: nn.Module, example: torch.Tensor, path: Path, *, layer_names: Iterable[str] = ()
-) -> None:
-    """Write `module` with a dynamic batch; weights over 2 GiB go to a companion file `path`.data.
-
-    layer_names: of the convolutions and multiplications in order, to name nodes and weights by.
-    Raises ExportError where the written file is not valid ONNX.
-    """
-    with quiet():
-        program = torch.onnx.export(
-            module,
-            (example,),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_shapes=_dynamic(example),
-            verbose=False,
-        )
-    assert program is not None
-    model = program.model_proto
-    strip(model)
-    drop_byte_casts(model)
-    if any(tensor.data_type in (TensorProto.UINT16, TensorProto.INT16) for tensor in model.graph.initializer):
-        next(entry for entry in model.opset_import if not entry.domain).version = OPSET_16_BITS
-    name_layers(model, list(layer_names))
-    save(model, path)
 
 
 def save(model: ModelProto, path: Path) -> None:
@@ -217,7 +165,3 @@ def replace_input(model: ModelProto, old: str, new: str) -> None:
         for index, name in enumerate(node.input):
             if name == old:
                 node.input[index] = new
-
-
-def _dynamic(example: torch.Tensor) -> tuple[dict[int, torch.export.Dim]]:
-    return ({0: torch.export.Dim("batch")},)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from convnext_edge.artifact import InputType
 from convnext_edge.images import ImageSet
-from convnext_edge.model.graph import example_input
 from convnext_edge.model.lowering import Form, lower
+from convnext_edge.model.tracing import example_input
 from convnext_edge.progress import track
 from convnext_edge.recipe import Recipe
 from convnext_edge.sources import Source

@@ -11,7 +11,8 @@ import numpy as np
 import onnx
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
-from convnext_edge.model.graph import drop_quantization, example_input, save, write_onnx
+from convnext_edge.model.graph import drop_quantization, save
+from convnext_edge.model.tracing import example_input, write_onnx
 from convnext_edge.progress import note, track
 from convnext_edge.quantization.costs import layer_costs
 from convnext_edge.quantization.job import Job

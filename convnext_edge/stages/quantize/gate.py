@@ -13,7 +13,7 @@ from convnext_edge.artifact import Artifact, Description, open_artifact, write_a
 from convnext_edge.errors import UsageError
 from convnext_edge.images import ImageSet, as_reference_takes
 from convnext_edge.metrics import Comparison
-from convnext_edge.model.graph import example_input
+from convnext_edge.model.tracing import example_input
 from convnext_edge.progress import note, track
 from convnext_edge.quantization.costs import layer_costs
 from convnext_edge.quantization.job import BATCH, Job, Quantized

@@ -1,0 +1,120 @@
+"""From a PyTorch module to an ATen graph and to an ONNX file, through PyTorch's own exporters."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import onnxscript.optimizer
+import torch
+from onnx import ModelProto, TensorProto, numpy_helper
+from torch import nn
+
+from convnext_edge.artifact import InputType
+from convnext_edge.errors import ExportError
+from convnext_edge.model.graph import (
+    INPUT,
+    OUTPUT,
+    drop_byte_casts,
+    initializers,
+    name_layers,
+    save,
+    strip,
+)
+from convnext_edge.quiet import quiet
+
+OPSET = 20  # the first with Gelu
+OPSET_16_BITS = 21  # the first whose Q/DQ take codes of 16 bits; it changed nothing else that we write
+BATCH = "batch"  # name of the axis
+
+
+def example_input(resolution: int, input_type: InputType, *, batch: int = 2, seed: int = 0) -> torch.Tensor:
+    """Noise of the right shape and type, to trace or compare with; never to calibrate with.
+
+    Tracing a dynamic batch needs two images or more: one would be taken for a constant.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 256, (batch, 3, resolution, resolution), generator=generator, dtype=torch.uint8)
+    return pixels if input_type == "uint8" else (pixels.float() - 127.5) / 64
+
+
+def export_program(module: nn.Module, example: torch.Tensor) -> torch.fx.GraphModule:
+    """The module as an ATen graph with a dynamic batch, as torchao's pt2e takes it."""
+    with quiet():
+        return torch.export.export(module, (example,), dynamic_shapes=_dynamic(example)).module()
+
+
+def write_onnx(
+    module: nn.Module, example: torch.Tensor, path: Path, *, layer_names: Iterable[str] = ()
+) -> None:
+    """Write `module` with a dynamic batch; weights over 2 GiB go to a companion file `path`.data.
+
+    layer_names: of the convolutions and multiplications in order, to name nodes and weights by.
+    Raises ExportError where the written file is not valid ONNX.
+    """
+    with quiet(), paused_collection():
+        model = trace(module, example)
+    free_batch(model, len(example))
+    strip(model)
+    drop_byte_casts(model)
+    if any(tensor.data_type in (TensorProto.UINT16, TensorProto.INT16) for tensor in model.graph.initializer):
+        next(entry for entry in model.opset_import if not entry.domain).version = OPSET_16_BITS
+    name_layers(model, list(layer_names))
+    save(model, path)
+
+
+def trace(module: nn.Module, example: torch.Tensor) -> ModelProto:
+    """The module as ONNX for as many images as `example` holds: a symbol takes the exporter twice as long."""
+    program = torch.onnx.export(
+        module,
+        (example,),
+        dynamo=True,
+        opset_version=OPSET,
+        input_names=[INPUT],
+        output_names=[OUTPUT],
+        optimize=False,
+        verbose=False,
+    )
+    assert program is not None
+    onnxscript.optimizer.optimize(program.model, num_iterations=1)  # a second finds nothing in a ConvNeXt
+    return program.model_proto
+
+
+def free_batch(model: ModelProto, size: int) -> None:
+    """Let the number of images vary in a graph that was traced with `size` of them.
+
+    It is the first axis of all that depends on the image. Raises ExportError where it is not.
+    """
+    constants, of_images = initializers(model), {INPUT}
+    for node in model.graph.node:
+        if of_images.isdisjoint(node.input):
+            continue
+        of_images.update(node.output)
+        if node.op_type == "Reshape":
+            shape = numpy_helper.to_array(constants[node.input[1]]).copy()
+            shape[0] = -1
+            constants[node.input[1]].CopyFrom(numpy_helper.from_array(shape, node.input[1]))
+    for value in [*model.graph.input, *model.graph.value_info, *model.graph.output]:
+        if value.name in of_images:
+            first = value.type.tensor_type.shape.dim[0]
+            if first.dim_value != size:
+                raise ExportError(f"{value.name} of the exporter's graph does not begin with the batch")
+            first.dim_param = BATCH
+
+
+@contextmanager
+def paused_collection() -> Iterator[None]:
+    """Without Python's garbage collector, which searches the exporter's graphs again and again in vain."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _dynamic(example: torch.Tensor) -> tuple[dict[int, torch.export.Dim]]:
+    return ({0: torch.export.Dim(BATCH)},)
