@@ -79,8 +79,7 @@ def gptq(weight: Tensor, moments: Moments, *, largest: int, partners: list[tuple
         for k in range(end - 1, start - 1, -1):
             code = torch.round(aim[k]).clamp_(-largest, largest)
             for other in partners[k]:
-                torch.minimum(code, PAIR_LIMIT - codes[other], out=code)
-                torch.maximum(code, -PAIR_LIMIT - codes[other], out=code)
+                code.add_(codes[other]).clamp_(-PAIR_LIMIT, PAIR_LIMIT).sub_(codes[other])
             codes[k] = code
             aim[start:k].addr_(shares[k, start:k], exact[k] - code)
         aim[:start].addmm_(shares[start:end, :start].T, exact[start:end] - codes[start:end])

@@ -14,35 +14,25 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from convnext_edge.model.lowering import Scaled
+from convnext_edge.quantization.watching import watch
 
 TINY = 1e-5  # of the largest channel: what an all but dead channel counts as
 
 
 def smooth(module: nn.Module, batches: Iterable[Tensor], strength: float) -> None:
     """Rescale every `Scaled` layer of a lowered model in place, by what `batches` (N, 3, H, W) show."""
-    scaled = [part for part in module.modules() if isinstance(part, Scaled)]
+    scaled = {part: part.layer for part in module.modules() if isinstance(part, Scaled)}
+
+    def peaks_of(part: Scaled, x: Tensor) -> Tensor:
+        return x.abs().movedim(part.layers.axis, 0).flatten(1).amax(1).float()  # (C,)
+
     peaks: dict[Scaled, Tensor] = {}
-    handles = [_watch(part, peaks) for part in scaled]
-    with torch.inference_mode():
-        for images in batches:
-            module(images)
-    for handle in handles:
-        handle.remove()
+    for seen in watch(module, batches, scaled, peaks_of):
+        peaks = {part: torch.maximum(peaks.get(part, values), values) for part, values in seen.items()}
     for part in scaled:
         part.move_scale(smoothing_factor(peaks[part].clone(), part.weight_peaks(), strength))
-
-
-def _watch(part: Scaled, peaks: dict[Scaled, Tensor]) -> RemovableHandle:
-    """Keep the largest |x| of each input channel of the layer in `peaks`."""
-
-    def hook(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        seen = output.abs().movedim(part.layers.axis, 0).flatten(1).amax(1)
-        peaks[part] = torch.maximum(peaks[part], seen) if part in peaks else seen
-
-    return part.before.register_forward_hook(hook)
 
 
 def smoothing_factor(activation: Tensor, weight: Tensor, strength: float) -> Tensor:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import ceil
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from convnext_edge.quantization.quantizer import (
     is_quantized,
     reference_name,
 )
+from convnext_edge.quantization.watching import side_by_side, watch
 from convnext_edge.recipe import ACTIVATION_BITS, Recipe
 
 Multiplication = nn.Conv2d | MatMul
@@ -51,33 +53,36 @@ class Moments:
             self.second[start:, start:end].addmm_(rows[:, start:].T, rows[:, start:end])
 
 
+class Seen(NamedTuple):
+    """Of one layer's input. rows (N, K): a sample of what weights multiply. extremes (2,): of all values."""
+
+    rows: Tensor
+    extremes: Tensor | None
+
+
 @dataclass
 class InputStatistics:
     """Of one layer. moments: None for a depthwise convolution, whose weights multiply one channel each.
 
-    observer: sees all values where `sees_all`, else those of the rows. waiting: rows not taken up yet.
+    observer: sees the extremes of all values where `sees_all`, else the rows. waiting: not taken up yet.
     """
 
     observer: Any
     sees_all: bool
     moments: Moments | None
-    waiting: list[Tensor] = field(default_factory=list)
+    waiting: list[Seen] = field(default_factory=list)
 
-    def add(self, layer: Multiplication, x: Tensor, positions: int) -> None:
-        """x: the input of the layer. positions: of each image, to be looked at."""
-        if self.sees_all:
-            self.observer(x)
-        self.waiting.append(sample_rows(layer, x, positions))
-        if sum(map(len, self.waiting)) >= BUFFER:
-            self.take_up()
+    @property
+    def rows_waiting(self) -> int:
+        return sum(len(seen.rows) for seen in self.waiting)
 
     def take_up(self) -> None:
         if not self.waiting:
             return
-        rows = torch.cat(self.waiting)
+        rows = torch.cat([seen.rows for seen in self.waiting])
+        extremes = [seen.extremes for seen in self.waiting if seen.extremes is not None]
         self.waiting.clear()
-        if not self.sees_all:
-            self.observer(rows)
+        self.observer(torch.cat(extremes) if self.sees_all else rows)
         if self.moments is not None:
             self.moments.add(rows)
 
@@ -109,20 +114,22 @@ def observe(
     layers = {name: layer for name, layer in multiplications(module).items() if chosen[name]}
     found = {name: _nothing_seen(layer, recipe.at(name)) for name, layer in layers.items()}
 
-    def watch(name: str, layer: Multiplication) -> torch.utils.hooks.RemovableHandle:
-        return layer.register_forward_pre_hook(
-            lambda _layer, inputs: found[name].add(layer, inputs[0], positions)
-        )
+    def look(name: str, x: Tensor) -> Seen:
+        extremes = torch.stack(x.aminmax()).float() if found[name].sees_all else None
+        return Seen(sample_rows(layers[name], x, positions), extremes)
 
-    handles = [watch(name, layer) for name, layer in layers.items()]
-    with torch.inference_mode():
-        for batch in batches:
-            module(batch)
-        for statistics in found.values():
-            statistics.take_up()
-    for handle in handles:
-        handle.remove()
+    for seen in watch(module, batches, layers, look):
+        for name, statistics in found.items():
+            statistics.waiting.append(seen[name])
+        if max(statistics.rows_waiting for statistics in found.values()) >= BUFFER:
+            take_up_all(found.values())
+    take_up_all(found.values())
     return found
+
+
+def take_up_all(statistics: Iterable[InputStatistics]) -> None:
+    """From the last layer, the widest, to the first, so that no thread is left alone with a wide one."""
+    deque(side_by_side(InputStatistics.take_up, reversed([*statistics])), maxlen=0)
 
 
 def _nothing_seen(layer: Multiplication, recipe: Recipe) -> InputStatistics:
@@ -173,4 +180,4 @@ def sample_rows(layer: Multiplication, x: Tensor, positions: int) -> Tensor:
         rows = F.unfold(x, layer.kernel_size, stride=layer.stride).transpose(1, 2)
     count = rows.shape[1]
     chosen = torch.linspace(0, count - 1, min(positions, count)).long()
-    return rows[:, chosen].flatten(0, 1)
+    return rows[:, chosen].flatten(0, 1).float()
