@@ -21,6 +21,7 @@ from convnext_edge.errors import CheckpointError, ExportError, UsageError
 from convnext_edge.images import normalize
 from convnext_edge.model import graph
 from convnext_edge.model.checkpoint import load_checkpoint
+from convnext_edge.model.tracing import write_onnx
 from convnext_edge.preprocessing import Preprocessing
 from convnext_edge.stages import export as stage
 
@@ -61,6 +62,27 @@ def test_the_graph_is_valid_and_needs_no_operator_of_a_vendor(models: Models) ->
 def test_the_batch_is_dynamic(models: Models, batch: int) -> None:
     images = pixels(batch)
     assert np.abs(run(models.exported(), normalized(images)) - reference(images)).max() < 1e-4
+
+
+def test_every_value_of_the_graph_tells_that_the_batch_varies(models: Models) -> None:
+    model = onnx.load(models.exported())
+    values = {v.name: v.type.tensor_type.shape.dim for v in model.graph.value_info}
+    assert {values[node.output[0]][0].dim_param for node in model.graph.node[:-1]} == {"batch"}
+    for value in [*model.graph.input, *model.graph.output]:
+        assert value.type.tensor_type.shape.dim[0].dim_param == "batch"
+
+
+class Turned(torch.nn.Module):
+    """What no lowered model does: the batch becomes the last axis."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.permute(1, 2, 3, 0).relu()
+
+
+def test_a_batch_that_moves_is_no_batch_to_let_vary(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="does not begin with the batch"):
+        write_onnx(Turned(), torch.ones(2, 3, 8, 8), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_uint8_model_takes_the_bytes_of_the_image(models: Models) -> None:

@@ -1,0 +1,73 @@
+"""Runs of a model on several threads: what calibration sees of its layers."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from convnext_edge.cpu import Cpu
+from convnext_edge.quantization import watching
+from convnext_edge.quantization.watching import side_by_side, watch
+
+
+class Recorded(nn.Module):
+    """Doubles its input; the first batch takes longest, so that runs end out of order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Identity()
+        self.threads: set[int] = set()
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.threads.add(threading.get_ident())
+        time.sleep(0.05 if x.flatten()[0] == 0 else 0)
+        doubled: Tensor = self.layer(2 * x)
+        return doubled
+
+
+@pytest.fixture(autouse=True)
+def _three_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "default_workers", lambda: 3)
+
+
+def test_what_is_seen_comes_in_the_order_of_the_batches() -> None:
+    module = Recorded()
+    batches = [torch.full((1, 1), float(number)) for number in range(8)]
+    seen = list(watch(module, batches, {"only": module.layer}, lambda name, x: (name, float(x))))
+    assert seen == [{"only": ("only", 2.0 * number)} for number in range(8)]
+    assert len(module.threads) == 3
+
+
+def test_the_model_is_left_as_it_was_also_after_an_error() -> None:
+    module = Recorded()
+
+    def look(_name: str, _x: Tensor) -> None:
+        raise ValueError("seen enough")
+
+    before = torch.get_num_threads()
+    with pytest.raises(ValueError, match="seen enough"):
+        list(watch(module, [torch.ones(1, 1)], {"only": module.layer}, look))
+    assert not module.layer._forward_pre_hooks
+    assert torch.get_num_threads() == before
+
+
+def test_operators_run_on_one_thread_each() -> None:
+    before = torch.get_num_threads()
+    assert set(side_by_side(lambda _: torch.get_num_threads(), range(6))) == {1}
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("isa", "dtype"), [(("avx2",), torch.float32), (("avx512f", "avx512_bf16"), torch.bfloat16)]
+)
+def test_bfloat16_is_for_cpus_that_multiply_it(
+    monkeypatch: pytest.MonkeyPatch, isa: tuple[str, ...], dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(watching, "read_cpu", lambda: Cpu("some CPU", isa, int8_saturates=False))
+    module = nn.Sequential(nn.Linear(4, 4), nn.Identity())
+    (seen,) = watch(module, [torch.ones(1, 4)], {"after": module[1]}, lambda _name, x: x.dtype)
+    assert seen == {"after": dtype}
