@@ -62,12 +62,18 @@ def test_operators_run_on_one_thread_each() -> None:
 
 
 @pytest.mark.parametrize(
-    ("isa", "dtype"), [(("avx2",), torch.float32), (("avx512f", "avx512_bf16"), torch.bfloat16)]
+    ("isa", "large", "dtype"),
+    [
+        (("avx2",), True, torch.float32),
+        (("avx512f", "avx512_bf16"), False, torch.float32),
+        (("avx512f", "avx512_bf16"), True, torch.bfloat16),
+    ],
 )
-def test_bfloat16_is_for_cpus_that_multiply_it(
-    monkeypatch: pytest.MonkeyPatch, isa: tuple[str, ...], dtype: torch.dtype
+def test_bfloat16_is_for_large_models_on_cpus_that_multiply_it(
+    monkeypatch: pytest.MonkeyPatch, isa: tuple[str, ...], large: bool, dtype: torch.dtype
 ) -> None:
     monkeypatch.setattr(watching, "read_cpu", lambda: Cpu("some CPU", isa, int8_saturates=False))
     module = nn.Sequential(nn.Linear(4, 4), nn.Identity())
+    monkeypatch.setattr(watching, "LARGE", 20 if large else 21)  # it has 16 weights and 4 biases
     (seen,) = watch(module, [torch.ones(1, 4)], {"after": module[1]}, lambda _name, x: x.dtype)
     assert seen == {"after": dtype}
