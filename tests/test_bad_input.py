@@ -7,21 +7,15 @@ import json
 import os
 import pickle
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from command_line import commands_in, run, said
 from conftest import CHECKPOINT, Models
 
-import convnext_edge
-from convnext_edge.artifact import open_artifact, sidecar_path
-from convnext_edge.cli import main
-from convnext_edge.progress import LOGGER
+from convnext_edge.artifact import sidecar_path
 
 Prepare = Callable[[Path, Models], list[object]]
 
@@ -42,19 +36,8 @@ def saved_code() -> bytes:
 
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(tmp_path)
-    before = LOGGER.handlers[:], LOGGER.level, LOGGER.propagate
-    yield
-    LOGGER.handlers[:], LOGGER.level, LOGGER.propagate = before
-
-
-def run(*arguments: object) -> Result:
-    """An exception that the command line does not translate comes through, and fails the test."""
-    return CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
-
-
-def said(done: Result) -> str:
-    return " ".join(done.stderr.split())
+    with commands_in(tmp_path, monkeypatch):
+        yield
 
 
 # Each returns the arguments of a command. {value} in what is said stands for the path of the bad file.
@@ -193,135 +176,6 @@ def test_bad_input_is_one_clear_error_and_leaves_nothing(
 def known_files(folder: Path, given: set[str]) -> set[str]:
     """Files inside the folders that the test itself made."""
     return {path.name for name in given for path in (folder / name).rglob("*")}
-
-
-# Too little memory
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        MemoryError("Unable to allocate 1.12 TiB"),
-        RuntimeError("DefaultCPUAllocator: can't allocate memory: x"),
-    ],
-    ids=["numpy", "torch"],
-)
-def test_too_little_memory_is_said_without_a_traceback(
-    error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def doctor() -> None:
-        raise error
-
-    monkeypatch.setattr(convnext_edge, "doctor", doctor)
-    done = run("doctor")
-    assert done.exit_code == 1
-    assert said(done).startswith(f"Error: there is not enough memory: {error} Take a smaller model")
-
-
-def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def doctor() -> None:
-        raise RuntimeError("a fault")
-
-    monkeypatch.setattr(convnext_edge, "doctor", doctor)
-    with pytest.raises(RuntimeError, match="a fault"):
-        run("doctor")
-
-
-# A full disk
-
-
-@contextmanager
-def small_files(limit: int) -> Iterator[None]:
-    """The system lets no file of this process grow longer than `limit` bytes: each writer fails half-way."""
-    resource = pytest.importorskip("resource", reason="this system limits no file sizes")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def files_in(folder: Path) -> set[str]:
-    return {path.name for path in folder.rglob("*")} if folder.exists() else set()
-
-
-def test_weights_that_do_not_fit_leave_nothing(tmp_path: Path) -> None:
-    with small_files(50_000):
-        done = run("export", "--checkpoint", CHECKPOINT, "--resolution", 32, "--workspace", "work")
-    assert done.exit_code == 1
-    assert "cannot write work/timm_v1.safetensors" in said(done)
-    assert "MiB free; choose another folder with -o or --workspace" in said(done)
-    assert files_in(tmp_path / "work") == set()
-
-
-@pytest.mark.parametrize(
-    ("target", "name"), [("torch", "e.pt2"), ("onnxruntime", "e.onnx"), ("openvino", "e.xml")]
-)
-def test_an_engine_that_does_not_fit_leaves_nothing(
-    tmp_path: Path, models: Models, target: str, name: str
-) -> None:
-    model = models.quantized()
-    with small_files(20_000):
-        done = run("build", model, "--target", target, "-o", f"out/{name}", "--workspace", models.workspace)
-    assert done.exit_code == 1
-    assert f"cannot write out/{name}" in said(done)
-    assert "MiB free" in said(done)
-    assert files_in(tmp_path / "out") == set()
-
-
-def test_a_script_that_does_not_fit_leaves_nothing(tmp_path: Path, models: Models) -> None:
-    asked = ("build", models.exported(), "--target", "tensorrt", "--emit-script", "-o", "out/script")
-    models.engine("openvino", models.exported())  # what it lowers afresh is in the workspace already
-    with small_files(20_000):
-        done = run(*asked, "--workspace", models.workspace)
-    assert done.exit_code == 1
-    assert "MiB free" in said(done)
-    assert files_in(tmp_path / "out") == set()
-
-
-def test_an_application_that_does_not_fit_leaves_nothing(tmp_path: Path, models: Models) -> None:
-    engine = models.engine("openvino", models.quantized())
-    with small_files(5_000):
-        done = run("embed", engine, "--lang", "cpp", "-o", "out/app", "--workspace", models.workspace)
-    assert done.exit_code == 1
-    assert "cannot write out/app: File too large" in said(done)
-    assert len(said(done)) < 300
-    assert files_in(tmp_path / "out") == set()
-
-
-def test_a_failed_export_leaves_the_earlier_one_usable(tmp_path: Path) -> None:
-    asked = ("export", "--checkpoint", CHECKPOINT, "--resolution", 32, "--workspace", "work")
-    assert run(*asked).exit_code == 0
-    before = {name: (tmp_path / "work" / name).read_bytes() for name in files_in(tmp_path / "work")}
-    with small_files(50_000):
-        assert run(*asked).exit_code == 1
-    after = {name: (tmp_path / "work" / name).read_bytes() for name in files_in(tmp_path / "work")}
-    assert after == before
-    assert open_artifact(tmp_path / "work" / "timm_v1.onnx").path.exists()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 200 KiB, where the system lets this user make one."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = shutil.which("mount")
-    asked = [mount, "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(place)] if mount else ["false"]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"no small disk can be mounted here: {done.stderr.strip() or 'no mount command'}")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="tmpfs is of Linux")
-def test_a_disk_that_is_really_full_is_said_and_left_as_it_was(small_disk: Path) -> None:
-    done = run("export", "--checkpoint", CHECKPOINT, "--resolution", 32, "--workspace", small_disk)
-    assert done.exit_code == 1
-    assert "No space left on device" in said(done)
-    assert "choose another folder" in said(done)
-    assert files_in(small_disk) == set()
 
 
 @pytest.mark.parametrize("content", [saved_code(), pickle.dumps({"model": Code()})], ids=["torch", "pickle"])
