@@ -108,6 +108,12 @@ def build(folder: Path, place: Path, runtime: Sequence[str], common: Sequence[st
     return Build(place / "harness" / "harness", place / "library" / "classify")
 
 
+def build_sanitized(folder: Path, place: Path, runtime: str, cache: Path) -> Build:
+    """A build of `folder` that the sanitizers watch. cache: where headers that are fetched stay."""
+    options = openvino_options() if runtime == "openvino" else onnxruntime_options(cache)
+    return build(folder, place, options, sanitized(place))
+
+
 def sanitized(place: Path) -> list[str]:
     """Options of a build that AddressSanitizer and UndefinedBehaviorSanitizer watch."""
     run("c++", "-c", HARNESS / "dlopen.cpp", "-o", place / "dlopen.o")
