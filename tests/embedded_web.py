@@ -1,4 +1,4 @@
-"""What the tests of embedded pages share: a headless Chromium, and a server."""
+"""What the tests of embedded pages share: an engine, PNG files, a headless Chromium, and a server."""
 
 from __future__ import annotations
 
@@ -6,21 +6,76 @@ import base64
 import functools
 import json
 import os
+import struct
 import subprocess
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
 from needs import NPM, npm_package, program
+
+from convnext_edge import build, embed, export, quantize
 
 FIXTURES = Path(__file__).parent / "fixtures" / "web"
 ISOLATED = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
 }
+ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+KINDS = {0: (1, (1, 2, 4, 8, 16)), 2: (3, (8, 16)), 3: (1, (1, 2, 4, 8)), 4: (2, (8, 16)), 6: (4, (8, 16))}
+
+
+@functools.cache
+def hasty_engine(folder: Path) -> Path:
+    """The demo in INT8, quantized once and in a hurry: it is Python and browser that are compared here."""
+    place = folder / "hasty"
+    place.mkdir()
+    (place / "fast.toml").write_text('rounding = "nearest"\nrange = "minmax"\n')
+    exported = export("demo", workspace=place).artifact
+    model = quantize(
+        exported,
+        calib="demo",
+        samples=16,
+        target="onnxruntime",
+        recipe=place / "fast.toml",
+        workspace=place,
+    )
+    return build(model.artifact, workspace=place).engine
+
+
+def page_folder(engine: Path, places: pytest.TempPathFactory) -> Path:
+    """The page of an engine, with the runtime of npm."""
+    package = npm_package("onnxruntime-web")
+    output = places.mktemp("embedded") / "page"
+    return embed(engine, lang="web", runtime=package, output=output).directory
+
+
+def png(colour: int, depth: int, interlaced: int, width: int = 13, height: int = 11) -> bytes:
+    """Noise as a PNG of any kind, with any filter: the bytes behind it mean nothing anyway."""
+    generator = np.random.default_rng(100 * colour + depth)
+    channels = KINDS[colour][0]
+    raw = b""
+    for x, y, dx, dy in ADAM7 if interlaced else [(0, 0, 1, 1)]:
+        columns, rows = -(-(width - x) // dx), -(-(height - y) // dy)
+        for _ in range(rows if columns > 0 else 0):
+            filtered = bytes([int(generator.integers(5))])
+            raw += filtered + generator.bytes(-(-columns * channels * depth // 8))
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
+    chunks = [(b"IHDR", header), (b"gAMA", struct.pack(">I", 100_000))]
+    if colour == 3:
+        chunks += [(b"PLTE", generator.bytes(3 * 2**depth)), (b"tRNS", generator.bytes(2**depth // 2))]
+    packed_pixels = zlib.compress(raw)
+    chunks += [(b"IDAT", packed_pixels[:50]), (b"IDAT", packed_pixels[50:]), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
 
 
 class Browser:

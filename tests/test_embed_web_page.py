@@ -1,64 +1,34 @@
-"""Embedded pages against Python: the same squares in Node, the same answers in Chromium, visible errors."""
+"""Embedded pages in Chromium: the answers of Python, visible errors, and a page that all can use."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import re
 import shutil
-import struct
-import subprocess
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from embedded import MANIFEST, noise, packed
-from embedded_apps import CROPS, DAMAGED_MANIFESTS, FILTERS, SIZES, as_for, with_manifest
-from embedded_web import FIXTURES, ISOLATED, Browser, base64_text, served
-from needs import NPM, npm_package, program
+from embedded import MANIFEST, noise
+from embedded_web import ISOLATED, Browser, base64_text, hasty_engine, page_folder, png, served
+from needs import npm_package
 from numpy.typing import NDArray
 from PIL import Image
 
-from convnext_edge import build, embed, export, quantize
 from convnext_edge.artifact import open_artifact
 from convnext_edge.candidates import open_session
-from convnext_edge.errors import ImageSetError, UsageError
 from convnext_edge.images import normalize, open_image_set, preprocess
 from convnext_edge.images.decoding import decode
-from convnext_edge.preprocessing import Preprocessing
 from convnext_edge.results import Benchmark
 
 ARTIFACTS = Path(__file__).parents[1] / "build" / "ci-artifacts"
-RESOLUTION = 32  # of the demo
-# What is tested
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo in INT8, quantized in a hurry: it is Python and browser that are compared here."""
-    place = tmp_path_factory.mktemp("engine")
-    (place / "fast.toml").write_text('rounding = "nearest"\nrange = "minmax"\n')
-    exported = export("demo", workspace=place).artifact
-    model = quantize(
-        exported,
-        calib="demo",
-        samples=16,
-        target="onnxruntime",
-        recipe=place / "fast.toml",
-        workspace=place,
-    )
-    return build(model.artifact, workspace=place).engine
-
-
-@pytest.fixture(scope="module")
-def folder(engine: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    package = npm_package("onnxruntime-web")
-    output = tmp_path_factory.mktemp("embedded") / "page"
-    return embed(engine, lang="web", runtime=package, output=output).directory
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return page_folder(hasty_engine(tmp_path_factory.getbasetemp()), tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -85,19 +55,6 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return made
 
 
-def node(folder: Path, mode: str, *options: object, given: bytes = b"") -> bytes:
-    done = try_node(folder, mode, *options, given=given)
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout
-
-
-def try_node(
-    folder: Path, mode: str, *options: object, given: bytes = b""
-) -> subprocess.CompletedProcess[bytes]:
-    command = [program("node"), FIXTURES / "library.js", folder, mode, *map(str, options)]
-    return subprocess.run(command, input=given, capture_output=True, check=False)
-
-
 def python_logits(folder: Path, images: list[Image.Image]) -> NDArray[np.float32]:
     """(N, classes) of the engine in `folder`, one image a call."""
     (sidecar,) = (folder / "model").glob("*.json")
@@ -106,148 +63,6 @@ def python_logits(folder: Path, images: list[Image.Image]) -> NDArray[np.float32
     squares = [preprocess(image, prepared).transpose(2, 0, 1)[None] for image in images]
     with open_session(artifact, "onnxruntime") as session:
         return np.concatenate([session.run(normalize(square, prepared)) for square in squares])
-
-
-def changed(folder: Path, place: Path, **values: object) -> Path:
-    """A folder without the page in which keys of the manifest have other values."""
-    with_manifest(folder / "model", place / "model", **values)
-    shutil.copytree(folder / "library", place / "library")
-    return place
-
-
-# The same pixels
-
-
-@pytest.mark.parametrize("filtered", FILTERS)
-def test_squares_are_those_of_pillow_bit_by_bit(folder: Path, tmp_path: Path, filtered: str) -> None:
-    images = [noise(width, height) for width, height in SIZES]
-    for crop in CROPS:
-        copy = changed(folder, tmp_path / str(crop), crop=crop, interpolation=filtered)
-        found = np.frombuffer(node(copy, "squares", given=packed(images)), np.uint8)
-        squares = found.reshape(len(SIZES), RESOLUTION, RESOLUTION, 3)
-        prepared = Preprocessing(RESOLUTION, crop, filtered)
-        for image, square in zip(images, squares, strict=True):
-            expected = preprocess(Image.fromarray(image), prepared)
-            np.testing.assert_array_equal(square, expected, f"{image.shape} {crop}")
-
-
-def test_inputs_of_the_engine_are_those_of_python_bit_by_bit(folder: Path, tmp_path: Path) -> None:
-    image = noise(60, 47)
-    prepared = open_artifact(next((folder / "model").glob("*.onnx"))).description.preprocessing
-    square = preprocess(Image.fromarray(image), prepared).transpose(2, 0, 1)[None]
-    floats = np.frombuffer(node(folder, "planes", given=packed([image])), np.float32)
-    np.testing.assert_array_equal(floats, normalize(square, prepared).ravel())
-    raw = changed(folder, tmp_path, input="uint8")
-    np.testing.assert_array_equal(
-        np.frombuffer(node(raw, "planes", given=packed([image])), np.uint8), square.ravel()
-    )
-
-
-def test_images_that_cannot_be_resized_are_refused_in_the_words_of_python(
-    folder: Path, tmp_path: Path
-) -> None:
-    long = noise(1, 200_000)
-    done = try_node(changed(folder, tmp_path, crop=0.875), "squares", given=packed([long]))
-    with pytest.raises(ImageSetError) as refused:
-        preprocess(Image.fromarray(long), Preprocessing(RESOLUTION, 0.875))
-    assert (done.returncode, done.stderr.decode()) == (1, f"ImageError: {refused.value.message}\n")
-
-
-def test_digests_are_sha256(folder: Path) -> None:
-    data = np.random.default_rng(0).bytes(300_000)
-    lengths = [*range(140), 1000, 65_536, 300_000]
-    found = node(folder, "digests", *lengths, given=data).decode().split()
-    assert found == [hashlib.sha256(data[:length]).hexdigest() for length in lengths]
-
-
-ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
-KINDS = {0: (1, (1, 2, 4, 8, 16)), 2: (3, (8, 16)), 3: (1, (1, 2, 4, 8)), 4: (2, (8, 16)), 6: (4, (8, 16))}
-PNGS = [
-    (colour, depth, interlaced)
-    for colour, (_, depths) in KINDS.items()
-    for depth in depths
-    for interlaced in (0, 1)
-]
-
-
-def png(colour: int, depth: int, interlaced: int, width: int = 13, height: int = 11) -> bytes:
-    """Noise as a PNG of any kind, with any filter: the bytes behind it mean nothing anyway."""
-    generator = np.random.default_rng(100 * colour + depth)
-    channels = KINDS[colour][0]
-    raw = b""
-    for x, y, dx, dy in ADAM7 if interlaced else [(0, 0, 1, 1)]:
-        columns, rows = -(-(width - x) // dx), -(-(height - y) // dy)
-        for _ in range(rows if columns > 0 else 0):
-            filtered = bytes([int(generator.integers(5))])
-            raw += filtered + generator.bytes(-(-columns * channels * depth // 8))
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
-    chunks = [(b"IHDR", header), (b"gAMA", struct.pack(">I", 100_000))]
-    if colour == 3:
-        chunks += [(b"PLTE", generator.bytes(3 * 2**depth)), (b"tRNS", generator.bytes(2**depth // 2))]
-    packed_pixels = zlib.compress(raw)
-    chunks += [(b"IDAT", packed_pixels[:50]), (b"IDAT", packed_pixels[50:]), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    )
-
-
-@pytest.mark.parametrize(("colour", "depth", "interlaced"), PNGS)
-def test_png_files_of_every_kind_are_opened_as_by_pillow(
-    folder: Path, colour: int, depth: int, interlaced: int
-) -> None:
-    data = png(colour, depth, interlaced)
-    found = node(folder, "png", given=data)
-    width, height = struct.unpack("II", found[:8])
-    pixels = np.frombuffer(found[8:], np.uint8).reshape(height, width, 4)
-    np.testing.assert_array_equal(pixels[..., :3], np.asarray(decode(data)))
-    if colour in (4, 6):
-        np.testing.assert_array_equal(pixels[..., 3], np.asarray(Image.open(io.BytesIO(data)))[..., -1])
-
-
-@pytest.mark.parametrize(
-    ("damage", "said"),
-    [
-        (lambda data: data[:-20], "ends within"),
-        (lambda data: data[:20], "ends within IHDR"),
-        (lambda data: data[:33], "has no end"),
-        (lambda data: data.replace(b"IHDR\0\0\0\x0d", b"IHDR\0\0\0\0"), "values out of range"),
-        (lambda data: data.replace(b"IHDR\0\0\0\x0d", b"IHDR\x7f\0\0\0"), "more than 89478485 in all"),
-        (lambda data: data.replace(b"IHDR\0\0\0\x0d", b"IHDR\0\0\0\x0e"), "bytes of pixels in place of"),
-        (lambda data: data.replace(b"IDAT\x78", b"IDAT\x79"), "cannot be decompressed"),
-        (lambda data: data.replace(b"PLTE", b"plte"), "has no palette"),
-    ],
-    ids=["cut", "in-header", "headers-only", "no-width", "vast", "too-wide", "garbled", "no-palette"],
-)
-def test_damaged_png_files_are_refused(folder: Path, damage: Callable[[bytes], bytes], said: str) -> None:
-    data = png(3, 8, 0)
-    assert damage(data) != data
-    done = try_node(folder, "png", given=damage(data))
-    assert done.returncode == 1
-    assert done.stderr.decode().startswith("ImageError: ")
-    assert said in done.stderr.decode()
-
-
-def test_the_exif_orientation_is_found(folder: Path) -> None:
-    for orientation in (1, 6):
-        exif = Image.Exif()
-        exif[0x0112] = orientation
-        data = io.BytesIO()
-        Image.fromarray(noise(9, 5)).save(data, "JPEG", exif=exif)
-        assert node(folder, "orientation", given=data.getvalue()) == str(orientation).encode()
-    assert node(folder, "orientation", given=png(2, 8, 0)) == b"1"
-
-
-@pytest.mark.parametrize(("values", "said"), DAMAGED_MANIFESTS, ids=str)
-def test_a_damaged_manifest_is_refused(
-    folder: Path, tmp_path: Path, values: dict[str, str], said: str
-) -> None:
-    manifest = changed(folder, tmp_path, **values) / "model" / MANIFEST
-    done = try_node(folder, "manifest", given=manifest.read_bytes())
-    assert (done.returncode, said in done.stderr.decode()) == (1, True), done.stderr
-
-
-# The page, in Chromium
 
 
 def page_of(folder: Path) -> str:
@@ -463,75 +278,3 @@ def test_axe_finds_nothing_that_keeps_people_out(
         result: dict[str, Any] = browser.evaluate(f"{axe}; axe.run()")
         assert [(rule["id"], rule["nodes"][0]["html"]) for rule in result["violations"]] == []
         assert len(result["passes"]) > 10
-
-
-# The command
-
-
-def test_the_files_are_listed_and_come_with_the_licence_of_the_runtime(folder: Path, engine: Path) -> None:
-    made = embed(engine, lang="web", runtime=npm_package("onnxruntime-web"), output=folder.parent / "again")
-    found = {
-        path.relative_to(made.directory).as_posix() for path in made.directory.rglob("*") if path.is_file()
-    }
-    assert set(made.files) == found
-    assert "Copyright (c) Microsoft Corporation" in (made.directory / "runtime" / "LICENSE").read_text()
-    for name in made.files:
-        assert (made.directory / name).read_bytes() == (folder / name).read_bytes(), name
-    scripts = re.findall(r'<script src="([^"]+)"', (folder / "index.html").read_text())
-    assert set(scripts) <= found
-
-
-def test_the_runtime_is_taken_from_the_nearest_node_modules(
-    engine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match=r"npm install onnxruntime-web@1\.30\.0"):
-        embed(engine, lang="web", output=tmp_path / "page")
-    assert not (tmp_path / "page").exists()
-    place = tmp_path / "node_modules" / "onnxruntime-web"
-    stand_in(place)
-    (tmp_path / "below").mkdir()
-    monkeypatch.chdir(tmp_path / "below")
-    made = embed(engine, lang="web", output=tmp_path / "page").directory
-    assert (made / "runtime" / "ort.wasm.min.js").read_text() == "ort.wasm.min.js"
-    assert "ONNX Runtime Web 9.8.7" in (made / "README.md").read_text()
-
-
-def stand_in(place: Path, name: str = "onnxruntime-web") -> None:
-    """What `embed` looks at of the npm package."""
-    (place / "dist").mkdir(parents=True)
-    (place / "package.json").write_text(json.dumps({"name": name, "version": "9.8.7"}))
-    for file in ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"):
-        (place / "dist" / file).write_text(file)
-
-
-def test_a_folder_that_is_not_the_runtime_is_refused(engine: Path, tmp_path: Path) -> None:
-    stand_in(tmp_path / "other", "onnxruntime-node")
-    stand_in(tmp_path / "old")
-    (tmp_path / "old" / "dist" / "ort.wasm.min.js").unlink()
-    for name, said in (
-        ("none", "is no npm package"),
-        ("other", "is the npm package onnxruntime-node"),
-        ("old", r"onnxruntime-web 9\.8\.7 in .*old has no dist/ort\.wasm\.min\.js"),
-    ):
-        with pytest.raises(UsageError, match=said):
-            embed(engine, lang="web", runtime=tmp_path / name, output=tmp_path / "page")
-
-
-def test_what_no_browser_can_use_is_refused(engine: Path, tmp_path: Path) -> None:
-    stand_in(tmp_path / "runtime")
-    openvino = as_for("openvino", engine, tmp_path)
-    with pytest.raises(UsageError, match="an engine for openvino, which runs in no browser"):
-        embed(openvino, lang="web", runtime=tmp_path / "runtime", output=tmp_path / "page")
-    with pytest.raises(UsageError, match="--runtime means nothing with --lang cpp"):
-        embed(engine, lang="cpp", runtime=tmp_path / "runtime", output=tmp_path / "page")
-
-
-def test_the_browsers_packages_are_those_that_were_tested() -> None:
-    from convnext_edge.stages.embed.web import TESTED
-
-    wanted = json.loads((FIXTURES.parent / "npm" / "package.json").read_text())["dependencies"]
-    assert wanted["onnxruntime-web"] == TESTED
-    if NPM.is_dir():
-        found = json.loads((NPM / "onnxruntime-web" / "package.json").read_text())["version"]
-        assert found == TESTED
