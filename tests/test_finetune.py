@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import RESOLUTION, Models
-from test_quantize import MULTIPLICATIONS, PAIR_LIMIT, pair_sums
+from int8_graphs import MULTIPLICATIONS, PAIR_LIMIT, pair_sums
 
 from convnext_edge import finetune
 from convnext_edge.artifact import open_artifact

@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 import pytest
 from conftest import Models
+from int8_graphs import MULTIPLICATIONS
 from onnx import TensorProto
-from test_quantize import MULTIPLICATIONS
 
 from convnext_edge import build, quantize, validate
 from convnext_edge.artifact import open_artifact

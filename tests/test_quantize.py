@@ -1,161 +1,19 @@
-"""quantize: which layers are INT8, with codes that overflow on no CPU, and the same file every time."""
+"""quantize: recipes and methods, the same file every time, and refusals before the work begins."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from conftest import CHECKPOINT, RESOLUTION, Models
-from onnx import ModelProto, NodeProto, numpy_helper
+from int8_graphs import DEPTHWISE, MULTIPLICATIONS, PAIR_LIMIT, POINTWISE, load, pair_sums, weights
 
 from convnext_edge import export, quantize, validate
 from convnext_edge.artifact import open_artifact
 from convnext_edge.errors import ImageSetError, QuantizationError, RecipeError, UsageError
 from convnext_edge.images import open_image_set
-from convnext_edge.model.graph import placement
-
-DEPTHS = (1, 1, 2, 1)
-BLOCKS = [f"stages.{stage}.blocks.{block}" for stage, depth in enumerate(DEPTHS) for block in range(depth)]
-POINTWISE = {f"{block}.{layer}" for block in BLOCKS for layer in ("pwconv1", "pwconv2")}
-DEPTHWISE = {f"{block}.dwconv" for block in BLOCKS}
-MULTIPLICATIONS = {*POINTWISE, *(f"stages.{stage}.downsample.conv" for stage in (1, 2, 3)), "head"}
-LAYOUT_ONLY = {"Transpose", "Reshape"}
-TARGETS = ("openvino", "onnxruntime")
-PAIR_LIMIT = 128  # 255 * 128 < 2**15: what a kernel that adds two products in 16 bits can hold
-
-
-def load(path: Path) -> ModelProto:
-    return onnx.load(path)
-
-
-def producers(model: ModelProto) -> dict[str, NodeProto]:
-    return {output: node for node in model.graph.node for output in node.output}
-
-
-def users(model: ModelProto, name: str) -> list[NodeProto]:
-    return [node for node in model.graph.node if name in node.input]
-
-
-def after_layout(model: ModelProto, name: str) -> list[NodeProto]:
-    """What reads a value, seen through transposes and reshapes."""
-    found = []
-    for node in users(model, name):
-        found += after_layout(model, node.output[0]) if node.op_type in LAYOUT_ONLY else [node]
-    return found
-
-
-def weights(model: ModelProto) -> Iterator[tuple[str, np.ndarray]]:
-    """Name and codes of each quantized weight, as rows of (out, ..., in)."""
-    held = {tensor.name: tensor for tensor in model.graph.initializer}
-    made = producers(model)
-    for node in model.graph.node:
-        dequantize = made.get(node.input[1]) if node.op_type in ("Conv", "MatMul", "Gemm") else None
-        if dequantize is not None and dequantize.op_type == "DequantizeLinear":
-            codes = numpy_helper.to_array(held[dequantize.input[0]]).astype(np.int64)
-            is_conv = node.op_type == "Conv"
-            yield node.name, np.moveaxis(codes, 1, -1) if is_conv else codes.T
-
-
-def largest_pair(rows: np.ndarray) -> int:
-    """Largest |sum| of two neighbours along the input channels."""
-    if rows.shape[-1] < 2:
-        return int(np.abs(rows).max())
-    even = rows.shape[-1] // 2 * 2
-    return int(np.abs(rows[..., 0:even:2] + rows[..., 1:even:2]).max())
-
-
-def pair_sums(model: ModelProto) -> dict[str, int]:
-    """Of each weight, the largest sum of a pair that a kernel may form: of input channels, or along a row."""
-    return {
-        name: max(largest_pair(rows), largest_pair(np.moveaxis(rows, -1, 1).reshape(len(rows), -1)))
-        for name, rows in weights(model)
-    }
-
-
-# Placement
-
-
-@pytest.mark.parametrize("target", TARGETS)
-def test_the_multiplications_are_quantized_and_nothing_else(models: Models, target: str) -> None:
-    description = open_artifact(models.quantized(target)).description
-    assert set(description.quantized_layers) == MULTIPLICATIONS
-    assert set(description.float_layers) == {"stem", *DEPTHWISE}
-
-
-@pytest.mark.parametrize("target", TARGETS)
-def test_raw_bytes_bring_the_stem_into_int8(models: Models, target: str) -> None:
-    description = open_artifact(models.quantized(target, input_type="uint8")).description
-    assert set(description.quantized_layers) == {"stem", *MULTIPLICATIONS}
-    assert set(description.float_layers) == DEPTHWISE
-
-
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("input_type", ["float32", "uint8"])
-def test_each_quantized_layer_has_one_q_and_two_dq_nodes_the_head_only_those_of_its_weights(
-    models: Models, target: str, input_type: str
-) -> None:
-    path = models.quantized(target, input_type=input_type)  # type: ignore[arg-type]
-    layers = open_artifact(path).description.quantized_layers
-    model = load(path)
-    found = Counter(node.op_type for node in model.graph.node)
-    assert found["DequantizeLinear"] == 2 * len(layers) - 1
-    assert found["QuantizeLinear"] == len(layers) - 1 - (input_type == "uint8"), "the image needs no Q node"
-    assert {name for name, whole in placement(model).items() if whole} == {*layers} - {"head"}
-
-
-@pytest.mark.parametrize("target", TARGETS)
-def test_only_multiplications_read_quantized_values(models: Models, target: str) -> None:
-    """LayerNorm, GELU and residual sums stay float."""
-    model = load(models.quantized(target))
-    for node in model.graph.node:
-        if node.op_type == "QuantizeLinear":
-            assert {user.op_type for user in after_layout(model, node.output[0])} == {"DequantizeLinear"}
-        if node.op_type == "DequantizeLinear":
-            assert {user.op_type for user in after_layout(model, node.output[0])} <= {"Conv", "MatMul"}
-
-
-@pytest.mark.parametrize("target", TARGETS)
-def test_the_bytes_of_the_image_are_codes_as_they_are(models: Models, target: str) -> None:
-    model = load(models.quantized(target, input_type="uint8"))
-    (image,) = model.graph.input
-    assert image.type.tensor_type.elem_type == onnx.TensorProto.UINT8
-    assert [node.op_type for node in after_layout(model, image.name)] == ["DequantizeLinear"]
-
-
-@pytest.mark.parametrize("target", TARGETS)
-def test_nodes_are_called_by_the_layers_of_the_checkpoint(models: Models, target: str) -> None:
-    assert dict(weights(load(models.quantized(target)))).keys() == MULTIPLICATIONS
-
-
-# Codes
-
-
-@pytest.mark.parametrize("target", TARGETS)
-def test_no_pair_of_weights_can_overflow_16_bits(models: Models, target: str) -> None:
-    sums = pair_sums(load(models.quantized(target)))
-    assert len(sums) == len(MULTIPLICATIONS)
-    assert {name: total for name, total in sums.items() if total > PAIR_LIMIT} == {}
-
-
-@pytest.mark.parametrize("target", TARGETS)
-def test_no_pair_of_the_stem_can_overflow_either(models: Models, target: str) -> None:
-    sums = pair_sums(load(models.quantized(target, input_type="uint8")))
-    assert "stem" in sums
-    assert max(sums.values()) <= PAIR_LIMIT
-
-
-@pytest.mark.parametrize("target", TARGETS)
-def test_codes_are_finer_than_seven_bits(models: Models, target: str) -> None:
-    for name, rows in weights(load(models.quantized(target))):
-        largest = np.abs(rows).reshape(len(rows), -1).max(1)
-        assert largest.min() >= 63, name
-        assert largest.max() > 64, name
-
 
 # Recipes
 

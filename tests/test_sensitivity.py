@@ -10,7 +10,7 @@ import onnx
 import pytest
 import torch
 from conftest import Models
-from test_quantize import MULTIPLICATIONS
+from int8_graphs import MULTIPLICATIONS
 
 from convnext_edge import quantize, sensitivity
 from convnext_edge.artifact import open_artifact
