@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -30,8 +31,11 @@ class Recorded(nn.Module):
 
 
 @pytest.fixture(autouse=True)
-def _three_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "default_workers", lambda: 3)
+def _three_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
 
 
 def test_what_is_seen_comes_in_the_order_of_the_batches() -> None:
@@ -48,17 +52,19 @@ def test_the_model_is_left_as_it_was_also_after_an_error() -> None:
     def look(_name: str, _x: Tensor) -> None:
         raise ValueError("seen enough")
 
-    before = torch.get_num_threads()
     with pytest.raises(ValueError, match="seen enough"):
         list(watch(module, [torch.ones(1, 1)], {"only": module.layer}, look))
     assert not module.layer._forward_pre_hooks
-    assert torch.get_num_threads() == before
+    assert torch.get_num_threads() == 3
 
 
-def test_operators_run_on_one_thread_each() -> None:
-    before = torch.get_num_threads()
-    assert set(side_by_side(lambda _: torch.get_num_threads(), range(6))) == {1}
-    assert torch.get_num_threads() == before
+@pytest.mark.parametrize(("most_at_once", "threads"), [(8, 1), (1, 3)])
+def test_the_threads_of_pytorch_are_shared_out(
+    monkeypatch: pytest.MonkeyPatch, most_at_once: int, threads: int
+) -> None:
+    monkeypatch.setattr(watching, "MOST_AT_ONCE", most_at_once)
+    assert set(side_by_side(lambda _: torch.get_num_threads(), range(6))) == {threads}
+    assert torch.get_num_threads() == 3
 
 
 @pytest.mark.parametrize(
