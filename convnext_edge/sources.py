@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from convnext_edge.artifact import Artifact, Description, InputType, find_link, write_artifact
+from convnext_edge.artifact import Artifact, Description, InputType, find_link, sidecar_path, write_artifact
 from convnext_edge.errors import CheckpointError, ExportError, UsageError
 from convnext_edge.images import calibration_dir
 from convnext_edge.model.checkpoint import load_checkpoint
@@ -137,9 +137,17 @@ def _check_resolution(resolution: int, stride: int) -> None:
 
 
 def save_weights(source: Source, workspace: Workspace) -> Artifact:
-    """Keep the weights in the workspace, as `STEM.safetensors`, in our own layout."""
+    """Keep the weights in the workspace, as `STEM.safetensors`, in our own layout.
+
+    Raises UsageError where that is the name of a file that is none of ours, as of the user's own checkpoint.
+    """
     tensors = {name: tensor.contiguous() for name, tensor in source.reference.state_dict().items()}
     path = workspace.folder / f"{source.stem}.safetensors"
+    if path.exists() and not sidecar_path(path).exists():
+        raise UsageError(
+            f"{path} is no file of convnext-edge, and the weights in the workspace would take its place",
+            hint="Choose another --workspace, or give the file another name.",
+        )
     return write_artifact(path, source.describe(), lambda file: _save(tensors, file))
 
 

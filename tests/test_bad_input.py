@@ -182,3 +182,16 @@ def known_files(folder: Path, given: set[str]) -> set[str]:
 def test_the_code_in_a_checkpoint_is_not_run(tmp_path: Path, models: Models, content: bytes) -> None:
     assert run(*export_of(content)(tmp_path, models)).exit_code == 1
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "command", [("export",), ("quantize", "--calib", "demo")], ids=["export", "quantize"]
+)
+def test_a_checkpoint_in_the_workspace_is_not_written_over(tmp_path: Path, command: tuple[str, ...]) -> None:
+    own = Path(shutil.copy(CHECKPOINT, tmp_path / "mine.safetensors"))
+    done = run(*command, "--checkpoint", own, "--workspace", ".")
+    assert done.exit_code == 2
+    assert "mine.safetensors is no file of convnext-edge" in said(done)
+    assert "Choose another --workspace" in said(done)
+    assert own.read_bytes() == CHECKPOINT.read_bytes()
+    assert files_in(tmp_path) == {own.name}
