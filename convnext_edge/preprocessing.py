@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from convnext_edge.errors import ArtifactError
+from convnext_edge.errors import ArtifactError, UsageError
 
 Triple = tuple[float, float, float]
+Fits = Callable[[float], bool]
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 
@@ -62,7 +64,17 @@ class PreprocessingChanges:
     std: Triple | None = None
 
     def apply(self, base: Preprocessing) -> Preprocessing:
+        """`base` with these values. Raises UsageError for one that no image could be prepared with."""
+        self._check("crop", (self.crop,), "above 0, at most 1", lambda value: 0 < value <= 1)
+        self._check("mean", self.mean, "within 0 and 1, as pixels are", lambda value: 0 <= value <= 1)
+        self._check("std", self.std, "above 0, at most 1: pixels lie in 0..1", lambda value: 0 < value <= 1)
         return replace(base, **{key: value for key, value in vars(self).items() if value is not None})
+
+    @staticmethod
+    def _check(name: str, values: Sequence[float | None] | None, wanted: str, fits: Fits) -> None:
+        for value in values or ():
+            if value is not None and not fits(value):
+                raise UsageError(f"--{name} {value} is out of range", hint=f"Give values {wanted}.")
 
 
 def _triple(values: Any) -> Triple:
