@@ -65,6 +65,7 @@ def export(**options: Any) -> Result:
 @click.option(
     "--max-drop",
     type=float,
+    callback=common.finite,
     metavar="POINTS",
     help="Gate: keep layers float, costliest first, until no more top-1 is lost.",
 )
@@ -94,7 +95,12 @@ def quantize(**options: Any) -> Result:
 @common.samples
 @click.option("--data", metavar="NAME|PATH", help="Images to measure on.  [default: 5 % of --train]")
 @common.for_target
-@click.option("--epochs", type=click.FloatRange(0, min_open=True), help="How often each image is seen.")
+@click.option(
+    "--epochs",
+    type=click.FloatRange(0, min_open=True),
+    callback=common.finite,
+    help="How often each image is seen.",
+)
 @click.option("--steps", type=click.IntRange(1), help="How long, in place of --epochs.  [default: 300]")
 @click.option(
     "--batch",
@@ -106,6 +112,7 @@ def quantize(**options: Any) -> Result:
 @click.option(
     "--learning-rate",
     type=click.FloatRange(0, min_open=True),
+    callback=common.finite,
     default=5e-4,
     show_default=True,
     help="At its peak.",
@@ -113,6 +120,7 @@ def quantize(**options: Any) -> Result:
 @click.option(
     "--label-weight",
     type=click.FloatRange(0, 1),
+    callback=common.finite,
     default=0.0,
     show_default=True,
     help="Share of the labels in the loss; the rest is the reference's answer.",
