@@ -23,7 +23,9 @@ data_root = click.option(
     "--data-root", type=FOLDER, help="Where named image sets are looked for.  [default: $CONVNEXT_EDGE_DATA]"
 )
 output = click.option("-o", "--output", type=FILE, help="File to write.  [default: a name in the workspace]")
-seed = click.option("--seed", default=0, show_default=True, help="Of everything random.")
+seed = click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of everything random."
+)
 model = click.argument("model", type=FILE, required=False)
 recipe_file = click.option("--recipe", type=FILE, help="TOML file that changes keys of the target's recipe.")
 weights_file = click.option("--checkpoint", type=FILE, help="Start from this weights file instead of MODEL.")
