@@ -79,6 +79,7 @@ def test_a_row_has_what_validate_and_benchmark_say(found: Compare, workspace: Pa
         assert row["bytes"] == open_artifact(Path(row["artifact"])).bytes
     assert [row["precision"] for row in found.rows] == ["fp32", "fp32", "w8a16"]
     assert found.rows[2]["changes"] == {"activation": "uint16"}
+    assert Path(found.rows[2]["artifact"]).name == "timm_v1-recipe-wide-onnxruntime.opt.onnx"
     assert json.loads(json.dumps(found.to_json()))["rows"][0]["method"] == "fp32"
 
 
@@ -96,6 +97,30 @@ def test_where_nothing_can_be_compared_the_reason_is_raised(
     given: Any = {key: [name.format(folder=workspace) for name in names] for key, names in options.items()}
     with pytest.raises(error, match=said):
         compare(calib=str(photos), data=str(photos), samples=2, workspace=workspace, **given)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"methods": ["ptq", "missing.toml"]}, RecipeError, "cannot read the recipe missing.toml"),
+        ({"methods": ["ptq", "{folder}/typo.toml"]}, RecipeError, "unknown key 'ranges'"),
+        ({"methods": ["{folder}/a/mine.toml", "{folder}/b/mine.toml"]}, UsageError, "have one name"),
+        ({"threads": 100_000}, UsageError, "--threads 100000 are more than"),
+    ],
+    ids=["missing", "typo", "one name", "threads"],
+)
+def test_what_is_wrong_for_every_target_is_said_before_any_work(
+    workspace: Path, tmp_path: Path, options: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    (tmp_path / "typo.toml").write_text('ranges = "mse"\n')
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.toml").write_text("smoothing = 0.0\n")
+    methods = [name.format(folder=tmp_path) for name in options.get("methods", ["ptq"])]
+    before = set(workspace.iterdir())
+    with pytest.raises(error, match=said):
+        compare(calib="demo", data="demo", workspace=workspace, **{**options, "methods": methods})
+    assert set(workspace.iterdir()) == before
 
 
 # report

@@ -43,13 +43,10 @@ def benchmark(
     for name, value in (("batch", batch), ("runs", runs), ("threads", threads)):
         if value is not None and value < 1:
             raise UsageError(f"--{name} {value} is less than 1", hint="Give a whole number from 1.")
-    cpus = os.cpu_count() or 1
-    if threads is not None and threads > cpus:
-        raise UsageError(f"--threads {threads} are more than the {cpus} CPUs here", hint=f"Give 1 to {cpus}.")
+    count = check_threads(threads)
     place = Workspace.at(workspace)
     artifact = find_candidate(model, target, place)
     chosen = target_of(artifact, target)
-    count = threads or cpus
     reference = TorchSession(open_source(artifact, place).reference, count)
     with open_session(artifact, chosen, count) as candidate:
         refuse_simulated(candidate, chosen)
@@ -78,6 +75,14 @@ def benchmark(
     )
     keep(result, artifact, place)
     return result
+
+
+def check_threads(threads: int | None) -> int:
+    """How many to time with; raises UsageError for more than there are CPUs."""
+    cpus = os.cpu_count() or 1
+    if threads is not None and threads > cpus:
+        raise UsageError(f"--threads {threads} are more than the {cpus} CPUs here", hint=f"Give 1 to {cpus}.")
+    return threads or cpus
 
 
 def refuse_simulated(session: Session, target: str) -> None:

@@ -13,9 +13,10 @@ from convnext_edge.artifact import Artifact, open_artifact
 from convnext_edge.errors import ConvNeXtEdgeError, RecipeError, TargetError, UsageError
 from convnext_edge.progress import note
 from convnext_edge.quantization.start import find_start
+from convnext_edge.recipe import Recipe, read_recipe
 from convnext_edge.records import Row, describe, make_row
 from convnext_edge.results import Compare, Refusal
-from convnext_edge.stages.benchmark import benchmark
+from convnext_edge.stages.benchmark import benchmark, check_threads
 from convnext_edge.stages.build import build
 from convnext_edge.stages.quantize import METHODS, quantize
 from convnext_edge.stages.validate import validate
@@ -54,6 +55,7 @@ def compare(
     """
     started = time.perf_counter()
     chosen = check_methods(methods)
+    check_threads(threads)
     wanted = [find_target(name).name for name in targets or TARGETS]
     place = Workspace.at(workspace)
     start = find_start(model, None, place, seed)
@@ -70,7 +72,11 @@ def compare(
 
 
 def check_methods(methods: Sequence[str]) -> list[str]:
-    """The methods to compare, each once; raises UsageError for one that is none."""
+    """The methods to compare, each once.
+
+    Raises UsageError for one that is none, and for recipes of one name: so are their engines called.
+    RecipeError for a file that is no recipe: what is wrong for any target is said before hours of work.
+    """
     if not methods:
         missing = {"nncf"} if util.find_spec("nncf") is None else set()
         for name in missing:
@@ -82,7 +88,19 @@ def check_methods(methods: Sequence[str]) -> list[str]:
                 f"{method!r} is no method",
                 hint=f"Take {FP32}, {', '.join(METHODS)}, or the file of a recipe (.toml).",
             )
-    return list(dict.fromkeys(methods))
+    chosen = list(dict.fromkeys(methods))
+    recipes: dict[str, str] = {}
+    for method in chosen:
+        if not method.endswith(RECIPE):
+            continue
+        read_recipe(Path(method), Recipe())
+        other = recipes.setdefault(Path(method).stem, method)
+        if other != method:
+            raise UsageError(
+                f"{other} and {method} have one name, and so would their engines",
+                hint="Rename one of the two.",
+            )
+    return chosen
 
 
 def run_all(trial: Trial, pairs: Sequence[tuple[str, str]]) -> tuple[list[Row], list[Refusal]]:
@@ -138,4 +156,5 @@ class Trial:
         return build(made.artifact, target=target, output=output, workspace=folder).engine
 
     def _name(self, recipe: str, target: str) -> str:
-        return f"{self.start.description.stem}-{Path(recipe).stem}-{target}"
+        """Not what `quantize` calls its files, though the recipe be called int8."""
+        return f"{self.start.description.stem}-recipe-{Path(recipe).stem}-{target}"
