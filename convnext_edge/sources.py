@@ -10,7 +10,15 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from convnext_edge.artifact import Artifact, Description, InputType, find_link, sidecar_path, write_artifact
+from convnext_edge.artifact import (
+    Artifact,
+    Description,
+    InputType,
+    find_link,
+    open_artifact,
+    sidecar_path,
+    write_artifact,
+)
 from convnext_edge.errors import CheckpointError, ExportError, UsageError
 from convnext_edge.images import calibration_dir
 from convnext_edge.model.checkpoint import load_checkpoint
@@ -69,7 +77,8 @@ def load_source(
         source = _published(find_variant(variant))
     preprocessing = changes.apply(source.preprocessing)
     _check_resolution(preprocessing.resolution, source.reference.architecture.stride)
-    if checkpoint is not None and source.variant is None and changes.mean is None:
+    unsaid = checkpoint is not None and not sidecar_path(checkpoint).is_file()
+    if checkpoint is not None and unsaid and source.variant is None and changes.mean is None:
         note(
             f"{checkpoint.name} does not say how images are prepared: taking ImageNet's way, which"
             " --resolution, --crop, --mean and --std change"
@@ -81,6 +90,9 @@ def _from_checkpoint(path: Path, name: str | None) -> Source:
     reference = load_checkpoint(path).model
     if name is not None:
         _check_variant(path, reference, find_variant(name))
+    if sidecar_path(path).is_file():  # weights that export kept say what it was told of them
+        said = open_artifact(path).description
+        return Source(reference, said.stem, said.variant, said.preprocessing, said.classes)
     found = name or match(reference.architecture)
     if found is None:
         return Source(reference, path.stem, None, Preprocessing())

@@ -254,3 +254,18 @@ def test_a_file_that_differs_from_pytorch_is_taken_away(
     with pytest.raises(ExportError, match="differs from PyTorch"):
         export(checkpoint=CHECKPOINT, resolution=32, workspace=tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"timm_v1.safetensors", "timm_v1.safetensors.json"}
+
+
+def test_weights_that_export_kept_say_how_images_are_prepared(tmp_path: Path) -> None:
+    half = (0.5, 0.5, 0.5)
+    first = export(checkpoint=CHECKPOINT, resolution=32, mean=half, std=half, workspace=tmp_path)
+    again = export(checkpoint=first.weights, workspace=tmp_path)
+    described = open_artifact(again.artifact).description
+    assert described.preprocessing == Preprocessing(resolution=32, mean=half, std=half)
+    assert again.artifact == first.artifact
+
+
+def test_weights_that_export_kept_say_the_names_of_the_classes(tmp_path: Path) -> None:
+    first = export("demo", workspace=tmp_path)
+    again = export(checkpoint=first.weights, workspace=tmp_path)
+    assert open_artifact(again.artifact).description.classes[0] == "airplane"
