@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -177,6 +178,18 @@ def find_weights(artifact: Artifact, workspace: Workspace) -> Artifact:
     link = artifact.description.weights
     assert link is not None  # every other kind has one
     return find_link(link, (artifact.path.parent, workspace.folder), wanted_by=artifact.path)
+
+
+def keep_weights(weights: Artifact, path: Path, workspace: Workspace) -> None:
+    """Copy weights into the workspace, unless they lie where an artifact at `path` looks for its weights."""
+    kept = workspace.folder / weights.path.name
+    folders = {folder.resolve() for folder in (path.parent, workspace.folder)}
+    if weights.path.parent.resolve() not in folders and not kept.exists():
+        write_artifact(kept, weights.description, lambda file: _copy(weights.path, file))
+
+
+def _copy(source: Path, path: Path) -> None:
+    shutil.copyfile(source, path)
 
 
 def open_source(artifact: Artifact, workspace: Workspace) -> Source:

@@ -10,8 +10,8 @@ import pytest
 from conftest import CHECKPOINT, RESOLUTION, Models
 from int8_graphs import DEPTHWISE, MULTIPLICATIONS, PAIR_LIMIT, POINTWISE, load, pair_sums, weights
 
-from convnext_edge import export, quantize, validate
-from convnext_edge.artifact import open_artifact
+from convnext_edge import build, export, quantize, validate
+from convnext_edge.artifact import open_artifact, remove_artifact
 from convnext_edge.errors import ImageSetError, QuantizationError, RecipeError, UsageError
 from convnext_edge.images import open_image_set
 
@@ -220,3 +220,23 @@ def test_options_that_contradict_each_other_are_wrong_usage(
     models: Models, photos: Path, tmp_path: Path, options: dict[str, object], said: str
 ) -> None:
     assert said in refusal(UsageError, models, photos, tmp_path, **options)
+
+
+# Another workspace
+
+
+def test_what_is_made_in_another_workspace_finds_its_weights_there(
+    models: Models, photos: Path, tmp_path: Path
+) -> None:
+    made = quantize(models.exported(), calib=str(photos), samples=4, timing=False, workspace=tmp_path)
+    engine = build(made.artifact, workspace=tmp_path).engine
+    assert validate(engine, data=str(photos), limit=2, workspace=tmp_path).images == 2
+    assert len(list(tmp_path.glob("*.safetensors"))) == 1
+
+
+def test_weights_that_are_found_already_are_not_copied(models: Models, tmp_path: Path) -> None:
+    output = models.exported().with_name("beside.xml")
+    build(models.exported(), target="openvino", output=output, workspace=tmp_path)
+    kept = [path.name for path in tmp_path.glob("*.safetensors")]
+    remove_artifact(open_artifact(output))  # other tests take the newest of that folder
+    assert not kept

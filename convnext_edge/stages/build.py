@@ -12,7 +12,7 @@ from convnext_edge.artifact import Artifact, Description, open_artifact, write_a
 from convnext_edge.errors import ArtifactError
 from convnext_edge.progress import note
 from convnext_edge.results import Build
-from convnext_edge.sources import find_weights, open_source, write_fp32
+from convnext_edge.sources import find_weights, keep_weights, open_source, write_fp32
 from convnext_edge.targets import DEFAULT, BuildOptions, Target, find_target
 from convnext_edge.workspace import Workspace, check_suffix, file_name
 
@@ -48,6 +48,7 @@ def build(
     description = describe(graph, chosen, options, recorded)
     path = output or place.folder / file_name(description, chosen.suffix)
     note(f"building {path.name} from {graph.path.name} with {chosen.package} {chosen.version()}")
+    keep_weights(find_weights(start, place), path, place)
     engine = write_artifact(path, description, lambda file: chosen.build(graph.path, file, options))
     return Build(
         engine=engine.path,

@@ -18,7 +18,7 @@ from convnext_edge.quantization.job import Job, Quantized
 from convnext_edge.quantization.start import calibration_images, choose_recipe, describe, find_start
 from convnext_edge.quiet import quiet
 from convnext_edge.results import Quantize
-from convnext_edge.sources import find_weights, open_source
+from convnext_edge.sources import find_weights, keep_weights, open_source
 from convnext_edge.stages.quantize.gate import Gate, check_gate, quantize_gated
 from convnext_edge.stages.quantize.speed import measure_speed
 from convnext_edge.targets import DEFAULT, find_target
@@ -86,11 +86,12 @@ def quantize(
     else:
         gated = quantize_gated(job, gate, chosen, start.description)
         quantized, job = gated.quantized, replace(job, recipe=gated.recipe)
-    description = describe(job, quantized.placement, start, find_weights(start, place))
+    weights = find_weights(start, place)
+    description = describe(job, quantized.placement, start, weights)
     description = replace(description, target=target, method=method)
-    artifact = write_artifact(
-        output or place.folder / file_name(description, ".onnx"), description, quantized.write
-    )
+    path = output or place.folder / file_name(description, ".onnx")
+    keep_weights(weights, path, place)
+    artifact = write_artifact(path, description, quantized.write)
     seconds = round(time.perf_counter() - started, 3)
     speed = measure_speed(artifact, job.source.reference, chosen) if timing else None
     fast_enough = speed is None or allow_slower or not speed.slower
