@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,12 +10,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convnext_edge.errors import UsageError
 from convnext_edge.progress import track
 
 WARM_UP = 3
 SETTLE = 0.002  # seconds between two models: lets the worker threads of the first fall asleep
 FEWEST, MOST = 15, 100  # rounds: with fewer, the interval of a ratio is too wide to decide anything
 DRAWS = 2000  # bootstrap samples
+
+
+def check_threads(threads: int | None) -> int:
+    """How many to time with; raises UsageError for more than there are CPUs."""
+    cpus = os.cpu_count() or 1
+    if threads is not None and threads > cpus:
+        raise UsageError(f"--threads {threads} are more than the {cpus} CPUs here", hint=f"Give 1 to {cpus}.")
+    return threads or cpus
 
 
 def interleave(models: tuple[Callable[[], object], ...], runs: int) -> list[list[float]]:

@@ -194,4 +194,4 @@ def test_a_checkpoint_in_the_workspace_is_not_written_over(tmp_path: Path, comma
     assert "mine.safetensors is no file of convnext-edge" in said(done)
     assert "Choose another --workspace" in said(done)
     assert own.read_bytes() == CHECKPOINT.read_bytes()
-    assert files_in(tmp_path) == {own.name}
+    assert {path.name for path in tmp_path.iterdir()} == {own.name}

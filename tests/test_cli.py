@@ -112,6 +112,7 @@ def test_a_speedup_that_is_not_met_is_exit_code_3(run: Run, models: Models) -> N
     [
         ("exprt",),
         ("export", "--resolution", "big"),
+        ("export", "--resolution", "-32"),
         ("export",),
         ("export", "--variant", "tyni"),
         ("export", "--checkpoint", CHECKPOINT, "--random-weights"),

@@ -189,3 +189,8 @@ def test_without_labels_a_changed_answer_counts_as_a_drop(photos: Path) -> None:
 def test_options_of_the_gate_that_mean_nothing_are_refused(options: dict[str, object], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         quantize(calib="photos", **options)  # type: ignore[arg-type]
+
+
+def test_more_threads_than_cpus_are_refused_before_any_work(photos: Path) -> None:
+    with pytest.raises(UsageError, match="--threads 10000 are more than the"):
+        sensitivity(calib=str(photos), threads=10_000)

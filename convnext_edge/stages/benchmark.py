@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from convnext_edge.results import Benchmark, Milliseconds
 from convnext_edge.sources import open_source
 from convnext_edge.targets import Session, find_target
 from convnext_edge.targets.torch import TorchSession
-from convnext_edge.timing import interleave
+from convnext_edge.timing import check_threads, interleave
 from convnext_edge.workspace import Workspace
 
 
@@ -75,14 +74,6 @@ def benchmark(
     )
     keep(result, artifact, place)
     return result
-
-
-def check_threads(threads: int | None) -> int:
-    """How many to time with; raises UsageError for more than there are CPUs."""
-    cpus = os.cpu_count() or 1
-    if threads is not None and threads > cpus:
-        raise UsageError(f"--threads {threads} are more than the {cpus} CPUs here", hint=f"Give 1 to {cpus}.")
-    return threads or cpus
 
 
 def refuse_simulated(session: Session, target: str) -> None:

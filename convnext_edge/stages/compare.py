@@ -16,11 +16,12 @@ from convnext_edge.quantization.start import find_start
 from convnext_edge.recipe import Recipe, read_recipe
 from convnext_edge.records import Row, describe, make_row
 from convnext_edge.results import Compare, Refusal
-from convnext_edge.stages.benchmark import benchmark, check_threads
+from convnext_edge.stages.benchmark import benchmark
 from convnext_edge.stages.build import build
 from convnext_edge.stages.quantize import METHODS, quantize
 from convnext_edge.stages.validate import validate
 from convnext_edge.targets import find_target
+from convnext_edge.timing import check_threads
 from convnext_edge.workspace import Workspace
 
 FP32 = "fp32"

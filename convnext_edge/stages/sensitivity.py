@@ -22,6 +22,7 @@ from convnext_edge.quiet import quiet
 from convnext_edge.results import LayerRow, Sensitivity
 from convnext_edge.sources import open_source
 from convnext_edge.targets import DEFAULT, Target, find_target
+from convnext_edge.timing import check_threads
 from convnext_edge.workspace import Workspace
 
 SAMPLES = 32
@@ -48,9 +49,11 @@ def sensitivity(
     model, checkpoint, calib, target, recipe: as of `quantize`. samples: images, 32 (or all of fewer) by
     default. runs: timed calls in each of seven sessions, on `threads`. Times come from OpenVINO and ONNX
     Runtime; other runtimes do not tell them.
-    Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, TargetError.
+    Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, TargetError,
+    UsageError.
     """
     started = time.perf_counter()
+    check_threads(threads)
     place = Workspace.at(workspace)
     start = find_start(model, checkpoint, place, seed)
     chosen = find_target(target)

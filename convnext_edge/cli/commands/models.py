@@ -16,7 +16,12 @@ from convnext_edge.results import Result
 @click.option("--variant", help="Name from `convnext-edge variants`; beside --checkpoint, a check.")
 @click.option("--checkpoint", type=common.FILE, help="Weights of your own: .safetensors, .pth, .pt or .bin.")
 @click.option("--random-weights", is_flag=True, help="Seeded noise as weights, for work on latency.")
-@click.option("--resolution", type=int, metavar="PIXELS", help="Edge of the input.  [default: the variant's]")
+@click.option(
+    "--resolution",
+    type=click.IntRange(1),
+    metavar="PIXELS",
+    help="Edge of the input.  [default: the variant's]",
+)
 @click.option(
     "--crop",
     type=click.FloatRange(0, 1, min_open=True),
