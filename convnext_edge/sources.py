@@ -180,12 +180,14 @@ def find_weights(artifact: Artifact, workspace: Workspace) -> Artifact:
     return find_link(link, (artifact.path.parent, workspace.folder), wanted_by=artifact.path)
 
 
-def keep_weights(weights: Artifact, path: Path, workspace: Workspace) -> None:
-    """Copy weights into the workspace, unless they lie where an artifact at `path` looks for its weights."""
-    kept = workspace.folder / weights.path.name
+def keep_weights(artifact: Artifact, path: Path, workspace: Workspace) -> None:
+    """Copy the weights beside a model into the workspace, unless what is made of it at `path` finds them."""
+    link = artifact.description.weights
+    given = artifact.path if link is None else artifact.path.parent / link.name
+    kept = workspace.folder / given.name
     folders = {folder.resolve() for folder in (path.parent, workspace.folder)}
-    if weights.path.parent.resolve() not in folders and not kept.exists():
-        write_artifact(kept, weights.description, lambda file: _copy(weights.path, file))
+    if given.is_file() and not kept.exists() and given.parent.resolve() not in folders:
+        write_artifact(kept, find_weights(artifact, workspace).description, lambda file: _copy(given, file))
 
 
 def _copy(source: Path, path: Path) -> None:

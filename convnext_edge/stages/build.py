@@ -48,7 +48,7 @@ def build(
     description = describe(graph, chosen, options, recorded)
     path = output or place.folder / file_name(description, chosen.suffix)
     note(f"building {path.name} from {graph.path.name} with {chosen.package} {chosen.version()}")
-    keep_weights(find_weights(start, place), path, place)
+    keep_weights(start, path, place)
     engine = write_artifact(path, description, lambda file: chosen.build(graph.path, file, options))
     return Build(
         engine=engine.path,

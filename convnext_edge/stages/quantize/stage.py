@@ -86,11 +86,10 @@ def quantize(
     else:
         gated = quantize_gated(job, gate, chosen, start.description)
         quantized, job = gated.quantized, replace(job, recipe=gated.recipe)
-    weights = find_weights(start, place)
-    description = describe(job, quantized.placement, start, weights)
+    description = describe(job, quantized.placement, start, find_weights(start, place))
     description = replace(description, target=target, method=method)
     path = output or place.folder / file_name(description, ".onnx")
-    keep_weights(weights, path, place)
+    keep_weights(start, path, place)
     artifact = write_artifact(path, description, quantized.write)
     seconds = round(time.perf_counter() - started, 3)
     speed = measure_speed(artifact, job.source.reference, chosen) if timing else None
