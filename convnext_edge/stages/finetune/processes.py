@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -27,12 +28,20 @@ def join(batch: int) -> Accelerator:
         accelerator = Accelerator(
             cpu=not torch.cuda.is_available(), mixed_precision="no", kwargs_handlers=[parallel]
         )
+    if torch.distributed.is_initialized():
+        atexit.register(leave)
     if batch % accelerator.num_processes:
         raise UsageError(
             f"{accelerator.num_processes} processes cannot divide --batch {batch} evenly",
             hint="--batch counts the images of all processes together: give a multiple of their number.",
         )
     return accelerator
+
+
+def leave() -> None:
+    """End this process's part in the group: threads of gloo that outlive Python can abort it as it ends."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def from_first(accelerator: Accelerator, make: Callable[[], Made]) -> Made:
