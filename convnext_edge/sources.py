@@ -92,8 +92,7 @@ def _from_checkpoint(path: Path, name: str | None) -> Source:
     if name is not None:
         _check_variant(path, reference, find_variant(name))
     if sidecar_path(path).is_file():  # weights that export kept say what it was told of them
-        said = open_artifact(path).description
-        return Source(reference, said.stem, said.variant, said.preprocessing, said.classes)
+        return _described(reference, open_artifact(path).description)
     found = name or match(reference.architecture)
     if found is None:
         return Source(reference, path.stem, None, Preprocessing())
@@ -196,15 +195,11 @@ def _copy(source: Path, path: Path) -> None:
 
 def open_source(artifact: Artifact, workspace: Workspace) -> Source:
     """The FP32 reference of an artifact, with the artifact's own preprocessing."""
-    weights = find_weights(artifact, workspace)
-    description = artifact.description
-    return Source(
-        load_checkpoint(weights.path).model,
-        description.stem,
-        description.variant,
-        description.preprocessing,
-        description.classes,
-    )
+    return _described(load_checkpoint(find_weights(artifact, workspace).path).model, artifact.description)
+
+
+def _described(reference: ConvNeXt, said: Description) -> Source:
+    return Source(reference, said.stem, said.variant, said.preprocessing, said.classes)
 
 
 def write_fp32(

@@ -43,7 +43,8 @@ def example_input(resolution: int, input_type: InputType, *, batch: int = 2, see
 def export_program(module: nn.Module, example: torch.Tensor) -> torch.fx.GraphModule:
     """The module as an ATen graph with a dynamic batch, as torchao's pt2e takes it."""
     with quiet():
-        return torch.export.export(module, (example,), dynamic_shapes=_dynamic(example)).module()
+        dynamic = ({0: torch.export.Dim(BATCH)},)
+        return torch.export.export(module, (example,), dynamic_shapes=dynamic).module()
 
 
 def write_onnx(
@@ -114,7 +115,3 @@ def paused_collection() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def _dynamic(example: torch.Tensor) -> tuple[dict[int, torch.export.Dim]]:
-    return ({0: torch.export.Dim(BATCH)},)

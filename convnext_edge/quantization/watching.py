@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -17,6 +16,7 @@ from torch.utils.hooks import RemovableHandle
 
 from convnext_edge.cpu import read_cpu
 from convnext_edge.parallel import ordered_map
+from convnext_edge.targets.torch import operator_threads
 
 MOST_AT_ONCE = 8  # each run holds its activations: 0.3 GB of ConvNeXt-L's at 384 x 384
 LARGE = 10_000_000  # weights: fewer are calibrated in seconds, of which bfloat16 would save a fifth
@@ -77,16 +77,5 @@ def side_by_side(function: Callable[[Item], Result], items: Iterable[Item]) -> I
     """`map` over threads that share those which PyTorch was given; results are in order."""
     threads = torch.get_num_threads()
     workers = min(threads, MOST_AT_ONCE)
-    with _threads_of_an_operator(threads // workers):
+    with operator_threads(threads // workers):
         yield from ordered_map(function, items, workers=workers, look_ahead=workers)
-
-
-@contextmanager
-def _threads_of_an_operator(count: int) -> Iterator[None]:
-    """Run each operator on `count` threads, in this thread and in those that are started meanwhile."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

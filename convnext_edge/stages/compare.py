@@ -90,18 +90,20 @@ def check_methods(methods: Sequence[str]) -> list[str]:
                 hint=f"Take {FP32}, {', '.join(METHODS)}, or the file of a recipe (.toml).",
             )
     chosen = list(dict.fromkeys(methods))
-    recipes: dict[str, str] = {}
-    for method in chosen:
-        if not method.endswith(RECIPE):
-            continue
-        read_recipe(Path(method), Recipe())
-        other = recipes.setdefault(Path(method).stem, method)
-        if other != method:
-            raise UsageError(
-                f"{other} and {method} have one name, and so would their engines",
-                hint="Rename one of the two.",
-            )
+    check_recipes([method for method in chosen if method.endswith(RECIPE)])
     return chosen
+
+
+def check_recipes(files: Sequence[str]) -> None:
+    """Raises RecipeError for a file that is no recipe, UsageError for two of one name."""
+    named: dict[str, str] = {}
+    for file in files:
+        read_recipe(Path(file), Recipe())
+        other = named.setdefault(Path(file).stem, file)
+        if other != file:
+            raise UsageError(
+                f"{other} and {file} have one name, and so would their engines", hint="Rename one of the two."
+            )
 
 
 def run_all(trial: Trial, pairs: Sequence[tuple[str, str]]) -> tuple[list[Row], list[Refusal]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -25,6 +27,17 @@ from convnext_edge.targets.base import (
 from convnext_edge.targets.simulation import to_torch
 
 
+@contextmanager
+def operator_threads(count: int) -> Iterator[None]:
+    """Run each operator on `count` threads, in this thread and in those that are started meanwhile."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class TorchSession(Session):
     """Runs a module. PyTorch has one number of threads for the whole process: it is set for each run."""
 
@@ -35,13 +48,8 @@ class TorchSession(Session):
         self.threads = threads or torch.get_num_threads()
 
     def _run(self, images: Images) -> Logits:
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
-        try:
-            with torch.inference_mode():
-                logits: Logits = self.module(torch.from_numpy(images)).numpy()
-        finally:
-            torch.set_num_threads(before)
+        with operator_threads(self.threads), torch.inference_mode():
+            logits: Logits = self.module(torch.from_numpy(images)).numpy()
         return logits
 
 

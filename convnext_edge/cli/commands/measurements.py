@@ -17,20 +17,8 @@ from convnext_edge.results import Result
 @click.option("--data", required=True, metavar="NAME|PATH", help="Images to compare on.")
 @click.option("--limit", type=click.IntRange(1), help="Take a seeded subset of that many.")
 @common.target
-@click.option(
-    "--max-drop",
-    type=float,
-    callback=common.finite,
-    metavar="POINTS",
-    help="Gate: top-1 points that may be lost.",
-)
-@click.option(
-    "--min-agreement",
-    type=click.FloatRange(0, 1),
-    callback=common.finite,
-    metavar="FRACTION",
-    help="Gate: same top-1.",
-)
+@common.number("--max-drop", type=float, metavar="POINTS", help="Gate: top-1 points that may be lost.")
+@common.number("--min-agreement", type=click.FloatRange(0, 1), metavar="FRACTION", help="Gate: same top-1.")
 @common.data_root
 @common.workspace
 @common.seed
@@ -45,13 +33,7 @@ def validate(**options: Any) -> Result:
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Images in a call.")
 @click.option("--threads", type=click.IntRange(1), help="Of reference and candidate.  [default: all CPUs]")
 @click.option("--runs", type=click.IntRange(1), default=50, show_default=True, help="Timed calls of each.")
-@click.option(
-    "--min-speedup",
-    type=float,
-    callback=common.finite,
-    metavar="X",
-    help="Gate: ratio of the median latencies.",
-)
+@common.number("--min-speedup", type=float, metavar="X", help="Gate: ratio of the median latencies.")
 @common.workspace
 def benchmark(**options: Any) -> Result:
     """Time MODEL (default: the newest) against FP32 PyTorch, interleaved."""

@@ -67,10 +67,9 @@ def export(**options: Any) -> Result:
 @common.recipe_file
 @common.weights_file
 @common.kept_float
-@click.option(
+@common.number(
     "--max-drop",
     type=float,
-    callback=common.finite,
     metavar="POINTS",
     help="Gate: keep layers float, costliest first, until no more top-1 is lost.",
 )
@@ -100,12 +99,7 @@ def quantize(**options: Any) -> Result:
 @common.samples
 @click.option("--data", metavar="NAME|PATH", help="Images to measure on.  [default: 5 % of --train]")
 @common.for_target
-@click.option(
-    "--epochs",
-    type=click.FloatRange(0, min_open=True),
-    callback=common.finite,
-    help="How often each image is seen.",
-)
+@common.number("--epochs", type=click.FloatRange(0, min_open=True), help="How often each image is seen.")
 @click.option("--steps", type=click.IntRange(1), help="How long, in place of --epochs.  [default: 300]")
 @click.option(
     "--batch",
@@ -114,18 +108,16 @@ def quantize(**options: Any) -> Result:
     show_default=True,
     help="Images in a step, of all processes together.",
 )
-@click.option(
+@common.number(
     "--learning-rate",
     type=click.FloatRange(0, min_open=True),
-    callback=common.finite,
     default=5e-4,
     show_default=True,
     help="At its peak.",
 )
-@click.option(
+@common.number(
     "--label-weight",
     type=click.FloatRange(0, 1),
-    callback=common.finite,
     default=0.0,
     show_default=True,
     help="Share of the labels in the loss; the rest is the reference's answer.",
