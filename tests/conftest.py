@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ import pytest
 from PIL import Image
 
 if TYPE_CHECKING:
+    from embedded import Build
+
     from convnext_edge.artifact import InputType
     from convnext_edge.stages.quantize.stage import Method
 
@@ -142,3 +145,31 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     from convnext_edge.targets.cuda import NO_DRIVER, NoGpu
 
     monkeypatch.setattr(tensorrt, "find_gpu", lambda: NoGpu(NO_DRIVER))
+
+
+@pytest.fixture(scope="session")
+def embedded(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """The folder of embedded C++, of the small INT8 model for a runtime and a type of input."""
+    from embedded import embed_small
+
+    return cache(lambda *kind: embed_small(models, tmp_path_factory.mktemp("embedded") / "app", *kind))
+
+
+@pytest.fixture(scope="session")
+def built(
+    embedded: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Callable[[str], Build]:
+    """Its library for a runtime, with sanitizers."""
+    from embedded import build_sanitized
+
+    headers = pytestconfig.cache.mkdir("embed")  # type: ignore[union-attr]
+    return cache(
+        lambda runtime: build_sanitized(embedded(runtime), tmp_path_factory.mktemp("build"), runtime, headers)
+    )
+
+
+@pytest.fixture(scope="session")
+def pictures() -> list[np.ndarray]:
+    from embedded import photographs
+
+    return photographs(200)

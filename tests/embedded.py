@@ -9,7 +9,7 @@ import struct
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -64,6 +64,9 @@ def attempt(
     # OpenVINO and ONNX Runtime keep some objects until the process ends, which no test can change.
     environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
     return subprocess.run(command, cwd=cwd, input=given, env=environment, capture_output=True, check=False)
+
+
+Embedded = Callable[..., Path]  # the folder for a runtime and, where wanted, a type of input
 
 
 @dataclass(frozen=True)

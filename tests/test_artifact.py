@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from full_disk import small_files
 
 from convnext_edge.artifact import (
     Artifact,
@@ -255,15 +254,3 @@ def test_a_description_without_links_is_read_as_it_was_written(tmp_path: Path) -
     bare = replace(DESCRIPTION, kind="weights", weights=None, parent=None, calibration=None, recipe=None)
     write_artifact(tmp_path / "w.safetensors", bare, lambda path: path.write_bytes(b"w") and None)
     assert open_artifact(tmp_path / "w.safetensors").description == bare
-
-
-@contextmanager
-def small_files(limit: int) -> Iterator[None]:
-    """The system refuses to make any file of this process longer than `limit` bytes, as a full disk does."""
-    resource = pytest.importorskip("resource", reason="this system limits no file sizes")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

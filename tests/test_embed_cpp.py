@@ -5,23 +5,20 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CLASSES, RESOLUTION, Models
+from conftest import CLASSES, RESOLUTION
 from embedded import (
     MANIFEST,
     SIZES,
     Build,
+    Embedded,
     Pixels,
     attempt,
-    build_sanitized,
-    embed_small,
     noise,
     packed,
-    photographs,
     python_logits,
     run,
 )
@@ -38,29 +35,6 @@ pytestmark = pytest.mark.skipif(
 )
 RUNTIMES = ("openvino", "onnxruntime")
 CASES = [(runtime, input_type) for runtime in RUNTIMES for input_type in ("float32", "uint8")]
-
-Embedded = Callable[..., Path]
-
-
-@pytest.fixture(scope="module")
-def embedded(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Embedded:
-    """The folder of the small INT8 model for a runtime and a type of input."""
-    return cache(lambda *kind: embed_small(models, tmp_path_factory.mktemp("embedded") / "app", *kind))
-
-
-@pytest.fixture(scope="module")
-def built(
-    embedded: Embedded, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
-) -> Callable[[str], Build]:
-    headers = pytestconfig.cache.mkdir("embed")  # type: ignore[union-attr]
-    return cache(
-        lambda runtime: build_sanitized(embedded(runtime), tmp_path_factory.mktemp("build"), runtime, headers)
-    )
-
-
-@pytest.fixture(scope="module")
-def pictures() -> list[Pixels]:
-    return photographs(200)
 
 
 # The same answers

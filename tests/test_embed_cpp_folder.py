@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +15,12 @@ import pytest
 from conftest import CLASSES, Models
 from embedded import (
     Build,
+    Embedded,
     Pixels,
     attempt,
-    build_sanitized,
-    embed_small,
     noise,
     onnxruntime_options,
     openvino_options,
-    photographs,
     python_logits,
     run,
 )
@@ -37,29 +34,6 @@ pytestmark = pytest.mark.skipif(
     not all(map(shutil.which, ("cmake", "c++"))), reason="needs cmake and a C++ compiler"
 )
 RUNTIMES = ("openvino", "onnxruntime")
-
-Embedded = Callable[..., Path]
-
-
-@pytest.fixture(scope="module")
-def embedded(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Embedded:
-    """The folder of the small INT8 model for a runtime and a type of input."""
-    return cache(lambda *kind: embed_small(models, tmp_path_factory.mktemp("embedded") / "app", *kind))
-
-
-@pytest.fixture(scope="module")
-def built(
-    embedded: Embedded, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
-) -> Callable[[str], Build]:
-    headers = pytestconfig.cache.mkdir("embed")  # type: ignore[union-attr]
-    return cache(
-        lambda runtime: build_sanitized(embedded(runtime), tmp_path_factory.mktemp("build"), runtime, headers)
-    )
-
-
-@pytest.fixture(scope="module")
-def pictures() -> list[Pixels]:
-    return photographs(200)
 
 
 def test_the_sample_classifies_a_picture_and_says_what_is_wrong_with_one(

@@ -6,12 +6,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from command_line import commands_in, run, said
 from conftest import CHECKPOINT, Models
+from full_disk import small_files
 
 import convnext_edge
 from convnext_edge.artifact import open_artifact
@@ -56,18 +56,6 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) ->
 
 
 # A full disk
-
-
-@contextmanager
-def small_files(limit: int) -> Iterator[None]:
-    """The system lets no file of this process grow longer than `limit` bytes: each writer fails half-way."""
-    resource = pytest.importorskip("resource", reason="this system limits no file sizes")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def files_in(folder: Path) -> set[str]:
