@@ -23,7 +23,7 @@ def save(model: ModelProto, path: Path) -> None:
     onnx.save(model, str(path), save_as_external_data=large, location=path.name + ".data" if large else None)
     try:
         onnx.checker.check_model(str(path), full_check=not large)
-    except onnx.checker.ValidationError as error:
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"the exporter wrote an invalid graph: {error}") from error
 
 

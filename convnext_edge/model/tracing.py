@@ -9,7 +9,7 @@ from pathlib import Path
 
 import onnxscript.optimizer
 import torch
-from onnx import ModelProto, TensorProto, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from torch import nn
 
 from convnext_edge.artifact import InputType
@@ -17,6 +17,7 @@ from convnext_edge.errors import ExportError
 from convnext_edge.model.graph import (
     INPUT,
     OUTPUT,
+    consumers,
     drop_byte_casts,
     initializers,
     name_layers,
@@ -88,21 +89,40 @@ def free_batch(model: ModelProto, size: int) -> None:
 
     It is the first axis of all that depends on the image. Raises ExportError where it is not.
     """
-    constants, of_images = initializers(model), {INPUT}
+    of_images = {INPUT}
+    reshapes: dict[str, list[NodeProto]] = {}  # by the constant that holds the shape
     for node in model.graph.node:
         if of_images.isdisjoint(node.input):
             continue
         of_images.update(node.output)
         if node.op_type == "Reshape":
-            shape = numpy_helper.to_array(constants[node.input[1]]).copy()
-            shape[0] = -1
-            constants[node.input[1]].CopyFrom(numpy_helper.from_array(shape, node.input[1]))
+            reshapes.setdefault(node.input[1], []).append(node)
+    for shape, nodes in reshapes.items():
+        free_shape(model, shape, nodes)
     for value in [*model.graph.input, *model.graph.value_info, *model.graph.output]:
         if value.name in of_images:
             first = value.type.tensor_type.shape.dim[0]
             if first.dim_value != size:
                 raise ExportError(f"{value.name} of the exporter's graph does not begin with the batch")
             first.dim_param = BATCH
+
+
+def free_shape(model: ModelProto, name: str, reshapes: list[NodeProto]) -> None:
+    """Let the first axis vary in the constant shape `name`, as the nodes `reshapes` read it.
+
+    onnxscript's optimizer merges equal constants: [2, 3] may be the shape of two images' logits for 3 classes
+    and the axes of a mean as well. What others read too stays as it is, and `reshapes` get a copy.
+    """
+    constant = initializers(model)[name]
+    shape = numpy_helper.to_array(constant).copy()
+    shape[0] = -1
+    if len(consumers(model, name)) == len(reshapes):
+        constant.CopyFrom(numpy_helper.from_array(shape, name))
+        return
+    copy = f"{name}_{BATCH}"
+    model.graph.initializer.append(numpy_helper.from_array(shape, copy))
+    for node in reshapes:
+        node.input[1] = copy
 
 
 @contextmanager

@@ -1,0 +1,96 @@
+"""The batch of an exported graph varies, also where other numbers of the model are two as well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from convnext_edge.errors import ExportError
+from convnext_edge.model import graph
+from convnext_edge.model.architecture import Architecture
+from convnext_edge.model.convnext import ConvNeXt
+from convnext_edge.model.lowering import Form, lower
+from convnext_edge.model.tracing import example_input, free_batch, write_onnx
+from convnext_edge.preprocessing import Preprocessing
+
+FORMS: tuple[Form, ...] = ("plain", "linear", "conv")
+CLASSES = (*range(1, 33), 49, 64, 100, 196)
+
+
+def difference(architecture: Architecture, form: Form, resolution: int, path: Path) -> float:
+    """Largest difference of a logit to PyTorch, for one image and for three."""
+    torch.manual_seed(0)
+    model = ConvNeXt(architecture).eval()
+    lowered = lower(model, form, preprocessing=Preprocessing(resolution=resolution))
+    write_onnx(lowered, example_input(resolution, "float32"), path)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    differences = []
+    for batch in (1, 3):
+        images = example_input(resolution, "float32", batch=batch, seed=batch)
+        with torch.inference_mode():
+            expected = model(images).numpy()
+        (found,) = session.run(None, {"image": images.numpy()})
+        assert found.shape == (batch, architecture.classes)
+        differences.append(float(np.abs(found - expected).max()))
+    return max(differences)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_models_of_any_number_of_classes_are_exported(form: Form, tmp_path: Path) -> None:
+    for classes in CLASSES:
+        architecture = Architecture(depths=(0,), dims=(4,), patch=2, classes=classes)  # a stem and a head
+        assert difference(architecture, form, 4, tmp_path / "model.onnx") < 1e-5, f"{classes} classes"
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("dims", "resolution"), [((2, 3), 4), ((2, 3), 8), ((2, 2), 12), ((3, 2), 8), ((1, 2), 4)]
+)
+@pytest.mark.parametrize("grn", [False, True])
+def test_dims_and_feature_maps_of_two_and_three_are_exported(
+    form: Form, dims: tuple[int, ...], resolution: int, grn: bool, tmp_path: Path
+) -> None:
+    architecture = Architecture(depths=(1, 1), dims=dims, patch=2, classes=3, grn=grn)
+    assert difference(architecture, form, resolution, tmp_path / "model.onnx") < 1e-4
+
+
+def test_a_constant_that_others_read_too_stays_as_it_is() -> None:
+    """As onnxscript leaves it: [2, 3] is the shape of two images' logits and the axes of a mean."""
+    nodes = [
+        helper.make_node("ReduceMean", ["image", "shared"], ["mean"], keepdims=1),
+        helper.make_node("Reshape", ["mean", "shared"], ["logits"]),
+    ]
+    value = helper.make_tensor_value_info
+    shapes = {"image": (2, 3, 4, 4), "mean": (2, 3, 1, 1), "logits": (2, 3)}
+    image, mean, logits = (value(name, TensorProto.FLOAT, shape) for name, shape in shapes.items())
+    shared = numpy_helper.from_array(np.array([2, 3]), "shared")
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", [image], [logits], [shared], value_info=[mean]),
+        opset_imports=[helper.make_opsetid("", 20)],
+        ir_version=10,
+    )
+    free_batch(model, 2)
+    onnx.checker.check_model(model, full_check=True)
+    constants = {tensor.name: numpy_helper.to_array(tensor).tolist() for tensor in model.graph.initializer}
+    assert constants == {"shared": [2, 3], "shared_batch": [-1, 3]}
+    assert [list(node.input) for node in model.graph.node] == [["image", "shared"], ["mean", "shared_batch"]]
+
+
+@pytest.mark.parametrize(("operator", "said"), [("Rellu", "Rellu"), ("ReduceMean", "infer")])
+def test_a_graph_that_is_not_valid_is_an_error_of_ours(tmp_path: Path, operator: str, said: str) -> None:
+    """The checker knows the first for no operator; for the second, shape inference finds no such axis."""
+    node = helper.make_node(
+        operator, ["image", "axes"] if operator == "ReduceMean" else ["image"], ["logits"]
+    )
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, (2, 3)) for n in ("image", "logits")]
+    axes = numpy_helper.from_array(np.array([7]), "axes")
+    made = helper.make_graph([node], "g", values[:1], values[1:], [axes])
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    with pytest.raises(ExportError, match=rf"(?i)wrote an invalid graph: .*{said}"):
+        graph.save(model, tmp_path / "model.onnx")
