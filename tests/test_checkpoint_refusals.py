@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from checkpoints import FIXTURES, UNUSUAL, State, fixture, write
+from safetensors.torch import save_file
 from torch import Tensor
 
 from convnext_edge.errors import CheckpointError
@@ -73,6 +75,25 @@ def test_a_truncated_file_is_refused_with_its_size(name: str, kept: float, tmp_p
     message = refusal(path)
     assert f"{int(kept * len(whole)):,} bytes" in message
     assert "truncated or damaged" in message
+
+
+def legacy(state: State, path: Path) -> None:
+    """As PyTorch wrote files before 1.6."""
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+
+
+@pytest.mark.parametrize("save", [torch.save, save_file, legacy], ids=["zip", "safetensors", "legacy"])
+def test_a_file_cut_off_anywhere_is_refused(save: Callable[[State, Path], None], tmp_path: Path) -> None:
+    """Where the cut is decides what PyTorch raises: of a zip's end, an OSError."""
+    path = tmp_path / "weights"
+    save(fixture("timm_v1.safetensors"), path)
+    whole = path.read_bytes()
+    ends = {*range(1, 64), *range(1, len(whole), len(whole) // 100), *range(len(whole) - 100, len(whole))}
+    for end in sorted(ends):
+        path.write_bytes(whole[:end])
+        with pytest.raises(CheckpointError) as caught:
+            load_checkpoint(path)
+        assert caught.value.hint, end
 
 
 def test_a_directory_and_a_missing_file_are_refused(tmp_path: Path) -> None:

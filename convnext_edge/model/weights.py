@@ -86,8 +86,9 @@ def _read_pickle(path: Path) -> Any:
             f"{path} holds more than tensors: reading it would call {foreign[1]}, which could run any code",
             hint="Save the weights alone, where you trust the file: torch.save(model.state_dict(), FILE).",
         ) from error
-    # What PyTorch raises for a damaged file depends on where the damage is.
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # of any type: what PyTorch raises depends on where the damage is
         raise _damaged(path, "PyTorch", error) from error
 
 
