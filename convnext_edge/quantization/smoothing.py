@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from convnext_edge.model.lowering import Scaled
 from convnext_edge.quantization.watching import watch
 
+SMALLEST = 1e-30
 TINY = 1e-5  # of the largest channel: what an all but dead channel counts as
 
 
@@ -37,7 +38,10 @@ def smooth(module: nn.Module, batches: Iterable[Tensor], strength: float) -> Non
 
 def smoothing_factor(activation: Tensor, weight: Tensor, strength: float) -> Tensor:
     """s of each channel (C,), its geometric mean 1."""
-    activation = activation.clamp(min=TINY * float(activation.max()))
-    weight = weight.clamp(min=TINY * float(weight.max()))
-    factor = activation**strength / weight ** (1 - strength)
+    factor = lift_dead(activation) ** strength / lift_dead(weight) ** (1 - strength)
     return factor / factor.log().mean().exp()
+
+
+def lift_dead(peaks: Tensor) -> Tensor:
+    """Peaks (C,) above zero; where all channels are dead, as behind a LayerNorm of zeros, they are alike."""
+    return peaks.clamp(min=max(TINY * float(peaks.max()), SMALLEST))
