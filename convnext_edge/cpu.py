@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import platform
 import subprocess
 from collections.abc import Iterable
@@ -76,6 +78,39 @@ class Cpu:
     def multiplies_bfloat16(self) -> bool:
         """Faster than float32, that is: with an instruction of its own, which PyTorch uses on x86."""
         return "avx512_bf16" in self.isa
+
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def usable_cpus(cgroups: Path = CGROUPS) -> int:
+    """CPUs that this process may use: those of its affinity, as `taskset` sets it, within its group's quota.
+
+    cgroups: where Linux mounts control groups, by which containers are kept to a share of the machine.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)  # macOS and Windows have none
+    allowed = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, math.floor(min(allowed, _cpu_quota(cgroups))))
+
+
+def _cpu_quota(cgroups: Path) -> float:
+    """CPUs' worth of time that the control groups of this process grant it; infinite where none limits it."""
+    try:
+        own = Path("/proc/self/cgroup").read_text("utf-8").rsplit("::", 1)[-1].strip()
+    except OSError:
+        return math.inf
+    group = cgroups / own.lstrip("/")
+    limits = [folder / "cpu.max" for folder in (group, *group.parents) if folder.is_relative_to(cgroups)]
+    return min((_read_quota(limit) for limit in limits), default=math.inf)
+
+
+def _read_quota(limit: Path) -> float:
+    """limit: a file that says "QUOTA PERIOD" in microseconds, or "max PERIOD"."""
+    try:
+        quota, period = limit.read_text("utf-8").split()
+        return int(quota) / int(period)
+    except (OSError, ValueError):
+        return math.inf
 
 
 def read_cpu() -> Cpu:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from convnext_edge.cpu import usable_cpus
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -14,7 +15,7 @@ Result = TypeVar("Result")
 
 def default_workers() -> int:
     """One thread a CPU: Pillow, hashlib and PyTorch's operators release the GIL."""
-    return os.cpu_count() or 1
+    return usable_cpus()
 
 
 def ordered_map(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convnext_edge.cpu import usable_cpus
 from convnext_edge.errors import UsageError
 from convnext_edge.progress import track
 
@@ -21,9 +21,12 @@ DRAWS = 2000  # bootstrap samples
 
 def check_threads(threads: int | None) -> int:
     """How many to time with; raises UsageError for more than there are CPUs."""
-    cpus = os.cpu_count() or 1
+    cpus = usable_cpus()
     if threads is not None and threads > cpus:
-        raise UsageError(f"--threads {threads} are more than the {cpus} CPUs here", hint=f"Give 1 to {cpus}.")
+        raise UsageError(
+            f"--threads {threads} are more than the {cpus} CPUs that may be used here",
+            hint=f"Give 1 to {cpus}.",
+        )
     return threads or cpus
 
 

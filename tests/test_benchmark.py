@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 import time
 from dataclasses import asdict
@@ -15,7 +14,7 @@ from conftest import Models
 
 from convnext_edge import benchmark, timing
 from convnext_edge.cli.summaries import summary
-from convnext_edge.cpu import read_cpu
+from convnext_edge.cpu import read_cpu, usable_cpus
 from convnext_edge.errors import UsageError
 from convnext_edge.results import Benchmark, Milliseconds
 from convnext_edge.stages.benchmark import percentiles
@@ -60,7 +59,7 @@ def test_throughput_counts_the_images_of_a_batch(models: Models) -> None:
 
 
 def test_threads_are_all_cpus_where_none_are_given(models: Models) -> None:
-    assert timed(models, threads=None).threads == os.cpu_count()
+    assert timed(models, threads=None).threads == usable_cpus()
 
 
 @pytest.mark.parametrize(("floor", "passed"), [(None, True), (0.0, True), (1e9, False)])

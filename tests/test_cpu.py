@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import platform
+from pathlib import Path
 
 import pytest
 
-from convnext_edge.cpu import ISA, Cpu, parse_cpuinfo, parse_sysctl, read_cpu
+from convnext_edge.cpu import ISA, Cpu, parse_cpuinfo, parse_sysctl, read_cpu, usable_cpus
 
 ZEN_3 = """\
 processor\t: 0
@@ -168,3 +170,32 @@ def test_this_machine() -> None:
     cpu = read_cpu()
     assert cpu.name
     assert set(cpu.isa) <= set(ISA)
+
+
+# How many CPUs may be used
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system sets no affinity")
+def test_cpus_that_taskset_takes_away_are_not_counted() -> None:
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert usable_cpus() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+    assert usable_cpus() <= len(before)
+
+
+@pytest.mark.parametrize(
+    ("limit", "cpus"),
+    [
+        ("max 100000", None),
+        ("100000 100000", 1),
+        ("50000 100000", 1),
+        ("190000 100000", 1),
+        ("rubbish", None),
+    ],
+)
+def test_a_container_uses_no_more_than_its_quota(tmp_path: Path, limit: str, cpus: int | None) -> None:
+    (tmp_path / "cpu.max").write_text(f"{limit}\n")
+    assert usable_cpus(tmp_path) == (cpus or usable_cpus(tmp_path / "none"))

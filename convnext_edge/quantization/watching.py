@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from convnext_edge.cpu import read_cpu
+from convnext_edge.cpu import read_cpu, usable_cpus
 from convnext_edge.parallel import ordered_map
 from convnext_edge.targets.torch import operator_threads
 
@@ -75,7 +75,7 @@ def in_bfloat16(module: nn.Module) -> bool:
 
 def side_by_side(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """`map` over threads that share those which PyTorch was given; results are in order."""
-    threads = torch.get_num_threads()
+    threads = min(torch.get_num_threads(), usable_cpus())
     workers = min(threads, MOST_AT_ONCE)
     with operator_threads(threads // workers):
         yield from ordered_map(function, items, workers=workers, look_ahead=workers)

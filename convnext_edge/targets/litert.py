@@ -13,7 +13,6 @@ took 44 ms with every product in INT8, 76 ms with depthwise ones and the stem in
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from torch import Tensor
 
 from convnext_edge.artifact import Artifact
+from convnext_edge.cpu import usable_cpus
 from convnext_edge.quiet import quiet, quiet_below
 from convnext_edge.recipe import Recipe
 from convnext_edge.targets.base import (
@@ -61,7 +61,7 @@ class LiteRTSession(Session):
         with quiet(), quiet_below(), translated(f"LiteRT does not load {engine}"):
             from ai_edge_litert.interpreter import Interpreter
 
-            self.interpreter = Interpreter(str(engine), num_threads=threads or os.cpu_count())
+            self.interpreter = Interpreter(str(engine), num_threads=threads or usable_cpus())
             self.interpreter.allocate_tensors()
         self.image = self.interpreter.get_input_details()[0]["index"]
         self.logits = self.interpreter.get_output_details()[0]["index"]

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from convnext_edge.artifact import Artifact
+from convnext_edge.cpu import usable_cpus
 from convnext_edge.errors import TargetError
 from convnext_edge.model.checkpoint import load_checkpoint
 from convnext_edge.quiet import quiet
@@ -45,7 +46,7 @@ class TorchSession(Session):
 
     def __init__(self, module: nn.Module, threads: int | None = None) -> None:
         self.module = module
-        self.threads = threads or torch.get_num_threads()
+        self.threads = threads or min(torch.get_num_threads(), usable_cpus())
 
     def _run(self, images: Images) -> Logits:
         with operator_threads(self.threads), torch.inference_mode():
