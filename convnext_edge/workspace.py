@@ -9,6 +9,7 @@ from pathlib import Path
 
 from convnext_edge.artifact import Artifact, Description, open_artifact, read_sidecar, sidecar_path
 from convnext_edge.errors import ArtifactError, UsageError
+from convnext_edge.paths import AnyPath
 
 VARIABLE = "CONVNEXT_EDGE_WORKSPACE"
 DEFAULT = "convnext-edge-out"
@@ -21,7 +22,7 @@ class Workspace:
     folder: Path
 
     @classmethod
-    def at(cls, folder: Path | str | None) -> Workspace:
+    def at(cls, folder: AnyPath | None) -> Workspace:
         """`folder`, else $CONVNEXT_EDGE_WORKSPACE, else ./convnext-edge-out."""
         return cls(Path(folder or os.environ.get(VARIABLE) or DEFAULT))
 

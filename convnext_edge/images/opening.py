@@ -25,9 +25,12 @@ from convnext_edge.images.folders import FolderStorage
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.layout import arrange
 from convnext_edge.images.parquet import ParquetStorage
+from convnext_edge.paths import AnyPath, as_path
 
 
-def open_image_set(source: str, *, data_root: Path | None = None, split: Split = "evaluation") -> ImageSet:
+def open_image_set(
+    source: AnyPath, *, data_root: AnyPath | None = None, split: Split = "evaluation"
+) -> ImageSet:
     """The image set called `source`, or at the path `source`; no image is read yet.
 
     A name is one of the files calibration/NAME.toml, and wins over a path: write ./NAME for a folder of
@@ -39,10 +42,9 @@ def open_image_set(source: str, *, data_root: Path | None = None, split: Split =
 
     Raises ImageSetError where nothing is found, and for a set that is empty, damaged or ambiguous.
     """
-    named = definitions()
-    if source in named:
-        return open_path(locate(named[source], data_root, split), name=source)
-    path = Path(source)
+    named, path = definitions(), Path(source)
+    if isinstance(source, str) and source in named:
+        return open_path(locate(named[source], as_path(data_root), split), name=source)
     if not path.exists():
         raise ImageSetError(
             f"{source} is neither a named image set nor an existing path",

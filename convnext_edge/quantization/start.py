@@ -9,6 +9,7 @@ from pathlib import Path
 from convnext_edge.artifact import Artifact, Calibration, Description, open_artifact
 from convnext_edge.errors import QuantizationError, UsageError
 from convnext_edge.images import ImageSet, open_image_set
+from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note
 from convnext_edge.quantization.job import Job
 from convnext_edge.recipe import Recipe, read_recipe
@@ -57,7 +58,7 @@ def choose_recipe(target: Target, path: Path | None, keep_float: Sequence[str]) 
 
 
 def calibration_images(
-    calib: str, samples: int | None, data_root: Path | None, seed: int, *, most: int = SAMPLES
+    calib: AnyPath, samples: int | None, data_root: Path | None, seed: int, *, most: int = SAMPLES
 ) -> ImageSet:
     """`samples` images of a set, by default `most` of it, or all of fewer."""
     images = open_image_set(calib, data_root=data_root, split="calibration")

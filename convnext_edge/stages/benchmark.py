@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from convnext_edge.cpu import read_cpu
 from convnext_edge.errors import TargetError, UsageError
 from convnext_edge.footprint import noise, peak_rss
 from convnext_edge.images import as_reference_takes
+from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.records import keep
 from convnext_edge.results import Benchmark, Milliseconds
 from convnext_edge.sources import open_source
@@ -23,14 +23,14 @@ from convnext_edge.workspace import Workspace
 
 
 def benchmark(
-    model: Path | None = None,
+    model: AnyPath | None = None,
     *,
     target: str | None = None,
     batch: int = 1,
     threads: int | None = None,
     runs: int = 50,
     min_speedup: float | None = None,
-    workspace: Path | None = None,
+    workspace: AnyPath | None = None,
 ) -> Benchmark:
     """Time single calls of reference and candidate in turn.
 
@@ -39,6 +39,7 @@ def benchmark(
     result is kept in the workspace for `report`.
     Raises ArtifactError, TargetError, UsageError.
     """
+    model = as_path(model)
     for name, value in (("batch", batch), ("runs", runs), ("threads", threads)):
         if value is not None and value < 1:
             raise UsageError(f"--{name} {value} is less than 1", hint="Give a whole number from 1.")

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from convnext_edge.artifact import Artifact, Description, open_artifact, write_artifact
 from convnext_edge.errors import ArtifactError
+from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note
 from convnext_edge.results import Build
 from convnext_edge.sources import find_weights, keep_weights, open_source, write_fp32
@@ -18,15 +19,15 @@ from convnext_edge.workspace import Workspace, check_suffix, file_name
 
 
 def build(
-    model: Path | None = None,
+    model: AnyPath | None = None,
     *,
     target: str | None = None,
     precision: Literal["fp32", "fp16"] | None = None,
     max_batch: int | None = None,
     compute_capability: Sequence[str] = (),
-    timing_cache: Path | None = None,
-    output: Path | None = None,
-    workspace: Path | None = None,
+    timing_cache: AnyPath | None = None,
+    output: AnyPath | None = None,
+    workspace: AnyPath | None = None,
 ) -> Build:
     """Compile an ONNX file for a target.
 
@@ -36,6 +37,7 @@ def build(
     refuses what it has no use for.
     Raises ArtifactError, TargetError, UsageError.
     """
+    model, timing_cache, output = as_path(model), as_path(timing_cache), as_path(output)
     started = time.perf_counter()
     place = Workspace.at(workspace)
     start = find_model(model, target, place)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 from convnext_edge.artifact import write_folder
+from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.results import BuildScript
 from convnext_edge.stages.build import find_model, fit
 from convnext_edge.targets import BuildOptions, find_target
@@ -14,13 +14,13 @@ from convnext_edge.workspace import Workspace, file_name
 
 
 def build_script(
-    model: Path | None = None,
+    model: AnyPath | None = None,
     *,
     target: str | None = "tensorrt",
     precision: Literal["fp32", "fp16"] | None = None,
     max_batch: int | None = None,
-    output: Path | None = None,
-    workspace: Path | None = None,
+    output: AnyPath | None = None,
+    workspace: AnyPath | None = None,
 ) -> BuildScript:
     """Write a folder with the ONNX file, the command that compiles it, and checksums of both.
 
@@ -28,6 +28,7 @@ def build_script(
     at all.
     Raises ArtifactError, TargetError, UsageError.
     """
+    model, output = as_path(model), as_path(output)
     place = Workspace.at(workspace)
     chosen = find_target(target or "tensorrt")
     options = BuildOptions(precision, max_batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 
 from convnext_edge.artifact import Artifact, open_artifact
 from convnext_edge.errors import ConvNeXtEdgeError, RecipeError, TargetError, UsageError
+from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note
 from convnext_edge.quantization.start import find_start
 from convnext_edge.recipe import Recipe, read_recipe
@@ -30,18 +32,18 @@ TARGETS = ("openvino", "onnxruntime")
 
 
 def compare(
-    model: Path | None = None,
+    model: AnyPath | None = None,
     *,
-    calib: str,
-    data: str,
+    calib: AnyPath,
+    data: AnyPath,
     targets: Sequence[str] = (),
-    methods: Sequence[str] = (),
+    methods: Sequence[AnyPath] = (),
     samples: int | None = None,
     limit: int | None = None,
     threads: int | None = None,
     runs: int = 50,
-    data_root: Path | None = None,
-    workspace: Path | None = None,
+    data_root: AnyPath | None = None,
+    workspace: AnyPath | None = None,
     seed: int = 0,
 ) -> Compare:
     """Make an engine by each method for each target; validate and time it.
@@ -54,8 +56,9 @@ def compare(
     `refused`, and the others go on; where all are, the first error is raised.
     Raises ArtifactError, ImageSetError, QuantizationError, RecipeError, TargetError, UsageError.
     """
+    model, data_root = as_path(model), as_path(data_root)
     started = time.perf_counter()
-    chosen = check_methods(methods)
+    chosen = check_methods([os.fspath(method) for method in methods])
     check_threads(threads)
     wanted = [find_target(name).name for name in targets or TARGETS]
     place = Workspace.at(workspace)

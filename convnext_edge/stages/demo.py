@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
+from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note
 from convnext_edge.results import Demo, DemoRow, Validate
 from convnext_edge.stages.benchmark import benchmark
@@ -21,7 +21,7 @@ MIN_SQNR_DB = 35.0
 RUNS = 200  # a call takes about a millisecond
 
 
-def demo(*, workspace: Path | None = None) -> Demo:
+def demo(*, workspace: AnyPath | None = None) -> Demo:
     """Export, quantize, build, validate and benchmark a small ConvNeXt trained on CIFAR-10.
 
     Its weights, 256 training images to calibrate with and 1,000 test images come with the package.

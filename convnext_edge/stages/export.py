@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 
@@ -11,6 +9,7 @@ from convnext_edge.artifact import Artifact, InputType, remove_artifact
 from convnext_edge.errors import ExportError
 from convnext_edge.images import as_reference_takes
 from convnext_edge.model.tracing import example_input
+from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.preprocessing import PreprocessingChanges, Triple
 from convnext_edge.results import Export
 from convnext_edge.sources import Source, load_source, save_weights, write_fp32
@@ -23,7 +22,7 @@ PARITY = 1e-3  # of the largest logit: what a right export stays under by far
 def export(
     variant: str | None = None,
     *,
-    checkpoint: Path | None = None,
+    checkpoint: AnyPath | None = None,
     random_weights: bool = False,
     resolution: int | None = None,
     crop: float | None = None,
@@ -31,8 +30,8 @@ def export(
     std: Triple | None = None,
     target: str | None = None,
     input_type: InputType = "float32",
-    output: Path | None = None,
-    workspace: Path | None = None,
+    output: AnyPath | None = None,
+    workspace: AnyPath | None = None,
     seed: int = 0,
 ) -> Export:
     """Write a model as ONNX with a dynamic batch, checked against PyTorch.
@@ -43,6 +42,7 @@ def export(
     lower for this runtime; by default the plain graph. input_type: `float32` normalized, or `uint8` raw RGB.
     Raises CheckpointError, DownloadError, ExportError, UsageError.
     """
+    checkpoint, output = as_path(checkpoint), as_path(output)
     if target is not None:
         find_target(target)  # a wrong name is said before any work
     check_suffix(output, ".onnx")

@@ -13,6 +13,7 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
 from convnext_edge.model.graph import drop_quantization, save
 from convnext_edge.model.tracing import example_input, write_onnx
+from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note, track
 from convnext_edge.quantization.costs import layer_costs
 from convnext_edge.quantization.job import Job
@@ -31,17 +32,17 @@ Times = dict[str, float]
 
 
 def sensitivity(
-    model: Path | None = None,
+    model: AnyPath | None = None,
     *,
-    calib: str,
+    calib: AnyPath,
     samples: int | None = None,
     target: str = DEFAULT,
-    recipe: Path | None = None,
-    checkpoint: Path | None = None,
+    recipe: AnyPath | None = None,
+    checkpoint: AnyPath | None = None,
     runs: int = 5,
     threads: int = 1,
-    data_root: Path | None = None,
-    workspace: Path | None = None,
+    data_root: AnyPath | None = None,
+    workspace: AnyPath | None = None,
     seed: int = 0,
 ) -> Sensitivity:
     """Quantize one layer at a time, all others float, and time each layer in INT8 and in FP32.
@@ -52,6 +53,12 @@ def sensitivity(
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, TargetError,
     UsageError.
     """
+    model, recipe, checkpoint, data_root = (
+        as_path(model),
+        as_path(recipe),
+        as_path(checkpoint),
+        as_path(data_root),
+    )
     started = time.perf_counter()
     check_threads(threads)
     place = Workspace.at(workspace)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from convnext_edge.artifact import Artifact
@@ -11,6 +10,7 @@ from convnext_edge.candidates import find_candidate, open_session, target_of
 from convnext_edge.errors import ImageSetError, UsageError
 from convnext_edge.images import ImageSet, as_reference_takes, open_image_set
 from convnext_edge.metrics import Comparison
+from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note, track
 from convnext_edge.records import keep
 from convnext_edge.results import Validate
@@ -23,15 +23,15 @@ BATCH = 8
 
 
 def validate(
-    model: Path | None = None,
+    model: AnyPath | None = None,
     *,
-    data: str,
+    data: AnyPath,
     limit: int | None = None,
     target: str | None = None,
     max_drop: float | None = None,
     min_agreement: float | None = None,
-    data_root: Path | None = None,
-    workspace: Path | None = None,
+    data_root: AnyPath | None = None,
+    workspace: AnyPath | None = None,
     seed: int = 0,
 ) -> Validate:
     """Compare top-1, top-5 and logits over an image set.
@@ -42,6 +42,7 @@ def validate(
     the workspace for `report`.
     Raises ArtifactError, ImageSetError, TargetError, UsageError.
     """
+    model, data_root = as_path(model), as_path(data_root)
     place = Workspace.at(workspace)
     gates = Gates(max_drop, min_agreement)
     artifact = find_candidate(model, target, place)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from convnext_edge.artifact import Artifact, open_artifact, write_folder
 from convnext_edge.errors import ArtifactError, UsageError
+from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note
 from convnext_edge.results import Embed
 from convnext_edge.stages.embed.android import write_android
@@ -26,13 +27,13 @@ LANGUAGES: dict[str, Write] = {
 
 
 def embed(
-    engine: Path | None = None,
+    engine: AnyPath | None = None,
     *,
     lang: str,
-    labels: Path | None = None,
-    runtime: Path | None = None,
-    output: Path | None = None,
-    workspace: Path | None = None,
+    labels: AnyPath | None = None,
+    runtime: AnyPath | None = None,
+    output: AnyPath | None = None,
+    workspace: AnyPath | None = None,
 ) -> Embed:
     """Write a folder with an engine and the library that classifies images with it.
 
@@ -42,6 +43,7 @@ def embed(
     not at all.
     Raises ArtifactError, UsageError.
     """
+    engine, labels, runtime, output = as_path(engine), as_path(labels), as_path(runtime), as_path(output)
     write = writer(lang, runtime)
     place = Workspace.at(workspace)
     chosen = find_engine(engine, place)

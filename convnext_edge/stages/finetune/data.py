@@ -25,6 +25,7 @@ from convnext_edge.images import ImageSet, SkippedImage, as_reference_takes, ope
 from convnext_edge.images.contents import Entry
 from convnext_edge.images.decoding import decode
 from convnext_edge.parallel import default_workers, ordered_map
+from convnext_edge.paths import AnyPath
 from convnext_edge.preprocessing import Preprocessing
 from convnext_edge.progress import note
 
@@ -136,7 +137,7 @@ def hold_out(images: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:
 
 
 def choose_images(
-    train: str, data: str | None, data_root: Path | None, seed: int
+    train: AnyPath, data: AnyPath | None, data_root: Path | None, seed: int
 ) -> tuple[ImageSet, ImageSet]:
     """Images to train with, and images to measure on."""
     images = open_image_set(train, data_root=data_root, split="calibration")

@@ -16,6 +16,7 @@ from convnext_edge.artifact import Artifact, Description, write_artifact
 from convnext_edge.errors import UsageError
 from convnext_edge.images import ImageSet
 from convnext_edge.model.relu import with_relu
+from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note
 from convnext_edge.quantization.job import Job
 from convnext_edge.quantization.qat import Student, convert_student, make_student
@@ -41,16 +42,16 @@ RELU_BATCH = 8
 
 
 def finetune(
-    model: Path | None = None,
+    model: AnyPath | None = None,
     *,
-    train: str,
-    calib: str | None = None,
-    data: str | None = None,
+    train: AnyPath,
+    calib: AnyPath | None = None,
+    data: AnyPath | None = None,
     samples: int | None = None,
     target: str = DEFAULT,
-    recipe: Path | None = None,
+    recipe: AnyPath | None = None,
     keep_float: Sequence[str] = (),
-    checkpoint: Path | None = None,
+    checkpoint: AnyPath | None = None,
     epochs: float | None = None,
     steps: int | None = None,
     batch: int = BATCH,
@@ -61,9 +62,9 @@ def finetune(
     compile: bool = False,
     checkpoint_every: int = CHECKPOINT_EVERY,
     resume: bool = False,
-    data_root: Path | None = None,
-    output: Path | None = None,
-    workspace: Path | None = None,
+    data_root: AnyPath | None = None,
+    output: AnyPath | None = None,
+    workspace: AnyPath | None = None,
     seed: int = 0,
 ) -> Finetune:
     """Train with quantization in the loop, towards the FP32 reference, and write an INT8 ONNX file.
@@ -81,6 +82,13 @@ def finetune(
 
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
     """
+    model, recipe, checkpoint, data_root, output = (
+        as_path(model),
+        as_path(recipe),
+        as_path(checkpoint),
+        as_path(data_root),
+        as_path(output),
+    )
     started = time.perf_counter()
     if epochs is not None and steps is not None:
         raise UsageError("--epochs and --steps exclude each other", hint="Give one of the two.")

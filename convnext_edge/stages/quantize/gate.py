@@ -14,6 +14,7 @@ from convnext_edge.errors import UsageError
 from convnext_edge.images import ImageSet, as_reference_takes
 from convnext_edge.metrics import Comparison
 from convnext_edge.model.tracing import example_input
+from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note, track
 from convnext_edge.quantization.costs import layer_costs
 from convnext_edge.quantization.job import BATCH, Job, Quantized
@@ -138,7 +139,7 @@ class Trial:
         return write_artifact(self._path(number), self.description, quantized.write)
 
 
-def check_gate(max_drop: float | None, data: str | None, method: str) -> None:
+def check_gate(max_drop: float | None, data: AnyPath | None, method: str) -> None:
     """Raises UsageError for options of the gate that mean nothing together."""
     if max_drop is not None and method != "ptq":
         raise UsageError(f"--max-drop means nothing with --method {method}", hint="Use --method ptq.")

@@ -13,6 +13,7 @@ from convnext_edge.artifact import Artifact, write_artifact
 from convnext_edge.errors import UsageError
 from convnext_edge.images import ImageSet, open_image_set
 from convnext_edge.model.lowering import Form
+from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note
 from convnext_edge.quantization.job import Job, Quantized
 from convnext_edge.quantization.start import calibration_images, choose_recipe, describe, find_start
@@ -33,22 +34,22 @@ FORMS: dict[str, Form] = {"ort": "plain", "nncf": "conv"}
 
 
 def quantize(
-    model: Path | None = None,
+    model: AnyPath | None = None,
     *,
-    calib: str,
+    calib: AnyPath,
     samples: int | None = None,
     target: str = DEFAULT,
     method: Method = "ptq",
-    recipe: Path | None = None,
+    recipe: AnyPath | None = None,
     keep_float: Sequence[str] = (),
-    checkpoint: Path | None = None,
+    checkpoint: AnyPath | None = None,
     max_drop: float | None = None,
-    data: str | None = None,
+    data: AnyPath | None = None,
     timing: bool = True,
     allow_slower: bool = False,
-    data_root: Path | None = None,
-    output: Path | None = None,
-    workspace: Path | None = None,
+    data_root: AnyPath | None = None,
+    output: AnyPath | None = None,
+    workspace: AnyPath | None = None,
     seed: int = 0,
 ) -> Quantize:
     """Write an INT8 ONNX file for a target.
@@ -62,6 +63,13 @@ def quantize(
     unless allow_slower.
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
     """
+    model, recipe, checkpoint, data_root, output = (
+        as_path(model),
+        as_path(recipe),
+        as_path(checkpoint),
+        as_path(data_root),
+        as_path(output),
+    )
     started = time.perf_counter()
     if method == "ort" and (recipe is not None or keep_float):
         raise UsageError("method ort takes no recipe", hint="Leave --recipe and --keep-float out.")
@@ -118,7 +126,7 @@ def fp32_command(start: Artifact, target: str) -> str:
     return f"convnext-edge build {shlex.quote(str(start.path))} --target {target}"
 
 
-def gate_images(data: str | None, data_root: Path | None, calibration: ImageSet) -> ImageSet:
+def gate_images(data: AnyPath | None, data_root: Path | None, calibration: ImageSet) -> ImageSet:
     """What the drop is measured on."""
     if data is not None:
         return open_image_set(data, data_root=data_root, split="evaluation")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from convnext_edge.errors import ArtifactError
+from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.records import join_rows, read_records, write_text
 from convnext_edge.results import Report
 from convnext_edge.stages.report.page import make_page
@@ -13,11 +12,12 @@ from convnext_edge.workspace import Workspace
 FILE = "report.html"
 
 
-def report(*, output: Path | None = None, workspace: Path | None = None) -> Report:
+def report(*, output: AnyPath | None = None, workspace: AnyPath | None = None) -> Report:
     """Show the results of `validate`, `benchmark` and `compare` that the workspace keeps.
 
     output: the HTML file, by default report.html in the workspace. Raises ArtifactError.
     """
+    output = as_path(output)
     place = Workspace.at(workspace)
     records = read_records(place)
     if not records:
@@ -26,7 +26,7 @@ def report(*, output: Path | None = None, workspace: Path | None = None) -> Repo
             hint="Make some: convnext-edge compare --calib NAME --data NAME; or validate, or benchmark.",
         )
     rows = join_rows(records)
-    path = output or place.folder / FILE
+    path = as_path(output) or place.folder / FILE
     try:
         write_text(path, make_page(rows, records))
     except OSError as error:

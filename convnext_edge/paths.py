@@ -1,0 +1,18 @@
+"""Paths as people give them: a `str` is as good as a `Path`."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import TypeAlias, overload
+
+AnyPath: TypeAlias = str | PathLike[str]
+
+
+@overload
+def as_path(path: AnyPath) -> Path: ...
+@overload
+def as_path(path: AnyPath | None) -> Path | None: ...
+def as_path(path: AnyPath | None) -> Path | None:
+    """`path` as a Path; None, which stands for "not given", stays None."""
+    return None if path is None else Path(path)
