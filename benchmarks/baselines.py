@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from convnext_edge.images import ImageSet
-from convnext_edge.preprocessing import Preprocessing
+from convnext_edge.images.image_set import ImageSet
+from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.quiet import quiet
 
 Images = Sequence[NDArray[np.float32]]  # (1, 3, H, W) each

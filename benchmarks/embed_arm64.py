@@ -19,7 +19,7 @@ import click
 from common import Bar, Reporting, report_options
 from embedding import RUNTIMES, compare, embed_fp32, embed_int8
 
-from convnext_edge.images import open_image_set
+from convnext_edge.images.opening import open_image_set
 
 from embedded import onnxruntime_headers, run  # isort: skip
 from emulated import CPU, build_arm64  # isort: skip

@@ -17,8 +17,8 @@ from common import decibels, sqnr_of_images
 from convnext_edge import build, embed, export, quantize
 from convnext_edge.artifact import open_artifact
 from convnext_edge.candidates import open_session
-from convnext_edge.images import ImageSet
 from convnext_edge.images.decoding import decode
+from convnext_edge.images.image_set import ImageSet
 from convnext_edge.metrics import UNLABELLED, Comparison, Logits
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))

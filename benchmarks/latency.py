@@ -50,7 +50,7 @@ def make_contenders(folder: Path, calib: str) -> dict[str, Contender]:
 
     from convnext_edge import export, quantize
     from convnext_edge.artifact import open_artifact
-    from convnext_edge.images import open_image_set
+    from convnext_edge.images.opening import open_image_set
 
     exported = export("tiny", random_weights=True, workspace=folder)
     plain = exported.artifact

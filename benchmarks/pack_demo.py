@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from convnext_edge.images import open_image_set
+from convnext_edge.images.opening import open_image_set
 
 SETS = {"calibration.zip": ("train.zip", 256), "evaluation.zip": ("test.zip", 1000)}
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip archive can hold

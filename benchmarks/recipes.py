@@ -25,7 +25,9 @@ from numpy.typing import NDArray
 from convnext_edge import export, quantize
 from convnext_edge.artifact import Artifact, open_artifact
 from convnext_edge.footprint import noise
-from convnext_edge.images import ImageSet, as_reference_takes, open_image_set
+from convnext_edge.images.image_set import ImageSet
+from convnext_edge.images.opening import open_image_set
+from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.metrics import Comparison, Logits
 from convnext_edge.stages.quantize.speed import write_unquantized
 from convnext_edge.stages.validate import accuracy

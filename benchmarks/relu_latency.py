@@ -18,7 +18,7 @@ from latency import REFERENCE, Contender, ratio, summarize, take_turns
 
 from convnext_edge import export, quantize
 from convnext_edge.artifact import open_artifact, write_artifact
-from convnext_edge.images import open_image_set
+from convnext_edge.images.opening import open_image_set
 from convnext_edge.quantization.job import Job
 from convnext_edge.quantization.ptq import quantize_ptq
 from convnext_edge.sources import open_source

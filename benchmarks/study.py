@@ -12,8 +12,8 @@ from rescale import write_rescaled
 
 from convnext_edge import export, quantize
 from convnext_edge.artifact import open_artifact
-from convnext_edge.images import ImageSet
-from convnext_edge.preprocessing import Preprocessing
+from convnext_edge.images.image_set import ImageSet
+from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.stages.quantize.stage import Method
 from convnext_edge.targets import Images, Logits, Session, find_target
 from convnext_edge.targets.onnxruntime import ONNXRuntimeSession

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from convnext_edge.errors import ArtifactError, UsageError
-from convnext_edge.preprocessing import Preprocessing
+from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.provenance import command_line, sha256, tool_versions
 
 Kind = Literal["weights", "onnx", "engine"]

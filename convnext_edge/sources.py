@@ -21,13 +21,13 @@ from convnext_edge.artifact import (
     write_artifact,
 )
 from convnext_edge.errors import CheckpointError, ExportError, UsageError
-from convnext_edge.images import calibration_dir
+from convnext_edge.images.definitions import calibration_dir
+from convnext_edge.images.preprocessing import Preprocessing, PreprocessingChanges
 from convnext_edge.model.checkpoint import load_checkpoint
 from convnext_edge.model.convnext import Architecture, Block, ConvNeXt
 from convnext_edge.model.lowering import Form, lower
 from convnext_edge.model.tracing import example_input, write_onnx
 from convnext_edge.model.variants import Variant, find_variant, match
-from convnext_edge.preprocessing import Preprocessing, PreprocessingChanges
 from convnext_edge.progress import note
 from convnext_edge.targets import find_target
 from convnext_edge.workspace import Workspace, file_name

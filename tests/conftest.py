@@ -137,8 +137,8 @@ def models(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Models:
 @pytest.fixture(scope="session")
 def batch(photos: Path) -> dict[str, np.ndarray]:
     """All photographs as each input type takes them."""
-    from convnext_edge.images import open_image_set
-    from convnext_edge.preprocessing import Preprocessing
+    from convnext_edge.images.opening import open_image_set
+    from convnext_edge.images.preprocessing import Preprocessing
 
     images = open_image_set(str(photos))
     preprocessing = Preprocessing(resolution=RESOLUTION)

@@ -24,8 +24,9 @@ from PIL import Image
 from convnext_edge import embed
 from convnext_edge.artifact import open_artifact
 from convnext_edge.candidates import open_session
-from convnext_edge.images import normalize, open_image_set, preprocess
-from convnext_edge.preprocessing import Preprocessing
+from convnext_edge.images.opening import open_image_set
+from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.images.transform import normalize, preprocess
 
 HARNESS = Path(__file__).parent / "fixtures" / "cpp"
 MANIFEST = "convnext_edge.txt"

@@ -23,7 +23,7 @@ from convnext_edge.artifact import (
     write_artifact,
 )
 from convnext_edge.errors import ArtifactError, TargetError
-from convnext_edge.preprocessing import Preprocessing
+from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.version import __version__
 
 DESCRIPTION = Description(

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from convnext_edge.images import open_image_set, overlap
+from convnext_edge.images.image_set import overlap
+from convnext_edge.images.opening import open_image_set
 from convnext_edge.model.checkpoint import load_checkpoint
 from convnext_edge.model.variants import DEMO
 from convnext_edge.sources import load_source
@@ -78,7 +79,7 @@ def test_demo_images_are_apart() -> None:
 
 
 def test_demo_files_stay_small() -> None:
-    from convnext_edge.images import calibration_dir
+    from convnext_edge.images.definitions import calibration_dir
 
     folder: Path = calibration_dir() / "demo"
     assert sum(file.stat().st_size for file in folder.iterdir()) < 8 * 2**20

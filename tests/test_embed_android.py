@@ -22,8 +22,8 @@ from convnext_edge import embed
 from convnext_edge.artifact import open_artifact
 from convnext_edge.candidates import open_session
 from convnext_edge.errors import ArtifactError, ImageSetError, UsageError
-from convnext_edge.images import normalize, preprocess
-from convnext_edge.preprocessing import Preprocessing
+from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.images.transform import normalize, preprocess
 
 FIXTURES = Path(__file__).parent / "fixtures" / "android"
 ASSETS = Path("classifier") / "src" / "main" / "assets"

@@ -26,8 +26,8 @@ from PIL import Image
 
 from convnext_edge.artifact import open_artifact
 from convnext_edge.errors import ArtifactError, ImageSetError
-from convnext_edge.images import preprocess
-from convnext_edge.preprocessing import Preprocessing
+from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.images.transform import preprocess
 from convnext_edge.provenance import sha256
 
 pytestmark = pytest.mark.skipif(

@@ -21,7 +21,7 @@ from convnext_edge import embed
 from convnext_edge.artifact import open_artifact
 from convnext_edge.candidates import open_session
 from convnext_edge.errors import UsageError
-from convnext_edge.images import normalize, preprocess
+from convnext_edge.images.transform import normalize, preprocess
 
 
 @pytest.fixture(scope="module")

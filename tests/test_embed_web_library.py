@@ -20,9 +20,9 @@ from PIL import Image
 
 from convnext_edge.artifact import open_artifact
 from convnext_edge.errors import ImageSetError
-from convnext_edge.images import normalize, preprocess
 from convnext_edge.images.decoding import decode
-from convnext_edge.preprocessing import Preprocessing
+from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.images.transform import normalize, preprocess
 
 RESOLUTION = 32  # of the demo
 PNGS = [

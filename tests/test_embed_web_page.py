@@ -19,8 +19,9 @@ from PIL import Image
 
 from convnext_edge.artifact import open_artifact
 from convnext_edge.candidates import open_session
-from convnext_edge.images import normalize, open_image_set, preprocess
 from convnext_edge.images.decoding import decode
+from convnext_edge.images.opening import open_image_set
+from convnext_edge.images.transform import normalize, preprocess
 from convnext_edge.results import Benchmark
 
 ARTIFACTS = Path(__file__).parents[1] / "build" / "ci-artifacts"

@@ -20,8 +20,8 @@ from int8_graphs import MULTIPLICATIONS, PAIR_LIMIT, pair_sums
 from convnext_edge import finetune
 from convnext_edge.artifact import open_artifact
 from convnext_edge.errors import UsageError
-from convnext_edge.images import open_image_set
-from convnext_edge.preprocessing import Preprocessing
+from convnext_edge.images.opening import open_image_set
+from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.quantization.fake import LearnedFakeQuantize
 from convnext_edge.results import Finetune
 from convnext_edge.stages.finetune.data import TrainingImages, hold_out, random_box

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from convnext_edge.errors import ImageSetError
-from convnext_edge.images import open_image_set
+from convnext_edge.images.opening import open_image_set
 
 
 def save_photo(path: Path, seed: int = 0) -> None:

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from convnext_edge.errors import ImageSetError
-from convnext_edge.images import ImageSet, open_image_set
+from convnext_edge.images.image_set import ImageSet
+from convnext_edge.images.opening import open_image_set
 
 SYNSETS = [f"n{index:08d}" for index in range(1000)]  # as many as ImageNet has, sorted
 DEVKIT_ORDER = SYNSETS[1:] + SYNSETS[:1]  # any order but the sorted one

@@ -10,7 +10,10 @@ import pytest
 from PIL import Image
 
 from convnext_edge.errors import ImageSetError
-from convnext_edge.images import ImageSet, calibration_dir, definitions, open_image_set
+from convnext_edge.images import definitions
+from convnext_edge.images.definitions import calibration_dir
+from convnext_edge.images.image_set import ImageSet
+from convnext_edge.images.opening import open_image_set
 
 IMAGENET_SAMPLE = Path(__file__).parents[1].parent / "shared" / "data" / "imagenet-val-1300"
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from convnext_edge.errors import ImageSetError
-from convnext_edge.images import open_image_set
+from convnext_edge.images.opening import open_image_set
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from convnext_edge.errors import ImageSetError
-from convnext_edge.images import normalize, preprocess
 from convnext_edge.images.decoding import decode
-from convnext_edge.preprocessing import Preprocessing
+from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.images.transform import normalize, preprocess
 
 
 def photo(size: tuple[int, int], mode: str = "RGB", seed: int = 0) -> Image.Image:

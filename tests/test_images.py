@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from convnext_edge.errors import ImageSetError
-from convnext_edge.images import ImageSet, open_image_set, overlap, preprocess
-from convnext_edge.preprocessing import Preprocessing
+from convnext_edge.images.image_set import ImageSet, overlap
+from convnext_edge.images.opening import open_image_set
+from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.images.transform import preprocess
 
 SMALL = Preprocessing(resolution=16, crop=0.875)
 

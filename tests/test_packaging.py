@@ -19,7 +19,7 @@ CHECKOUT = Path(__file__).parents[1]
 SCRIPTS = "Scripts" if os.name == "nt" else "bin"
 COUNT_DEMO_IMAGES = """\
 import convnext_edge
-from convnext_edge.images import open_image_set
+from convnext_edge.images.opening import open_image_set
 print(convnext_edge.__file__)
 print(*(len(open_image_set("demo", split=split)) for split in ("calibration", "evaluation")))
 """

@@ -13,7 +13,7 @@ from int8_graphs import DEPTHWISE, MULTIPLICATIONS, PAIR_LIMIT, POINTWISE, load,
 from convnext_edge import build, export, quantize, validate
 from convnext_edge.artifact import open_artifact, remove_artifact
 from convnext_edge.errors import ImageSetError, QuantizationError, RecipeError, UsageError
-from convnext_edge.images import open_image_set
+from convnext_edge.images.opening import open_image_set
 
 # Recipes
 

@@ -157,7 +157,7 @@ def test_a_simulation_is_never_timed(models: Models, quantized: Path) -> None:
 
 def test_the_demo_model_keeps_its_answers(tmp_path: Path) -> None:
     from convnext_edge import export, quantize
-    from convnext_edge.images import calibration_dir
+    from convnext_edge.images.definitions import calibration_dir
 
     if not (calibration_dir() / "demo" / "demo.safetensors").is_file():
         pytest.skip("the weights of the demo model are not here")

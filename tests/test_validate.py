@@ -13,7 +13,7 @@ from PIL import Image
 from convnext_edge import validate
 from convnext_edge.artifact import open_artifact
 from convnext_edge.errors import ImageSetError, UsageError
-from convnext_edge.images import open_image_set
+from convnext_edge.images.opening import open_image_set
 from convnext_edge.results import Validate
 
 

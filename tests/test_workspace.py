@@ -10,7 +10,7 @@ import pytest
 
 from convnext_edge.artifact import Description, write_artifact
 from convnext_edge.errors import ArtifactError
-from convnext_edge.preprocessing import Preprocessing
+from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.workspace import Workspace, file_name
 
 WEIGHTS = Description(

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from convnext_edge.errors import ImageSetError
 from convnext_edge.images.contents import Contents, Entry
 from convnext_edge.images.decoding import decode
+from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import normalize, preprocess
-from convnext_edge.preprocessing import Preprocessing
 
 InputType = Literal["float32", "uint8"]
 

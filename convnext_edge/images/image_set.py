@@ -19,9 +19,9 @@ from convnext_edge.images.batches import (
     load,
 )
 from convnext_edge.images.contents import UNLABELLED, Contents, Entry
+from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import check_preprocessing
 from convnext_edge.parallel import default_workers, ordered_map
-from convnext_edge.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from convnext_edge.errors import ImageSetError
 from convnext_edge.images.decoding import MAX_PIXELS, to_rgb
-from convnext_edge.preprocessing import Preprocessing
+from convnext_edge.images.preprocessing import Preprocessing
 
 INTERPOLATIONS = tuple(member.name.lower() for member in Image.Resampling)
 

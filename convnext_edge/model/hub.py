@@ -14,9 +14,9 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from convnext_edge.errors import ArtifactError, CheckpointError, DownloadError
+from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.model.recognition import recognize
 from convnext_edge.model.variants import Variant
-from convnext_edge.preprocessing import Preprocessing
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"

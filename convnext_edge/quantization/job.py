@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from convnext_edge.artifact import InputType
-from convnext_edge.images import ImageSet
+from convnext_edge.images.image_set import ImageSet
 from convnext_edge.model.lowering import Form, lower
 from convnext_edge.model.tracing import example_input
 from convnext_edge.progress import track

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from convnext_edge.artifact import Artifact, Calibration, Description, open_artifact
 from convnext_edge.errors import QuantizationError, UsageError
-from convnext_edge.images import ImageSet, open_image_set
+from convnext_edge.images.image_set import ImageSet
+from convnext_edge.images.opening import open_image_set
 from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note
 from convnext_edge.quantization.job import Job

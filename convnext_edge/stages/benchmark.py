@@ -11,7 +11,7 @@ from convnext_edge.candidates import find_candidate, open_rival, open_session, t
 from convnext_edge.cpu import read_cpu
 from convnext_edge.errors import TargetError, UsageError
 from convnext_edge.footprint import noise, peak_rss
-from convnext_edge.images import as_reference_takes
+from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.records import keep
 from convnext_edge.results import Benchmark, Milliseconds

@@ -7,10 +7,10 @@ import torch
 
 from convnext_edge.artifact import Artifact, InputType, remove_artifact
 from convnext_edge.errors import ExportError
-from convnext_edge.images import as_reference_takes
+from convnext_edge.images.preprocessing import PreprocessingChanges, Triple
+from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.model.tracing import example_input
 from convnext_edge.paths import AnyPath, as_path
-from convnext_edge.preprocessing import PreprocessingChanges, Triple
 from convnext_edge.results import Export
 from convnext_edge.sources import Source, load_source, save_weights, write_fp32
 from convnext_edge.targets import find_target

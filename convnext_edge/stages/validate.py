@@ -8,7 +8,9 @@ from typing import Any
 from convnext_edge.artifact import Artifact
 from convnext_edge.candidates import find_candidate, open_session, target_of
 from convnext_edge.errors import ImageSetError, UsageError
-from convnext_edge.images import ImageSet, as_reference_takes, open_image_set
+from convnext_edge.images.image_set import ImageSet
+from convnext_edge.images.opening import open_image_set
+from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.metrics import Comparison
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note, track

@@ -12,8 +12,9 @@ import numpy as np
 from convnext_edge.artifact import Artifact
 from convnext_edge.candidates import open_session
 from convnext_edge.errors import UsageError
-from convnext_edge.images import normalize, open_image_set, preprocess
 from convnext_edge.images.decoding import decode
+from convnext_edge.images.opening import open_image_set
+from convnext_edge.images.transform import normalize, preprocess
 from convnext_edge.stages.embed.bundle import runtime_of
 
 RUNTIME = "onnxruntime"

@@ -21,12 +21,15 @@ from torch import Tensor
 
 from convnext_edge.artifact import InputType
 from convnext_edge.errors import ImageSetError
-from convnext_edge.images import ImageSet, SkippedImage, as_reference_takes, open_image_set
+from convnext_edge.images.batches import SkippedImage
 from convnext_edge.images.contents import Entry
 from convnext_edge.images.decoding import decode
+from convnext_edge.images.image_set import ImageSet
+from convnext_edge.images.opening import open_image_set
+from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.parallel import default_workers, ordered_map
 from convnext_edge.paths import AnyPath
-from convnext_edge.preprocessing import Preprocessing
 from convnext_edge.progress import note
 
 SMALLEST_AREA = 0.5  # of the image that a crop keeps; from scratch 0.08 is usual, to recover little is enough

@@ -11,7 +11,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import broadcast_object_list, gather_object
 
 from convnext_edge.errors import UsageError
-from convnext_edge.images import ImageSet
+from convnext_edge.images.image_set import ImageSet
 from convnext_edge.quiet import quiet
 
 Made = TypeVar("Made")

@@ -14,7 +14,7 @@ from accelerate import Accelerator
 
 from convnext_edge.artifact import Artifact, Description, write_artifact
 from convnext_edge.errors import UsageError
-from convnext_edge.images import ImageSet
+from convnext_edge.images.image_set import ImageSet
 from convnext_edge.model.relu import with_relu
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note

@@ -11,7 +11,8 @@ import numpy as np
 
 from convnext_edge.artifact import Artifact, Description, open_artifact, write_artifact
 from convnext_edge.errors import UsageError
-from convnext_edge.images import ImageSet, as_reference_takes
+from convnext_edge.images.image_set import ImageSet
+from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.metrics import Comparison
 from convnext_edge.model.tracing import example_input
 from convnext_edge.paths import AnyPath

@@ -11,7 +11,7 @@ import onnx
 
 from convnext_edge.artifact import Artifact, write_artifact
 from convnext_edge.footprint import noise
-from convnext_edge.images import as_reference_takes
+from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.model.convnext import ConvNeXt
 from convnext_edge.model.graph import drop_quantization, save
 from convnext_edge.progress import note

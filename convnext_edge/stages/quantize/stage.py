@@ -11,7 +11,8 @@ from typing import Literal
 
 from convnext_edge.artifact import Artifact, write_artifact
 from convnext_edge.errors import UsageError
-from convnext_edge.images import ImageSet, open_image_set
+from convnext_edge.images.image_set import ImageSet
+from convnext_edge.images.opening import open_image_set
 from convnext_edge.model.lowering import Form
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note
