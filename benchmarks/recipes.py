@@ -23,7 +23,7 @@ from common import Bar, Reporting, report_options
 from numpy.typing import NDArray
 
 from convnext_edge import export, quantize
-from convnext_edge.artifact import Artifact, open_artifact
+from convnext_edge.artifacts.artifact import Artifact, open_artifact
 from convnext_edge.footprint import noise
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.opening import open_image_set

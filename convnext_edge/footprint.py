@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convnext_edge.artifact import Artifact, read_sidecar
+from convnext_edge.artifacts.artifact import Artifact, read_sidecar
 from convnext_edge.errors import ConvNeXtEdgeError, TargetError
 from convnext_edge.targets import Images, find_target
 

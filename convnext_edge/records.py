@@ -14,14 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from convnext_edge.artifact import Artifact
+from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.provenance import command_line, tool_versions
+from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.cpu import read_cpu
 from convnext_edge.errors import ArtifactError
 from convnext_edge.progress import note
-from convnext_edge.provenance import command_line, tool_versions
 from convnext_edge.results import Benchmark, Validate
 from convnext_edge.targets import DEFAULT, find_target
-from convnext_edge.workspace import Workspace
 
 FOLDER = "results"
 FORMAT = 1

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from convnext_edge.artifact import (
+from convnext_edge.artifacts.artifact import (
     Artifact,
     Description,
     InputType,
@@ -20,6 +20,7 @@ from convnext_edge.artifact import (
     sidecar_path,
     write_artifact,
 )
+from convnext_edge.artifacts.workspace import Workspace, file_name
 from convnext_edge.errors import CheckpointError, ExportError, UsageError
 from convnext_edge.images.definitions import calibration_dir
 from convnext_edge.images.preprocessing import Preprocessing, PreprocessingChanges
@@ -30,7 +31,6 @@ from convnext_edge.model.tracing import example_input, write_onnx
 from convnext_edge.model.variants import Variant, find_variant, match
 from convnext_edge.progress import note
 from convnext_edge.targets import find_target
-from convnext_edge.workspace import Workspace, file_name
 
 DEMO_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 

@@ -15,7 +15,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from embedded import Build
 
-    from convnext_edge.artifact import InputType
+    from convnext_edge.artifacts.artifact import InputType
     from convnext_edge.stages.quantize.stage import Method
 
 # Tests run side by side: threads that wait for each other by spinning would slow all of them down.

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from full_disk import small_files
 
-from convnext_edge.artifact import (
+from convnext_edge.artifacts.artifact import (
     Artifact,
     Calibration,
     Description,

@@ -15,7 +15,7 @@ import torch
 from command_line import commands_in, run, said
 from conftest import CHECKPOINT, Models
 
-from convnext_edge.artifact import sidecar_path
+from convnext_edge.artifacts.artifact import sidecar_path
 
 Prepare = Callable[[Path, Models], list[object]]
 

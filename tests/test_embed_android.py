@@ -19,7 +19,7 @@ from needs import npm_package, program
 from PIL import Image
 
 from convnext_edge import embed
-from convnext_edge.artifact import open_artifact
+from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.candidates import open_session
 from convnext_edge.errors import ArtifactError, ImageSetError, UsageError
 from convnext_edge.images.preprocessing import Preprocessing

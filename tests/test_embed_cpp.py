@@ -24,11 +24,11 @@ from embedded import (
 )
 from PIL import Image
 
-from convnext_edge.artifact import open_artifact
+from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.provenance import sha256
 from convnext_edge.errors import ArtifactError, ImageSetError
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import preprocess
-from convnext_edge.provenance import sha256
 
 pytestmark = pytest.mark.skipif(
     not all(map(shutil.which, ("cmake", "c++"))), reason="needs cmake and a C++ compiler"

@@ -31,10 +31,10 @@ from emulated import TOOLS, build_arm64
 from PIL import Image
 
 from convnext_edge import embed
-from convnext_edge.artifact import open_artifact
+from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.provenance import sha256
 from convnext_edge.errors import ArtifactError
 from convnext_edge.metrics import Comparison
-from convnext_edge.provenance import sha256
 
 NAME = "executorch"
 pytestmark = pytest.mark.skipif(

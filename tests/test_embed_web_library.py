@@ -18,7 +18,7 @@ from embedded_web import FIXTURES, KINDS, hasty_engine, page_folder, png
 from needs import program
 from PIL import Image
 
-from convnext_edge.artifact import open_artifact
+from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.errors import ImageSetError
 from convnext_edge.images.decoding import decode
 from convnext_edge.images.preprocessing import Preprocessing

@@ -16,7 +16,7 @@ import torch
 from conftest import CHECKPOINT, CLASSES, RESOLUTION, SUFFIXES, Models
 
 from convnext_edge import build, export, quantize, validate
-from convnext_edge.artifact import open_artifact
+from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.errors import CheckpointError, ExportError, UsageError
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import normalize

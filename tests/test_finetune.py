@@ -18,7 +18,7 @@ from conftest import RESOLUTION, Models
 from int8_graphs import MULTIPLICATIONS, PAIR_LIMIT, pair_sums
 
 from convnext_edge import finetune
-from convnext_edge.artifact import open_artifact
+from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.errors import UsageError
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.preprocessing import Preprocessing

@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 from conftest import CHECKPOINT_V2, RESOLUTION, Models
 
-from convnext_edge.artifact import open_artifact
+from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.errors import TargetError
 from convnext_edge.model.graph import placement
 from convnext_edge.model.tracing import example_input

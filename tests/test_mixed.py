@@ -16,7 +16,7 @@ from int8_graphs import MULTIPLICATIONS
 from onnx import TensorProto
 
 from convnext_edge import build, quantize, validate
-from convnext_edge.artifact import open_artifact
+from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.errors import QuantizationError, RecipeError
 from convnext_edge.metrics import Comparison
 from convnext_edge.results import Quantize

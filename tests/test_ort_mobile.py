@@ -16,7 +16,7 @@ from onnxruntime.tools.mobile_helpers.usability_checker import analyze_model
 from onnxruntime.tools.reduced_build_config_parser import parse_config
 
 from convnext_edge import build
-from convnext_edge.artifact import open_artifact
+from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.errors import ArtifactError, TargetError
 from convnext_edge.model.tracing import example_input
 from convnext_edge.targets import find_target

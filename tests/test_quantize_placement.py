@@ -11,7 +11,7 @@ from conftest import Models
 from int8_graphs import DEPTHWISE, MULTIPLICATIONS, PAIR_LIMIT, load, pair_sums, weights
 from onnx import ModelProto, NodeProto
 
-from convnext_edge.artifact import open_artifact
+from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.model.graph import placement
 
 LAYOUT_ONLY = {"Transpose", "Reshape"}

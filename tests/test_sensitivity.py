@@ -13,7 +13,7 @@ from conftest import Models
 from int8_graphs import MULTIPLICATIONS
 
 from convnext_edge import quantize, sensitivity
-from convnext_edge.artifact import open_artifact
+from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.errors import UsageError
 from convnext_edge.footprint import noise
 from convnext_edge.images.opening import open_image_set

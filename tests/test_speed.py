@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from conftest import Models
 
 from convnext_edge import export, timing
-from convnext_edge.artifact import open_artifact
+from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.cli import main
 from convnext_edge.footprint import noise
 from convnext_edge.metrics import Comparison
@@ -24,7 +25,6 @@ from convnext_edge.stages.quantize.speed import Speed
 from convnext_edge.targets import Availability, find_target
 from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
 from convnext_edge.timing import times_as_fast
-from convnext_edge.workspace import Workspace
 
 Column = list[float]
 

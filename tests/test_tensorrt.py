@@ -13,7 +13,7 @@ from conftest import Models
 from for_tensorrt import ADA, HERE, RTX, rtx, use_gpu
 
 from convnext_edge import benchmark, build, validate
-from convnext_edge.artifact import open_artifact
+from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.errors import TargetError, UsageError
 from convnext_edge.targets import find_target, tensorrt, tensorrt_session
 from convnext_edge.targets.cuda import NO_DRIVER, NO_GPU, NoGpu

@@ -12,7 +12,7 @@ from conftest import CHECKPOINT_V2, Models
 from for_tensorrt import RTX, rtx
 
 from convnext_edge import build, quiet
-from convnext_edge.artifact import open_artifact
+from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.targets import tensorrt, tensorrt_builder
 from convnext_edge.targets.base import NO_OPTIONS
 from convnext_edge.targets.tensorrt_builder import EngineLayer, Log, build_plan, parse

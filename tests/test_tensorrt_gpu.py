@@ -10,7 +10,7 @@ import pytest
 from conftest import RESOLUTION, Models
 
 from convnext_edge import benchmark, build, validate
-from convnext_edge.artifact import open_artifact
+from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.model.tracing import example_input
 from convnext_edge.targets import find_target
 from convnext_edge.targets.cuda import NoGpu, find_gpu

@@ -13,7 +13,7 @@ from for_tensorrt import RTX, types
 from onnx import ModelProto, TensorProto, numpy_helper
 
 from convnext_edge import export
-from convnext_edge.artifact import open_artifact
+from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.model.half import half_scale, to_half
 from convnext_edge.model.tracing import example_input
 

@@ -14,7 +14,7 @@ from conftest import CHECKPOINT, Models
 from full_disk import small_files
 
 import convnext_edge
-from convnext_edge.artifact import open_artifact
+from convnext_edge.artifacts.artifact import open_artifact
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from conftest import CLASSES, Models
 from PIL import Image
 
 from convnext_edge import validate
-from convnext_edge.artifact import open_artifact
+from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.errors import ImageSetError, UsageError
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.results import Validate

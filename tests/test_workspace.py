@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from convnext_edge.artifact import Description, write_artifact
+from convnext_edge.artifacts.artifact import Description, write_artifact
+from convnext_edge.artifacts.workspace import Workspace, file_name
 from convnext_edge.errors import ArtifactError
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.workspace import Workspace, file_name
 
 WEIGHTS = Description(
     kind="weights", stem="tiny", variant="tiny", architecture={}, preprocessing=Preprocessing()

@@ -12,7 +12,7 @@ import torch
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from torch import nn
 
-from convnext_edge.artifact import InputType
+from convnext_edge.artifacts.artifact import InputType
 from convnext_edge.errors import ExportError
 from convnext_edge.model.graph import (
     INPUT,

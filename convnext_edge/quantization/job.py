@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from convnext_edge.artifact import InputType
+from convnext_edge.artifacts.artifact import InputType
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.model.lowering import Form, lower
 from convnext_edge.model.tracing import example_input

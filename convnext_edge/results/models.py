@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from convnext_edge.artifact import Calibration
+from convnext_edge.artifacts.artifact import Calibration
 from convnext_edge.results.base import Result
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from convnext_edge.artifact import Artifact
+from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.candidates import find_candidate, open_rival, open_session, target_of
 from convnext_edge.cpu import read_cpu
 from convnext_edge.errors import TargetError, UsageError
@@ -19,7 +20,6 @@ from convnext_edge.sources import open_source
 from convnext_edge.targets import Session, find_target
 from convnext_edge.targets.torch import TorchSession
 from convnext_edge.timing import check_threads, interleave
-from convnext_edge.workspace import Workspace
 
 
 def benchmark(

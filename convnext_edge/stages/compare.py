@@ -10,7 +10,8 @@ from importlib import util
 from pathlib import Path
 from typing import Any
 
-from convnext_edge.artifact import Artifact, open_artifact
+from convnext_edge.artifacts.artifact import Artifact, open_artifact
+from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.errors import ConvNeXtEdgeError, RecipeError, TargetError, UsageError
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note
@@ -24,7 +25,6 @@ from convnext_edge.stages.quantize import METHODS, quantize
 from convnext_edge.stages.validate import validate
 from convnext_edge.targets import find_target
 from convnext_edge.timing import check_threads
-from convnext_edge.workspace import Workspace
 
 FP32 = "fp32"
 RECIPE = ".toml"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note
 from convnext_edge.results import Demo, DemoRow, Validate
@@ -12,7 +13,6 @@ from convnext_edge.stages.build import build
 from convnext_edge.stages.export import export
 from convnext_edge.stages.quantize import quantize
 from convnext_edge.stages.validate import validate
-from convnext_edge.workspace import Workspace
 
 TARGETS = ("openvino", "onnxruntime")
 MIN_AGREEMENT = 0.993

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
+from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.model.graph import drop_quantization, save
 from convnext_edge.model.tracing import example_input, write_onnx
 from convnext_edge.paths import AnyPath, as_path
@@ -24,7 +25,6 @@ from convnext_edge.results import LayerRow, Sensitivity
 from convnext_edge.sources import open_source
 from convnext_edge.targets import DEFAULT, Target, find_target
 from convnext_edge.timing import check_threads
-from convnext_edge.workspace import Workspace
 
 SAMPLES = 32
 ROUNDS = 7

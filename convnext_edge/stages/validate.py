@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from convnext_edge.artifact import Artifact
+from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.candidates import find_candidate, open_session, target_of
 from convnext_edge.errors import ImageSetError, UsageError
 from convnext_edge.images.image_set import ImageSet
@@ -19,7 +20,6 @@ from convnext_edge.results import Validate
 from convnext_edge.sources import Source, open_source
 from convnext_edge.targets import Session
 from convnext_edge.targets.torch import TorchSession
-from convnext_edge.workspace import Workspace
 
 BATCH = 8
 

@@ -22,7 +22,7 @@ from zipfile import ZipFile, ZipInfo
 import numpy as np
 from onnx import ModelProto, TensorProto
 
-from convnext_edge.artifact import Artifact, find_link
+from convnext_edge.artifacts.artifact import Artifact, find_link
 from convnext_edge.model.graph import INPUT, OUTPUT
 from convnext_edge.progress import note
 from convnext_edge.quiet import quiet, quiet_below

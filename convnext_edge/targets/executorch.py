@@ -23,7 +23,7 @@ import torch
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 from torch import Tensor
 
-from convnext_edge.artifact import Artifact
+from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.errors import TargetError
 from convnext_edge.quiet import quiet, quiet_below
 from convnext_edge.recipe import Recipe

@@ -24,7 +24,7 @@ import torch
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from torch import Tensor
 
-from convnext_edge.artifact import Artifact
+from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.cpu import usable_cpus
 from convnext_edge.quiet import quiet, quiet_below
 from convnext_edge.recipe import Recipe

@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from convnext_edge.artifact import Artifact
+from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.errors import TargetError
 from convnext_edge.recipe import ACTIVATION_BITS, Recipe
 from convnext_edge.targets.base import (

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from convnext_edge.artifact import Artifact
+from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.quiet import quiet
 from convnext_edge.recipe import Recipe
 from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Target, translated

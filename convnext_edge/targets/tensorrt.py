@@ -47,7 +47,7 @@ from typing import Any, ClassVar
 
 import onnx
 
-from convnext_edge.artifact import Artifact, find_link
+from convnext_edge.artifacts.artifact import Artifact, find_link
 from convnext_edge.errors import TargetError
 from convnext_edge.progress import note
 from convnext_edge.recipe import Recipe

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from convnext_edge.artifact import Artifact
+from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.cpu import usable_cpus
 from convnext_edge.errors import TargetError
 from convnext_edge.model.checkpoint import load_checkpoint

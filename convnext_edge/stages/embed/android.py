@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from convnext_edge.artifact import Artifact
+from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.stages.embed.bundle import fill_readme, write_bundle
 from convnext_edge.stages.embed.mobile import check_runtime, write_sample
 

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from convnext_edge.artifact import Artifact
+from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.errors import UsageError
 from convnext_edge.stages.embed.bundle import fill_readme, runtime_of, write_bundle
 

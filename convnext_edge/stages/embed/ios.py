@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from convnext_edge.artifact import Artifact
+from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.images.transform import preprocess
 from convnext_edge.stages.embed.bundle import fill_readme, write_bundle
 from convnext_edge.stages.embed.mobile import check_runtime, write_sample

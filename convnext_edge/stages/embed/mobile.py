@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convnext_edge.artifact import Artifact
+from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.candidates import open_session
 from convnext_edge.errors import UsageError
 from convnext_edge.images.decoding import decode

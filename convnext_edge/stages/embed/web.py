@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from convnext_edge.artifact import Artifact
+from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.errors import UsageError
 from convnext_edge.progress import note
 from convnext_edge.stages.embed.bundle import fill_readme, write_bundle

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from convnext_edge.artifact import InputType
+from convnext_edge.artifacts.artifact import InputType
 from convnext_edge.errors import ImageSetError
 from convnext_edge.images.batches import SkippedImage
 from convnext_edge.images.contents import Entry

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import torch
 from accelerate import Accelerator
 
-from convnext_edge.artifact import Artifact, Description, write_artifact
+from convnext_edge.artifacts.artifact import Artifact, Description, write_artifact
+from convnext_edge.artifacts.workspace import Workspace, check_suffix, file_name
 from convnext_edge.errors import UsageError
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.model.relu import with_relu
@@ -29,7 +30,6 @@ from convnext_edge.stages.finetune.data import TrainingImages, check_labels, cho
 from convnext_edge.stages.finetune.run import Run
 from convnext_edge.stages.finetune.training import Plan, Precision
 from convnext_edge.targets import DEFAULT, find_target
-from convnext_edge.workspace import Workspace, check_suffix, file_name
 
 Activation = Literal["gelu", "relu"]
 AskedPrecision = Literal["auto", "fp32", "bf16"]

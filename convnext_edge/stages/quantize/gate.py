@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from convnext_edge.artifact import Artifact, Description, open_artifact, write_artifact
+from convnext_edge.artifacts.artifact import Artifact, Description, open_artifact, write_artifact
 from convnext_edge.errors import UsageError
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.transform import as_reference_takes

@@ -9,7 +9,7 @@ from typing import Any
 
 import onnx
 
-from convnext_edge.artifact import Artifact, write_artifact
+from convnext_edge.artifacts.artifact import Artifact, write_artifact
 from convnext_edge.footprint import noise
 from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.model.convnext import ConvNeXt

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from convnext_edge.artifact import Artifact, write_artifact
+from convnext_edge.artifacts.artifact import Artifact, write_artifact
+from convnext_edge.artifacts.workspace import Workspace, check_suffix, file_name
 from convnext_edge.errors import UsageError
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.opening import open_image_set
@@ -24,7 +25,6 @@ from convnext_edge.sources import find_weights, keep_weights, open_source
 from convnext_edge.stages.quantize.gate import Gate, check_gate, quantize_gated
 from convnext_edge.stages.quantize.speed import measure_speed
 from convnext_edge.targets import DEFAULT, find_target
-from convnext_edge.workspace import Workspace, check_suffix, file_name
 
 Method = Literal["ptq", "nncf", "ort"]
 METHODS: tuple[Method, ...] = ("ptq", "nncf", "ort")

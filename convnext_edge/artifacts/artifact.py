@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from convnext_edge.artifacts.provenance import command_line, sha256, tool_versions
 from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.provenance import command_line, sha256, tool_versions
 
 Kind = Literal["weights", "onnx", "engine"]
 InputType = Literal["float32", "uint8"]
