@@ -79,7 +79,7 @@ def open_call(contender: Contender, threads: int) -> Callable[[], object]:
     images = np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)
     session: Any
     if contender.runtime == "torch":
-        from convnext_edge.model.checkpoint import load_checkpoint
+        from convnext_edge.checkpoints.loading import load_checkpoint
         from convnext_edge.targets.torch import TorchSession
 
         session = TorchSession(load_checkpoint(contender.path).model, threads)

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from convnext_edge.model.checkpoint import load_checkpoint
-from convnext_edge.model.convnext import Block, ConvNeXt, Downsample
+from convnext_edge.checkpoints.loading import load_checkpoint
+from convnext_edge.network.convnext import Block, ConvNeXt, Downsample
 
 OCTAVES = 6  # scales are multiplied by 2 ** -6 to 2 ** 6: 1/64 to 64
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from convnext_edge.artifacts.artifact import Artifact, open_artifact, write_artifact
 from convnext_edge.artifacts.workspace import Workspace
+from convnext_edge.checkpoints.source import find_weights, open_source
 from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.progress import note
-from convnext_edge.sources import find_weights, open_source, write_fp32
 from convnext_edge.targets import DEFAULT, BuildOptions, Session, find_target
+from convnext_edge.targets.fp32 import write_fp32
 
 
 def find_candidate(model: Path | None, target: str | None, workspace: Workspace) -> Artifact:

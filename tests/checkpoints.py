@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from convnext_edge.model.architecture import Architecture
+from convnext_edge.network.architecture import Architecture
 
 FIXTURES = Path(__file__).parent / "fixtures" / "checkpoints"
 UNUSUAL = [

@@ -11,9 +11,9 @@ import torch
 from checkpoints import FIXTURES, UNUSUAL, fixture, write
 from safetensors.torch import save_file
 
-from convnext_edge.model.architecture import Architecture
-from convnext_edge.model.checkpoint import Checkpoint, load_checkpoint
-from convnext_edge.model.convnext import ConvNeXt
+from convnext_edge.checkpoints.loading import Checkpoint, load_checkpoint
+from convnext_edge.network.architecture import Architecture
+from convnext_edge.network.convnext import ConvNeXt
 
 LAYOUTS = [
     "official_v1.pth",

@@ -13,12 +13,12 @@ from checkpoints import FIXTURES, UNUSUAL, State, fixture, write
 from safetensors.torch import save_file
 from torch import Tensor
 
+from convnext_edge.checkpoints import layouts
+from convnext_edge.checkpoints.loading import load_checkpoint
+from convnext_edge.checkpoints.recognition import recognize
 from convnext_edge.errors import CheckpointError
-from convnext_edge.model import layouts
-from convnext_edge.model.architecture import Architecture
-from convnext_edge.model.checkpoint import load_checkpoint
-from convnext_edge.model.convnext import ConvNeXt
-from convnext_edge.model.recognition import recognize
+from convnext_edge.network.architecture import Architecture
+from convnext_edge.network.convnext import ConvNeXt
 
 
 def refusal(path: Path) -> str:
@@ -46,7 +46,7 @@ def test_code_in_a_pickle_is_named_and_never_run(tmp_path: Path, monkeypatch: py
 
 
 def test_a_pickled_module_is_refused_by_its_class(tmp_path: Path) -> None:
-    assert "convnext_edge.model.convnext.ConvNeXt" in refusal(write(tmp_path, ConvNeXt(UNUSUAL[0])))
+    assert "convnext_edge.network.convnext.ConvNeXt" in refusal(write(tmp_path, ConvNeXt(UNUSUAL[0])))
 
 
 @pytest.mark.parametrize(

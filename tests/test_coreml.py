@@ -17,7 +17,7 @@ from conftest import RESOLUTION, Models
 from convnext_edge import benchmark, validate
 from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.errors import TargetError
-from convnext_edge.model.graph import placement
+from convnext_edge.onnx_graph.graph import placement
 from convnext_edge.targets import coreml, find_target
 
 NAME = "coreml"

@@ -10,8 +10,8 @@ import torch
 from conftest import CHECKPOINT
 
 from convnext_edge import quantize
-from convnext_edge.model.checkpoint import load_checkpoint
-from convnext_edge.model.tracing import example_input
+from convnext_edge.checkpoints.loading import load_checkpoint
+from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.quantization.smoothing import smoothing_factor
 
 # What their names begin with, and the recipe.

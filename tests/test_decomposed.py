@@ -15,8 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from convnext_edge import quantize
 from convnext_edge.errors import TargetError
-from convnext_edge.model.graph import placement
-from convnext_edge.model.tracing import example_input
+from convnext_edge.onnx_graph.graph import placement
+from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.targets.decomposed import fold_weights_alone, read, to_program
 from convnext_edge.targets.simulation import to_torch
 

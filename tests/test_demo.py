@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from convnext_edge.checkpoints.loading import load_checkpoint
+from convnext_edge.checkpoints.source import load_source
+from convnext_edge.checkpoints.variants import DEMO
 from convnext_edge.images.image_set import overlap
 from convnext_edge.images.opening import open_image_set
-from convnext_edge.model.checkpoint import load_checkpoint
-from convnext_edge.model.variants import DEMO
-from convnext_edge.sources import load_source
 
 RECORD = Path(__file__).parents[1] / "benchmarks" / "results" / "demo_training.json"
 

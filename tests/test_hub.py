@@ -15,11 +15,11 @@ import huggingface_hub.constants
 import pytest
 from local_hub import COMMIT, LocalHub
 
+from convnext_edge.checkpoints.hub import Fetched, fetch
+from convnext_edge.checkpoints.variants import Variant
 from convnext_edge.errors import DownloadError
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.model.architecture import Architecture
-from convnext_edge.model.hub import Fetched, fetch
-from convnext_edge.model.variants import Variant
+from convnext_edge.network.architecture import Architecture
 
 WEIGHTS = (Path(__file__).parent / "fixtures" / "checkpoints" / "timm_v1.safetensors").read_bytes()
 VARIANT = Variant(

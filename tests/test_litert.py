@@ -13,8 +13,8 @@ from conftest import CHECKPOINT_V2, RESOLUTION, Models
 
 from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.errors import TargetError
-from convnext_edge.model.graph import placement
-from convnext_edge.model.tracing import example_input
+from convnext_edge.onnx_graph.graph import placement
+from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.targets import find_target
 from convnext_edge.targets.litert import LiteRTSession, round_weights
 

@@ -18,7 +18,7 @@ from onnxruntime.tools.reduced_build_config_parser import parse_config
 from convnext_edge import build
 from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.errors import ArtifactError, TargetError
-from convnext_edge.model.tracing import example_input
+from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.targets import find_target
 from convnext_edge.targets.ort_mobile import CONFIG, Usability, advice
 

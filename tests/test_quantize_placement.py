@@ -12,7 +12,7 @@ from int8_graphs import DEPTHWISE, MULTIPLICATIONS, PAIR_LIMIT, load, pair_sums,
 from onnx import ModelProto, NodeProto
 
 from convnext_edge.artifacts.artifact import open_artifact
-from convnext_edge.model.graph import placement
+from convnext_edge.onnx_graph.graph import placement
 
 LAYOUT_ONLY = {"Transpose", "Reshape"}
 TARGETS = ("openvino", "onnxruntime")

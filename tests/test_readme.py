@@ -18,9 +18,9 @@ from local_hub import LocalHub
 from PIL import Image
 from safetensors.torch import save
 
-from convnext_edge.model.architecture import Architecture
-from convnext_edge.model.convnext import ConvNeXt
-from convnext_edge.model.variants import find_variant
+from convnext_edge.checkpoints.variants import find_variant
+from convnext_edge.network.architecture import Architecture
+from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.recipe import Recipe, read_recipe
 
 ROOT = Path(__file__).parents[1]

@@ -19,10 +19,10 @@ from convnext_edge.footprint import noise
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.metrics import Comparison
-from convnext_edge.model.architecture import Architecture
-from convnext_edge.model.convnext import ConvNeXt
-from convnext_edge.model.lowering import LoweredConvNeXt, lower
-from convnext_edge.model.tracing import example_input
+from convnext_edge.network.architecture import Architecture
+from convnext_edge.network.convnext import ConvNeXt
+from convnext_edge.network.lowering import LoweredConvNeXt, lower
+from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.quantization.costs import Chain, cost
 from convnext_edge.quantization.statistics import multiplications
 from convnext_edge.results import Quantize, Sensitivity

@@ -17,9 +17,9 @@ from torch.fx import GraphModule
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.model.architecture import Architecture
-from convnext_edge.model.convnext import GRN, ConvNeXt
-from convnext_edge.model.lowering import Form, lower
+from convnext_edge.network.architecture import Architecture
+from convnext_edge.network.convnext import GRN, ConvNeXt
+from convnext_edge.network.lowering import Form, lower
 from convnext_edge.quantization.quantizer import ConvNeXtQuantizer
 from convnext_edge.recipe import Recipe
 from convnext_edge.targets.simulation import to_torch

@@ -15,11 +15,11 @@ from conftest import Models
 from convnext_edge import export, timing
 from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.artifacts.workspace import Workspace
+from convnext_edge.checkpoints.source import open_source
 from convnext_edge.cli import main
 from convnext_edge.footprint import noise
 from convnext_edge.metrics import Comparison
-from convnext_edge.model.graph import drop_quantization, save
-from convnext_edge.sources import open_source
+from convnext_edge.onnx_graph.graph import drop_quantization, save
 from convnext_edge.stages.quantize import speed
 from convnext_edge.stages.quantize.speed import Speed
 from convnext_edge.targets import Availability, find_target

@@ -11,7 +11,7 @@ from conftest import RESOLUTION, Models
 
 from convnext_edge import benchmark, build, validate
 from convnext_edge.artifacts.artifact import open_artifact
-from convnext_edge.model.tracing import example_input
+from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.targets import find_target
 from convnext_edge.targets.cuda import NoGpu, find_gpu
 from convnext_edge.targets.tensorrt import TensorRT

@@ -14,8 +14,8 @@ from onnx import ModelProto, TensorProto, numpy_helper
 
 from convnext_edge import export
 from convnext_edge.artifacts.artifact import open_artifact
-from convnext_edge.model.half import half_scale, to_half
-from convnext_edge.model.tracing import example_input
+from convnext_edge.onnx_graph.half import half_scale, to_half
+from convnext_edge.onnx_graph.tracing import example_input
 
 pytestmark = pytest.mark.usefixtures("no_gpu")
 

@@ -13,11 +13,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from convnext_edge.errors import ExportError
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.model import graph
-from convnext_edge.model.architecture import Architecture
-from convnext_edge.model.convnext import ConvNeXt
-from convnext_edge.model.lowering import Form, lower
-from convnext_edge.model.tracing import example_input, free_batch, write_onnx
+from convnext_edge.network.architecture import Architecture
+from convnext_edge.network.convnext import ConvNeXt
+from convnext_edge.network.lowering import Form, lower
+from convnext_edge.onnx_graph import graph
+from convnext_edge.onnx_graph.tracing import example_input, free_batch, write_onnx
 
 FORMS: tuple[Form, ...] = ("plain", "linear", "conv")
 CLASSES = (*range(1, 33), 49, 64, 100, 196)

@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from convnext_edge.checkpoints.variants import DEMO, SIZES, Variant, find_variant, match, variants
 from convnext_edge.errors import UsageError
-from convnext_edge.model.convnext import ConvNeXt
-from convnext_edge.model.variants import DEMO, SIZES, Variant, find_variant, match, variants
+from convnext_edge.network.convnext import ConvNeXt
 
 V1_NAMES = ["tiny", "small", "base", "large", "xlarge", "atto", "femto", "pico", "nano"]
 V2_NAMES = ["v2_atto", "v2_femto", "v2_pico", "v2_nano", "v2_tiny", "v2_base", "v2_large", "v2_huge"]
@@ -132,6 +132,7 @@ def test_match_names_an_architecture_whatever_its_classes() -> None:
 
 def test_the_table_needs_no_pytorch() -> None:
     code = (
-        "import sys, convnext_edge.model.variants; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+        "import sys, convnext_edge.checkpoints.variants\n"
+        "sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convnext_edge.model.lowering import LoweredConvNeXt
+from convnext_edge.network.lowering import LoweredConvNeXt
 from convnext_edge.progress import track
 from convnext_edge.quantization.job import Job
 from convnext_edge.quantization.ptq import Calibrated

@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from convnext_edge.artifacts.artifact import InputType
+from convnext_edge.checkpoints.source import Source
 from convnext_edge.images.image_set import ImageSet
-from convnext_edge.model.lowering import Form, lower
-from convnext_edge.model.tracing import example_input
+from convnext_edge.network.lowering import Form, lower
+from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.progress import track
 from convnext_edge.recipe import Recipe
-from convnext_edge.sources import Source
 
 BATCH = 4  # images at a time, of each thread: more gain no time, and need more memory
 

@@ -15,7 +15,7 @@ from torch.fx import GraphModule
 from torchao.quantization.pt2e.constant_fold import constant_fold
 
 from convnext_edge.errors import TargetError
-from convnext_edge.model.tracing import export_program
+from convnext_edge.onnx_graph.tracing import export_program
 from convnext_edge.quantization.job import Job, Quantized
 from convnext_edge.quantization.ptq import check_placement, placed
 from convnext_edge.quantization.quantizer import ConvNeXtQuantizer, Layer, layers

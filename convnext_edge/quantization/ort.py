@@ -11,8 +11,8 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from convnext_edge.model.graph import INPUT, placement, save, strip
-from convnext_edge.model.tracing import write_onnx
+from convnext_edge.onnx_graph.graph import INPUT, placement, save, strip
+from convnext_edge.onnx_graph.tracing import write_onnx
 from convnext_edge.quantization.job import Job, Quantized
 from convnext_edge.quiet import quiet
 

@@ -13,7 +13,7 @@ from torch.fx import GraphModule
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from convnext_edge.errors import QuantizationError
-from convnext_edge.model.tracing import export_program, write_onnx
+from convnext_edge.onnx_graph.tracing import export_program, write_onnx
 from convnext_edge.quantization.job import Job, Quantized
 from convnext_edge.quantization.quantizer import ActivationRange, ConvNeXtQuantizer, weight_observers
 from convnext_edge.quantization.rounding import copy_weights, round_weights

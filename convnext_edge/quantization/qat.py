@@ -8,7 +8,7 @@ import torch
 from torch.fx import GraphModule
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt2e
 
-from convnext_edge.model.tracing import export_program
+from convnext_edge.onnx_graph.tracing import export_program
 from convnext_edge.quantization.fake import TrainingQuantizer
 from convnext_edge.quantization.job import Job, Quantized
 from convnext_edge.quantization.ptq import calibrate, placed

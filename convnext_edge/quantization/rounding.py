@@ -14,7 +14,7 @@ from collections.abc import Container
 import torch
 from torch import Tensor, nn
 
-from convnext_edge.model.forms import MatMul
+from convnext_edge.network.forms import MatMul
 from convnext_edge.progress import track
 from convnext_edge.quantization.observers import PAIR_LIMIT, SMALLEST_SCALE, pair_sums
 from convnext_edge.quantization.statistics import (

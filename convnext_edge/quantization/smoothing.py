@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from convnext_edge.model.lowering import Scaled
+from convnext_edge.network.lowering import Scaled
 from convnext_edge.quantization.watching import watch
 
 SMALLEST = 1e-30

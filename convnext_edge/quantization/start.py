@@ -8,6 +8,7 @@ from pathlib import Path
 
 from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, open_artifact
 from convnext_edge.artifacts.workspace import Workspace
+from convnext_edge.checkpoints.source import load_source, save_weights
 from convnext_edge.errors import QuantizationError, UsageError
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.opening import open_image_set
@@ -15,7 +16,6 @@ from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note
 from convnext_edge.quantization.job import Job
 from convnext_edge.recipe import Recipe, read_recipe
-from convnext_edge.sources import load_source, save_weights
 from convnext_edge.targets import Target
 
 SAMPLES = 256  # more changed no range by much in our measurements

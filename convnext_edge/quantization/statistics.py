@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convnext_edge.model.forms import MatMul
+from convnext_edge.network.forms import MatMul
 from convnext_edge.quantization.quantizer import (
     ActivationRange,
     activation_observer,

@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 from convnext_edge.artifacts.artifact import Artifact, Description, open_artifact, write_artifact
 from convnext_edge.artifacts.workspace import Workspace, check_suffix, file_name
+from convnext_edge.checkpoints.source import find_weights, keep_weights, open_source
 from convnext_edge.errors import ArtifactError
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note
 from convnext_edge.results import Build
-from convnext_edge.sources import find_weights, keep_weights, open_source, write_fp32
 from convnext_edge.targets import DEFAULT, BuildOptions, Target, find_target
+from convnext_edge.targets.fp32 import write_fp32
 
 
 def build(

@@ -7,14 +7,15 @@ import torch
 
 from convnext_edge.artifacts.artifact import Artifact, InputType, remove_artifact
 from convnext_edge.artifacts.workspace import Workspace, check_suffix
+from convnext_edge.checkpoints.source import Source, load_source, save_weights
 from convnext_edge.errors import ExportError
 from convnext_edge.images.preprocessing import PreprocessingChanges, Triple
 from convnext_edge.images.transform import as_reference_takes
-from convnext_edge.model.tracing import example_input
+from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.results import Export
-from convnext_edge.sources import Source, load_source, save_weights, write_fp32
 from convnext_edge.targets import find_target
+from convnext_edge.targets.fp32 import write_fp32
 
 PARITY = 1e-3  # of the largest logit: what a right export stays under by far
 

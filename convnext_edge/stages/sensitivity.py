@@ -12,8 +12,9 @@ import onnx
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
 from convnext_edge.artifacts.workspace import Workspace
-from convnext_edge.model.graph import drop_quantization, save
-from convnext_edge.model.tracing import example_input, write_onnx
+from convnext_edge.checkpoints.source import open_source
+from convnext_edge.onnx_graph.graph import drop_quantization, save
+from convnext_edge.onnx_graph.tracing import example_input, write_onnx
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note, track
 from convnext_edge.quantization.costs import layer_costs
@@ -22,7 +23,6 @@ from convnext_edge.quantization.ptq import Calibrated, calibrate
 from convnext_edge.quantization.start import calibration_images, choose_recipe, find_start
 from convnext_edge.quiet import quiet
 from convnext_edge.results import LayerRow, Sensitivity
-from convnext_edge.sources import open_source
 from convnext_edge.targets import DEFAULT, Target, find_target
 from convnext_edge.timing import check_threads
 

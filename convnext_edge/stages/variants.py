@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convnext_edge.model import variants as table
+from convnext_edge.checkpoints import variants as table
 from convnext_edge.results import VariantRow, Variants
 
 

@@ -21,7 +21,7 @@ from convnext_edge.errors import ConvNeXtEdgeError, RecipeError, TargetError, Us
 from convnext_edge.recipe import Activation, Recipe
 
 if TYPE_CHECKING:  # for the type alone: an engine's process need not load PyTorch
-    from convnext_edge.model.lowering import Form
+    from convnext_edge.network.lowering import Form
 
 Images = NDArray[np.float32] | NDArray[np.uint8]  # (N, 3, H, W)
 Logits = NDArray[np.float32]  # (N, classes)

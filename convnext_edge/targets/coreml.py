@@ -23,7 +23,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto
 
 from convnext_edge.artifacts.artifact import Artifact, find_link
-from convnext_edge.model.graph import INPUT, OUTPUT
+from convnext_edge.onnx_graph.graph import INPUT, OUTPUT
 from convnext_edge.progress import note
 from convnext_edge.quiet import quiet, quiet_below
 from convnext_edge.recipe import Recipe

@@ -21,7 +21,7 @@ from torch.ao.quantization.fx import _decomposed  # noqa: F401  defines the oper
 from torch.export import ExportedProgram
 
 from convnext_edge.errors import TargetError
-from convnext_edge.model.graph import consumers, producer
+from convnext_edge.onnx_graph.graph import consumers, producer
 from convnext_edge.targets.simulation import Operators, graph_to_torch
 from convnext_edge.targets.simulation_ops import OPERATORS, dequantize_linear
 

@@ -4,7 +4,7 @@
 x86 machine, for several generations of GPUs at once, and compiles the kernels where the engine runs.
 
 Every network is strongly typed: TensorRT 11 knows nothing else, and 10 obeys it. Precision is in the
-graph alone, INT8 as Q/DQ nodes and FP16 as the types of the values (`model/half.py`).
+graph alone, INT8 as Q/DQ nodes and FP16 as the types of the values (`onnx_graph/half.py`).
 https://docs.nvidia.com/deeplearning/tensorrt/latest/api/migration/tensorrt-10x-to-11x-python-api-reference.html
 
 Form "linear", (N, H, W, C) with MatMul, for these reasons:
@@ -160,7 +160,7 @@ class TensorRT(Target):
         check_signed(graph, model, self.name)
         if (precision or ("fp16" if is_quantized(graph) else "fp32")) == "fp32":
             return graph
-        from convnext_edge.model.half import to_half
+        from convnext_edge.onnx_graph.half import to_half
 
         return to_half(graph)
 

@@ -19,7 +19,7 @@ import onnx
 from onnx import ModelProto, TensorProto, numpy_helper
 
 from convnext_edge.errors import TargetError, UsageError
-from convnext_edge.model.graph import INPUT, initializers, save
+from convnext_edge.onnx_graph.graph import INPUT, initializers, save
 from convnext_edge.progress import Bars
 from convnext_edge.quiet import is_verbose
 from convnext_edge.targets.base import BuildOptions

@@ -11,7 +11,7 @@ import numpy as np
 from onnx import ModelProto
 
 from convnext_edge.errors import TargetError
-from convnext_edge.model.graph import INPUT, OUTPUT, save
+from convnext_edge.onnx_graph.graph import INPUT, OUTPUT, save
 from convnext_edge.targets.base import Images, Logits, Session
 from convnext_edge.targets.cuda import cuda_torch
 from convnext_edge.targets.onnxruntime import ONNXRuntimeSession

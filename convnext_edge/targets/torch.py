@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.cpu import usable_cpus
 from convnext_edge.errors import TargetError
-from convnext_edge.model.checkpoint import load_checkpoint
 from convnext_edge.quiet import quiet
 from convnext_edge.recipe import ACTIVATION_BITS, Recipe
 from convnext_edge.targets.base import (

@@ -14,9 +14,10 @@ from accelerate import Accelerator
 
 from convnext_edge.artifacts.artifact import Artifact, Description, write_artifact
 from convnext_edge.artifacts.workspace import Workspace, check_suffix, file_name
+from convnext_edge.checkpoints.source import Source, find_weights, open_source
 from convnext_edge.errors import UsageError
 from convnext_edge.images.image_set import ImageSet
-from convnext_edge.model.relu import with_relu
+from convnext_edge.network.relu import with_relu
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note
 from convnext_edge.quantization.job import Job
@@ -24,7 +25,6 @@ from convnext_edge.quantization.qat import Student, convert_student, make_studen
 from convnext_edge.quantization.start import calibration_images, choose_recipe, describe, find_start
 from convnext_edge.recipe import Recipe
 from convnext_edge.results import Finetune
-from convnext_edge.sources import Source, find_weights, open_source
 from convnext_edge.stages.finetune import processes
 from convnext_edge.stages.finetune.data import TrainingImages, check_labels, choose_images
 from convnext_edge.stages.finetune.run import Run

@@ -14,7 +14,7 @@ from convnext_edge.errors import UsageError
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.metrics import Comparison
-from convnext_edge.model.tracing import example_input
+from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note, track
 from convnext_edge.quantization.costs import layer_costs

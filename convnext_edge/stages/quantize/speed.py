@@ -12,8 +12,8 @@ import onnx
 from convnext_edge.artifacts.artifact import Artifact, write_artifact
 from convnext_edge.footprint import noise
 from convnext_edge.images.transform import as_reference_takes
-from convnext_edge.model.convnext import ConvNeXt
-from convnext_edge.model.graph import drop_quantization, save
+from convnext_edge.network.convnext import ConvNeXt
+from convnext_edge.onnx_graph.graph import drop_quantization, save
 from convnext_edge.progress import note
 from convnext_edge.targets import Target
 from convnext_edge.targets.torch import TorchSession

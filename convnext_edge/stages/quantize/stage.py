@@ -11,17 +11,17 @@ from typing import Literal
 
 from convnext_edge.artifacts.artifact import Artifact, write_artifact
 from convnext_edge.artifacts.workspace import Workspace, check_suffix, file_name
+from convnext_edge.checkpoints.source import find_weights, keep_weights, open_source
 from convnext_edge.errors import UsageError
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.opening import open_image_set
-from convnext_edge.model.lowering import Form
+from convnext_edge.network.lowering import Form
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note
 from convnext_edge.quantization.job import Job, Quantized
 from convnext_edge.quantization.start import calibration_images, choose_recipe, describe, find_start
 from convnext_edge.quiet import quiet
 from convnext_edge.results import Quantize
-from convnext_edge.sources import find_weights, keep_weights, open_source
 from convnext_edge.stages.quantize.gate import Gate, check_gate, quantize_gated
 from convnext_edge.stages.quantize.speed import measure_speed
 from convnext_edge.targets import DEFAULT, find_target

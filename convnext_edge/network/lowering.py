@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.model.convnext import GRN, Block, ConvNeXt, Downsample, Stage
-from convnext_edge.model.forms import FORMS, Layers, Rescalable
+from convnext_edge.network.convnext import GRN, Block, ConvNeXt, Downsample, Stage
+from convnext_edge.network.forms import FORMS, Layers, Rescalable
 
 Form = Literal["plain", "linear", "conv"]
 InputType = Literal["float32", "uint8"]

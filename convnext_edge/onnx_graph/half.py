@@ -24,7 +24,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from convnext_edge.model.graph import LAYOUT_ONLY, PROTOBUF_LIMIT, initializers, weight_bytes
+from convnext_edge.onnx_graph.graph import LAYOUT_ONLY, PROTOBUF_LIMIT, initializers, weight_bytes
 
 FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 KEPT = {"LayerNormalization", "ReduceMean", "ReduceSum", "ReduceL2", "Sqrt", "Div", "Reciprocal", "Pow"}

@@ -13,10 +13,10 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from convnext_edge.checkpoints.recognition import recognize
+from convnext_edge.checkpoints.variants import Variant
 from convnext_edge.errors import ArtifactError, CheckpointError, DownloadError
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.model.recognition import recognize
-from convnext_edge.model.variants import Variant
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"

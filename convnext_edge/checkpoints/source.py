@@ -14,23 +14,19 @@ from torch import Tensor
 from convnext_edge.artifacts.artifact import (
     Artifact,
     Description,
-    InputType,
     find_link,
     open_artifact,
     sidecar_path,
     write_artifact,
 )
-from convnext_edge.artifacts.workspace import Workspace, file_name
+from convnext_edge.artifacts.workspace import Workspace
+from convnext_edge.checkpoints.loading import load_checkpoint
+from convnext_edge.checkpoints.variants import Variant, find_variant, match
 from convnext_edge.errors import CheckpointError, ExportError, UsageError
 from convnext_edge.images.definitions import calibration_dir
 from convnext_edge.images.preprocessing import Preprocessing, PreprocessingChanges
-from convnext_edge.model.checkpoint import load_checkpoint
-from convnext_edge.model.convnext import Architecture, Block, ConvNeXt
-from convnext_edge.model.lowering import Form, lower
-from convnext_edge.model.tracing import example_input, write_onnx
-from convnext_edge.model.variants import Variant, find_variant, match
+from convnext_edge.network.convnext import Architecture, Block, ConvNeXt
 from convnext_edge.progress import note
-from convnext_edge.targets import find_target
 
 DEMO_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -132,7 +128,7 @@ def _published(variant: Variant) -> Source:
     if variant.name == "demo":
         weights = calibration_dir() / "demo" / "demo.safetensors"
         return Source(load_checkpoint(weights).model, "demo", "demo", variant.preprocessing, DEMO_CLASSES)
-    from convnext_edge.model.hub import fetch
+    from convnext_edge.checkpoints.hub import fetch
 
     fetched = fetch(variant)
     reference = load_checkpoint(fetched.path).model
@@ -200,29 +196,3 @@ def open_source(artifact: Artifact, workspace: Workspace) -> Source:
 
 def _described(reference: ConvNeXt, said: Description) -> Source:
     return Source(reference, said.stem, said.variant, said.preprocessing, said.classes)
-
-
-def write_fp32(
-    source: Source,
-    weights: Artifact,
-    *,
-    target: str | None,
-    input_type: InputType,
-    output: Path | None,
-    workspace: Workspace,
-) -> Artifact:
-    """The FP32 ONNX of a source in the form of a target."""
-    form: Form = find_target(target).form if target else "plain"
-    description = replace(
-        source.describe(),
-        kind="onnx",
-        target=target,
-        input_type=input_type,
-        weights=weights.link,
-        parent=weights.link,
-    )
-    module = lower(source.reference, form, preprocessing=source.preprocessing, input_type=input_type)
-    example = example_input(source.preprocessing.resolution, input_type)
-    path = output or workspace.folder / file_name(description, ".onnx")
-    note(f"exporting {source.stem} at {source.preprocessing.resolution}x{source.preprocessing.resolution}")
-    return write_artifact(path, description, lambda file: write_onnx(module, example, file))

@@ -14,9 +14,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from convnext_edge.checkpoints.layouts import LAYOUTS, Layout
 from convnext_edge.errors import CheckpointError
-from convnext_edge.model.architecture import Architecture, Shape
-from convnext_edge.model.layouts import LAYOUTS, Layout
+from convnext_edge.network.architecture import Architecture, Shape
 
 SHOWN = 3  # differences that a message spells out
 SUPPORTED = (

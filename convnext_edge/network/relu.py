@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convnext_edge.model.convnext import Block, ConvNeXt
+from convnext_edge.network.convnext import Block, ConvNeXt
 
 
 @dataclass

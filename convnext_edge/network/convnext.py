@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convnext_edge.model.architecture import EXPANSION, KERNEL, STRIDE, Architecture
+from convnext_edge.network.architecture import EXPANSION, KERNEL, STRIDE, Architecture
 
 __all__ = [
     "EPS",

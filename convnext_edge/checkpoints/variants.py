@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from convnext_edge.errors import UsageError
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.model.architecture import Architecture
+from convnext_edge.network.architecture import Architecture
 
 IN1K, IN12K, IN22K = 1000, 11821, 21841  # classes of ImageNet-1k and of timm's and the authors' larger sets
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convnext_edge.model.convnext import EPS, GRN, STRIDE, ChannelNorm
+from convnext_edge.network.convnext import EPS, GRN, STRIDE, ChannelNorm
 
 
 class Layers(Protocol):

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from convnext_edge.checkpoints.recognition import recognize
+from convnext_edge.checkpoints.weights import read_tensors
 from convnext_edge.errors import CheckpointError
-from convnext_edge.model.architecture import Architecture, Shape
-from convnext_edge.model.convnext import ConvNeXt
-from convnext_edge.model.recognition import recognize
-from convnext_edge.model.weights import read_tensors
+from convnext_edge.network.architecture import Architecture, Shape
+from convnext_edge.network.convnext import ConvNeXt
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from convnext_edge.artifacts.artifact import InputType
 from convnext_edge.errors import ExportError
-from convnext_edge.model.graph import (
+from convnext_edge.onnx_graph.graph import (
     INPUT,
     OUTPUT,
     consumers,

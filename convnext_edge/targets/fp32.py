@@ -1,0 +1,40 @@
+"""The FP32 ONNX file of a model, in the form that suits a target."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from convnext_edge.artifacts.artifact import Artifact, InputType, write_artifact
+from convnext_edge.artifacts.workspace import Workspace, file_name
+from convnext_edge.checkpoints.source import Source
+from convnext_edge.network.lowering import Form, lower
+from convnext_edge.onnx_graph.tracing import example_input, write_onnx
+from convnext_edge.progress import note
+from convnext_edge.targets import find_target
+
+
+def write_fp32(
+    source: Source,
+    weights: Artifact,
+    *,
+    target: str | None,
+    input_type: InputType,
+    output: Path | None,
+    workspace: Workspace,
+) -> Artifact:
+    """The FP32 ONNX of a source in the form of a target."""
+    form: Form = find_target(target).form if target else "plain"
+    description = replace(
+        source.describe(),
+        kind="onnx",
+        target=target,
+        input_type=input_type,
+        weights=weights.link,
+        parent=weights.link,
+    )
+    module = lower(source.reference, form, preprocessing=source.preprocessing, input_type=input_type)
+    example = example_input(source.preprocessing.resolution, input_type)
+    path = output or workspace.folder / file_name(description, ".onnx")
+    note(f"exporting {source.stem} at {source.preprocessing.resolution}x{source.preprocessing.resolution}")
+    return write_artifact(path, description, lambda file: write_onnx(module, example, file))
