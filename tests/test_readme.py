@@ -21,7 +21,7 @@ from safetensors.torch import save
 from convnext_edge.checkpoints.variants import find_variant
 from convnext_edge.network.architecture import Architecture
 from convnext_edge.network.convnext import ConvNeXt
-from convnext_edge.recipe import Recipe, read_recipe
+from convnext_edge.quantization.recipe import Recipe, read_recipe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from convnext_edge.errors import RecipeError
-from convnext_edge.recipe import Recipe, read_recipe
+from convnext_edge.quantization.recipe import Recipe, read_recipe
 
 
 def written(folder: Path, text: str) -> Path:

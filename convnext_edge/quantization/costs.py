@@ -16,8 +16,8 @@ from convnext_edge.progress import track
 from convnext_edge.quantization.job import Job
 from convnext_edge.quantization.ptq import Calibrated
 from convnext_edge.quantization.quantizer import ActivationRange, activation_codes
+from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quantization.statistics import Multiplication, multiplications
-from convnext_edge.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from convnext_edge.quantization.quantizer import (
     weight_observer,
     weight_spec,
 )
-from convnext_edge.recipe import Recipe
+from convnext_edge.quantization.recipe import Recipe
 
 
 class LearnedFakeQuantize(FakeQuantizeBase):  # type: ignore[misc]

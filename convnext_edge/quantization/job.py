@@ -16,7 +16,7 @@ from convnext_edge.images.image_set import ImageSet
 from convnext_edge.network.lowering import Form, lower
 from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.progress import track
-from convnext_edge.recipe import Recipe
+from convnext_edge.quantization.recipe import Recipe
 
 BATCH = 4  # images at a time, of each thread: more gain no time, and need more memory
 

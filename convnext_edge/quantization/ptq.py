@@ -16,11 +16,11 @@ from convnext_edge.errors import QuantizationError
 from convnext_edge.onnx_graph.tracing import export_program, write_onnx
 from convnext_edge.quantization.job import Job, Quantized
 from convnext_edge.quantization.quantizer import ActivationRange, ConvNeXtQuantizer, weight_observers
+from convnext_edge.quantization.recipe import Recipe, matches
 from convnext_edge.quantization.rounding import copy_weights, round_weights
 from convnext_edge.quantization.smoothing import smooth
 from convnext_edge.quantization.statistics import InputStatistics, observe, placement
 from convnext_edge.quiet import quiet
-from convnext_edge.recipe import Recipe, matches
 
 SMOOTHING_IMAGES = 16  # that channel scales are taken from, of all that calibrate: more changed no result
 

@@ -31,7 +31,7 @@ from convnext_edge.quantization.observers import (
     PercentileObserver,
     RoomyObserver,
 )
-from convnext_edge.recipe import ACTIVATION_BITS, Recipe, matches
+from convnext_edge.quantization.recipe import ACTIVATION_BITS, Recipe, matches
 
 CONV = torch.ops.aten.conv2d.default
 MATMUL = torch.ops.aten.matmul.default

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +14,6 @@ from convnext_edge.images.opening import open_image_set
 from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note
 from convnext_edge.quantization.job import Job
-from convnext_edge.recipe import Recipe, read_recipe
-from convnext_edge.targets import Target
 
 SAMPLES = 256  # more changed no range by much in our measurements
 HASH_DIGITS = 16
@@ -46,16 +43,6 @@ def check_start(artifact: Artifact) -> Artifact:
             hint="Quantize the FP32 model that export wrote.",
         )
     return artifact
-
-
-def choose_recipe(target: Target, path: Path | None, keep_float: Sequence[str]) -> Recipe:
-    """The target's recipe with the changes of a file and of --keep-float.
-
-    Raises RecipeError for one that the target cannot run.
-    """
-    recipe = target.recipe if path is None else read_recipe(path, target.recipe)
-    target.check_recipe(recipe)
-    return replace(recipe, keep_float=(*recipe.keep_float, *keep_float))
 
 
 def calibration_images(

@@ -19,8 +19,8 @@ from convnext_edge.quantization.quantizer import (
     is_quantized,
     reference_name,
 )
+from convnext_edge.quantization.recipe import ACTIVATION_BITS, Recipe
 from convnext_edge.quantization.watching import side_by_side, watch
-from convnext_edge.recipe import ACTIVATION_BITS, Recipe
 
 Multiplication = nn.Conv2d | MatMul
 

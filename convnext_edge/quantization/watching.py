@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from convnext_edge.cpu import read_cpu, usable_cpus
+from convnext_edge.network.threads import operator_threads
 from convnext_edge.parallel import ordered_map
-from convnext_edge.targets.torch import operator_threads
 
 MOST_AT_ONCE = 8  # each run holds its activations: 0.3 GB of ConvNeXt-L's at 384 x 384
 LARGE = 10_000_000  # weights: fewer are calibrated in seconds, of which bfloat16 would save a fifth

@@ -15,8 +15,8 @@ from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.errors import ConvNeXtEdgeError, RecipeError, TargetError, UsageError
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note
+from convnext_edge.quantization.recipe import Recipe, read_recipe
 from convnext_edge.quantization.start import find_start
-from convnext_edge.recipe import Recipe, read_recipe
 from convnext_edge.records import Row, describe, make_row
 from convnext_edge.results import Compare, Refusal
 from convnext_edge.stages.benchmark import benchmark

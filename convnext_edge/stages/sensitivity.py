@@ -20,7 +20,7 @@ from convnext_edge.progress import note, track
 from convnext_edge.quantization.costs import layer_costs
 from convnext_edge.quantization.job import Job
 from convnext_edge.quantization.ptq import Calibrated, calibrate
-from convnext_edge.quantization.start import calibration_images, choose_recipe, find_start
+from convnext_edge.quantization.start import calibration_images, find_start
 from convnext_edge.quiet import quiet
 from convnext_edge.results import LayerRow, Sensitivity
 from convnext_edge.targets import DEFAULT, Target, find_target
@@ -69,7 +69,7 @@ def sensitivity(
         source=open_source(start, place),
         form=chosen.form,
         input_type=start.description.input_type,
-        recipe=choose_recipe(chosen, recipe, ()),
+        recipe=chosen.choose_recipe(recipe),
         images=images,
     )
     note(f"taking {start.path.name} apart for {target} with {len(images)} images of {images.name}")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata, util
 from pathlib import Path
 from textwrap import shorten
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.errors import ConvNeXtEdgeError, RecipeError, TargetError, UsageError
-from convnext_edge.recipe import Activation, Recipe
+from convnext_edge.quantization.recipe import Activation, Recipe, read_recipe
 
 if TYPE_CHECKING:  # for the type alone: an engine's process need not load PyTorch
     from convnext_edge.network.lowering import Form
@@ -177,6 +177,15 @@ class Target(ABC):
                 f"recipe: target {self.name} does not run {' or '.join(unknown)} activations",
                 hint=f"It takes {', '.join(sorted(self.activations))}.",
             )
+
+    def choose_recipe(self, path: Path | None, keep_float: Sequence[str] = ()) -> Recipe:
+        """This target's recipe with the changes of a file, and more layers that stay float.
+
+        Raises RecipeError for one that the target cannot run.
+        """
+        recipe = self.recipe if path is None else read_recipe(path, self.recipe)
+        self.check_recipe(recipe)
+        return replace(recipe, keep_float=(*recipe.keep_float, *keep_float))
 
     def engine_precision(self, precision: str, options: BuildOptions) -> str:
         """What an engine made of a graph of this `precision` is called."""

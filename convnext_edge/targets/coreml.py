@@ -25,8 +25,8 @@ from onnx import ModelProto, TensorProto
 from convnext_edge.artifacts.artifact import Artifact, find_link
 from convnext_edge.onnx_graph.graph import INPUT, OUTPUT
 from convnext_edge.progress import note
+from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quiet import quiet, quiet_below
-from convnext_edge.recipe import Recipe
 from convnext_edge.targets.base import (
     NO_OPTIONS,
     Availability,

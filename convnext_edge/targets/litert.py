@@ -26,8 +26,8 @@ from torch import Tensor
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.cpu import usable_cpus
+from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quiet import quiet, quiet_below
-from convnext_edge.recipe import Recipe
 from convnext_edge.targets.base import (
     NO_OPTIONS,
     BuildOptions,

@@ -19,7 +19,7 @@ from typing import Any
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.errors import TargetError
-from convnext_edge.recipe import ACTIVATION_BITS, Recipe
+from convnext_edge.quantization.recipe import ACTIVATION_BITS, Recipe
 from convnext_edge.targets.base import (
     NO_OPTIONS,
     BuildOptions,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from convnext_edge.artifacts.artifact import Artifact
-from convnext_edge.recipe import Recipe
+from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.targets.base import (
     NO_OPTIONS,
     BuildOptions,

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quiet import quiet
-from convnext_edge.recipe import Recipe
 from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Target, translated
 from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
 

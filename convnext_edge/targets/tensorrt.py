@@ -50,7 +50,7 @@ import onnx
 from convnext_edge.artifacts.artifact import Artifact, find_link
 from convnext_edge.errors import TargetError
 from convnext_edge.progress import note
-from convnext_edge.recipe import Recipe
+from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.targets.base import (
     NO_OPTIONS,
     Availability,

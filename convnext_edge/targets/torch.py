@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -14,8 +12,9 @@ from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.cpu import usable_cpus
 from convnext_edge.errors import TargetError
+from convnext_edge.network.threads import operator_threads
+from convnext_edge.quantization.recipe import ACTIVATION_BITS, Recipe
 from convnext_edge.quiet import quiet
-from convnext_edge.recipe import ACTIVATION_BITS, Recipe
 from convnext_edge.targets.base import (
     NO_OPTIONS,
     BuildOptions,
@@ -26,17 +25,6 @@ from convnext_edge.targets.base import (
     translated,
 )
 from convnext_edge.targets.simulation import to_torch
-
-
-@contextmanager
-def operator_threads(count: int) -> Iterator[None]:
-    """Run each operator on `count` threads, in this thread and in those that are started meanwhile."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class TorchSession(Session):

@@ -22,8 +22,8 @@ from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note
 from convnext_edge.quantization.job import Job
 from convnext_edge.quantization.qat import Student, convert_student, make_student
-from convnext_edge.quantization.start import calibration_images, choose_recipe, describe, find_start
-from convnext_edge.recipe import Recipe
+from convnext_edge.quantization.recipe import Recipe
+from convnext_edge.quantization.start import calibration_images, describe, find_start
 from convnext_edge.results import Finetune
 from convnext_edge.stages.finetune import processes
 from convnext_edge.stages.finetune.data import TrainingImages, check_labels, choose_images
@@ -98,7 +98,7 @@ def finetune(
 
     def begin() -> tuple[Artifact, Artifact, Source, Recipe]:
         start = find_start(model, checkpoint, place, seed)
-        given = choose_recipe(chosen, recipe, keep_float)
+        given = chosen.choose_recipe(recipe, keep_float)
         return start, find_weights(start, place), open_source(start, place), given
 
     start, weights, source, used_recipe = processes.from_first(accelerator, begin)

@@ -20,7 +20,7 @@ from convnext_edge.progress import note, track
 from convnext_edge.quantization.costs import layer_costs
 from convnext_edge.quantization.job import BATCH, Job, Quantized
 from convnext_edge.quantization.ptq import calibrate, relax
-from convnext_edge.recipe import Recipe
+from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.targets import Session, Target
 from convnext_edge.targets.torch import TorchSession
 from convnext_edge.timing import interleave

@@ -19,7 +19,7 @@ from convnext_edge.network.lowering import Form
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note
 from convnext_edge.quantization.job import Job, Quantized
-from convnext_edge.quantization.start import calibration_images, choose_recipe, describe, find_start
+from convnext_edge.quantization.start import calibration_images, describe, find_start
 from convnext_edge.quiet import quiet
 from convnext_edge.results import Quantize
 from convnext_edge.stages.quantize.gate import Gate, check_gate, quantize_gated
@@ -84,7 +84,7 @@ def quantize(
         source=open_source(start, place),
         form=FORMS.get(method, chosen.form),
         input_type=start.description.input_type,
-        recipe=choose_recipe(chosen, recipe, keep_float),
+        recipe=chosen.choose_recipe(recipe, keep_float),
         images=images,
     )
     note(f"quantizing {start.path.name} for {target} with {len(images)} images of {images.name}")
