@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from convnext_edge.artifacts.provenance import command_line, tool_versions
 from convnext_edge.cpu import Cpu, read_cpu
-from convnext_edge.metrics import Logits
+from convnext_edge.evaluation.metrics import Logits
 
 RESULTS = Path(__file__).parent / "results"
 NOT_MET = 3  # exit code of a gate that was not met, as of the package's own commands

@@ -16,10 +16,10 @@ from common import decibels, sqnr_of_images
 
 from convnext_edge import build, embed, export, quantize
 from convnext_edge.artifacts.artifact import open_artifact
-from convnext_edge.candidates import open_session
+from convnext_edge.evaluation.candidates import open_session
+from convnext_edge.evaluation.metrics import UNLABELLED, Comparison, Logits
 from convnext_edge.images.decoding import decode
 from convnext_edge.images.image_set import ImageSet
-from convnext_edge.metrics import UNLABELLED, Comparison, Logits
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from embedded import Build

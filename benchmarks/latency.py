@@ -30,7 +30,7 @@ import numpy as np
 from common import Bar, Reporting, report_options
 
 from convnext_edge.cpu import read_cpu
-from convnext_edge.timing import times_as_fast
+from convnext_edge.evaluation.timing import times_as_fast
 
 SETTLE = 0.1  # seconds
 WARM_UP = 3

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from conftest import Models
 
-from convnext_edge import benchmark, timing
+from convnext_edge import benchmark
 from convnext_edge.cli.summaries import summary
 from convnext_edge.cpu import read_cpu, usable_cpus
 from convnext_edge.errors import UsageError
+from convnext_edge.evaluation import timing
 from convnext_edge.results import Benchmark, Milliseconds
 from convnext_edge.stages.benchmark import percentiles
 from convnext_edge.targets import Images, Logits, Session

@@ -20,8 +20,8 @@ from PIL import Image
 
 from convnext_edge import embed
 from convnext_edge.artifacts.artifact import open_artifact
-from convnext_edge.candidates import open_session
 from convnext_edge.errors import ArtifactError, ImageSetError, UsageError
+from convnext_edge.evaluation.candidates import open_session
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import normalize, preprocess
 

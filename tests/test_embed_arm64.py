@@ -23,9 +23,9 @@ from embedded import (
 from emulated import TOOLS, build_arm64
 from PIL import Image
 
+from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import preprocess
-from convnext_edge.metrics import Comparison
 
 pytestmark = pytest.mark.skipif(not all(map(shutil.which, TOOLS)), reason=f"needs {', '.join(TOOLS)}")
 RUNTIMES = ("openvino", "onnxruntime")

@@ -34,7 +34,7 @@ from convnext_edge import embed
 from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.artifacts.provenance import sha256
 from convnext_edge.errors import ArtifactError
-from convnext_edge.metrics import Comparison
+from convnext_edge.evaluation.metrics import Comparison
 
 NAME = "executorch"
 pytestmark = pytest.mark.skipif(

@@ -19,8 +19,8 @@ from PIL import Image
 
 from convnext_edge import embed
 from convnext_edge.artifacts.artifact import open_artifact
-from convnext_edge.candidates import open_session
 from convnext_edge.errors import UsageError
+from convnext_edge.evaluation.candidates import open_session
 from convnext_edge.images.transform import normalize, preprocess
 
 

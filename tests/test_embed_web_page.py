@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from convnext_edge.artifacts.artifact import open_artifact
-from convnext_edge.candidates import open_session
+from convnext_edge.evaluation.candidates import open_session
 from convnext_edge.images.decoding import decode
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.transform import normalize, preprocess

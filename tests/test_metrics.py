@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from convnext_edge.metrics import Comparison, in_top, wilson
+from convnext_edge.evaluation.metrics import Comparison, in_top, wilson
 
 
 def logits(*classes: int, count: int = 10) -> np.ndarray:

@@ -15,10 +15,10 @@ from int8_graphs import MULTIPLICATIONS
 from convnext_edge import quantize, sensitivity
 from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.errors import UsageError
-from convnext_edge.footprint import noise
+from convnext_edge.evaluation.memory import noise
+from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.metrics import Comparison
 from convnext_edge.network.architecture import Architecture
 from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.network.lowering import LoweredConvNeXt, lower

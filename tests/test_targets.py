@@ -18,7 +18,7 @@ from conftest import Models
 from convnext_edge import build, export, quantize
 from convnext_edge.artifacts.artifact import open_artifact, sidecar_path
 from convnext_edge.errors import ArtifactError, TargetError, UsageError
-from convnext_edge.metrics import Comparison
+from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.targets import Session, find_target
 from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
 from convnext_edge.targets.openvino import OpenVINOSession

@@ -8,18 +8,18 @@ import numpy as np
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.workspace import Workspace
-from convnext_edge.candidates import find_candidate, open_rival, open_session, target_of
 from convnext_edge.checkpoints.source import open_source
 from convnext_edge.cpu import read_cpu
 from convnext_edge.errors import TargetError, UsageError
-from convnext_edge.footprint import noise, peak_rss
+from convnext_edge.evaluation.candidates import find_candidate, open_rival, open_session, target_of
+from convnext_edge.evaluation.memory import noise, peak_rss
+from convnext_edge.evaluation.records import keep
+from convnext_edge.evaluation.timing import check_threads, interleave
 from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.paths import AnyPath, as_path
-from convnext_edge.records import keep
 from convnext_edge.results import Benchmark, Milliseconds
 from convnext_edge.targets import Session, find_target
 from convnext_edge.targets.torch import TorchSession
-from convnext_edge.timing import check_threads, interleave
 
 
 def benchmark(

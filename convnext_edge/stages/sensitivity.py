@@ -13,6 +13,7 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.source import open_source
+from convnext_edge.evaluation.timing import check_threads
 from convnext_edge.onnx_graph.graph import drop_quantization, save
 from convnext_edge.onnx_graph.tracing import example_input, write_onnx
 from convnext_edge.paths import AnyPath, as_path
@@ -24,7 +25,6 @@ from convnext_edge.quantization.start import calibration_images, find_start
 from convnext_edge.quiet import quiet
 from convnext_edge.results import LayerRow, Sensitivity
 from convnext_edge.targets import DEFAULT, Target, find_target
-from convnext_edge.timing import check_threads
 
 SAMPLES = 32
 ROUNDS = 7

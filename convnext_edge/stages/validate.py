@@ -7,16 +7,16 @@ from typing import Any
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.workspace import Workspace
-from convnext_edge.candidates import find_candidate, open_session, target_of
 from convnext_edge.checkpoints.source import Source, open_source
 from convnext_edge.errors import ImageSetError, UsageError
+from convnext_edge.evaluation.candidates import find_candidate, open_session, target_of
+from convnext_edge.evaluation.metrics import Comparison
+from convnext_edge.evaluation.records import keep
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.transform import as_reference_takes
-from convnext_edge.metrics import Comparison
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note, track
-from convnext_edge.records import keep
 from convnext_edge.results import Validate
 from convnext_edge.targets import Session
 from convnext_edge.targets.torch import TorchSession

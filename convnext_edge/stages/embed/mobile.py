@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from convnext_edge.artifacts.artifact import Artifact
-from convnext_edge.candidates import open_session
 from convnext_edge.errors import UsageError
+from convnext_edge.evaluation.candidates import open_session
 from convnext_edge.images.decoding import decode
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.transform import normalize, preprocess

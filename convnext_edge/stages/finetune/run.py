@@ -10,9 +10,9 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from convnext_edge.evaluation.metrics import Comparison, Logits
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.transform import as_reference_takes
-from convnext_edge.metrics import Comparison, Logits
 from convnext_edge.progress import track
 from convnext_edge.stages.finetune import checkpoints
 from convnext_edge.stages.finetune.checkpoints import Progress

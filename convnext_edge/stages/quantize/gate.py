@@ -11,9 +11,10 @@ import numpy as np
 
 from convnext_edge.artifacts.artifact import Artifact, Description, open_artifact, write_artifact
 from convnext_edge.errors import UsageError
+from convnext_edge.evaluation.metrics import Comparison
+from convnext_edge.evaluation.timing import interleave
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.transform import as_reference_takes
-from convnext_edge.metrics import Comparison
 from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note, track
@@ -23,7 +24,6 @@ from convnext_edge.quantization.ptq import calibrate, relax
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.targets import Session, Target
 from convnext_edge.targets.torch import TorchSession
-from convnext_edge.timing import interleave
 
 COST_IMAGES = 32  # that the order of the layers is taken from
 RUNS = 20

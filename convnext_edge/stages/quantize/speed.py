@@ -10,14 +10,14 @@ from typing import Any
 import onnx
 
 from convnext_edge.artifacts.artifact import Artifact, write_artifact
-from convnext_edge.footprint import noise
+from convnext_edge.evaluation.memory import noise
+from convnext_edge.evaluation.timing import Ratio, affordable, interleave, times_as_fast
 from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.onnx_graph.graph import drop_quantization, save
 from convnext_edge.progress import note
 from convnext_edge.targets import Target
 from convnext_edge.targets.torch import TorchSession
-from convnext_edge.timing import Ratio, affordable, interleave, times_as_fast
 
 SECONDS = 5.0  # of timing: enough to tell a few per cent on ConvNeXt-T
 THREADS = 1  # what a machine does besides disturbs one thread least

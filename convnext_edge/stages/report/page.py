@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from convnext_edge.records import Record, Row
+from convnext_edge.evaluation.records import Record, Row
 from convnext_edge.stages.report.charts import Mark, bar_chart, interval_chart
 from convnext_edge.stages.report.markup import Element, document, element
 from convnext_edge.stages.report.table import how, make_table

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from convnext_edge.records import Row
+from convnext_edge.evaluation.records import Row
 from convnext_edge.stages.report.markup import Content, Element, element
 
 MIB = 2**20

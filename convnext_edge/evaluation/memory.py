@@ -24,7 +24,7 @@ def peak_rss(artifact: Artifact, target: str, *, batch: int, threads: int) -> in
         return None
     arguments = [str(artifact.path.absolute()), target, str(batch), str(threads)]
     done = subprocess.run(
-        [sys.executable, "-m", "convnext_edge.footprint", *arguments],
+        [sys.executable, "-m", "convnext_edge.evaluation.memory", *arguments],
         capture_output=True,
         text=True,
         check=False,
