@@ -151,8 +151,8 @@ def batch(photos: Path) -> dict[str, np.ndarray]:
 @pytest.fixture
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same on every machine; the tests that want a GPU are in test_tensorrt_gpu.py."""
-    from convnext_edge.targets import tensorrt
-    from convnext_edge.targets.cuda import NO_DRIVER, NoGpu
+    from convnext_edge.targets.tensorrt.cuda import NO_DRIVER, NoGpu
+    from convnext_edge.targets.tensorrt.target import target as tensorrt
 
     monkeypatch.setattr(tensorrt, "find_gpu", lambda: NoGpu(NO_DRIVER))
 

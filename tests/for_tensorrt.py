@@ -8,8 +8,8 @@ import onnx
 import pytest
 from onnx import ModelProto
 
-from convnext_edge.targets import tensorrt
-from convnext_edge.targets.cuda import Gpu, NoGpu
+from convnext_edge.targets.tensorrt.cuda import Gpu, NoGpu
+from convnext_edge.targets.tensorrt.target import target as tensorrt
 
 HERE = util.find_spec("tensorrt_rtx") is not None
 rtx = pytest.mark.skipif(

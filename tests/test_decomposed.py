@@ -17,8 +17,8 @@ from convnext_edge import quantize
 from convnext_edge.errors import TargetError
 from convnext_edge.onnx_graph.graph import placement
 from convnext_edge.onnx_graph.tracing import example_input
-from convnext_edge.targets.decomposed import fold_weights_alone, read, to_program
-from convnext_edge.targets.simulation import to_torch
+from convnext_edge.targets.phones.decomposed import fold_weights_alone, read, to_program
+from convnext_edge.targets.simulation.graph import to_torch
 
 
 @pytest.mark.parametrize("target", ["openvino", "onnxruntime"])

@@ -20,7 +20,7 @@ from convnext_edge.errors import TargetError
 from convnext_edge.onnx_graph.graph import placement
 from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.targets import find_target
-from convnext_edge.targets.executorch import average_by_convolution
+from convnext_edge.targets.phones.executorch import average_by_convolution
 
 NAME = "executorch"
 HERE = util.find_spec("executorch") is not None
@@ -119,7 +119,7 @@ def test_an_fp32_engine_has_the_references_answers(models: Models, batch: dict[s
 
 @installed
 def test_a_file_that_is_no_engine_is_said(models: Models, tmp_path: Path) -> None:
-    from convnext_edge.targets.executorch import ExecuTorchSession
+    from convnext_edge.targets.phones.executorch import ExecuTorchSession
 
     broken = tmp_path / "broken.pte"
     broken.write_bytes(b"no program" * 100)

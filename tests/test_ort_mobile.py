@@ -20,7 +20,7 @@ from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.errors import ArtifactError, TargetError
 from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.targets import find_target
-from convnext_edge.targets.ort_mobile import CONFIG, Usability, advice
+from convnext_edge.targets.phones.ort_mobile import CONFIG, Usability, advice
 
 TARGET = "ort-mobile"
 

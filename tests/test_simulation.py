@@ -22,7 +22,7 @@ from convnext_edge.network.convnext import GRN, ConvNeXt
 from convnext_edge.network.lowering import Form, lower
 from convnext_edge.quantization.quantizer import ConvNeXtQuantizer
 from convnext_edge.quantization.recipe import Recipe
-from convnext_edge.targets.simulation import to_torch
+from convnext_edge.targets.simulation.graph import to_torch
 
 RESOLUTION = 64
 

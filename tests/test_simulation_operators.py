@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from simulated import Array, in_onnxruntime, in_simulation
 
 from convnext_edge.errors import TargetError
-from convnext_edge.targets.simulation import to_torch
+from convnext_edge.targets.simulation.graph import to_torch
 
 INT32, INT64 = TensorProto.INT32, TensorProto.INT64
 

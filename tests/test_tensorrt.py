@@ -15,9 +15,11 @@ from for_tensorrt import ADA, HERE, RTX, rtx, use_gpu
 from convnext_edge import benchmark, build, validate
 from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.errors import TargetError, UsageError
-from convnext_edge.targets import find_target, tensorrt, tensorrt_session
-from convnext_edge.targets.cuda import NO_DRIVER, NO_GPU, NoGpu
-from convnext_edge.targets.tensorrt_builder import fits
+from convnext_edge.targets import find_target
+from convnext_edge.targets.tensorrt.builder import fits
+from convnext_edge.targets.tensorrt.cuda import NO_DRIVER, NO_GPU, NoGpu
+from convnext_edge.targets.tensorrt import session as tensorrt_session
+from convnext_edge.targets.tensorrt.target import target as tensorrt
 
 pytestmark = pytest.mark.usefixtures("no_gpu")
 

@@ -13,9 +13,10 @@ from for_tensorrt import RTX, rtx
 
 from convnext_edge import build, quiet
 from convnext_edge.artifacts.artifact import open_artifact
-from convnext_edge.targets import tensorrt, tensorrt_builder
 from convnext_edge.targets.base import NO_OPTIONS
-from convnext_edge.targets.tensorrt_builder import EngineLayer, Log, build_plan, parse
+from convnext_edge.targets.tensorrt.builder import EngineLayer, Log, build_plan, parse
+from convnext_edge.targets.tensorrt import builder as tensorrt_builder
+from convnext_edge.targets.tensorrt.target import target as tensorrt
 
 pytestmark = pytest.mark.usefixtures("no_gpu")
 

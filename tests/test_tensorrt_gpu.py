@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import RESOLUTION, Models
+from convnext_edge.targets.tensorrt.target.target import TensorRT
 
 from convnext_edge import benchmark, build, validate
 from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.targets import find_target
-from convnext_edge.targets.cuda import NoGpu, find_gpu
-from convnext_edge.targets.tensorrt import TensorRT
-from convnext_edge.targets.tensorrt_session import SimulatedSession, TensorRTSession
+from convnext_edge.targets.tensorrt.cuda import NoGpu, find_gpu
+from convnext_edge.targets.tensorrt.session import SimulatedSession, TensorRTSession
 
 GPU = find_gpu()
 pytestmark = [

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from for_tensorrt import rtx
 
-from convnext_edge.targets import tensorrt_builder, tensorrt_session
+from convnext_edge.targets.tensorrt import builder as tensorrt_builder
+from convnext_edge.targets.tensorrt import session as tensorrt_session
 
 NAMES = sorted((Path(__file__).parent / "fixtures" / "tensorrt").glob("names-*.json"))
 

@@ -13,12 +13,12 @@ MODULES = {  # module and the name of the target in it
     "torch": ("convnext_edge.targets.torch", "TARGET"),
     "onnxruntime": ("convnext_edge.targets.onnxruntime", "TARGET"),
     "openvino": ("convnext_edge.targets.openvino", "TARGET"),
-    "tensorrt": ("convnext_edge.targets.tensorrt", "TENSORRT"),
-    "tensorrt-rtx": ("convnext_edge.targets.tensorrt", "TENSORRT_RTX"),
-    "ort-mobile": ("convnext_edge.targets.ort_mobile", "TARGET"),
-    "executorch": ("convnext_edge.targets.executorch", "TARGET"),
-    "litert": ("convnext_edge.targets.litert", "TARGET"),
-    "coreml": ("convnext_edge.targets.coreml", "TARGET"),
+    "tensorrt": ("convnext_edge.targets.tensorrt.target", "TENSORRT"),
+    "tensorrt-rtx": ("convnext_edge.targets.tensorrt.target", "TENSORRT_RTX"),
+    "ort-mobile": ("convnext_edge.targets.phones.ort_mobile", "TARGET"),
+    "executorch": ("convnext_edge.targets.phones.executorch", "TARGET"),
+    "litert": ("convnext_edge.targets.phones.litert", "TARGET"),
+    "coreml": ("convnext_edge.targets.phones.coreml", "TARGET"),
 }
 NAMES = tuple(MODULES)
 

@@ -24,7 +24,7 @@ from convnext_edge.targets.base import (
     Target,
     translated,
 )
-from convnext_edge.targets.simulation import to_torch
+from convnext_edge.targets.simulation.graph import to_torch
 
 
 class TorchSession(Session):

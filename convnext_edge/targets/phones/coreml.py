@@ -37,8 +37,8 @@ from convnext_edge.targets.base import (
     Target,
     translated,
 )
-from convnext_edge.targets.decomposed import read, to_program
-from convnext_edge.targets.simulation import to_torch
+from convnext_edge.targets.phones.decomposed import read, to_program
+from convnext_edge.targets.simulation.graph import to_torch
 from convnext_edge.targets.torch import TorchSession
 
 APPLE = sys.platform == "darwin"

@@ -18,7 +18,7 @@ from onnx import TensorProto
 from torch import Tensor
 from torch.nn import functional as F
 
-from convnext_edge.targets.simulation_shapes import (
+from convnext_edge.targets.simulation.shapes import (
     Axes,
     Sizes,
     V,

@@ -22,8 +22,8 @@ from torch.export import ExportedProgram
 
 from convnext_edge.errors import TargetError
 from convnext_edge.onnx_graph.graph import consumers, producer
-from convnext_edge.targets.simulation import Operators, graph_to_torch
-from convnext_edge.targets.simulation_ops import OPERATORS, dequantize_linear
+from convnext_edge.targets.simulation.graph import Operators, graph_to_torch
+from convnext_edge.targets.simulation.operators import OPERATORS, dequantize_linear
 
 DOMAIN = "convnext_edge"
 LOW, HIGH = -128, 127
@@ -42,7 +42,7 @@ def read(path: Path) -> ModelProto:
 def to_program(model: ModelProto, operators: Operators | None = None) -> ExportedProgram:
     """The graph for batches of one image; phones have images one by one.
 
-    operators: what computes an ONNX operator in place of what `simulation_ops` has. Per-tensor Q/DQ are
+    operators: what computes an ONNX operator in place of what `simulation.operators` has. Per-tensor Q/DQ are
     `convnext_edge.Quantize` and `.Dequantize`.
     Raises TargetError for a graph that has none.
     """

@@ -13,9 +13,9 @@ from onnx import ModelProto
 from convnext_edge.errors import TargetError
 from convnext_edge.onnx_graph.graph import INPUT, OUTPUT, save
 from convnext_edge.targets.base import Images, Logits, Session
-from convnext_edge.targets.cuda import cuda_torch
 from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
-from convnext_edge.targets.tensorrt_builder import Log
+from convnext_edge.targets.tensorrt.builder import Log
+from convnext_edge.targets.tensorrt.cuda import cuda_torch
 
 
 class TensorRTSession(Session):

@@ -37,7 +37,7 @@ from convnext_edge.targets.base import (
     Target,
     translated,
 )
-from convnext_edge.targets.decomposed import (
+from convnext_edge.targets.phones.decomposed import (
     DOMAIN,
     DYNAMIC,
     LEFT_TO_RUNTIME,

@@ -25,8 +25,8 @@ from torch.fx import GraphModule
 from torch.fx.graph import CodeGen
 
 from convnext_edge.errors import TargetError
-from convnext_edge.targets.simulation_ops import OPERATORS, TYPES
-from convnext_edge.targets.simulation_shapes import Sizes, Value
+from convnext_edge.targets.simulation.operators import OPERATORS, TYPES
+from convnext_edge.targets.simulation.shapes import Sizes, Value
 
 HINT = "take a graph as `convnext-edge` wrote it, before the optimizer of a runtime has rewritten it"
 

@@ -59,10 +59,16 @@ from convnext_edge.targets.base import (
     Target,
     translated,
 )
-from convnext_edge.targets.cuda import Gpu, NoGpu, find_gpu
-from convnext_edge.targets.tensorrt_builder import build_plan, check_signed, fits, is_quantized, read_graph
-from convnext_edge.targets.tensorrt_script import SCRIPT, Script
-from convnext_edge.targets.tensorrt_session import SimulatedSession, TensorRTSession
+from convnext_edge.targets.tensorrt.builder import (
+    build_plan,
+    check_signed,
+    fits,
+    is_quantized,
+    read_graph,
+)
+from convnext_edge.targets.tensorrt.cuda import Gpu, NoGpu, find_gpu
+from convnext_edge.targets.tensorrt.script import SCRIPT, Script
+from convnext_edge.targets.tensorrt.session import SimulatedSession, TensorRTSession
 
 MAX_BATCH = 8
 # What TensorRT-RTX builds for by itself: "8.0, 8.6, 8.9, 12.0, and later"
