@@ -85,8 +85,8 @@ $(MOBILE)/%/.ready: pyproject.toml constraints.txt
 	touch $@
 
 test-mobile: $(MOBILE)/executorch/.ready $(MOBILE)/litert/.ready ## Run the tests of ExecuTorch, Core ML and LiteRT
-	$(MOBILE)/executorch/bin/python -m pytest tests/test_executorch.py tests/test_embed_executorch.py tests/test_coreml.py
-	$(MOBILE)/litert/bin/python -m pytest tests/test_litert.py
+	$(MOBILE)/executorch/bin/python -m pytest tests/targets/phones/test_executorch.py tests/targets/phones/test_coreml.py tests/commands/embed/test_embed_executorch.py
+	$(MOBILE)/litert/bin/python -m pytest tests/targets/phones/test_litert.py
 
 wheel: env ## Build the source archive and, from it, the wheel into dist/
 	$(BIN)/python -m build --no-isolation

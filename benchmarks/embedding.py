@@ -22,7 +22,7 @@ from convnext_edge.images.decoding import decode
 from convnext_edge.images.image_set import ImageSet
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from embedded import Build
+from support.embedded import Build
 
 RUNTIMES = ("openvino", "onnxruntime")
 CHUNK = 500  # images that a program answers before it is started again

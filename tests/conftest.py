@@ -11,21 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from PIL import Image
+from support.models import CLASSES, RESOLUTION, Models
 
 if TYPE_CHECKING:
-    from embedded import Build
+    from support.embedded import Build
 
-    from convnext_edge.artifacts.artifact import InputType
-    from convnext_edge.stages.quantize.stage import Method
 
 # Tests run side by side: threads that wait for each other by spinning would slow all of them down.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-# Architecture((1, 1, 2, 1), (16, 24, 32, 48), patch 4, 10 classes), as timm wrote it
-CHECKPOINT = Path(__file__).parent / "fixtures" / "checkpoints" / "timm_v1.safetensors"
-CHECKPOINT_V2 = CHECKPOINT.with_name("timm_v2.safetensors")  # the same with GRN
-RESOLUTION = 64
-CLASSES = 10
 
 
 @pytest.fixture(autouse=True)
@@ -57,78 +50,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Models:
-    """Artifacts of the small model in one workspace. Tests take them as they are and change none."""
-
-    def __init__(self, workspace: Path, photos: Path) -> None:
-        self.workspace = workspace
-        self.photos = photos
-        self._made: dict[tuple[str, ...], Path] = {}
-
-    def exported(self, input_type: InputType = "float32", checkpoint: Path = CHECKPOINT) -> Path:
-        """The FP32 ONNX file."""
-        return self._once(self._export, input_type, str(checkpoint))
-
-    def quantized(
-        self,
-        target: str = "openvino",
-        method: Method = "ptq",
-        input_type: InputType = "float32",
-        checkpoint: Path = CHECKPOINT,
-    ) -> Path:
-        """The INT8 ONNX file, calibrated with 16 of the photographs."""
-        return self._once(self._quantize, target, method, input_type, str(checkpoint))
-
-    def engine(self, target: str, model: Path) -> Path:
-        return self._once(self._build, target, str(model))
-
-    def _once(self, make: Callable[..., Path], *options: str) -> Path:
-        key = (make.__name__, *options)
-        if key not in self._made:
-            self._made[key] = make(*options)
-        return self._made[key]
-
-    def _export(self, input_type: InputType, checkpoint: str) -> Path:
-        from convnext_edge import export
-
-        return export(
-            checkpoint=Path(checkpoint),
-            resolution=RESOLUTION,
-            input_type=input_type,
-            workspace=self.workspace,
-        ).artifact
-
-    def _quantize(self, target: str, method: Method, input_type: InputType, checkpoint: str) -> Path:
-        from convnext_edge import quantize
-
-        return quantize(
-            self.exported(input_type, Path(checkpoint)),
-            calib=str(self.photos),
-            samples=16,
-            target=target,
-            method=method,
-            timing=False,
-            workspace=self.workspace,
-        ).artifact
-
-    def _build(self, target: str, model: str) -> Path:
-        from convnext_edge import build
-
-        output = self.workspace / f"{Path(model).stem}-on-{target}{SUFFIXES[target]}"
-        return build(Path(model), target=target, output=output, workspace=self.workspace).engine
-
-
-SUFFIXES = {
-    "torch": ".pt2",
-    "onnxruntime": ".opt.onnx",
-    "ort-mobile": ".ort",
-    "openvino": ".xml",
-    "executorch": ".pte",
-    "coreml": ".mlpackage.zip",
-    "litert": ".tflite",
-}
-
-
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Models:
     return Models(tmp_path_factory.mktemp("models"), photos)
@@ -151,8 +72,8 @@ def batch(photos: Path) -> dict[str, np.ndarray]:
 @pytest.fixture
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same on every machine; the tests that want a GPU are in test_tensorrt_gpu.py."""
+    from convnext_edge.targets.tensorrt import target as tensorrt
     from convnext_edge.targets.tensorrt.cuda import NO_DRIVER, NoGpu
-    from convnext_edge.targets.tensorrt.target import target as tensorrt
 
     monkeypatch.setattr(tensorrt, "find_gpu", lambda: NoGpu(NO_DRIVER))
 
@@ -160,7 +81,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def embedded(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """The folder of embedded C++, of the small INT8 model for a runtime and a type of input."""
-    from embedded import embed_small
+    from support.embedded import embed_small
 
     return cache(lambda *kind: embed_small(models, tmp_path_factory.mktemp("embedded") / "app", *kind))
 
@@ -170,7 +91,7 @@ def built(
     embedded: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> Callable[[str], Build]:
     """Its library for a runtime, with sanitizers."""
-    from embedded import build_sanitized
+    from support.embedded import build_sanitized
 
     headers = pytestconfig.cache.mkdir("embed")  # type: ignore[union-attr]
     return cache(
@@ -180,6 +101,6 @@ def built(
 
 @pytest.fixture(scope="session")
 def pictures() -> list[np.ndarray]:
-    from embedded import photographs
+    from support.embedded import photographs
 
     return photographs(200)

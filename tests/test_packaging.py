@@ -12,10 +12,10 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from support.places import ROOT
 
 from convnext_edge.version import __version__
 
-CHECKOUT = Path(__file__).parents[1]
 SCRIPTS = "Scripts" if os.name == "nt" else "bin"
 COUNT_DEMO_IMAGES = """\
 import convnext_edge
@@ -29,7 +29,7 @@ print(*(len(open_image_set("demo", split=split)) for split in ("calibration", "e
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built wheel. `build` makes the source archive first, and the wheel from nothing else."""
     folder = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, CHECKOUT, cwd=folder)
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
     (built,) = folder.glob("*.whl")
     return built
 
@@ -68,8 +68,8 @@ def files_below(folder: Path) -> set[str]:
 
 
 def test_the_wheel_holds_the_package_its_data_and_nothing_else(members: set[str]) -> None:
-    package = {f"convnext_edge/{name}" for name in files_below(CHECKOUT / "convnext_edge")}
-    data = {f"convnext_edge/_calibration/{name}" for name in files_below(CHECKOUT / "calibration")}
+    package = {f"convnext_edge/{name}" for name in files_below(ROOT / "convnext_edge")}
+    data = {f"convnext_edge/_calibration/{name}" for name in files_below(ROOT / "calibration")}
     metadata = {name for name in members if name.startswith(f"convnext_edge-{__version__}.dist-info/")}
     assert "convnext_edge/py.typed" in package
     assert {f"convnext_edge/_calibration/{name}.toml" for name in ("demo", "imagenet_val")} <= data
@@ -82,7 +82,7 @@ def test_the_wheel_names_its_license_and_its_command(wheel: Path) -> None:
         metadata = archive.read(f"{folder}/METADATA").decode()
         entry_points = ConfigParser()
         entry_points.read_string(archive.read(f"{folder}/entry_points.txt").decode())
-        assert archive.read(f"{folder}/licenses/LICENSE") == (CHECKOUT / "LICENSE").read_bytes()
+        assert archive.read(f"{folder}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
     assert "\nLicense-Expression: Apache-2.0\n" in metadata
     assert dict(entry_points["console_scripts"]) == {"convnext-edge": "convnext_edge.cli:main"}
 

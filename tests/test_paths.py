@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import CHECKPOINT, RESOLUTION, Models
+from support.models import CHECKPOINT, RESOLUTION, Models
 
 import convnext_edge as ce
 

@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from local_hub import LocalHub
 from PIL import Image
 from safetensors.torch import save
+from support.local_hub import LocalHub
+from support.places import ROOT
 
 from convnext_edge.checkpoints.variants import find_variant
 from convnext_edge.network.architecture import Architecture
 from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.quantization.recipe import Recipe, read_recipe
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CPP = ("cmake ", "classifier/build/")  # of the section on C++
 PROGRAM = Path(sys.executable).with_name("convnext-edge")

@@ -1,0 +1,244 @@
+"""The embedded Gradle project: its Kotlin compiled against ONNX Runtime's classes, and run against Python."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+from zipfile import ZipFile
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.embedded import MANIFEST, noise, packed
+from support.embedded_apps import CROPS, DAMAGED_MANIFESTS, FILTERS, SIZES, as_for, with_manifest
+from support.models import CLASSES, RESOLUTION, Models
+from support.needs import npm_package, program
+from support.places import TESTS
+
+from convnext_edge import embed
+from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.errors import ArtifactError, ImageSetError, UsageError
+from convnext_edge.evaluation.candidates import open_session
+from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.images.transform import normalize, preprocess
+
+FIXTURES = TESTS / "fixtures" / "android"
+ASSETS = Path("classifier") / "src" / "main" / "assets"
+# Of the Kotlin that the Android plugin 9.0 brings along
+KOTLIN = ("-language-version", "2.2", "-api-version", "2.2", "-jvm-target", "11")
+
+Run = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+@pytest.fixture(scope="module")
+def folder(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    engine = models.engine("onnxruntime", models.quantized("onnxruntime"))
+    return embed(engine, lang="android", output=tmp_path_factory.mktemp("embedded") / "app").directory
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Compiles all Kotlin of the project without a warning, and runs the harness."""
+    place = tmp_path_factory.mktemp("compiled")
+    compiler = npm_package("kotlin-compiler")
+    archive = npm_package("com.github.asus4.onnxruntime") / "Plugins" / "Android" / "onnxruntime.aar"
+    with ZipFile(archive) as members:
+        runtime = Path(members.extract("classes.jar", place))
+    sources = [*folder.rglob("*.kt"), *FIXTURES.rglob("*.kt")]
+    assert len(sources) > 15
+    java = program("java")
+    done = subprocess.run(
+        [
+            *("bash", compiler / "bin" / "kotlinc", "-Werror", *KOTLIN),
+            *("-cp", runtime, "-d", place / "all.jar", *sources),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    jars = [place / "all.jar", compiler / "lib" / "kotlin-stdlib.jar", runtime]
+    classes = os.pathsep.join(map(str, jars))
+
+    def harness(model: Path, mode: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        command = [java, "-cp", classes, "convnext.edge.sample.HarnessKt", model, mode]
+        return subprocess.run(command, input=given, capture_output=True, check=False)
+
+    return harness
+
+
+def answer(run: Run, model: Path, mode: str, given: bytes = b"") -> bytes:
+    done = run(model, mode, given)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+@pytest.mark.parametrize("filtered", FILTERS)
+def test_squares_are_those_of_pillow_bit_by_bit(
+    folder: Path, run: Run, tmp_path: Path, filtered: str
+) -> None:
+    images = [noise(width, height) for width, height in SIZES]
+    for crop in CROPS:
+        model = with_manifest(
+            folder / ASSETS / "model", tmp_path / str(crop), crop=crop, interpolation=filtered
+        )
+        found = np.frombuffer(answer(run, model, "squares", packed(images)), np.uint8)
+        squares = found.reshape(len(SIZES), RESOLUTION, RESOLUTION, 3)
+        prepared = Preprocessing(RESOLUTION, crop, filtered)
+        for image, square in zip(images, squares, strict=True):
+            expected = preprocess(Image.fromarray(image), prepared)
+            np.testing.assert_array_equal(square, expected, f"{image.shape} {crop}")
+
+
+def test_inputs_of_the_engine_are_those_of_python_bit_by_bit(folder: Path, run: Run) -> None:
+    model = folder / ASSETS / "model"
+    images = [noise(90, 70), noise(33, 200)]
+    prepared = open_artifact(next(model.glob("*.onnx"))).description.preprocessing
+    squares = np.stack([preprocess(Image.fromarray(image), prepared).transpose(2, 0, 1) for image in images])
+    raw = np.frombuffer(answer(run, model, "bytes", packed(images)), np.uint8)
+    np.testing.assert_array_equal(raw, squares.ravel())
+    floats = np.frombuffer(answer(run, model, "floats", packed(images)), np.float32)
+    np.testing.assert_array_equal(floats, normalize(squares, prepared).ravel())
+
+
+def test_classes_come_in_the_order_of_python_with_softmax(folder: Path, run: Run) -> None:
+    generator = np.random.default_rng(0)
+    rows = [generator.normal(size=CLASSES).astype(np.float32) for _ in range(5)]
+    rows.append(np.array([1, 3, 3, -2, 3], np.float32))  # the lower index first among equals
+    text = "\n".join(" ".join(map(repr, row.tolist())) for row in rows)
+    lines = answer(run, folder, "rank", text.encode()).decode().splitlines()
+    for row, line in zip(rows, lines, strict=True):
+        words = line.split()
+        best = np.argsort(-row, kind="stable")[:3]
+        assert list(map(int, words[::2])) == best.tolist()
+        shares = np.exp(row.astype(np.float64)) / np.exp(row.astype(np.float64)).sum()
+        np.testing.assert_allclose(list(map(float, words[1::2])), shares[best], rtol=1e-6)
+    assert b"are not finite" in run(folder, "rank", b"1.0 NaN 2.0").stderr
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        ((1, 200_000), None),
+        ((0, 0), "ImageException: an image of 0x0 pixels has none\nGive width and height from 1."),
+    ],
+    ids=str,
+)
+def test_images_that_cannot_be_resized_are_refused(
+    folder: Path, run: Run, tmp_path: Path, size: tuple[int, int], said: str | None
+) -> None:
+    image = noise(*size)
+    done = run(
+        with_manifest(folder / ASSETS / "model", tmp_path / "model", crop=0.875), "squares", packed([image])
+    )
+    if said is None:
+        with pytest.raises(ImageSetError) as refused:
+            preprocess(Image.fromarray(image), Preprocessing(RESOLUTION, 0.875))
+        said = f"ImageException: {refused.value}"
+    assert (done.returncode, done.stderr.decode()) == (1, said)
+
+
+@pytest.mark.parametrize("damage", [lambda data: data + b" ", lambda _: b""], ids=["changed", "emptied"])
+def test_a_damaged_engine_is_refused_in_the_words_of_python(
+    folder: Path, run: Run, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    model = with_manifest(folder / ASSETS / "model", tmp_path / "model")
+    engine = next(model.glob("*.onnx"))
+    engine.write_bytes(damage(engine.read_bytes()))
+    with pytest.raises(ArtifactError) as refused:
+        open_artifact(engine)
+    expected = str(refused.value).replace(str(engine), engine.name)
+    assert run(model, "load").stderr.decode() == f"ArtifactException: {expected}"
+
+
+def test_what_is_missing_is_named(folder: Path, run: Run, tmp_path: Path) -> None:
+    model = with_manifest(folder / ASSETS / "model", tmp_path / "model")
+    next(model.glob("*.onnx")).unlink()
+    said = run(model, "load").stderr.decode()
+    assert re.match(r"ArtifactException: \S+\.onnx cannot be read: .*\nTake the folder model/ over", said)
+    assert f"{MANIFEST} cannot be read" in run(tmp_path / "none", "load").stderr.decode()
+
+
+@pytest.mark.parametrize(("values", "said"), DAMAGED_MANIFESTS, ids=str)
+def test_a_damaged_manifest_is_refused(
+    folder: Path, run: Run, tmp_path: Path, values: dict[str, str], said: str
+) -> None:
+    model = with_manifest(folder / ASSETS / "model", tmp_path / "model", **values)
+    done = run(model, "squares", packed([noise(5, 5)]))
+    assert (done.returncode, said in done.stderr.decode()) == (1, True), done.stderr
+
+
+def test_labels_are_those_of_the_model(folder: Path, run: Run) -> None:
+    labels = (folder / ASSETS / "model" / "labels.txt").read_bytes()
+    assert answer(run, folder / ASSETS / "model", "load") == labels
+
+
+def test_the_sample_knows_what_python_answers_to_its_picture(folder: Path, run: Run) -> None:
+    assets = folder / "app" / "src" / "main" / "assets"
+    artifact = open_artifact(next((folder / ASSETS / "model").glob("*.onnx")))
+    prepared = artifact.description.preprocessing
+    square = preprocess(Image.open(assets / "picture.png"), prepared).transpose(2, 0, 1)[None]
+    with open_session(artifact, "onnxruntime", 1) as session:
+        logits = session.run(normalize(square, prepared))[0]
+    lines = (assets / "picture.txt").read_text().split()
+    np.testing.assert_array_equal(np.array(lines, np.float32), logits)
+    told = " ".join(lines)
+    assert answer(run, folder, "compare", f"{told}\n{told}".encode()) == b"Identical to Python's answer."
+    near = " ".join(map(repr, (logits * 1.01).tolist()))
+    assert (
+        answer(run, folder, "compare", f"{near}\n{told}".encode()) == b"The class is Python's, 40.0 dB SQNR."
+    )
+    far = " ".join(map(repr, (-logits).tolist()))
+    assert b"The class is NOT Python's" in answer(run, folder, "compare", f"{far}\n{told}".encode())
+
+
+def test_the_project_is_whole_and_its_resources_are_those_that_the_code_names(folder: Path) -> None:
+    main = folder / "app" / "src" / "main"
+    strings = {
+        text.get("name") for text in ElementTree.parse(main / "res" / "values" / "strings.xml").iter("string")
+    }
+    code = "".join(path.read_text() for path in folder.rglob("*.kt"))
+    manifest = (main / "AndroidManifest.xml").read_text()
+    assert set(re.findall(r"R\.string\.(\w+)", code)) | set(re.findall(r"@string/(\w+)", manifest)) == strings
+    assert ElementTree.fromstring(manifest).tag == "manifest"
+    stood_in_for = (FIXTURES / "stand_ins" / "R.kt").read_text()
+    assert set(re.findall(r"const val (\w+)", stood_in_for)) == strings
+    modules = re.findall(r'":(\w+)"', (folder / "settings.gradle.kts").read_text())
+    assert modules == ["classifier", "app"]
+    assert all((folder / module / "build.gradle.kts").is_file() for module in modules)
+
+
+def test_the_readme_is_filled_in_and_says_what_is_unverified(folder: Path) -> None:
+    text = (folder / "README.md").read_text()
+    assert 'assets.open("model/$it")' in text
+    assert "**Unverified**: the Gradle build" in text
+    assert not re.search(r"\$(stem|engine|build|ours)", text)
+
+
+@pytest.mark.parametrize("target", ["onnxruntime", "ort-mobile"])
+def test_engines_of_every_kind_for_onnx_runtime_are_taken(
+    models: Models, tmp_path: Path, target: str
+) -> None:
+    model = models.exported()
+    made = embed(models.engine(target, model), lang="android", output=tmp_path / "app")
+    manifest = (made.directory / ASSETS / "model" / MANIFEST).read_text()
+    assert "\nruntime onnxruntime\n" in manifest
+    assert set(made.files) == {
+        path.relative_to(made.directory).as_posix() for path in made.directory.rglob("*") if path.is_file()
+    }
+
+
+def test_engines_of_other_runtimes_are_refused(models: Models, tmp_path: Path) -> None:
+    engine = as_for("openvino", models.engine("onnxruntime", models.exported()), tmp_path)
+    refused: dict[str, dict[str, object]] = {
+        "is an engine for openvino, the library for Android runs those for onnxruntime": {},
+        "--runtime means nothing with --lang android": {"runtime": tmp_path},
+    }
+    for said, options in refused.items():
+        with pytest.raises(UsageError, match=said):
+            embed(engine, lang="android", output=tmp_path / "app", **options)  # type: ignore[arg-type]
+    assert not (tmp_path / "app").exists()

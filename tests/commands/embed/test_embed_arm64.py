@@ -1,0 +1,86 @@
+"""Embedded C++ on 64-bit ARM, cross-compiled and emulated: the answers of Python on this machine."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.embedded import (
+    SIZES,
+    Build,
+    embed_small,
+    noise,
+    onnxruntime_headers,
+    photographs,
+    python_logits,
+    run,
+)
+from support.emulated import TOOLS, build_arm64
+from support.models import CLASSES, RESOLUTION, Models
+
+from convnext_edge.evaluation.metrics import Comparison
+from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.images.transform import preprocess
+
+pytestmark = pytest.mark.skipif(not all(map(shutil.which, TOOLS)), reason=f"needs {', '.join(TOOLS)}")
+RUNTIMES = ("openvino", "onnxruntime")
+
+Built = Callable[[str], tuple[Path, Build]]
+
+
+@pytest.fixture(scope="module")
+def built(models: Models, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Built:
+    """The folder of the small INT8 model for a runtime, and what was built of it."""
+
+    def of(runtime: str) -> tuple[Path, Build]:
+        headers = onnxruntime_headers(pytestconfig.cache.mkdir("embed"))  # type: ignore[union-attr]
+        folder = embed_small(models, tmp_path_factory.mktemp("embedded") / "app", runtime)
+        return folder, build_arm64(folder, tmp_path_factory.mktemp("build"), headers)
+
+    return cache(of)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_answers_are_those_of_python_on_this_cpu(built: Built, runtime: str) -> None:
+    folder, program = built(runtime)
+    pictures = photographs(24)
+    answer = program.answer(folder / "model", "logits", pictures)
+    found = np.frombuffer(answer, np.float32).reshape(len(pictures), CLASSES)
+    compared = Comparison()
+    compared.add(python_logits(folder, pictures), found, np.full(len(pictures), -1))
+    assert compared.agreement == 1
+    # kernels add in another order, and what lies on the boundary of two INT8 values falls either way
+    assert compared.sqnr_db is None or compared.sqnr_db >= 50
+
+
+def test_squares_are_those_of_pillow_bit_by_bit(built: Built) -> None:
+    folder, program = built("openvino")
+    images = [noise(width, height) for width, height in SIZES]
+    answer = program.answer(folder / "model", "squares", images)
+    found = np.frombuffer(answer, np.uint8).reshape(len(SIZES), RESOLUTION, RESOLUTION, 3)
+    for image, square in zip(images, found, strict=True):
+        expected = preprocess(Image.fromarray(image), Preprocessing(RESOLUTION))
+        np.testing.assert_array_equal(square, expected, str(image.shape))
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_folder_for_the_device_is_all_that_the_program_needs(
+    built: Built, tmp_path: Path, runtime: str
+) -> None:
+    folder, program = built(runtime)
+    device = shutil.copytree(folder / "device", tmp_path / "device")
+    (picture,) = photographs(1)
+    Image.fromarray(picture).save(tmp_path / "picture.ppm")
+    model, sample = device / "share" / "convnext_edge" / "model", device / "bin" / "classify"
+    call = (*program.emulator, sample, "--model", model, "--top", "1", tmp_path / "picture.ppm")
+    (folder / "arm64").rename(folder / "away")
+    try:
+        shown = run(*call).decode()
+    finally:
+        (folder / "away").rename(folder / "arm64")
+    assert int(shown.split()[2]) == python_logits(folder, [picture]).argmax()

@@ -1,0 +1,135 @@
+"""The folder of embedded C++: its sample, its build alone and in a program's, its labels, and refusals."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.embedded import (
+    Build,
+    Embedded,
+    Pixels,
+    attempt,
+    noise,
+    onnxruntime_options,
+    openvino_options,
+    python_logits,
+    run,
+)
+from support.models import CLASSES, Models
+
+from convnext_edge import embed
+from convnext_edge.errors import ConvNeXtEdgeError, UsageError
+from convnext_edge.results import Benchmark
+
+pytestmark = pytest.mark.skipif(
+    not all(map(shutil.which, ("cmake", "c++"))), reason="needs cmake and a C++ compiler"
+)
+RUNTIMES = ("openvino", "onnxruntime")
+
+
+def test_the_sample_classifies_a_picture_and_says_what_is_wrong_with_one(
+    embedded: Embedded, built: Callable[[str], Build], pictures: list[Pixels], tmp_path: Path
+) -> None:
+    sample, folder = built("openvino").sample, embedded("openvino")
+    Image.fromarray(pictures[2]).save(tmp_path / "picture.ppm")
+    (tmp_path / "picture.rgb").write_bytes(pictures[2].tobytes())
+    (tmp_path / "short.ppm").write_bytes(b"P6 91 57 255\n123")
+    shown = run(sample, "--top", "3", tmp_path / "picture.ppm", cwd=folder).decode()
+    raw = run(sample, "--top", "3", "--size", "91x57", tmp_path / "picture.rgb", cwd=folder).decode()
+    assert shown == raw
+    logits = python_logits(folder, [pictures[2]])[0]
+    assert [int(line.split()[2]) for line in shown.splitlines()] == np.argsort(-logits)[:3].tolist()
+    likeliest = np.exp(logits.max()) / np.exp(logits).sum()
+    assert float(shown.split()[0]) == pytest.approx(100 * likeliest, abs=0.006)
+    short = attempt(sample, tmp_path / "short.ppm", cwd=folder)
+    assert (short.returncode, b"ends early" in short.stderr) == (1, True)
+    assert attempt(sample, "--top", "0", "x", cwd=folder).returncode == 2
+
+
+def test_bench_prints_the_keys_of_benchmark(
+    embedded: Embedded, built: Callable[[str], Build], tmp_path: Path
+) -> None:
+    Image.fromarray(noise(40, 30)).save(tmp_path / "picture.ppm")
+    call = ("--bench", "--runs", "5", "--threads", "1", tmp_path / "picture.ppm")
+    found = json.loads(run(built("openvino").sample, *call, cwd=embedded("openvino")))
+    assert set(Benchmark.__dataclass_fields__) <= found.keys()
+    times = found["candidate_ms"]
+    assert 0 < times["min"] <= times["p50"] <= times["p90"] <= times["p99"]
+    assert found["throughput_ips"] == pytest.approx(1000 / times["p50"], rel=1e-2)
+    assert (found["threads"], found["runs"], found["target"]) == (1, 5, "openvino")
+
+
+def test_the_build_command_works_as_it_is_printed_and_installs_the_runtime(
+    models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # as in a shell where the environment is active: CMake asks `python` where OpenVINO is
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    engine = models.engine("openvino", models.quantized())
+    made = embed(engine, lang="cpp", output=tmp_path / "app")
+    assert set(made.files) == {f.relative_to(tmp_path / "app").as_posix() for f in files(tmp_path / "app")}
+    subprocess.run(made.build_command, shell=True, cwd=made.directory, check=True, capture_output=True)
+    run("cmake", "build", "-DCONVNEXT_EDGE_INSTALL_RUNTIME=ON", cwd=made.directory)
+    run("cmake", "--install", "build", "--prefix", tmp_path / "device", cwd=made.directory)
+    libraries = [f for f in files(tmp_path / "device" / "lib") if ".so" in f.name]
+    assert sum(f.stat().st_size for f in libraries if "convnext_edge" not in f.name) < 100e6
+    Image.fromarray(noise(40, 30)).save(tmp_path / "picture.ppm")
+    model = tmp_path / "device" / "share" / "convnext_edge" / "model"
+    shown = run(tmp_path / "device" / "bin" / "classify", "--model", model, tmp_path / "picture.ppm")
+    assert len(shown.splitlines()) == 5
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_program_may_take_the_folder_as_a_part_of_its_own_build(
+    embedded: Embedded, pytestconfig: pytest.Config, tmp_path: Path, runtime: str
+) -> None:
+    headers = pytestconfig.cache.mkdir("embed")  # type: ignore[union-attr]
+    options = openvino_options() if runtime == "openvino" else onnxruntime_options(headers)
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.20)\nproject(app LANGUAGES CXX)\n"
+        f"add_subdirectory({embedded(runtime)} classifier)\n"
+        "add_executable(app main.cpp)\ntarget_link_libraries(app PRIVATE convnext_edge::convnext_edge)\n"
+    )
+    (tmp_path / "main.cpp").write_text("int main() {}\n")
+    run("cmake", "-S", tmp_path, "-B", tmp_path / "build", *options)
+    links = (tmp_path / "build" / "CMakeFiles" / "app.dir" / "link.txt").read_text()
+    assert f"lib{runtime}.so" in links  # the runtime, which only the other folder looked for
+    assert not (tmp_path / "build" / "classifier" / "CMakeFiles" / "classify.dir").exists()
+
+
+def test_labels_are_the_users_where_given_and_must_be_as_many_as_classes(
+    models: Models, tmp_path: Path
+) -> None:
+    engine = models.engine("openvino", models.quantized())
+    (tmp_path / "labels").write_text("\n".join(f"class {n}" for n in range(CLASSES)))
+    made = embed(engine, lang="cpp", labels=tmp_path / "labels", output=tmp_path / "app")
+    assert (made.directory / "model" / "labels.txt").read_text().splitlines()[3] == "class 3"
+    (tmp_path / "labels").write_text("one\ntwo")
+    with pytest.raises(UsageError, match="has 2 labels, the model has 10 classes"):
+        embed(engine, lang="cpp", labels=tmp_path / "labels", output=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_what_cannot_be_embedded_is_refused(models: Models, tmp_path: Path) -> None:
+    refused: dict[str, Callable[[], object]] = {
+        "is no engine": lambda: embed(models.quantized(), lang="cpp", output=tmp_path / "app"),
+        "exists": lambda: embed(models.engine("openvino", models.quantized()), lang="cpp", output=tmp_path),
+        "unknown language": lambda: embed(models.quantized(), lang="cobol"),
+    }
+    (tmp_path / "mine").touch()
+    for said, call in refused.items():
+        with pytest.raises(ConvNeXtEdgeError, match=said):
+            call()
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]

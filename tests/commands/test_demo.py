@@ -1,0 +1,87 @@
+"""The demo: offline, from what comes with the package, and within its bars."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.places import ROOT
+
+from convnext_edge.checkpoints.loading import load_checkpoint
+from convnext_edge.checkpoints.source import load_source
+from convnext_edge.checkpoints.variants import DEMO
+from convnext_edge.images.image_set import overlap
+from convnext_edge.images.opening import open_image_set
+
+RECORD = ROOT / "benchmarks" / "results" / "demo_training.json"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("demo")
+    no_network = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hub")}
+    command = [sys.executable, "-m", "convnext_edge", "demo", "--json"]
+    done = subprocess.run(command, cwd=folder, env=no_network, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    assert (folder / result["engine"]).is_file()
+    return result
+
+
+def test_demo_meets_its_bars_on_both_targets(demo: dict[str, Any]) -> None:
+    assert demo["passed"]
+    assert demo["images"] == 1000
+    assert [row["target"] for row in demo["rows"]] == ["openvino", "onnxruntime"]
+    for row in demo["rows"]:
+        assert row["agreement"] >= 0.993
+        assert demo["reference_top1"] - row["candidate_top1"] < 0.0035  # 3 of 1,000 images
+        assert row["sqnr_db"] >= 35
+
+
+def test_demo_tells_what_the_contract_promises(demo: dict[str, Any]) -> None:
+    promised = {
+        "reference_top1",
+        "candidate_top1",
+        "agreement",
+        "sqnr_db",
+        "speedup",
+        "engine",
+        "seconds",
+        "passed",
+    }
+    assert promised <= demo.keys()
+    assert demo["candidate_top1"] == demo["rows"][0]["candidate_top1"]
+
+
+def test_demo_model_is_as_good_as_its_record(demo: dict[str, Any]) -> None:
+    record = json.loads(RECORD.read_text(encoding="utf-8"))
+    assert record["test_accuracy"] >= 0.84
+    # 1,000 of the 10,000 test images: three standard errors
+    assert demo["reference_top1"] == pytest.approx(record["test_accuracy"], abs=0.035)
+
+
+def test_demo_weights_are_the_variant() -> None:
+    source = load_source("demo")
+    assert source.reference.architecture == DEMO.architecture
+    assert len(source.classes) == DEMO.classes
+
+
+def test_demo_images_are_apart() -> None:
+    calibration = open_image_set("demo", split="calibration")
+    evaluation = open_image_set("demo", split="evaluation")
+    assert (len(calibration), len(evaluation)) == (256, 1000)
+    assert calibration.classes == evaluation.classes == load_source("demo").classes
+    assert overlap(calibration, evaluation) == 0
+
+
+def test_demo_files_stay_small() -> None:
+    from convnext_edge.images.definitions import calibration_dir
+
+    folder: Path = calibration_dir() / "demo"
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 8 * 2**20
+    assert load_checkpoint(folder / "demo.safetensors").layout == "convnext_edge"

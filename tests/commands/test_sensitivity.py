@@ -1,0 +1,196 @@
+"""sensitivity: what each layer costs and gains in INT8, and the gate of quantize that goes by it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from support.int8_graphs import MULTIPLICATIONS
+from support.models import Models
+
+from convnext_edge import quantize, sensitivity
+from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.errors import UsageError
+from convnext_edge.evaluation.memory import noise
+from convnext_edge.evaluation.metrics import Comparison
+from convnext_edge.images.opening import open_image_set
+from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.network.architecture import Architecture
+from convnext_edge.network.convnext import ConvNeXt
+from convnext_edge.network.lowering import LoweredConvNeXt, lower
+from convnext_edge.onnx_graph.tracing import example_input
+from convnext_edge.quantization.costs import Chain, cost
+from convnext_edge.quantization.statistics import multiplications
+from convnext_edge.results import Quantize, Sensitivity
+from convnext_edge.stages.quantize.gate import Gate
+from convnext_edge.targets import find_target
+from convnext_edge.targets.onnxruntime import node_times
+
+
+@pytest.fixture(scope="module")
+def found(models: Models, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Sensitivity:
+    """Of the recipe as it is."""
+    return sensitivity(models.exported(), calib=str(photos), samples=8, runs=2, workspace=models.workspace)
+
+
+def test_every_quantized_layer_is_told_of_worst_first(found: Sensitivity) -> None:
+    assert {row.name for row in found.layers} == MULTIPLICATIONS
+    costs = [row.kl for row in found.layers]
+    assert costs == sorted(costs, reverse=True)
+    assert costs[0] > 0
+    assert found.images == 8
+
+
+def test_one_layer_alone_loses_less_than_all_together(found: Sensitivity) -> None:
+    """35 dB is what all together keep on this model."""
+    decibels = [row.sqnr_db for row in found.layers if row.sqnr_db is not None]
+    assert len(decibels) == len(MULTIPLICATIONS)
+    assert min(decibels) > 30
+    assert max(decibels) > 45
+
+
+def test_openvino_tells_the_time_of_each_layer(found: Sensitivity) -> None:
+    assert all(row.latency_saved_ms is not None for row in found.layers)
+
+
+@pytest.mark.parametrize("input_type", ["float32", "uint8"])
+def test_onnxruntime_tells_the_time_of_each_layer(models: Models, input_type: str) -> None:
+    path = models.quantized("onnxruntime", input_type=input_type)  # type: ignore[arg-type]
+    artifact = open_artifact(path)
+    times = find_target("onnxruntime").time_layers(path, noise(artifact, 1), runs=2, threads=1)
+    assert times is not None
+    assert set(artifact.description.quantized_layers) <= times.keys()
+    assert all(milliseconds > 0 for milliseconds in times.values())
+
+
+def event(name: str, kind: str, microseconds: int, start: int) -> dict[str, object]:
+    return {
+        "cat": "Node",
+        "name": f"{name}_kernel_time",
+        "dur": microseconds,
+        "ts": start,
+        "args": {"op_name": kind},
+    }
+
+
+def test_quantizing_its_input_counts_as_part_of_a_layer() -> None:
+    """As ONNX Runtime's profiler writes it, but for the order, which it does not promise."""
+    once = [
+        event("pwconv1", "MatMulIntegerToFloat", 5000, start=40),
+        event("norm", "LayerNormalization", 2000, start=10),
+        event("q", "QuantizeLinear", 1000, start=20),
+        event("permute", "Transpose", 500, start=30),
+        event("gelu", "BiasGelu", 3000, start=50),
+    ]
+    again = [
+        {**found, "ts": int(str(found["ts"])) + 100, "dur": 2 * int(str(found["dur"]))} for found in once
+    ]
+    session = {"cat": "Session", "name": "model_run", "dur": 1, "ts": 0, "args": {}}
+    assert node_times([session, *again, *once]) == {
+        "norm": [2, 4],
+        "permute": [0.5, 1],
+        "pwconv1": [6, 12],
+        "gelu": [3, 6],
+    }
+
+
+@pytest.mark.parametrize("form", ["conv", "linear"])
+@pytest.mark.parametrize("input_type", ["float32", "uint8"])
+def test_a_model_is_the_chain_of_its_parts(form: str, input_type: str) -> None:
+    """Each layer belongs to one part, from which the model may run anew."""
+    reference = ConvNeXt(Architecture((1, 11, 1, 1), (8, 8, 8, 8), classes=5)).eval()
+    given: Any = {"preprocessing": Preprocessing(resolution=32), "input_type": input_type}
+    module = lower(reference, form, **given)  # type: ignore[arg-type]
+    assert isinstance(module, LoweredConvNeXt)
+    batch = example_input(32, input_type)  # type: ignore[arg-type]
+    with torch.inference_mode():
+        expected = module(batch)
+        chain = Chain(module, batch)
+        assert torch.equal(chain.logits, expected)
+        for name, layer in multiplications(module).items():
+            assert torch.equal(chain.again(name), expected)
+            before = layer.weight.clone()
+            layer.weight.mul_(2)
+            assert torch.equal(chain.again(name), module(batch)), name
+            layer.weight.copy_(before)
+
+
+def test_cost_is_divergence_and_signal_over_noise() -> None:
+    exact = torch.tensor([[3.0, 4.0]])
+    same = cost("layer", exact, exact)
+    assert (same.sqnr_db, same.kl) == (None, 0.0)
+    other = cost("layer", exact, exact + torch.tensor([[0.0, 0.5]]))
+    assert other.sqnr_db == pytest.approx(20)  # 25 over 0.25
+    p = torch.tensor([3.0, 4.0]).softmax(0)
+    q = torch.tensor([3.0, 4.5]).softmax(0)
+    assert other.kl == pytest.approx(float((p * (p / q).log()).sum()), rel=1e-4)
+
+
+# The gate of quantize
+
+
+def gated(models: Models, photos: Path, folder: Path, max_drop: float) -> Quantize:
+    return quantize(
+        models.exported(),
+        calib=str(photos),
+        samples=8,
+        max_drop=max_drop,
+        timing=False,
+        output=folder / "int8.onnx",
+        workspace=models.workspace,
+    )
+
+
+def test_a_gate_that_holds_keeps_nothing_float(models: Models, photos: Path, tmp_path: Path) -> None:
+    made = gated(models, photos, tmp_path, 100)
+    assert (made.passed, made.kept_float, made.slowdown) == (True, (), None)
+    assert set(made.quantized_layers) == MULTIPLICATIONS
+
+
+def test_layers_go_back_to_float_costliest_first(
+    models: Models, photos: Path, tmp_path: Path, found: Sensitivity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drops = iter([3.0, 2.0, 0.5])
+    monkeypatch.setattr(Gate, "drop", lambda _gate, _found: next(drops))
+    monkeypatch.setattr(Gate, "holds", lambda gate, _found: next(verdicts))
+    verdicts = iter([False, False, True])
+    made = gated(models, photos, tmp_path, 1)
+    assert made.kept_float == tuple(row.name for row in found.layers[:2])
+    assert set(made.quantized_layers) == MULTIPLICATIONS - set(made.kept_float)
+    assert (made.passed, made.drop_points) == (True, 0.5)
+    assert made.slowdown is not None
+    assert made.slowdown > 0
+    weights = {tensor.name: tensor.data_type for tensor in onnx.load(made.artifact).graph.initializer}
+    assert {weights[f"{name}.weight"] for name in made.kept_float} == {onnx.TensorProto.FLOAT}
+
+
+def test_without_labels_a_changed_answer_counts_as_a_drop(photos: Path) -> None:
+    images = open_image_set(str(photos))
+    exact, other = np.eye(4, 10, dtype=np.float32), np.eye(4, 10, k=1, dtype=np.float32)
+    other[:3] = exact[:3]
+    for labels, drop in ((np.full(4, -1), 25.0), (np.array([0, 1, 2, 9]), 0.0)):
+        compared = Comparison()
+        compared.add(exact, other, labels)
+        assert Gate(10, images).drop(compared) == drop
+        assert Gate(10, images).holds(compared) is (drop < 10)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"max_drop": 1.0, "method": "nncf"}, "--max-drop means nothing with --method nncf"),
+        ({"data": "photos"}, "--data is what --max-drop is measured on"),
+    ],
+)
+def test_options_of_the_gate_that_mean_nothing_are_refused(options: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        quantize(calib="photos", **options)  # type: ignore[arg-type]
+
+
+def test_more_threads_than_cpus_are_refused_before_any_work(photos: Path) -> None:
+    with pytest.raises(UsageError, match="--threads 10000 are more than the"):
+        sensitivity(calib=str(photos), threads=10_000)

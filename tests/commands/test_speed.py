@@ -1,0 +1,191 @@
+"""The gate of quantize on speed: INT8 that is slower than FP32 on the target does not pass unnoticed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+from support.models import Models
+
+from convnext_edge import export
+from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.workspace import Workspace
+from convnext_edge.checkpoints.source import open_source
+from convnext_edge.cli import main
+from convnext_edge.evaluation import timing
+from convnext_edge.evaluation.memory import noise
+from convnext_edge.evaluation.metrics import Comparison
+from convnext_edge.evaluation.timing import times_as_fast
+from convnext_edge.onnx_graph.graph import drop_quantization, save
+from convnext_edge.stages.quantize import speed
+from convnext_edge.stages.quantize.speed import Speed
+from convnext_edge.targets import Availability, find_target
+from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
+
+Column = list[float]
+
+
+def measured(models: Models, target: str = "openvino") -> Speed | None:
+    artifact = open_artifact(models.quantized())
+    reference = open_source(artifact, Workspace(models.workspace)).reference
+    return speed.measure_speed(artifact, reference, find_target(target))
+
+
+def fake_times(monkeypatch: pytest.MonkeyPatch, reference: Column, fp32: Column, int8: Column) -> None:
+    """Lets the three models take these times."""
+    monkeypatch.setattr(speed, "interleave", lambda _calls, _runs: [reference, fp32, int8])
+    monkeypatch.setattr(speed, "affordable", lambda _calls, _seconds: len(int8))
+
+
+# The verdict
+
+
+def test_the_figures_are_those_of_the_three_models(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_times(monkeypatch, reference=[30.0] * 9, fp32=[20.0] * 9, int8=[10.0] * 9)
+    found = measured(models)
+    assert found is not None
+    assert found.figures() == {
+        "speedup_over_fp32": 2,
+        "speedup_over_fp32_ci95": (2, 2),
+        "speedup": 3,
+        "advice": "ship INT8",
+    }
+
+
+def test_a_difference_within_the_noise_is_no_failure(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    fp32, int8 = (list(generator.uniform(8, 13, 15)) for _ in range(2))
+    fake_times(monkeypatch, reference=fp32, fp32=fp32, int8=[1.01 * value for value in int8])
+    found = measured(models)
+    assert found is not None
+    assert found.over_fp32.low < 1 < found.over_fp32.high
+    assert not found.slower
+    assert found.advice == "ship INT8 for its size only"
+
+
+def test_the_models_run(models: Models) -> None:
+    found = measured(models)
+    assert found is not None
+    assert 0 < found.over_fp32.low <= found.over_fp32.value <= found.over_fp32.high
+    assert found.over_reference.value > 0
+
+
+@pytest.mark.parametrize(("option", "code"), [("--timing", 3), ("--allow-slower", 0)])
+def test_slower_int8_exits_with_3_unless_told_otherwise(
+    models: Models, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, code: int
+) -> None:
+    fake_times(monkeypatch, reference=[30.0] * 9, fp32=[10.0] * 9, int8=[12.5] * 9)
+    given = ["quantize", str(models.exported()), "--calib", str(photos), "--samples", "2", option]
+    done = CliRunner().invoke(
+        main, [*given, "-o", str(tmp_path / "int8.onnx"), "--workspace", str(models.workspace)]
+    )
+    assert done.exit_code == code
+    assert (tmp_path / "int8.onnx").is_file(), "the file is there either way"
+    assert "ship FP32" in done.stdout
+    assert (f"convnext-edge build {models.exported()} --target openvino" in done.stderr) is (code == 3)
+
+
+# Where there is nothing to time
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("torch", "torch computes INT8 in float"),
+        ("ort-mobile", "engines for ort-mobile run on other machines than this"),
+        ("openvino", "openvino does not run here (plug it in)"),
+    ],
+)
+def test_a_target_without_int8_here_is_not_timed(
+    models: Models, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, target: str, why: str
+) -> None:
+    caplog.set_level("INFO", "convnext_edge")
+    absent = Availability(can_build=True, can_run=False, version="1.0", remedy="plug it in")
+    monkeypatch.setattr(find_target("openvino"), "availability", lambda: absent)
+    assert measured(models, target) is None
+    assert f"not timed against FP32: {why}" in caplog.text
+
+
+# What it is timed against
+
+
+@pytest.mark.parametrize(("target", "input_type"), [("openvino", "float32"), ("onnxruntime", "uint8")])
+def test_without_q_dq_the_graph_is_the_targets_own_fp32(
+    models: Models, tmp_path: Path, target: str, input_type: str
+) -> None:
+    path = models.quantized(target, input_type=input_type)  # type: ignore[arg-type]
+    model = onnx.load(path)
+    drop_quantization(model)
+    save(model, tmp_path / "fp32.onnx")
+    weights = open_artifact(path).description.weights
+    assert weights is not None
+    own = export(
+        checkpoint=models.workspace / weights.name,
+        resolution=open_artifact(path).description.preprocessing.resolution,
+        target=target,
+        input_type=input_type,  # type: ignore[arg-type]
+        workspace=tmp_path,
+    )
+    operators = [
+        Counter(node.op_type for node in onnx.load(file).graph.node)
+        for file in (tmp_path / "fp32.onnx", own.artifact)
+    ]
+    # a smoothed LayerNorm multiplies by a scale of its own, once a block, stage and head
+    extra = Counter({"Mul": 9}) if target == "openvino" else Counter()
+    assert operators[0] == operators[1] + extra
+
+
+@pytest.mark.parametrize("method", ["ptq", "ort"])
+def test_without_q_dq_the_answers_are_those_of_fp32(models: Models, tmp_path: Path, method: str) -> None:
+    path = models.quantized("onnxruntime", method)  # type: ignore[arg-type]
+    model = onnx.load(path)
+    drop_quantization(model)
+    save(model, tmp_path / "fp32.onnx")
+    images = noise(open_artifact(path), 8)
+    with (
+        ONNXRuntimeSession(tmp_path / "fp32.onnx", 1) as found,
+        ONNXRuntimeSession(models.exported(), 1) as expected,
+    ):
+        compared = Comparison()
+        compared.add(expected.run(images), found.run(images), np.full(8, -1))
+    assert compared.sqnr_db is not None
+    assert compared.sqnr_db > 30, "only the weights are rounded"
+
+
+# The ratio
+
+
+def test_a_ratio_is_that_of_the_medians() -> None:
+    found = times_as_fast([9.0, 10.0, 50.0], [4.0, 5.0, 6.0])
+    assert found.value == 2
+
+
+def test_what_slows_both_models_widens_no_interval() -> None:
+    fast = list(np.random.default_rng(0).uniform(5, 50, 40))
+    found = times_as_fast([3 * value for value in fast], fast)
+    assert (found.value, found.low, found.high) == (3, 3, 3)
+
+
+def test_the_interval_covers_a_known_ratio() -> None:
+    """Of 200 repetitions, some 95 % of the intervals hold the true ratio."""
+    generator = np.random.default_rng(0)
+
+    def holds() -> bool:
+        slow, fast = (centre * generator.lognormal(0, 0.1, 30) for centre in (2.0, 1.0))
+        found = times_as_fast(list(slow), list(fast))
+        return found.low <= 2 <= found.high
+
+    assert sum(holds() for _ in range(200)) >= 180
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rounds"), [(0.0, timing.FEWEST), (1e9, timing.MOST)], ids=["none", "plenty"]
+)
+def test_there_are_rounds_enough_and_not_too_many(seconds: float, rounds: int) -> None:
+    call: Callable[[], object] = lambda: sum(range(10_000))  # noqa: E731
+    assert timing.affordable((call,), seconds) == rounds

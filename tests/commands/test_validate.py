@@ -1,0 +1,198 @@
+"""validate: candidate and reference over the same images, and gates that can fail."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.models import CLASSES, Models
+
+from convnext_edge import validate
+from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.errors import ImageSetError, UsageError
+from convnext_edge.images.opening import open_image_set
+from convnext_edge.results import Validate
+
+
+def int8(models: Models, **options: object) -> Validate:
+    """Of the INT8 file for OpenVINO."""
+    given = {"data": str(models.photos), "target": "onnxruntime", "workspace": models.workspace, **options}
+    return validate(models.quantized(), **given)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def flat(photos: Path, tmp_path: Path) -> Path:
+    """The photographs without class folders, so without labels."""
+    folder = tmp_path / "flat"
+    folder.mkdir()
+    for path in photos.glob("*/*.png"):
+        shutil.copy(path, folder)
+    return folder
+
+
+# What is compared
+
+
+@pytest.mark.parametrize("target", ["torch", "onnxruntime", "openvino"])
+def test_the_fp32_model_is_the_reference_again(models: Models, photos: Path, target: str) -> None:
+    found = validate(models.exported(), target=target, data=str(photos), workspace=models.workspace)
+    assert found.images == 40
+    assert found.agreement == 1
+    assert found.drop_points == 0
+    assert found.candidate_top1 == found.reference_top1
+    assert found.sqnr_db is None or found.sqnr_db > 90
+    assert not found.simulated
+
+
+def test_the_int8_model_is_held_against_the_labels(models: Models) -> None:
+    found = int8(models)
+    assert found.images == 40
+    assert found.data == models.photos.name
+    assert found.reference_top1 is not None
+    assert found.candidate_top1 is not None
+    assert found.drop_points == pytest.approx(100 * (found.reference_top1 - found.candidate_top1))
+    assert found.drop_ci95_points is not None
+    low, high = found.drop_ci95_points
+    assert low < found.drop_points < high
+    assert found.reference_top5 is not None
+    assert found.reference_top5 >= found.reference_top1
+    assert found.agreement_ci95[0] <= found.agreement <= found.agreement_ci95[1]
+    assert found.sqnr_db is not None
+    assert 20 < found.sqnr_db < 60
+    assert found.passed
+
+
+def test_a_uint8_model_is_given_bytes(models: Models, photos: Path) -> None:
+    found = validate(
+        models.exported("uint8"), target="onnxruntime", data=str(photos), workspace=models.workspace
+    )
+    assert found.agreement == 1
+    assert found.sqnr_db is None or found.sqnr_db > 90
+
+
+def test_images_that_were_calibrated_with_are_counted(models: Models) -> None:
+    assert int8(models).overlap == 16
+    assert validate_exported(models).overlap == 0
+
+
+def validate_exported(models: Models) -> Validate:
+    return validate(
+        models.exported(), target="onnxruntime", data=str(models.photos), limit=8, workspace=models.workspace
+    )
+
+
+def test_the_overlap_is_found_whatever_the_images_are_called(models: Models, flat: Path) -> None:
+    for number, path in enumerate(sorted(flat.iterdir())):
+        path.rename(flat / f"renamed{number}.png")
+    assert int8(models, data=str(flat)).overlap == 16
+
+
+def test_a_limit_takes_a_seeded_subset(models: Models) -> None:
+    first, again, other = (int8(models, limit=12, seed=seed) for seed in (0, 0, 1))
+    assert first.images == again.images == 12
+    assert first.sqnr_db == again.sqnr_db
+    assert first.sqnr_db != other.sqnr_db
+
+
+def test_images_without_labels_have_an_agreement_but_no_accuracy(models: Models, flat: Path) -> None:
+    found = int8(models, data=str(flat))
+    assert found.images == 40
+    assert found.agreement == int8(models).agreement
+    accuracies = (found.reference_top1, found.candidate_top1, found.reference_top5, found.candidate_top5)
+    assert accuracies == (None, None, None, None)
+    assert found.drop_points is None
+    assert found.drop_ci95_points is None
+
+
+def test_one_broken_image_of_many_is_named_and_left_out(models: Models, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for number in range(120):
+        Image.fromarray(generator.integers(0, 256, (16, 16, 3), np.uint8)).save(tmp_path / f"{number:03}.png")
+    (tmp_path / "007.png").write_bytes(b"no image")
+    found = int8(models, data=str(tmp_path))
+    assert found.images == 119
+    assert found.skipped_images == ("007.png",)
+
+
+# Gates
+
+
+@pytest.mark.parametrize(
+    ("gates", "passed"),
+    [
+        ({}, True),
+        ({"max_drop": 100.0}, True),
+        ({"max_drop": -100.1}, False),
+        ({"min_agreement": 0.0}, True),
+        ({"min_agreement": 1.01}, False),
+        ({"max_drop": 100.0, "min_agreement": 1.01}, False),
+        ({"max_drop": -100.1, "min_agreement": 0.0}, False),
+    ],
+)
+def test_every_gate_must_be_met(models: Models, gates: dict[str, float], passed: bool) -> None:
+    assert int8(models, limit=8, **gates).passed is passed
+
+
+def test_a_drop_that_equals_the_gate_passes(models: Models) -> None:
+    drop = int8(models).drop_points
+    assert drop is not None
+    assert int8(models, max_drop=drop).passed
+    assert not int8(models, max_drop=drop - 0.01).passed
+
+
+def test_a_drop_without_labels_cannot_be_a_gate(models: Models, flat: Path) -> None:
+    with pytest.raises(UsageError, match="--max-drop needs labels, and flat has none"):
+        int8(models, data=str(flat), max_drop=1.0)
+
+
+# Refusals
+
+
+def test_no_images_are_an_error_and_no_success(models: Models, tmp_path: Path) -> None:
+    with pytest.raises(ImageSetError, match="holds no images"):
+        int8(models, data=str(tmp_path))
+    with pytest.raises(ImageSetError, match="0 images asked of"):
+        int8(models, limit=0)
+
+
+@pytest.mark.parametrize("classes", [CLASSES - 1, CLASSES + 1])
+def test_images_of_other_classes_are_refused(
+    models: Models, photos: Path, tmp_path: Path, classes: int
+) -> None:
+    image = next(photos.glob("*/*.png"))
+    for label in range(classes):
+        (tmp_path / "other" / f"class{label:02}").mkdir(parents=True)
+        shutil.copy(image, tmp_path / "other" / f"class{label:02}")
+    with pytest.raises(ImageSetError) as caught:
+        int8(models, data=str(tmp_path / "other"))
+    assert f"other has {classes} classes, {models.quantized().name} tells {CLASSES} apart" in str(
+        caught.value
+    )
+
+
+def test_an_engine_does_not_run_on_another_target(models: Models, photos: Path) -> None:
+    engine = models.engine("openvino", models.quantized())
+    with pytest.raises(UsageError, match="is an engine for openvino, it does not run on onnxruntime"):
+        validate(engine, target="onnxruntime", data=str(photos), workspace=models.workspace)
+
+
+def test_the_newest_model_that_fits_is_taken(
+    models: Models, photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "convnext_edge")
+    models.quantized("openvino"), models.quantized("onnxruntime")
+    shutil.copytree(models.workspace, tmp_path / "work")
+    found = validate(target="openvino", data=str(photos), limit=4, workspace=tmp_path / "work")
+    assert open_artifact(found.artifact).description.target in (None, "openvino")
+    assert f"taking {found.artifact}, the newest model of the workspace" in caplog.text
+
+
+def test_the_calibration_images_are_a_subset_of_the_photographs(models: Models, photos: Path) -> None:
+    """What the overlap above counts."""
+    hashes = {digest[:16] for digest in open_image_set(str(photos)).hashes}
+    calibrated = set(open_artifact(models.quantized()).description.calibration_hashes)
+    assert len(calibrated) == 16
+    assert calibrated < hashes

@@ -1,0 +1,59 @@
+"""What the tests of embedded pages and mobile applications share: sizes of images, and damaged folders."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from support.embedded import MANIFEST
+
+# Width and height: tiny, odd, and long either way, so that rows or columns are resized first.
+SIZES = [
+    (1, 1),
+    (1, 7),
+    (9, 1),
+    (2, 3),
+    (32, 32),
+    (31, 33),
+    (73, 73),
+    (90, 400),
+    (224, 31),
+    (301, 500),
+    (640, 427),
+    (45, 640),
+]
+FILTERS = ("bicubic", "bilinear", "box", "hamming", "lanczos")
+CROPS = (1.0, 0.875, 0.6)
+DAMAGED_MANIFESTS = [
+    ({"format": "2"}, "has format 2, this version reads 1"),
+    ({"resolution": "many"}, "is damaged: resolution is 'many'"),
+    ({"resolution": ""}, "is damaged: resolution is ''"),
+    ({"resolution": "-3"}, "out of range"),
+    ({"resolution": "1.5"}, "is damaged: resolution"),
+    ({"crop": "1e-300"}, "out of range"),
+    ({"mean": "0.5 0.5"}, "is damaged: mean is '0.5 0.5'"),
+    ({"interpolation": "nearest"}, "interpolation 'nearest' is not known"),
+    ({"runtime": "openvino"}, "is an engine for openvino"),
+    ({"engine": "other.onnx"}, "has no digest of other.onnx"),
+    ({"file": "00 ../../elsewhere"}, "is damaged: file is '00 ../../elsewhere'"),
+]
+
+
+def as_for(target: str, engine: Path, place: Path) -> Path:
+    """A copy of an engine whose sidecar says that it is for another target, and its runtime's."""
+    copy = place / engine.name
+    shutil.copy(engine, copy)
+    sidecar = json.loads(engine.with_name(f"{engine.name}.json").read_text())
+    sidecar |= {"target": target, "engine": sidecar["engine"] | {"runtime": target}}
+    copy.with_name(f"{copy.name}.json").write_text(json.dumps(sidecar))
+    return copy
+
+
+def with_manifest(model: Path, copy: Path, **values: object) -> Path:
+    """A copy of a model's folder in which keys of the manifest have other values."""
+    shutil.copytree(model, copy)
+    lines = (copy / MANIFEST).read_text().splitlines()
+    edited = [f"{key} {values.get(key, rest)}" for key, _, rest in (line.partition(" ") for line in lines)]
+    (copy / MANIFEST).write_text("\n".join(edited) + "\n")
+    return copy

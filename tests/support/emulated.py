@@ -1,0 +1,97 @@
+"""64-bit ARM on this machine: the runtimes' libraries for it, builds by the README, and QEMU to run them."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from support.embedded import HARNESS, Build, run
+
+TOOLS = ("cmake", "aarch64-linux-gnu-g++", "qemu-aarch64")
+SYSROOT = Path("/usr/aarch64-linux-gnu")  # of Debian's cross compiler
+TOOLCHAIN = "cmake/aarch64-linux-gnu.cmake"
+# QEMU's default CPU has no dot products of INT8 (asimddp), which each CPU since 2018 has.
+CPU = "cortex-a76"
+CPUINFO = """\
+processor	: {number}
+BogoMIPS	: 100.00
+Features	: fp asimd aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp
+CPU implementer	: 0x41
+CPU architecture: 8
+CPU variant	: 0x4
+CPU part	: 0xd0b
+CPU revision	: 1
+
+"""
+
+
+def emulator(place: Path) -> tuple[str | Path, ...]:
+    """QEMU whose root has ARM's C library and an ARM machine's /proc/cpuinfo.
+
+    ONNX Runtime would read the one here, and crash when it is loaded.
+    """
+    root = place / "root"
+    (root / "proc").mkdir(parents=True)
+    cpus = range(os.cpu_count() or 1)
+    (root / "proc" / "cpuinfo").write_text("".join(CPUINFO.format(number=number) for number in cpus))
+    (root / "lib").symlink_to(SYSROOT / "lib")
+    return ("qemu-aarch64", "-cpu", CPU, "-L", root)
+
+
+def build_arm64(folder: Path, place: Path, headers: Path | None = None) -> Build:
+    """Build and install `folder` by the commands of its README, and the harness against `folder`/device.
+
+    headers: of ONNX Runtime, for its engines: its package for ARM has none.
+    """
+    manifest = (folder / "model" / "convnext_edge.txt").read_text(encoding="utf-8")
+    if "runtime onnxruntime\n" in manifest:
+        assert headers is not None
+        lay_out_onnxruntime(folder / "arm64", headers)
+    commands = readme_commands(folder)
+    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    done = subprocess.run(
+        ["bash", "-ec", commands], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    if "pip download" in commands and not list((folder / "arm64").glob("*.whl")):
+        pytest.skip(f"pip cannot fetch the runtime for ARM: {done.stderr.strip()[-200:]}")
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    run(
+        *("cmake", "-S", HARNESS, "-B", place / "harness", f"-DCMAKE_PREFIX_PATH={folder / 'device'}"),
+        *(f"-DCMAKE_TOOLCHAIN_FILE={folder / TOOLCHAIN}", "-DCMAKE_BUILD_TYPE=Release"),
+    )
+    run("cmake", "--build", place / "harness")
+    return Build(place / "harness" / "harness", folder / "device" / "bin" / "classify", emulator(place))
+
+
+def readme_commands(folder: Path) -> str:
+    """The commands below the README's heading for ARM64."""
+    section = (folder / "README.md").read_text(encoding="utf-8").split("## For ARM64 Linux")[1]
+    (commands,) = re.findall(r"```sh\n(.*?)```", section, flags=re.DOTALL)
+    return str(commands)
+
+
+def lay_out_onnxruntime(place: Path, headers: Path) -> None:
+    """As its release archive for ARM is, from its package on PyPI."""
+    place.mkdir()
+    command = ("python", "-m", "pip", "download", "--no-deps", "--only-binary", ":all:")
+    wanted = f"onnxruntime=={version('onnxruntime')}"
+    done = subprocess.run(
+        [*command, "--platform", "manylinux_2_28_aarch64", "-d", place, wanted],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        pytest.skip(f"pip cannot fetch ONNX Runtime for ARM: {done.stderr.strip()[-200:]}")
+    (place / "lib").mkdir()
+    (wheel,) = place.glob("*.whl")
+    with ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if "/libonnxruntime.so." in n)
+        (place / "lib" / "libonnxruntime.so.1").write_bytes(archive.read(name))
+    (place / "lib" / "libonnxruntime.so").symlink_to("libonnxruntime.so.1")
+    (place / "include").symlink_to(headers)

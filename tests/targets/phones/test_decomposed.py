@@ -1,0 +1,104 @@
+"""An ONNX graph as the program that converters for phones read: the same numbers, in pt2e's operators."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from support.models import RESOLUTION, Models
+
+from convnext_edge import quantize
+from convnext_edge.errors import TargetError
+from convnext_edge.onnx_graph.graph import placement
+from convnext_edge.onnx_graph.tracing import example_input
+from convnext_edge.targets.phones.decomposed import fold_weights_alone, read, to_program
+from convnext_edge.targets.simulation.graph import to_torch
+
+
+@pytest.mark.parametrize("target", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("input_type", ["float32", "uint8"])
+def test_the_program_computes_what_the_graph_says(models: Models, target: str, input_type: str) -> None:
+    model = models.quantized(target, input_type=input_type)  # type: ignore[arg-type]
+    image = example_input(RESOLUTION, input_type)[:1]  # type: ignore[arg-type]
+    program = to_program(read(model))
+    with torch.inference_mode():
+        expected, found = to_torch(model)(image), program.module()(image)
+    assert torch.allclose(expected, found, atol=1e-4)
+    assert float(expected.std()) > 0.01
+
+
+def test_codes_are_signed_and_each_product_keeps_its_own(models: Models) -> None:
+    model = models.quantized("openvino")
+    program = to_program(read(model))
+    calls = [node for node in program.graph.nodes if node.op == "call_function"]
+    found = Counter(str(node.target) for node in calls)
+    products = sum(placement(onnx.load(model)).values())
+    for operator in ("quantize_per_tensor", "dequantize_per_tensor"):
+        assert found[f"quantized_decomposed.{operator}.default"] == products
+    assert found["quantized_decomposed.dequantize_per_channel.default"] == products + 1, (
+        "the head's weights too"
+    )
+    codes = {node.args[-1] for node in calls if "quantized_decomposed" in str(node.target)}
+    assert codes == {torch.int8}
+    weights = [name for name, tensor in program.state_dict.items() if tensor.dtype == torch.int8]
+    assert len([name for name in weights if "weight" in name]) == products + 1
+
+
+def test_codes_of_16_bits_are_refused(tmp_path: Path) -> None:
+    zero = numpy_helper.from_array(np.uint16(0), "zero")
+    scale = numpy_helper.from_array(np.float32(0.5), "scale")
+    nodes = [helper.make_node("QuantizeLinear", ["image", "scale", "zero"], ["codes"], name="wide")]
+    shape = ["batch", 3, 2, 2]
+    graph = helper.make_graph(
+        nodes,
+        "wide",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("codes", TensorProto.UINT16, shape)],
+        [scale, zero],
+    )
+    with pytest.raises(TargetError, match="wide quantizes to UINT16"):
+        to_program(helper.make_model(graph))
+
+
+def test_what_is_no_onnx_file_is_said(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"no graph")
+    with pytest.raises(TargetError, match=f"cannot read {broken} as ONNX"):
+        read(broken)
+
+
+def test_weights_alone_are_float_where_a_runtime_would_quantize_their_inputs_too(
+    models: Models, tmp_path: Path
+) -> None:
+    (tmp_path / "weights.toml").write_text('activation = "float"\nkeep_float = ["head"]\n')
+    made = quantize(
+        models.exported(),
+        calib=str(models.photos),
+        samples=2,
+        target="openvino",
+        recipe=tmp_path / "weights.toml",
+        output=tmp_path / "weights.onnx",
+        workspace=models.workspace,
+    ).artifact
+    image = example_input(RESOLUTION, "float32").numpy()
+    graph = onnx.load(made)
+    expected = onnxruntime.InferenceSession(made).run(None, {"image": image})[0]
+    assert Counter(node.op_type for node in graph.graph.node)["DequantizeLinear"] > 0
+    fold_weights_alone(graph)
+    assert Counter(node.op_type for node in graph.graph.node)["DequantizeLinear"] == 0
+    found = onnxruntime.InferenceSession(graph.SerializeToString()).run(None, {"image": image})[0]
+    assert np.abs(expected - found).max() < 1e-4
+
+
+def test_weights_stay_codes_where_inputs_are_quantized(models: Models) -> None:
+    graph = onnx.load(models.quantized("openvino"))
+    before = placement(graph)
+    fold_weights_alone(graph)
+    assert placement(graph) == before
+    assert sum(node.op_type == "DequantizeLinear" for node in graph.graph.node) == 2 * sum(before.values())
