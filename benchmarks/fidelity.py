@@ -50,12 +50,12 @@ from study import (
 
 from convnext_edge import export
 from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.commands.validate import accuracy
 from convnext_edge.evaluation.metrics import Comparison, Logits
 from convnext_edge.images.image_set import ImageSet, overlap
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import as_reference_takes
-from convnext_edge.stages.validate import accuracy
 from convnext_edge.targets import Session
 
 SAMPLES = 256  # calibration images

@@ -20,10 +20,10 @@ from convnext_edge import export, quantize
 from convnext_edge.artifacts.artifact import open_artifact, write_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.source import open_source
+from convnext_edge.commands.finetune.command import with_activation
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.quantization.job import Job
 from convnext_edge.quantization.ptq import quantize_ptq
-from convnext_edge.stages.finetune.stage import with_activation
 from convnext_edge.targets import find_target
 
 TARGET = "openvino"

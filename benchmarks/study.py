@@ -12,9 +12,9 @@ from rescale import write_rescaled
 
 from convnext_edge import export, quantize
 from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.commands.quantize.command import Method
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.stages.quantize.stage import Method
 from convnext_edge.targets import Images, Logits, Session, find_target
 from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
 from convnext_edge.targets.openvino import OpenVINOSession

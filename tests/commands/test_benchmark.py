@@ -14,11 +14,11 @@ from support.models import Models
 
 from convnext_edge import benchmark
 from convnext_edge.cli.summaries import summary
+from convnext_edge.commands.benchmark import percentiles
 from convnext_edge.cpu import read_cpu, usable_cpus
 from convnext_edge.errors import UsageError
 from convnext_edge.evaluation import timing
 from convnext_edge.results import Benchmark, Milliseconds
-from convnext_edge.stages.benchmark import percentiles
 from convnext_edge.targets import Images, Logits, Session
 
 
@@ -115,7 +115,7 @@ class Rival(Session):
 def test_int8_is_advised_where_it_is_faster_than_fp16(
     models: Models, monkeypatch: pytest.MonkeyPatch, seconds: float, advice: str
 ) -> None:
-    stage = sys.modules["convnext_edge.stages.benchmark"]
+    stage = sys.modules["convnext_edge.commands.benchmark"]
     monkeypatch.setattr(stage, "open_rival", lambda *_: contextlib.nullcontext(Rival(seconds)))
     found = timed(models)
     assert found.advice == advice

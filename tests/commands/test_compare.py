@@ -15,11 +15,11 @@ from support.models import Models
 from convnext_edge import compare, report, validate
 from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.artifacts.workspace import Workspace
+from convnext_edge.commands.report.charts import LABELS, VALUES, WIDTH, Mark, Scale, interval_chart
+from convnext_edge.commands.report.page import make_page
 from convnext_edge.errors import ArtifactError, RecipeError, UsageError
 from convnext_edge.evaluation import records
 from convnext_edge.results import Benchmark, Compare, Validate
-from convnext_edge.stages.report.charts import LABELS, VALUES, WIDTH, Mark, Scale, interval_chart
-from convnext_edge.stages.report.page import make_page
 
 LIMIT = 8
 

@@ -19,12 +19,12 @@ from support.places import ROOT
 from convnext_edge import build, export, quantize, validate
 from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.checkpoints.loading import load_checkpoint
+from convnext_edge.commands import export as stage
 from convnext_edge.errors import CheckpointError, ExportError, UsageError
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import normalize
 from convnext_edge.onnx_graph import graph
 from convnext_edge.onnx_graph.tracing import write_onnx
-from convnext_edge.stages import export as stage
 
 V2 = CHECKPOINT.with_name("timm_v2.safetensors")
 

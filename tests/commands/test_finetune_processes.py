@@ -15,8 +15,8 @@ import pytest
 import torch
 from support.models import Models
 
+from convnext_edge.commands.finetune import processes
 from convnext_edge.errors import UsageError
-from convnext_edge.stages.finetune import processes
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 

@@ -14,6 +14,7 @@ from support.models import Models
 
 from convnext_edge import quantize, sensitivity
 from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.commands.quantize.gate import Gate
 from convnext_edge.errors import UsageError
 from convnext_edge.evaluation.memory import noise
 from convnext_edge.evaluation.metrics import Comparison
@@ -26,7 +27,6 @@ from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.quantization.costs import Chain, cost
 from convnext_edge.quantization.statistics import multiplications
 from convnext_edge.results import Quantize, Sensitivity
-from convnext_edge.stages.quantize.gate import Gate
 from convnext_edge.targets import find_target
 from convnext_edge.targets.onnxruntime import node_times
 

@@ -17,13 +17,13 @@ from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.source import open_source
 from convnext_edge.cli import main
+from convnext_edge.commands.quantize import speed
+from convnext_edge.commands.quantize.speed import Speed
 from convnext_edge.evaluation import timing
 from convnext_edge.evaluation.memory import noise
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.evaluation.timing import times_as_fast
 from convnext_edge.onnx_graph.graph import drop_quantization, save
-from convnext_edge.stages.quantize import speed
-from convnext_edge.stages.quantize.speed import Speed
 from convnext_edge.targets import Availability, find_target
 from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
 

@@ -10,7 +10,7 @@ from support.places import TESTS
 
 if TYPE_CHECKING:
     from convnext_edge.artifacts.artifact import InputType
-    from convnext_edge.stages.quantize.stage import Method
+    from convnext_edge.commands.quantize.command import Method
 
 # Architecture((1, 1, 2, 1), (16, 24, 32, 48), patch 4, 10 classes), as timm wrote it
 CHECKPOINT = TESTS / "fixtures" / "checkpoints" / "timm_v1.safetensors"

@@ -85,7 +85,7 @@ def test_what_no_browser_can_use_is_refused(engine: Path, tmp_path: Path) -> Non
 
 
 def test_the_browsers_packages_are_those_that_were_tested() -> None:
-    from convnext_edge.stages.embed.web import TESTED
+    from convnext_edge.commands.embed.web import TESTED
 
     wanted = json.loads((FIXTURES.parent / "npm" / "package.json").read_text())["dependencies"]
     assert wanted["onnxruntime-web"] == TESTED

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from convnext_edge.commands.report.markup import Content, Element, element
 from convnext_edge.evaluation.records import Row
-from convnext_edge.stages.report.markup import Content, Element, element
 
 MIB = 2**20
 NOTHING = ["-"]

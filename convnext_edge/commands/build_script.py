@@ -7,9 +7,9 @@ from typing import Literal
 
 from convnext_edge.artifacts.artifact import write_folder
 from convnext_edge.artifacts.workspace import Workspace, file_name
+from convnext_edge.commands.build import find_model, fit
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.results import BuildScript
-from convnext_edge.stages.build import find_model, fit
 from convnext_edge.targets import BuildOptions, find_target
 
 

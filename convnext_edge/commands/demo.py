@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 
 from convnext_edge.artifacts.workspace import Workspace
+from convnext_edge.commands.benchmark import benchmark
+from convnext_edge.commands.build import build
+from convnext_edge.commands.export import export
+from convnext_edge.commands.quantize import quantize
+from convnext_edge.commands.validate import validate
 from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note
 from convnext_edge.results import Demo, DemoRow, Validate
-from convnext_edge.stages.benchmark import benchmark
-from convnext_edge.stages.build import build
-from convnext_edge.stages.export import export
-from convnext_edge.stages.quantize import quantize
-from convnext_edge.stages.validate import validate
 
 TARGETS = ("openvino", "onnxruntime")
 MIN_AGREEMENT = 0.993

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.commands.embed.bundle import fill_readme, write_bundle
 from convnext_edge.errors import UsageError
 from convnext_edge.progress import note
-from convnext_edge.stages.embed.bundle import fill_readme, write_bundle
 
 SOURCES = Path(__file__).parents[2] / "embed_sources" / "web"
 RUNTIME = "onnxruntime"

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.commands.embed.bundle import fill_readme, runtime_of, write_bundle
 from convnext_edge.errors import UsageError
-from convnext_edge.stages.embed.bundle import fill_readme, runtime_of, write_bundle
 
 SOURCES = Path(__file__).parents[2] / "embed_sources" / "cpp"
 BUILD = "cmake -S . -B build && cmake --build build"

@@ -10,15 +10,15 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from convnext_edge.commands.finetune import checkpoints
+from convnext_edge.commands.finetune.checkpoints import Progress
+from convnext_edge.commands.finetune.data import TrainingImages
+from convnext_edge.commands.finetune.processes import from_all, from_first
+from convnext_edge.commands.finetune.training import Plan, Training, make_optimizer
 from convnext_edge.evaluation.metrics import Comparison, Logits
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.progress import track
-from convnext_edge.stages.finetune import checkpoints
-from convnext_edge.stages.finetune.checkpoints import Progress
-from convnext_edge.stages.finetune.data import TrainingImages
-from convnext_edge.stages.finetune.processes import from_all, from_first
-from convnext_edge.stages.finetune.training import Plan, Training, make_optimizer
 from convnext_edge.targets import Images
 
 MEASURED_BATCH = 32

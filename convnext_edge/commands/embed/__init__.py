@@ -1,6 +1,6 @@
 """embed: an engine with all that an application in another language needs to use it.
 
-stage    which engine, and the folder, which comes whole or not at all
+command  which engine, and the folder, which comes whole or not at all
 bundle   the engine's part of the folder: files, labels, and what a library must know, as plain text
 cpp      the C++ library with its sample and its build
 mobile   what folders for Android and iOS have in common
@@ -9,6 +9,6 @@ ios      the Swift package
 web      the page, the runtime beside it, and copies of both for a page that is opened from disk
 """
 
-from convnext_edge.stages.embed.stage import LANGUAGES, embed
+from convnext_edge.commands.embed.command import LANGUAGES, embed
 
 __all__ = ["LANGUAGES", "embed"]

@@ -12,6 +12,8 @@ from typing import Literal
 from convnext_edge.artifacts.artifact import Artifact, write_artifact
 from convnext_edge.artifacts.workspace import Workspace, check_suffix, file_name
 from convnext_edge.checkpoints.source import find_weights, keep_weights, open_source
+from convnext_edge.commands.quantize.gate import Gate, check_gate, quantize_gated
+from convnext_edge.commands.quantize.speed import measure_speed
 from convnext_edge.errors import UsageError
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.opening import open_image_set
@@ -22,8 +24,6 @@ from convnext_edge.quantization.job import Job, Quantized
 from convnext_edge.quantization.start import calibration_images, describe, find_start
 from convnext_edge.quiet import quiet
 from convnext_edge.results import Quantize
-from convnext_edge.stages.quantize.gate import Gate, check_gate, quantize_gated
-from convnext_edge.stages.quantize.speed import measure_speed
 from convnext_edge.targets import DEFAULT, find_target
 
 Method = Literal["ptq", "nncf", "ort"]

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from convnext_edge.artifacts.artifact import Artifact, open_artifact, write_folder
 from convnext_edge.artifacts.workspace import Workspace
+from convnext_edge.commands.embed.android import write_android
+from convnext_edge.commands.embed.cpp import write_cpp
+from convnext_edge.commands.embed.ios import write_ios
+from convnext_edge.commands.embed.web import write_web
 from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note
 from convnext_edge.results import Embed
-from convnext_edge.stages.embed.android import write_android
-from convnext_edge.stages.embed.cpp import write_cpp
-from convnext_edge.stages.embed.ios import write_ios
-from convnext_edge.stages.embed.web import write_web
 
 Write = Callable[[Artifact, Path | None, Path], str]
 LANGUAGES: dict[str, Write] = {

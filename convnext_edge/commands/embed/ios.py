@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 
 from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.commands.embed.bundle import fill_readme, write_bundle
+from convnext_edge.commands.embed.mobile import check_runtime, write_sample
 from convnext_edge.images.transform import preprocess
-from convnext_edge.stages.embed.bundle import fill_readme, write_bundle
-from convnext_edge.stages.embed.mobile import check_runtime, write_sample
 
 SOURCES = Path(__file__).parents[2] / "embed_sources" / "ios"
 BUILD = "swift build"

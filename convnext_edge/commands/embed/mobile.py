@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.commands.embed.bundle import runtime_of
 from convnext_edge.errors import UsageError
 from convnext_edge.evaluation.candidates import open_session
 from convnext_edge.images.decoding import decode
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.transform import normalize, preprocess
-from convnext_edge.stages.embed.bundle import runtime_of
 
 RUNTIME = "onnxruntime"
 PICTURE = "picture.png"

@@ -12,6 +12,10 @@ from typing import Any
 
 from convnext_edge.artifacts.artifact import Artifact, open_artifact
 from convnext_edge.artifacts.workspace import Workspace
+from convnext_edge.commands.benchmark import benchmark
+from convnext_edge.commands.build import build
+from convnext_edge.commands.quantize import METHODS, quantize
+from convnext_edge.commands.validate import validate
 from convnext_edge.errors import ConvNeXtEdgeError, RecipeError, TargetError, UsageError
 from convnext_edge.evaluation.records import Row, describe, make_row
 from convnext_edge.evaluation.timing import check_threads
@@ -20,10 +24,6 @@ from convnext_edge.progress import note
 from convnext_edge.quantization.recipe import Recipe, read_recipe
 from convnext_edge.quantization.start import find_start
 from convnext_edge.results import Compare, Refusal
-from convnext_edge.stages.benchmark import benchmark
-from convnext_edge.stages.build import build
-from convnext_edge.stages.quantize import METHODS, quantize
-from convnext_edge.stages.validate import validate
 from convnext_edge.targets import find_target
 
 FP32 = "fp32"

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 from convnext_edge.artifacts.artifact import Artifact
-from convnext_edge.stages.embed.bundle import fill_readme, write_bundle
-from convnext_edge.stages.embed.mobile import check_runtime, write_sample
+from convnext_edge.commands.embed.bundle import fill_readme, write_bundle
+from convnext_edge.commands.embed.mobile import check_runtime, write_sample
 
 SOURCES = Path(__file__).parents[2] / "embed_sources" / "android"
 BUILD = "gradle assembleDebug"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from convnext_edge.artifacts.workspace import Workspace
+from convnext_edge.commands.report.page import make_page
 from convnext_edge.errors import ArtifactError
 from convnext_edge.evaluation.records import join_rows, read_records, write_text
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.results import Report
-from convnext_edge.stages.report.page import make_page
 
 FILE = "report.html"
 

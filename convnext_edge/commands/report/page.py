@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from convnext_edge.commands.report.charts import Mark, bar_chart, interval_chart
+from convnext_edge.commands.report.markup import Element, document, element
+from convnext_edge.commands.report.table import how, make_table
 from convnext_edge.evaluation.records import Record, Row
-from convnext_edge.stages.report.charts import Mark, bar_chart, interval_chart
-from convnext_edge.stages.report.markup import Element, document, element
-from convnext_edge.stages.report.table import how, make_table
 from convnext_edge.version import __version__
 
 STYLE = Path(__file__).with_name("style.css")

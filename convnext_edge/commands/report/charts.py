@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from convnext_edge.stages.report.markup import Element, element
+from convnext_edge.commands.report.markup import Element, element
 
 WIDTH, LABELS, VALUES = 560, 190, 76  # pixels: of all, of the names on the left, of the numbers on the right
 LINE, TOP, AXIS = 28, 8, 30  # heights: of a model, above the first, of the axis below the last

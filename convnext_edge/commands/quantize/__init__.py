@@ -1,5 +1,5 @@
 """quantize: an INT8 ONNX file with Q/DQ nodes, from weights and calibration images."""
 
-from convnext_edge.stages.quantize.stage import METHODS, quantize
+from convnext_edge.commands.quantize.command import METHODS, quantize
 
 __all__ = ["METHODS", "quantize"]

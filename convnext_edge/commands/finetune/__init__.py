@@ -5,9 +5,9 @@ training     the loop: loss, schedule, optimizer
 checkpoints  what a run needs to go on after it was killed
 run          the loop from the start or a checkpoint, and what it brought
 processes    several of them, on one machine or more
-stage        the command
+command      the command
 """
 
-from convnext_edge.stages.finetune.stage import finetune
+from convnext_edge.commands.finetune.command import finetune
 
 __all__ = ["finetune"]

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import AdamW, Optimizer
 
+from convnext_edge.commands.finetune.data import TrainingBatch, TrainingImages
 from convnext_edge.progress import Bars, note
-from convnext_edge.stages.finetune.data import TrainingBatch, TrainingImages
 
 Precision = Literal["fp32", "bf16"]
 GRADIENT_NORM = 1.0

@@ -15,6 +15,10 @@ from accelerate import Accelerator
 from convnext_edge.artifacts.artifact import Artifact, Description, write_artifact
 from convnext_edge.artifacts.workspace import Workspace, check_suffix, file_name
 from convnext_edge.checkpoints.source import Source, find_weights, open_source
+from convnext_edge.commands.finetune import processes
+from convnext_edge.commands.finetune.data import TrainingImages, check_labels, choose_images
+from convnext_edge.commands.finetune.run import Run
+from convnext_edge.commands.finetune.training import Plan, Precision
 from convnext_edge.errors import UsageError
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.network.relu import with_relu
@@ -25,10 +29,6 @@ from convnext_edge.quantization.qat import Student, convert_student, make_studen
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quantization.start import calibration_images, describe, find_start
 from convnext_edge.results import Finetune
-from convnext_edge.stages.finetune import processes
-from convnext_edge.stages.finetune.data import TrainingImages, check_labels, choose_images
-from convnext_edge.stages.finetune.run import Run
-from convnext_edge.stages.finetune.training import Plan, Precision
 from convnext_edge.targets import DEFAULT, find_target
 
 Activation = Literal["gelu", "relu"]
