@@ -56,7 +56,7 @@ from convnext_edge.images.image_set import ImageSet, overlap
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import as_reference_takes
-from convnext_edge.targets import Session
+from convnext_edge.targets.base import Session
 
 SAMPLES = 256  # calibration images
 BATCH = 50

@@ -32,7 +32,8 @@ from convnext_edge.evaluation.timing import interleave, times_as_fast
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.transform import as_reference_takes
-from convnext_edge.targets import Session, find_target
+from convnext_edge.targets.base import Session
+from convnext_edge.targets.registry import find_target
 
 TARGETS = ("openvino", "onnxruntime")
 DEFAULT = "default"

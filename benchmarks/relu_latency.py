@@ -24,7 +24,7 @@ from convnext_edge.commands.finetune.command import with_activation
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.quantization.job import Job
 from convnext_edge.quantization.ptq import quantize_ptq
-from convnext_edge.targets import find_target
+from convnext_edge.targets.registry import find_target
 
 TARGET = "openvino"
 CALIBRATION = 16

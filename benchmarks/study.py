@@ -15,9 +15,10 @@ from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.commands.quantize.command import Method
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.targets import Images, Logits, Session, find_target
+from convnext_edge.targets.base import Images, Logits, Session
 from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
 from convnext_edge.targets.openvino import OpenVINOSession
+from convnext_edge.targets.registry import find_target
 
 OPENVINO, ORT, TORCH = "openvino", "onnxruntime", "torch"
 NNCF, STATIC = "nncf.quantize", "quantize_static"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from convnext_edge.targets import NAMES
+from convnext_edge.targets.registry import NAMES
 
 FILE = click.Path(path_type=Path)
 FOLDER = click.Path(path_type=Path, file_okay=False)

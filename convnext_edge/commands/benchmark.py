@@ -18,7 +18,8 @@ from convnext_edge.evaluation.timing import check_threads, interleave
 from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.results import Benchmark, Milliseconds
-from convnext_edge.targets import Session, find_target
+from convnext_edge.targets.base import Session
+from convnext_edge.targets.registry import find_target
 from convnext_edge.targets.torch import TorchSession
 
 

@@ -15,8 +15,9 @@ from convnext_edge.errors import ArtifactError
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note
 from convnext_edge.results import Build
-from convnext_edge.targets import DEFAULT, BuildOptions, Target, find_target
+from convnext_edge.targets.base import BuildOptions, Target
 from convnext_edge.targets.fp32 import write_fp32
+from convnext_edge.targets.registry import DEFAULT, find_target
 
 
 def build(

@@ -10,7 +10,8 @@ from convnext_edge.artifacts.workspace import Workspace, file_name
 from convnext_edge.commands.build import find_model, fit
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.results import BuildScript
-from convnext_edge.targets import BuildOptions, find_target
+from convnext_edge.targets.base import BuildOptions
+from convnext_edge.targets.registry import find_target
 
 
 def build_script(

@@ -24,7 +24,7 @@ from convnext_edge.progress import note
 from convnext_edge.quantization.recipe import Recipe, read_recipe
 from convnext_edge.quantization.start import find_start
 from convnext_edge.results import Compare, Refusal
-from convnext_edge.targets import find_target
+from convnext_edge.targets.registry import find_target
 
 FP32 = "fp32"
 RECIPE = ".toml"

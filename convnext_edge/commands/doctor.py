@@ -7,7 +7,7 @@ import subprocess
 
 from convnext_edge.cpu import read_cpu
 from convnext_edge.results import CpuRow, Doctor, TargetRow
-from convnext_edge.targets import NAMES, find_target
+from convnext_edge.targets.registry import NAMES, find_target
 
 
 def doctor() -> Doctor:

@@ -14,8 +14,8 @@ from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.results import Export
-from convnext_edge.targets import find_target
 from convnext_edge.targets.fp32 import write_fp32
+from convnext_edge.targets.registry import find_target
 
 PARITY = 1e-3  # of the largest logit: what a right export stays under by far
 

@@ -24,7 +24,8 @@ from convnext_edge.quantization.ptq import Calibrated, calibrate
 from convnext_edge.quantization.start import calibration_images, find_start
 from convnext_edge.quiet import quiet
 from convnext_edge.results import LayerRow, Sensitivity
-from convnext_edge.targets import DEFAULT, Target, find_target
+from convnext_edge.targets.base import Target
+from convnext_edge.targets.registry import DEFAULT, find_target
 
 SAMPLES = 32
 ROUNDS = 7

@@ -18,7 +18,7 @@ from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note, track
 from convnext_edge.results import Validate
-from convnext_edge.targets import Session
+from convnext_edge.targets.base import Session
 from convnext_edge.targets.torch import TorchSession
 
 BATCH = 8

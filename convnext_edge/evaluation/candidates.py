@@ -13,8 +13,9 @@ from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.source import find_weights, open_source
 from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.progress import note
-from convnext_edge.targets import DEFAULT, BuildOptions, Session, find_target
+from convnext_edge.targets.base import BuildOptions, Session
 from convnext_edge.targets.fp32 import write_fp32
+from convnext_edge.targets.registry import DEFAULT, find_target
 
 
 def find_candidate(model: Path | None, target: str | None, workspace: Workspace) -> Artifact:

@@ -10,7 +10,8 @@ import numpy as np
 
 from convnext_edge.artifacts.artifact import Artifact, read_sidecar
 from convnext_edge.errors import ConvNeXtEdgeError, TargetError
-from convnext_edge.targets import Images, find_target
+from convnext_edge.targets.base import Images
+from convnext_edge.targets.registry import find_target
 
 CALLS = 3  # the first allocates, the others show whether it stays at that
 

@@ -21,7 +21,7 @@ from convnext_edge.cpu import read_cpu
 from convnext_edge.errors import ArtifactError
 from convnext_edge.progress import note
 from convnext_edge.results import Benchmark, Validate
-from convnext_edge.targets import DEFAULT, find_target
+from convnext_edge.targets.registry import DEFAULT, find_target
 
 FOLDER = "results"
 FORMAT = 1

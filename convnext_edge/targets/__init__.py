@@ -1,44 +1,4 @@
-"""Targets: one module a runtime, the only places that import a vendor's package."""
+"""The runtimes that a model is built for and run with, and the only place that imports a vendor's package.
 
-from __future__ import annotations
-
-from importlib import import_module
-from typing import cast
-
-from convnext_edge.errors import UsageError
-from convnext_edge.targets.base import Availability, BuildOptions, Images, Logits, Session, Target
-
-DEFAULT = "openvino"
-MODULES = {  # module and the name of the target in it
-    "torch": ("convnext_edge.targets.torch", "TARGET"),
-    "onnxruntime": ("convnext_edge.targets.onnxruntime", "TARGET"),
-    "openvino": ("convnext_edge.targets.openvino", "TARGET"),
-    "tensorrt": ("convnext_edge.targets.tensorrt.target", "TENSORRT"),
-    "tensorrt-rtx": ("convnext_edge.targets.tensorrt.target", "TENSORRT_RTX"),
-    "ort-mobile": ("convnext_edge.targets.phones.ort_mobile", "TARGET"),
-    "executorch": ("convnext_edge.targets.phones.executorch", "TARGET"),
-    "litert": ("convnext_edge.targets.phones.litert", "TARGET"),
-    "coreml": ("convnext_edge.targets.phones.coreml", "TARGET"),
-}
-NAMES = tuple(MODULES)
-
-
-def find_target(name: str) -> Target:
-    """The target of that name; raises UsageError for an unknown one."""
-    if name not in MODULES:
-        raise UsageError(f"unknown target {name!r}", hint=f"Known targets: {', '.join(NAMES)}.")
-    module, attribute = MODULES[name]
-    return cast(Target, getattr(import_module(module), attribute))
-
-
-__all__ = [
-    "DEFAULT",
-    "NAMES",
-    "Availability",
-    "BuildOptions",
-    "Images",
-    "Logits",
-    "Session",
-    "Target",
-    "find_target",
-]
+What a checkpoint holds, how a network is quantized and what is measured of an engine live elsewhere.
+"""

@@ -11,7 +11,7 @@ from convnext_edge.checkpoints.source import Source
 from convnext_edge.network.lowering import Form, lower
 from convnext_edge.onnx_graph.tracing import example_input, write_onnx
 from convnext_edge.progress import note
-from convnext_edge.targets import find_target
+from convnext_edge.targets.registry import find_target
 
 
 def write_fp32(

@@ -19,7 +19,7 @@ from convnext_edge.cpu import read_cpu, usable_cpus
 from convnext_edge.errors import UsageError
 from convnext_edge.evaluation import timing
 from convnext_edge.results import Benchmark, Milliseconds
-from convnext_edge.targets import Images, Logits, Session
+from convnext_edge.targets.base import Images, Logits, Session
 
 
 def timed(models: Models, **options: object) -> Benchmark:

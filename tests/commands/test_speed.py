@@ -24,8 +24,9 @@ from convnext_edge.evaluation.memory import noise
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.evaluation.timing import times_as_fast
 from convnext_edge.onnx_graph.graph import drop_quantization, save
-from convnext_edge.targets import Availability, find_target
+from convnext_edge.targets.base import Availability
 from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
+from convnext_edge.targets.registry import find_target
 
 Column = list[float]
 

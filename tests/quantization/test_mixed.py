@@ -21,7 +21,7 @@ from convnext_edge.commands.quantize.gate import Gate
 from convnext_edge.errors import QuantizationError, RecipeError
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.results import Quantize
-from convnext_edge.targets import find_target
+from convnext_edge.targets.registry import find_target
 
 WEIGHTS_ONLY, WIDE, MIXED = (
     'activation = "float"',

@@ -19,9 +19,10 @@ from convnext_edge import build, export, quantize
 from convnext_edge.artifacts.artifact import open_artifact, sidecar_path
 from convnext_edge.errors import ArtifactError, TargetError, UsageError
 from convnext_edge.evaluation.metrics import Comparison
-from convnext_edge.targets import Session, find_target
+from convnext_edge.targets.base import Session
 from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
 from convnext_edge.targets.openvino import OpenVINOSession
+from convnext_edge.targets.registry import find_target
 
 CPU_TARGETS = ("torch", "onnxruntime", "openvino")
 # of ConvNeXt-T: stem, 3 downsampling layers, two pointwise layers in each of 18 blocks, head

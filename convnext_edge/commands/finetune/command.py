@@ -29,7 +29,7 @@ from convnext_edge.quantization.qat import Student, convert_student, make_studen
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quantization.start import calibration_images, describe, find_start
 from convnext_edge.results import Finetune
-from convnext_edge.targets import DEFAULT, find_target
+from convnext_edge.targets.registry import DEFAULT, find_target
 
 Activation = Literal["gelu", "relu"]
 AskedPrecision = Literal["auto", "fp32", "bf16"]

@@ -19,7 +19,7 @@ from convnext_edge.evaluation.metrics import Comparison, Logits
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.progress import track
-from convnext_edge.targets import Images
+from convnext_edge.targets.base import Images
 
 MEASURED_BATCH = 32
 

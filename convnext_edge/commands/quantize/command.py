@@ -24,7 +24,7 @@ from convnext_edge.quantization.job import Job, Quantized
 from convnext_edge.quantization.start import calibration_images, describe, find_start
 from convnext_edge.quiet import quiet
 from convnext_edge.results import Quantize
-from convnext_edge.targets import DEFAULT, find_target
+from convnext_edge.targets.registry import DEFAULT, find_target
 
 Method = Literal["ptq", "nncf", "ort"]
 METHODS: tuple[Method, ...] = ("ptq", "nncf", "ort")

@@ -22,7 +22,7 @@ from convnext_edge.quantization.costs import layer_costs
 from convnext_edge.quantization.job import BATCH, Job, Quantized
 from convnext_edge.quantization.ptq import calibrate, relax
 from convnext_edge.quantization.recipe import Recipe
-from convnext_edge.targets import Session, Target
+from convnext_edge.targets.base import Session, Target
 from convnext_edge.targets.torch import TorchSession
 
 COST_IMAGES = 32  # that the order of the layers is taken from

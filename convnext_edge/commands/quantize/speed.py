@@ -16,7 +16,7 @@ from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.onnx_graph.graph import drop_quantization, save
 from convnext_edge.progress import note
-from convnext_edge.targets import Target
+from convnext_edge.targets.base import Target
 from convnext_edge.targets.torch import TorchSession
 
 SECONDS = 5.0  # of timing: enough to tell a few per cent on ConvNeXt-T

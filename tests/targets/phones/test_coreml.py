@@ -18,8 +18,8 @@ from convnext_edge import benchmark, validate
 from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.errors import TargetError
 from convnext_edge.onnx_graph.graph import placement
-from convnext_edge.targets import find_target
 from convnext_edge.targets.phones import coreml
+from convnext_edge.targets.registry import find_target
 
 NAME = "coreml"
 HERE = util.find_spec("coremltools") is not None

@@ -19,8 +19,8 @@ from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.errors import TargetError
 from convnext_edge.onnx_graph.graph import placement
 from convnext_edge.onnx_graph.tracing import example_input
-from convnext_edge.targets import find_target
 from convnext_edge.targets.phones.executorch import average_by_convolution
+from convnext_edge.targets.registry import find_target
 
 NAME = "executorch"
 HERE = util.find_spec("executorch") is not None

@@ -15,8 +15,8 @@ from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.errors import TargetError
 from convnext_edge.onnx_graph.graph import placement
 from convnext_edge.onnx_graph.tracing import example_input
-from convnext_edge.targets import find_target
 from convnext_edge.targets.phones.litert import LiteRTSession, round_weights
+from convnext_edge.targets.registry import find_target
 
 NAME = "litert"
 HERE = util.find_spec("litert_torch") is not None

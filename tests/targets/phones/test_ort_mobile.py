@@ -19,8 +19,8 @@ from convnext_edge import build
 from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.errors import ArtifactError, TargetError
 from convnext_edge.onnx_graph.tracing import example_input
-from convnext_edge.targets import find_target
 from convnext_edge.targets.phones.ort_mobile import CONFIG, Usability, advice
+from convnext_edge.targets.registry import find_target
 
 TARGET = "ort-mobile"
 

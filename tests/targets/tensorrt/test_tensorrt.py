@@ -15,7 +15,7 @@ from support.models import Models
 from convnext_edge import benchmark, build, validate
 from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.errors import TargetError, UsageError
-from convnext_edge.targets import find_target
+from convnext_edge.targets.registry import find_target
 from convnext_edge.targets.tensorrt import session as tensorrt_session
 from convnext_edge.targets.tensorrt import target as tensorrt
 from convnext_edge.targets.tensorrt.builder import fits
