@@ -20,7 +20,7 @@ from convnext_edge.cli.text import fold
 from convnext_edge.errors import ConvNeXtEdgeError
 from convnext_edge.progress import LOGGER, speaks
 from convnext_edge.results import Result
-from convnext_edge.targets.base import is_out_of_memory, words_of
+from convnext_edge.targets.vendor_errors import is_out_of_memory, short_message
 from convnext_edge.version import __version__
 
 GATE_NOT_MET = 3
@@ -104,7 +104,7 @@ def translate(error: Exception) -> ConvNeXtEdgeError:
         return error
     if is_out_of_memory(error):
         return ConvNeXtEdgeError(
-            f"there is not enough memory: {words_of(error)}",
+            f"there is not enough memory: {short_message(error)}",
             hint="Take a smaller model, --resolution or --batch, or end other programs.",
         )
     raise error

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata, util
 from pathlib import Path
-from textwrap import shorten
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -17,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convnext_edge.artifacts.artifact import Artifact
-from convnext_edge.errors import ConvNeXtEdgeError, RecipeError, TargetError, UsageError
+from convnext_edge.errors import RecipeError, TargetError, UsageError
 from convnext_edge.quantization.recipe import Activation, Recipe, read_recipe
+from convnext_edge.targets.vendor_errors import as_target_error
 
 if TYPE_CHECKING:  # for the type alone: an engine's process need not load PyTorch
     from convnext_edge.network.lowering import Form
@@ -56,36 +54,6 @@ class BuildOptions:
 
 
 NO_OPTIONS = BuildOptions()
-WORDS = 400  # characters of a runtime's message that are shown
-
-
-@contextmanager
-def translated(failure: str) -> Iterator[None]:
-    """Whatever a runtime raises inside becomes a TargetError "`failure`: the runtime's own words".
-
-    Runtimes raise RuntimeError, MemoryError and classes of their own that share no base.
-    """
-    try:
-        yield
-    except ConvNeXtEdgeError:
-        raise
-    except Exception as error:
-        hint = "Give it fewer images at a time." if is_out_of_memory(error) else "Run with -v for the rest."
-        raise TargetError(f"{failure}: {words_of(error)}", hint=hint) from error
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Each runtime says it in words of its own."""
-    said = re.search(r"alloc\w* memory|out of memory|bad.alloc", str(error), re.IGNORECASE)
-    return isinstance(error, MemoryError) or said is not None
-
-
-def words_of(error: BaseException) -> str:
-    """What a runtime's exception says, without OpenVINO's source lines and ONNX Runtime's numbers."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    said = " ".join(line for line in lines if line and not re.match(r"Exception from |Check '", line))
-    said = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", said)
-    return shorten(said or type(error).__name__, WORDS, placeholder=" …")
 
 
 class Session(ABC):
@@ -105,7 +73,7 @@ class Session(ABC):
         Raises TargetError where the runtime fails: at images of another shape or type, or out of memory.
         """
         shape = "x".join(map(str, images.shape))
-        with translated(f"{self.runner} cannot run the model on {shape} {images.dtype}"):
+        with as_target_error(f"{self.runner} cannot run the model on {shape} {images.dtype}"):
             return self._run(images)
 
     @abstractmethod

@@ -20,16 +20,8 @@ from typing import Any
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.errors import TargetError
 from convnext_edge.quantization.recipe import ACTIVATION_BITS, Recipe
-from convnext_edge.targets.base import (
-    NO_OPTIONS,
-    BuildOptions,
-    Images,
-    Logits,
-    Session,
-    Target,
-    translated,
-    words_of,
-)
+from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Logits, Session, Target
+from convnext_edge.targets.vendor_errors import as_target_error, short_message
 
 PROVIDERS = ["CPUExecutionProvider"]
 QDQ_FUSIONS = ("QDQSelectorActionTransformer",)
@@ -89,7 +81,7 @@ class ONNXRuntime(Target):
             create(model, settings, without=() if quantizes_activations(model) else QDQ_FUSIONS)
         except TargetError as error:
             if engine.exists():  # the graph was accepted, it is the writing that failed
-                raise OSError(words_of(error.__cause__ or error)) from error
+                raise OSError(short_message(error.__cause__ or error)) from error
             raise
 
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> ONNXRuntimeSession:
@@ -156,7 +148,7 @@ def create(model: Path, options: Any, *, without: Sequence[str] = ()) -> Any:
     """A session. without: names of optimizers that are not to run."""
     import onnxruntime
 
-    with translated(f"ONNX Runtime refuses {model}"):
+    with as_target_error(f"ONNX Runtime refuses {model}"):
         return onnxruntime.InferenceSession(
             str(model), options, providers=PROVIDERS, disabled_optimizers=list(without)
         )

@@ -9,16 +9,8 @@ import numpy as np
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.quantization.recipe import Recipe
-from convnext_edge.targets.base import (
-    NO_OPTIONS,
-    BuildOptions,
-    Images,
-    Logits,
-    Session,
-    Target,
-    translated,
-    words_of,
-)
+from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Logits, Session, Target
+from convnext_edge.targets.vendor_errors import as_target_error, short_message
 
 
 class OpenVINOSession(Session):
@@ -38,7 +30,7 @@ class OpenVINOSession(Session):
             options["PERF_COUNT"] = True
         if threads is not None:
             options["INFERENCE_NUM_THREADS"] = threads
-        with translated(f"OpenVINO refuses {model}"):
+        with as_target_error(f"OpenVINO refuses {model}"):
             core = openvino.Core()
             self.compiled = core.compile_model(core.read_model(model), "CPU", options)
             self.request = self.compiled.create_infer_request()
@@ -84,13 +76,13 @@ class OpenVINO(Target):
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:
         import openvino
 
-        with translated(f"OpenVINO refuses {model}"):
+        with as_target_error(f"OpenVINO refuses {model}"):
             converted = openvino.convert_model(model)
         try:
             # FP16 weights would save space but not time on a CPU, and change the answers
             openvino.save_model(converted, engine, compress_to_fp16=False)
         except RuntimeError as error:  # a full disk
-            raise OSError(words_of(error)) from error
+            raise OSError(short_message(error)) from error
 
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> OpenVINOSession:
         self.version()

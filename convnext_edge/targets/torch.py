@@ -15,16 +15,9 @@ from convnext_edge.errors import TargetError
 from convnext_edge.network.threads import operator_threads
 from convnext_edge.quantization.recipe import ACTIVATION_BITS, Recipe
 from convnext_edge.quiet import quiet
-from convnext_edge.targets.base import (
-    NO_OPTIONS,
-    BuildOptions,
-    Images,
-    Logits,
-    Session,
-    Target,
-    translated,
-)
+from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Logits, Session, Target
 from convnext_edge.targets.simulation.graph import to_torch
+from convnext_edge.targets.vendor_errors import as_target_error
 
 
 class TorchSession(Session):
@@ -54,7 +47,7 @@ class Torch(Target):
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:
         """Saves the graph as an exported program, which torch.export.load reads back."""
-        with quiet(), translated(f"PyTorch refuses {model}"):
+        with quiet(), as_target_error(f"PyTorch refuses {model}"):
             module = to_torch(model)
             image = next(iter(module.graph.find_nodes(op="placeholder"))).meta["val"]
             example = torch.zeros((2, *image.shape[1:]), dtype=image.dtype)
@@ -68,7 +61,7 @@ class Torch(Target):
 
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> TorchSession:
         """Weights as the reference, an ONNX file simulated node by node, an engine as it was saved."""
-        with quiet(), translated(f"PyTorch refuses {artifact.path}"):
+        with quiet(), as_target_error(f"PyTorch refuses {artifact.path}"):
             match artifact.path.suffix:
                 case ".safetensors":
                     module: nn.Module = load_checkpoint(artifact.path).model

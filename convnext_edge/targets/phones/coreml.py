@@ -27,19 +27,11 @@ from convnext_edge.onnx_graph.graph import INPUT, OUTPUT
 from convnext_edge.progress import note
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quiet import quiet, quiet_below
-from convnext_edge.targets.base import (
-    NO_OPTIONS,
-    Availability,
-    BuildOptions,
-    Images,
-    Logits,
-    Session,
-    Target,
-    translated,
-)
+from convnext_edge.targets.base import NO_OPTIONS, Availability, BuildOptions, Images, Logits, Session, Target
 from convnext_edge.targets.phones.decomposed import read, to_program
 from convnext_edge.targets.simulation.graph import to_torch
 from convnext_edge.targets.torch import TorchSession
+from convnext_edge.targets.vendor_errors import as_target_error
 
 APPLE = sys.platform == "darwin"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a ZIP file can tell
@@ -109,7 +101,7 @@ class CoreML(Target):
         graph = read(model)
         with tempfile.TemporaryDirectory() as folder:
             package = Path(folder) / engine.name.removesuffix(".zip")
-            with quiet(), quiet_below(), translated(f"Core ML Tools refuse {model}"):
+            with quiet(), quiet_below(), as_target_error(f"Core ML Tools refuse {model}"):
                 operators = convert(graph, package)
             (package / DEBUGGING).unlink(missing_ok=True)
             pack(package, engine)

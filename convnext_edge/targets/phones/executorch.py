@@ -27,15 +27,7 @@ from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.errors import TargetError
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quiet import quiet, quiet_below
-from convnext_edge.targets.base import (
-    NO_OPTIONS,
-    BuildOptions,
-    Images,
-    Logits,
-    Session,
-    Target,
-    translated,
-)
+from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Logits, Session, Target
 from convnext_edge.targets.phones.decomposed import (
     DOMAIN,
     DYNAMIC,
@@ -46,6 +38,7 @@ from convnext_edge.targets.phones.decomposed import (
     read,
     to_program,
 )
+from convnext_edge.targets.vendor_errors import as_target_error
 
 SMALLEST_SCALE = float(torch.finfo(torch.float32).eps)
 UNVERIFIED = "unverified on a device: `validate` runs it in ExecuTorch on this machine's CPU"
@@ -61,7 +54,7 @@ class ExecuTorchSession(Session):
     opened: ClassVar[WeakSet[ExecuTorchSession]] = WeakSet()
 
     def __init__(self, engine: Path, threads: int | None) -> None:
-        with quiet(), quiet_below(), translated(f"ExecuTorch does not load {engine}"):
+        with quiet(), quiet_below(), as_target_error(f"ExecuTorch does not load {engine}"):
             from executorch.runtime import Runtime
 
             if threads is not None:
@@ -105,7 +98,7 @@ class ExecuTorch(Target):
         graph = read(model)
         fold_weights_alone(graph)
         average_by_convolution(graph)
-        with quiet(), translated(f"ExecuTorch refuses {model}"):
+        with quiet(), as_target_error(f"ExecuTorch refuses {model}"):
             from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
             from executorch.exir import to_edge_transform_and_lower
 

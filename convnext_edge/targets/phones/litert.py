@@ -28,15 +28,7 @@ from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.cpu import usable_cpus
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quiet import quiet, quiet_below
-from convnext_edge.targets.base import (
-    NO_OPTIONS,
-    BuildOptions,
-    Images,
-    Logits,
-    Session,
-    Target,
-    translated,
-)
+from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Logits, Session, Target
 from convnext_edge.targets.phones.decomposed import (
     DOMAIN,
     DYNAMIC,
@@ -46,6 +38,7 @@ from convnext_edge.targets.phones.decomposed import (
     read,
     to_program,
 )
+from convnext_edge.targets.vendor_errors import as_target_error
 
 LARGEST_CODE = 127
 PRODUCTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
@@ -58,7 +51,7 @@ class LiteRTSession(Session):
     runner = "LiteRT"
 
     def __init__(self, engine: Path, threads: int | None) -> None:
-        with quiet(), quiet_below(), translated(f"LiteRT does not load {engine}"):
+        with quiet(), quiet_below(), as_target_error(f"LiteRT does not load {engine}"):
             from ai_edge_litert.interpreter import Interpreter
 
             self.interpreter = Interpreter(str(engine), num_threads=threads or usable_cpus())
@@ -97,7 +90,7 @@ class LiteRT(Target):
         graph = read(model)
         fold_weights_alone(graph)
         round_weights(graph)
-        with quiet(), quiet_below(), translated(f"LiteRT's converter refuses {model}"):
+        with quiet(), quiet_below(), as_target_error(f"LiteRT's converter refuses {model}"):
             convert(graph, engine)
         with LiteRTSession(engine, 1) as session:
             operators, int8 = session.operators()

@@ -17,8 +17,9 @@ from typing import Any
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quiet import quiet
-from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Target, translated
+from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Target
 from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
+from convnext_edge.targets.vendor_errors import as_target_error
 
 CONFIG = "required_operators_and_types.config"
 UNVERIFIED = "unverified on a device: `validate` runs it in ONNX Runtime on this machine's CPU"
@@ -78,7 +79,7 @@ class ORTMobile(Target):
 
 def convert(model: Path, folder: Path) -> None:
     """Write the engine and its configuration into `folder`, under the name of `model`."""
-    with quiet(), translated(f"ONNX Runtime refuses {model}"):
+    with quiet(), as_target_error(f"ONNX Runtime refuses {model}"):
         from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort
 
         convert_onnx_models_to_ort(

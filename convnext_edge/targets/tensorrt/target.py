@@ -51,14 +51,7 @@ from convnext_edge.artifacts.artifact import Artifact, find_link
 from convnext_edge.errors import TargetError
 from convnext_edge.progress import note
 from convnext_edge.quantization.recipe import Recipe
-from convnext_edge.targets.base import (
-    NO_OPTIONS,
-    Availability,
-    BuildOptions,
-    Session,
-    Target,
-    translated,
-)
+from convnext_edge.targets.base import NO_OPTIONS, Availability, BuildOptions, Session, Target
 from convnext_edge.targets.tensorrt.builder import (
     build_plan,
     check_signed,
@@ -69,6 +62,7 @@ from convnext_edge.targets.tensorrt.builder import (
 from convnext_edge.targets.tensorrt.cuda import Gpu, NoGpu, find_gpu
 from convnext_edge.targets.tensorrt.script import SCRIPT, Script
 from convnext_edge.targets.tensorrt.session import SimulatedSession, TensorRTSession
+from convnext_edge.targets.vendor_errors import as_target_error
 
 MAX_BATCH = 8
 # What TensorRT-RTX builds for by itself: "8.0, 8.6, 8.9, 12.0, and later"
@@ -153,7 +147,7 @@ class TensorRT(Target):
         if self.needs_gpu:
             self._gpu()
         graph = self.graph(model, options.precision)
-        with translated(f"{self.package} builds no engine of {model}"):
+        with as_target_error(f"{self.package} builds no engine of {model}"):
             plan = build_plan(module, graph, options, max_batch=options.max_batch or MAX_BATCH)
         engine.write_bytes(plan)
 
