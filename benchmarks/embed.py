@@ -33,7 +33,7 @@ from PIL import Image
 
 from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.evaluation.candidates import open_session
-from convnext_edge.evaluation.memory import noise
+from convnext_edge.images.noise import noise
 from convnext_edge.images.opening import open_image_set
 
 from embedded import Build, build, onnxruntime_options, openvino_options, packed, run  # isort: skip

@@ -26,10 +26,10 @@ from convnext_edge import export, quantize
 from convnext_edge.artifacts.artifact import Artifact, open_artifact
 from convnext_edge.commands.quantize.speed import write_unquantized
 from convnext_edge.commands.validate import accuracy
-from convnext_edge.evaluation.memory import noise
 from convnext_edge.evaluation.metrics import Comparison, Logits
 from convnext_edge.evaluation.timing import interleave, times_as_fast
 from convnext_edge.images.image_set import ImageSet
+from convnext_edge.images.noise import noise
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.targets.base import Session

@@ -19,10 +19,9 @@ from typing import Any, Literal
 
 from convnext_edge.artifacts.provenance import command_line, sha256, tool_versions
 from convnext_edge.errors import ArtifactError, UsageError
-from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.images.preprocessing import InputType, Preprocessing
 
 Kind = Literal["weights", "onnx", "engine"]
-InputType = Literal["float32", "uint8"]
 SIDECAR_FORMAT = 1
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from convnext_edge.artifacts.artifact import Artifact, Description, open_artifact, read_sidecar, sidecar_path
 from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.paths import AnyPath
+from convnext_edge.progress import note
 
 VARIABLE = "CONVNEXT_EDGE_WORKSPACE"
 DEFAULT = "convnext-edge-out"
@@ -26,15 +27,30 @@ class Workspace:
         """`folder`, else $CONVNEXT_EDGE_WORKSPACE, else ./convnext-edge-out."""
         return cls(Path(folder or os.environ.get(VARIABLE) or DEFAULT))
 
-    def newest(self, wanted: Callable[[Description], bool], *, what: str, command: str) -> Artifact:
-        """The newest artifact that `wanted` accepts.
+    def choose(
+        self,
+        named: AnyPath | None,
+        wanted: Callable[[Description], bool],
+        *,
+        what: str,
+        command: str,
+        target: str | None = None,
+    ) -> Artifact:
+        """Return the artifact at `named`, or else the newest that `wanted` accepts, and say which.
 
-        Raises ArtifactError, naming `what` is missing and the `command` that makes one, where there is none.
+        what: is looked for, and what for `target`, in messages. command: makes one.
+        Raises ArtifactError where there is none.
         """
+        if named is not None:
+            return open_artifact(Path(named))
         for path in self._newest_first():
             if wanted(read_sidecar(path).description):
+                note(f"taking {path}, the newest {what} of the workspace")
                 return open_artifact(path)
-        raise ArtifactError(f"there is no {what} in the workspace {self.folder}", hint=f"Make one: {command}")
+        sought = f"{what} for {target}" if target else what
+        raise ArtifactError(
+            f"there is no {sought} in the workspace {self.folder}", hint=f"Make one: {command}"
+        )
 
     def _newest_first(self) -> Iterator[Path]:
         sidecars = list(self.folder.glob("*.json"))

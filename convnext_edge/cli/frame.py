@@ -9,27 +9,35 @@ import sys
 import warnings
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from functools import wraps
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
+import convnext_edge
 from convnext_edge import quiet
-from convnext_edge.cli.summaries import summary
-from convnext_edge.cli.text import fold
+from convnext_edge.cli.parameters import to_click
+from convnext_edge.commands.declaration import COMMANDS, Command
+from convnext_edge.commands.result import Result
+from convnext_edge.commands.text import fold
 from convnext_edge.errors import ConvNeXtEdgeError
 from convnext_edge.progress import LOGGER, speaks
-from convnext_edge.results import Result
 from convnext_edge.targets.vendor_errors import is_out_of_memory, short_message
 from convnext_edge.version import __version__
 
 GATE_NOT_MET = 3
 CHATTY = ("torch", "torchao", "nncf", "openvino", "onnxscript", "onnx_ir", "onnxruntime", "root")
 
-Command = Callable[..., Any]
+
+RENAMED = {"checkpoint-every": "save-every"}  # options of earlier versions, which scripts still give
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "token_normalize_func": lambda token: RENAMED.get(token, token),
+    }
+)
 @click.version_option(__version__, prog_name="convnext-edge")
 def main() -> None:
     """ConvNeXt in INT8 on edge devices: export, quantize, build, validate, benchmark.
@@ -42,33 +50,47 @@ def main() -> None:
     """
 
 
-def command(example: str) -> Callable[[Command], click.Command]:
-    """A command with --json and -v whose result is printed and whose errors are shown without traceback."""
+def add_commands() -> None:
+    """Put every declared command into the group."""
+    for declared in COMMANDS.values():
+        main.add_command(click_command(declared))
 
-    def decorate(function: Command) -> click.Command:
-        @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-        @click.option("-v", "--verbose", is_flag=True, help="Let libraries' warnings and logs through.")
-        @wraps(function)
-        def run(as_json: bool, verbose: bool, **options: Any) -> None:
-            listen(verbose)
-            try:
-                with redirect_stdout(sys.stderr):  # what libraries print
-                    result = function(**options)
-            except Exception as error:
-                if verbose:
-                    LOGGER.info("", exc_info=error)
-                fail(translate(error))
-            show(result, as_json)
 
-        purpose = re.sub(r" \(default: .*?\)", "", (function.__doc__ or "").splitlines()[0])
-        epilog = f"\b\nExample:  {example}"
-        return main.command(name=function.__name__, short_help=purpose, epilog=epilog)(run)
+def click_command(declared: Command) -> click.Command:
+    """Return a command with --json and -v, whose result is printed and whose errors have no traceback."""
+    return click.Command(
+        declared.name,
+        params=[
+            click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object and nothing else."),
+            click.Option(["-v", "--verbose"], is_flag=True, help="Let libraries' warnings and logs through."),
+            *map(to_click, declared.parameters()),
+        ],
+        callback=runner(declared),
+        help=declared.purpose,
+        short_help=re.sub(r" \(default: .*?\)", "", declared.purpose),
+        epilog=f"\b\nExample:  {declared.example}",
+    )
 
-    return decorate
+
+def runner(declared: Command) -> Callable[..., None]:
+    """Return what Click calls with the options of a command."""
+
+    def run(as_json: bool, verbose: bool, **options: object) -> None:
+        listen(verbose)
+        try:
+            with redirect_stdout(sys.stderr):  # what libraries print
+                result = getattr(convnext_edge, declared.name)(**options)
+        except Exception as error:
+            if verbose:
+                LOGGER.info("", exc_info=error)
+            fail(translate(error))
+        show(result, as_json)
+
+    return run
 
 
 class Notes(logging.Formatter):
-    """Notes as errors are shown: long lines broken between words, where a person reads them."""
+    """Notes are shown as errors are: long lines are broken between words, where a person reads them."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the name is logging's
         text = super().formatMessage(record)
@@ -76,7 +98,7 @@ class Notes(logging.Formatter):
 
 
 def listen(verbose: bool) -> None:
-    """Our notes to standard error; libraries' only with -v."""
+    """Send our notes to standard error, and those of libraries only with -v."""
     handler = logging.StreamHandler()
     handler.setFormatter(Notes("%(message)s"))
     LOGGER.handlers[:] = [handler]
@@ -91,15 +113,15 @@ def listen(verbose: bool) -> None:
 
 
 def show(result: Result, as_json: bool) -> None:
-    """Print a result; exit code 3 where it says that a gate was not met."""
+    """Print a result, and exit with code 3 where it says that a gate was not met."""
     if speaks():
-        click.echo(json.dumps(result.to_json(), indent=2) if as_json else summary(result))
+        click.echo(json.dumps(result.to_json(), indent=2) if as_json else result.summary())
     if getattr(result, "passed", True) is False:
         sys.exit(GATE_NOT_MET)
 
 
 def translate(error: Exception) -> ConvNeXtEdgeError:
-    """An error for people; what is none of theirs, a fault of ours, is raised again."""
+    """Return an error for people; what is none of theirs, a fault of ours, is raised again."""
     if isinstance(error, ConvNeXtEdgeError):
         return error
     if is_out_of_memory(error):
@@ -111,5 +133,6 @@ def translate(error: Exception) -> ConvNeXtEdgeError:
 
 
 def fail(error: ConvNeXtEdgeError) -> NoReturn:
+    """Print an error and exit with its code."""
     click.echo(fold(f"Error: {error}"), err=True)
     sys.exit(error.exit_code)

@@ -2,45 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-
-from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.workspace import Workspace
-from convnext_edge.checkpoints.source import open_source
+from convnext_edge.commands.declaration import Option, command
+from convnext_edge.commands.options import Model, RunOn, Runs, WorkspaceFolder
+from convnext_edge.commands.result import Result
+from convnext_edge.commands.text import MIB, lines
 from convnext_edge.cpu import read_cpu
 from convnext_edge.errors import TargetError, UsageError
-from convnext_edge.evaluation.candidates import find_candidate, open_rival, open_session, target_of
-from convnext_edge.evaluation.memory import noise, peak_rss
-from convnext_edge.evaluation.records import keep
-from convnext_edge.evaluation.timing import check_threads, interleave
-from convnext_edge.images.transform import as_reference_takes
-from convnext_edge.paths import AnyPath, as_path
-from convnext_edge.results import Benchmark, Milliseconds
-from convnext_edge.targets.base import Session
 from convnext_edge.targets.registry import find_target
-from convnext_edge.targets.torch import TorchSession
+
+if TYPE_CHECKING:
+    from convnext_edge.artifacts.artifact import Artifact
+    from convnext_edge.targets.base import Session
 
 
+@dataclass(frozen=True)
+class Milliseconds(Result):
+    """Percentiles of single calls, in milliseconds of wall time."""
+
+    p50: float
+    p90: float
+    p99: float
+    min: float
+
+    def __str__(self) -> str:
+        return f"p50 {self.p50:.2f}  p90 {self.p90:.2f}  p99 {self.p99:.2f}  min {self.min:.2f} ms"
+
+
+@dataclass(frozen=True)
+class Benchmark(Result):
+    """Latencies of a candidate and of the FP32 PyTorch reference, interleaved in one run."""
+
+    artifact: Path
+    target: str
+    runtime_version: str
+    batch: int  # images in a call
+    threads: int  # of either
+    runs: int  # timed calls of each
+    cpu: str
+    isa: tuple[str, ...]  # its instruction sets that decide how INT8 runs
+    candidate_ms: Milliseconds
+    reference_ms: Milliseconds
+    speedup: float  # ratio of the medians
+    throughput_ips: float  # images a second of the candidate
+    peak_rss_bytes: int | None  # of a process that does nothing but run the candidate; None if not told
+    passed: bool
+    fp16_ms: Milliseconds | None = (
+        None  # of an FP16 engine of the same runtime, which INT8 has to beat on a GPU
+    )
+    advice: str | None = None  # then "ship INT8" or "ship FP16"
+
+    def summary(self) -> str:
+        """Return the figures as lines."""
+        memory = "unknown" if self.peak_rss_bytes is None else f"{self.peak_rss_bytes / MIB:.0f} MiB"
+        return lines(
+            ("candidate", f"{self.artifact} on {self.target} {self.runtime_version}"),
+            ("CPU", self.cpu),
+            ("", " ".join(self.isa)),
+            ("calls", f"{self.runs} of batch {self.batch} with {self.threads} thread(s), interleaved"),
+            ("candidate", self.candidate_ms),
+            ("reference", f"{self.reference_ms}  (FP32 PyTorch)"),
+            *self._fp16(),
+            ("speedup", f"{self.speedup:.2f}x; {self.throughput_ips:.1f} images/s"),
+            ("memory", f"{memory} at the peak"),
+            ("gates", "passed" if self.passed else "NOT met"),
+        )
+
+    def _fp16(self) -> list[tuple[str, object]]:
+        if self.fp16_ms is None:
+            return []
+        ratio = self.fp16_ms.p50 / self.candidate_ms.p50
+        return [("FP16", self.fp16_ms), ("advice", f"{self.advice}: INT8 is {ratio:.2f}x FP16")]
+
+
+@command(example="convnext-edge benchmark --threads 1 --min-speedup 2")
 def benchmark(
-    model: AnyPath | None = None,
+    model: Model = None,
     *,
-    target: str | None = None,
-    batch: int = 1,
-    threads: int | None = None,
-    runs: int = 50,
-    min_speedup: float | None = None,
-    workspace: AnyPath | None = None,
+    target: RunOn = None,
+    batch: Annotated[int, Option("Images in a call.", at_least=1)] = 1,
+    threads: Annotated[
+        int | None, Option("Of reference and candidate.  [default: all CPUs]", at_least=1)
+    ] = None,
+    runs: Runs = 50,
+    min_speedup: Annotated[float | None, Option("Gate: ratio of the median latencies.", metavar="X")] = None,
+    workspace: WorkspaceFolder = None,
 ) -> Benchmark:
-    """Time single calls of reference and candidate in turn.
+    """Time MODEL (default: the newest) against FP32 PyTorch, interleaved.
 
-    model: an ONNX file or engine of ours, by default the newest. threads: of either, all CPUs by
-    default. runs: timed calls of each. min_speedup: a gate on the ratio of the medians, see `passed`. The
-    result is kept in the workspace for `report`.
+    model: an ONNX file or engine of ours. min_speedup is a gate, see `passed`. The result is kept in the
+    workspace for `report`.
     Raises ArtifactError, TargetError, UsageError.
     """
-    model = as_path(model)
+    from convnext_edge.evaluation.candidates import find_candidate, target_of
+    from convnext_edge.evaluation.memory import peak_rss
+    from convnext_edge.evaluation.records import keep
+    from convnext_edge.evaluation.timing import check_threads
+
     for name, value in (("batch", batch), ("runs", runs), ("threads", threads)):
         if value is not None and value < 1:
             raise UsageError(f"--{name} {value} is less than 1", hint="Give a whole number from 1.")
@@ -48,11 +111,7 @@ def benchmark(
     place = Workspace.at(workspace)
     artifact = find_candidate(model, target, place)
     chosen = target_of(artifact, target)
-    reference = TorchSession(open_source(artifact, place).reference, count)
-    with open_session(artifact, chosen, count) as candidate:
-        refuse_simulated(candidate, chosen)
-        with open_rival(artifact, chosen, place) as rival:
-            times = interleave(calls(reference, candidate, rival, artifact, batch), runs)
+    times = time_candidate(artifact, chosen, place, batch=batch, threads=count, runs=runs)
     reference_ms, candidate_ms, *fp16_ms = (percentiles(column) for column in times)
     speedup = reference_ms.p50 / candidate_ms.p50
     cpu = read_cpu()
@@ -74,12 +133,39 @@ def benchmark(
         fp16_ms=fp16_ms[0] if fp16_ms else None,
         advice=advice(candidate_ms, fp16_ms[0]) if fp16_ms else None,
     )
-    keep(result, artifact, place)
+    keep("benchmark", result.to_json(), artifact, place)
     return result
 
 
+def time_candidate(
+    artifact: Artifact, target: str, workspace: Workspace, *, batch: int, threads: int, runs: int
+) -> list[list[float]]:
+    """Return milliseconds of single calls: of reference, candidate and, where INT8 has one, FP16 rival."""
+    from convnext_edge.checkpoints.source import open_source
+    from convnext_edge.evaluation.candidates import open_rival, open_session
+    from convnext_edge.evaluation.timing import interleave
+    from convnext_edge.images.noise import noise
+    from convnext_edge.images.transform import as_reference_takes
+    from convnext_edge.targets.torch import TorchSession
+
+    reference = TorchSession(open_source(artifact, workspace).reference, threads)
+    described = artifact.description
+    images = noise(described.preprocessing.resolution, described.input_type, batch=batch)
+    normalized = as_reference_takes(images, described.preprocessing)
+    with open_session(artifact, target, threads) as candidate:
+        refuse_simulated(candidate, target)
+        calls: list[Callable[[], object]] = [
+            lambda: reference.run(normalized),
+            lambda: candidate.run(images),
+        ]
+        with open_rival(artifact, target, workspace) as rival:
+            if rival is not None:
+                calls.append(lambda: rival.run(images))
+            return interleave(tuple(calls), runs)
+
+
 def refuse_simulated(session: Session, target: str) -> None:
-    """Raises TargetError: a simulation has no latency worth telling."""
+    """Raise TargetError for a simulation, which has no latency worth telling."""
     if session.simulated:
         raise TargetError(
             f"{target} cannot be timed here ({session.label})",
@@ -88,20 +174,13 @@ def refuse_simulated(session: Session, target: str) -> None:
 
 
 def advice(int8: Milliseconds, fp16: Milliseconds) -> str:
-    """INT8 has its price in accuracy: it must be faster to be worth it."""
+    """Return which engine to ship: INT8 has its price in accuracy, and must be faster to be worth it."""
     return "ship INT8" if int8.p50 < fp16.p50 else "ship FP16"
 
 
-def calls(
-    reference: TorchSession, candidate: Session, rival: Session | None, artifact: Artifact, batch: int
-) -> tuple[Callable[[], object], ...]:
-    """One call of each model on the same noise: reference, candidate and, where there is one, its rival."""
-    images = noise(artifact, batch)
-    normalized = as_reference_takes(images, artifact.description.preprocessing)
-    both = (lambda: reference.run(normalized)), (lambda: candidate.run(images))
-    return both if rival is None else (*both, lambda: rival.run(images))
+def percentiles(times: Sequence[float]) -> Milliseconds:
+    """Return the percentiles of a column of milliseconds."""
+    import numpy as np
 
-
-def percentiles(times: list[float]) -> Milliseconds:
     p50, p90, p99 = (round(float(value), 4) for value in np.percentile(times, (50, 90, 99)))
     return Milliseconds(p50=p50, p90=p90, p99=p99, min=round(min(times), 4))

@@ -4,56 +4,150 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, overload
 
-from convnext_edge.artifacts.artifact import Artifact, Description, open_artifact, write_artifact
 from convnext_edge.artifacts.workspace import Workspace, check_suffix, file_name
-from convnext_edge.checkpoints.source import find_weights, keep_weights, open_source
-from convnext_edge.errors import ArtifactError
+from convnext_edge.commands.build_script import BuildScript, build_script
+from convnext_edge.commands.declaration import Option, command
+from convnext_edge.commands.options import Model, Output, RunOn, WorkspaceFolder
+from convnext_edge.commands.result import Result
+from convnext_edge.commands.text import MIB, fold, lines
+from convnext_edge.errors import UsageError
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note
-from convnext_edge.results import Build
-from convnext_edge.targets.base import BuildOptions, Target
-from convnext_edge.targets.fp32 import write_fp32
 from convnext_edge.targets.registry import DEFAULT, find_target
 
+if TYPE_CHECKING:
+    from convnext_edge.targets.base import BuildOptions
 
+FloatPrecision: TypeAlias = Annotated[
+    Literal["fp32", "fp16"] | None,
+    Option("TensorRT: of layers that are not INT8.  [default: fp16 beside INT8, else fp32]"),
+]
+MaxBatch: TypeAlias = Annotated[
+    int | None, Option("TensorRT: most images in a call.  [default: 8]", at_least=1)
+]
+Capabilities: TypeAlias = Annotated[
+    Sequence[str],
+    Option("TensorRT-RTX: of the GPUs to build for; repeatable.  [default: 8.0 and later]", metavar="X.Y"),
+]
+TimingCache: TypeAlias = Annotated[AnyPath | None, Option("TensorRT: file that makes the next build faster.")]
+
+
+@dataclass(frozen=True)
+class Build(Result):
+    """An engine that was built."""
+
+    engine: Path
+    target: str
+    bytes: int  # of all files
+    runtime: str
+    runtime_version: str
+    seconds: float
+    files: tuple[str, ...] = ()  # the engine's name and those of its companions
+    notes: tuple[str, ...] = ()  # what the target has to say of it, such as what is unverified
+
+    def summary(self) -> str:
+        """Return where the engine is, and what the target says of it."""
+        written = lines(
+            ("wrote", self.engine),
+            *(("beside it", name) for name in self.files if name != self.engine.name),
+            ("runtime", f"{self.runtime} {self.runtime_version}"),
+            ("size", f"{self.bytes / MIB:.1f} MiB in {self.seconds:.1f} s"),
+        )
+        return "\n".join([written, *map(fold, self.notes)])
+
+
+@overload
 def build(
-    model: AnyPath | None = None,
+    model: Model = None,
     *,
-    target: str | None = None,
-    precision: Literal["fp32", "fp16"] | None = None,
-    max_batch: int | None = None,
-    compute_capability: Sequence[str] = (),
-    timing_cache: AnyPath | None = None,
-    output: AnyPath | None = None,
-    workspace: AnyPath | None = None,
-) -> Build:
-    """Compile an ONNX file for a target.
+    target: RunOn = None,
+    precision: FloatPrecision = None,
+    max_batch: MaxBatch = None,
+    compute_capability: Capabilities = (),
+    timing_cache: TimingCache = None,
+    emit_script: Literal[False] = False,
+    output: Output = None,
+    workspace: WorkspaceFolder = None,
+) -> Build: ...
+@overload
+def build(
+    model: Model = None,
+    *,
+    target: RunOn = None,
+    precision: FloatPrecision = None,
+    max_batch: MaxBatch = None,
+    compute_capability: Capabilities = (),
+    timing_cache: TimingCache = None,
+    emit_script: bool,
+    output: Output = None,
+    workspace: WorkspaceFolder = None,
+) -> Build | BuildScript: ...
+@command(example="convnext-edge build --target openvino")
+def build(
+    model: Model = None,
+    *,
+    target: RunOn = None,
+    precision: FloatPrecision = None,
+    max_batch: MaxBatch = None,
+    compute_capability: Capabilities = (),
+    timing_cache: TimingCache = None,
+    emit_script: Annotated[bool, Option("TensorRT: write a folder that builds with trtexec.")] = False,
+    output: Output = None,
+    workspace: WorkspaceFolder = None,
+) -> Build | BuildScript:
+    """Compile MODEL (default: the newest that fits) to an engine.
 
-    model: an artifact of export or quantize, by default the newest that fits the target. target: by
-    default the one the model was made for. An FP32 model is lowered afresh for the target. precision: of
-    layers that are not INT8. max_batch, compute_capability, timing_cache: see `BuildOptions`; each target
-    refuses what it has no use for.
+    model: an artifact of export or quantize; an FP32 model is lowered afresh for the target. target: by
+    default the one that the model was made for, which refuses options that it has no use for. emit_script: as
+    `build_script`.
     Raises ArtifactError, TargetError, UsageError.
     """
-    model, timing_cache, output = as_path(model), as_path(timing_cache), as_path(output)
+    if emit_script:
+        for option, given in (("compute-capability", compute_capability), ("timing-cache", timing_cache)):
+            if given:
+                raise UsageError(f"--{option} means nothing with --emit-script", hint="Leave it out.")
+        return build_script(
+            model,
+            target=target,
+            precision=precision,
+            max_batch=max_batch,
+            output=output,
+            workspace=workspace,
+        )
+    from convnext_edge.targets.base import BuildOptions
+
+    options = BuildOptions(precision, max_batch, tuple(compute_capability), as_path(timing_cache))
+    return build_engine(model, target, options, output=as_path(output), workspace=Workspace.at(workspace))
+
+
+def build_engine(
+    model: AnyPath | None,
+    target: str | None,
+    options: BuildOptions,
+    *,
+    output: Path | None,
+    workspace: Workspace,
+) -> Build:
+    """Build an engine of the model that is named, or of the newest that fits the target."""
+    from convnext_edge.checkpoints.source import keep_weights
+    from convnext_edge.targets.building import describe_engine, find_model, fit_graph, write_engine
+
     started = time.perf_counter()
-    place = Workspace.at(workspace)
-    start = find_model(model, target, place)
+    start = find_model(model, target, workspace)
     chosen = find_target(target or start.description.target or DEFAULT)
-    options = BuildOptions(precision, max_batch, tuple(compute_capability), timing_cache)
     chosen.check(options)
     check_suffix(output, chosen.suffix)
-    recorded = chosen.record(options)  # refuses here what cannot be built, before anything is written
-    graph = fit(start, chosen, place)
-    description = describe(graph, chosen, options, recorded)
-    path = output or place.folder / file_name(description, chosen.suffix)
+    chosen.record(options)  # refuses here what cannot be built, before anything is written
+    graph = fit_graph(start, chosen, workspace)
+    name = file_name(describe_engine(graph, chosen, options), chosen.suffix)
+    path = output or workspace.folder / name
     note(f"building {path.name} from {graph.path.name} with {chosen.package} {chosen.version()}")
-    keep_weights(start, path, place)
-    engine = write_artifact(path, description, lambda file: chosen.build(graph.path, file, options))
+    keep_weights(start, path, workspace)
+    engine = write_engine(graph, chosen, options, path)
     return Build(
         engine=engine.path,
         target=chosen.name,
@@ -63,54 +157,4 @@ def build(
         seconds=round(time.perf_counter() - started, 3),
         files=tuple(engine.files),
         notes=tuple((engine.description.engine or {}).get("notes", ())),
-    )
-
-
-def describe(graph: Artifact, target: Target, options: BuildOptions, recorded: dict[str, Any]) -> Description:
-    """What the sidecar of the engine says."""
-    described = graph.description
-    return replace(
-        described,
-        kind="engine",
-        target=target.name,
-        precision=target.engine_precision(described.precision, options),
-        engine=recorded,
-        parent=graph.link,
-    )
-
-
-def find_model(model: Path | None, target: str | None, workspace: Workspace) -> Artifact:
-    if model is not None:
-        return open_artifact(model)
-    start = workspace.newest(
-        lambda found: found.kind == "onnx" and (target is None or found.target in (None, target)),
-        what=f"model for {target}" if target else "model",
-        command="convnext-edge export --variant NAME, then convnext-edge quantize --calib NAME"
-        + (f" --target {target}" if target else ""),
-    )
-    note(f"taking {start.path}, the newest model of the workspace")
-    return start
-
-
-def fit(start: Artifact, target: Target, workspace: Workspace) -> Artifact:
-    """The ONNX file to compile: as it is where it was made for the target or is quantized already."""
-    described = start.description
-    if described.kind == "engine":
-        raise ArtifactError(
-            f"{start.path} is an engine already", hint="Build from the ONNX file that it came from."
-        )
-    if described.kind == "onnx" and described.target == target.name:
-        return start
-    if described.kind == "onnx" and described.precision != "fp32":
-        made_for = find_target(described.target or DEFAULT)
-        if (made_for.form, made_for.recipe) != (target.form, target.recipe):
-            note(f"{start.path.name} was quantized for {made_for.name}: it may be slower on {target.name}")
-        return start
-    return write_fp32(
-        open_source(start, workspace),
-        find_weights(start, workspace),
-        target=target.name,
-        input_type=described.input_type,
-        output=None,
-        workspace=workspace,
     )

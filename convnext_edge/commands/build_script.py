@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from convnext_edge.artifacts.artifact import write_folder
 from convnext_edge.artifacts.workspace import Workspace, file_name
-from convnext_edge.commands.build import find_model, fit
+from convnext_edge.commands.result import Result
+from convnext_edge.commands.text import lines
 from convnext_edge.paths import AnyPath, as_path
-from convnext_edge.results import BuildScript
-from convnext_edge.targets.base import BuildOptions
 from convnext_edge.targets.registry import find_target
+
+
+@dataclass(frozen=True)
+class BuildScript(Result):
+    """A folder that builds an engine on another machine."""
+
+    directory: Path
+    files: tuple[str, ...]
+    build_command: str  # to run there, in the folder
+
+    def summary(self) -> str:
+        """Return what was written, and what to run where."""
+        return lines(
+            ("wrote", self.directory), ("files", " ".join(self.files)), ("run there", self.build_command)
+        )
 
 
 def build_script(
     model: AnyPath | None = None,
     *,
-    target: str | None = "tensorrt",
+    target: str | None = None,
     precision: Literal["fp32", "fp16"] | None = None,
     max_batch: int | None = None,
     output: AnyPath | None = None,
@@ -25,20 +40,22 @@ def build_script(
 ) -> BuildScript:
     """Write a folder with the ONNX file, the command that compiles it, and checksums of both.
 
-    Options as for `build`; output: the folder, which may not exist yet or be empty; it comes whole or not
-    at all.
+    Options are those of `build`. target: `tensorrt` by default. output: the folder, which may not exist yet
+    or be empty; it comes whole or not at all.
     Raises ArtifactError, TargetError, UsageError.
     """
-    model, output = as_path(model), as_path(output)
+    from convnext_edge.targets.base import BuildOptions
+    from convnext_edge.targets.building import find_model, fit_graph
+
     place = Workspace.at(workspace)
     chosen = find_target(target or "tensorrt")
     options = BuildOptions(precision, max_batch)
-    graph = fit(find_model(model, chosen.name, place), chosen, place)
+    graph = fit_graph(find_model(model, chosen.name, place), chosen, place)
     described = graph.description
     description = replace(
         described, target=chosen.name, precision=chosen.engine_precision(described.precision, options)
     )
-    folder = output or place.folder / file_name(description, "-script")
+    folder = as_path(output) or place.folder / file_name(description, "-script")
     command = write_folder(folder, lambda made: chosen.write_script(graph, made, options))
     files = tuple(sorted(file.name for file in folder.iterdir()))
     return BuildScript(directory=folder, files=files, build_command=command)

@@ -8,22 +8,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, cast
 
-from convnext_edge.artifacts.artifact import Artifact, open_artifact
+from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.benchmark import benchmark
 from convnext_edge.commands.build import build
-from convnext_edge.commands.quantize import METHODS, quantize
+from convnext_edge.commands.declaration import Option, command
+from convnext_edge.commands.options import (
+    Calib,
+    Data,
+    DataRoot,
+    Limit,
+    Model,
+    Runs,
+    Samples,
+    Seed,
+    WorkspaceFolder,
+)
+from convnext_edge.commands.quantize.command import METHODS, Method, quantize
+from convnext_edge.commands.result import Result
+from convnext_edge.commands.rows import Row, make_row
+from convnext_edge.commands.text import MIB, fold, table
 from convnext_edge.commands.validate import validate
 from convnext_edge.errors import ConvNeXtEdgeError, RecipeError, TargetError, UsageError
-from convnext_edge.evaluation.records import Row, describe, make_row
-from convnext_edge.evaluation.timing import check_threads
-from convnext_edge.paths import AnyPath, as_path
+from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note
 from convnext_edge.quantization.recipe import Recipe, read_recipe
-from convnext_edge.quantization.start import find_start
-from convnext_edge.results import Compare, Refusal
 from convnext_edge.targets.registry import find_target
 
 FP32 = "fp32"
@@ -31,52 +42,113 @@ RECIPE = ".toml"
 TARGETS = ("openvino", "onnxruntime")
 
 
-def compare(
-    model: AnyPath | None = None,
-    *,
-    calib: AnyPath,
-    data: AnyPath,
-    targets: Sequence[str] = (),
-    methods: Sequence[AnyPath] = (),
-    samples: int | None = None,
-    limit: int | None = None,
-    threads: int | None = None,
-    runs: int = 50,
-    data_root: AnyPath | None = None,
-    workspace: AnyPath | None = None,
-    seed: int = 0,
-) -> Compare:
-    """Make an engine by each method for each target; validate and time it.
+@dataclass(frozen=True)
+class Refusal(Result):
+    """A method that a target refuses."""
 
-    model: an artifact of export, by default the newest. methods: `fp32`, those of `quantize`, and files of
-    recipes (.toml); by default fp32 and all methods whose packages are here. targets: by default OpenVINO
-    and ONNX Runtime. calib, samples: as of `quantize`; data, limit: of `validate`; threads, runs: of
-    `benchmark`.
-    Engines and results stay in the workspace, where `report` finds them. A pair that a target refuses is in
-    `refused`, and the others go on; where all are, the first error is raised.
+    method: str
+    target: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Compare(Result):
+    """The engines that were made, and what `validate` and `benchmark` say of them."""
+
+    # the keys of `Validate` and `Benchmark` together (None where nothing was measured), and `method`,
+    # `target`, `model`, `file`, `sha256`, `bytes`, `precision`, and `changes` of the target's recipe
+    rows: tuple[Row, ...]
+    refused: tuple[Refusal, ...]
+    seconds: float
+
+    def summary(self) -> str:
+        """Return a table with a line for each engine."""
+        header = ("target", "method", "top-1", "drop", "agreement", "SQNR", "speedup", "size")
+        first = self.rows[0]
+        images = f"{first['images']} images of {Path(first['data']).name}"
+        return (
+            table([header, *map(cells, self.rows)])
+            + f"\n{images}, speedup against FP32 PyTorch, {self.seconds:.0f} s"
+            + "".join(f"\n{fold(f'{r.method} on {r.target} is refused: {r.reason}')}" for r in self.refused)
+        )
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """Return one line of the table."""
+    labelled = row["candidate_top1"] is not None
+    return (
+        row["target"],
+        Path(row["method"]).name,
+        f"{row['candidate_top1']:.2%}" if labelled else "",
+        f"{row['drop_points']:+.2f}" if labelled else "",
+        f"{row['agreement']:.2%}",
+        "exact" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f} dB",
+        "unknown" if row["speedup"] is None else f"{row['speedup']:.2f}x",
+        f"{row['bytes'] / MIB:.1f} MiB",
+    )
+
+
+@command(example="convnext-edge compare --calib demo --data demo")
+def compare(
+    model: Model = None,
+    *,
+    calib: Calib,
+    samples: Samples = None,
+    data: Data,
+    limit: Limit = None,
+    targets: Annotated[
+        Sequence[str],
+        Option("Runtimes.  [default: openvino,onnxruntime]", metavar="NAME,...", separated=True),
+    ] = (),
+    methods: Annotated[
+        Sequence[AnyPath],
+        Option(
+            "fp32, ptq, nncf, ort, or files of recipes (.toml).  [default: all four]",
+            metavar="NAME,...",
+            separated=True,
+        ),
+    ] = (),
+    threads: Annotated[int | None, Option("Of the timed calls.  [default: all CPUs]", at_least=1)] = None,
+    runs: Runs = 50,
+    data_root: DataRoot = None,
+    workspace: WorkspaceFolder = None,
+    seed: Seed = 0,
+) -> Compare:
+    """Try several methods on several runtimes, from MODEL (default: the newest).
+
+    model: an artifact of export. methods: by default all whose packages are here. Engines and results stay in
+    the workspace, where `report` finds them. A pair that a target refuses is in `refused`, and the others go
+    on; where all are, the first error is raised.
     Raises ArtifactError, ImageSetError, QuantizationError, RecipeError, TargetError, UsageError.
     """
-    model, data_root = as_path(model), as_path(data_root)
+    from convnext_edge.evaluation.timing import check_threads
+    from convnext_edge.quantization.start import find_start
+
     started = time.perf_counter()
     chosen = check_methods([os.fspath(method) for method in methods])
     check_threads(threads)
     wanted = [find_target(name).name for name in targets or TARGETS]
     place = Workspace.at(workspace)
-    start = find_start(model, None, place, seed)
-    images: dict[str, Any] = {"data_root": data_root, "seed": seed}
-    trial = Trial(
-        start=start,
-        workspace=place,
-        quantizing={"calib": calib, "samples": samples, **images},
-        validating={"data": data, "limit": limit, **images},
-        timing={"threads": threads, "runs": runs},
+    start = find_start(model, None, place, seed).artifact
+    contest = Contest(
+        model=start.path,
+        stem=start.description.stem,
+        calib=calib,
+        samples=samples,
+        data=data,
+        limit=limit,
+        threads=threads,
+        runs=runs,
+        data_root=data_root,
+        workspace=place.folder,
+        seed=seed,
     )
-    rows, refused = run_all(trial, [(method, target) for target in wanted for method in chosen])
+    rows, refused = run_all(contest, [(method, target) for target in wanted for method in chosen])
     return Compare(tuple(rows), tuple(refused), round(time.perf_counter() - started, 1))
 
 
 def check_methods(methods: Sequence[str]) -> list[str]:
-    """The methods to compare, each once.
+    """Return the methods to compare, each once.
 
     Raises UsageError for one that is none, and for recipes of one name: so are their engines called.
     RecipeError for a file that is no recipe: what is wrong for any target is said before hours of work.
@@ -98,7 +170,7 @@ def check_methods(methods: Sequence[str]) -> list[str]:
 
 
 def check_recipes(files: Sequence[str]) -> None:
-    """Raises RecipeError for a file that is no recipe, UsageError for two of one name."""
+    """Raise RecipeError for a file that is no recipe, UsageError for two of one name."""
     named: dict[str, str] = {}
     for file in files:
         read_recipe(Path(file), Recipe())
@@ -109,15 +181,15 @@ def check_recipes(files: Sequence[str]) -> None:
             )
 
 
-def run_all(trial: Trial, pairs: Sequence[tuple[str, str]]) -> tuple[list[Row], list[Refusal]]:
-    """Raises the first error where every pair is refused."""
+def run_all(contest: Contest, pairs: Sequence[tuple[str, str]]) -> tuple[list[Row], list[Refusal]]:
+    """Run every pair of method and target; raise the first error where every pair is refused."""
     rows: list[Row] = []
     refusals: list[Refusal] = []
     errors: list[ConvNeXtEdgeError] = []
     for number, (method, target) in enumerate(pairs, 1):
         note(f"{number} of {len(pairs)}: {method} on {target}")
         try:
-            rows.append(trial.run(method, target))
+            rows.append(contest.run(method, target))
         except (RecipeError, TargetError, UsageError) as error:
             note(f"{method} on {target} is refused: {error.message}")
             refusals.append(Refusal(method, target, error.message))
@@ -128,39 +200,61 @@ def run_all(trial: Trial, pairs: Sequence[tuple[str, str]]) -> tuple[list[Row], 
 
 
 @dataclass(frozen=True)
-class Trial:
-    """What all pairs share: the model, the workspace, and the options of the stages that they run through."""
+class Contest:
+    """What all pairs of method and target share: the model, and options of the commands they go through."""
 
-    start: Artifact
-    workspace: Workspace
-    quantizing: dict[str, Any]
-    validating: dict[str, Any]
-    timing: dict[str, Any]
+    model: Path  # the FP32 artifact that all start from
+    stem: str  # what its files are called by
+    calib: AnyPath
+    samples: int | None
+    data: AnyPath
+    limit: int | None
+    threads: int | None
+    runs: int
+    data_root: AnyPath | None
+    workspace: Path
+    seed: int
 
     def run(self, method: str, target: str) -> Row:
-        """What is known of one engine; nothing of its latency where it is simulated."""
+        """Make an engine, and return what is known of it; nothing of its latency where it is simulated."""
+        from convnext_edge.evaluation.records import model_columns
+
         engine = open_artifact(self.make_engine(method, target))
-        checked = validate(engine.path, workspace=self.workspace.folder, **self.validating)
-        timed = None
+        checked = validate(
+            engine.path,
+            data=self.data,
+            limit=self.limit,
+            data_root=self.data_root,
+            workspace=self.workspace,
+            seed=self.seed,
+        )
+        timed: dict[str, Any] | None = None
         if not checked.simulated:
-            timed = benchmark(engine.path, workspace=self.workspace.folder, **self.timing)
-        row = make_row(describe(engine), checked.to_json(), None if timed is None else timed.to_json())
-        return {**row, "method": method}
+            found = benchmark(engine.path, threads=self.threads, runs=self.runs, workspace=self.workspace)
+            timed = found.to_json()
+        return {**make_row(model_columns(engine), checked.to_json(), timed), "method": method}
 
     def make_engine(self, method: str, target: str) -> Path:
-        folder, suffix = self.workspace.folder, find_target(target).suffix
+        """Quantize by the method and build; return the path of the engine."""
         if method == FP32:
-            return build(self.start.path, target=target, workspace=folder).engine
-        how: dict[str, Any] = {"method": method}
-        output: Path | None = None
+            return build(self.model, target=target, workspace=self.workspace).engine
+        graph = output = recipe = None
         if method.endswith(RECIPE):  # under a name of its own, so that it replaces no other
-            how = {"recipe": Path(method), "output": folder / f"{self._name(method, target)}.onnx"}
-            output = folder / f"{self._name(method, target)}{suffix}"
+            # not what `quantize` calls its files, though the recipe be called int8
+            name = f"{self.stem}-recipe-{Path(method).stem}-{target}"
+            graph, output = (self.workspace / f"{name}{end}" for end in (".onnx", find_target(target).suffix))
+            recipe, method = Path(method), "ptq"
         made = quantize(
-            self.start.path, target=target, timing=False, workspace=folder, **how, **self.quantizing
+            self.model,
+            calib=self.calib,
+            samples=self.samples,
+            target=target,
+            method=cast(Method, method),
+            recipe=recipe,
+            timing=False,
+            data_root=self.data_root,
+            output=graph,
+            workspace=self.workspace,
+            seed=self.seed,
         )
-        return build(made.artifact, target=target, output=output, workspace=folder).engine
-
-    def _name(self, recipe: str, target: str) -> str:
-        """Not what `quantize` calls its files, though the recipe be called int8."""
-        return f"{self.start.description.stem}-recipe-{Path(recipe).stem}-{target}"
+        return build(made.artifact, target=target, output=output, workspace=self.workspace).engine

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.benchmark import benchmark
 from convnext_edge.commands.build import build
+from convnext_edge.commands.declaration import command
 from convnext_edge.commands.export import export
-from convnext_edge.commands.quantize import quantize
-from convnext_edge.commands.validate import validate
-from convnext_edge.paths import AnyPath
+from convnext_edge.commands.options import WorkspaceFolder
+from convnext_edge.commands.quantize.command import quantize
+from convnext_edge.commands.result import Result
+from convnext_edge.commands.text import MIB, table
+from convnext_edge.commands.validate import Validate, validate
 from convnext_edge.progress import note
-from convnext_edge.results import Demo, DemoRow, Validate
 
 TARGETS = ("openvino", "onnxruntime")
 MIN_AGREEMENT = 0.993
@@ -21,10 +25,64 @@ MIN_SQNR_DB = 35.0
 RUNS = 200  # a call takes about a millisecond
 
 
-def demo(*, workspace: AnyPath | None = None) -> Demo:
-    """Export, quantize, build, validate and benchmark a small ConvNeXt trained on CIFAR-10.
+@dataclass(frozen=True)
+class DemoRow(Result):
+    """An INT8 engine of one target against the FP32 PyTorch reference."""
 
-    Its weights, 256 training images to calibrate with and 1,000 test images come with the package.
+    target: str
+    engine: Path
+    bytes: int
+    candidate_top1: float
+    agreement: float
+    sqnr_db: float
+    speedup: float
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Demo(Result):
+    """The figures of the default target's engine, and those of every target in `rows`."""
+
+    reference_top1: float
+    candidate_top1: float
+    agreement: float
+    sqnr_db: float
+    speedup: float
+    engine: Path
+    images: int
+    seconds: float
+    passed: bool
+    rows: tuple[DemoRow, ...]
+
+    def summary(self) -> str:
+        """Return a table with a line for each target."""
+        header = ("target", "top-1", "agreement", "SQNR", "speedup", "engine")
+        reference = ("PyTorch FP32", f"{self.reference_top1:.1%}", "", "", "1.0x", "")
+        rows = [
+            (
+                f"{row.target} INT8",
+                f"{row.candidate_top1:.1%}",
+                f"{row.agreement:.1%}",
+                f"{row.sqnr_db:.1f} dB",
+                f"{row.speedup:.1f}x",
+                f"{row.bytes / MIB:.1f} MiB",
+            )
+            for row in self.rows
+        ]
+        verdict = "passed" if self.passed else "NOT passed"
+        return (
+            table([header, reference, *rows])
+            + f"\n{self.images} test images, one thread, {self.seconds:.0f} s: {verdict}"
+            + f"\nengine: {self.engine}"
+        )
+
+
+@command(example="convnext-edge demo")
+def demo(*, workspace: WorkspaceFolder = None) -> Demo:
+    """Run the whole way offline, on a small model of the package.
+
+    A small ConvNeXt trained on CIFAR-10 is exported, quantized, built, validated and timed. Its weights, 256
+    training images to calibrate with and 1,000 test images come with the package.
     """
     started = time.perf_counter()
     place = Workspace.at(workspace).folder

@@ -2,57 +2,113 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from convnext_edge.artifacts.artifact import Artifact, InputType, remove_artifact
+from convnext_edge.artifacts.artifact import Artifact, remove_artifact
 from convnext_edge.artifacts.workspace import Workspace, check_suffix
-from convnext_edge.checkpoints.source import Source, load_source, save_weights
+from convnext_edge.commands.declaration import Option, command
+from convnext_edge.commands.options import RUNTIMES, Output, Seed, WorkspaceFolder
+from convnext_edge.commands.result import Result
+from convnext_edge.commands.text import lines
 from convnext_edge.errors import ExportError
-from convnext_edge.images.preprocessing import PreprocessingChanges, Triple
-from convnext_edge.images.transform import as_reference_takes
-from convnext_edge.onnx_graph.tracing import example_input
+from convnext_edge.images.preprocessing import InputType, PreprocessingChanges, Triple
 from convnext_edge.paths import AnyPath, as_path
-from convnext_edge.results import Export
-from convnext_edge.targets.fp32 import write_fp32
-from convnext_edge.targets.registry import find_target
+from convnext_edge.targets.registry import NAMES, find_target
+
+if TYPE_CHECKING:
+    from convnext_edge.checkpoints.source import Source
 
 PARITY = 1e-3  # of the largest logit: what a right export stays under by far
 
 
-def export(
-    variant: str | None = None,
-    *,
-    checkpoint: AnyPath | None = None,
-    random_weights: bool = False,
-    resolution: int | None = None,
-    crop: float | None = None,
-    mean: Triple | None = None,
-    std: Triple | None = None,
-    target: str | None = None,
-    input_type: InputType = "float32",
-    output: AnyPath | None = None,
-    workspace: AnyPath | None = None,
-    seed: int = 0,
-) -> Export:
-    """Write a model as ONNX with a dynamic batch, checked against PyTorch.
+@dataclass(frozen=True)
+class Export(Result):
+    """An FP32 ONNX model that was written, and its size."""
 
-    variant, checkpoint, random_weights: which model (a checkpoint's variant is a check). resolution:
-    edge of the input in pixels, by default what the variant was evaluated at. crop, mean, std: as in
-    `Preprocessing`, where a checkpoint needs other values than its variant's (or ImageNet's). target:
-    lower for this runtime; by default the plain graph. input_type: `float32` normalized, or `uint8` raw RGB.
+    artifact: Path
+    weights: Path
+    variant: str | None
+    params: int
+    macs: int  # multiply-adds for one image
+    resolution: int  # edge of the input in pixels
+    classes: int
+    parity_max_abs_diff: float  # largest difference of a logit, ONNX Runtime against PyTorch on one input
+
+    def summary(self) -> str:
+        """Return what was written."""
+        return lines(
+            ("wrote", self.artifact),
+            ("weights", self.weights),
+            ("model", f"{self.variant or 'no named variant'}, {self.classes} classes"),
+            ("size", f"{self.params / 1e6:.1f} M parameters, {self.macs / 1e9:.2f} G multiply-adds"),
+            ("input", f"{self.resolution} x {self.resolution} pixels"),
+            ("parity", f"{self.parity_max_abs_diff:.1e} largest difference of a logit to PyTorch"),
+        )
+
+
+@command(example="convnext-edge export --variant tiny")
+def export(
+    variant: Annotated[
+        str | None, Option("Name from `convnext-edge variants`; beside --checkpoint, a check.")
+    ] = None,
+    *,
+    checkpoint: Annotated[
+        AnyPath | None, Option("Weights of your own: .safetensors, .pth, .pt or .bin.")
+    ] = None,
+    random_weights: Annotated[bool, Option("Seeded noise as weights, for work on latency.")] = False,
+    resolution: Annotated[
+        int | None,
+        Option("Edge of the input.  [default: the variant's]", metavar="PIXELS", at_least=1),
+    ] = None,
+    crop: Annotated[
+        float | None,
+        Option(
+            "Of the resized image's edge that is kept.",
+            metavar="FRACTION",
+            at_least=0,
+            at_most=1,
+            above=True,
+        ),
+    ] = None,
+    mean: Annotated[Triple | None, Option("Of the pixels, in 0..1.", metavar="R G B")] = None,
+    std: Annotated[Triple | None, Option("Standard deviation of the pixels.", metavar="R G B")] = None,
+    target: Annotated[
+        str | None,
+        Option(
+            f"Lower for this runtime: {RUNTIMES}.  [default: plain, for any]",
+            metavar="NAME",
+            choices=NAMES,
+        ),
+    ] = None,
+    input_type: Annotated[
+        InputType, Option("Normalized values, or raw RGB bytes.", flags=("--input",))
+    ] = "float32",
+    output: Output = None,
+    workspace: WorkspaceFolder = None,
+    seed: Seed = 0,
+) -> Export:
+    """Write a trained ConvNeXt as ONNX, checked against PyTorch.
+
+    The batch is dynamic. crop, mean and std are as in `Preprocessing`, where a checkpoint needs other values
+    than its variant's (or ImageNet's).
     Raises CheckpointError, DownloadError, ExportError, UsageError.
     """
-    checkpoint, output = as_path(checkpoint), as_path(output)
+    from convnext_edge.checkpoints.source import load_source, save_weights
+    from convnext_edge.targets.fp32 import write_fp32
+
     if target is not None:
         find_target(target)  # a wrong name is said before any work
-    check_suffix(output, ".onnx")
+    check_suffix(as_path(output), ".onnx")
     changes = PreprocessingChanges(resolution=resolution, crop=crop, mean=mean, std=std)
-    source = load_source(variant, checkpoint, random_weights=random_weights, changes=changes, seed=seed)
+    source = load_source(
+        variant, as_path(checkpoint), random_weights=random_weights, changes=changes, seed=seed
+    )
     place = Workspace.at(workspace)
     weights = save_weights(source, place)
     artifact = write_fp32(
-        source, weights, target=target, input_type=input_type, output=output, workspace=place
+        source, weights, target=target, input_type=input_type, output=as_path(output), workspace=place
     )
     difference = parity(source, artifact)
     architecture = source.reference.architecture
@@ -69,16 +125,18 @@ def export(
 
 
 def parity(source: Source, artifact: Artifact) -> float:
-    """Largest difference of a logit, ONNX Runtime against PyTorch on the same noise.
+    """Return the largest difference of a logit, ONNX Runtime against PyTorch on the same noise.
 
     Raises ExportError, and takes the file away, where they are not the same function.
     """
-    preprocessing = source.preprocessing
-    example = example_input(preprocessing.resolution, artifact.description.input_type, seed=1)
-    images = example.numpy()
-    normalized = as_reference_takes(images, preprocessing)
-    with torch.inference_mode():
-        expected = source.reference(torch.from_numpy(normalized)).numpy()
+    import numpy as np
+
+    from convnext_edge.images.noise import noise
+    from convnext_edge.images.transform import as_reference_takes
+    from convnext_edge.targets.torch import TorchSession
+
+    images = noise(source.preprocessing.resolution, artifact.description.input_type, batch=2, seed=1)
+    expected = TorchSession(source.reference).run(as_reference_takes(images, source.preprocessing))
     with find_target("onnxruntime").open_session(artifact) as session:
         difference = float(np.abs(session.run(images) - expected).max())
     if not difference <= PARITY * max(1.0, float(np.abs(expected).max())):

@@ -2,81 +2,116 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import Callable
-from pathlib import Path
-
-import numpy as np
-import onnx
-from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
+from dataclasses import dataclass
+from typing import Annotated
 
 from convnext_edge.artifacts.workspace import Workspace
-from convnext_edge.checkpoints.source import open_source
-from convnext_edge.evaluation.timing import check_threads
-from convnext_edge.onnx_graph.graph import drop_quantization, save
-from convnext_edge.onnx_graph.tracing import example_input, write_onnx
-from convnext_edge.paths import AnyPath, as_path
-from convnext_edge.progress import note, track
-from convnext_edge.quantization.costs import layer_costs
-from convnext_edge.quantization.job import Job
-from convnext_edge.quantization.ptq import Calibrated, calibrate
-from convnext_edge.quantization.start import calibration_images, find_start
-from convnext_edge.quiet import quiet
-from convnext_edge.results import LayerRow, Sensitivity
-from convnext_edge.targets.base import Target
-from convnext_edge.targets.registry import DEFAULT, find_target
+from convnext_edge.commands.declaration import Option, command
+from convnext_edge.commands.options import (
+    Checkpoint,
+    DataRoot,
+    Model,
+    QuantizeFor,
+    RecipeFile,
+    Seed,
+    WorkspaceFolder,
+)
+from convnext_edge.commands.preparation import prepare_job
+from convnext_edge.commands.result import Result
+from convnext_edge.commands.text import table
+from convnext_edge.paths import AnyPath
+from convnext_edge.progress import note
+from convnext_edge.targets.registry import DEFAULT
 
 SAMPLES = 32
-ROUNDS = 7
-Times = dict[str, float]
 
 
+@dataclass(frozen=True)
+class LayerRow(Result):
+    """One layer that is quantized while all others stay float."""
+
+    name: str
+    sqnr_db: float | None  # of the logits; None where they do not change
+    kl: float  # mean divergence of the answers from the FP32 model's, in nats
+    latency_saved_ms: float | None  # FP32 minus INT8; None where the runtime does not tell
+
+
+@dataclass(frozen=True)
+class Sensitivity(Result):
+    """What INT8 costs and gains in each layer."""
+
+    target: str
+    calibration: str  # name of the image set
+    images: int
+    layers: tuple[LayerRow, ...]  # worst first
+    seconds: float
+
+    def summary(self) -> str:
+        """Return a table with a line for each layer."""
+        header = ("layer alone in INT8, worst first", "SQNR", "KL (nats)", "saves")
+        rows = [
+            (
+                row.name,
+                "same" if row.sqnr_db is None else f"{row.sqnr_db:.1f} dB",
+                f"{row.kl:.1e}",
+                "unknown" if row.latency_saved_ms is None else f"{row.latency_saved_ms:.3f} ms",
+            )
+            for row in self.layers
+        ]
+        measured = f"{self.images} images of {self.calibration} for {self.target} in {self.seconds:.0f} s"
+        return f"{table([header, *rows])}\n{measured}"
+
+
+@command(example="convnext-edge sensitivity --calib imagenet_val --samples 32")
 def sensitivity(
-    model: AnyPath | None = None,
+    model: Model = None,
     *,
-    calib: AnyPath,
-    samples: int | None = None,
-    target: str = DEFAULT,
-    recipe: AnyPath | None = None,
-    checkpoint: AnyPath | None = None,
-    runs: int = 5,
-    threads: int = 1,
-    data_root: AnyPath | None = None,
-    workspace: AnyPath | None = None,
-    seed: int = 0,
+    calib: Annotated[AnyPath, Option("Images to measure with.", metavar="NAME|PATH")],
+    samples: Annotated[
+        int | None, Option("How many of them.  [default: 32, or all of fewer]", at_least=1)
+    ] = None,
+    target: QuantizeFor = DEFAULT,
+    recipe: RecipeFile = None,
+    checkpoint: Checkpoint = None,
+    runs: Annotated[int, Option("Timed calls in a round.", at_least=1)] = 5,
+    threads: Annotated[int, Option("Of the timed calls.", at_least=1)] = 1,
+    data_root: DataRoot = None,
+    workspace: WorkspaceFolder = None,
+    seed: Seed = 0,
 ) -> Sensitivity:
-    """Quantize one layer at a time, all others float, and time each layer in INT8 and in FP32.
+    """Tell what INT8 costs and gains in each layer of MODEL (default: newest).
 
-    model, checkpoint, calib, target, recipe: as of `quantize`. samples: images, 32 (or all of fewer) by
-    default. runs: timed calls in each of seven sessions, on `threads`. Times come from OpenVINO and ONNX
-    Runtime; other runtimes do not tell them.
+    One layer at a time is quantized, all others stay float; each layer is timed in INT8 and in FP32. Times
+    come from OpenVINO and ONNX Runtime; other runtimes do not tell them.
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, TargetError,
     UsageError.
     """
-    model, recipe, checkpoint, data_root = (
-        as_path(model),
-        as_path(recipe),
-        as_path(checkpoint),
-        as_path(data_root),
-    )
+    from convnext_edge.evaluation.layer_times import time_saved
+    from convnext_edge.evaluation.timing import check_threads
+    from convnext_edge.quantization.costs import layer_costs
+    from convnext_edge.quantization.ptq import calibrate
+    from convnext_edge.targets.registry import find_target
+
     started = time.perf_counter()
     check_threads(threads)
-    place = Workspace.at(workspace)
-    start = find_start(model, checkpoint, place, seed)
-    chosen = find_target(target)
-    images = calibration_images(calib, samples, data_root, seed, most=SAMPLES)
-    job = Job(
-        source=open_source(start, place),
-        form=chosen.form,
-        input_type=start.description.input_type,
-        recipe=chosen.choose_recipe(recipe),
-        images=images,
+    job = prepare_job(
+        model,
+        checkpoint,
+        calib=calib,
+        samples=samples,
+        most=SAMPLES,
+        target=target,
+        recipe=recipe,
+        data_root=data_root,
+        workspace=Workspace.at(workspace),
+        seed=seed,
     )
-    note(f"taking {start.path.name} apart for {target} with {len(images)} images of {images.name}")
+    name, images = job.start.artifact.path.name, job.images
+    note(f"taking {name} apart for {target} with {len(images)} images of {images.name}")
     calibrated = calibrate(job)
     costs = layer_costs(job, calibrated)
-    saved = time_saved(job, calibrated, chosen, runs, threads)
+    saved = time_saved(job, calibrated, find_target(target), runs=runs, threads=threads)
     return Sensitivity(
         target=target,
         calibration=images.name,
@@ -84,55 +119,3 @@ def sensitivity(
         layers=tuple(LayerRow(c.name, c.sqnr_db, c.kl, saved.get(c.name)) for c in costs),
         seconds=round(time.perf_counter() - started, 1),
     )
-
-
-def time_saved(job: Job, calibrated: Calibrated, target: Target, runs: int, threads: int) -> dict[str, float]:
-    """Milliseconds that each quantized layer is faster in INT8 than in FP32; empty where none can tell.
-
-    From the runtime's own clock of each kernel, with what is fused into it: in OpenVINO bias, activation and
-    residual sum. Quantizing its input counts in ONNX Runtime; in OpenVINO it is part of the layer before.
-    One layer is a hundredth of a whole call, less than calls differ on a busy machine: whole calls could
-    not tell.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder) / name for name in ("fp32.onnx", "int8.onnx")]
-        with quiet():
-            converted = convert_pt2e(calibrated.prepared)
-        write_onnx(converted, job.example(), paths[1], layer_names=calibrated.placement)
-        model = onnx.load(paths[1])
-        drop_quantization(model)
-        save(model, paths[0])
-        image = example_input(job.source.preprocessing.resolution, job.input_type, batch=1).numpy()
-        fp32, int8 = (
-            medians(rounds)
-            for rounds in interleave(
-                lambda path: target.time_layers(path, image, runs=runs, threads=threads), paths
-            )
-        )
-    if not fp32:
-        note(f"{target.name} does not tell the time of single layers")
-    return {
-        name: round(fp32[name] - int8[name], 4)
-        for name in calibrated.quantized_layers
-        if name in fp32 and name in int8
-    }
-
-
-def interleave(measure: Callable[[Path], Times | None], paths: list[Path]) -> list[list[Times]]:
-    """What `ROUNDS` sessions of each model tell, the models in turn; nothing where they tell nothing."""
-    seen: list[list[Times]] = [[] for _ in paths]
-    for _ in track(range(ROUNDS), "timing", total=ROUNDS):
-        for times, path in zip(seen, paths, strict=True):
-            found = measure(path)
-            if found is None:
-                return seen
-            times.append(found)
-    return seen
-
-
-def medians(rounds: list[Times]) -> Times:
-    """Of each layer. A runtime averages over a session, so one interruption spoils one round of a layer."""
-    names = (
-        set.intersection(*map(set, rounds)) if rounds else set()
-    )  # nodes of its own have new names each time
-    return {name: float(np.median([times[name] for times in rounds])) for name in names}

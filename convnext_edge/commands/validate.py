@@ -3,48 +3,100 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.workspace import Workspace
-from convnext_edge.checkpoints.source import Source, open_source
+from convnext_edge.commands.declaration import Option, command
+from convnext_edge.commands.options import Data, DataRoot, Limit, MaxDrop, Model, RunOn, Seed, WorkspaceFolder
+from convnext_edge.commands.result import Result
+from convnext_edge.commands.text import lines, skipped
 from convnext_edge.errors import ImageSetError, UsageError
-from convnext_edge.evaluation.candidates import find_candidate, open_session, target_of
-from convnext_edge.evaluation.metrics import Comparison
-from convnext_edge.evaluation.records import keep
-from convnext_edge.images.image_set import ImageSet
-from convnext_edge.images.opening import open_image_set
-from convnext_edge.images.transform import as_reference_takes
-from convnext_edge.paths import AnyPath, as_path
-from convnext_edge.progress import note, track
-from convnext_edge.results import Validate
-from convnext_edge.targets.base import Session
-from convnext_edge.targets.torch import TorchSession
+from convnext_edge.progress import note
+
+if TYPE_CHECKING:
+    from convnext_edge.artifacts.artifact import Artifact
+    from convnext_edge.evaluation.metrics import Comparison
+    from convnext_edge.images.image_set import ImageSet
 
 BATCH = 8
 
 
-def validate(
-    model: AnyPath | None = None,
-    *,
-    data: AnyPath,
-    limit: int | None = None,
-    target: str | None = None,
-    max_drop: float | None = None,
-    min_agreement: float | None = None,
-    data_root: AnyPath | None = None,
-    workspace: AnyPath | None = None,
-    seed: int = 0,
-) -> Validate:
-    """Compare top-1, top-5 and logits over an image set.
+@dataclass(frozen=True)
+class Validate(Result):
+    """How far a candidate is from the FP32 reference on an image set."""
 
-    model: an ONNX file or engine of ours, by default the newest. data: image set by name or path;
-    limit: a seeded subset of that many. target: by default the one the model was made for.
-    max_drop: points of top-1; min_agreement: fraction; both are gates, see `passed`. The result is kept in
-    the workspace for `report`.
+    artifact: Path
+    target: str
+    data: str  # name of the image set
+    images: int
+    reference_top1: float | None  # fractions of the images; None where the images have no labels
+    candidate_top1: float | None
+    reference_top5: float | None
+    candidate_top5: float | None
+    drop_points: float | None  # percentage points of top-1, positive where the candidate is worse
+    drop_ci95_points: tuple[float, float] | None  # paired 95 % interval
+    agreement: float  # fraction of the images with the same top-1
+    agreement_ci95: tuple[float, float]
+    sqnr_db: float | None  # of the logits; None where they are identical
+    overlap: int  # images that were in the calibration set too
+    skipped_images: tuple[str, ...]
+    simulated: bool  # not run by the runtime that the target stands for
+    passed: bool
+    label: str = ""  # where it was simulated, why
+
+    def summary(self) -> str:
+        """Return the figures as lines."""
+        seen = f", {self.overlap} of them calibrated with" if self.overlap else ""
+        low, high = self.agreement_ci95
+        return lines(
+            ("candidate", f"{self.artifact} on {self.target}" + (f" ({self.label})" if self.label else "")),
+            ("images", f"{self.images} of {self.data}" + skipped(self.skipped_images) + seen),
+            *self._accuracy(),
+            ("agreement", f"{self.agreement:.2%} same top-1 (95 %: {low:.2%} to {high:.2%})"),
+            ("SQNR", "identical logits" if self.sqnr_db is None else f"{self.sqnr_db:.1f} dB"),
+            ("gates", "passed" if self.passed else "NOT met"),
+        )
+
+    def _accuracy(self) -> list[tuple[str, object]]:
+        if self.drop_points is None or self.drop_ci95_points is None:
+            return [("top-1", "unknown: the images have no labels")]
+        low, high = self.drop_ci95_points
+        return [
+            ("top-1", f"{self.candidate_top1:.2%} (reference {self.reference_top1:.2%})"),
+            ("top-5", f"{self.candidate_top5:.2%} (reference {self.reference_top5:.2%})"),
+            ("drop", f"{self.drop_points:+.2f} points (95 %: {low:+.2f} to {high:+.2f})"),
+        ]
+
+
+@command(example="convnext-edge validate --data imagenet_val --max-drop 0.5")
+def validate(
+    model: Model = None,
+    *,
+    data: Data,
+    limit: Limit = None,
+    target: RunOn = None,
+    max_drop: MaxDrop = None,
+    min_agreement: Annotated[
+        float | None, Option("Gate: same top-1.", metavar="FRACTION", at_least=0, at_most=1)
+    ] = None,
+    data_root: DataRoot = None,
+    workspace: WorkspaceFolder = None,
+    seed: Seed = 0,
+) -> Validate:
+    """Compare MODEL (default: the newest) with FP32 PyTorch, image by image.
+
+    model: an ONNX file or engine of ours. target: by default the one that the model was made for. max_drop
+    and min_agreement are gates, see `passed`. The result is kept in the workspace for `report`.
     Raises ArtifactError, ImageSetError, TargetError, UsageError.
     """
-    model, data_root = as_path(model), as_path(data_root)
+    from convnext_edge.checkpoints.source import open_source
+    from convnext_edge.evaluation.candidates import find_candidate, open_session, target_of
+    from convnext_edge.evaluation.comparison import Inputs, compare_answers
+    from convnext_edge.evaluation.records import keep
+    from convnext_edge.images.opening import open_image_set
+    from convnext_edge.targets.torch import TorchSession
+
     place = Workspace.at(workspace)
     gates = Gates(max_drop, min_agreement)
     artifact = find_candidate(model, target, place)
@@ -56,7 +108,11 @@ def validate(
     if seen:
         note(f"{seen} of the {len(images)} images were calibrated with")
     with open_session(artifact, chosen) as session:
-        found = compare(open_source(artifact, place), session, images, artifact)
+        source = open_source(artifact, place)
+        raw_bytes = artifact.description.input_type == "uint8"
+        inputs = Inputs(images, source.preprocessing, raw_bytes, BATCH)
+        reference = TorchSession(source.reference)
+        found = compare_answers(reference.run, session.run, inputs, purpose="validating")
         result = Validate(
             artifact=artifact.path,
             target=chosen,
@@ -68,19 +124,19 @@ def validate(
             label=session.label,
             passed=gates.passed(found),
         )
-    keep(result, artifact, place)
+    keep("validate", result.to_json(), artifact, place)
     return result
 
 
 @dataclass(frozen=True)
 class Gates:
-    """What a candidate must hold: max_drop in points of top-1, min_agreement as a fraction."""
+    """What a candidate must hold to pass."""
 
-    max_drop: float | None
-    min_agreement: float | None
+    max_drop: float | None  # points of top-1
+    min_agreement: float | None  # fraction of the images
 
     def check(self, images: ImageSet) -> None:
-        """Raises UsageError for a gate that these images cannot decide."""
+        """Raise UsageError for a gate that these images cannot decide."""
         if self.max_drop is not None and not images.labelled:
             raise UsageError(
                 f"--max-drop needs labels, and {images.name} has none",
@@ -88,12 +144,13 @@ class Gates:
             )
 
     def passed(self, found: Comparison) -> bool:
+        """Return whether both gates hold."""
         drop_held = self.max_drop is None or found.drop_points <= self.max_drop
         return drop_held and (self.min_agreement is None or found.agreement >= self.min_agreement)
 
 
 def check_classes(images: ImageSet, artifact: Artifact) -> None:
-    """Raises ImageSetError where the labels cannot be those of the model."""
+    """Raise ImageSetError where the labels cannot be those of the model."""
     classes = int(artifact.description.architecture["classes"])
     found = len(images.classes) or 1 + max((entry.label for entry in images.entries), default=-1)
     if images.labelled and (found > classes or (images.classes and found != classes)):
@@ -104,7 +161,7 @@ def check_classes(images: ImageSet, artifact: Artifact) -> None:
 
 
 def count_seen(images: ImageSet, artifact: Artifact) -> int:
-    """Images that the artifact was calibrated with."""
+    """Count the images that the artifact was calibrated with."""
     calibrated = set(artifact.description.calibration_hashes)
     if not calibrated:
         return 0
@@ -112,21 +169,8 @@ def count_seen(images: ImageSet, artifact: Artifact) -> int:
     return sum(digest[:length] in calibrated for digest in images.hashes)
 
 
-def compare(source: Source, session: Session, images: ImageSet, artifact: Artifact) -> Comparison:
-    """Both models over all images, each image decoded once."""
-    reference = TorchSession(source.reference)
-    found = Comparison()
-    batches = images.batches(source.preprocessing, batch=BATCH, dtype="uint8")
-    for batch in track(batches, "validating", total=len(images), step=BATCH):
-        normalized = as_reference_takes(batch.images, source.preprocessing)
-        raw = artifact.description.input_type == "uint8"
-        candidate = session.run(batch.images if raw else normalized)
-        found.add(reference.run(normalized), candidate, batch.labels)
-    return found
-
-
 def accuracy(found: Comparison) -> dict[str, Any]:
-    """The fields of the result that follow from the comparison."""
+    """Return the fields of the result that follow from the comparison."""
     labelled = found.labelled
     return {
         "images": found.images,

@@ -2,16 +2,62 @@
 
 from __future__ import annotations
 
-from convnext_edge.checkpoints import variants as table
-from convnext_edge.results import VariantRow, Variants
+from dataclasses import dataclass
+
+from convnext_edge.checkpoints import variants as published
+from convnext_edge.commands.declaration import command
+from convnext_edge.commands.result import Result
+from convnext_edge.commands.text import table
 
 
+@dataclass(frozen=True)
+class VariantRow(Result):
+    """A published set of weights."""
+
+    name: str
+    generation: str
+    depths: tuple[int, ...]
+    dims: tuple[int, ...]
+    params: int
+    macs: int  # multiply-adds for one image at `resolution`
+    resolution: int
+    classes: int
+    published_top1: float | None  # a fraction; None where none is published
+    license: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Variants(Result):
+    """All named models."""
+
+    variants: tuple[VariantRow, ...]
+
+    def summary(self) -> str:
+        """Return a table with a line for each."""
+        header = ("name", "params", "MACs", "px", "class", "top-1", "license")
+        rows = [
+            (
+                row.name,
+                three_digits(row.params / 1e6) + "M",
+                three_digits(row.macs / 1e9) + "G",
+                str(row.resolution),
+                str(row.classes),
+                "" if row.published_top1 is None else f"{row.published_top1:.1%}",
+                row.license,
+            )
+            for row in self.variants
+        ]
+        return table([header, *rows])
+
+
+@command(example="convnext-edge variants")
 def variants() -> Variants:
-    """Every variant by name, with its size, published accuracy and the license of its weights."""
-    return Variants(tuple(_row(variant) for variant in table.variants()))
+    """List the named models: size, published accuracy, license."""
+    return Variants(tuple(_row(variant) for variant in published.variants()))
 
 
-def _row(variant: table.Variant) -> VariantRow:
+def _row(variant: published.Variant) -> VariantRow:
     architecture = variant.architecture
     return VariantRow(
         name=variant.name,
@@ -26,3 +72,8 @@ def _row(variant: table.Variant) -> VariantRow:
         license=variant.license,
         source=variant.source,
     )
+
+
+def three_digits(value: float) -> str:
+    """Return a number as people read it: 28.6, 197, 0.55."""
+    return f"{value:.3g}" if value >= 1 else f"{value:.2f}"

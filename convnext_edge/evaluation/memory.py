@@ -6,11 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from convnext_edge.artifacts.artifact import Artifact, read_sidecar
 from convnext_edge.errors import ConvNeXtEdgeError, TargetError
-from convnext_edge.targets.base import Images
+from convnext_edge.images.noise import noise
 from convnext_edge.targets.registry import find_target
 
 CALLS = 3  # the first allocates, the others show whether it stays at that
@@ -37,7 +35,8 @@ def peak_rss(artifact: Artifact, target: str, *, batch: int, threads: int) -> in
 
 def _measure(path: Path, target: str, batch: int, threads: int) -> int:
     artifact = read_sidecar(path)
-    images = noise(artifact, batch)
+    described = artifact.description
+    images = noise(described.preprocessing.resolution, described.input_type, batch=batch)
     with find_target(target).open_session(artifact, threads=threads) as session:
         for _ in range(CALLS):
             session.run(images)
@@ -53,15 +52,6 @@ def peak_of_this_process() -> int:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def noise(artifact: Artifact, batch: int) -> Images:
-    """(N, 3, H, W) input for timing, of the artifact's type; speed does not depend on the values."""
-    edge = artifact.description.preprocessing.resolution
-    pixels = np.random.default_rng(0).integers(0, 256, (batch, 3, edge, edge), dtype=np.uint8)
-    return (
-        pixels if artifact.description.input_type == "uint8" else ((pixels - 127.5) / 64).astype(np.float32)
-    )
 
 
 if __name__ == "__main__":

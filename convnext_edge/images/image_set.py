@@ -11,7 +11,6 @@ from typing import get_args
 from convnext_edge.errors import ImageSetError
 from convnext_edge.images.batches import (
     Batch,
-    InputType,
     SkipLog,
     SkippedImage,
     collate,
@@ -19,7 +18,7 @@ from convnext_edge.images.batches import (
     load,
 )
 from convnext_edge.images.contents import UNLABELLED, Contents, Entry
-from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.images.preprocessing import InputType, Preprocessing
 from convnext_edge.images.transform import check_preprocessing
 from convnext_edge.parallel import default_workers, ordered_map
 

@@ -12,8 +12,9 @@ import torch
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from torch import nn
 
-from convnext_edge.artifacts.artifact import InputType
 from convnext_edge.errors import ExportError
+from convnext_edge.images.noise import noise
+from convnext_edge.images.preprocessing import InputType
 from convnext_edge.onnx_graph.graph import (
     INPUT,
     OUTPUT,
@@ -36,9 +37,7 @@ def example_input(resolution: int, input_type: InputType, *, batch: int = 2, see
 
     Tracing a dynamic batch needs two images or more: one would be taken for a constant.
     """
-    generator = torch.Generator().manual_seed(seed)
-    pixels = torch.randint(0, 256, (batch, 3, resolution, resolution), generator=generator, dtype=torch.uint8)
-    return pixels if input_type == "uint8" else (pixels.float() - 127.5) / 64
+    return torch.from_numpy(noise(resolution, input_type, batch=batch, seed=seed))
 
 
 def export_program(module: nn.Module, example: torch.Tensor) -> torch.fx.GraphModule:

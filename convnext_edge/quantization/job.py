@@ -1,37 +1,61 @@
-"""What every method of quantization is given, and what it gives back."""
+"""What every method of quantization is given, what it gives back, and how that is written."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
 
-from convnext_edge.artifacts.artifact import InputType
-from convnext_edge.checkpoints.source import Source
+from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, write_artifact
+from convnext_edge.artifacts.workspace import Workspace, file_name
+from convnext_edge.checkpoints.source import Source, keep_weights
 from convnext_edge.images.image_set import ImageSet
+from convnext_edge.images.preprocessing import InputType
 from convnext_edge.network.lowering import Form, lower
 from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.progress import track
 from convnext_edge.quantization.recipe import Recipe
+from convnext_edge.quantization.start import Start
 
 BATCH = 4  # images at a time, of each thread: more gain no time, and need more memory
+HASH_DIGITS = 16  # of each calibration image's SHA-256, kept to recognize it when a model is validated
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A quantized graph that is not written yet."""
+
+    placement: dict[str, bool]  # of each layer by name, whether it is quantized
+    write: Callable[[Path], None]  # makes the ONNX file
 
 
 @dataclass(frozen=True)
 class Job:
-    """One model to quantize. images: the calibration set."""
+    """One model to quantize: from where it starts, for what, how, and with which images."""
 
-    source: Source
-    form: Form
-    input_type: InputType
+    start: Start
+    target: str  # name of the runtime
+    form: Form  # in which the model is lowered
     recipe: Recipe
-    images: ImageSet
+    images: ImageSet  # the calibration set
+    training: dict[str, Any] | None = None  # settings of fine-tuning, which the sidecar tells with the recipe
+
+    @property
+    def source(self) -> Source:
+        """The reference."""
+        return self.start.source
+
+    @property
+    def input_type(self) -> InputType:
+        """What the quantized model takes: the same as the model that it is made from."""
+        return self.start.artifact.description.input_type
 
     def lowered(self) -> torch.nn.Module:
+        """Return the reference in the job's form."""
         return lower(
             self.source.reference,
             self.form,
@@ -40,22 +64,45 @@ class Job:
         )
 
     def example(self) -> torch.Tensor:
+        """Return noise to trace the model with, (2, 3, H, W)."""
         return example_input(self.source.preprocessing.resolution, self.input_type)
 
     def batches(self, purpose: str, *, limit: int | None = None, size: int = BATCH) -> Iterator[NDArray[Any]]:
-        """Calibration images (N, 3, H, W) of the input's type, behind a progress bar that names `purpose`.
+        """Yield calibration images (N, 3, H, W) of the input's type, behind a progress bar.
 
-        limit: take no more images than that.
+        purpose: what the bar says. limit: take no more images than that.
         """
         images = self.images.subset(None if limit is None else min(limit, len(self.images)), seed=0)
         batches = images.batches(self.source.preprocessing, batch=size, dtype=self.input_type)
         for batch in track(batches, purpose, total=len(images), step=size):
             yield batch.images
 
+    def describe(self, placement: dict[str, bool], method: str) -> Description:
+        """Return what the sidecar says of the quantized model."""
+        images, recipe = self.images, self.recipe.to_json()
+        return replace(
+            self.start.artifact.description,
+            kind="onnx",
+            target=self.target,
+            method=method,
+            precision=self.recipe.precision,
+            recipe=recipe if self.training is None else {**recipe, "finetune": self.training},
+            calibration=Calibration(images.name, len(images), images.digest),
+            calibration_hashes=tuple(digest[:HASH_DIGITS] for digest in images.hashes),
+            quantized_layers=tuple(name for name, chosen in placement.items() if chosen),
+            float_layers=tuple(name for name, chosen in placement.items() if not chosen),
+            weights=self.start.weights.link,
+            parent=self.start.artifact.link,
+        )
 
-@dataclass(frozen=True)
-class Quantized:
-    """placement: of each layer by name, whether its input and weight are INT8. write: makes the ONNX file."""
+    def path(self, method: str, output: Path | None, workspace: Workspace) -> Path:
+        """Return where the quantized model goes: `output`, or a name in the workspace."""
+        return output or workspace.folder / file_name(self.describe({}, method), ".onnx")
 
-    placement: dict[str, bool]
-    write: Callable[[Path], None]
+    def write(
+        self, quantized: Quantized, method: str, *, output: Path | None, workspace: Workspace
+    ) -> Artifact:
+        """Write the quantized model with its sidecar, and keep its weights where they will be found."""
+        path = self.path(method, output, workspace)
+        keep_weights(self.start.artifact, path, workspace)
+        return write_artifact(path, self.describe(quantized.placement, method), quantized.write)

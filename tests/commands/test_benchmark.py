@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 import time
 from dataclasses import asdict
 
@@ -13,12 +12,10 @@ import pytest
 from support.models import Models
 
 from convnext_edge import benchmark
-from convnext_edge.cli.summaries import summary
-from convnext_edge.commands.benchmark import percentiles
+from convnext_edge.commands.benchmark import Benchmark, Milliseconds, percentiles
 from convnext_edge.cpu import read_cpu, usable_cpus
 from convnext_edge.errors import UsageError
-from convnext_edge.evaluation import timing
-from convnext_edge.results import Benchmark, Milliseconds
+from convnext_edge.evaluation import candidates, timing
 from convnext_edge.targets.base import Images, Logits, Session
 
 
@@ -115,20 +112,19 @@ class Rival(Session):
 def test_int8_is_advised_where_it_is_faster_than_fp16(
     models: Models, monkeypatch: pytest.MonkeyPatch, seconds: float, advice: str
 ) -> None:
-    stage = sys.modules["convnext_edge.commands.benchmark"]
-    monkeypatch.setattr(stage, "open_rival", lambda *_: contextlib.nullcontext(Rival(seconds)))
+    monkeypatch.setattr(candidates, "open_rival", lambda *_: contextlib.nullcontext(Rival(seconds)))
     found = timed(models)
     assert found.advice == advice
     assert found.fp16_ms is not None
     assert found.to_json()["advice"] == advice
     ratio = found.fp16_ms.p50 / found.candidate_ms.p50
-    assert f"{advice}: INT8 is {ratio:.2f}x FP16" in summary(found)
+    assert f"{advice}: INT8 is {ratio:.2f}x FP16" in found.summary()
 
 
 def test_a_target_without_fp16_gives_no_advice(models: Models) -> None:
     found = timed(models)
     assert (found.fp16_ms, found.advice) == (None, None)
-    assert "FP16" not in summary(found)
+    assert "FP16" not in found.summary()
 
 
 @pytest.mark.parametrize("option", ["batch", "threads", "runs"])

@@ -15,11 +15,13 @@ from support.models import Models
 from convnext_edge import compare, report, validate
 from convnext_edge.artifacts.artifact import open_artifact
 from convnext_edge.artifacts.workspace import Workspace
+from convnext_edge.commands.benchmark import Benchmark
+from convnext_edge.commands.compare import Compare
 from convnext_edge.commands.report.charts import LABELS, VALUES, WIDTH, Mark, Scale, interval_chart
 from convnext_edge.commands.report.page import make_page
+from convnext_edge.commands.validate import Validate
 from convnext_edge.errors import ArtifactError, RecipeError, UsageError
 from convnext_edge.evaluation import records
-from convnext_edge.results import Benchmark, Compare, Validate
 
 LIMIT = 8
 

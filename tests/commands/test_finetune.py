@@ -19,13 +19,13 @@ from support.models import RESOLUTION, Models
 
 from convnext_edge import finetune
 from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.commands.finetune.command import Finetune
 from convnext_edge.commands.finetune.data import TrainingImages, hold_out, random_box
 from convnext_edge.commands.finetune.training import Plan, learning_rate
 from convnext_edge.errors import UsageError
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.quantization.fake import LearnedFakeQuantize
-from convnext_edge.results import Finetune
 
 import onnx  # isort: skip
 

@@ -10,14 +10,16 @@ import onnx
 import pytest
 import torch
 from support.int8_graphs import MULTIPLICATIONS
-from support.models import Models
+from support.models import RESOLUTION, Models
 
 from convnext_edge import quantize, sensitivity
 from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.commands.quantize.command import Quantize
 from convnext_edge.commands.quantize.gate import Gate
+from convnext_edge.commands.sensitivity import Sensitivity
 from convnext_edge.errors import UsageError
-from convnext_edge.evaluation.memory import noise
 from convnext_edge.evaluation.metrics import Comparison
+from convnext_edge.images.noise import noise
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.architecture import Architecture
@@ -26,7 +28,6 @@ from convnext_edge.network.lowering import LoweredConvNeXt, lower
 from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.quantization.costs import Chain, cost
 from convnext_edge.quantization.statistics import multiplications
-from convnext_edge.results import Quantize, Sensitivity
 from convnext_edge.targets.onnxruntime import node_times
 from convnext_edge.targets.registry import find_target
 
@@ -61,7 +62,8 @@ def test_openvino_tells_the_time_of_each_layer(found: Sensitivity) -> None:
 def test_onnxruntime_tells_the_time_of_each_layer(models: Models, input_type: str) -> None:
     path = models.quantized("onnxruntime", input_type=input_type)  # type: ignore[arg-type]
     artifact = open_artifact(path)
-    times = find_target("onnxruntime").time_layers(path, noise(artifact, 1), runs=2, threads=1)
+    image = noise(RESOLUTION, artifact.description.input_type, batch=1)
+    times = find_target("onnxruntime").time_layers(path, image, runs=2, threads=1)
     assert times is not None
     assert set(artifact.description.quantized_layers) <= times.keys()
     assert all(milliseconds > 0 for milliseconds in times.values())

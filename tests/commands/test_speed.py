@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner
-from support.models import Models
+from support.models import RESOLUTION, Models
 
 from convnext_edge import export
 from convnext_edge.artifacts.artifact import open_artifact
@@ -20,9 +20,9 @@ from convnext_edge.cli import main
 from convnext_edge.commands.quantize import speed
 from convnext_edge.commands.quantize.speed import Speed
 from convnext_edge.evaluation import timing
-from convnext_edge.evaluation.memory import noise
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.evaluation.timing import times_as_fast
+from convnext_edge.images.noise import noise
 from convnext_edge.onnx_graph.graph import drop_quantization, save
 from convnext_edge.targets.base import Availability
 from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
@@ -147,7 +147,7 @@ def test_without_q_dq_the_answers_are_those_of_fp32(models: Models, tmp_path: Pa
     model = onnx.load(path)
     drop_quantization(model)
     save(model, tmp_path / "fp32.onnx")
-    images = noise(open_artifact(path), 8)
+    images = noise(RESOLUTION, open_artifact(path).description.input_type, batch=8)
     with (
         ONNXRuntimeSession(tmp_path / "fp32.onnx", 1) as found,
         ONNXRuntimeSession(models.exported(), 1) as expected,

@@ -17,10 +17,10 @@ from support.models import Models
 
 from convnext_edge import build, quantize, validate
 from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.commands.quantize.command import Quantize
 from convnext_edge.commands.quantize.gate import Gate
 from convnext_edge.errors import QuantizationError, RecipeError
 from convnext_edge.evaluation.metrics import Comparison
-from convnext_edge.results import Quantize
 from convnext_edge.targets.registry import find_target
 
 WEIGHTS_ONLY, WIDE, MIXED = (

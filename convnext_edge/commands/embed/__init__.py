@@ -8,7 +8,3 @@ android  the Gradle project
 ios      the Swift package
 web      the page, the runtime beside it, and copies of both for a page that is opened from disk
 """
-
-from convnext_edge.commands.embed.command import LANGUAGES, embed
-
-__all__ = ["LANGUAGES", "embed"]

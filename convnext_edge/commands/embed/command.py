@@ -1,78 +1,106 @@
-"""embed: put an engine into a folder that an application can take as it is."""
+"""The command: put an engine into a folder that an application can take as it is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated, Literal, get_args
 
-from convnext_edge.artifacts.artifact import Artifact, open_artifact, write_folder
+from convnext_edge.artifacts.artifact import Artifact, write_folder
 from convnext_edge.artifacts.workspace import Workspace
-from convnext_edge.commands.embed.android import write_android
-from convnext_edge.commands.embed.cpp import write_cpp
-from convnext_edge.commands.embed.ios import write_ios
-from convnext_edge.commands.embed.web import write_web
+from convnext_edge.commands.declaration import Argument, Option, command
+from convnext_edge.commands.options import WorkspaceFolder
+from convnext_edge.commands.result import Result
+from convnext_edge.commands.text import lines
 from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.paths import AnyPath, as_path
-from convnext_edge.progress import note
-from convnext_edge.results import Embed
 
-Write = Callable[[Artifact, Path | None, Path], str]
-LANGUAGES: dict[str, Write] = {
-    "cpp": write_cpp,
-    "web": write_web,
-    "android": write_android,
-    "ios": write_ios,
-}
+Language = Literal["cpp", "web", "android", "ios"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+Fill = Callable[[Artifact, Path | None, Path], str]
 
 
+@dataclass(frozen=True)
+class Embed(Result):
+    """A folder for an application."""
+
+    directory: Path
+    files: tuple[str, ...]  # relative to the folder
+    build_command: str  # to run in the folder
+
+    def summary(self) -> str:
+        """Return what was written, and what to run there."""
+        return lines(
+            ("wrote", self.directory),
+            ("files", f"{len(self.files)}, README.md among them"),
+            ("run there", self.build_command),
+        )
+
+
+@command(example="convnext-edge embed --lang cpp -o my-app/classifier")
 def embed(
-    engine: AnyPath | None = None,
+    engine: Annotated[AnyPath | None, Argument()] = None,
     *,
-    lang: str,
-    labels: AnyPath | None = None,
-    runtime: AnyPath | None = None,
-    output: AnyPath | None = None,
-    workspace: AnyPath | None = None,
+    lang: Annotated[Language, Option("Language of the application.")],
+    labels: Annotated[
+        AnyPath | None, Option("Text with one label a line.  [default: the model's own]")
+    ] = None,
+    runtime: Annotated[
+        AnyPath | None,
+        Option("web: folder of npm's onnxruntime-web.  [default: the nearest node_modules']", folder=True),
+    ] = None,
+    output: Annotated[
+        AnyPath | None,
+        Option(
+            "Folder to write, new or empty.  [default: a name in the workspace]",
+            flags=("-o", "--output"),
+            folder=True,
+        ),
+    ] = None,
+    workspace: WorkspaceFolder = None,
 ) -> Embed:
-    """Write a folder with an engine and the library that classifies images with it.
+    """Put ENGINE (default: the newest) into a folder for an application.
 
-    engine: what build wrote, by default the newest. labels: a text with one label a line, where the model
-    has no names of its own. runtime: for the web, the folder of npm's onnxruntime-web, by default that of
-    the nearest node_modules. output: the folder, which may not exist yet or be empty; it comes whole or
-    not at all.
+    The folder holds the engine and the library that classifies images with it; it may not exist yet or be
+    empty, and comes whole or not at all.
     Raises ArtifactError, UsageError.
     """
-    engine, labels, runtime, output = as_path(engine), as_path(labels), as_path(runtime), as_path(output)
-    write = writer(lang, runtime)
+    fill = filler(lang, as_path(runtime))
     place = Workspace.at(workspace)
     chosen = find_engine(engine, place)
-    folder = output or place.folder / f"{chosen.path.name.split('.')[0]}-{lang}"
-    command = write_folder(folder, lambda made: write(chosen, labels, made))
+    folder = as_path(output) or place.folder / f"{chosen.path.name.split('.')[0]}-{lang}"
+    build_command = write_folder(folder, lambda made: fill(chosen, as_path(labels), made))
     files = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
-    return Embed(directory=folder, files=tuple(files), build_command=command)
+    return Embed(directory=folder, files=tuple(files), build_command=build_command)
 
 
-def writer(lang: str, runtime: Path | None) -> Write:
-    """What fills the folder; raises UsageError for an unknown language, or an option it has no use for."""
+def filler(lang: str, runtime: Path | None) -> Fill:
+    """Return what fills the folder; raise UsageError for an unknown language or an option without use."""
     if lang not in LANGUAGES:
         raise UsageError(f"unknown language {lang!r}", hint=f"Known: {', '.join(LANGUAGES)}.")
-    if lang == "web":
-        return partial(write_web, package=runtime)
-    if runtime is not None:
+    if lang != "web" and runtime is not None:
         raise UsageError(f"--runtime means nothing with --lang {lang}", hint="Leave it out.")
-    return LANGUAGES[lang]
+    match lang:
+        case "cpp":
+            from convnext_edge.commands.embed.cpp import write_cpp as fill
+        case "android":
+            from convnext_edge.commands.embed.android import write_android as fill
+        case "ios":
+            from convnext_edge.commands.embed.ios import write_ios as fill
+        case _:
+            from convnext_edge.commands.embed.web import write_web
+
+            return partial(write_web, package=runtime)
+    return fill
 
 
-def find_engine(path: Path | None, workspace: Workspace) -> Artifact:
-    """The named engine, or the newest of the workspace; raises ArtifactError for what is none."""
-    if path is None:
-        newest = workspace.newest(
-            lambda found: found.kind == "engine", what="engine", command="convnext-edge build"
-        )
-        note(f"taking {newest.path}, the newest engine of the workspace")
-        return newest
-    named = open_artifact(path)
-    if named.description.kind != "engine":
+def find_engine(path: AnyPath | None, workspace: Workspace) -> Artifact:
+    """Return the engine that is named, or the newest one; raise ArtifactError for what is no engine."""
+    found = workspace.choose(
+        path, lambda found: found.kind == "engine", what="engine", command="convnext-edge build"
+    )
+    if found.description.kind != "engine":
         raise ArtifactError(f"{path} is no engine", hint=f"Make one: convnext-edge build {path}")
-    return named
+    return found

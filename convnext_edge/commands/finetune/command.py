@@ -2,79 +2,132 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Literal
 
-import torch
-from accelerate import Accelerator
-
-from convnext_edge.artifacts.artifact import Artifact, Description, write_artifact
-from convnext_edge.artifacts.workspace import Workspace, check_suffix, file_name
-from convnext_edge.checkpoints.source import Source, find_weights, open_source
-from convnext_edge.commands.finetune import processes
-from convnext_edge.commands.finetune.data import TrainingImages, check_labels, choose_images
-from convnext_edge.commands.finetune.run import Run
-from convnext_edge.commands.finetune.training import Plan, Precision
+from convnext_edge.artifacts.workspace import Workspace, check_suffix
+from convnext_edge.commands.declaration import Option, command
+from convnext_edge.commands.options import (
+    Checkpoint,
+    DataRoot,
+    KeepFloat,
+    Model,
+    Output,
+    QuantizeFor,
+    RecipeFile,
+    Samples,
+    Seed,
+    WorkspaceFolder,
+)
+from convnext_edge.commands.preparation import prepare_job
+from convnext_edge.commands.quantize.command import Quantize, quantize_figures
+from convnext_edge.commands.text import MIB, lines, skipped
 from convnext_edge.errors import UsageError
-from convnext_edge.images.image_set import ImageSet
-from convnext_edge.network.relu import with_relu
 from convnext_edge.paths import AnyPath, as_path
-from convnext_edge.progress import note
-from convnext_edge.quantization.job import Job
-from convnext_edge.quantization.qat import Student, convert_student, make_student
-from convnext_edge.quantization.recipe import Recipe
-from convnext_edge.quantization.start import calibration_images, describe, find_start
-from convnext_edge.results import Finetune
-from convnext_edge.targets.registry import DEFAULT, find_target
+from convnext_edge.targets.registry import DEFAULT
 
 Activation = Literal["gelu", "relu"]
 AskedPrecision = Literal["auto", "fp32", "bf16"]
 STEPS = 300
 BATCH = 64
-LEARNING_RATE = 5e-4
-CHECKPOINT_EVERY = 50
-RELU_SEES = 128  # images, to correct biases by
-RELU_BATCH = 8
 
 
+@dataclass(frozen=True)
+class Finetune(Quantize):
+    """An INT8 model that was trained, and how it did before and after."""
+
+    epochs: float = 0.0  # how often each training image was seen
+    steps: int = 0
+    activation: str = "gelu"
+    data: str = ""  # name of the image set that the figures were measured on
+    images: int = 0  # of that set
+    reference_top1: float | None = None  # fractions; None where the images have no labels
+    start_top1: float | None = None  # of the quantized model before the first step
+    final_top1: float | None = None  # and after the last
+    start_agreement: float = 0.0  # fraction of the images with the reference's top-1
+    final_agreement: float = 0.0
+
+    def summary(self) -> str:
+        """Return what was written, and how it did."""
+        epochs = f"{self.steps} steps, {self.epochs:.3g} epochs"
+        return lines(
+            ("wrote", self.artifact),
+            ("for", f"{self.target}, {len(self.quantized_layers)} layers INT8, {self.activation}"),
+            ("trained", epochs + skipped(self.skipped_images)),
+            ("measured", f"on {self.images} images of {self.data}"),
+            ("reference", accuracy_of(self.reference_top1)),
+            ("start", accuracy_of(self.start_top1, self.start_agreement)),
+            ("final", accuracy_of(self.final_top1, self.final_agreement)),
+            ("size", f"{self.bytes / MIB:.1f} MiB in {self.seconds:.1f} s"),
+        )
+
+
+def check_duration(epochs: float | None, steps: int | None) -> None:
+    """Raise UsageError where both are given."""
+    if epochs is not None and steps is not None:
+        raise UsageError("--epochs and --steps exclude each other", hint="Give one of the two.")
+
+
+def count_steps(epochs: float | None, images: int, batch: int) -> int:
+    """Return how many steps of `batch` images see each image `epochs` times; by default `STEPS`."""
+    return STEPS if epochs is None else max(round(epochs * images / batch), 1)
+
+
+def accuracy_of(top1: float | None, agreement: float | None = None) -> str:
+    """Return the accuracy of one model in words."""
+    told = "top-1 unknown, no labels" if top1 is None else f"top-1 {top1:.2%}"
+    return told if agreement is None else f"{told}, {agreement:.2%} agreement with the reference"
+
+
+@command(example="convnext-edge finetune --train ~/data/train --steps 500")
 def finetune(
-    model: AnyPath | None = None,
+    model: Model = None,
     *,
-    train: AnyPath,
-    calib: AnyPath | None = None,
-    data: AnyPath | None = None,
-    samples: int | None = None,
-    target: str = DEFAULT,
-    recipe: AnyPath | None = None,
-    keep_float: Sequence[str] = (),
-    checkpoint: AnyPath | None = None,
-    epochs: float | None = None,
-    steps: int | None = None,
-    batch: int = BATCH,
-    learning_rate: float = LEARNING_RATE,
-    label_weight: float = 0.0,
-    activation: Activation = "gelu",
-    precision: AskedPrecision = "auto",
-    compile: bool = False,
-    checkpoint_every: int = CHECKPOINT_EVERY,
-    resume: bool = False,
-    data_root: AnyPath | None = None,
-    output: AnyPath | None = None,
-    workspace: AnyPath | None = None,
-    seed: int = 0,
+    train: Annotated[AnyPath, Option("Images to train with; labels are not needed.", metavar="NAME|PATH")],
+    calib: Annotated[
+        AnyPath | None,
+        Option("Images to take first ranges from.  [default: --train's]", metavar="NAME|PATH"),
+    ] = None,
+    samples: Samples = None,
+    data: Annotated[
+        AnyPath | None, Option("Images to measure on.  [default: 5 % of --train]", metavar="NAME|PATH")
+    ] = None,
+    target: QuantizeFor = DEFAULT,
+    epochs: Annotated[float | None, Option("How often each image is seen.", at_least=0, above=True)] = None,
+    steps: Annotated[
+        int | None, Option("How long, in place of --epochs.  [default: 300]", at_least=1)
+    ] = None,
+    batch: Annotated[int, Option("Images in a step, of all processes together.", at_least=1)] = BATCH,
+    learning_rate: Annotated[float, Option("At its peak.", at_least=0, above=True)] = 5e-4,
+    label_weight: Annotated[
+        float,
+        Option("Share of the labels in the loss; the rest is the reference's answer.", at_least=0, at_most=1),
+    ] = 0.0,
+    activation: Annotated[Activation, Option("relu swaps GELU for the faster ReLU.")] = "gelu",
+    precision: Annotated[
+        AskedPrecision, Option("Of the arithmetic; auto: bf16 on GPUs that have it.")
+    ] = "auto",
+    compile: Annotated[
+        bool,
+        Option("Train through torch.compile: pays in long runs.  [default: no]", hide_default=True),
+    ] = False,
+    save_every: Annotated[int, Option("Save what --resume needs.", metavar="STEPS", at_least=1)] = 50,
+    resume: Annotated[bool, Option("Go on from what was saved last, to the same result.")] = False,
+    recipe: RecipeFile = None,
+    checkpoint: Checkpoint = None,
+    keep_float: KeepFloat = (),
+    data_root: DataRoot = None,
+    output: Output = None,
+    workspace: WorkspaceFolder = None,
+    seed: Seed = 0,
 ) -> Finetune:
-    """Train with quantization in the loop, towards the FP32 reference, and write an INT8 ONNX file.
+    """Train MODEL (default: the newest export) to lose nothing in INT8.
 
-    model, checkpoint, calib, samples, target, recipe, keep_float: as of `quantize`; calib is `train` by
-    default. data: labelled images to measure on, by default a part of `train` that is not trained with.
-    epochs or steps: how long, 300 steps of `batch` images by default. label_weight: share of the labels
-    in the loss. activation: `relu` takes GELU's place. precision: of the arithmetic of training; `auto` is
-    bfloat16 on GPUs that have it. compile: by torch.compile. checkpoint_every: in steps; resume: go on from
-    the last checkpoint in the workspace, with the same result as without the break.
+    The quantized model learns the answers of the FP32 reference, with quantization in the loop. data: by
+    default a part of `train` that is not trained with. resume: a run that was killed goes on from its last
+    snapshot in the workspace, with the same result as without the break.
 
     Processes that torchrun started train together: each takes its share of every batch, so that how many
     they are changes the result by rounding alone. The first of them decides on the model and writes; all
@@ -82,128 +135,43 @@ def finetune(
 
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
     """
-    model, recipe, checkpoint, data_root, output = (
-        as_path(model),
-        as_path(recipe),
-        as_path(checkpoint),
-        as_path(data_root),
-        as_path(output),
-    )
+    from convnext_edge.commands.finetune import processes
+    from convnext_edge.commands.finetune.data import choose_images
+    from convnext_edge.commands.finetune.run import finetune_job
+    from convnext_edge.commands.finetune.training import Plan, choose_precision
+
     started = time.perf_counter()
-    if epochs is not None and steps is not None:
-        raise UsageError("--epochs and --steps exclude each other", hint="Give one of the two.")
-    check_suffix(output, ".onnx")
+    check_duration(epochs, steps)
+    check_suffix(as_path(output), ".onnx")
     accelerator = processes.join(batch)
-    place, chosen = Workspace.at(workspace), find_target(target)
-
-    def begin() -> tuple[Artifact, Artifact, Source, Recipe]:
-        start = find_start(model, checkpoint, place, seed)
-        given = chosen.choose_recipe(recipe, keep_float)
-        return start, find_weights(start, place), open_source(start, place), given
-
-    start, weights, source, used_recipe = processes.from_first(accelerator, begin)
-    trained, measured = choose_images(train, data, data_root, seed)
-    if label_weight:
-        check_labels(trained, source.reference.architecture.classes)
-    calibrated_with = calibration_images(calib or train, samples, data_root, seed)
-    job = Job(
-        source=with_activation(source, activation, calibrated_with),
-        form=chosen.form,
-        input_type=start.description.input_type,
-        recipe=used_recipe,
-        images=calibrated_with,
+    place = Workspace.at(workspace)
+    job = prepare_job(
+        model,
+        checkpoint,
+        calib=calib or train,
+        samples=samples,
+        target=target,
+        recipe=recipe,
+        keep_float=keep_float,
+        data_root=data_root,
+        workspace=place,
+        seed=seed,
+        decide=partial(processes.from_first, accelerator),
     )
+    trained, measured = choose_images(train, data, data_root, seed)
     plan = Plan(
-        steps=steps or (STEPS if epochs is None else max(round(epochs * len(trained) / batch), 1)),
+        activation=activation,
+        batch=batch,
+        seed=seed,
+        steps=steps or count_steps(epochs, len(trained), batch),
         learning_rate=learning_rate,
         label_weight=label_weight,
-        checkpoint_every=checkpoint_every,
+        save_every=save_every,
         precision=choose_precision(precision, accelerator),
         compiled=compile,
     )
-    images = TrainingImages(trained, source.preprocessing, job.input_type, batch, seed)
-    note(
-        f"fine-tuning {start.path.name} for {target}: {plan.steps} steps of {batch} images of {trained.name}"
+    artifact, figures = finetune_job(
+        job, plan, trained, measured, accelerator, output=as_path(output), workspace=place, resume=resume
     )
-    student = make_student(job)
-    recorded = {"activation": activation, "batch": batch, "seed": seed, **plan.settings()}
-    description = replace(
-        describe(job, student.placement, start, weights),
-        target=target,
-        method="qat",
-        recipe={**job.recipe.to_json(), "finetune": recorded},
-    )
-    path = output or place.folder / file_name(description, ".onnx")
-    settings = {**recorded, **settings_of(job, images, measured, weights), "target": target}
-    processes.check_same(settings)
-    run = Run(
-        student=student.graph,
-        teacher=source.reference,
-        images=images,
-        measured=measured,
-        checkpoint=place.folder / "checkpoints" / f"{path.name}.pt",
-        settings=settings,
-        accelerator=accelerator,
-    )
-    figures = run.train(plan, resume=resume)
-    artifact = processes.from_first(accelerator, lambda: write(student, job, path, description))
-    assert description.calibration is not None
-    return Finetune(
-        artifact=artifact.path,
-        target=target,
-        method="qat",
-        calibration=description.calibration,
-        quantized_layers=description.quantized_layers,
-        float_layers=description.float_layers,
-        seconds=round(time.perf_counter() - started, 3),
-        bytes=artifact.bytes,
-        skipped_images=processes.skipped_by_any(trained),
-        epochs=round(plan.steps * batch / len(trained), 3),
-        steps=plan.steps,
-        activation=activation,
-        data=measured.name,
-        images=len(measured),
-        **figures,
-    )
-
-
-def write(student: Student, job: Job, path: Path, description: Description) -> Artifact:
-    student.graph.to("cpu")
-    return write_artifact(path, description, convert_student(student, job).write)
-
-
-def choose_precision(asked: AskedPrecision, accelerator: Accelerator) -> Precision:
-    """`auto` is float32 on a CPU: where most time goes into depthwise layers, bfloat16 measured no faster."""
-    if asked != "auto":
-        return asked
-    on_gpu = accelerator.device.type == "cuda"
-    return "bf16" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-
-
-def with_activation(source: Source, activation: Activation, images: ImageSet) -> Source:
-    """The model to train: with ReLU, its biases corrected by what `images` show, or as it is."""
-    if activation == "gelu":
-        return source
-    shown = images.subset(min(RELU_SEES, len(images)), seed=0)
-    batches = shown.batches(source.preprocessing, batch=RELU_BATCH, dtype="float32")
-    tensors = (torch.from_numpy(batch.images) for batch in batches)
-    return replace(source, reference=with_relu(source.reference, tensors))
-
-
-def settings_of(job: Job, images: TrainingImages, measured: ImageSet, weights: Artifact) -> dict[str, Any]:
-    """What decides the result beside the options of training, to tell one run from another."""
-    return {
-        "weights": weights.sha256,
-        "recipe": job.recipe.to_json(),
-        "input": job.input_type,
-        "preprocessing": images.preprocessing.to_json(),
-        "training images": digest_of_names(images.images),
-        "calibration images": digest_of_names(job.images),
-        "measured images": digest_of_names(measured),
-    }
-
-
-def digest_of_names(images: ImageSet) -> str:
-    """Of names and labels alone: reading all of ImageNet for its bytes would take minutes."""
-    lines = "".join(f"{entry.name}\0{entry.label}\n" for entry in images.entries)
-    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+    seconds = round(time.perf_counter() - started, 3)
+    return Finetune(**{**quantize_figures(artifact, job), **figures}, seconds=seconds)

@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,14 +18,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from convnext_edge.artifacts.artifact import InputType
 from convnext_edge.errors import ImageSetError
 from convnext_edge.images.batches import SkippedImage
 from convnext_edge.images.contents import Entry
 from convnext_edge.images.decoding import decode
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.opening import open_image_set
-from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.images.preprocessing import InputType, Preprocessing
 from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.parallel import default_workers, ordered_map
 from convnext_edge.paths import AnyPath
@@ -140,7 +138,7 @@ def hold_out(images: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:
 
 
 def choose_images(
-    train: AnyPath, data: AnyPath | None, data_root: Path | None, seed: int
+    train: AnyPath, data: AnyPath | None, data_root: AnyPath | None, seed: int
 ) -> tuple[ImageSet, ImageSet]:
     """Images to train with, and images to measure on."""
     images = open_image_set(train, data_root=data_root, split="calibration")

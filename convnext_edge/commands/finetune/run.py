@@ -1,8 +1,9 @@
-"""A run: from the start or from a checkpoint to the trained student, with figures of what that brought."""
+"""A run: from the start or from a snapshot to the trained student, with figures of what that brought."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,36 +11,129 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from convnext_edge.commands.finetune import checkpoints
-from convnext_edge.commands.finetune.checkpoints import Progress
-from convnext_edge.commands.finetune.data import TrainingImages
-from convnext_edge.commands.finetune.processes import from_all, from_first
+from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.workspace import Workspace
+from convnext_edge.commands.finetune import snapshots
+from convnext_edge.commands.finetune.data import TrainingImages, check_labels
+from convnext_edge.commands.finetune.processes import check_same, from_all, from_first, skipped_by_any
+from convnext_edge.commands.finetune.snapshots import Snapshot
 from convnext_edge.commands.finetune.training import Plan, Training, make_optimizer
+from convnext_edge.evaluation.comparison import Answer, Inputs, compare_answers
 from convnext_edge.evaluation.metrics import Comparison, Logits
 from convnext_edge.images.image_set import ImageSet
-from convnext_edge.images.transform import as_reference_takes
-from convnext_edge.progress import track
+from convnext_edge.network.relu import with_relu
+from convnext_edge.progress import note
+from convnext_edge.quantization.job import Job
+from convnext_edge.quantization.qat import Student, convert_student, make_student
 from convnext_edge.targets.base import Images
 
+METHOD = "qat"
 MEASURED_BATCH = 32
+RELU_SEES = 128  # images, to correct biases by
+RELU_BATCH = 8
+
+
+def finetune_job(
+    job: Job,
+    plan: Plan,
+    trained: ImageSet,
+    measured: ImageSet,
+    accelerator: Accelerator,
+    *,
+    output: Path | None,
+    workspace: Workspace,
+    resume: bool,
+) -> tuple[Artifact, dict[str, Any]]:
+    """Calibrate the job's model, train it by the plan and write it.
+
+    Returns the artifact, and the fields of the result that training decides.
+    """
+    source = job.source
+    if plan.label_weight:
+        check_labels(trained, source.reference.architecture.classes)
+    name = job.start.artifact.path.name
+    note(f"fine-tuning {name} for {job.target}: {plan.steps} steps of {plan.batch} images of {trained.name}")
+    images = TrainingImages(trained, source.preprocessing, job.input_type, plan.batch, plan.seed)
+    job = replace(job, training=plan.settings())
+    if plan.activation == "relu":
+        job = with_relu_in(job)
+    student = make_student(job)
+    settings = settings_of(job, images, measured)
+    check_same(settings)
+    path = job.path(METHOD, output, workspace)
+    run = Run(
+        student=student.graph,
+        teacher=source.reference,
+        images=images,
+        measured=measured,
+        snapshot=workspace.folder / "snapshots" / f"{path.name}.pt",
+        settings=settings,
+        accelerator=accelerator,
+    )
+    found = run.train(plan, resume=resume)
+    artifact = from_first(accelerator, lambda: write(student, job, output, workspace))
+    return artifact, {
+        **found,
+        "epochs": round(plan.steps * plan.batch / len(trained), 3),
+        "steps": plan.steps,
+        "activation": plan.activation,
+        "data": measured.name,
+        "images": len(measured),
+        "skipped_images": skipped_by_any(trained),
+    }
+
+
+def with_relu_in(job: Job) -> Job:
+    """Return the job with ReLU in GELU's place, its biases corrected by what calibration images show."""
+    source, images = job.source, job.images
+    shown = images.subset(min(RELU_SEES, len(images)), seed=0)
+    batches = shown.batches(source.preprocessing, batch=RELU_BATCH, dtype="float32")
+    tensors = (torch.from_numpy(batch.images) for batch in batches)
+    changed = replace(source, reference=with_relu(source.reference, tensors))
+    return replace(job, start=replace(job.start, source=changed))
+
+
+def write(student: Student, job: Job, output: Path | None, workspace: Workspace) -> Artifact:
+    """Convert the trained student and write its artifact."""
+    student.graph.to("cpu")
+    return job.write(convert_student(student, job), METHOD, output=output, workspace=workspace)
+
+
+def settings_of(job: Job, images: TrainingImages, measured: ImageSet) -> dict[str, Any]:
+    """Return all that decides the result, to tell one run from another."""
+    return {
+        **(job.training or {}),
+        "weights": job.start.weights.sha256,
+        "recipe": job.recipe.to_json(),
+        "input": job.input_type,
+        "preprocessing": images.preprocessing.to_json(),
+        "training images": digest_of_names(images.images),
+        "calibration images": digest_of_names(job.images),
+        "measured images": digest_of_names(measured),
+        "target": job.target,
+    }
+
+
+def digest_of_names(images: ImageSet) -> str:
+    """Return a SHA-256 of names and labels alone: reading ImageNet for its bytes would take minutes."""
+    lines = "".join(f"{entry.name}\0{entry.label}\n" for entry in images.entries)
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 @dataclass(frozen=True)
 class Run:
-    """student, teacher: of one function; the student is trained in place. settings: all that decides the
-    result. checkpoint: the file of the first process, which is the only one to write.
-    """
+    """A student on its way from the first step, or from a snapshot, to the last."""
 
-    student: nn.Module
-    teacher: nn.Module
+    student: nn.Module  # trained in place
+    teacher: nn.Module  # of the same function
     images: TrainingImages
-    measured: ImageSet
-    checkpoint: Path
-    settings: dict[str, Any]
+    measured: ImageSet  # that the figures are taken on
+    snapshot: Path  # of the first process, which is the only one to write
+    settings: dict[str, Any]  # all that decides the result
     accelerator: Accelerator
 
     def train(self, plan: Plan, *, resume: bool) -> dict[str, Any]:
-        """Returns the figures of the result: before the first step and after the last."""
+        """Train, and return the figures of the result before the first step and after the last."""
         for module in (self.student, self.teacher):
             module.to(self.accelerator.device)
         optimizer = make_optimizer(self.student, plan)
@@ -54,46 +148,51 @@ class Run:
         def save(step: int) -> None:
             if self.accelerator.is_main_process:
                 state = (self.student.state_dict(), optimizer.state_dict())
-                checkpoints.save(Progress(step, self.settings, figures, *state), self.checkpoint)
+                snapshots.save(Snapshot(step, self.settings, figures, *state), self.snapshot)
 
         if first < plan.steps:
             self.training(plan).run(optimizer, first=first, save=save)
         return {**figures, **self.measure("final")}
 
-    def load(self) -> Progress | None:
-        return checkpoints.load(self.checkpoint, self.settings)
+    def load(self) -> Snapshot | None:
+        """Return what an earlier run saved, None where it saved nothing."""
+        return snapshots.load(self.snapshot, self.settings)
 
     def training(self, plan: Plan) -> Training:
-        """Both models, compiled where the plan says so, the student in step with other processes' ones."""
+        """Return both models in a loop, compiled where the plan says so."""
         student, teacher = self.student, self.teacher
         if plan.compiled:
             student, teacher = (cast(nn.Module, torch.compile(model)) for model in (student, teacher))
+        # gradients are averaged over the processes
         return Training(self.accelerator.prepare(student), teacher, self.images, plan, self.accelerator)
 
     def measure(self, when: str) -> dict[str, Any]:
-        """Top-1 of reference and student, and how often they agree; processes take the batches in turns."""
-        found = Comparison()
-        index, count = self.accelerator.process_index, self.accelerator.num_processes
-        preprocessing = self.images.preprocessing
-        batches = self.measured.batches(preprocessing, batch=MEASURED_BATCH, dtype="uint8")
-        tracked = track(batches, "measuring", total=len(self.measured), step=MEASURED_BATCH)
-        for number, batch in enumerate(tracked):
-            if number % count == index:
-                normalized = as_reference_takes(batch.images, preprocessing)
-                given = batch.images if self.images.input_type == "uint8" else normalized
-                reference = self.answer(self.teacher, normalized)
-                found.add(reference, self.answer(self.student, given), batch.labels)
+        """Return top-1 of reference and student, and how often they agree."""
+        inputs = Inputs(
+            self.measured,
+            self.images.preprocessing,
+            raw_bytes=self.images.input_type == "uint8",
+            batch=MEASURED_BATCH,
+            process=self.accelerator.process_index,
+            processes=self.accelerator.num_processes,
+        )
+        reference, candidate = self.answers_of(self.teacher), self.answers_of(self.student)
+        found = compare_answers(reference, candidate, inputs, purpose="measuring")
         return figures(together(found), when)
 
-    def answer(self, module: nn.Module, images: Images) -> Logits:
-        """Always in FP32: how the student computes while training is no matter of its artifact."""
-        with torch.inference_mode():
-            logits: Logits = module(torch.from_numpy(images).to(self.accelerator.device)).cpu().numpy()
-        return logits
+    def answers_of(self, module: nn.Module) -> Answer:
+        """Return what runs a module in FP32: how the student trains is no matter of its artifact."""
+
+        def answer(images: Images) -> Logits:
+            with torch.inference_mode():
+                logits: Logits = module(torch.from_numpy(images).to(self.accelerator.device)).cpu().numpy()
+            return logits
+
+        return answer
 
 
 def together(found: Comparison) -> Comparison:
-    """What all processes found."""
+    """Return the sums of what all processes found."""
     total = Comparison()
     for part in from_all(found):
         total.merge(part)
@@ -101,5 +200,6 @@ def together(found: Comparison) -> Comparison:
 
 
 def figures(found: Comparison, when: str) -> dict[str, Any]:
+    """Return the fields of the result that a comparison gives. when: `start` or `final`."""
     top1 = [right / found.labelled for right in found.top1] if found.labelled else [None, None]
     return {"reference_top1": top1[0], f"{when}_top1": top1[1], f"{when}_agreement": found.agreement}

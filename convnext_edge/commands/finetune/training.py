@@ -27,22 +27,26 @@ TEMPERATURE = 4.0  # with it, 200 steps of the demo model at 4 bits won back hal
 
 @dataclass(frozen=True)
 class Plan:
-    """steps: in all. label_weight: share of the loss that goes to the labels, the rest to the teacher.
+    """How a model is trained."""
 
-    precision: `bf16` computes in bfloat16 what autocast finds safe; weights, their gradients and all scales
-    stay float32. compiled: by torch.compile.
-    """
-
-    steps: int
-    learning_rate: float
-    label_weight: float
-    checkpoint_every: int
-    precision: Precision = "fp32"
-    compiled: bool = False
+    steps: int  # in all
+    learning_rate: float  # at its peak
+    label_weight: float  # share of the loss that goes to the labels; the rest goes to the teacher
+    save_every: int  # steps
+    precision: Precision = (
+        "fp32"  # `bf16`: where autocast finds it safe; weights, gradients, scales stay float32
+    )
+    compiled: bool = False  # by torch.compile
+    activation: str = "gelu"  # `relu` takes GELU's place
+    batch: int = 64  # images in a step, of all processes together
+    seed: int = 0
 
     def settings(self) -> dict[str, Any]:
-        """What decides the result."""
+        """Return what decides the result."""
         return {
+            "activation": self.activation,
+            "batch": self.batch,
+            "seed": self.seed,
             "steps": self.steps,
             "learning_rate": self.learning_rate,
             "label_weight": self.label_weight,
@@ -51,24 +55,36 @@ class Plan:
         }
 
 
+def choose_precision(asked: Literal["auto", "fp32", "bf16"], accelerator: Accelerator) -> Precision:
+    """Return the precision to train in. `auto` is bfloat16 on GPUs that have it.
+
+    It is float32 on a CPU: where most time goes into depthwise layers, bfloat16 measured no faster.
+    """
+    if asked != "auto":
+        return asked
+    on_gpu = accelerator.device.type == "cuda"
+    return "bf16" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+
+
 def make_optimizer(student: nn.Module, plan: Plan) -> Optimizer:
-    """AdamW without decay: it would pull weights away from the reference's, and scales towards 1."""
+    """Return AdamW without decay: it would pull weights away from the reference's, and scales to 1."""
     return AdamW(student.parameters(), lr=plan.learning_rate, weight_decay=0.0)
 
 
 @dataclass(frozen=True)
 class Training:
-    """student: takes what its artifact will. teacher: the reference. Both are on the accelerator's device."""
+    """A student that learns to answer as its teacher does. Both are on the accelerator's device."""
 
-    student: nn.Module
-    teacher: nn.Module
+    student: nn.Module  # takes what its artifact will
+    teacher: nn.Module  # the reference
     images: TrainingImages
     plan: Plan
     accelerator: Accelerator
 
     def run(self, optimizer: Optimizer, *, first: int, save: Callable[[int], None]) -> None:
-        """Steps `first` to the last; `save` is called with the next step every `checkpoint_every` and at
-        the end.
+        """Train from step `first` to the last.
+
+        `save` is called with the number of the next step, every `save_every` steps and at the end.
         """
         plan, process, processes = self.plan, self.accelerator.process_index, self.accelerator.num_processes
         batches = self.images.batches(first, plan.steps, process=process, processes=processes)
@@ -80,14 +96,16 @@ class Training:
                 self.accelerator.backward(loss)  # the mean over the processes, of all gradients
                 nn.utils.clip_grad_norm_(self.student.parameters(), GRADIENT_NORM)
                 optimizer.step()
-                if (step + 1) % plan.checkpoint_every == 0 or step + 1 == plan.steps:
+                if (step + 1) % plan.save_every == 0 or step + 1 == plan.steps:
                     save(step + 1)
                 meter.add(float(loss.detach()))
 
     def loss(self, batch: TrainingBatch) -> Tensor:
-        """KL divergence of the student's answer from the teacher's, both softened by TEMPERATURE, times its
-        square (Hinton et al., 2015, arXiv:1503.02531, section 2). Where an image has a label, `label_weight`
-        of it is cross-entropy instead. Logits are (N, classes).
+        """Return the KL divergence of the student's answer from the teacher's.
+
+        Both are softened by TEMPERATURE, and the loss is multiplied by its square (Hinton et al., 2015,
+        arXiv:1503.02531, section 2). Where an image has a label, `label_weight` of the loss is cross-entropy
+        instead. Logits are (N, classes).
         """
         device, share = self.accelerator.device, self.plan.label_weight
         normalized = batch.normalized(self.images.preprocessing).to(device)
@@ -106,7 +124,7 @@ class Training:
 
 
 def learning_rate(step: int, plan: Plan) -> float:
-    """Linear warm-up, then half a cosine down to zero."""
+    """Return the rate of a step: a linear warm-up, then half a cosine down to zero."""
     warm_up = math.ceil(WARM_UP * plan.steps)
     if step < warm_up:
         return plan.learning_rate * (step + 1) / warm_up
@@ -115,12 +133,13 @@ def learning_rate(step: int, plan: Plan) -> float:
 
 
 def set_rate(optimizer: Optimizer, rate: float) -> None:
+    """Set the learning rate of all parameters."""
     for group in optimizer.param_groups:
         group["lr"] = rate
 
 
 class Meter(Bars):
-    """Loss, images a second and time left: beside a bar, or as notes where there is no terminal."""
+    """A meter of loss, images a second and time left: beside a bar, or as notes without a terminal."""
 
     def __init__(self, first: int, steps: int, batch: int) -> None:
         super().__init__()
@@ -131,6 +150,7 @@ class Meter(Bars):
         self.start("fine-tuning", steps - first)
 
     def add(self, loss: float) -> None:
+        """Show a step that was made."""
         self.step += 1
         self.loss = loss if self.step == self.first + 1 else 0.95 * self.loss + 0.05 * loss
         self.advance("fine-tuning")

@@ -1,5 +1,6 @@
-"""quantize: an INT8 ONNX file with Q/DQ nodes, from weights and calibration images."""
+"""quantize: an INT8 ONNX file with Q/DQ nodes, from weights and calibration images.
 
-from convnext_edge.commands.quantize.command import METHODS, quantize
-
-__all__ = ["METHODS", "quantize"]
+command  the function, its result, and the choice of a method
+gate     --max-drop: layers go back to float until the accuracy holds
+speed    is INT8 faster here than FP32?
+"""

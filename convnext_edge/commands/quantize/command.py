@@ -4,139 +4,218 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from convnext_edge.artifacts.artifact import Artifact, write_artifact
-from convnext_edge.artifacts.workspace import Workspace, check_suffix, file_name
-from convnext_edge.checkpoints.source import find_weights, keep_weights, open_source
-from convnext_edge.commands.quantize.gate import Gate, check_gate, quantize_gated
-from convnext_edge.commands.quantize.speed import measure_speed
+from convnext_edge.artifacts.artifact import Calibration
+from convnext_edge.artifacts.workspace import Workspace, check_suffix
+from convnext_edge.commands.declaration import Option, command
+from convnext_edge.commands.options import (
+    Calib,
+    Checkpoint,
+    DataRoot,
+    KeepFloat,
+    Model,
+    Output,
+    QuantizeFor,
+    RecipeFile,
+    Samples,
+    Seed,
+    WorkspaceFolder,
+)
+from convnext_edge.commands.preparation import prepare_job
+from convnext_edge.commands.result import Result
+from convnext_edge.commands.text import MIB, lines, skipped
 from convnext_edge.errors import UsageError
-from convnext_edge.images.image_set import ImageSet
-from convnext_edge.images.opening import open_image_set
-from convnext_edge.network.lowering import Form
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note
-from convnext_edge.quantization.job import Job, Quantized
-from convnext_edge.quantization.start import calibration_images, describe, find_start
 from convnext_edge.quiet import quiet
-from convnext_edge.results import Quantize
 from convnext_edge.targets.registry import DEFAULT, find_target
 
+if TYPE_CHECKING:
+    from convnext_edge.artifacts.artifact import Artifact
+    from convnext_edge.commands.quantize.speed import Speed
+    from convnext_edge.network.lowering import Form
+    from convnext_edge.quantization.job import Job, Quantized
+
 Method = Literal["ptq", "nncf", "ort"]
-METHODS: tuple[Method, ...] = ("ptq", "nncf", "ort")
+METHODS: tuple[Method, ...] = get_args(Method)
 
 # `quantize_static` is called on what anyone exports; NNCF scales the weights of a MatMul along their inputs,
 # which ONNX Runtime cannot run, and those of a convolution along their outputs.
 FORMS: dict[str, Form] = {"ort": "plain", "nncf": "conv"}
 
 
-def quantize(
-    model: AnyPath | None = None,
-    *,
-    calib: AnyPath,
-    samples: int | None = None,
-    target: str = DEFAULT,
-    method: Method = "ptq",
-    recipe: AnyPath | None = None,
-    keep_float: Sequence[str] = (),
-    checkpoint: AnyPath | None = None,
-    max_drop: float | None = None,
-    data: AnyPath | None = None,
-    timing: bool = True,
-    allow_slower: bool = False,
-    data_root: AnyPath | None = None,
-    output: AnyPath | None = None,
-    workspace: AnyPath | None = None,
-    seed: int = 0,
-) -> Quantize:
-    """Write an INT8 ONNX file for a target.
+@dataclass(frozen=True)
+class Quantize(Result):
+    """An INT8 model that was written, and how it did at the gates."""
 
-    model: an artifact of export, by default the newest; or checkpoint: a weights file. calib: image set
-    to take ranges from, by name or path; samples: how many of it, 256 (or all of fewer) by default.
-    recipe: TOML file that changes single keys of the target's own. keep_float: patterns of layers.
-    max_drop: points of top-1 that may be lost on `data` (by default the calibration images): layers go
-    back to float (or to the recipe's `fallback`), the costliest first, until that holds, see `passed`.
-    timing: time the file against FP32 on the target, where that runs here; slower INT8 does not pass
-    unless allow_slower.
+    artifact: Path
+    target: str
+    method: str
+    calibration: Calibration
+    quantized_layers: tuple[str, ...]
+    float_layers: tuple[str, ...]
+    seconds: float  # from reading the weights to the written file
+    bytes: int  # of that file
+    skipped_images: tuple[str, ...] = ()
+    # --max-drop; None where it was not asked for
+    kept_float: tuple[str, ...] = ()  # layers that the gate took out of INT8, costliest first
+    sixteen_bit: tuple[str, ...] = ()  # layers that it gave 16-bit activations instead
+    drop_points: float | None = None  # points of top-1 that are lost in the end
+    max_drop: float | None = None  # points that may be lost
+    slowdown: float | None = None  # latency over that of all layers in INT8
+    # timing on the target, one image on one thread; None where the target was not timed
+    speedup_over_fp32: float | None = None  # against the target's own FP32
+    speedup_over_fp32_ci95: tuple[float, float] | None = None
+    speedup: float | None = None  # against FP32 PyTorch
+    advice: str | None = None  # "ship INT8", "ship FP32", or what lies between
+    passed: bool = True  # both gates
+
+    def summary(self) -> str:
+        """Return what was written, and how it did."""
+        calibrated = f"{self.calibration.images} of {self.calibration.name}" + skipped(self.skipped_images)
+        return lines(
+            ("wrote", self.artifact),
+            ("for", f"{self.target}, method {self.method}"),
+            ("images", calibrated),
+            ("INT8", f"{len(self.quantized_layers)} layers; {len(self.float_layers)} stay float"),
+            ("size", f"{self.bytes / MIB:.1f} MiB in {self.seconds:.1f} s"),
+            *self._drop(),
+            *self._speed(),
+            ("gates", "passed" if self.passed else "NOT met"),
+        )
+
+    def _drop(self) -> list[tuple[str, object]]:
+        """Return what --max-drop did, where it was asked for."""
+        if self.drop_points is None:
+            return []
+        kept = [("kept float", name) for name in self.kept_float]
+        kept += [("16-bit", f"activations of {name}") for name in self.sixteen_bit]
+        slower = [("price", f"{self.slowdown:.2f}x the latency of all in INT8")] if self.slowdown else []
+        return [*kept, *slower, ("drop", f"{self.drop_points:+.2f} points, {self.max_drop:g} allowed")]
+
+    def _speed(self) -> list[tuple[str, object]]:
+        """Return how INT8 does against FP32, where it was timed."""
+        if self.speedup_over_fp32_ci95 is None:
+            return [("speed", "not timed")]
+        low, high = self.speedup_over_fp32_ci95
+        ratio = f"{self.speedup_over_fp32:.2f}x FP32 on {self.target}"
+        return [
+            ("speed", f"{ratio} (95 %: {low:.2f} to {high:.2f})"),
+            ("", f"{self.speedup:.2f}x FP32 PyTorch; one image, one thread"),
+            ("advice", str(self.advice)),
+        ]
+
+
+@command(example="convnext-edge quantize --calib imagenet_val --data-root ~/data")
+def quantize(
+    model: Model = None,
+    *,
+    calib: Calib,
+    samples: Samples = None,
+    target: QuantizeFor = DEFAULT,
+    method: Annotated[
+        Method, Option("Ours; NNCF over our placement; ONNX Runtime's quantize_static.")
+    ] = "ptq",
+    recipe: RecipeFile = None,
+    checkpoint: Checkpoint = None,
+    keep_float: KeepFloat = (),
+    max_drop: Annotated[
+        float | None,
+        Option("Gate: keep layers float, costliest first, until no more top-1 is lost.", metavar="POINTS"),
+    ] = None,
+    data: Annotated[
+        AnyPath | None,
+        Option("Images for --max-drop.  [default: those of --calib]", metavar="NAME|PATH"),
+    ] = None,
+    timing: Annotated[
+        bool, Option("Gate: no slower than the target's own FP32, where the target runs here.")
+    ] = True,
+    allow_slower: Annotated[bool, Option("Time it, but let slower INT8 pass.")] = False,
+    data_root: DataRoot = None,
+    output: Output = None,
+    workspace: WorkspaceFolder = None,
+    seed: Seed = 0,
+) -> Quantize:
+    """Quantize to INT8 after training, from MODEL (default: the newest export).
+
+    model: an artifact of export. max_drop: layers go back to float (or to the recipe's `fallback`), the
+    costliest first, until no more is lost on `data`. timing: the file is timed against FP32 on the target,
+    where that runs here. Both are gates, see `passed`.
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
     """
-    model, recipe, checkpoint, data_root, output = (
-        as_path(model),
-        as_path(recipe),
-        as_path(checkpoint),
-        as_path(data_root),
-        as_path(output),
-    )
+    from convnext_edge.commands.quantize.gate import check_gate, open_gate, quantize_gated
+    from convnext_edge.commands.quantize.speed import measure_speed
+
     started = time.perf_counter()
     if method == "ort" and (recipe is not None or keep_float):
         raise UsageError("method ort takes no recipe", hint="Leave --recipe and --keep-float out.")
     check_gate(max_drop, data, method)
-    check_suffix(output, ".onnx")
-    chosen = find_target(target)
+    check_suffix(as_path(output), ".onnx")
     place = Workspace.at(workspace)
-    start = find_start(model, checkpoint, place, seed)
-    images = calibration_images(calib, samples, data_root, seed)
-    job = Job(
-        source=open_source(start, place),
-        form=FORMS.get(method, chosen.form),
-        input_type=start.description.input_type,
-        recipe=chosen.choose_recipe(recipe, keep_float),
-        images=images,
-    )
-    note(f"quantizing {start.path.name} for {target} with {len(images)} images of {images.name}")
-    gate = None if max_drop is None else Gate(max_drop, gate_images(data, data_root, images))
-    gated = None
-    if gate is None:
-        quantized = find_method(method)(job)
-    else:
-        gated = quantize_gated(job, gate, chosen, start.description)
-        quantized, job = gated.quantized, replace(job, recipe=gated.recipe)
-    description = describe(job, quantized.placement, start, find_weights(start, place))
-    description = replace(description, target=target, method=method)
-    path = output or place.folder / file_name(description, ".onnx")
-    keep_weights(start, path, place)
-    artifact = write_artifact(path, description, quantized.write)
-    seconds = round(time.perf_counter() - started, 3)
-    speed = measure_speed(artifact, job.source.reference, chosen) if timing else None
-    fast_enough = speed is None or allow_slower or not speed.slower
-    if not fast_enough:
-        note(f"INT8 is slower than FP32 on {target} here. Take FP32: {fp32_command(start, target)}")
-    assert description.calibration is not None
-    return Quantize(
-        artifact=artifact.path,
+    job = prepare_job(
+        model,
+        checkpoint,
+        calib=calib,
+        samples=samples,
         target=target,
-        method=method,
-        calibration=description.calibration,
-        quantized_layers=description.quantized_layers,
-        float_layers=description.float_layers,
+        recipe=recipe,
+        keep_float=keep_float,
+        form=FORMS.get(method),
+        data_root=data_root,
+        workspace=place,
+        seed=seed,
+    )
+    start, images = job.start.artifact, job.images
+    note(f"quantizing {start.path.name} for {target} with {len(images)} images of {images.name}")
+    gate = open_gate(max_drop, data, data_root, images)
+    gated = None if gate is None else quantize_gated(job, gate)
+    if gated is not None:
+        job = replace(job, recipe=gated.recipe)
+    quantized = find_method(method)(job) if gated is None else gated.quantized
+    artifact = job.write(quantized, method, output=as_path(output), workspace=place)
+    seconds = round(time.perf_counter() - started, 3)
+    speed = measure_speed(artifact, job.source.reference, find_target(target)) if timing else None
+    fast_enough = allow_slower or is_fast_enough(speed, start, target)
+    return Quantize(
+        **quantize_figures(artifact, job),
         seconds=seconds,
-        bytes=artifact.bytes,
-        skipped_images=tuple(image.name for image in images.skipped),
         **({} if gated is None else gated.figures()),
         **({} if speed is None else speed.figures()),
         passed=fast_enough and (gated is None or gated.passed),
     )
 
 
-def fp32_command(start: Artifact, target: str) -> str:
-    """What makes the engine that is faster then."""
-    return f"convnext-edge build {shlex.quote(str(start.path))} --target {target}"
+def quantize_figures(artifact: Artifact, job: Job) -> dict[str, Any]:
+    """Return the fields of the result that follow from the written model."""
+    described = artifact.description
+    assert described.calibration is not None  # of every model that is calibrated
+    return {
+        "artifact": artifact.path,
+        "target": job.target,
+        "method": described.method,
+        "calibration": described.calibration,
+        "quantized_layers": described.quantized_layers,
+        "float_layers": described.float_layers,
+        "bytes": artifact.bytes,
+        "skipped_images": tuple(image.name for image in job.images.skipped),
+    }
 
 
-def gate_images(data: AnyPath | None, data_root: Path | None, calibration: ImageSet) -> ImageSet:
-    """What the drop is measured on."""
-    if data is not None:
-        return open_image_set(data, data_root=data_root, split="evaluation")
-    note("measuring the drop on the calibration images; --data names others")
-    return calibration
+def is_fast_enough(speed: Speed | None, start: Artifact, target: str) -> bool:
+    """Return whether INT8 is not slower than FP32; where it is, a note says how to make the faster engine."""
+    if speed is None or not speed.slower:
+        return True
+    command = f"convnext-edge build {shlex.quote(str(start.path))} --target {target}"
+    note(f"INT8 is slower than FP32 on {target} here. Take FP32: {command}")
+    return False
 
 
 def find_method(method: Method) -> Callable[[Job], Quantized]:
-    """Each method is imported only when chosen: NNCF alone takes seconds."""
+    """Return what runs a method. Each is imported only when chosen: NNCF alone takes seconds."""
     with quiet():
         match method:
             case "ptq":

@@ -9,60 +9,60 @@ from typing import Any
 
 import numpy as np
 
-from convnext_edge.artifacts.artifact import Artifact, Description, open_artifact, write_artifact
+from convnext_edge.artifacts.artifact import Artifact, open_artifact, write_artifact
 from convnext_edge.errors import UsageError
+from convnext_edge.evaluation.comparison import Inputs, compare_answers
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.evaluation.timing import interleave
 from convnext_edge.images.image_set import ImageSet
-from convnext_edge.images.transform import as_reference_takes
-from convnext_edge.onnx_graph.tracing import example_input
+from convnext_edge.images.noise import noise
+from convnext_edge.images.opening import open_image_set
 from convnext_edge.paths import AnyPath
-from convnext_edge.progress import note, track
+from convnext_edge.progress import note
 from convnext_edge.quantization.costs import layer_costs
 from convnext_edge.quantization.job import BATCH, Job, Quantized
 from convnext_edge.quantization.ptq import calibrate, relax
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.targets.base import Session, Target
+from convnext_edge.targets.registry import find_target
 from convnext_edge.targets.torch import TorchSession
 
 COST_IMAGES = 32  # that the order of the layers is taken from
-RUNS = 20
+RUNS = 20  # timed calls of the first model and the last
 
 
 @dataclass(frozen=True)
 class Gate:
-    """max_drop: points of top-1 that may be lost on `images`."""
+    """How much accuracy may be lost, and on which images."""
 
-    max_drop: float
+    max_drop: float  # points of top-1
     images: ImageSet
 
     def drop(self, found: Comparison) -> float:
-        """Points lost. Without labels, the share of images whose top-1 changed: no drop can be larger."""
+        """Return the points lost; without labels the share of images whose top-1 changed, a bound of it."""
         return found.drop_points if found.labelled else 100 * (1 - found.agreement)
 
     def holds(self, found: Comparison) -> bool:
+        """Return whether no more is lost than may be."""
         return self.drop(found) <= self.max_drop
 
 
 @dataclass(frozen=True)
 class Gated:
-    """recipe: with `layers`, which the gate took out of W8A8, costliest first. drop_points: what is lost
-    then, of max_drop points that may be.
-
-    slowdown: of this model against the one with all layers in INT8, ratio of medians; None where no
-    layer was taken out, or nothing can be timed here.
-    """
+    """A quantized model that went through the gate, and what that took."""
 
     quantized: Quantized
-    recipe: Recipe
-    layers: tuple[str, ...]
-    drop_points: float
-    max_drop: float
-    slowdown: float | None
+    recipe: Recipe  # with `layers` out of W8A8
+    layers: tuple[str, ...]  # that the gate took out of W8A8, costliest first
+    drop_points: float  # points that are lost in the end
+    max_drop: float  # points that may be lost
+    slowdown: (
+        float | None
+    )  # latency over that of all layers in INT8; None if no layer is out, or nothing is timed
     passed: bool
 
     def figures(self) -> dict[str, Any]:
-        """The fields of the result."""
+        """Return the fields of the result."""
         return {
             "kept_float" if self.recipe.fallback == "float" else "sixteen_bit": self.layers,
             "drop_points": round(self.drop_points, 4),
@@ -71,19 +71,39 @@ class Gated:
         }
 
 
-def quantize_gated(job: Job, gate: Gate, target: Target, description: Description) -> Gated:
+def check_gate(max_drop: float | None, data: AnyPath | None, method: str) -> None:
+    """Raise UsageError for options of the gate that mean nothing together."""
+    if max_drop is not None and method != "ptq":
+        raise UsageError(f"--max-drop means nothing with --method {method}", hint="Use --method ptq.")
+    if max_drop is None and data is not None:
+        raise UsageError("--data is what --max-drop is measured on", hint="Give --max-drop POINTS too.")
+
+
+def open_gate(
+    max_drop: float | None, data: AnyPath | None, data_root: AnyPath | None, calibration: ImageSet
+) -> Gate | None:
+    """Return the gate that was asked for, on the images of `data` or else those of the calibration."""
+    if max_drop is None:
+        return None
+    if data is not None:
+        return Gate(max_drop, open_image_set(data, data_root=data_root, split="evaluation"))
+    note("measuring the drop on the calibration images; --data names others")
+    return Gate(max_drop, calibration)
+
+
+def quantize_gated(job: Job, gate: Gate) -> Gated:
     """Quantize, measure on the target, and take one layer more out of W8A8 until the gate holds.
 
-    description: of the artifacts to measure. `passed` is False where it does not hold with one layer left.
+    `passed` of the result is False where it does not hold with one layer left.
     """
     calibrated = calibrate(job)
     kept: list[str] = []
     order: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        trial = Trial(job, gate.images, target, description, Path(folder))
+        attempts = Attempts(job, gate.images, find_target(job.target), Path(folder))
         while True:
             quantized = relax(job, calibrated, kept)
-            found = trial.measure(quantized, len(kept))
+            found = attempts.measure(quantized, len(kept))
             drop = gate.drop(found)
             passed = gate.holds(found)
             if passed or len(kept) + 1 >= len(calibrated.quantized_layers):
@@ -92,36 +112,31 @@ def quantize_gated(job: Job, gate: Gate, target: Target, description: Descriptio
             way = "keeping it float" if job.recipe.fallback == "float" else "giving it 16-bit activations"
             note(f"drop of {drop:.2f} points is over {gate.max_drop:g}: {order[len(kept)]} costs most, {way}")
             kept.append(order[len(kept)])
-        slowdown = trial.slowdown(len(kept)) if kept else None
+        slowdown = attempts.slowdown(len(kept)) if kept else None
     return Gated(quantized, job.recipe.relaxed(kept), tuple(kept), drop, gate.max_drop, slowdown, passed)
 
 
 @dataclass(frozen=True)
-class Trial:
-    """Models on trial, numbered by how many layers the gate has taken out of W8A8, in a scratch folder."""
+class Attempts:
+    """The models tried at the gate, numbered by how many layers are out of W8A8, in a scratch folder."""
 
     job: Job
     images: ImageSet
     target: Target
-    description: Description
     folder: Path
 
     def measure(self, quantized: Quantized, number: int) -> Comparison:
+        """Write the model of that number, and hold it against the reference."""
         artifact = self._write(quantized, number)
-        found, preprocessing = Comparison(), self.job.source.preprocessing
-        reference = TorchSession(self.job.source.reference)
-        batches = self.images.batches(preprocessing, batch=BATCH, dtype="uint8")
+        source = self.job.source
         with self.target.open_session(artifact) as session:
-            for batch in track(batches, "measuring", total=len(self.images), step=BATCH):
-                normalized = as_reference_takes(batch.images, preprocessing)
-                raw = self.job.input_type == "uint8"
-                candidate = session.run(batch.images if raw else normalized)
-                found.add(reference.run(normalized), candidate, batch.labels)
-        return found
+            inputs = Inputs(self.images, source.preprocessing, self.job.input_type == "uint8", BATCH)
+            reference = TorchSession(source.reference)
+            return compare_answers(reference.run, session.run, inputs, purpose="measuring")
 
     def slowdown(self, number: int) -> float | None:
-        """Of the model with `number` layers less in W8A8 against the first, ratio of median latencies."""
-        image = example_input(self.job.source.preprocessing.resolution, self.job.input_type, batch=1).numpy()
+        """Return the median latency of the model of that number over that of the first; None if simulated."""
+        image = noise(self.job.source.preprocessing.resolution, self.job.input_type, batch=1)
         first, last = self._open(0), self._open(number)
         with first, last:
             if first.simulated:
@@ -137,12 +152,5 @@ class Trial:
         return self.folder / f"{number}.onnx"
 
     def _write(self, quantized: Quantized, number: int) -> Artifact:
-        return write_artifact(self._path(number), self.description, quantized.write)
-
-
-def check_gate(max_drop: float | None, data: AnyPath | None, method: str) -> None:
-    """Raises UsageError for options of the gate that mean nothing together."""
-    if max_drop is not None and method != "ptq":
-        raise UsageError(f"--max-drop means nothing with --method {method}", hint="Use --method ptq.")
-    if max_drop is None and data is not None:
-        raise UsageError("--data is what --max-drop is measured on", hint="Give --max-drop POINTS too.")
+        description = self.job.start.artifact.description
+        return write_artifact(self._path(number), description, quantized.write)

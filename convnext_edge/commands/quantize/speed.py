@@ -10,8 +10,8 @@ from typing import Any
 import onnx
 
 from convnext_edge.artifacts.artifact import Artifact, write_artifact
-from convnext_edge.evaluation.memory import noise
 from convnext_edge.evaluation.timing import Ratio, affordable, interleave, times_as_fast
+from convnext_edge.images.noise import noise
 from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.onnx_graph.graph import drop_quantization, save
@@ -25,24 +25,25 @@ THREADS = 1  # what a machine does besides disturbs one thread least
 
 @dataclass(frozen=True)
 class Speed:
-    """How many times as fast INT8 is as FP32, on the target and in PyTorch (the reference)."""
+    """How many times as fast INT8 is as FP32."""
 
-    over_fp32: Ratio
-    over_reference: Ratio
+    over_fp32: Ratio  # on the target
+    over_reference: Ratio  # in PyTorch
 
     @property
     def slower(self) -> bool:
-        """Whether the whole interval lies below 1: what noise can explain is no failure."""
+        """Whether the whole interval lies below 1; what noise can explain is no failure."""
         return self.over_fp32.high < 1
 
     @property
     def advice(self) -> str:
+        """What to ship."""
         if self.over_fp32.low > 1:
             return "ship INT8"
         return "ship FP32" if self.slower else "ship INT8 for its size only"
 
     def figures(self) -> dict[str, Any]:
-        """The fields of the result."""
+        """Return the fields of the result."""
         return {
             "speedup_over_fp32": self.over_fp32.value,
             "speedup_over_fp32_ci95": (self.over_fp32.low, self.over_fp32.high),
@@ -52,13 +53,14 @@ class Speed:
 
 
 def measure_speed(artifact: Artifact, reference: ConvNeXt, target: Target) -> Speed | None:
-    """Single images on one thread, the three models in turn; None where the target does not run here."""
+    """Time single images on one thread, the three models in turn; None where the target does not run here."""
     why = why_not(target)
     if why:
         note(f"not timed against FP32: {why}")
         return None
-    images = noise(artifact, 1)
-    normalized = as_reference_takes(images, artifact.description.preprocessing)
+    described = artifact.description
+    images = noise(described.preprocessing.resolution, described.input_type, batch=1)
+    normalized = as_reference_takes(images, described.preprocessing)
     torch = TorchSession(reference, THREADS)
     with tempfile.TemporaryDirectory() as folder:
         plain = write_unquantized(artifact, Path(folder) / "fp32.onnx")
@@ -72,7 +74,7 @@ def measure_speed(artifact: Artifact, reference: ConvNeXt, target: Target) -> Sp
 
 
 def why_not(target: Target) -> str:
-    """Why timing on this target here would say nothing; empty where it would."""
+    """Return why timing on this target here would say nothing; empty where it would."""
     if not target.has_int8_kernels:
         return f"{target.name} computes INT8 in float"
     if target.for_other_machines:
@@ -82,7 +84,7 @@ def why_not(target: Target) -> str:
 
 
 def write_unquantized(artifact: Artifact, path: Path) -> Artifact:
-    """The graph of an INT8 file in FP32, as the target's own FP32 model runs."""
+    """Write the graph of an INT8 file in FP32, as the target's own FP32 model runs."""
     model = onnx.load(artifact.path)
     drop_quantization(model)
     description = replace(artifact.description, precision="fp32", method=None, parent=artifact.link)

@@ -2,22 +2,51 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from convnext_edge.artifacts.files import write_text
 from convnext_edge.artifacts.workspace import Workspace
+from convnext_edge.commands.declaration import Option, command
+from convnext_edge.commands.options import WorkspaceFolder
 from convnext_edge.commands.report.page import make_page
+from convnext_edge.commands.result import Result
+from convnext_edge.commands.rows import Row, join_rows
+from convnext_edge.commands.text import lines
 from convnext_edge.errors import ArtifactError
-from convnext_edge.evaluation.records import join_rows, read_records, write_text
+from convnext_edge.evaluation.records import read_records
 from convnext_edge.paths import AnyPath, as_path
-from convnext_edge.results import Report
 
 FILE = "report.html"
 
 
-def report(*, output: AnyPath | None = None, workspace: AnyPath | None = None) -> Report:
-    """Show the results of `validate`, `benchmark` and `compare` that the workspace keeps.
+@dataclass(frozen=True)
+class Report(Result):
+    """A page that was written."""
 
-    output: the HTML file, by default report.html in the workspace. Raises ArtifactError.
+    html: Path  # one file, without anything outside it
+    rows: tuple[Row, ...]  # as of `Compare`
+
+    def summary(self) -> str:
+        """Return what was written."""
+        models = sorted({row["model"] for row in self.rows})
+        return lines(("wrote", self.html), ("models", ", ".join(models)), ("rows", len(self.rows)))
+
+
+@command(example="convnext-edge report -o report.html")
+def report(
+    *,
+    output: Annotated[
+        AnyPath | None,
+        Option("File to write.  [default: report.html in the workspace]", flags=("-o", "--output")),
+    ] = None,
+    workspace: WorkspaceFolder = None,
+) -> Report:
+    """Show what validate, benchmark and compare found as one HTML file.
+
+    Raises ArtifactError where the workspace keeps no result.
     """
-    output = as_path(output)
     place = Workspace.at(workspace)
     records = read_records(place)
     if not records:
@@ -27,10 +56,5 @@ def report(*, output: AnyPath | None = None, workspace: AnyPath | None = None) -
         )
     rows = join_rows(records)
     path = as_path(output) or place.folder / FILE
-    try:
-        write_text(path, make_page(rows, records))
-    except OSError as error:
-        raise ArtifactError(
-            f"cannot write {path}: {error.strerror or error}", hint="Choose another file with -o."
-        ) from error
+    write_text(path, make_page(rows, records))
     return Report(path, tuple(rows))

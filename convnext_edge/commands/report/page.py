@@ -10,7 +10,8 @@ from typing import Any
 from convnext_edge.commands.report.charts import Mark, bar_chart, interval_chart
 from convnext_edge.commands.report.markup import Element, document, element
 from convnext_edge.commands.report.table import how, make_table
-from convnext_edge.evaluation.records import Record, Row
+from convnext_edge.commands.rows import Row
+from convnext_edge.evaluation.records import Record
 from convnext_edge.version import __version__
 
 STYLE = Path(__file__).with_name("style.css")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from convnext_edge.commands.report.markup import Content, Element, element
-from convnext_edge.evaluation.records import Row
+from convnext_edge.commands.rows import Row
 
 MIB = 2**20
 NOTHING = ["-"]
@@ -45,7 +44,7 @@ def method(row: Row) -> Sequence[Content]:
     return [how(row), small(", ".join(changes))] if changes else [how(row)]
 
 
-def spelled(value: Any) -> str:
+def spelled(value: object) -> str:
     return f"{len(value)} patterns" if isinstance(value, list) and len(value) > 1 else str(value)
 
 

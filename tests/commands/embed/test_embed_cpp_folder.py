@@ -27,8 +27,8 @@ from support.embedded import (
 from support.models import CLASSES, Models
 
 from convnext_edge import embed
+from convnext_edge.commands.benchmark import Benchmark
 from convnext_edge.errors import ConvNeXtEdgeError, UsageError
-from convnext_edge.results import Benchmark
 
 pytestmark = pytest.mark.skipif(
     not all(map(shutil.which, ("cmake", "c++"))), reason="needs cmake and a C++ compiler"

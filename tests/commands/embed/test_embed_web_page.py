@@ -19,11 +19,11 @@ from support.needs import npm_package
 from support.places import ROOT
 
 from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.commands.benchmark import Benchmark
 from convnext_edge.evaluation.candidates import open_session
 from convnext_edge.images.decoding import decode
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.transform import normalize, preprocess
-from convnext_edge.results import Benchmark
 
 ARTIFACTS = ROOT / "build" / "ci-artifacts"
 

@@ -15,24 +15,21 @@ from convnext_edge.progress import note
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where a run stands. step: the next one. start: figures measured before the first.
+class Snapshot:
+    """Where a run stands, with all that it needs to go on."""
 
-    settings: all that decides the result; a run goes on only under the same.
-    """
-
-    step: int
-    settings: dict[str, Any]
-    start: dict[str, Any]
-    student: dict[str, Any]
-    optimizer: dict[str, Any]
+    step: int  # the next one
+    settings: dict[str, Any]  # all that decides the result; a run goes on only under the same
+    start: dict[str, Any]  # figures measured before the first step
+    student: dict[str, Any]  # its state
+    optimizer: dict[str, Any]  # its state
 
 
-def save(progress: Progress, path: Path) -> None:
-    """Raises ArtifactError where it cannot be written."""
+def save(snapshot: Snapshot, path: Path) -> None:
+    """Write a snapshot. Raises ArtifactError where it cannot be written."""
     # by way of memory: on a full disk, PyTorch's own writer aborts the process
     buffer = BytesIO()
-    torch.save(vars(progress), buffer)
+    torch.save(vars(snapshot), buffer)
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,8 +44,8 @@ def save(progress: Progress, path: Path) -> None:
         ) from error
 
 
-def load(path: Path, settings: dict[str, Any]) -> Progress | None:
-    """What was saved; None where there is nothing, as after a kill before the first checkpoint.
+def load(path: Path, settings: dict[str, Any]) -> Snapshot | None:
+    """Return what was saved; None where there is nothing, as after a kill before the first snapshot.
 
     Raises UsageError where it was made with other settings, ArtifactError where it cannot be read.
     """
@@ -56,15 +53,15 @@ def load(path: Path, settings: dict[str, Any]) -> Progress | None:
         note(f"there is no {path} to resume from: starting at the first step")
         return None
     try:
-        progress = Progress(**torch.load(path, weights_only=True))
+        snapshot = Snapshot(**torch.load(path, weights_only=True))
     except Exception as error:  # of a damaged file, torch.load raises nearly any type
         raise ArtifactError(f"{path} cannot be read: {error}", hint="Start without --resume.") from error
-    changed = [key for key, value in settings.items() if progress.settings.get(key) != value]
+    changed = [key for key, value in settings.items() if snapshot.settings.get(key) != value]
     if changed:
         key = changed[0]
         raise UsageError(
-            f"{path} was made with another {key}: {progress.settings.get(key)!r}, now {settings[key]!r}",
+            f"{path} was made with another {key}: {snapshot.settings.get(key)!r}, now {settings[key]!r}",
             hint="Resume with the options of that run, or start without --resume.",
         )
-    note(f"going on at step {progress.step}")
-    return progress
+    note(f"going on at step {snapshot.step}")
+    return snapshot

@@ -9,14 +9,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Result:
-    """Base of all results."""
+    """What a command returns: the object that `--json` prints."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for `json.dumps`; paths as strings."""
+        """Return plain values for `json.dumps`; paths become strings."""
         return {key: _plain(value) for key, value in asdict(self).items()}
 
+    def summary(self) -> str:
+        """Return a short text for a terminal of 80 columns."""
+        return "\n".join(f"{key}: {value}" for key, value in self.to_json().items())
 
-def _plain(value: Any) -> Any:
+
+def _plain(value: object) -> object:
     match value:
         case Path():
             return str(value)

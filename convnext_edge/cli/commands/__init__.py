@@ -1,1 +1,0 @@
-"""The commands, by theme; importing a module of them puts them into the group."""

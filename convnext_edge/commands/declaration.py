@@ -1,0 +1,103 @@
+"""How a command is declared: a typed function whose annotations say what its options mean.
+
+    @command(example="convnext-edge validate --data imagenet_val") def validate(model: Model = None, *, data:
+    Annotated[AnyPath, Option("Images to compare on.")]) -> Validate:
+
+The function is part of the library as it stands. The command line makes its options from the signature:
+names, defaults and types are Python's, and only what Python does not know (help, bounds, short names) is in
+`Option`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar, get_args, get_type_hints
+
+from convnext_edge.commands.result import Result
+
+P = ParamSpec("P")
+R = TypeVar("R", bound=Result)
+
+
+@dataclass(frozen=True)
+class Option:
+    """What the command line says of an option beside its name, type and default."""
+
+    help: str  # a sentence or a phrase, with the unit
+    metavar: str | None = None  # what stands for the value in the help, as POINTS
+    flags: tuple[str, ...] = ()  # where they are not the parameter's name, as ("-o", "--output")
+    choices: tuple[str, ...] = ()  # of a `str`; a Literal names its own
+    at_least: float | None = None  # smallest value
+    at_most: float | None = None  # largest value
+    above: bool = False  # whether `at_least` itself is too small
+    folder: bool = False  # of a path: a file is refused
+    separated: bool = False  # of a repeatable option: takes several names separated by commas, too
+    hide_default: bool = False  # where the help tells the default in words
+
+
+@dataclass(frozen=True)
+class Argument:
+    """Marks a parameter that the command line takes by its position, and not as an option."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a command, as its signature declares it."""
+
+    name: str
+    annotation: object  # its type, without `Annotated`
+    default: object  # `inspect.Parameter.empty` where it is required
+    meaning: Option | Argument
+
+    @property
+    def required(self) -> bool:
+        """Whether a value must be given."""
+        return self.default is inspect.Parameter.empty
+
+
+@dataclass(frozen=True)
+class Command:
+    """A function of the library that is a command as well."""
+
+    function: Callable[..., Result]
+    example: str  # a call that the help ends with
+
+    @property
+    def name(self) -> str:
+        """What a user types."""
+        return self.function.__name__
+
+    @property
+    def purpose(self) -> str:
+        """The first line of the docstring."""
+        return (self.function.__doc__ or "").splitlines()[0]
+
+    def parameters(self) -> list[Parameter]:
+        """Return the parameters in the order of the signature; raise TypeError for one without annotation."""
+        hints = get_type_hints(self.function, include_extras=True)
+        signature = inspect.signature(self.function)
+        return [_parameter(name, hints[name], p.default) for name, p in signature.parameters.items()]
+
+
+COMMANDS: dict[str, Command] = {}
+"""All commands by name. Importing the module of a command puts it here."""
+
+
+def command(*, example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Declare the decorated function as a command. example: a call that the help ends with."""
+
+    def register(function: Callable[P, R]) -> Callable[P, R]:
+        COMMANDS[function.__name__] = Command(function, example)
+        return function
+
+    return register
+
+
+def _parameter(name: str, hint: object, default: object) -> Parameter:
+    kind, *extras = get_args(hint) or (hint,)  # of Annotated[int, Option(...)]: int, and the Option
+    for extra in extras:
+        if isinstance(extra, Option | Argument):
+            return Parameter(name, kind, default, extra)
+    raise TypeError(f"parameter {name} has neither an Option nor an Argument in its annotation")

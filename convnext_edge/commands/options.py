@@ -1,0 +1,49 @@
+"""Parameters that several commands have, each with what the command line says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, TypeAlias
+
+from convnext_edge.commands.declaration import Argument, Option
+from convnext_edge.paths import AnyPath
+from convnext_edge.targets.registry import NAMES
+
+RUNTIMES = ", ".join(NAMES)  # in the help, as a list of choices would be one word longer than a line
+
+Model: TypeAlias = Annotated[AnyPath | None, Argument()]
+Calib: TypeAlias = Annotated[AnyPath, Option("Images to take activation ranges from.", metavar="NAME|PATH")]
+Data: TypeAlias = Annotated[AnyPath, Option("Images to compare on.", metavar="NAME|PATH")]
+Limit: TypeAlias = Annotated[int | None, Option("Take a seeded subset of that many.", at_least=1)]
+Samples: TypeAlias = Annotated[
+    int | None, Option("How many of them.  [default: 256, or all of fewer]", at_least=1)
+]
+QuantizeFor: TypeAlias = Annotated[
+    str, Option(f"Runtime to quantize for: {RUNTIMES}.", metavar="NAME", choices=NAMES)
+]
+RunOn: TypeAlias = Annotated[
+    str | None,
+    Option(f"Runtime: {RUNTIMES}.  [default: the one the model was made for]", metavar="NAME", choices=NAMES),
+]
+RecipeFile: TypeAlias = Annotated[
+    AnyPath | None, Option("TOML file that changes keys of the target's recipe.")
+]
+Checkpoint: TypeAlias = Annotated[AnyPath | None, Option("Start from this weights file instead of MODEL.")]
+KeepFloat: TypeAlias = Annotated[
+    Sequence[str], Option("Layers to leave in float; repeatable.", metavar="PATTERN")
+]
+MaxDrop: TypeAlias = Annotated[float | None, Option("Gate: top-1 points that may be lost.", metavar="POINTS")]
+Runs: TypeAlias = Annotated[int, Option("Timed calls of each.", at_least=1)]
+DataRoot: TypeAlias = Annotated[
+    AnyPath | None,
+    Option("Where named image sets are looked for.  [default: $CONVNEXT_EDGE_DATA]", folder=True),
+]
+Output: TypeAlias = Annotated[
+    AnyPath | None,
+    Option("File to write.  [default: a name in the workspace]", flags=("-o", "--output")),
+]
+WorkspaceFolder: TypeAlias = Annotated[
+    AnyPath | None,
+    Option("Folder for artifacts.  [default: $CONVNEXT_EDGE_WORKSPACE or ./convnext-edge-out]", folder=True),
+]
+Seed: TypeAlias = Annotated[int, Option("Of everything random.", at_least=0, at_most=2**32 - 1)]

@@ -1,0 +1,72 @@
+"""What the commands that quantize begin with: model, recipe and images, as their options name them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from convnext_edge.artifacts.workspace import Workspace
+from convnext_edge.paths import AnyPath, as_path
+from convnext_edge.targets.registry import find_target
+
+if TYPE_CHECKING:
+    from convnext_edge.images.image_set import ImageSet
+    from convnext_edge.network.lowering import Form
+    from convnext_edge.quantization.job import Job
+    from convnext_edge.quantization.recipe import Recipe
+    from convnext_edge.quantization.start import Start
+
+    Begin = Callable[[], tuple[Start, Recipe]]
+
+SAMPLES = 256  # more changed no range by much in our measurements
+
+
+def at_once(begin: Begin) -> tuple[Start, Recipe]:
+    """Let this process decide on the model and the recipe."""
+    return begin()
+
+
+def prepare_job(
+    model: AnyPath | None,
+    checkpoint: AnyPath | None,
+    *,
+    calib: AnyPath,
+    samples: int | None,
+    target: str,
+    recipe: AnyPath | None,
+    data_root: AnyPath | None,
+    workspace: Workspace,
+    seed: int,
+    keep_float: Sequence[str] = (),
+    form: Form | None = None,
+    most: int = SAMPLES,
+    decide: Callable[[Begin], tuple[Start, Recipe]] = at_once,
+) -> Job:
+    """Return the job that the options of a quantizing command name.
+
+    form: another than the target's own. most: images to calibrate with where `samples` gives no number.
+    decide: calls what finds the model and reads the recipe; of several processes, only the first does.
+    Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
+    """
+    from convnext_edge.quantization.job import Job
+    from convnext_edge.quantization.start import find_start
+
+    chosen = find_target(target)
+
+    def begin() -> tuple[Start, Recipe]:
+        start = find_start(model, checkpoint, workspace, seed)
+        return start, chosen.choose_recipe(as_path(recipe), keep_float)
+
+    start, chosen_recipe = decide(begin)
+    images = calibration_images(calib, samples, data_root, seed, most=most)
+    return Job(start, chosen.name, form or chosen.form, chosen_recipe, images)
+
+
+def calibration_images(
+    calib: AnyPath, samples: int | None, data_root: AnyPath | None, seed: int, *, most: int
+) -> ImageSet:
+    """Return `samples` images of a set, by default `most` of it, or all of fewer."""
+    from convnext_edge.images.opening import open_image_set
+
+    images = open_image_set(calib, data_root=data_root, split="calibration")
+    return images.subset(samples or min(most, len(images)), seed)

@@ -1,0 +1,76 @@
+"""How much faster each layer is in INT8 than in FP32, by the runtime's own clock of its kernels."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import onnx
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
+
+from convnext_edge.images.noise import noise
+from convnext_edge.onnx_graph.graph import drop_quantization, save
+from convnext_edge.onnx_graph.tracing import write_onnx
+from convnext_edge.progress import note, track
+from convnext_edge.quantization.job import Job
+from convnext_edge.quantization.ptq import Calibrated
+from convnext_edge.quiet import quiet
+from convnext_edge.targets.base import Target
+
+ROUNDS = 7  # sessions of each model
+Times: TypeAlias = dict[str, float]  # milliseconds of each layer by name
+
+
+def time_saved(job: Job, calibrated: Calibrated, target: Target, *, runs: int, threads: int) -> Times:
+    """Return the milliseconds that each quantized layer is faster in INT8 than in FP32; empty if untold.
+
+    The time of a kernel includes what is fused into it: in OpenVINO bias, activation and residual sum.
+    Quantizing its input counts in ONNX Runtime; in OpenVINO it is part of the layer before. One layer is a
+    hundredth of a whole call, less than calls differ on a busy machine: whole calls could not tell.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        fp32, int8 = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
+        with quiet():
+            converted = convert_pt2e(calibrated.prepared)
+        write_onnx(converted, job.example(), int8, layer_names=calibrated.placement)
+        model = onnx.load(int8)
+        drop_quantization(model)
+        save(model, fp32)
+        image = noise(job.source.preprocessing.resolution, job.input_type, batch=1)
+
+        def measure(path: Path) -> Times | None:
+            return target.time_layers(path, image, runs=runs, threads=threads)
+
+        before, after = (medians(rounds) for rounds in in_turns(measure, [fp32, int8]))
+    if not before:
+        note(f"{target.name} does not tell the time of single layers")
+    return {
+        name: round(before[name] - after[name], 4)
+        for name in calibrated.quantized_layers
+        if name in before and name in after
+    }
+
+
+def in_turns(measure: Callable[[Path], Times | None], paths: list[Path]) -> list[list[Times]]:
+    """Return what `ROUNDS` sessions of each model tell, the models in turn; nothing if they do not tell."""
+    seen: list[list[Times]] = [[] for _ in paths]
+    for _ in track(range(ROUNDS), "timing", total=ROUNDS):
+        for times, path in zip(seen, paths, strict=True):
+            found = measure(path)
+            if found is None:
+                return seen
+            times.append(found)
+    return seen
+
+
+def medians(rounds: list[Times]) -> Times:
+    """Return the median time of each layer.
+
+    A runtime averages over a session, so one interruption spoils one round of a layer.
+    """
+    # nodes of the runtime's own have new names each time
+    names = set.intersection(*map(set, rounds)) if rounds else set[str]()
+    return {name: float(np.median([times[name] for times in rounds])) for name in names}

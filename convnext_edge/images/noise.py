@@ -1,0 +1,20 @@
+"""Noise in the shape of images: to trace a model, to time one, or to hold two implementations together."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convnext_edge.images.preprocessing import InputType
+
+
+def noise(
+    resolution: int, input_type: InputType, *, batch: int, seed: int = 0
+) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """Return noise (N, 3, H, W) in the shape and type of images; never to calibrate with.
+
+    Speed does not depend on the values. Those of float32 are spread about as normalized pixels are.
+    """
+    shape = (batch, 3, resolution, resolution)
+    pixels = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+    return pixels if input_type == "uint8" else ((pixels - 127.5) / 64).astype(np.float32)

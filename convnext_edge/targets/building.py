@@ -1,0 +1,79 @@
+"""From a model to an engine of a target: which graph is compiled, and what the sidecar says of the engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from convnext_edge.artifacts.artifact import Artifact, Description, write_artifact
+from convnext_edge.artifacts.workspace import Workspace
+from convnext_edge.checkpoints.source import find_weights, open_source
+from convnext_edge.errors import ArtifactError
+from convnext_edge.paths import AnyPath
+from convnext_edge.progress import note
+from convnext_edge.targets.base import BuildOptions, Target
+from convnext_edge.targets.fp32 import write_fp32
+from convnext_edge.targets.registry import DEFAULT, find_target
+
+
+def find_model(model: AnyPath | None, target: str | None, workspace: Workspace) -> Artifact:
+    """Return the artifact that is named, or the newest ONNX file of the workspace that fits the target."""
+    return workspace.choose(
+        model,
+        lambda found: found.kind == "onnx" and (target is None or found.target in (None, target)),
+        what="model",
+        command=command_that_makes_one(target),
+        target=target,
+    )
+
+
+def command_that_makes_one(target: str | None) -> str:
+    """Return what a user types to get a model for a target, or for the default one."""
+    made = "convnext-edge export --variant NAME, then convnext-edge quantize --calib NAME"
+    return made + (f" --target {target}" if target else "")
+
+
+def fit_graph(start: Artifact, target: Target, workspace: Workspace) -> Artifact:
+    """Return the ONNX file to compile: `start` where it was made for the target or is quantized already.
+
+    An FP32 model of another form, and weights, are lowered afresh. Raises ArtifactError for an engine.
+    """
+    described = start.description
+    if described.kind == "engine":
+        raise ArtifactError(
+            f"{start.path} is an engine already", hint="Build from the ONNX file that it came from."
+        )
+    if described.kind == "onnx" and described.target == target.name:
+        return start
+    if described.kind == "onnx" and described.precision != "fp32":
+        made_for = find_target(described.target or DEFAULT)
+        if (made_for.form, made_for.recipe) != (target.form, target.recipe):
+            note(f"{start.path.name} was quantized for {made_for.name}: it may be slower on {target.name}")
+        return start
+    return write_fp32(
+        open_source(start, workspace),
+        find_weights(start, workspace),
+        target=target.name,
+        input_type=described.input_type,
+        output=None,
+        workspace=workspace,
+    )
+
+
+def describe_engine(graph: Artifact, target: Target, options: BuildOptions) -> Description:
+    """Return what the sidecar of an engine of that graph says."""
+    described = graph.description
+    return replace(
+        described,
+        kind="engine",
+        target=target.name,
+        precision=target.engine_precision(described.precision, options),
+        engine=target.record(options),
+        parent=graph.link,
+    )
+
+
+def write_engine(graph: Artifact, target: Target, options: BuildOptions, path: Path) -> Artifact:
+    """Compile the graph for the target and write the engine with its companions and sidecar."""
+    description = describe_engine(graph, target, options)
+    return write_artifact(path, description, lambda file: target.build(graph.path, file, options))
