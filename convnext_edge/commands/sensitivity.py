@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnx
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.source import open_source
 from convnext_edge.evaluation.timing import check_threads
-from convnext_edge.onnx_graph.graph import drop_quantization, save
+from convnext_edge.onnx_graph.files import load, save
+from convnext_edge.onnx_graph.qdq import drop_quantization
 from convnext_edge.onnx_graph.tracing import example_input, write_onnx
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note, track
@@ -99,7 +99,7 @@ def time_saved(job: Job, calibrated: Calibrated, target: Target, runs: int, thre
         with quiet():
             converted = convert_pt2e(calibrated.prepared)
         write_onnx(converted, job.example(), paths[1], layer_names=calibrated.placement)
-        model = onnx.load(paths[1])
+        model = load(paths[1])
         drop_quantization(model)
         save(model, paths[0])
         image = example_input(job.source.preprocessing.resolution, job.input_type, batch=1).numpy()

@@ -23,7 +23,8 @@ from convnext_edge.evaluation import timing
 from convnext_edge.evaluation.memory import noise
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.evaluation.timing import times_as_fast
-from convnext_edge.onnx_graph.graph import drop_quantization, save
+from convnext_edge.onnx_graph.files import save
+from convnext_edge.onnx_graph.qdq import drop_quantization
 from convnext_edge.targets.base import Availability
 from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
 from convnext_edge.targets.registry import find_target

@@ -12,7 +12,7 @@ from support.int8_graphs import DEPTHWISE, MULTIPLICATIONS, PAIR_LIMIT, load, pa
 from support.models import Models
 
 from convnext_edge.artifacts.artifact import open_artifact
-from convnext_edge.onnx_graph.graph import placement
+from convnext_edge.onnx_graph.qdq import placement
 
 LAYOUT_ONLY = {"Transpose", "Reshape"}
 TARGETS = ("openvino", "onnxruntime")

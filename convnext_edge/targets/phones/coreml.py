@@ -23,12 +23,13 @@ import numpy as np
 from onnx import ModelProto, TensorProto
 
 from convnext_edge.artifacts.artifact import Artifact, find_link
-from convnext_edge.onnx_graph.graph import INPUT, OUTPUT
+from convnext_edge.onnx_graph.files import load
+from convnext_edge.onnx_graph.naming import INPUT, OUTPUT
 from convnext_edge.progress import note
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quiet import quiet, quiet_below
 from convnext_edge.targets.base import NO_OPTIONS, Availability, BuildOptions, Images, Logits, Session, Target
-from convnext_edge.targets.phones.decomposed import read, to_program
+from convnext_edge.targets.phones.decomposed import to_program
 from convnext_edge.targets.simulation.graph import to_torch
 from convnext_edge.targets.torch import TorchSession
 from convnext_edge.targets.vendor_errors import as_target_error
@@ -98,7 +99,7 @@ class CoreML(Target):
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> dict[str, Any]:
         self.version()
-        graph = read(model)
+        graph = load(model)
         with tempfile.TemporaryDirectory() as folder:
             package = Path(folder) / engine.name.removesuffix(".zip")
             with quiet(), quiet_below(), as_target_error(f"Core ML Tools refuse {model}"):

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import onnx
 from onnx import ModelProto, TensorProto, numpy_helper
 
 from convnext_edge.errors import TargetError, UsageError
-from convnext_edge.onnx_graph.graph import INPUT, initializers, save
+from convnext_edge.onnx_graph.files import save
+from convnext_edge.onnx_graph.lookup import initializers
+from convnext_edge.onnx_graph.naming import INPUT
+from convnext_edge.onnx_graph.qdq import QDQ
 from convnext_edge.progress import Bars
 from convnext_edge.quiet import is_verbose
 from convnext_edge.targets.base import BuildOptions
@@ -31,22 +33,11 @@ OPTIMAL_BATCH = 1  # kernels are chosen for it: on a device, images come one by 
 # --- the graph -----------------------------------------------------------------------------------
 
 
-def read_graph(path: Path) -> ModelProto:
-    try:
-        return onnx.load(str(path))
-    except (OSError, ValueError) as error:
-        raise TargetError(f"cannot read {path} as ONNX: {error}") from error
-
-
-def is_quantized(model: ModelProto) -> bool:
-    return any(node.op_type == "DequantizeLinear" for node in model.graph.node)
-
-
 def check_signed(model: ModelProto, path: Path, target: str) -> None:
     """Raises TargetError where Q/DQ is not symmetric INT8, the only kind that TensorRT has."""
     constants = initializers(model)
     for node in model.graph.node:
-        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+        if node.op_type in QDQ:
             zero = constants.get(node.input[2]) if len(node.input) > 2 else None
             if not _is_symmetric(zero):
                 raise TargetError(

@@ -11,7 +11,8 @@ import numpy as np
 from onnx import ModelProto
 
 from convnext_edge.errors import TargetError
-from convnext_edge.onnx_graph.graph import INPUT, OUTPUT, save
+from convnext_edge.onnx_graph.files import save
+from convnext_edge.onnx_graph.naming import INPUT, OUTPUT
 from convnext_edge.targets.base import Images, Logits, Session
 from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
 from convnext_edge.targets.tensorrt.builder import Log

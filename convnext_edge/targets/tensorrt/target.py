@@ -49,6 +49,8 @@ import onnx
 
 from convnext_edge.artifacts.artifact import Artifact, find_link
 from convnext_edge.errors import TargetError
+from convnext_edge.onnx_graph.files import load
+from convnext_edge.onnx_graph.qdq import is_quantized
 from convnext_edge.progress import note
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.targets.base import NO_OPTIONS, Availability, BuildOptions, Session, Target
@@ -56,8 +58,6 @@ from convnext_edge.targets.tensorrt.builder import (
     build_plan,
     check_signed,
     fits,
-    is_quantized,
-    read_graph,
 )
 from convnext_edge.targets.tensorrt.cuda import Gpu, NoGpu, find_gpu
 from convnext_edge.targets.tensorrt.script import SCRIPT, Script
@@ -156,7 +156,7 @@ class TensorRT(Target):
 
         By default that is FP16 where there is INT8, else FP32. Raises TargetError for unsigned activations.
         """
-        graph = read_graph(model)
+        graph = load(model)
         check_signed(graph, model, self.name)
         if (precision or ("fp16" if is_quantized(graph) else "fp32")) == "fp32":
             return graph
