@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from convnext_edge.artifacts.artifact import Artifact, Description, open_artifact, write_artifact
+from convnext_edge.artifacts.artifact import Artifact, Description
+from convnext_edge.artifacts.store import open_artifact, write_artifact
 from convnext_edge.artifacts.workspace import Workspace, check_suffix, file_name
 from convnext_edge.checkpoints.source import find_weights, keep_weights, open_source
 from convnext_edge.errors import ArtifactError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from convnext_edge.artifacts.artifact import write_folder
+from convnext_edge.artifacts.store import write_folder
 from convnext_edge.artifacts.workspace import Workspace, file_name
 from convnext_edge.commands.build import find_model, fit
 from convnext_edge.paths import AnyPath, as_path

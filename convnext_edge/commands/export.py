@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from convnext_edge.artifacts.artifact import Artifact, InputType, remove_artifact
+from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.store import remove_artifact
 from convnext_edge.artifacts.workspace import Workspace, check_suffix
 from convnext_edge.checkpoints.source import Source, load_source, save_weights
 from convnext_edge.errors import ExportError
-from convnext_edge.images.preprocessing import PreprocessingChanges, Triple
+from convnext_edge.images.preprocessing import InputType, PreprocessingChanges, Triple
 from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.paths import AnyPath, as_path

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from convnext_edge.artifacts.artifact import Artifact, open_artifact, write_artifact
+from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.store import open_artifact, write_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.source import find_weights, open_source
 from convnext_edge.errors import ArtifactError, UsageError

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from convnext_edge.artifacts.artifact import Artifact, read_sidecar
+from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.sidecar import read_sidecar
 from convnext_edge.errors import ConvNeXtEdgeError, TargetError
 from convnext_edge.targets.base import Images
 from convnext_edge.targets.registry import find_target

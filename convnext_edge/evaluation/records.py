@@ -7,7 +7,6 @@ newer result takes the place of an older one. Where there is no workspace, nothi
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.files import write_text
 from convnext_edge.artifacts.provenance import command_line, tool_versions
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.cpu import read_cpu
@@ -51,8 +51,8 @@ def keep(result: Validate | Benchmark, artifact: Artifact, workspace: Workspace)
     path = workspace.folder / FOLDER / ("-".join(parts) + ".json")
     try:
         write_text(path, json.dumps(record, indent=2) + "\n")
-    except OSError as error:
-        note(f"the result is not kept for `report`: cannot write {path}: {error.strerror or error}")
+    except ArtifactError as error:
+        note(f"the result is not kept for `report`: {error.message}")
 
 
 def describe(artifact: Artifact) -> dict[str, Any]:
@@ -114,14 +114,3 @@ def make_row(model: dict[str, Any], checked: dict[str, Any] | None, timed: dict[
     unknown = dict.fromkeys(field.name for kind in (Validate, Benchmark) for field in fields(kind))
     passed = all(found["passed"] for found in (checked, timed) if found is not None)
     return {**model, **unknown, **(timed or {}), **(checked or {}), "passed": passed}
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that is complete or absent at any moment."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +12,8 @@ from numpy.typing import NDArray
 from convnext_edge.errors import ImageSetError
 from convnext_edge.images.contents import Contents, Entry
 from convnext_edge.images.decoding import decode
-from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.images.preprocessing import InputType, Preprocessing
 from convnext_edge.images.transform import normalize, preprocess
-
-InputType = Literal["float32", "uint8"]
 
 MAX_BROKEN_PERCENT = 1  # of a set; more says that the set is not what it should be
 NAMED_IN_ERROR = 3

@@ -9,17 +9,9 @@ from functools import cached_property, partial
 from typing import get_args
 
 from convnext_edge.errors import ImageSetError
-from convnext_edge.images.batches import (
-    Batch,
-    InputType,
-    SkipLog,
-    SkippedImage,
-    collate,
-    keep_sound,
-    load,
-)
+from convnext_edge.images.batches import Batch, SkipLog, SkippedImage, collate, keep_sound, load
 from convnext_edge.images.contents import UNLABELLED, Contents, Entry
-from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.images.preprocessing import InputType, Preprocessing
 from convnext_edge.images.transform import check_preprocessing
 from convnext_edge.parallel import default_workers, ordered_map
 

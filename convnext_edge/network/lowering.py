@@ -21,12 +21,11 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.images.preprocessing import InputType, Preprocessing
 from convnext_edge.network.convnext import GRN, Block, ConvNeXt, Downsample, Stage
 from convnext_edge.network.forms import FORMS, Layers, Rescalable
 
 Form = Literal["plain", "linear", "conv"]
-InputType = Literal["float32", "uint8"]
 
 
 def lower(

@@ -12,8 +12,8 @@ import torch
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from torch import nn
 
-from convnext_edge.artifacts.artifact import InputType
 from convnext_edge.errors import ExportError
+from convnext_edge.images.preprocessing import InputType
 from convnext_edge.onnx_graph.files import save
 from convnext_edge.onnx_graph.lookup import add_constant, consumers, initializers
 from convnext_edge.onnx_graph.naming import INPUT, OUTPUT, name_layers, strip_notes

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from convnext_edge.artifacts.artifact import InputType
 from convnext_edge.checkpoints.source import Source
 from convnext_edge.images.image_set import ImageSet
+from convnext_edge.images.preprocessing import InputType
 from convnext_edge.network.lowering import Form, lower
 from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.progress import track

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, open_artifact
+from convnext_edge.artifacts.artifact import Artifact, Calibration, Description
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.source import load_source, save_weights
 from convnext_edge.errors import QuantizationError, UsageError

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from convnext_edge.artifacts.artifact import Artifact, InputType, write_artifact
+from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.artifacts.workspace import Workspace, file_name
 from convnext_edge.checkpoints.source import Source
+from convnext_edge.images.preprocessing import InputType
 from convnext_edge.network.lowering import Form, lower
 from convnext_edge.onnx_graph.tracing import example_input, write_onnx
 from convnext_edge.progress import note

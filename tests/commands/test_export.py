@@ -17,7 +17,7 @@ from support.models import CHECKPOINT, CLASSES, RESOLUTION, SUFFIXES, Models
 from support.places import ROOT
 
 from convnext_edge import build, export, quantize, validate
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.commands import export as stage
 from convnext_edge.errors import CheckpointError, ExportError, UsageError

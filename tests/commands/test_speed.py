@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from support.models import Models
 
 from convnext_edge import export
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.source import open_source
 from convnext_edge.cli import main

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from convnext_edge.artifacts.artifact import Artifact, open_artifact, write_folder
+from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.store import open_artifact, write_folder
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.embed.android import write_android
 from convnext_edge.commands.embed.cpp import write_cpp

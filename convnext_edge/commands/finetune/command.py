@@ -12,7 +12,8 @@ from typing import Any, Literal
 import torch
 from accelerate import Accelerator
 
-from convnext_edge.artifacts.artifact import Artifact, Description, write_artifact
+from convnext_edge.artifacts.artifact import Artifact, Description
+from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.artifacts.workspace import Workspace, check_suffix, file_name
 from convnext_edge.checkpoints.source import Source, find_weights, open_source
 from convnext_edge.commands.finetune import processes

@@ -19,14 +19,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from convnext_edge.artifacts.artifact import InputType
 from convnext_edge.errors import ImageSetError
 from convnext_edge.images.batches import SkippedImage
 from convnext_edge.images.contents import Entry
 from convnext_edge.images.decoding import decode
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.opening import open_image_set
-from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.images.preprocessing import InputType, Preprocessing
 from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.parallel import default_workers, ordered_map
 from convnext_edge.paths import AnyPath

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from convnext_edge.artifacts.artifact import Artifact, write_artifact
+from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.artifacts.workspace import Workspace, check_suffix, file_name
 from convnext_edge.checkpoints.source import find_weights, keep_weights, open_source
 from convnext_edge.commands.quantize.gate import Gate, check_gate, quantize_gated

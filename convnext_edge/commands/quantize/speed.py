@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from convnext_edge.artifacts.artifact import Artifact, write_artifact
+from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.evaluation.memory import noise
 from convnext_edge.evaluation.timing import Ratio, affordable, interleave, times_as_fast
 from convnext_edge.images.transform import as_reference_takes

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from convnext_edge.artifacts.files import write_text
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.report.page import make_page
 from convnext_edge.errors import ArtifactError
-from convnext_edge.evaluation.records import join_rows, read_records, write_text
+from convnext_edge.evaluation.records import join_rows, read_records
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.results import Report
 
@@ -27,10 +28,5 @@ def report(*, output: AnyPath | None = None, workspace: AnyPath | None = None) -
         )
     rows = join_rows(records)
     path = as_path(output) or place.folder / FILE
-    try:
-        write_text(path, make_page(rows, records))
-    except OSError as error:
-        raise ArtifactError(
-            f"cannot write {path}: {error.strerror or error}", hint="Choose another file with -o."
-        ) from error
+    write_text(path, make_page(rows, records))
     return Report(path, tuple(rows))

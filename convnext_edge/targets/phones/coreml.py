@@ -22,7 +22,8 @@ from zipfile import ZipFile, ZipInfo
 import numpy as np
 from onnx import ModelProto, TensorProto
 
-from convnext_edge.artifacts.artifact import Artifact, find_link
+from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.store import find_link
 from convnext_edge.onnx_graph.files import load
 from convnext_edge.onnx_graph.naming import INPUT, OUTPUT
 from convnext_edge.progress import note

@@ -7,7 +7,6 @@ used, but for what is said to belong to one; a test holds them against the publi
 from __future__ import annotations
 
 import logging
-import os
 import re
 import tempfile
 from collections.abc import Iterable
@@ -17,6 +16,7 @@ from typing import Any
 
 from onnx import ModelProto, TensorProto, numpy_helper
 
+from convnext_edge.artifacts.files import write_bytes
 from convnext_edge.errors import TargetError, UsageError
 from convnext_edge.onnx_graph.files import save
 from convnext_edge.onnx_graph.lookup import initializers
@@ -149,13 +149,8 @@ def read_timing_cache(config: Any, path: Path | None) -> None:
 
 
 def write_timing_cache(config: Any, path: Path | None) -> None:
-    if path is None:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(bytes(config.get_timing_cache().serialize()))
-        os.fsync(file.fileno())
-    Path(file.name).replace(path)
+    if path is not None:
+        write_bytes(path, bytes(config.get_timing_cache().serialize()))
 
 
 # --- what the builder tells ----------------------------------------------------------------------

@@ -47,7 +47,8 @@ from typing import Any, ClassVar
 
 import onnx
 
-from convnext_edge.artifacts.artifact import Artifact, find_link
+from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.store import find_link
 from convnext_edge.errors import TargetError
 from convnext_edge.onnx_graph.files import load
 from convnext_edge.onnx_graph.qdq import is_quantized

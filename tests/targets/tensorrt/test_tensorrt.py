@@ -13,7 +13,7 @@ from support.for_tensorrt import ADA, HERE, RTX, rtx, use_gpu
 from support.models import Models
 
 from convnext_edge import benchmark, build, validate
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.errors import TargetError, UsageError
 from convnext_edge.targets.registry import find_target
 from convnext_edge.targets.tensorrt import session as tensorrt_session

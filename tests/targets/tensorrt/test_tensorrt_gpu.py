@@ -10,7 +10,7 @@ import pytest
 from support.models import RESOLUTION, Models
 
 from convnext_edge import benchmark, build, validate
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.targets.registry import find_target
 from convnext_edge.targets.tensorrt.cuda import NoGpu, find_gpu
