@@ -74,7 +74,7 @@ class CoreMLSession(Session):
         self.folder.cleanup()
 
 
-class SimulatedSession(TorchSession):
+class CoreMLSimulation(TorchSession):
     """The graph of a package in PyTorch."""
 
     simulated = True
@@ -104,10 +104,13 @@ class CoreML(Target):
         with tempfile.TemporaryDirectory() as folder:
             package = Path(folder) / engine.name.removesuffix(".zip")
             with quiet(), quiet_below(), as_target_error(f"Core ML Tools refuse {model}"):
-                operators = convert(graph, package)
+                operators = write_package(graph, package)
             (package / DEBUGGING).unlink(missing_ok=True)
             pack(package, engine)
-        return {"operators": operators, "notes": [said(operators), "unzip it for Xcode", UNVERIFIED]}
+        return {
+            "operators": operators,
+            "notes": [operators_note(operators), "unzip it for Xcode", UNVERIFIED],
+        }
 
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> Session:
         """On a Mac an engine; elsewhere its graph in PyTorch. `threads` has no bearing on the former."""
@@ -118,12 +121,12 @@ class CoreML(Target):
                 return CoreMLSession(artifact.path)
             assert artifact.description.parent is not None  # every engine has one
             graph = find_link(artifact.description.parent, (artifact.path.parent,), wanted_by=artifact.path)
-        note(f"{SimulatedSession.label}: its graph in PyTorch")
+        note(f"{CoreMLSimulation.label}: its graph in PyTorch")
         with quiet():
-            return SimulatedSession(to_torch(graph.path), threads)
+            return CoreMLSimulation(to_torch(graph.path), threads)
 
 
-def convert(graph: ModelProto, package: Path) -> dict[str, int]:
+def write_package(graph: ModelProto, package: Path) -> dict[str, int]:
     """Write an ML program; returns its operators and how many there are of each."""
     import coremltools
 
@@ -159,7 +162,7 @@ def pack(package: Path, archive: Path) -> None:
                 )
 
 
-def said(operators: dict[str, int]) -> str:
+def operators_note(operators: dict[str, int]) -> str:
     int8 = operators.get("constexpr_affine_dequantize", 0)
     return f"an ML program for iOS 17 and macOS 14, {int8} of its {operators['conv']} convolutions in INT8"
 

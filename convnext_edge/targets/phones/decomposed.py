@@ -33,13 +33,13 @@ def to_program(model: ModelProto, operators: Operators | None = None) -> Exporte
     `convnext_edge.Quantize` and `.Dequantize`.
     Raises TargetError for a graph that has none.
     """
-    spell_out(model)
+    make_scales_attributes(model)
     module = graph_to_torch(model.graph, {**OPERATORS, **DECOMPOSED, **(operators or {})})
     image = next(iter(module.graph.find_nodes(op="placeholder"))).meta["val"]
     return torch.export.export(module, (torch.zeros((1, *image.shape[1:]), dtype=image.dtype),))
 
 
-def spell_out(model: ModelProto) -> None:
+def make_scales_attributes(model: ModelProto) -> None:
     """Make scale and zero point of each per-tensor Q/DQ an attribute: converters want them as numbers.
 
     Constants that nothing reads any more are taken out; LiteRT's converter would stumble over them.
@@ -49,11 +49,11 @@ def spell_out(model: ModelProto) -> None:
         if node.op_type in QDQ:
             scale = constants.get(node.input[1])
             if scale is not None and not scale.dims and node.input[0] not in constants:
-                _spell_out(node, scale, constants[node.input[2]])
+                _make_scale_attribute(node, scale, constants[node.input[2]])
     prune_constants(model)
 
 
-def _spell_out(node: NodeProto, scale: TensorProto, zero_point: TensorProto) -> None:
+def _make_scale_attribute(node: NodeProto, scale: TensorProto, zero_point: TensorProto) -> None:
     if zero_point.data_type not in SHIFT:
         kind = TensorProto.DataType.Name(zero_point.data_type)
         raise TargetError(

@@ -107,7 +107,7 @@ class ExecuTorch(Target):
             edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
             delegated = delegation(edge.exported_program().graph_module)
             engine.write_bytes(edge.to_executorch().buffer)
-        notes = [said(delegated), *([DYNAMIC] if delegated["int8_layers"] else []), UNVERIFIED]
+        notes = [delegation_note(delegated), *([DYNAMIC] if delegated["int8_layers"] else []), UNVERIFIED]
         return {"delegation": delegated, "notes": notes}
 
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> ExecuTorchSession:
@@ -182,7 +182,7 @@ def _is_int8(node: torch.fx.Node) -> bool:
     return isinstance(weight, torch.fx.Node) and "dequantize_per_channel" in str(weight.target)
 
 
-def said(delegated: dict[str, Any]) -> str:
+def delegation_note(delegated: dict[str, Any]) -> str:
     elsewhere = ", ".join(f"{count} {name}" for name, count in delegated["elsewhere"].items()) or "none"
     return (
         f"XNNPACK runs {delegated['delegated']} operators in {delegated['pieces']} piece(s),"

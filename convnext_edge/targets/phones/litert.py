@@ -91,10 +91,10 @@ class LiteRT(Target):
         drop_weight_only_quantization(graph)
         round_weights(graph)
         with quiet(), quiet_below(), as_target_error(f"LiteRT's converter refuses {model}"):
-            convert(graph, engine)
+            write_engine(graph, engine)
         with LiteRTSession(engine, 1) as session:
             operators, int8 = session.operators()
-        notes = [said(operators, int8), *([DYNAMIC] if int8 else []), UNVERIFIED]
+        notes = [operators_note(operators, int8), *([DYNAMIC] if int8 else []), UNVERIFIED]
         return {"operators": operators, "int8_layers": int8, "notes": notes}
 
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> LiteRTSession:
@@ -137,7 +137,7 @@ def round_weight(weight: Tensor, scale: Tensor, zero_point: Tensor, *, axis: int
     return rounded
 
 
-def convert(graph: ModelProto, engine: Path) -> None:
+def write_engine(graph: ModelProto, engine: Path) -> None:
     import litert_torch
 
     program = to_program(graph, {**LEFT_TO_RUNTIME, f"{DOMAIN}.Round": round_weight})
@@ -190,7 +190,7 @@ def multiply_codes(engine: Path) -> None:
     flatbuffer_utils.write_model(model, str(engine))
 
 
-def said(operators: dict[str, int], int8: int) -> str:
+def operators_note(operators: dict[str, int], int8: int) -> str:
     products = sum(operators.get(kind, 0) for kind in PRODUCTS)
     return f"{sum(operators.values())} operators, {int8} of the {products} products among them in INT8"
 

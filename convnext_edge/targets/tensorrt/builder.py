@@ -128,7 +128,7 @@ def find_capability(module: Any, capability: str) -> Any:
     return members[name]
 
 
-def fits(capability: str, built_for: Iterable[str]) -> bool:
+def is_covered(capability: str, built_for: Iterable[str]) -> bool:
     """Whether a GPU runs an engine that was built for these; "8.0+" means 8.0 and all later."""
     found = _version(capability)
     return any(found >= _version(b[:-1]) if b.endswith("+") else found == _version(b) for b in built_for)

@@ -82,7 +82,7 @@ def check_validity(module: Any, runtime: Any, plan: bytes) -> None:
         )
 
 
-class SimulatedSession(Session):
+class TensorRTSimulation(Session):
     """The graph of an engine in ONNX Runtime, node by node: FP16 is rounded to after every operator."""
 
     runner = "the simulation"
