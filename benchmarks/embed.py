@@ -31,7 +31,7 @@ from embedding import RUNTIMES, Embedded, compare, embed_int8
 from latency import ratio
 from PIL import Image
 
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.evaluation.candidates import open_session
 from convnext_edge.images.noise import noise
 from convnext_edge.images.opening import open_image_set

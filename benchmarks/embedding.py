@@ -15,7 +15,7 @@ import numpy as np
 from common import decibels, sqnr_of_images
 
 from convnext_edge import build, embed, export, quantize
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.evaluation.candidates import open_session
 from convnext_edge.evaluation.metrics import UNLABELLED, Comparison, Logits
 from convnext_edge.images.decoding import decode

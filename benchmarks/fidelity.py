@@ -49,7 +49,7 @@ from study import (
 )
 
 from convnext_edge import export
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.validate import accuracy
 from convnext_edge.evaluation.metrics import Comparison, Logits
 from convnext_edge.images.image_set import ImageSet, overlap

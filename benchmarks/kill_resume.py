@@ -27,7 +27,8 @@ import torch
 from common import Bar, Reporting, report_options
 
 from convnext_edge import export
-from convnext_edge.network.convnext import Architecture, ConvNeXt
+from convnext_edge.network.architecture import Architecture
+from convnext_edge.network.convnext import ConvNeXt
 
 SMALL = Architecture((1, 1, 2, 1), (16, 24, 32, 48), patch=2, classes=10)
 OPTIONS = {"train": "demo", "data": "demo", "samples": 8, "steps": 150, "batch": 8, "checkpoint-every": 2}

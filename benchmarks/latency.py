@@ -49,7 +49,7 @@ def make_contenders(folder: Path, calib: str) -> dict[str, Contender]:
     from baselines import calibration_images, nncf_quantize, ort_quantize
 
     from convnext_edge import export, quantize
-    from convnext_edge.artifacts.artifact import open_artifact
+    from convnext_edge.artifacts.store import open_artifact
     from convnext_edge.images.opening import open_image_set
 
     exported = export("tiny", random_weights=True, workspace=folder)

@@ -23,7 +23,8 @@ from common import Bar, Reporting, report_options
 from numpy.typing import NDArray
 
 from convnext_edge import export, quantize
-from convnext_edge.artifacts.artifact import Artifact, open_artifact
+from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.quantize.speed import write_unquantized
 from convnext_edge.commands.validate import accuracy
 from convnext_edge.evaluation.metrics import Comparison, Logits

@@ -17,7 +17,7 @@ from common import Bar, Reporting, report_options
 from latency import REFERENCE, Contender, ratio, summarize, take_turns
 
 from convnext_edge import export, quantize
-from convnext_edge.artifacts.artifact import open_artifact, write_artifact
+from convnext_edge.artifacts.store import open_artifact, write_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.source import open_source
 from convnext_edge.commands.finetune.command import with_activation

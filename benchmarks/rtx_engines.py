@@ -29,7 +29,7 @@ import click
 from common import Bar, Reporting, report_options
 
 from convnext_edge import build, export, quantize, validate
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.targets.base import BuildOptions
 from convnext_edge.targets.tensorrt.builder import Log, build_plan
 from convnext_edge.targets.tensorrt.target import target as tensorrt

@@ -11,7 +11,7 @@ from baselines import calibration_images, nncf_quantize, ort_quantize
 from rescale import write_rescaled
 
 from convnext_edge import export, quantize
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.quantize.command import Method
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.preprocessing import Preprocessing

@@ -1,8 +1,7 @@
-"""What is recorded of how a file came to be: tool versions, command line, digests."""
+"""What is recorded of how a file came to be: tool versions and the command line."""
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 import sys
 from importlib import metadata
@@ -30,9 +29,3 @@ def command_line() -> str:
     if program.name == "__main__.py":
         return shlex.join(["python", "-m", program.parent.name, *sys.argv[1:]])
     return shlex.join([program.name, *sys.argv[1:]])
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from convnext_edge.artifacts.artifact import Artifact, Description, open_artifact, read_sidecar, sidecar_path
+from convnext_edge.artifacts.artifact import Artifact, Description
+from convnext_edge.artifacts.sidecar import read_sidecar, sidecar_path
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note

@@ -11,21 +11,17 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from convnext_edge.artifacts.artifact import (
-    Artifact,
-    Description,
-    find_link,
-    open_artifact,
-    sidecar_path,
-    write_artifact,
-)
+from convnext_edge.artifacts.artifact import Artifact, Description
+from convnext_edge.artifacts.sidecar import sidecar_path
+from convnext_edge.artifacts.store import find_link, open_artifact, write_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.checkpoints.variants import Variant, find_variant, match
 from convnext_edge.errors import CheckpointError, ExportError, UsageError
 from convnext_edge.images.definitions import calibration_dir
 from convnext_edge.images.preprocessing import Preprocessing, PreprocessingChanges
-from convnext_edge.network.convnext import Architecture, Block, ConvNeXt
+from convnext_edge.network.architecture import Architecture
+from convnext_edge.network.convnext import Block, ConvNeXt
 from convnext_edge.progress import note
 
 DEMO_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

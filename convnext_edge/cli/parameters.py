@@ -24,11 +24,13 @@ def to_click(parameter: Parameter) -> click.Parameter:
         return click.Argument([parameter.name], type=click.Path(path_type=Path), required=False)
     option = parameter.meaning
     hidden = option.hide_default or any(parameter.default is value for value in (None, False, ()))
+    # a default of None would be one: Click would then miss no value
+    default: dict[str, Any] = {} if parameter.required else {"default": parameter.default}
     return click.Option(
         [*declarations(parameter, kind, option), parameter.name],
         type=click_type(kind, option),
         required=parameter.required,
-        **({} if parameter.required else {"default": parameter.default}),
+        **default,
         show_default=not (hidden or parameter.required),
         multiple=get_origin(kind) is Sequence,
         is_flag=True if kind is bool else None,

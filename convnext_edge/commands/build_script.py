@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from convnext_edge.artifacts.artifact import write_folder
+from convnext_edge.artifacts.store import write_folder
 from convnext_edge.artifacts.workspace import Workspace, file_name
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import lines

@@ -10,7 +10,7 @@ from importlib import util
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.benchmark import benchmark
 from convnext_edge.commands.build import build

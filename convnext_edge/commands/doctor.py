@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from dataclasses import dataclass
 
 from convnext_edge.commands.declaration import command
@@ -11,6 +9,7 @@ from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import fold, lines, table
 from convnext_edge.cpu import read_cpu
 from convnext_edge.targets.registry import NAMES, find_target
+from convnext_edge.targets.tensorrt.cuda import NoGpu, find_gpus
 
 
 @dataclass(frozen=True)
@@ -62,10 +61,10 @@ class Doctor(Result):
 @command(example="convnext-edge doctor")
 def doctor() -> Doctor:
     """Tell what this machine can build and run."""
-    cpu = read_cpu()
+    cpu, gpus = read_cpu(), find_gpus()
     return Doctor(
         cpu=CpuRow(name=cpu.name, isa=cpu.isa, int8_saturates=cpu.int8_saturates),
-        gpus=gpus(),
+        gpus=() if isinstance(gpus, NoGpu) else tuple(gpu.name for gpu in gpus),
         targets=tuple(_row(name) for name in NAMES),
     )
 
@@ -79,16 +78,3 @@ def _row(name: str) -> TargetRow:
         version=found.version,
         remedy=found.remedy,
     )
-
-
-def gpus() -> tuple[str, ...]:
-    """Return the names of NVIDIA's GPUs, as their driver's own tool tells them."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return ()
-    try:
-        asked = [tool, "--query-gpu=name", "--format=csv,noheader"]
-        done = subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):  # a driver without a GPU
-        return ()
-    return tuple(line.strip() for line in done.stdout.splitlines() if line.strip())

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from convnext_edge.artifacts.artifact import Artifact, remove_artifact
+from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.store import remove_artifact
 from convnext_edge.artifacts.workspace import Workspace, check_suffix
 from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.options import RUNTIMES, Output, Seed, WorkspaceFolder

@@ -12,7 +12,8 @@ import onnx
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
 from convnext_edge.images.noise import noise
-from convnext_edge.onnx_graph.graph import drop_quantization, save
+from convnext_edge.onnx_graph.files import save
+from convnext_edge.onnx_graph.qdq import drop_quantization
 from convnext_edge.onnx_graph.tracing import write_onnx
 from convnext_edge.progress import note, track
 from convnext_edge.quantization.job import Job

@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from convnext_edge.artifacts.artifact import Artifact, read_sidecar
+from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.sidecar import read_sidecar
 from convnext_edge.errors import ConvNeXtEdgeError, TargetError
 from convnext_edge.images.noise import noise
 from convnext_edge.targets.registry import find_target

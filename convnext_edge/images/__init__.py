@@ -5,7 +5,7 @@ What a model answers to them is no matter of this package.
 definitions                the named sets (`imagenet_val`, `demo`) and where each is looked for
 opening                    from a name or a path to an `ImageSet`
 folders, archives, parquet where the bytes of the images are
-layout, labels, companions, synsets
+arrangement, labels, companions, synsets
                            which members are images, and of which class
 image_set, contents        the set itself: subset, digest, overlap, batches
 preprocessing              how a checkpoint wants its images: resolution, crop, mean and deviation

@@ -13,6 +13,7 @@ from convnext_edge.images.archives import (
     TarStorage,
     ZipStorage,
 )
+from convnext_edge.images.arrangement import arrange
 from convnext_edge.images.contents import Contents, Storage
 from convnext_edge.images.definitions import (
     ARCHIVE_SUFFIXES,
@@ -23,7 +24,6 @@ from convnext_edge.images.definitions import (
 )
 from convnext_edge.images.folders import FolderStorage
 from convnext_edge.images.image_set import ImageSet
-from convnext_edge.images.layout import arrange
 from convnext_edge.images.parquet import ParquetStorage
 from convnext_edge.paths import AnyPath, as_path
 
@@ -60,8 +60,8 @@ def open_path(path: Path, *, name: str) -> ImageSet:
         rows = ParquetStorage(path)
         return ImageSet(name, rows.classes, rows.entries, Contents(rows))
     storage = _open_storage(path)
-    layout = arrange(storage, path)
-    return ImageSet(name, layout.classes, layout.entries, Contents(storage, layout.prefix))
+    found = arrange(storage, path)
+    return ImageSet(name, found.classes, found.entries, Contents(storage, found.prefix))
 
 
 def _open_storage(path: Path) -> Storage:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from convnext_edge.errors import ArtifactError, UsageError
 
-InputType = Literal["float32", "uint8"]  # normalized values, or raw RGB bytes
+InputType = Literal["float32", "uint8"]  # normalized values, or the bytes of the pixels
 Triple = tuple[float, float, float]
 Fits = Callable[[float], bool]
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)

@@ -26,7 +26,8 @@ def preprocess(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.u
     Raises ImageSetError for an image too elongated to resize, or of 32-bit samples.
     """
     check_preprocessing(preprocessing)
-    resized = _resize(to_rgb(image), preprocessing)
+    rgb = image if image.mode == "RGB" else to_rgb(image)  # what `decode` returns is RGB already
+    resized = _resize(rgb, preprocessing)
     return np.array(_centre_crop(resized, preprocessing.resolution))
 
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convnext_edge.network.convnext import EPS, GRN, STRIDE, ChannelNorm
+from convnext_edge.network.architecture import STRIDE
+from convnext_edge.network.convnext import EPS, GRN, ChannelNorm
 
 
 class Layers(Protocol):

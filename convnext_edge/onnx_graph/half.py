@@ -24,7 +24,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from convnext_edge.onnx_graph.graph import LAYOUT_ONLY, PROTOBUF_LIMIT, initializers, weight_bytes
+from convnext_edge.onnx_graph.files import PROTOBUF_LIMIT, weight_bytes
+from convnext_edge.onnx_graph.lookup import add_constant, consumers, initializers, prune_constants
+from convnext_edge.onnx_graph.qdq import LAYOUT_ONLY, QDQ, along_channels
 
 FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 KEPT = {"LayerNormalization", "ReduceMean", "ReduceSum", "ReduceL2", "Sqrt", "Div", "Reciprocal", "Pow"}
@@ -53,7 +55,7 @@ class Conversion:
     """One walk over a graph in order. types: FLOAT or HALF of each float value seen so far."""
 
     def __init__(self, model: ModelProto) -> None:
-        self.graph = model.graph
+        self.model, self.graph = model, model.graph
         self.constants = initializers(model)
         self.types = dict.fromkeys(float_values(self.graph.input), FLOAT)
         self.floats = {*float_values(self.graph.value_info), *float_values(self.graph.output)}
@@ -83,7 +85,7 @@ class Conversion:
     def is_quantized_next(self, node: NodeProto) -> bool:
         """Whether the value goes into INT8 here, or behind changes of layout alone."""
         if node.op_type in LAYOUT_ONLY:
-            users = [user for user in self.graph.node if node.output[0] in user.input]
+            users = consumers(self.model, node.output[0])
             return len(users) == 1 and self.is_quantized_next(users[0])
         return node.op_type == "QuantizeLinear"
 
@@ -105,9 +107,7 @@ class Conversion:
 
     def _half_constant(self, name: str) -> str:
         values = numpy_helper.to_array(self.constants[name]).clip(-LARGEST, LARGEST)
-        made = f"{name}_fp16"
-        self.graph.initializer.append(numpy_helper.from_array(values.astype(np.float16), made))
-        return made
+        return add_constant(self.model, f"{name}_fp16", values.astype(np.float16)).name
 
     def finish(self) -> None:
         """Give the outputs their types back, drop what nothing reads any more, and type the values anew."""
@@ -116,10 +116,7 @@ class Conversion:
                 self._restore(output.name)
         del self.graph.node[:]
         self.graph.node.extend(self.nodes)
-        used = {name for node in self.nodes for name in node.input}
-        kept = [tensor for tensor in self.graph.initializer if tensor.name in used]
-        del self.graph.initializer[:]
-        self.graph.initializer.extend(kept)
+        prune_constants(self.model)
         del self.graph.value_info[:]
 
     def _restore(self, output: str) -> None:
@@ -145,14 +142,14 @@ def round_scales(model: ModelProto) -> None:
     codes stay within 127.
     """
     constants = initializers(model)
-    pairs = [node for node in model.graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    pairs = [node for node in model.graph.node if node.op_type in QDQ]
     # read beforehand: the exporter lets equal scales share one constant
     before = {node.input[1]: numpy_helper.to_array(constants[node.input[1]]) for node in pairs}
     after = {name: half_scale(scale) for name, scale in before.items()}
     for node in pairs:
         if node.input[0] in constants:
             name = node.input[1]
-            _requantize(constants[node.input[0]], before[name] / after[name], _axis(node))
+            _requantize(constants[node.input[0]], node, before[name] / after[name])
     for name, scale in after.items():
         constants[name].CopyFrom(numpy_helper.from_array(scale, name))
 
@@ -166,14 +163,9 @@ def half_scale(scale: NDArray[np.float32]) -> NDArray[np.float32]:
     return rounded
 
 
-def _requantize(weight: TensorProto, ratio: NDArray[Any], axis: int) -> None:
+def _requantize(weight: TensorProto, node: NodeProto, ratio: NDArray[Any]) -> None:
     """Codes for a scale that is 1 / ratio times the old one. ratio: a scalar or (channels,)."""
     codes = numpy_helper.to_array(weight)
-    shaped = ratio.reshape([-1 if i == axis else 1 for i in range(codes.ndim)]) if ratio.ndim else ratio
     info = np.iinfo(codes.dtype)
-    moved = np.rint(codes * shaped).clip(info.min, info.max).astype(codes.dtype)
-    weight.CopyFrom(numpy_helper.from_array(moved, weight.name))
-
-
-def _axis(node: NodeProto) -> int:
-    return next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
+    moved = np.rint(codes * along_channels(node, ratio, codes.ndim)).clip(info.min, info.max)
+    weight.CopyFrom(numpy_helper.from_array(moved.astype(codes.dtype), weight.name))

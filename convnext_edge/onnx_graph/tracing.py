@@ -15,16 +15,10 @@ from torch import nn
 from convnext_edge.errors import ExportError
 from convnext_edge.images.noise import noise
 from convnext_edge.images.preprocessing import InputType
-from convnext_edge.onnx_graph.graph import (
-    INPUT,
-    OUTPUT,
-    consumers,
-    drop_byte_casts,
-    initializers,
-    name_layers,
-    save,
-    strip,
-)
+from convnext_edge.onnx_graph.files import save
+from convnext_edge.onnx_graph.lookup import add_constant, consumers, initializers
+from convnext_edge.onnx_graph.naming import INPUT, OUTPUT, name_layers, strip_notes
+from convnext_edge.onnx_graph.qdq import drop_byte_casts
 from convnext_edge.quiet import quiet
 
 OPSET = 20  # the first with Gelu
@@ -58,7 +52,7 @@ def write_onnx(
     with quiet(), paused_collection():
         model = trace(module, example)
     free_batch(model, len(example))
-    strip(model)
+    strip_notes(model)
     drop_byte_casts(model)
     if any(tensor.data_type in (TensorProto.UINT16, TensorProto.INT16) for tensor in model.graph.initializer):
         next(entry for entry in model.opset_import if not entry.domain).version = OPSET_16_BITS
@@ -118,10 +112,9 @@ def free_shape(model: ModelProto, name: str, reshapes: list[NodeProto]) -> None:
     if len(consumers(model, name)) == len(reshapes):
         constant.CopyFrom(numpy_helper.from_array(shape, name))
         return
-    copy = f"{name}_{BATCH}"
-    model.graph.initializer.append(numpy_helper.from_array(shape, copy))
+    copy = add_constant(model, f"{name}_{BATCH}", shape)
     for node in reshapes:
-        node.input[1] = copy
+        node.input[1] = copy.name
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, write_artifact
+from convnext_edge.artifacts.artifact import Artifact, Calibration, Description
+from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.artifacts.workspace import Workspace, file_name
 from convnext_edge.checkpoints.source import Source, keep_weights
 from convnext_edge.images.image_set import ImageSet

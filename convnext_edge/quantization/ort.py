@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import onnx
 from onnxruntime.quantization import CalibrationDataReader, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from convnext_edge.onnx_graph.graph import INPUT, placement, save, strip
+from convnext_edge.onnx_graph.files import load, save
+from convnext_edge.onnx_graph.naming import INPUT, strip_notes
+from convnext_edge.onnx_graph.qdq import placement
 from convnext_edge.onnx_graph.tracing import write_onnx
 from convnext_edge.quantization.job import Job, Quantized
 from convnext_edge.quiet import quiet
@@ -35,6 +36,6 @@ def quantize_ort(job: Job) -> Quantized:
         write_onnx(job.lowered(), job.example(), plain)
         quant_pre_process(str(plain), str(prepared))
         quantize_static(str(prepared), str(made), Reader(job.batches("calibrating", size=1)))
-        model = onnx.load(str(made))
-    strip(model)
+        model = load(made)
+    strip_notes(model)
     return Quantized(placement(model), lambda path: save(model, path))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from convnext_edge.artifacts.artifact import Artifact, Description, write_artifact
+from convnext_edge.artifacts.artifact import Artifact, Description
+from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.source import find_weights, open_source
 from convnext_edge.errors import ArtifactError

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from convnext_edge.artifacts.artifact import Artifact, write_artifact
+from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.artifacts.workspace import Workspace, file_name
 from convnext_edge.checkpoints.source import Source
 from convnext_edge.images.preprocessing import InputType

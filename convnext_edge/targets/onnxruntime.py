@@ -69,6 +69,9 @@ class ONNXRuntime(Target):
         """
         import onnxruntime
 
+        from convnext_edge.onnx_graph.files import load
+        from convnext_edge.onnx_graph.qdq import quantizes_activations
+
         settings = session_options(optimized=True)
         # the level above rearranges weights for the CPU at hand
         settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
@@ -77,8 +80,9 @@ class ONNXRuntime(Target):
             apart = "session.optimized_model_external_initializers"
             settings.add_session_config_entry(f"{apart}_file_name", f"{engine.name}.data")
             settings.add_session_config_entry(f"{apart}_min_size_in_bytes", "1024")
+        without = () if quantizes_activations(load(model, weights=False)) else QDQ_FUSIONS
         try:
-            create(model, settings, without=() if quantizes_activations(model) else QDQ_FUSIONS)
+            create(model, settings, without=without)
         except TargetError as error:
             if engine.exists():  # the graph was accepted, it is the writing that failed
                 raise OSError(short_message(error.__cause__ or error)) from error
@@ -135,13 +139,6 @@ def session_options(*, optimized: bool) -> Any:
     if not optimized:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return options
-
-
-def quantizes_activations(model: Path) -> bool:
-    import onnx
-
-    graph = onnx.load(model, load_external_data=False).graph
-    return any(node.op_type == "QuantizeLinear" for node in graph.node)
 
 
 def create(model: Path, options: Any, *, without: Sequence[str] = ()) -> Any:

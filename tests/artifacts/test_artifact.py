@@ -11,17 +11,9 @@ from pathlib import Path
 import pytest
 from support.full_disk import small_files
 
-from convnext_edge.artifacts.artifact import (
-    Artifact,
-    Calibration,
-    Description,
-    Link,
-    find_link,
-    open_artifact,
-    read_sidecar,
-    sidecar_path,
-    write_artifact,
-)
+from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, Link
+from convnext_edge.artifacts.sidecar import read_sidecar, sidecar_path
+from convnext_edge.artifacts.store import find_link, open_artifact, write_artifact
 from convnext_edge.errors import ArtifactError, TargetError
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.version import __version__

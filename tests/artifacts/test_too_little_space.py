@@ -14,7 +14,7 @@ from support.full_disk import small_files
 from support.models import CHECKPOINT, Models
 
 import convnext_edge
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from convnext_edge.artifacts.artifact import Description, write_artifact
+from convnext_edge.artifacts.artifact import Description
+from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.artifacts.workspace import Workspace, file_name
 from convnext_edge.errors import ArtifactError
 from convnext_edge.images.preprocessing import Preprocessing

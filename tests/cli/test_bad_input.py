@@ -15,7 +15,7 @@ import torch
 from support.command_line import commands_in, run, said
 from support.models import CHECKPOINT, Models
 
-from convnext_edge.artifacts.artifact import sidecar_path
+from convnext_edge.artifacts.sidecar import sidecar_path
 
 Prepare = Callable[[Path, Models], list[object]]
 

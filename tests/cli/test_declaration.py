@@ -83,7 +83,7 @@ def test_no_parameter_of_the_command_layer_may_be_anything() -> None:
 # From an annotation to Click
 
 
-def sample(
+def sample(  # noqa: PLR0913  one option of each kind
     model: Annotated[AnyPath | None, Argument()] = None,
     *,
     data: Annotated[AnyPath, Option("Images.", metavar="NAME|PATH")],
@@ -150,6 +150,6 @@ def test_a_parameter_that_says_nothing_of_itself_is_a_fault() -> None:
 
 def test_an_option_of_earlier_versions_is_still_taken() -> None:
     arguments = ["--train", "x", "--checkpoint-every", "7"]
-    with main.make_context("convnext-edge", ["finetune", *arguments]) as parent:
-        with main.commands["finetune"].make_context("finetune", arguments, parent=parent) as context:
-            assert context.params["save_every"] == 7
+    parent = main.make_context("convnext-edge", ["finetune", *arguments])
+    with parent, main.commands["finetune"].make_context("finetune", arguments, parent=parent) as context:
+        assert context.params["save_every"] == 7

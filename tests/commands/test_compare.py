@@ -13,7 +13,7 @@ import pytest
 from support.models import Models
 
 from convnext_edge import compare, report, validate
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.benchmark import Benchmark
 from convnext_edge.commands.compare import Compare

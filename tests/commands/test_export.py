@@ -17,13 +17,13 @@ from support.models import CHECKPOINT, CLASSES, RESOLUTION, SUFFIXES, Models
 from support.places import ROOT
 
 from convnext_edge import build, export, quantize, validate
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.commands import export as stage
 from convnext_edge.errors import CheckpointError, ExportError, UsageError
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import normalize
-from convnext_edge.onnx_graph import graph
+from convnext_edge.onnx_graph import files
 from convnext_edge.onnx_graph.tracing import write_onnx
 
 V2 = CHECKPOINT.with_name("timm_v2.safetensors")
@@ -134,7 +134,7 @@ def test_the_same_export_in_another_process_is_the_same_to_the_byte(models: Mode
 @pytest.fixture
 def small_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every model counts as one over 2 GiB."""
-    monkeypatch.setattr(graph, "PROTOBUF_LIMIT", 1000)
+    monkeypatch.setattr(files, "PROTOBUF_LIMIT", 1000)
 
 
 @pytest.mark.usefixtures("small_messages")

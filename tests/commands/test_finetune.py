@@ -18,7 +18,7 @@ from support.int8_graphs import MULTIPLICATIONS, PAIR_LIMIT, pair_sums
 from support.models import RESOLUTION, Models
 
 from convnext_edge import finetune
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.finetune.command import Finetune
 from convnext_edge.commands.finetune.data import TrainingImages, hold_out, random_box
 from convnext_edge.commands.finetune.training import Plan, learning_rate

@@ -11,7 +11,7 @@ from support.int8_graphs import DEPTHWISE, MULTIPLICATIONS, PAIR_LIMIT, POINTWIS
 from support.models import CHECKPOINT, RESOLUTION, Models
 
 from convnext_edge import build, export, quantize, validate
-from convnext_edge.artifacts.artifact import open_artifact, remove_artifact
+from convnext_edge.artifacts.store import open_artifact, remove_artifact
 from convnext_edge.errors import ImageSetError, QuantizationError, RecipeError, UsageError
 from convnext_edge.images.opening import open_image_set
 

@@ -13,7 +13,7 @@ from support.int8_graphs import MULTIPLICATIONS
 from support.models import RESOLUTION, Models
 
 from convnext_edge import quantize, sensitivity
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.quantize.command import Quantize
 from convnext_edge.commands.quantize.gate import Gate
 from convnext_edge.commands.sensitivity import Sensitivity

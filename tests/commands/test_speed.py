@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from support.models import RESOLUTION, Models
 
 from convnext_edge import export
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.source import open_source
 from convnext_edge.cli import main
@@ -23,7 +23,8 @@ from convnext_edge.evaluation import timing
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.evaluation.timing import times_as_fast
 from convnext_edge.images.noise import noise
-from convnext_edge.onnx_graph.graph import drop_quantization, save
+from convnext_edge.onnx_graph.files import save
+from convnext_edge.onnx_graph.qdq import drop_quantization
 from convnext_edge.targets.base import Availability
 from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
 from convnext_edge.targets.registry import find_target

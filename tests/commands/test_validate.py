@@ -11,7 +11,7 @@ from PIL import Image
 from support.models import CLASSES, Models
 
 from convnext_edge import validate
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.validate import Validate
 from convnext_edge.errors import ImageSetError, UsageError
 from convnext_edge.images.opening import open_image_set

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.images.preprocessing import InputType, Preprocessing
 from convnext_edge.images.transform import normalize
 from convnext_edge.network.architecture import Architecture
 from convnext_edge.network.convnext import GRN, ConvNeXt
-from convnext_edge.network.lowering import Form, InputType, lower
+from convnext_edge.network.lowering import Form, lower
 
 PREPROCESSING = Preprocessing(resolution=64, mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
 KINDS = {

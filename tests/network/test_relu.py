@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from convnext_edge.network.convnext import Architecture, Block, ConvNeXt
+from convnext_edge.network.architecture import Architecture
+from convnext_edge.network.convnext import Block, ConvNeXt
 from convnext_edge.network.relu import with_relu
 
 SMALL: dict[str, Any] = {"depths": (1, 1, 1, 1), "dims": (8, 8, 16, 16), "patch": 2, "classes": 5}

@@ -16,7 +16,7 @@ from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.architecture import Architecture
 from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.network.lowering import Form, lower
-from convnext_edge.onnx_graph import graph
+from convnext_edge.onnx_graph import files
 from convnext_edge.onnx_graph.tracing import example_input, free_batch, write_onnx
 
 FORMS: tuple[Form, ...] = ("plain", "linear", "conv")
@@ -93,4 +93,4 @@ def test_a_graph_that_is_not_valid_is_an_error_of_ours(tmp_path: Path, operator:
     made = helper.make_graph([node], "g", values[:1], values[1:], [axes])
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     with pytest.raises(ExportError, match=rf"(?i)wrote an invalid graph: .*{said}"):
-        graph.save(model, tmp_path / "model.onnx")
+        files.save(model, tmp_path / "model.onnx")

@@ -16,7 +16,7 @@ from support.int8_graphs import MULTIPLICATIONS
 from support.models import Models
 
 from convnext_edge import build, quantize, validate
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.quantize.command import Quantize
 from convnext_edge.commands.quantize.gate import Gate
 from convnext_edge.errors import QuantizationError, RecipeError

@@ -11,8 +11,8 @@ from onnx import ModelProto, NodeProto
 from support.int8_graphs import DEPTHWISE, MULTIPLICATIONS, PAIR_LIMIT, load, pair_sums, weights
 from support.models import Models
 
-from convnext_edge.artifacts.artifact import open_artifact
-from convnext_edge.onnx_graph.graph import placement
+from convnext_edge.artifacts.store import open_artifact
+from convnext_edge.onnx_graph.qdq import placement
 
 LAYOUT_ONLY = {"Transpose", "Reshape"}
 TARGETS = ("openvino", "onnxruntime")

@@ -23,7 +23,7 @@ from support.models import Models
 from support.places import TESTS
 
 from convnext_edge import embed
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.evaluation.candidates import open_session
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.preprocessing import Preprocessing

@@ -16,7 +16,8 @@ import pytest
 from support.models import Models
 
 from convnext_edge import build, export, quantize
-from convnext_edge.artifacts.artifact import open_artifact, sidecar_path
+from convnext_edge.artifacts.sidecar import sidecar_path
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.errors import ArtifactError, TargetError, UsageError
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.targets.base import Session

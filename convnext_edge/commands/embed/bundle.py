@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 from string import Template
 
-from convnext_edge.artifacts.artifact import Artifact, sidecar_path
-from convnext_edge.artifacts.provenance import sha256
+from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.digests import sha256
+from convnext_edge.artifacts.sidecar import sidecar_path
 from convnext_edge.errors import UsageError
 from convnext_edge.version import __version__
 

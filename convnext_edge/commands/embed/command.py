@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from convnext_edge.artifacts.artifact import Artifact, write_folder
+from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.store import write_folder
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.declaration import Argument, Option, command
 from convnext_edge.commands.options import WorkspaceFolder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import torch
 
+from convnext_edge.artifacts.files import write_bytes
 from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.progress import note
 
@@ -30,18 +30,7 @@ def save(snapshot: Snapshot, path: Path) -> None:
     # by way of memory: on a full disk, PyTorch's own writer aborts the process
     buffer = BytesIO()
     torch.save(vars(snapshot), buffer)
-    part = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.write(buffer.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise ArtifactError(
-            f"cannot write {path}: {error.strerror or error}", hint="Choose another folder with --workspace."
-        ) from error
+    write_bytes(path, buffer.getbuffer())
 
 
 def load(path: Path, settings: dict[str, Any]) -> Snapshot | None:

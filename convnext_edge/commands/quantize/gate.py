@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from convnext_edge.artifacts.artifact import Artifact, open_artifact, write_artifact
+from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.store import open_artifact, write_artifact
 from convnext_edge.errors import UsageError
 from convnext_edge.evaluation.comparison import Inputs, compare_answers
 from convnext_edge.evaluation.metrics import Comparison

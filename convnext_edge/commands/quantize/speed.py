@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import onnx
-
-from convnext_edge.artifacts.artifact import Artifact, write_artifact
+from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.evaluation.timing import Ratio, affordable, interleave, times_as_fast
 from convnext_edge.images.noise import noise
 from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.network.convnext import ConvNeXt
-from convnext_edge.onnx_graph.graph import drop_quantization, save
+from convnext_edge.onnx_graph.files import load, save
+from convnext_edge.onnx_graph.qdq import drop_quantization
 from convnext_edge.progress import note
 from convnext_edge.targets.base import Target
 from convnext_edge.targets.torch import TorchSession
@@ -85,7 +85,7 @@ def why_not(target: Target) -> str:
 
 def write_unquantized(artifact: Artifact, path: Path) -> Artifact:
     """Write the graph of an INT8 file in FP32, as the target's own FP32 model runs."""
-    model = onnx.load(artifact.path)
+    model = load(artifact.path)
     drop_quantization(model)
     description = replace(artifact.description, precision="fp32", method=None, parent=artifact.link)
     return write_artifact(path, description, lambda file: save(model, file))

@@ -22,13 +22,15 @@ from zipfile import ZipFile, ZipInfo
 import numpy as np
 from onnx import ModelProto, TensorProto
 
-from convnext_edge.artifacts.artifact import Artifact, find_link
-from convnext_edge.onnx_graph.graph import INPUT, OUTPUT
+from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.store import find_link
+from convnext_edge.onnx_graph.files import load
+from convnext_edge.onnx_graph.naming import INPUT, OUTPUT
 from convnext_edge.progress import note
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quiet import quiet, quiet_below
 from convnext_edge.targets.base import NO_OPTIONS, Availability, BuildOptions, Images, Logits, Session, Target
-from convnext_edge.targets.phones.decomposed import read, to_program
+from convnext_edge.targets.phones.decomposed import to_program
 from convnext_edge.targets.simulation.graph import to_torch
 from convnext_edge.targets.torch import TorchSession
 from convnext_edge.targets.vendor_errors import as_target_error
@@ -72,7 +74,7 @@ class CoreMLSession(Session):
         self.folder.cleanup()
 
 
-class SimulatedSession(TorchSession):
+class CoreMLSimulation(TorchSession):
     """The graph of a package in PyTorch."""
 
     simulated = True
@@ -98,14 +100,17 @@ class CoreML(Target):
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> dict[str, Any]:
         self.version()
-        graph = read(model)
+        graph = load(model)
         with tempfile.TemporaryDirectory() as folder:
             package = Path(folder) / engine.name.removesuffix(".zip")
             with quiet(), quiet_below(), as_target_error(f"Core ML Tools refuse {model}"):
-                operators = convert(graph, package)
+                operators = write_package(graph, package)
             (package / DEBUGGING).unlink(missing_ok=True)
             pack(package, engine)
-        return {"operators": operators, "notes": [said(operators), "unzip it for Xcode", UNVERIFIED]}
+        return {
+            "operators": operators,
+            "notes": [operators_note(operators), "unzip it for Xcode", UNVERIFIED],
+        }
 
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> Session:
         """On a Mac an engine; elsewhere its graph in PyTorch. `threads` has no bearing on the former."""
@@ -116,12 +121,12 @@ class CoreML(Target):
                 return CoreMLSession(artifact.path)
             assert artifact.description.parent is not None  # every engine has one
             graph = find_link(artifact.description.parent, (artifact.path.parent,), wanted_by=artifact.path)
-        note(f"{SimulatedSession.label}: its graph in PyTorch")
+        note(f"{CoreMLSimulation.label}: its graph in PyTorch")
         with quiet():
-            return SimulatedSession(to_torch(graph.path), threads)
+            return CoreMLSimulation(to_torch(graph.path), threads)
 
 
-def convert(graph: ModelProto, package: Path) -> dict[str, int]:
+def write_package(graph: ModelProto, package: Path) -> dict[str, int]:
     """Write an ML program; returns its operators and how many there are of each."""
     import coremltools
 
@@ -157,7 +162,7 @@ def pack(package: Path, archive: Path) -> None:
                 )
 
 
-def said(operators: dict[str, int]) -> str:
+def operators_note(operators: dict[str, int]) -> str:
     int8 = operators.get("constexpr_affine_dequantize", 0)
     return f"an ML program for iOS 17 and macOS 14, {int8} of its {operators['conv']} convolutions in INT8"
 

@@ -8,20 +8,15 @@ signed, as kernels for phones want them: q - 128 with the zero point z - 128 is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-
-import numpy as np
-import onnx
 import torch
-from numpy.typing import NDArray
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from torch import Tensor
 from torch.ao.quantization.fx import _decomposed  # noqa: F401  defines the operators
 from torch.export import ExportedProgram
 
 from convnext_edge.errors import TargetError
-from convnext_edge.onnx_graph.graph import consumers, producer
+from convnext_edge.onnx_graph.lookup import initializers, prune_constants
+from convnext_edge.onnx_graph.qdq import QDQ
 from convnext_edge.targets.simulation.graph import Operators, graph_to_torch
 from convnext_edge.targets.simulation.operators import OPERATORS, dequantize_linear
 
@@ -31,14 +26,6 @@ LOW, HIGH = -128, 127
 SHIFT: dict[int, int] = {TensorProto.UINT8: 128, TensorProto.INT8: 0}
 
 
-def read(path: Path) -> ModelProto:
-    """The file with its weights; raises TargetError for what is no ONNX file."""
-    try:
-        return onnx.load(str(path))
-    except Exception as error:  # protobuf's is of no public class
-        raise TargetError(f"cannot read {path} as ONNX: {error}") from error
-
-
 def to_program(model: ModelProto, operators: Operators | None = None) -> ExportedProgram:
     """The graph for batches of one image; phones have images one by one.
 
@@ -46,30 +33,27 @@ def to_program(model: ModelProto, operators: Operators | None = None) -> Exporte
     `convnext_edge.Quantize` and `.Dequantize`.
     Raises TargetError for a graph that has none.
     """
-    spell_out(model.graph)
+    make_scales_attributes(model)
     module = graph_to_torch(model.graph, {**OPERATORS, **DECOMPOSED, **(operators or {})})
     image = next(iter(module.graph.find_nodes(op="placeholder"))).meta["val"]
     return torch.export.export(module, (torch.zeros((1, *image.shape[1:]), dtype=image.dtype),))
 
 
-def spell_out(graph: GraphProto) -> None:
+def make_scales_attributes(model: ModelProto) -> None:
     """Make scale and zero point of each per-tensor Q/DQ an attribute: converters want them as numbers.
 
     Constants that nothing reads any more are taken out; LiteRT's converter would stumble over them.
     """
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+    constants = initializers(model)
+    for node in model.graph.node:
+        if node.op_type in QDQ:
             scale = constants.get(node.input[1])
             if scale is not None and not scale.dims and node.input[0] not in constants:
-                _spell_out(node, scale, constants[node.input[2]])
-    used = {name for node in graph.node for name in node.input}
-    for name, tensor in constants.items():
-        if name not in used:
-            graph.initializer.remove(tensor)
+                _make_scale_attribute(node, scale, constants[node.input[2]])
+    prune_constants(model)
 
 
-def _spell_out(node: NodeProto, scale: TensorProto, zero_point: TensorProto) -> None:
+def _make_scale_attribute(node: NodeProto, scale: TensorProto, zero_point: TensorProto) -> None:
     if zero_point.data_type not in SHIFT:
         kind = TensorProto.DataType.Name(zero_point.data_type)
         raise TargetError(
@@ -81,34 +65,6 @@ def _spell_out(node: NodeProto, scale: TensorProto, zero_point: TensorProto) -> 
     node.domain, node.op_type = DOMAIN, node.op_type.removesuffix("Linear")
     node.attribute.append(helper.make_attribute("scale", float(numpy_helper.to_array(scale))))
     node.attribute.append(helper.make_attribute("zero_point", code))
-
-
-def fold_weights_alone(model: ModelProto) -> None:
-    """Make weights float again where the input of their product is.
-
-    Runtimes that quantize inputs by themselves would do so there too, against what the graph says.
-    """
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in [n for n in model.graph.node if n.op_type == "DequantizeLinear" and n.input[0] in constants]:
-        if all(is_float(model, product) for product in consumers(model, node.output[0])):
-            weight = numpy_helper.from_array(dequantized(node, constants), node.output[0])
-            model.graph.initializer.append(weight)
-            model.graph.node.remove(node)
-
-
-def is_float(model: ModelProto, product: NodeProto) -> bool:
-    """Whether the first input of a product is not quantized."""
-    source = producer(model, product.input[0])
-    return source is None or source.op_type != "DequantizeLinear"
-
-
-def dequantized(node: NodeProto, constants: Mapping[str, TensorProto]) -> NDArray[np.float32]:
-    """The weight that a DequantizeLinear makes of constant codes, symmetric ones."""
-    codes, scale = (numpy_helper.to_array(constants[name]) for name in node.input[:2])
-    axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
-    shape = [-1 if i == axis else 1 for i in range(codes.ndim)] if scale.ndim else []
-    weight: NDArray[np.float32] = (codes * scale.reshape(shape)).astype(np.float32)
-    return weight
 
 
 # --- operators -----------------------------------------------------------------------------------

@@ -20,11 +20,14 @@ from weakref import WeakSet
 import numpy as np
 import onnx
 import torch
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, numpy_helper
 from torch import Tensor
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.errors import TargetError
+from convnext_edge.onnx_graph.files import load
+from convnext_edge.onnx_graph.lookup import add_constant, initializers, read_attribute
+from convnext_edge.onnx_graph.qdq import drop_weight_only_quantization
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quiet import quiet, quiet_below
 from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Logits, Session, Target
@@ -34,8 +37,6 @@ from convnext_edge.targets.phones.decomposed import (
     HIGH,
     LEFT_TO_RUNTIME,
     LOW,
-    fold_weights_alone,
-    read,
     to_program,
 )
 from convnext_edge.targets.vendor_errors import as_target_error
@@ -95,8 +96,8 @@ class ExecuTorch(Target):
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> dict[str, Any]:
         self.version()
-        graph = read(model)
-        fold_weights_alone(graph)
+        graph = load(model)
+        drop_weight_only_quantization(graph)
         average_by_convolution(graph)
         with quiet(), as_target_error(f"ExecuTorch refuses {model}"):
             from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
@@ -106,7 +107,7 @@ class ExecuTorch(Target):
             edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
             delegated = delegation(edge.exported_program().graph_module)
             engine.write_bytes(edge.to_executorch().buffer)
-        notes = [said(delegated), *([DYNAMIC] if delegated["int8_layers"] else []), UNVERIFIED]
+        notes = [delegation_note(delegated), *([DYNAMIC] if delegated["int8_layers"] else []), UNVERIFIED]
         return {"delegation": delegated, "notes": notes}
 
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> ExecuTorchSession:
@@ -121,23 +122,21 @@ def average_by_convolution(model: ModelProto) -> None:
     """Turn each mean over the channels of (N, C, H, W) into a 1x1 convolution with weights 1 / C."""
     graph = onnx.shape_inference.infer_shapes(model).graph
     shapes = {value.name: value.type.tensor_type.shape.dim for value in graph.value_info}
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    constants = initializers(model)
     for node in model.graph.node:
         if node.op_type == "ReduceMean" and _axes(node, constants) == [1]:
             channels = shapes[node.input[0]][1].dim_value
             name = f"mean_of_{channels}"
             if name not in constants:
                 weight = np.full((1, channels, 1, 1), 1 / channels, np.float32)
-                model.graph.initializer.append(numpy_helper.from_array(weight, name))
-                constants[name] = model.graph.initializer[-1]
+                constants[name] = add_constant(model, name, weight)
             node.op_type = "Conv"
             node.input[1] = name
             del node.attribute[:]
 
 
 def _axes(node: NodeProto, constants: dict[str, Any]) -> list[int]:
-    keepdims = next((helper.get_attribute_value(a) for a in node.attribute if a.name == "keepdims"), 1)
-    if len(node.input) < 2 or not keepdims:
+    if len(node.input) < 2 or not read_attribute(node, "keepdims", 1):
         return []
     axes: list[int] = numpy_helper.to_array(constants[node.input[1]]).ravel().tolist()
     return axes
@@ -183,7 +182,7 @@ def _is_int8(node: torch.fx.Node) -> bool:
     return isinstance(weight, torch.fx.Node) and "dequantize_per_channel" in str(weight.target)
 
 
-def said(delegated: dict[str, Any]) -> str:
+def delegation_note(delegated: dict[str, Any]) -> str:
     elsewhere = ", ".join(f"{count} {name}" for name, count in delegated["elsewhere"].items()) or "none"
     return (
         f"XNNPACK runs {delegated['delegated']} operators in {delegated['pieces']} piece(s),"

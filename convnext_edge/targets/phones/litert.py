@@ -26,6 +26,9 @@ from torch import Tensor
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.cpu import usable_cpus
+from convnext_edge.onnx_graph.files import load
+from convnext_edge.onnx_graph.lookup import add_constant, initializers
+from convnext_edge.onnx_graph.qdq import dequantize, drop_weight_only_quantization
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quiet import quiet, quiet_below
 from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Logits, Session, Target
@@ -33,9 +36,6 @@ from convnext_edge.targets.phones.decomposed import (
     DOMAIN,
     DYNAMIC,
     LEFT_TO_RUNTIME,
-    dequantized,
-    fold_weights_alone,
-    read,
     to_program,
 )
 from convnext_edge.targets.vendor_errors import as_target_error
@@ -87,14 +87,14 @@ class LiteRT(Target):
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> dict[str, Any]:
         self.version()
-        graph = read(model)
-        fold_weights_alone(graph)
+        graph = load(model)
+        drop_weight_only_quantization(graph)
         round_weights(graph)
         with quiet(), quiet_below(), as_target_error(f"LiteRT's converter refuses {model}"):
-            convert(graph, engine)
+            write_engine(graph, engine)
         with LiteRTSession(engine, 1) as session:
             operators, int8 = session.operators()
-        notes = [said(operators, int8), *([DYNAMIC] if int8 else []), UNVERIFIED]
+        notes = [operators_note(operators, int8), *([DYNAMIC] if int8 else []), UNVERIFIED]
         return {"operators": operators, "int8_layers": int8, "notes": notes}
 
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> LiteRTSession:
@@ -107,7 +107,7 @@ class LiteRT(Target):
 
 def round_weights(model: ModelProto) -> None:
     """Turn weight codes into the floats that they stand for, to be rounded again: the converter's own way."""
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    constants = initializers(model)
     for node in model.graph.node:
         if (
             node.op_type == "DequantizeLinear"
@@ -118,13 +118,12 @@ def round_weights(model: ModelProto) -> None:
 
 
 def _round_weight(node: NodeProto, model: ModelProto, constants: dict[str, TensorProto]) -> None:
-    weight = dequantized(node, constants)
+    weight = dequantize(node, constants)
     constants[node.input[0]].CopyFrom(numpy_helper.from_array(weight, node.input[0]))
     (channels,) = constants[node.input[1]].dims
     zeros = f"zeros_{channels}"
     if zeros not in constants:
-        model.graph.initializer.append(numpy_helper.from_array(np.zeros(channels, np.int32), zeros))
-        constants[zeros] = model.graph.initializer[-1]
+        constants[zeros] = add_constant(model, zeros, np.zeros(channels, np.int32))
     node.domain, node.op_type = DOMAIN, "Round"
     node.input[2] = zeros
 
@@ -138,7 +137,7 @@ def round_weight(weight: Tensor, scale: Tensor, zero_point: Tensor, *, axis: int
     return rounded
 
 
-def convert(graph: ModelProto, engine: Path) -> None:
+def write_engine(graph: ModelProto, engine: Path) -> None:
     import litert_torch
 
     program = to_program(graph, {**LEFT_TO_RUNTIME, f"{DOMAIN}.Round": round_weight})
@@ -191,7 +190,7 @@ def multiply_codes(engine: Path) -> None:
     flatbuffer_utils.write_model(model, str(engine))
 
 
-def said(operators: dict[str, int], int8: int) -> str:
+def operators_note(operators: dict[str, int], int8: int) -> str:
     products = sum(operators.get(kind, 0) for kind in PRODUCTS)
     return f"{sum(operators.values())} operators, {int8} of the {products} products among them in INT8"
 

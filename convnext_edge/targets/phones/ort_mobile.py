@@ -59,7 +59,7 @@ class ORTMobile(Target):
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> dict[str, Any]:
         self.version()
         with tempfile.TemporaryDirectory() as folder:
-            convert(model, Path(folder))
+            write_ort(model, Path(folder))
             (converted,) = Path(folder).glob("*.ort")
             shutil.copyfile(converted, engine)
             config = converted.with_suffix(f".{CONFIG}").read_text(encoding="utf-8")
@@ -77,7 +77,7 @@ class ORTMobile(Target):
         return ONNXRuntimeSession(artifact.path, threads)
 
 
-def convert(model: Path, folder: Path) -> None:
+def write_ort(model: Path, folder: Path) -> None:
     """Write the engine and its configuration into `folder`, under the name of `model`."""
     with quiet(), as_target_error(f"ONNX Runtime refuses {model}"):
         from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import onnx
 import torch
 from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 from torch import Tensor, nn
@@ -25,6 +24,7 @@ from torch.fx import GraphModule
 from torch.fx.graph import CodeGen
 
 from convnext_edge.errors import TargetError
+from convnext_edge.onnx_graph.files import load
 from convnext_edge.targets.simulation.operators import OPERATORS, TYPES
 from convnext_edge.targets.simulation.shapes import Sizes, Value
 
@@ -44,7 +44,7 @@ def to_torch(path: Path) -> GraphModule:
 
     Raises TargetError for an operator, type or attribute that has no simulation.
     """
-    return graph_to_torch(onnx.load(path, load_external_data=False).graph, folder=path.parent)
+    return graph_to_torch(load(path, weights=False).graph, folder=path.parent)
 
 
 def graph_to_torch(

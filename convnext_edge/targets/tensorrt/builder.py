@@ -7,7 +7,6 @@ used, but for what is said to belong to one; a test holds them against the publi
 from __future__ import annotations
 
 import logging
-import os
 import re
 import tempfile
 from collections.abc import Iterable
@@ -15,11 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import onnx
 from onnx import ModelProto, TensorProto, numpy_helper
 
+from convnext_edge.artifacts.files import write_bytes
 from convnext_edge.errors import TargetError, UsageError
-from convnext_edge.onnx_graph.graph import INPUT, initializers, save
+from convnext_edge.onnx_graph.files import save
+from convnext_edge.onnx_graph.lookup import initializers
+from convnext_edge.onnx_graph.naming import INPUT
+from convnext_edge.onnx_graph.qdq import QDQ
 from convnext_edge.progress import Bars
 from convnext_edge.quiet import is_verbose
 from convnext_edge.targets.base import BuildOptions
@@ -31,22 +33,11 @@ OPTIMAL_BATCH = 1  # kernels are chosen for it: on a device, images come one by 
 # --- the graph -----------------------------------------------------------------------------------
 
 
-def read_graph(path: Path) -> ModelProto:
-    try:
-        return onnx.load(str(path))
-    except (OSError, ValueError) as error:
-        raise TargetError(f"cannot read {path} as ONNX: {error}") from error
-
-
-def is_quantized(model: ModelProto) -> bool:
-    return any(node.op_type == "DequantizeLinear" for node in model.graph.node)
-
-
 def check_signed(model: ModelProto, path: Path, target: str) -> None:
     """Raises TargetError where Q/DQ is not symmetric INT8, the only kind that TensorRT has."""
     constants = initializers(model)
     for node in model.graph.node:
-        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+        if node.op_type in QDQ:
             zero = constants.get(node.input[2]) if len(node.input) > 2 else None
             if not _is_symmetric(zero):
                 raise TargetError(
@@ -137,7 +128,7 @@ def find_capability(module: Any, capability: str) -> Any:
     return members[name]
 
 
-def fits(capability: str, built_for: Iterable[str]) -> bool:
+def is_covered(capability: str, built_for: Iterable[str]) -> bool:
     """Whether a GPU runs an engine that was built for these; "8.0+" means 8.0 and all later."""
     found = _version(capability)
     return any(found >= _version(b[:-1]) if b.endswith("+") else found == _version(b) for b in built_for)
@@ -158,13 +149,8 @@ def read_timing_cache(config: Any, path: Path | None) -> None:
 
 
 def write_timing_cache(config: Any, path: Path | None) -> None:
-    if path is None:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(bytes(config.get_timing_cache().serialize()))
-        os.fsync(file.fileno())
-    Path(file.name).replace(path)
+    if path is not None:
+        write_bytes(path, bytes(config.get_timing_cache().serialize()))
 
 
 # --- what the builder tells ----------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The NVIDIA GPU at hand, as its driver tells of it."""
+"""The NVIDIA GPUs of this machine, as their driver tells of them."""
 
 from __future__ import annotations
 
@@ -19,28 +19,43 @@ NO_GPU = "the driver finds no NVIDIA GPU"
 
 @dataclass(frozen=True)
 class Gpu:
-    """compute_capability: as "8.9"."""
+    """One NVIDIA GPU of this machine."""
 
     name: str
-    compute_capability: str
+    compute_capability: str  # as "8.9"
 
 
 @dataclass(frozen=True)
 class NoGpu:
-    """reason: NO_DRIVER or NO_GPU."""
+    """The reason why there is no GPU to use."""
 
-    reason: str
+    reason: str  # NO_DRIVER or NO_GPU
 
 
 def find_gpu() -> Gpu | NoGpu:
-    """The first GPU. Asks the driver itself, so that neither CUDA nor PyTorch need be installed."""
+    """Return the first GPU."""
+    found = find_gpus()
+    return found if isinstance(found, NoGpu) else found[0]
+
+
+def find_gpus() -> tuple[Gpu, ...] | NoGpu:
+    """Return all GPUs, at least one, in the order of the driver.
+
+    It asks the driver itself, so that neither CUDA nor PyTorch need be installed.
+    """
     try:
         driver = ctypes.CDLL(DRIVER)
     except OSError:
         return NoGpu(NO_DRIVER)
-    device = ctypes.c_int()
-    if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), 0):
+    count = ctypes.c_int()
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
         return NoGpu(NO_GPU)
+    return tuple(_describe(driver, index) for index in range(count.value))
+
+
+def _describe(driver: Any, index: int) -> Gpu:
+    device = ctypes.c_int()
+    driver.cuDeviceGet(ctypes.byref(device), index)
     name = ctypes.create_string_buffer(NAME_BYTES)
     driver.cuDeviceGetName(name, NAME_BYTES, device)
     major, minor = (_attribute(driver, which, device) for which in (CAPABILITY_MAJOR, CAPABILITY_MINOR))
@@ -54,7 +69,7 @@ def _attribute(driver: Any, which: int, device: ctypes.c_int) -> int:
 
 
 def cuda_torch() -> Any:
-    """PyTorch, which holds an engine's inputs and outputs on the GPU.
+    """Return PyTorch, which holds an engine's inputs and outputs on the GPU.
 
     Raises TargetError where it was built without CUDA.
     """

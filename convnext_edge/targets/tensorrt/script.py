@@ -8,8 +8,9 @@ from pathlib import Path
 
 from onnx import ModelProto
 
-from convnext_edge.artifacts.provenance import sha256
-from convnext_edge.onnx_graph.graph import INPUT, OUTPUT, save
+from convnext_edge.artifacts.digests import sha256
+from convnext_edge.onnx_graph.files import save
+from convnext_edge.onnx_graph.naming import INPUT, OUTPUT
 from convnext_edge.targets.tensorrt.builder import OPTIMAL_BATCH
 
 MODEL, ENGINE, SCRIPT, README, SUMS = "model.onnx", "model.engine", "build.sh", "README.md", "SHA256SUMS"

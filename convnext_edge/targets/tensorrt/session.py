@@ -11,7 +11,8 @@ import numpy as np
 from onnx import ModelProto
 
 from convnext_edge.errors import TargetError
-from convnext_edge.onnx_graph.graph import INPUT, OUTPUT, save
+from convnext_edge.onnx_graph.files import save
+from convnext_edge.onnx_graph.naming import INPUT, OUTPUT
 from convnext_edge.targets.base import Images, Logits, Session
 from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
 from convnext_edge.targets.tensorrt.builder import Log
@@ -81,7 +82,7 @@ def check_validity(module: Any, runtime: Any, plan: bytes) -> None:
         )
 
 
-class SimulatedSession(Session):
+class TensorRTSimulation(Session):
     """The graph of an engine in ONNX Runtime, node by node: FP16 is rounded to after every operator."""
 
     runner = "the simulation"

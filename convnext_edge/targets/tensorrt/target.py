@@ -47,21 +47,22 @@ from typing import Any, ClassVar
 
 import onnx
 
-from convnext_edge.artifacts.artifact import Artifact, find_link
+from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.store import find_link
 from convnext_edge.errors import TargetError
+from convnext_edge.onnx_graph.files import load
+from convnext_edge.onnx_graph.qdq import is_quantized
 from convnext_edge.progress import note
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.targets.base import NO_OPTIONS, Availability, BuildOptions, Session, Target
 from convnext_edge.targets.tensorrt.builder import (
     build_plan,
     check_signed,
-    fits,
-    is_quantized,
-    read_graph,
+    is_covered,
 )
 from convnext_edge.targets.tensorrt.cuda import Gpu, NoGpu, find_gpu
 from convnext_edge.targets.tensorrt.script import SCRIPT, Script
-from convnext_edge.targets.tensorrt.session import SimulatedSession, TensorRTSession
+from convnext_edge.targets.tensorrt.session import TensorRTSession, TensorRTSimulation
 from convnext_edge.targets.vendor_errors import as_target_error
 
 MAX_BATCH = 8
@@ -156,7 +157,7 @@ class TensorRT(Target):
 
         By default that is FP16 where there is INT8, else FP32. Raises TargetError for unsigned activations.
         """
-        graph = read_graph(model)
+        graph = load(model)
         check_signed(graph, model, self.name)
         if (precision or ("fp16" if is_quantized(graph) else "fp32")) == "fp32":
             return graph
@@ -211,14 +212,14 @@ class TensorRT(Target):
                 hint=f"{again}, or install {recorded.get('version')}.",
             )
         capabilities = recorded.get("compute_capabilities", [])
-        if not fits(gpu.compute_capability, capabilities):
+        if not is_covered(gpu.compute_capability, capabilities):
             raise TargetError(
                 f"{artifact.path} was built for compute capability {', '.join(capabilities)},"
                 f" {gpu.name} has {gpu.compute_capability}",
                 hint=again if self.needs_gpu else f"{again} --compute-capability {gpu.compute_capability}",
             )
 
-    def _simulate(self, artifact: Artifact, gpu: NoGpu, threads: int | None) -> SimulatedSession:
+    def _simulate(self, artifact: Artifact, gpu: NoGpu, threads: int | None) -> TensorRTSimulation:
         model, precision = artifact.path, None
         if artifact.description.kind == "engine":
             assert artifact.description.parent is not None  # every engine has one
@@ -226,7 +227,7 @@ class TensorRT(Target):
             model = find_link(
                 artifact.description.parent, (artifact.path.parent,), wanted_by=artifact.path
             ).path
-        session = SimulatedSession(self.graph(model, precision), threads)
+        session = TensorRTSimulation(self.graph(model, precision), threads)
         note(f"{session.label} ({gpu.reason}): the same graph in ONNX Runtime, unoptimized")
         return session
 

@@ -20,7 +20,7 @@ from support.needs import npm_package, program
 from support.places import TESTS
 
 from convnext_edge import embed
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.errors import ArtifactError, ImageSetError, UsageError
 from convnext_edge.evaluation.candidates import open_session
 from convnext_edge.images.preprocessing import Preprocessing

@@ -24,8 +24,8 @@ from support.embedded import (
 )
 from support.models import CLASSES, RESOLUTION
 
-from convnext_edge.artifacts.artifact import open_artifact
-from convnext_edge.artifacts.provenance import sha256
+from convnext_edge.artifacts.digests import sha256
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.errors import ArtifactError, ImageSetError
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import preprocess

@@ -31,8 +31,8 @@ from support.emulated import TOOLS, build_arm64
 from support.models import CHECKPOINT_V2, CLASSES, Models
 
 from convnext_edge import embed
-from convnext_edge.artifacts.artifact import open_artifact
-from convnext_edge.artifacts.provenance import sha256
+from convnext_edge.artifacts.digests import sha256
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.errors import ArtifactError
 from convnext_edge.evaluation.metrics import Comparison
 

@@ -18,7 +18,7 @@ from support.models import RESOLUTION, Models
 from support.needs import missing
 
 from convnext_edge import embed
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.errors import UsageError
 from convnext_edge.evaluation.candidates import open_session
 from convnext_edge.images.transform import normalize, preprocess

@@ -18,7 +18,7 @@ from support.embedded_apps import CROPS, DAMAGED_MANIFESTS, FILTERS, SIZES, with
 from support.embedded_web import FIXTURES, KINDS, hasty_engine, page_folder, png
 from support.needs import program
 
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.errors import ImageSetError
 from convnext_edge.images.decoding import decode
 from convnext_edge.images.preprocessing import Preprocessing

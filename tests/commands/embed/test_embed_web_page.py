@@ -18,7 +18,7 @@ from support.embedded_web import ISOLATED, Browser, base64_text, hasty_engine, p
 from support.needs import npm_package
 from support.places import ROOT
 
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.benchmark import Benchmark
 from convnext_edge.evaluation.candidates import open_session
 from convnext_edge.images.decoding import decode

@@ -15,9 +15,9 @@ import pytest
 from support.models import RESOLUTION, Models
 
 from convnext_edge import benchmark, validate
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.errors import TargetError
-from convnext_edge.onnx_graph.graph import placement
+from convnext_edge.onnx_graph.qdq import placement
 from convnext_edge.targets.phones import coreml
 from convnext_edge.targets.registry import find_target
 

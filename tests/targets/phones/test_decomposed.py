@@ -15,9 +15,10 @@ from support.models import RESOLUTION, Models
 
 from convnext_edge import quantize
 from convnext_edge.errors import TargetError
-from convnext_edge.onnx_graph.graph import placement
+from convnext_edge.onnx_graph.files import load
+from convnext_edge.onnx_graph.qdq import drop_weight_only_quantization, placement
 from convnext_edge.onnx_graph.tracing import example_input
-from convnext_edge.targets.phones.decomposed import fold_weights_alone, read, to_program
+from convnext_edge.targets.phones.decomposed import to_program
 from convnext_edge.targets.simulation.graph import to_torch
 
 
@@ -26,7 +27,7 @@ from convnext_edge.targets.simulation.graph import to_torch
 def test_the_program_computes_what_the_graph_says(models: Models, target: str, input_type: str) -> None:
     model = models.quantized(target, input_type=input_type)  # type: ignore[arg-type]
     image = example_input(RESOLUTION, input_type)[:1]  # type: ignore[arg-type]
-    program = to_program(read(model))
+    program = to_program(load(model))
     with torch.inference_mode():
         expected, found = to_torch(model)(image), program.module()(image)
     assert torch.allclose(expected, found, atol=1e-4)
@@ -35,7 +36,7 @@ def test_the_program_computes_what_the_graph_says(models: Models, target: str, i
 
 def test_codes_are_signed_and_each_product_keeps_its_own(models: Models) -> None:
     model = models.quantized("openvino")
-    program = to_program(read(model))
+    program = to_program(load(model))
     calls = [node for node in program.graph.nodes if node.op == "call_function"]
     found = Counter(str(node.target) for node in calls)
     products = sum(placement(onnx.load(model)).values())
@@ -70,7 +71,7 @@ def test_what_is_no_onnx_file_is_said(tmp_path: Path) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no graph")
     with pytest.raises(TargetError, match=f"cannot read {broken} as ONNX"):
-        read(broken)
+        load(broken)
 
 
 def test_weights_alone_are_float_where_a_runtime_would_quantize_their_inputs_too(
@@ -90,7 +91,7 @@ def test_weights_alone_are_float_where_a_runtime_would_quantize_their_inputs_too
     graph = onnx.load(made)
     expected = onnxruntime.InferenceSession(made).run(None, {"image": image})[0]
     assert Counter(node.op_type for node in graph.graph.node)["DequantizeLinear"] > 0
-    fold_weights_alone(graph)
+    drop_weight_only_quantization(graph)
     assert Counter(node.op_type for node in graph.graph.node)["DequantizeLinear"] == 0
     found = onnxruntime.InferenceSession(graph.SerializeToString()).run(None, {"image": image})[0]
     assert np.abs(expected - found).max() < 1e-4
@@ -99,6 +100,6 @@ def test_weights_alone_are_float_where_a_runtime_would_quantize_their_inputs_too
 def test_weights_stay_codes_where_inputs_are_quantized(models: Models) -> None:
     graph = onnx.load(models.quantized("openvino"))
     before = placement(graph)
-    fold_weights_alone(graph)
+    drop_weight_only_quantization(graph)
     assert placement(graph) == before
     assert sum(node.op_type == "DequantizeLinear" for node in graph.graph.node) == 2 * sum(before.values())

@@ -15,9 +15,9 @@ import pytest
 import torch
 from support.models import CHECKPOINT_V2, RESOLUTION, Models
 
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.errors import TargetError
-from convnext_edge.onnx_graph.graph import placement
+from convnext_edge.onnx_graph.qdq import placement
 from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.targets.phones.executorch import average_by_convolution
 from convnext_edge.targets.registry import find_target

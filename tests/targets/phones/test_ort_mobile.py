@@ -16,7 +16,7 @@ from onnxruntime.tools.reduced_build_config_parser import parse_config
 from support.models import RESOLUTION, Models
 
 from convnext_edge import build
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.errors import ArtifactError, TargetError
 from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.targets.phones.ort_mobile import CONFIG, Usability, advice

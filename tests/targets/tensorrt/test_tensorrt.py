@@ -13,12 +13,12 @@ from support.for_tensorrt import ADA, HERE, RTX, rtx, use_gpu
 from support.models import Models
 
 from convnext_edge import benchmark, build, validate
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.errors import TargetError, UsageError
 from convnext_edge.targets.registry import find_target
 from convnext_edge.targets.tensorrt import session as tensorrt_session
 from convnext_edge.targets.tensorrt import target as tensorrt
-from convnext_edge.targets.tensorrt.builder import fits
+from convnext_edge.targets.tensorrt.builder import is_covered
 from convnext_edge.targets.tensorrt.cuda import NO_DRIVER, NO_GPU, NoGpu
 
 pytestmark = pytest.mark.usefixtures("no_gpu")
@@ -123,7 +123,7 @@ def test_engines_of_another_version_or_gpu_are_refused(
     ],
 )
 def test_which_gpu_runs_what(capability: str, built_for: list[str], expected: bool) -> None:
-    assert fits(capability, built_for) is expected
+    assert is_covered(capability, built_for) is expected
 
 
 def test_doctor_tells_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

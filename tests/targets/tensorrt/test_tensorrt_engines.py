@@ -12,7 +12,7 @@ from support.for_tensorrt import RTX, rtx
 from support.models import CHECKPOINT_V2, Models
 
 from convnext_edge import build, quiet
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.targets.base import NO_OPTIONS
 from convnext_edge.targets.tensorrt import builder as tensorrt_builder
 from convnext_edge.targets.tensorrt import target as tensorrt

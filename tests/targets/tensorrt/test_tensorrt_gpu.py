@@ -10,11 +10,11 @@ import pytest
 from support.models import RESOLUTION, Models
 
 from convnext_edge import benchmark, build, validate
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.targets.registry import find_target
 from convnext_edge.targets.tensorrt.cuda import NoGpu, find_gpu
-from convnext_edge.targets.tensorrt.session import SimulatedSession, TensorRTSession
+from convnext_edge.targets.tensorrt.session import TensorRTSession, TensorRTSimulation
 from convnext_edge.targets.tensorrt.target import TensorRT
 
 GPU = find_gpu()
@@ -48,7 +48,7 @@ def test_an_engine_answers_as_its_simulation(models: Models, target: TensorRT, t
     images = example_input(RESOLUTION, "float32", batch=11).numpy()
     with target.open_session(open_artifact(engine(models, target, tmp_path))) as session:
         found = session.run(images)
-    expected = SimulatedSession(target.graph(models.quantized(target.name), None), None).run(images)
+    expected = TensorRTSimulation(target.graph(models.quantized(target.name), None), None).run(images)
     assert 10 * np.log10(np.square(expected).sum() / np.square(expected - found).sum()) > SAME
 
 

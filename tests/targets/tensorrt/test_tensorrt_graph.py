@@ -13,7 +13,7 @@ from support.for_tensorrt import RTX, types
 from support.models import CHECKPOINT_V2, RESOLUTION, Models
 
 from convnext_edge import export
-from convnext_edge.artifacts.artifact import open_artifact
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.onnx_graph.half import half_scale, to_half
 from convnext_edge.onnx_graph.tracing import example_input
 

@@ -21,19 +21,19 @@ from convnext_edge.images.synsets import synset_list
 
 
 @dataclass(frozen=True)
-class Layout:
-    """prefix: folder of the storage that the entries' names are relative to, with a trailing slash."""
+class Arrangement:
+    """The images of a folder or an archive, and the classes that they belong to."""
 
-    prefix: str
+    prefix: str  # folder of the storage that the entries' names are relative to, with a trailing slash
     entries: tuple[Entry, ...]
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  # names in the order of the labels; empty where the images have none
 
 
-def arrange(storage: Storage, path: Path) -> Layout:
+def arrange(storage: Storage, path: Path) -> Arrangement:
     """Find and label the images of `storage`, which lies at `path`.
 
-    Raises ImageSetError where there are none, where the layout is ambiguous, and for labels that are
-    wrong.
+    Raises ImageSetError where there are none, where it is ambiguous what belongs where, and for labels
+    that are wrong.
     """
     images = [name for name in storage.names if name.lower().endswith(SUFFIXES)]
     if not images:
@@ -74,19 +74,19 @@ def _depth(names: Sequence[str], path: Path) -> int:
     return deepest
 
 
-def _flat(storage: Storage, path: Path, prefix: str, names: Sequence[str]) -> Layout:
+def _flat(storage: Storage, path: Path, prefix: str, names: Sequence[str]) -> Arrangement:
     companions = beside(storage, prefix, path)
     if is_imagenet_validation(names):
         # Only these names are unique enough to be looked up in files that lie further away.
         companions += above(storage, prefix, path)
     labelling = find_labels(names, companions)
     if labelling is None:
-        return Layout(prefix, tuple(Entry(name) for name in names), ())
+        return Arrangement(prefix, tuple(Entry(name) for name in names), ())
     entries = tuple(Entry(name, label) for name, label in zip(names, labelling.labels, strict=True))
-    return Layout(prefix, entries, labelling.classes)
+    return Arrangement(prefix, entries, labelling.classes)
 
 
-def _class_folders(storage: Storage, path: Path, prefix: str, names: Sequence[str]) -> Layout:
+def _class_folders(storage: Storage, path: Path, prefix: str, names: Sequence[str]) -> Arrangement:
     folders = [name.split("/")[0] for name in names]
     classes = tuple(sorted(set(folders)))
     # A list of synsets beside the folders makes some classes of ImageNet a part of the whole.
@@ -95,4 +95,4 @@ def _class_folders(storage: Storage, path: Path, prefix: str, names: Sequence[st
         classes = listed
     index = {name: label for label, name in enumerate(classes)}
     entries = tuple(Entry(name, index[folder]) for name, folder in zip(names, folders, strict=True))
-    return Layout(prefix, entries, classes)
+    return Arrangement(prefix, entries, classes)

@@ -1,0 +1,112 @@
+"""Artifacts on the disk: opened, written, found and removed, each with its sidecar.
+
+An artifact is written whole or not at all, and one that does not match its sidecar is not opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from convnext_edge.artifacts.artifact import Artifact, Description, Link
+from convnext_edge.artifacts.digests import remember_moved, sha256
+from convnext_edge.artifacts.files import write_whole
+from convnext_edge.artifacts.provenance import command_line, tool_versions
+from convnext_edge.artifacts.sidecar import read_sidecar, sidecar_path, write_sidecar
+from convnext_edge.errors import ArtifactError, UsageError
+
+
+def open_artifact(path: Path) -> Artifact:
+    """The artifact at `path`; raises ArtifactError where file and sidecar are not a matching pair of ours."""
+    if not path.is_file():
+        is_what = "is a folder, not a file" if path.is_dir() else "does not exist"
+        raise ArtifactError(f"{path} {is_what}", hint="Name a file that export, quantize or build wrote.")
+    if not sidecar_path(path).is_file():
+        raise ArtifactError(
+            f"{path} is not an artifact of convnext-edge: it has no sidecar {sidecar_path(path).name}",
+            hint="Start from the checkpoint: convnext-edge export --checkpoint FILE.",
+        )
+    artifact = read_sidecar(path)
+    for name, digest in artifact.files.items():
+        _check_digest(path.parent / name, digest)
+    return artifact
+
+
+def write_artifact(
+    path: Path, description: Description, write: Callable[[Path], dict[str, Any] | None]
+) -> Artifact:
+    """Let `write` make the file (and companions beside it) in a scratch folder, then move all into place.
+
+    What `write` returns is added to the description's `engine`.
+    Whatever fails, nothing half-written stays behind: the sidecar goes last, and only complete files move.
+    """
+
+    def make(file: Path) -> Artifact:
+        shown = write(file)
+        engine = {**(description.engine or {}), **shown} if shown else description.engine
+        made = sorted(file.parent.iterdir())
+        digests = {item.name: sha256(item) for item in made}
+        described = replace(description, engine=engine)
+        artifact = Artifact(path, described, digests, tool_versions(), command_line())
+        sidecar = sidecar_path(file)
+        write_sidecar(artifact, sidecar)
+        for item in made:  # safetensors would let only their owner read its files
+            item.chmod(sidecar.stat().st_mode)
+        return artifact
+
+    artifact = write_whole(path, make, last=sidecar_path(path).name)
+    for name, digest in artifact.files.items():
+        remember_moved(path.parent / name, digest)
+    return artifact
+
+
+def write_folder(folder: Path, fill: Callable[[Path], str]) -> str:
+    """Let `fill` fill a scratch folder, then move it into place; return what `fill` returns.
+
+    Raises UsageError for a folder that holds something already.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} exists", hint="Take it away, or name another folder with -o.")
+
+    def make(scratch: Path) -> str:
+        scratch.mkdir()
+        return fill(scratch)
+
+    return write_whole(folder, make)
+
+
+def remove_artifact(artifact: Artifact) -> None:
+    """Delete the file, its companions and its sidecar."""
+    for name in [sidecar_path(artifact.path).name, *artifact.files]:
+        (artifact.path.parent / name).unlink()
+
+
+def find_link(link: Link, folders: Iterable[Path], *, wanted_by: Path) -> Artifact:
+    """The artifact behind a link, in the first of the folders that has it.
+
+    Raises ArtifactError where it is in none, or is no longer what it was.
+    """
+    places = list(dict.fromkeys(folders))
+    path = next((folder / link.name for folder in places if (folder / link.name).is_file()), None)
+    if path is None:
+        raise ArtifactError(
+            f"{wanted_by} was made from {link.name}, which is not in {' or '.join(map(str, places))}",
+            hint=f"Put {link.name} and its sidecar back, or start again from the checkpoint with export.",
+        )
+    _check_digest(path, link.sha256)
+    return open_artifact(path)
+
+
+def _check_digest(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise ArtifactError(
+            f"{path} is missing, though the sidecar lists it", hint="Make the artifact again."
+        )
+    found = sha256(path)
+    if found != expected:
+        raise ArtifactError(
+            f"{path} does not match its sidecar: sha256 {found[:12]}… instead of {expected[:12]}…",
+            hint="The file was changed after it was made; make it again.",
+        )
