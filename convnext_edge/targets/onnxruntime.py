@@ -141,7 +141,8 @@ def node_times(events: list[dict[str, Any]]) -> dict[str, list[float]]:
 def session_options(*, optimized: bool) -> Any:
     """Return options for a session of ONNX Runtime: it logs errors only.
 
-    Where weights alone are INT8, products are computed in float. optimized: False runs the graph node by node as the file says.
+    Where weights alone are INT8, products are computed in float.
+    optimized: False runs the graph node by node as the file says.
     """
     import onnxruntime
 
