@@ -15,74 +15,71 @@ Kind = Literal["weights", "onnx", "engine"]
 class Link:
     """Another artifact, found by its name beside this one and trusted by its digest."""
 
-    name: str
-    sha256: str
+    name: str  # of the file
+    sha256: str  # 64 hex digits
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The images that ranges were taken from."""
+    """The images that the ranges of activations were taken from."""
 
-    name: str
-    images: int
-    digest: str
+    name: str  # of the image set
+    images: int  # how many
+    digest: str  # of the images together, 64 hex digits
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a sidecar says of its artifact, but for the digests, which come with the writing.
-
-    stem: what its files are called by: the variant, or the checkpoint's file name. variant: its name in
-    the table, or None for an architecture that has none. classes: names in the order of the logits, or
-    empty. precision: as `fp32`, `int8`, `w8a16`. method: how it was quantized, or None.
-    engine: how an engine was built: runtime, version and what else its target records.
-    calibration_hashes: first 16 hex digits of the SHA-256 of each calibration image, so that images that
-    were calibrated with are recognized when a model is validated.
-    """
+    """All that a sidecar says of its artifact, except the digests, which are taken when it is written."""
 
     kind: Kind
-    stem: str
-    variant: str | None
+    stem: str  # the name that its files begin with: the variant, or the checkpoint's file name
+    variant: str | None  # its name in the table of variants; None for an architecture that has none
     architecture: dict[str, Any]
     preprocessing: Preprocessing
-    precision: str = "fp32"
-    target: str | None = None
+    precision: str = "fp32"  # as "fp32", "int8", "w8a16"
+    target: str | None = None  # None: the artifact is made for none in particular
     input_type: InputType = "float32"
-    method: str | None = None
+    method: str | None = None  # how it was quantized, as "ptq"; None where nothing is
     recipe: dict[str, Any] | None = None
     calibration: Calibration | None = None
+    # First 16 hex digits of the SHA-256 of each calibration image, so that images that were calibrated
+    # with are recognized when a model is validated.
     calibration_hashes: tuple[str, ...] = ()
     quantized_layers: tuple[str, ...] = ()
     float_layers: tuple[str, ...] = ()
-    classes: tuple[str, ...] = ()
-    engine: dict[str, Any] | None = None
-    weights: Link | None = None
-    parent: Link | None = None
+    classes: tuple[str, ...] = ()  # names in the order of the logits, or empty
+    engine: dict[str, Any] | None = None  # how it was built: runtime, version and what else a target records
+    weights: Link | None = None  # the FP32 weights that all of it goes back to
+    parent: Link | None = None  # the artifact that it was made from
 
     @property
     def weights_only(self) -> bool:
-        """Whether weights are quantized and activations float, as in `w8a32`."""
+        """Return whether weights are quantized and activations float, as in `w8a32`."""
         return self.precision.startswith("w") and self.precision.endswith("a32")
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A file of ours with what its sidecar says. `files`: digest of each file, companions included."""
+    """A file of ours, with what its sidecar says of it."""
 
     path: Path
     description: Description
-    files: dict[str, str]
-    tools: dict[str, str] = field(default_factory=dict)
-    command: str = ""
+    files: dict[str, str]  # SHA-256 of each file by name, companions included
+    tools: dict[str, str] = field(default_factory=dict)  # version of each package that shaped it
+    command: str = ""  # the command line that made it
 
     @property
     def sha256(self) -> str:
+        """Return the digest of the file itself."""
         return self.files[self.path.name]
 
     @property
     def link(self) -> Link:
+        """Return the link by which other artifacts find this one."""
         return Link(self.path.name, self.sha256)
 
     @property
     def bytes(self) -> int:
+        """Return the size of all its files together."""
         return sum((self.path.parent / name).stat().st_size for name in self.files)

@@ -58,7 +58,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def cannot_write(path: Path, error: OSError) -> ArtifactError:
-    """Return what a person is told; of the space on the disk where that may be the cause."""
+    """Return the error that a person is shown; it tells the space on the disk where that may be the cause."""
     if isinstance(error, shutil.Error):  # of a whole folder: one line a file, and one tells enough
         reason = re.sub(r"^\[Errno \d+\] (.*?): .*", r"\1", str(error.args[0][0][-1]))
     else:
@@ -77,7 +77,7 @@ def _sync(path: Path) -> None:
 
 
 def _sync_one(path: Path) -> None:
-    """fsync of a file, or of a folder where the system allows it."""
+    """Let the disk hold a file, or the list of names of a folder where the system allows it."""
     flags = os.O_RDONLY if path.is_dir() else os.O_RDWR
     if path.is_dir() and os.name == "nt":
         return

@@ -13,7 +13,7 @@ TOOLS = ("torch", "torchao", "onnx", "onnxscript", "onnxruntime", "openvino", "n
 
 
 def tool_versions() -> dict[str, str]:
-    """Versions of this package and of the installed ones among those that shape a model."""
+    """Return the versions of this package and of the installed ones among those that shape a model."""
     versions = {"convnext-edge": __version__}
     for tool in TOOLS:
         try:
@@ -24,7 +24,7 @@ def tool_versions() -> dict[str, str]:
 
 
 def command_line() -> str:
-    """The command that this process was started with, ready for a shell."""
+    """Return the command that this process was started with, ready for a shell."""
     program = Path(sys.argv[0])
     if program.name == "__main__.py":
         return shlex.join(["python", "-m", program.parent.name, *sys.argv[1:]])

@@ -19,11 +19,15 @@ SIDECAR_FORMAT = 1
 
 
 def sidecar_path(path: Path) -> Path:
+    """Return where the sidecar of the file `path` is."""
     return path.with_name(path.name + ".json")
 
 
 def read_sidecar(path: Path) -> Artifact:
-    """What the sidecar of `path` says, without a look at the file itself."""
+    """Return what the sidecar of `path` says, without a look at the file itself.
+
+    Raises ArtifactError for what is no sidecar of this version, or of another file.
+    """
     sidecar = sidecar_path(path)
     try:
         value = json.loads(sidecar.read_text(encoding="utf-8"))

@@ -19,7 +19,7 @@ from convnext_edge.errors import ArtifactError, UsageError
 
 
 def open_artifact(path: Path) -> Artifact:
-    """The artifact at `path`; raises ArtifactError where file and sidecar are not a matching pair of ours."""
+    """Return the artifact at `path`; raise ArtifactError where file and sidecar are not a matching pair."""
     if not path.is_file():
         is_what = "is a folder, not a file" if path.is_dir() else "does not exist"
         raise ArtifactError(f"{path} {is_what}", hint="Name a file that export, quantize or build wrote.")
@@ -39,7 +39,7 @@ def write_artifact(
 ) -> Artifact:
     """Let `write` make the file (and companions beside it) in a scratch folder, then move all into place.
 
-    What `write` returns is added to the description's `engine`.
+    write: gets the path to write to; what it returns is added to the description's `engine`.
     Whatever fails, nothing half-written stays behind: the sidecar goes last, and only complete files move.
     """
 
@@ -84,7 +84,7 @@ def remove_artifact(artifact: Artifact) -> None:
 
 
 def find_link(link: Link, folders: Iterable[Path], *, wanted_by: Path) -> Artifact:
-    """The artifact behind a link, in the first of the folders that has it.
+    """Return the artifact behind a link, from the first of the folders that has it.
 
     Raises ArtifactError where it is in none, or is no longer what it was.
     """

@@ -20,13 +20,13 @@ DEFAULT = "convnext-edge-out"
 
 @dataclass(frozen=True)
 class Workspace:
-    """A folder of artifacts; it comes into being with the first of them."""
+    """A folder of artifacts, which is made when the first of them is written."""
 
     folder: Path
 
     @classmethod
     def at(cls, folder: AnyPath | None) -> Workspace:
-        """`folder`, else $CONVNEXT_EDGE_WORKSPACE, else ./convnext-edge-out."""
+        """Return the workspace in `folder`, else $CONVNEXT_EDGE_WORKSPACE, else ./convnext-edge-out."""
         return cls(Path(folder or os.environ.get(VARIABLE) or DEFAULT))
 
     def choose(
@@ -62,7 +62,7 @@ class Workspace:
 
 
 def check_suffix(output: Path | None, suffix: str) -> None:
-    """Raises UsageError for a file to write that readers would take for another kind."""
+    """Raise UsageError for a file to write whose name ends as that of another kind of file."""
     wanted = Path("name" + suffix).suffix
     if output is not None and output.suffix != wanted:
         raise UsageError(
@@ -72,7 +72,7 @@ def check_suffix(output: Path | None, suffix: str) -> None:
 
 
 def file_name(description: Description, suffix: str) -> str:
-    """Name of an artifact in the workspace, as `tiny-int8-openvino.onnx`."""
+    """Return the name of an artifact in the workspace, as `tiny-int8-openvino.onnx`."""
     parts = [description.stem]
     if description.input_type == "uint8":
         parts.append("uint8")

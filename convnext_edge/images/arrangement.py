@@ -32,7 +32,7 @@ class Arrangement:
 def arrange(storage: Storage, path: Path) -> Arrangement:
     """Find and label the images of `storage`, which lies at `path`.
 
-    Raises ImageSetError where there are none, where it is ambiguous what belongs where, and for labels
+    Raises ImageSetError where there are none, where more than one arrangement is possible, and for labels
     that are wrong.
     """
     images = [name for name in storage.names if name.lower().endswith(SUFFIXES)]

@@ -35,7 +35,7 @@ LARGEST = float(np.finfo(np.float16).max)
 
 
 def to_half(model: ModelProto) -> ModelProto:
-    """A copy in mixed FP16 and FP32; inputs and outputs keep their types.
+    """Return a copy in mixed FP16 and FP32; inputs and outputs keep their types.
 
     Each Cast stands where its value is first wanted and serves all who want it.
     """
@@ -52,15 +52,17 @@ def to_half(model: ModelProto) -> ModelProto:
 
 
 class Conversion:
-    """One walk over a graph in order. types: FLOAT or HALF of each float value seen so far."""
+    """One walk over the nodes of a graph in their order, which settles the type of each value."""
 
     def __init__(self, model: ModelProto) -> None:
         self.model, self.graph = model, model.graph
         self.constants = initializers(model)
+        # FLOAT or HALF of each float value seen so far, by name
         self.types = dict.fromkeys(float_values(self.graph.input), FLOAT)
+        # names of the float values that nodes compute
         self.floats = {*float_values(self.graph.value_info), *float_values(self.graph.output)}
-        self.nodes: list[NodeProto] = []
-        self.casts: dict[tuple[str, int], str] = {}
+        self.nodes: list[NodeProto] = []  # of the graph that is made
+        self.casts: dict[tuple[str, int], str] = {}  # name and wanted type to the name of the converted value
 
     def take(self, node: NodeProto) -> None:
         """Settle the type of a node, convert its float inputs to it, and note that of its outputs."""
@@ -73,6 +75,7 @@ class Conversion:
         self.types.update({name: wanted for name in node.output if name in self.floats})
 
     def type_of(self, node: NodeProto) -> int:
+        """Return the type that a node computes in, FLOAT or HALF."""
         values = [name for name in node.input if name in self.types]
         if node.op_type in KEPT or (node.op_type == "Mul" and node.input[0] == node.input[1]):
             return FLOAT
@@ -83,14 +86,14 @@ class Conversion:
         return HALF
 
     def is_quantized_next(self, node: NodeProto) -> bool:
-        """Whether the value goes into INT8 here, or behind changes of layout alone."""
+        """Return whether the value goes into INT8 here, or behind changes of layout alone."""
         if node.op_type in LAYOUT_ONLY:
             users = consumers(self.model, node.output[0])
             return len(users) == 1 and self.is_quantized_next(users[0])
         return node.op_type == "QuantizeLinear"
 
     def converted(self, name: str, wanted: int) -> str:
-        """The name of the value in the wanted type; `name` itself where it is no float or has that type."""
+        """Return the name of the value in the wanted type: `name` itself where it needs no conversion."""
         constant = self.constants.get(name)
         is_float = name in self.types or (constant is not None and constant.data_type == FLOAT)
         if not is_float or self.types.get(name, FLOAT) == wanted:
@@ -127,7 +130,7 @@ class Conversion:
 
 
 def float_values(values: Iterable[ValueInfoProto]) -> list[str]:
-    """Names of those in FP32."""
+    """Return the names of the values in FP32."""
     return [value.name for value in values if value.type.tensor_type.elem_type == FLOAT]
 
 
@@ -155,7 +158,7 @@ def round_scales(model: ModelProto) -> None:
 
 
 def half_scale(scale: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The nearest FP16 number, or the next larger one where FP16 is coarse; never zero."""
+    """Return the nearest FP16 numbers, or the next larger ones where FP16 is coarse; never zero."""
     near = scale.astype(np.float16)
     larger = np.nextafter(near, np.float16(np.inf))
     coarse = (scale < np.finfo(np.float16).smallest_normal) & (near.astype(np.float32) < scale)
@@ -164,7 +167,10 @@ def half_scale(scale: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _requantize(weight: TensorProto, node: NodeProto, ratio: NDArray[Any]) -> None:
-    """Codes for a scale that is 1 / ratio times the old one. ratio: a scalar or (channels,)."""
+    """Give a weight the codes for a scale that is 1 / ratio times the old one.
+
+    node: the DequantizeLinear of the weight. ratio: a scalar, or (channels,).
+    """
     codes = numpy_helper.to_array(weight)
     info = np.iinfo(codes.dtype)
     moved = np.rint(codes * along_channels(node, ratio, codes.ndim)).clip(info.min, info.max)

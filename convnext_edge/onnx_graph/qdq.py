@@ -123,7 +123,7 @@ def drop_quantization(model: ModelProto) -> None:
 
 
 def _reads_input(model: ModelProto, node: NodeProto) -> bool:
-    """Whether a node reads the image, perhaps after a change of layout."""
+    """Return whether a node reads the image, perhaps after a change of layout."""
     source = producer(model, node.input[0])
     while source is not None and source.op_type in LAYOUT_ONLY:
         node, source = source, producer(model, source.input[0])

@@ -27,7 +27,7 @@ BATCH = "batch"  # name of the axis
 
 
 def example_input(resolution: int, input_type: InputType, *, batch: int = 2, seed: int = 0) -> torch.Tensor:
-    """Noise of the right shape and type, to trace or compare with; never to calibrate with.
+    """Return noise of the right shape and type, to trace or compare with; never to calibrate with.
 
     Tracing a dynamic batch needs two images or more: one would be taken for a constant.
     """
@@ -35,7 +35,7 @@ def example_input(resolution: int, input_type: InputType, *, batch: int = 2, see
 
 
 def export_program(module: nn.Module, example: torch.Tensor) -> torch.fx.GraphModule:
-    """The module as an ATen graph with a dynamic batch, as torchao's pt2e takes it."""
+    """Return the module as an ATen graph with a dynamic batch, as torchao's pt2e takes it."""
     with quiet():
         dynamic = ({0: torch.export.Dim(BATCH)},)
         return torch.export.export(module, (example,), dynamic_shapes=dynamic).module()
@@ -61,7 +61,10 @@ def write_onnx(
 
 
 def trace(module: nn.Module, example: torch.Tensor) -> ModelProto:
-    """The module as ONNX for as many images as `example` holds: a symbol takes the exporter twice as long."""
+    """Return the module as ONNX for as many images as `example` holds.
+
+    The batch is freed afterwards: with a symbol for it, the exporter takes twice as long.
+    """
     program = torch.onnx.export(
         module,
         (example,),
@@ -119,7 +122,10 @@ def free_shape(model: ModelProto, name: str, reshapes: list[NodeProto]) -> None:
 
 @contextmanager
 def paused_collection() -> Iterator[None]:
-    """Without Python's garbage collector, which searches the exporter's graphs again and again in vain."""
+    """Run the code inside without Python's garbage collector.
+
+    It would search the exporter's graphs again and again in vain.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""What a target is: the form and recipe that suit it, an engine builder and a session."""
+"""The base classes of targets: a Target has a form and a recipe, builds engines and opens sessions."""
 
 from __future__ import annotations
 
@@ -27,29 +27,28 @@ Logits = NDArray[np.float32]  # (N, classes)
 
 @dataclass(frozen=True)
 class Availability:
-    """What a target can do on this machine. remedy: what to do where it cannot, or empty."""
+    """What a target can do on this machine."""
 
     can_build: bool
     can_run: bool
-    version: str | None
-    remedy: str = ""
+    version: str | None  # of the vendor's package; None where it is not installed
+    remedy: str = ""  # what to do where the target cannot build or run; empty where it can both
 
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What may be asked of a build; None and () leave it to the target, which refuses what it has no use for.
+    """The options of a build; None and () leave the choice to the target.
 
-    precision: of the layers that are not INT8. max_batch: the most images in a call. compute_capabilities:
-    of the GPUs to build for, as "8.9". timing_cache: a file of kernel timings, read and brought up to date.
+    A target refuses those that it has no use for.
     """
 
-    precision: Literal["fp32", "fp16"] | None = None
-    max_batch: int | None = None
-    compute_capabilities: tuple[str, ...] = ()
-    timing_cache: Path | None = None
+    precision: Literal["fp32", "fp16"] | None = None  # of the layers that are not INT8
+    max_batch: int | None = None  # the most images in a call
+    compute_capabilities: tuple[str, ...] = ()  # of the GPUs to build for, as "8.9"
+    timing_cache: Path | None = None  # a file of kernel timings, read and brought up to date
 
     def asked(self) -> list[str]:
-        """Names of the options that say something."""
+        """Return the names of the options that were given a value."""
         return [name for name, value in vars(self).items() if value not in (None, ())]
 
 
@@ -57,19 +56,16 @@ NO_OPTIONS = BuildOptions()
 
 
 class Session(ABC):
-    """A model ready to run; a context manager.
+    """A model that is ready to run, as a context manager that releases it."""
 
-    runner: what messages call it. simulated: not by the runtime the target stands for. label: then why,
-    as "simulated: no GPU here".
-    """
-
-    runner: ClassVar[str]
-    simulated: bool = False
-    label: str = ""
+    runner: ClassVar[str]  # the name of the runtime in messages
+    simulated: bool = False  # whether something else computes than the runtime that the target stands for
+    label: str = ""  # why it is simulated, as "simulated: no GPU here"
 
     def run(self, images: Images) -> Logits:
-        """images: (N, 3, H, W) of the artifact's input type. Returns (N, classes) logits.
+        """Return the logits of images.
 
+        images: (N, 3, H, W) of the artifact's input type. Returns (N, classes).
         Raises TargetError where the runtime fails: at images of another shape or type, or out of memory.
         """
         shape = "x".join(map(str, images.shape))
@@ -78,7 +74,7 @@ class Session(ABC):
 
     @abstractmethod
     def _run(self, images: Images) -> Logits:
-        """As `run`, with the runtime's own exceptions."""
+        """Do what `run` does, and let the runtime's own exceptions through."""
 
     def close(self) -> None:  # noqa: B027  a session without resources has nothing to close
         """Release what the session holds."""
@@ -93,35 +89,28 @@ class Session(ABC):
 
 
 class Target(ABC):
-    """One runtime.
+    """A runtime that a model is built for and run with."""
 
-    package: the vendor's, imported only inside methods. form: how the model is lowered for it.
-    recipe: what is quantized for it and how. suffix: of its engine files. options: fields of BuildOptions
-    that it takes. rivals_fp16: INT8 is worth shipping only where it beats the target's own FP16.
-    has_int8_kernels: it multiplies in integers, and does not simulate them in float. for_other_machines: as
-    phones, so that what is timed here says little. activations: values of a recipe's `activation` that it
-    runs.
-    """
-
-    name: ClassVar[str]
-    package: ClassVar[str]
-    install: ClassVar[str]
-    form: ClassVar[Form]
-    recipe: ClassVar[Recipe]
-    suffix: ClassVar[str]
-    options: ClassVar[frozenset[str]] = frozenset()
-    rivals_fp16: ClassVar[bool] = False
-    has_int8_kernels: ClassVar[bool] = True
-    for_other_machines: ClassVar[bool] = False
-    activations: ClassVar[frozenset[Activation]] = frozenset({"uint8", "int8"})
+    name: ClassVar[str]  # as in `--target`
+    package: ClassVar[str]  # the vendor's, imported only inside methods
+    install: ClassVar[str]  # what pip installs it by
+    form: ClassVar[Form]  # how the model is lowered for it
+    recipe: ClassVar[Recipe]  # what is quantized for it and how
+    suffix: ClassVar[str]  # of its engine files
+    options: ClassVar[frozenset[str]] = frozenset()  # the fields of BuildOptions that it takes
+    rivals_fp16: ClassVar[bool] = False  # INT8 is worth shipping only where it beats the target's own FP16
+    has_int8_kernels: ClassVar[bool] = True  # False: it simulates the products of integers in float
+    for_other_machines: ClassVar[bool] = False  # as phones: what is timed here says little
+    activations: ClassVar[frozenset[Activation]] = frozenset({"uint8", "int8"})  # types that it runs
 
     def availability(self) -> Availability:
-        """Looks for the package without importing it."""
+        """Return what the target can do here; the package is looked for without importing it."""
         if util.find_spec(self.package) is None:
             return Availability(False, False, None, f"pip install '{self.install}'")
         return Availability(True, True, self.version())
 
     def version(self) -> str:
+        """Return the version of the vendor's package; raise TargetError where it is not installed."""
         try:
             return metadata.version(self.package)
         except metadata.PackageNotFoundError:
@@ -131,14 +120,14 @@ class Target(ABC):
             ) from None
 
     def check(self, options: BuildOptions) -> None:
-        """Raises UsageError for an option that means nothing to this target."""
+        """Raise UsageError for an option that means nothing to this target."""
         for name in options.asked():
             if name not in self.options:
                 option = "compute-capability" if name == "compute_capabilities" else name.replace("_", "-")
                 raise UsageError(f"--{option} means nothing to target {self.name}", hint="Leave it out.")
 
     def check_recipe(self, recipe: Recipe) -> None:
-        """Raises RecipeError for activations that this runtime has no use for."""
+        """Raise RecipeError for activations that this runtime has no use for."""
         unknown = sorted(recipe.activations - self.activations)
         if unknown:
             raise RecipeError(
@@ -147,32 +136,32 @@ class Target(ABC):
             )
 
     def choose_recipe(self, path: Path | None, keep_float: Sequence[str] = ()) -> Recipe:
-        """This target's recipe with the changes of a file, and more layers that stay float.
+        """Return the target's recipe with the changes of a file, and more layers that stay float.
 
-        Raises RecipeError for one that the target cannot run.
+        Raises RecipeError for a recipe that the target cannot run.
         """
         recipe = self.recipe if path is None else read_recipe(path, self.recipe)
         self.check_recipe(recipe)
         return replace(recipe, keep_float=(*recipe.keep_float, *keep_float))
 
     def engine_precision(self, precision: str, options: BuildOptions) -> str:
-        """What an engine made of a graph of this `precision` is called."""
+        """Return the precision that an engine made of a graph of this `precision` has."""
         return precision
 
     def record(self, options: BuildOptions) -> dict[str, Any]:
-        """What the sidecar of an engine says of how it was built; later sessions go by it."""
+        """Return what the sidecar of an engine says of how it was built; later sessions go by it."""
         return {"runtime": self.package, "version": self.version()}
 
     @abstractmethod
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> dict[str, Any] | None:
         """Compile the ONNX file `model` to `engine` (and companions beside it).
 
-        options: checked by `check` before. Returns what the sidecar shall say beside `record`, where the
-        building shows something; `notes` are sentences for the user. Raises TargetError.
+        options: checked by `check` before. Returns what the sidecar shall say beside `record`, or None where
+        there is nothing more to say; `notes` are sentences for the user. Raises TargetError.
         """
 
     def write_script(self, graph: Artifact, folder: Path, options: BuildOptions) -> str:
-        """Fill `folder` with what builds the engine where only the vendor's own tool is; returns the command.
+        """Fill `folder` with what builds the engine where only the vendor's own tool is; return the command.
 
         Raises UsageError where the target has no such tool.
         """
@@ -183,5 +172,8 @@ class Target(ABC):
         """Make an ONNX file or an engine of this target ready to run on `threads` (all where None)."""
 
     def time_layers(self, model: Path, images: Images, *, runs: int, threads: int) -> dict[str, float] | None:
-        """Mean milliseconds of each layer of an ONNX file by name; None where the runtime does not tell."""
+        """Return the mean milliseconds of each layer by name; None where the runtime does not tell.
+
+        model: an ONNX file. images: (N, 3, H, W), run `runs` times.
+        """
         return None

@@ -25,7 +25,11 @@ def write_fp32(
     output: Path | None,
     workspace: Workspace,
 ) -> Artifact:
-    """The FP32 ONNX of a source in the form of a target."""
+    """Write the FP32 ONNX file of a source, in the form that suits a target.
+
+    weights: the artifact that holds the source's weights. target: None for the model as PyTorch has it.
+    output: by default a name in the workspace. Raises ExportError where the graph is not valid.
+    """
     form: Form = find_target(target).form if target else "plain"
     description = replace(
         source.describe(),

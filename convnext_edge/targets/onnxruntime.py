@@ -31,8 +31,10 @@ WARM_UP = 1  # calls that a profile leaves out
 
 
 class ONNXRuntimeSession(Session):
-    """`optimized=False` runs node by node as the file says, for comparison. weights_only: no activation of
-    the model is quantized, and none is to be.
+    """An ONNX file or an engine in ONNX Runtime, on the CPU.
+
+    optimized: False runs the graph node by node as the file says, for comparison. weights_only: whether the
+    model quantizes weights alone; the runtime then must not quantize activations by itself.
     """
 
     runner = "ONNX Runtime"
@@ -54,6 +56,8 @@ class ONNXRuntimeSession(Session):
 
 
 class ONNXRuntime(Target):
+    """ONNX Runtime with the provider for CPUs."""
+
     name = "onnxruntime"
     package = "onnxruntime"
     install = "onnxruntime>=1.31"
@@ -63,7 +67,7 @@ class ONNXRuntime(Target):
     suffix = ".opt.onnx"
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:
-        """Saves the graph with the runtime's fusions done, so that it loads faster and is seen.
+        """Save the graph with the runtime's fusions done, so that it loads faster and can be looked at.
 
         Weights that stand alone in INT8 stay so: the file is to be small.
         """
@@ -89,12 +93,16 @@ class ONNXRuntime(Target):
             raise
 
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> ONNXRuntimeSession:
+        """Make an ONNX file or an engine ready to run."""
         self.version()
         weights_only = artifact.description.weights_only
         return ONNXRuntimeSession(artifact.path, threads, weights_only=weights_only)
 
     def time_layers(self, model: Path, images: Images, *, runs: int, threads: int) -> dict[str, float]:
-        """By the runtime's profiler. What puts the input of a layer into INT8 counts as part of it."""
+        """Return mean milliseconds by layer, from the runtime's profiler.
+
+        What puts the input of a layer into INT8 counts as part of the layer.
+        """
         self.version()
         options = session_options(optimized=True)
         options.intra_op_num_threads = threads
@@ -110,7 +118,7 @@ class ONNXRuntime(Target):
 
 
 def node_times(events: list[dict[str, Any]]) -> dict[str, list[float]]:
-    """Milliseconds of each call of each node, by name, from the events of a profile.
+    """Return the milliseconds of each call of each node, by name, from the events of a profile.
 
     Nodes run one after the other: a QuantizeLinear (or DequantizeLinear) is counted with the next node that
     computes something.
@@ -131,6 +139,11 @@ def node_times(events: list[dict[str, Any]]) -> dict[str, list[float]]:
 
 
 def session_options(*, optimized: bool) -> Any:
+    """Return options for a session of ONNX Runtime: it logs errors only.
+
+    Where weights alone are INT8, products are computed in float.
+    optimized: False runs the graph node by node as the file says.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -142,7 +155,10 @@ def session_options(*, optimized: bool) -> Any:
 
 
 def create(model: Path, options: Any, *, without: Sequence[str] = ()) -> Any:
-    """A session. without: names of optimizers that are not to run."""
+    """Return a session of ONNX Runtime's own.
+
+    without: names of the optimizers that are not to run. Raises TargetError where the graph is refused.
+    """
     import onnxruntime
 
     with as_target_error(f"ONNX Runtime refuses {model}"):

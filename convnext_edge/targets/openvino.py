@@ -14,6 +14,11 @@ from convnext_edge.targets.vendor_errors import as_target_error, short_message
 
 
 class OpenVINOSession(Session):
+    """An ONNX file or an engine in OpenVINO, on the CPU.
+
+    timed: whether the runtime measures each layer, for `layer_times`.
+    """
+
     runner = "OpenVINO"
 
     def __init__(self, model: Path, threads: int | None, *, timed: bool = False) -> None:
@@ -42,14 +47,14 @@ class OpenVINOSession(Session):
         return logits
 
     def _check(self, images: Images) -> None:
-        """Raises ValueError for what OpenVINO itself would silently cast, or take for another shape."""
+        """Raise ValueError for what OpenVINO itself would silently cast, or take for another shape."""
         kind, shape = self.input.element_type, self.input.partial_shape
         fits = list(images.shape[1:]) == [length.get_length() for length in list(shape)[1:]]
         if not fits or images.dtype != kind.to_dtype():
             raise ValueError(f"its input is {shape.to_string()} of {kind.to_string()}")
 
     def layer_times(self) -> dict[str, float]:
-        """Mean milliseconds of each node over all calls, by the name of the ONNX node it was made of."""
+        """Return mean milliseconds of each node over all calls, by the name of the ONNX node behind it."""
         found: dict[str, float] = {}
         for node in self.request.profiling_info:
             name = node.node_name.split("/")[0]  # the plugin adds "/WithoutBiases" to convolutions
@@ -57,13 +62,15 @@ class OpenVINOSession(Session):
         return found
 
     def kernels(self) -> list[tuple[str, str]]:
-        """(layer type, primitive) of each node that the CPU plugin executes, as `jit_avx2_1x1_I8`."""
+        """Return (layer type, primitive) of each node that the CPU plugin runs, as `jit_avx2_1x1_I8`."""
         nodes = self.compiled.get_runtime_model().get_ops()
         info = [node.get_rt_info() for node in nodes]
         return [(str(i["layerType"].value), str(i["primitiveType"].value)) for i in info if "layerType" in i]
 
 
 class OpenVINO(Target):
+    """OpenVINO with the plugin for CPUs."""
+
     name = "openvino"
     package = "openvino"
     install = "openvino>=2026.4"
@@ -74,6 +81,7 @@ class OpenVINO(Target):
     suffix = ".xml"
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:
+        """Convert the graph to OpenVINO's own format, a file of the graph and one of the weights."""
         import openvino
 
         with as_target_error(f"OpenVINO refuses {model}"):
@@ -85,10 +93,12 @@ class OpenVINO(Target):
             raise OSError(short_message(error)) from error
 
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> OpenVINOSession:
+        """Make an ONNX file or an engine ready to run."""
         self.version()
         return OpenVINOSession(artifact.path, threads)
 
     def time_layers(self, model: Path, images: Images, *, runs: int, threads: int) -> dict[str, float]:
+        """Return mean milliseconds by layer, as the runtime itself counts them."""
         self.version()
         with OpenVINOSession(model, threads, timed=True) as session:
             for _ in range(runs):

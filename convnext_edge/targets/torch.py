@@ -21,7 +21,10 @@ from convnext_edge.targets.vendor_errors import as_target_error
 
 
 class TorchSession(Session):
-    """Runs a module. PyTorch has one number of threads for the whole process: it is set for each run."""
+    """A module of PyTorch's, ready to run.
+
+    PyTorch has one number of threads for the whole process: it is set for each run.
+    """
 
     runner = "PyTorch"
 
@@ -36,6 +39,8 @@ class TorchSession(Session):
 
 
 class Torch(Target):
+    """PyTorch, which runs our graphs in float arithmetic."""
+
     name = "torch"
     package = "torch"
     install = "torch>=2.13"
@@ -46,7 +51,7 @@ class Torch(Target):
     activations = frozenset(ACTIVATION_BITS)
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:
-        """Saves the graph as an exported program, which torch.export.load reads back."""
+        """Save the graph as an exported program, which torch.export.load reads back."""
         with quiet(), as_target_error(f"PyTorch refuses {model}"):
             module = to_torch(model)
             image = next(iter(module.graph.find_nodes(op="placeholder"))).meta["val"]
@@ -60,7 +65,7 @@ class Torch(Target):
         engine.write_bytes(buffer.getbuffer())
 
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> TorchSession:
-        """Weights as the reference, an ONNX file simulated node by node, an engine as it was saved."""
+        """Run weights as the reference, an ONNX file simulated node by node, an engine as it was saved."""
         with quiet(), as_target_error(f"PyTorch refuses {artifact.path}"):
             match artifact.path.suffix:
                 case ".safetensors":

@@ -45,7 +45,7 @@ UNVERIFIED = (
 
 
 class CoreMLSession(Session):
-    """On a Mac, one image a call. Not run so far."""
+    """A package in Core ML on a Mac, one image a call; nobody has run it so far."""
 
     runner = "Core ML"
 
@@ -63,7 +63,7 @@ class CoreMLSession(Session):
 
     @staticmethod
     def _value(image: Images) -> Any:
-        """Raw bytes as a picture, which is what such a package takes."""
+        """Return raw bytes as a picture, which is what such a package takes."""
         if image.dtype != np.uint8:
             return image[None]
         from PIL import Image
@@ -75,13 +75,15 @@ class CoreMLSession(Session):
 
 
 class CoreMLSimulation(TorchSession):
-    """The graph of a package in PyTorch."""
+    """The graph of a Core ML package, simulated in PyTorch."""
 
     simulated = True
     label = "simulated: Core ML runs on Apple's systems only"
 
 
 class CoreML(Target):
+    """Core ML, which runs on Apple's systems only; it builds everywhere."""
+
     name = "coreml"
     package = "coremltools"
     install = "convnext-edge[coreml]"
@@ -99,6 +101,7 @@ class CoreML(Target):
         return "fp16" if precision == "fp32" else precision
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> dict[str, Any]:
+        """Convert the graph to an ML program, and pack the folder that it is into one file."""
         self.version()
         graph = load(model)
         with tempfile.TemporaryDirectory() as folder:
@@ -113,7 +116,7 @@ class CoreML(Target):
         }
 
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> Session:
-        """On a Mac an engine; elsewhere its graph in PyTorch. `threads` has no bearing on the former."""
+        """Open an engine on a Mac; elsewhere its graph in PyTorch. On a Mac, `threads` has no effect."""
         self.version()
         graph = artifact
         if artifact.description.kind == "engine":
@@ -127,7 +130,7 @@ class CoreML(Target):
 
 
 def write_package(graph: ModelProto, package: Path) -> dict[str, int]:
-    """Write an ML program; returns its operators and how many there are of each."""
+    """Write an ML program; return its operators and how many there are of each."""
     import coremltools
 
     declared = graph.graph.input[0]
@@ -153,7 +156,7 @@ def write_package(graph: ModelProto, package: Path) -> dict[str, int]:
 
 
 def pack(package: Path, archive: Path) -> None:
-    """The folder as one file, the same bytes each time but for what Core ML Tools write into it."""
+    """Pack the folder into one file, the same bytes each time but for what Core ML Tools write into it."""
     with ZipFile(archive, "w") as packed:
         for file in sorted(package.rglob("*")):
             if file.is_file():
@@ -163,6 +166,7 @@ def pack(package: Path, archive: Path) -> None:
 
 
 def operators_note(operators: dict[str, int]) -> str:
+    """Return the sentence that tells a user how much of the program is in INT8."""
     int8 = operators.get("constexpr_affine_dequantize", 0)
     return f"an ML program for iOS 17 and macOS 14, {int8} of its {operators['conv']} convolutions in INT8"
 

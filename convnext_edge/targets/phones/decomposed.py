@@ -27,10 +27,10 @@ SHIFT: dict[int, int] = {TensorProto.UINT8: 128, TensorProto.INT8: 0}
 
 
 def to_program(model: ModelProto, operators: Operators | None = None) -> ExportedProgram:
-    """The graph for batches of one image; phones have images one by one.
+    """Return the graph as a program for batches of one image; phones have images one by one.
 
-    operators: what computes an ONNX operator in place of what `simulation.operators` has. Per-tensor Q/DQ are
-    `convnext_edge.Quantize` and `.Dequantize`.
+    operators: the functions that replace those of `simulation.operators`, by the name of the ONNX operator.
+    Per-tensor Q/DQ are `convnext_edge.Quantize` and `convnext_edge.Dequantize`.
     Raises TargetError for a graph that has none.
     """
     make_scales_attributes(model)
@@ -71,7 +71,7 @@ def _make_scale_attribute(node: NodeProto, scale: TensorProto, zero_point: Tenso
 
 
 def quantize(x: Tensor, *, scale: float, zero_point: int) -> Tensor:
-    """Codes from -128 to 127."""
+    """Return codes from -128 to 127, as pt2e's operator makes them."""
     quantized: Tensor = torch.ops.quantized_decomposed.quantize_per_tensor.default(
         x, scale, zero_point, LOW, HIGH, torch.int8
     )
@@ -79,7 +79,10 @@ def quantize(x: Tensor, *, scale: float, zero_point: int) -> Tensor:
 
 
 def dequantize(codes: Tensor, *, scale: float, zero_point: int) -> Tensor:
-    """codes: int8, or the image's bytes (of whatever type), which are codes as they come."""
+    """Return the values of codes.
+
+    codes: int8, or the image's bytes (of whatever type), which are codes as they come.
+    """
     if codes.dtype != torch.int8:
         codes = quantize(codes.float(), scale=scale, zero_point=zero_point)
     x: Tensor = torch.ops.quantized_decomposed.dequantize_per_tensor.default(
@@ -91,7 +94,10 @@ def dequantize(codes: Tensor, *, scale: float, zero_point: int) -> Tensor:
 def dequantize_weight(
     codes: Tensor, scale: Tensor, zero_point: Tensor | None = None, *, axis: int = 1, block_size: int = 0
 ) -> Tensor:
-    """codes: int8, scale: (codes.shape[axis],). Others are computed as ONNX says."""
+    """Return the values of a weight's codes.
+
+    codes: int8, scale: (codes.shape[axis],). Others are computed as ONNX says.
+    """
     if codes.dtype != torch.int8 or scale.ndim != 1 or block_size:
         return dequantize_linear(codes, scale, zero_point, axis=axis, block_size=block_size)
     weight: Tensor = torch.ops.quantized_decomposed.dequantize_per_channel.default(
@@ -101,7 +107,10 @@ def dequantize_weight(
 
 
 def leave_float(x: Tensor, *, scale: float, zero_point: int) -> Tensor:
-    """Where the runtime quantizes by itself. x: float, or the image's bytes."""
+    """Return the values as float, for runtimes that quantize by themselves.
+
+    x: float, or the image's bytes.
+    """
     return x.float()
 
 

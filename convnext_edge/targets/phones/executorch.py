@@ -46,7 +46,9 @@ UNVERIFIED = "unverified on a device: `validate` runs it in ExecuTorch on this m
 
 
 class ExecuTorchSession(Session):
-    """One image a call. The runtime has one pool of threads for the whole process.
+    """An engine in ExecuTorch, one image a call.
+
+    The runtime has one pool of threads for the whole process.
 
     Raises TargetError where another session is open that has another number of threads.
     """
@@ -65,7 +67,10 @@ class ExecuTorchSession(Session):
             self.opened.add(self)
 
     def _size_pool(self, threads: int) -> None:
-        """Loaded programs keep a pointer to the pool, and crash where it was made anew since."""
+        """Give the pool that many threads, before anything is loaded.
+
+        Loaded programs keep a pointer to the pool, and crash where it was made anew since.
+        """
         from executorch.extension.pybindings import portable_lib
 
         found = portable_lib._threadpool_get_thread_count()
@@ -86,6 +91,8 @@ class ExecuTorchSession(Session):
 
 
 class ExecuTorch(Target):
+    """ExecuTorch with the delegate to XNNPACK."""
+
     name = "executorch"
     package = "executorch"
     install = "convnext-edge[executorch]"
@@ -95,6 +102,7 @@ class ExecuTorch(Target):
     for_other_machines = True
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> dict[str, Any]:
+        """Lower the graph to XNNPACK; raise TargetError where ExecuTorch refuses it."""
         self.version()
         graph = load(model)
         drop_weight_only_quantization(graph)
@@ -143,7 +151,10 @@ def _axes(node: NodeProto, constants: dict[str, Any]) -> list[int]:
 
 
 def quantize_dynamically(x: Tensor, *, scale: float, zero_point: int) -> Tensor:
-    """x: float, or the image's bytes."""
+    """Round values to codes of their own range and back, as XNNPACK's dynamic kernels do.
+
+    x: float, or the image's bytes. The calibrated `scale` and `zero_point` are not used.
+    """
     operators = torch.ops.quantized_decomposed
     x = x.float()
     parameters = operators.choose_qparams.tensor(x, LOW, HIGH, SMALLEST_SCALE, torch.int8)
@@ -159,9 +170,10 @@ DYNAMICALLY = {**LEFT_TO_RUNTIME, f"{DOMAIN}.Dequantize": quantize_dynamically}
 
 
 def delegation(graph_module: Any) -> dict[str, Any]:
-    """Operators that XNNPACK runs, in how many pieces, and the others by name with their number.
+    """Return what XNNPACK runs of a lowered graph.
 
-    int8_layers: products that it runs in INT8.
+    delegated: how many operators it runs. pieces: in how many parts. int8_layers: how many products it runs
+    in INT8. elsewhere: the other operators by name, with their number.
     """
     from executorch.devtools.backend_debug import get_delegation_info
 
@@ -177,12 +189,13 @@ def delegation(graph_module: Any) -> dict[str, Any]:
 
 
 def _is_int8(node: torch.fx.Node) -> bool:
-    """Whether the node multiplies by a weight that comes from INT8 codes."""
+    """Return whether the node multiplies by a weight that comes from INT8 codes."""
     weight = node.args[1] if len(node.args) > 1 else None
     return isinstance(weight, torch.fx.Node) and "dequantize_per_channel" in str(weight.target)
 
 
 def delegation_note(delegated: dict[str, Any]) -> str:
+    """Return the sentence that tells a user what XNNPACK runs."""
     elsewhere = ", ".join(f"{count} {name}" for name, count in delegated["elsewhere"].items()) or "none"
     return (
         f"XNNPACK runs {delegated['delegated']} operators in {delegated['pieces']} piece(s),"

@@ -46,7 +46,7 @@ UNVERIFIED = "unverified on a device: `validate` runs it in LiteRT on this machi
 
 
 class LiteRTSession(Session):
-    """One image a call."""
+    """An engine in LiteRT, one image a call."""
 
     runner = "LiteRT"
 
@@ -69,7 +69,7 @@ class LiteRTSession(Session):
         return logits
 
     def operators(self) -> tuple[dict[str, int], int]:
-        """How many there are of each kind, and how many products have INT8 weights."""
+        """Return how many operators there are of each kind, and how many products have INT8 weights."""
         found = [op for op in self.interpreter._get_ops_details() if op["op_name"] != "DELEGATE"]
         types = {tensor["index"]: tensor["dtype"] for tensor in self.interpreter.get_tensor_details()}
         products = [op["inputs"] for op in found if op["op_name"] in PRODUCTS]
@@ -78,6 +78,8 @@ class LiteRTSession(Session):
 
 
 class LiteRT(Target):
+    """LiteRT, which was TensorFlow Lite, with XNNPACK."""
+
     name = "litert"
     package = "litert_torch"
     install = "convnext-edge[litert]"
@@ -86,6 +88,7 @@ class LiteRT(Target):
     suffix = ".tflite"
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> dict[str, Any]:
+        """Convert the graph; raise TargetError where LiteRT's converter refuses it."""
         self.version()
         graph = load(model)
         drop_weight_only_quantization(graph)
@@ -129,7 +132,10 @@ def _round_weight(node: NodeProto, model: ModelProto, constants: dict[str, Tenso
 
 
 def round_weight(weight: Tensor, scale: Tensor, zero_point: Tensor, *, axis: int = 1) -> Tensor:
-    """weight: on the grid of `scale` (weight.shape[axis],), so that rounding changes nothing."""
+    """Return the weight, rounded in the way that the converter recognizes.
+
+    weight: on the grid of `scale` (weight.shape[axis],), so that rounding changes nothing.
+    """
     operators = torch.ops.quantized_decomposed
     arguments = (scale, zero_point, axis, -LARGEST_CODE, LARGEST_CODE, torch.int8)
     codes = operators.quantize_per_channel.default(weight, *arguments)
@@ -138,6 +144,7 @@ def round_weight(weight: Tensor, scale: Tensor, zero_point: Tensor, *, axis: int
 
 
 def write_engine(graph: ModelProto, engine: Path) -> None:
+    """Write the graph in LiteRT's format, with products that the dynamic kernels take."""
     import litert_torch
 
     program = to_program(graph, {**LEFT_TO_RUNTIME, f"{DOMAIN}.Round": round_weight})
@@ -151,7 +158,10 @@ def write_engine(graph: ModelProto, engine: Path) -> None:
 
 @contextmanager
 def strict_qdq() -> Iterator[None]:
-    """Weights stay codes with a DEQUANTIZE behind them: a setting that the converter has no argument for."""
+    """Let weights stay codes with a DEQUANTIZE behind them.
+
+    The converter has this setting, and no argument for it.
+    """
     from litert_torch._convert import litert_converter
 
     settings = litert_converter.converter_api_ext
@@ -191,6 +201,7 @@ def multiply_codes(engine: Path) -> None:
 
 
 def operators_note(operators: dict[str, int], int8: int) -> str:
+    """Return the sentence that tells a user how much of the engine is in INT8."""
     products = sum(operators.get(kind, 0) for kind in PRODUCTS)
     return f"{sum(operators.values())} operators, {int8} of the {products} products among them in INT8"
 

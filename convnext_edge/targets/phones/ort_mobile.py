@@ -31,22 +31,20 @@ COREML_TABLES = {
 
 @dataclass(frozen=True)
 class Usability:
-    """What another provider than the CPU's would take of a graph with fixed shapes.
+    """The part of a graph with fixed shapes that another provider than the CPU's would run."""
 
-    worthwhile: ONNX Runtime's verdict, `yes`, `maybe` or `no`. nodes: that it takes, of `of`. pieces: that
-    it takes them in, with a copy in and out of each.
-    """
-
-    worthwhile: str
-    nodes: int
-    of: int
-    pieces: int
+    worthwhile: str  # ONNX Runtime's verdict: "yes", "maybe" or "no"
+    nodes: int  # how many nodes the provider takes
+    of: int  # how many nodes there are
+    pieces: int  # parts that the taken nodes make up, with a copy in and out of each
 
     def __str__(self) -> str:
         return f"{self.worthwhile} (takes {self.nodes} of {self.of} nodes, in {self.pieces} pieces)"
 
 
 class ORTMobile(Target):
+    """ONNX Runtime on phones, with the provider for CPUs."""
+
     name = "ort-mobile"
     package = "onnxruntime"
     install = "onnxruntime>=1.31"
@@ -93,7 +91,7 @@ def write_ort(model: Path, folder: Path) -> None:
 
 
 def check_usability(model: Path) -> dict[str, Usability]:
-    """Of each provider for a phone's accelerators, ONNX Runtime's own judgement of a graph."""
+    """Return ONNX Runtime's own judgement of a graph, by provider for a phone's accelerators."""
     with quiet(), tempfile.TemporaryDirectory() as folder:
         from onnxruntime.tools.mobile_helpers import usability_checker as checker
         from onnxruntime.tools.onnx_model_utils import ModelProtoWithShapeInfo, optimize_model
@@ -108,6 +106,7 @@ def check_usability(model: Path) -> dict[str, Usability]:
 
 
 def usability(partitions: Any) -> Usability:
+    """Return what ONNX Runtime found as values of ours."""
     return Usability(
         worthwhile=partitions.suitability().name.lower(),
         nodes=partitions.num_supported_nodes,
@@ -117,7 +116,7 @@ def usability(partitions: Any) -> Usability:
 
 
 def advice(found: dict[str, Usability]) -> str:
-    """Which provider to run the engine on."""
+    """Return the sentence that tells a user which provider to run the engine on."""
     worthwhile = [provider for provider, usability in found.items() if usability.worthwhile != "no"]
     choice = f"try {' and '.join(worthwhile)}" if worthwhile else "run it on the CPU provider"
     verdicts = "; ".join(f"{provider} {usability}" for provider, usability in found.items())

@@ -36,7 +36,7 @@ Operators: TypeAlias = Mapping[str, Callable[..., Any]]
 
 
 def to_torch(path: Path) -> GraphModule:
-    """The ONNX graph in `path` as a module of PyTorch operators, exact in the semantics of Q/DQ.
+    """Return the ONNX graph in `path` as a module of PyTorch operators, exact in the semantics of Q/DQ.
 
     It takes the graph's inputs, under their names, and returns its one output. The first axis of an
     input may be dynamic, (N, 3, H, W), and stays so under torch.export. Constants are buffers, quantized
@@ -50,7 +50,10 @@ def to_torch(path: Path) -> GraphModule:
 def graph_to_torch(
     graph: GraphProto, operators: Operators = OPERATORS, *, folder: Path = Path()
 ) -> GraphModule:
-    """As `to_torch`. operators: what computes each of the graph's. folder: of external data."""
+    """Return a graph as `to_torch` does.
+
+    operators: the functions that compute the operators of the graph. folder: where external data lies.
+    """
     program = Program(graph, folder, operators)
     examples = tuple(_example(declared) for declared in program.inputs)
     dynamic = tuple(_dynamic_axes(declared) for declared in program.inputs)
@@ -60,16 +63,17 @@ def graph_to_torch(
 
 @dataclass(frozen=True)
 class Step:
-    """One node of the graph. An input that is left out has the name ""."""
+    """One node of the graph, with the function that computes it."""
 
-    node: str
-    operator: str
+    node: str  # its name
+    operator: str  # as in `OPERATORS`
     function: Callable[..., Any]
-    inputs: tuple[str, ...]
-    output: str
+    inputs: tuple[str, ...]  # names of values; "" for an optional input that is left out
+    output: str  # name of the value that it makes
     attributes: dict[str, Any]
 
     def run(self, values: dict[str, Value | None]) -> Value:
+        """Return the node's output, from all values so far by name; raise TargetError where it cannot."""
         try:
             result = self.function(*(values[name] for name in self.inputs), **self.attributes)
         except (TypeError, ValueError, NotImplementedError) as error:
@@ -79,7 +83,7 @@ class Step:
 
 
 class Program(nn.Module):
-    """The graph as a list of steps; `forward` takes its inputs in order."""
+    """The graph as a module that runs it step by step; `forward` takes the graph's inputs in order."""
 
     def __init__(self, graph: GraphProto, folder: Path, operators: Operators = OPERATORS) -> None:
         super().__init__()
@@ -98,6 +102,7 @@ class Program(nn.Module):
 
     @property
     def argument_names(self) -> list[str]:
+        """Return the names of the graph's inputs, as Python spells names."""
         return [_identifier(declared.name) for declared in self.inputs]
 
     def _add_constant(self, name: str, tensor: TensorProto, folder: Path) -> None:
@@ -111,13 +116,14 @@ class Program(nn.Module):
         self.register_buffer(self.buffer_names[name], torch.tensor(array))
 
     def _free_name(self, name: str) -> str:
-        """A name for a buffer that neither an attribute nor an argument has."""
+        """Return a name for a buffer that neither an attribute nor an argument has."""
         free = _identifier(name)
         while hasattr(self, free) or free in self.argument_names:
             free += "_"
         return free
 
     def forward(self, *inputs: Tensor) -> Value | None:
+        """Return the graph's output."""
         values: dict[str, Value | None] = {"": None, **self.sizes}
         values |= {name: self.get_buffer(buffer) for name, buffer in self.buffer_names.items()}
         values |= {declared.name: x for declared, x in zip(self.inputs, inputs, strict=True)}
@@ -132,7 +138,7 @@ FOUR_BITS: dict[int, type[np.generic]] = {TensorProto.UINT4: np.uint8, TensorPro
 
 
 def _constants(graph: GraphProto) -> Iterator[tuple[str, TensorProto]]:
-    """Name and value of the initializers and of the nodes that hold one."""
+    """Yield name and value of the initializers and of the nodes that hold a constant."""
     for initializer in graph.initializer:
         yield initializer.name, initializer
     for node in graph.node:
@@ -141,7 +147,7 @@ def _constants(graph: GraphProto) -> Iterator[tuple[str, TensorProto]]:
 
 
 def _value(node: NodeProto) -> TensorProto:
-    """What a Constant holds: a tensor, or numbers spelled out as value_int, value_floats and so on."""
+    """Return what a Constant holds: a tensor, or numbers spelled out as value_int, value_floats and so on."""
     value = helper.get_attribute_value(node.attribute[0])
     if isinstance(value, TensorProto):
         return value
@@ -150,7 +156,7 @@ def _value(node: NodeProto) -> TensorProto:
 
 
 def _step(node: NodeProto, types: dict[str, int], operators: Operators) -> Step:
-    """`types`: those of the constants, by name."""
+    """Return a node as a step. types: the ONNX types of the constants, by name."""
     operator = f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
     if operator not in operators:
         raise _cannot_simulate(operator, node.name)
@@ -181,7 +187,10 @@ def _cannot_simulate(operator: str, node: str, reason: str = "") -> TargetError:
 
 
 def _example(declared: ValueInfoProto) -> Tensor:
-    """Zeros in the shape of an input, 2 where it is dynamic: torch.export fixes a size of 1 for good."""
+    """Return zeros in the shape of an input, with 2 for a dynamic size.
+
+    torch.export would fix a size of 1 for good.
+    """
     tensor = declared.type.tensor_type
     sizes = [dim.dim_value or 2 for dim in tensor.shape.dim]
     return torch.zeros(sizes, dtype=TYPES[_known(tensor.elem_type, declared.name)])
@@ -195,7 +204,7 @@ def _dynamic_axes(declared: ValueInfoProto) -> dict[int, Dim]:
 
 
 def _plain(module: GraphModule, names: list[str]) -> GraphModule:
-    """`module`, an exported one, as a module that moves, trains and evaluates like any other.
+    """Return an exported module as one that moves, trains and evaluates like any other.
 
     torch.export wraps arguments and result, pins constants to the CPU and forbids train() and eval().
     """

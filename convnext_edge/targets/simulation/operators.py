@@ -73,7 +73,7 @@ def quantize_linear(
     block_size: int = 0,
     saturate: int = 1,
 ) -> Tensor:
-    """saturate(round(x / scale) + zero_point), halves to the even neighbour.
+    """Return saturate(round(x / scale) + zero_point), halves rounded to the even neighbour.
 
     scale, zero_point: scalars, or (x.shape[axis],). `saturate` concerns 8-bit floats only.
     """
@@ -88,7 +88,7 @@ def quantize_linear(
 def dequantize_linear(
     codes: Tensor, scale: Tensor, zero_point: Tensor | None = None, *, axis: int = 1, block_size: int = 0
 ) -> Tensor:
-    """(codes - zero_point) * scale, in the type of `scale`.
+    """Return (codes - zero_point) * scale, in the type of `scale`.
 
     scale, zero_point: scalars, or (codes.shape[axis],), or one value a block of `block_size` along `axis`.
     """
@@ -99,7 +99,7 @@ def dequantize_linear(
 
 
 def _along(parameter: Tensor, x: Tensor, axis: int, block_size: int) -> Tensor:
-    """A scale or zero point in a shape that broadcasts against `x`."""
+    """Return a scale or zero point in a shape that broadcasts against `x`."""
     if block_size:
         return parameter.repeat_interleave(block_size, axis).narrow(axis, 0, x.shape[axis])
     if parameter.ndim == 0:
@@ -122,7 +122,10 @@ def conv(
     group: int = 1,
     auto_pad: str = "NOTSET",
 ) -> Tensor:
-    """x: (N, C, H, W), weight: (out, C / group, kh, kw), pads: top, left, bottom, right."""
+    """Return a 2-D convolution.
+
+    x: (N, C, H, W), weight: (out, C / group, kh, kw), pads: top, left, bottom, right.
+    """
     if auto_pad not in ("NOTSET", "VALID"):
         raise NotImplementedError(f"auto_pad {auto_pad}")
     top, left, bottom, right = pads
@@ -141,7 +144,7 @@ def gemm(
     transA: int = 0,  # noqa: N803  as ONNX spells it
     transB: int = 0,  # noqa: N803
 ) -> Tensor:
-    """alpha * a @ b + beta * c, with a: (M, K), b: (K, N), c: broadcast to (M, N)."""
+    """Return alpha * a @ b + beta * c, with a: (M, K), b: (K, N), c: broadcast to (M, N)."""
     product = (a.t() if transA else a) @ (b.t() if transB else b)
     if alpha != 1:
         product = alpha * product
@@ -159,18 +162,19 @@ def layer_normalization(
     epsilon: float = 1e-5,
     stash_type: int = TensorProto.FLOAT,
 ) -> Tensor:
-    """Normalizes over the axes from `axis` on; scale, bias: x.shape[axis:]."""
+    """Return x normalized over the axes from `axis` on; scale, bias: x.shape[axis:]."""
     if stash_type != TensorProto.FLOAT:
         raise NotImplementedError(f"stash_type {stash_type}")
     return F.layer_norm(x, x.shape[axis:], scale, bias, epsilon)
 
 
 def gelu(x: Tensor, *, approximate: str = "none") -> Tensor:
+    """Return GELU of x, exact or, where `approximate` is "tanh", by that approximation."""
     return F.gelu(x, approximate=approximate)
 
 
 def global_average_pool(x: Tensor) -> Tensor:
-    """(N, C, ...) to (N, C, 1, ...)."""
+    """Return means over all axes behind the channels, (N, C, ...) to (N, C, 1, ...)."""
     return x.mean(dim=tuple(range(2, x.ndim)), keepdim=True)
 
 
@@ -181,7 +185,7 @@ def _reduction(reduce: Callable[[Tensor, list[int], bool], Tensor]) -> Callable[
     def reduction(
         x: Tensor, axes: Axes | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
     ) -> Tensor:
-        """Over `axes`; with none given over all, or none where `noop_with_empty_axes`."""
+        """Reduce over `axes`; with none given over all, or over none where `noop_with_empty_axes`."""
         over = [] if axes is None else [int(axis) for axis in axes]
         if not over and noop_with_empty_axes:
             return x
@@ -199,7 +203,7 @@ def _l2(x: Tensor, axes: list[int], keepdims: bool) -> Tensor:
 
 
 def divide(a: V, b: V) -> V:
-    """Integers towards zero, as in C."""
+    """Return a / b; for integers rounded towards zero, as in C."""
     if isinstance(a, Tensor):
         return a / b if a.is_floating_point() else torch.div(a, b, rounding_mode="trunc")
     quotient: Sizes = a // b  # sizes are never negative
@@ -207,13 +211,13 @@ def divide(a: V, b: V) -> V:
 
 
 def power(x: Tensor, exponent: Value) -> Tensor:
-    """x ** exponent in the type of `x`."""
+    """Return x ** exponent in the type of `x`."""
     raised = torch.pow(x, exponent if isinstance(exponent, Tensor) else exponent.item())
     return raised.to(x.dtype)
 
 
 def cast(x: Value, *, to: int, saturate: int = 1) -> Value:
-    """To another type, fractions cut off. `saturate` concerns 8-bit floats only."""
+    """Return x in another type, fractions cut off. `saturate` concerns 8-bit floats only."""
     if isinstance(x, Tensor):
         return x.to(TYPES[to])
     if to in (TensorProto.INT32, TensorProto.INT64):
@@ -224,6 +228,7 @@ def cast(x: Value, *, to: int, saturate: int = 1) -> Value:
 
 
 def identity(x: V) -> V:
+    """Return x as it is."""
     return x
 
 

@@ -23,11 +23,12 @@ V = TypeVar("V", Tensor, Sizes)
 
 
 def shape(x: Tensor, *, start: int = 0, end: int | None = None) -> Sizes:
+    """Return the sizes of the axes from `start` to before `end`."""
     return np.asarray(list(x.shape[start:end]), dtype=object)
 
 
 def reshape(x: V, sizes: Sizes, *, allowzero: int = 0) -> V:
-    """A size of -1 is inferred, one of 0 taken from `x` unless `allowzero`."""
+    """Return x in another shape; a size of -1 is inferred, one of 0 taken from `x` unless `allowzero`."""
     copied = [x.shape[i] if _is_zero(size) and not allowzero else size for i, size in enumerate(sizes)]
     return x.reshape(copied)
 
@@ -37,21 +38,22 @@ def _is_zero(size: Any) -> bool:
 
 
 def expand(x: Tensor, sizes: Sizes) -> Tensor:
-    """Broadcast both ways: a size of 1 keeps that of `x`."""
+    """Return x broadcast to `sizes`, and `sizes` to x: a size of 1 keeps that of `x`."""
     return x.expand(torch.broadcast_shapes(x.shape, tuple(sizes)))  # type: ignore[no-untyped-call]
 
 
 def flatten(x: Tensor, *, axis: int = 1) -> Tensor:
-    """To two axes, the first of which takes in those before `axis`."""
+    """Return x with two axes, the first of which takes in those before `axis`."""
     return x.reshape(math.prod(x.shape[:axis]), math.prod(x.shape[axis:]))
 
 
 def transpose(x: Tensor, *, perm: Sequence[int] | None = None) -> Tensor:
+    """Return x with its axes in the order `perm`, or reversed where it is None."""
     return x.permute(*(reversed(range(x.ndim)) if perm is None else perm))
 
 
 def squeeze(x: V, axes: Axes | None = None) -> V:
-    """Drops `axes`; with none given, all of size 1."""
+    """Return x without `axes`; with none given, without all of size 1."""
     if axes is None:
         return x.squeeze()
     dropped = {int(axis) % x.ndim for axis in axes}
@@ -59,13 +61,14 @@ def squeeze(x: V, axes: Axes | None = None) -> V:
 
 
 def unsqueeze(x: V, axes: Axes) -> V:
-    """Adds axes of size 1, numbered as in the result."""
+    """Return x with more axes of size 1, numbered as in the result."""
     rank = x.ndim + len(axes)
     added = {int(axis) % rank for axis in axes}
     return x[tuple(None if i in added else slice(None) for i in range(rank))]
 
 
 def concat(*parts: Any, axis: int) -> Value:
+    """Return the parts, all tensors or all sizes, joined along `axis`."""
     if all(isinstance(part, Tensor) for part in parts):
         return torch.cat(parts, dim=axis)
     joined: Sizes = np.concatenate(parts, axis=axis)
@@ -73,7 +76,7 @@ def concat(*parts: Any, axis: int) -> Value:
 
 
 def gather(x: V, indices: Value, *, axis: int = 0) -> V:
-    """x[..., indices, ...] at `axis`; negative indices count from the end."""
+    """Return x[..., indices, ...] at `axis`; negative indices count from the end."""
     index: Any = indices
     if not isinstance(indices, Tensor):
         index = indices.astype(np.int64)
@@ -82,6 +85,7 @@ def gather(x: V, indices: Value, *, axis: int = 0) -> V:
 
 
 def slice_(x: V, starts: Sizes, ends: Sizes, axes: Sizes | None = None, steps: Sizes | None = None) -> V:
+    """Return x[start:end:step] along each of `axes`; by default along the first ones, with steps of 1."""
     taken = [slice(None)] * x.ndim
     for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
         axis = i if axes is None else axes[i]

@@ -34,7 +34,7 @@ OPTIMAL_BATCH = 1  # kernels are chosen for it: on a device, images come one by 
 
 
 def check_signed(model: ModelProto, path: Path, target: str) -> None:
-    """Raises TargetError where Q/DQ is not symmetric INT8, the only kind that TensorRT has."""
+    """Raise TargetError where Q/DQ is not symmetric INT8, the only kind that TensorRT has."""
     constants = initializers(model)
     for node in model.graph.node:
         if node.op_type in QDQ:
@@ -48,7 +48,7 @@ def check_signed(model: ModelProto, path: Path, target: str) -> None:
 
 
 def _is_symmetric(zero: TensorProto | None) -> bool:
-    """Whether a zero point is INT8 and zero; a missing one means unsigned."""
+    """Return whether a zero point is INT8 and zero; a missing one means unsigned."""
     return zero is not None and zero.data_type == TensorProto.INT8 and not numpy_helper.to_array(zero).any()
 
 
@@ -58,9 +58,9 @@ def _is_symmetric(zero: TensorProto | None) -> bool:
 def build_plan(
     module: Any, graph: ModelProto, options: BuildOptions, *, max_batch: int, log: Log | None = None
 ) -> bytes:
-    """The serialized engine of a graph; raises TargetError with TensorRT's own words where it refuses.
+    """Return the serialized engine of a graph; raise TargetError with TensorRT's own words where it refuses.
 
-    log: one of the same module, for those who want to read it.
+    module: `tensorrt` or `tensorrt_rtx`. log: one of the same module, for callers that want to read it.
     """
     log = log or Log(module)
     builder = module.Builder(log.logger)
@@ -81,7 +81,7 @@ def build_plan(
 
 
 def parse(module: Any, builder: Any, graph: ModelProto, log: Log) -> Any:
-    """A strongly typed network of the graph."""
+    """Return a strongly typed network of the graph; raise TargetError where TensorRT cannot read it."""
     # TensorRT 11 makes no other kind, and keeps the flag for those who come from 10
     network = builder.create_network(1 << int(module.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = module.OnnxParser(network, log.logger)
@@ -96,7 +96,7 @@ def parse(module: Any, builder: Any, graph: ModelProto, log: Log) -> Any:
 
 
 def profile(builder: Any, network: Any, max_batch: int) -> Any:
-    """Batches of 1 to `max_batch`, with kernels for OPTIMAL_BATCH."""
+    """Return the profile for batches of 1 to `max_batch`, with kernels for OPTIMAL_BATCH."""
     _, *image = network.get_input(0).shape
     made = builder.create_optimization_profile()
     made.set_shape(INPUT, *((batch, *image) for batch in (1, min(OPTIMAL_BATCH, max_batch), max_batch)))
@@ -107,7 +107,10 @@ def profile(builder: Any, network: Any, max_batch: int) -> Any:
 
 
 def set_compute_capabilities(module: Any, config: Any, wanted: tuple[str, ...]) -> None:
-    """One engine for several generations of GPUs; none given leaves it to TensorRT-RTX: 8.0 and later."""
+    """Let one engine serve several generations of GPUs.
+
+    wanted: compute capabilities, as "8.9"; an empty one leaves it to TensorRT-RTX: 8.0 and later.
+    """
     if not wanted:
         return
     config.num_compute_capabilities = len(wanted)
@@ -116,7 +119,7 @@ def set_compute_capabilities(module: Any, config: Any, wanted: tuple[str, ...]) 
 
 
 def find_capability(module: Any, capability: str) -> Any:
-    """The enum's member of a capability as "8.9"; raises UsageError for one that is not supported."""
+    """Return the enum's member of a capability as "8.9"; raise UsageError for one that is not supported."""
     members = {name: member for name, member in module.ComputeCapability.__members__.items() if "SM" in name}
     name = "SM" + capability.replace(".", "")
     if "." not in capability or name not in members:
@@ -129,7 +132,7 @@ def find_capability(module: Any, capability: str) -> Any:
 
 
 def is_covered(capability: str, built_for: Iterable[str]) -> bool:
-    """Whether a GPU runs an engine that was built for these; "8.0+" means 8.0 and all later."""
+    """Return whether a GPU runs an engine that was built for these; "8.0+" means 8.0 and all later."""
     found = _version(capability)
     return any(found >= _version(b[:-1]) if b.endswith("+") else found == _version(b) for b in built_for)
 
@@ -149,6 +152,7 @@ def read_timing_cache(config: Any, path: Path | None) -> None:
 
 
 def write_timing_cache(config: Any, path: Path | None) -> None:
+    """Keep the timings of this build and of those before it, where a file is given."""
     if path is not None:
         write_bytes(path, bytes(config.get_timing_cache().serialize()))
 
@@ -157,13 +161,10 @@ def write_timing_cache(config: Any, path: Path | None) -> None:
 
 
 class Log:
-    """Takes TensorRT's log: errors are kept for our own messages, the rest is shown with -v.
-
-    messages: all of it, in order.
-    """
+    """TensorRT's log: errors are kept for our own messages, the rest is shown with -v."""
 
     def __init__(self, module: Any) -> None:
-        self.messages: list[str] = []
+        self.messages: list[str] = []  # all of them, in order
         self.errors: list[str] = []
         outer, severity = self, module.ILogger.Severity
         levels = {severity.INFO: logging.INFO, severity.WARNING: logging.WARNING}
@@ -182,15 +183,16 @@ class Log:
         self.logger = Logger()
 
     def reason(self) -> str:
+        """Return the last error, which is why a call failed."""
         return self.errors[-1] if self.errors else "it gives no reason"
 
     def weight_bytes(self) -> int:
-        """Of the weights in the engine; raises ValueError where no build has told of them."""
+        """Return the size of the weights in the engine; raise ValueError where no build has logged it."""
         (told,) = re.findall(r"Total Weights Memory: (\d+) bytes", "\n".join(self.messages))
         return int(told)
 
     def layers(self) -> list[EngineLayer]:
-        """What the builder made of the graph. EngineInspector tells more, and needs a GPU."""
+        """Return what the builder made of the graph. EngineInspector tells more, and needs a GPU."""
         lists = [message for message in self.messages if message.startswith("Layers:\n")]
         return [
             EngineLayer.parse(line) for text in lists for line in text.splitlines() if "LayerType" in line
@@ -199,16 +201,19 @@ class Log:
 
 @dataclass(frozen=True)
 class EngineLayer:
-    """One layer of an engine. kind: as "gemm". inputs, constants: types of the values, as "Int8"."""
+    """One layer of an engine, as the log of the builder lists it."""
 
     name: str
-    kind: str
-    inputs: tuple[str, ...]
-    constants: tuple[str, ...]
+    kind: str  # as "gemm"
+    inputs: tuple[str, ...]  # types of the values that it reads, as "Int8"
+    constants: tuple[str, ...]  # types of its constants
 
     @classmethod
     def parse(cls, line: str) -> EngineLayer:
-        """line: "Name: stem_myl0_2, LayerType: gemm, Inputs: [ ... ], Constants: [ ... ], Outputs: [ ..."."""
+        """Return the layer that a line of the log describes.
+
+        line: "Name: stem_myl0_2, LayerType: gemm, Inputs: [ ... ], Constants: [ ... ], Outputs: [ ...".
+        """
         name, kind, rest = line.removeprefix("Name: ").split(", ", 2)
         inputs, constants = rest.split(", Outputs:")[0].split("Constants:")
         return cls(
@@ -220,7 +225,7 @@ class EngineLayer:
 
 
 def monitor(module: Any, bars: Bars) -> Any:
-    """TensorRT's phases, nested as they are, as progress bars."""
+    """Return a monitor that shows TensorRT's phases as progress bars, nested as they are."""
 
     class Monitor(module.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:

@@ -18,17 +18,17 @@ MODEL, ENGINE, SCRIPT, README, SUMS = "model.onnx", "model.engine", "build.sh", 
 
 @dataclass(frozen=True)
 class Script:
-    """What the folder is about. image: (3, H, W). version: of convnext-edge."""
+    """A folder with a script that builds one engine, and all that the script needs."""
 
-    title: str
-    precision: str
-    image: tuple[int, int, int]
-    max_batch: int
-    timing_cache: str = "timing.cache"
+    title: str  # what the model is called, as "tiny"
+    precision: str  # of the engine, as "int8"
+    image: tuple[int, int, int]  # (3, H, W)
+    max_batch: int  # the most images in a call
+    timing_cache: str = "timing.cache"  # name of the file with kernel timings
 
     @property
     def command(self) -> list[str]:
-        """The call of trtexec, its paths relative to the folder; it fits TensorRT 10.8 to 11."""
+        """Return the call of trtexec, with paths relative to the folder; it suits TensorRT 10.8 to 11."""
         shapes = {"min": 1, "opt": min(OPTIMAL_BATCH, self.max_batch), "max": self.max_batch}
         size = "x".join(map(str, self.image))
         return [

@@ -20,7 +20,10 @@ from convnext_edge.targets.tensorrt.cuda import cuda_torch
 
 
 class TensorRTSession(Session):
-    """An engine on the GPU. PyTorch's tensors are its memory; a call includes the copies there and back."""
+    """An engine on the GPU.
+
+    PyTorch's tensors are its memory; a call includes the copies there and back.
+    """
 
     runner = "TensorRT"
 
@@ -40,7 +43,7 @@ class TensorRTSession(Session):
         self.stream = self.torch.cuda.Stream()
 
     def _run(self, images: Images) -> Logits:
-        """Images beyond the engine's largest batch go in several calls."""
+        """Run images in as many calls as the engine's largest batch asks for."""
         starts = range(0, len(images), self.max_batch)
         return np.concatenate([self._call(images[start : start + self.max_batch]) for start in starts])
 
@@ -59,7 +62,7 @@ class TensorRTSession(Session):
         return logits
 
     def layers(self) -> list[Any]:
-        """What TensorRT made of the graph: name, type and precision of each layer."""
+        """Return what TensorRT made of the graph: name, type and precision of each layer."""
         information = self.engine.create_engine_inspector().get_engine_information(self.inspector_format)
         layers: list[Any] = json.loads(information)["Layers"]
         return layers
@@ -69,7 +72,7 @@ class TensorRTSession(Session):
 
 
 def check_validity(module: Any, runtime: Any, plan: bytes) -> None:
-    """Raises TargetError where TensorRT-RTX finds the engine unfit; TensorRT has no such question."""
+    """Raise TargetError where TensorRT-RTX finds the engine unfit; TensorRT has no such question."""
     if not hasattr(runtime, "get_engine_validity"):
         return
     validity, diagnostics = runtime.get_engine_validity(plan)
@@ -83,7 +86,7 @@ def check_validity(module: Any, runtime: Any, plan: bytes) -> None:
 
 
 class TensorRTSimulation(Session):
-    """The graph of an engine in ONNX Runtime, node by node: FP16 is rounded to after every operator."""
+    """The graph of an engine, simulated in ONNX Runtime node by node, with FP16 rounding after each."""
 
     runner = "the simulation"
     simulated = True

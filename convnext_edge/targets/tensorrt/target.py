@@ -72,12 +72,12 @@ ANY_AMPERE = "8.0+"
 
 
 class TensorRT(Target):
-    """Either product, told apart by `package`. needs_gpu: to build as well as to run."""
+    """TensorRT, which builds on the GPU that will run the engine."""
 
     name = "tensorrt"
     package = "tensorrt"
     install = "convnext-edge[tensorrt]"
-    needs_gpu: ClassVar[bool] = True
+    needs_gpu: ClassVar[bool] = True  # to build, as well as to run
     options = frozenset({"precision", "max_batch", "timing_cache"})
     form = "linear"
     # symmetric, since TensorRT has no zero points; all codes, since tensor cores add up in 32 bits
@@ -89,7 +89,7 @@ class TensorRT(Target):
     # --- what is here ----------------------------------------------------------------------------
 
     def module(self) -> Any:
-        """The vendor's package; raises TargetError where it is missing or its libraries do not load."""
+        """Return the vendor's package; raise TargetError where it is missing or its libraries do not load."""
         try:
             return import_module(self.package)
         except ModuleNotFoundError:
@@ -103,7 +103,7 @@ class TensorRT(Target):
             ) from error
 
     def version(self) -> str:
-        """Of the module: on Jetson the package comes without Python's metadata."""
+        """Return the version of the module: on Jetson the package comes without Python's metadata."""
         return str(self.module().__version__)
 
     def availability(self) -> Availability:
@@ -119,7 +119,7 @@ class TensorRT(Target):
         return Availability(builds, not remedies, version, "; ".join(remedies))
 
     def _gpu(self) -> Gpu:
-        """The GPU to build with; raises TargetError where there is none."""
+        """Return the GPU to build with; raise TargetError where there is none."""
         gpu = find_gpu()
         if isinstance(gpu, NoGpu):
             raise TargetError(
@@ -153,7 +153,7 @@ class TensorRT(Target):
         engine.write_bytes(plan)
 
     def graph(self, model: Path, precision: str | None) -> onnx.ModelProto:
-        """What is built: the file's graph with its float part in `precision`.
+        """Return the graph that is built: the file's, with its float part in `precision`.
 
         By default that is FP16 where there is INT8, else FP32. Raises TargetError for unsigned activations.
         """
@@ -166,7 +166,7 @@ class TensorRT(Target):
         return to_half(graph)
 
     def write_script(self, graph: Artifact, folder: Path, options: BuildOptions) -> str:
-        """A folder for `trtexec`, which comes with TensorRT and not with TensorRT-RTX."""
+        """Write a folder for `trtexec`, which comes with TensorRT and not with TensorRT-RTX."""
         if not self.needs_gpu:
             return super().write_script(graph, folder, options)
         described = graph.description
@@ -183,9 +183,9 @@ class TensorRT(Target):
     # --- running ---------------------------------------------------------------------------------
 
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> Session:
-        """On the GPU; without one, the same graph in ONNX Runtime's reference arithmetic.
+        """Open an engine on the GPU; without a GPU, the same graph in ONNX Runtime, unoptimized.
 
-        An ONNX file is built first. `threads` has no bearing on a GPU.
+        For an ONNX file, an engine is built first. `threads` has no effect on a GPU.
         """
         gpu = find_gpu()
         if isinstance(gpu, NoGpu):
@@ -202,7 +202,7 @@ class TensorRT(Target):
         return TensorRTSession(self.module(), engine.read_bytes(), max_batch)
 
     def check_engine(self, artifact: Artifact, gpu: Gpu) -> None:
-        """Raises TargetError for an engine of another version or for other GPUs."""
+        """Raise TargetError for an engine of another version or for other GPUs."""
         recorded, version = self._recorded(artifact), self.version()
         again = f"Build it again: convnext-edge build --target {self.name}"
         if recorded.get("version") != version:
@@ -237,6 +237,8 @@ class TensorRT(Target):
 
 
 class TensorRTForRTX(TensorRT):
+    """TensorRT for RTX, which builds on any machine for several generations of GPUs."""
+
     name = "tensorrt-rtx"
     package = "tensorrt_rtx"
     install = "convnext-edge[tensorrt-rtx]"
