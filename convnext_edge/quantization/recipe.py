@@ -14,10 +14,10 @@ from convnext_edge.errors import RecipeError
 Range = Literal["histogram", "minmax", "percentile", "mse"]
 WeightScale = Literal["non-saturating", "full"]
 Rounding = Literal["gptq", "nearest"]
-Activation = Literal["uint8", "int8", "uint16", "float"]
+ActivationType = Literal["uint8", "int8", "uint16", "float"]
 Fallback = Literal["float", "sixteen_bit"]
 
-ACTIVATION_BITS: dict[Activation, int] = {"uint8": 8, "int8": 8, "uint16": 16, "float": 32}
+ACTIVATION_BITS: dict[ActivationType, int] = {"uint8": 8, "int8": 8, "uint16": 16, "float": 32}
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Recipe:
     keep_float      patterns of layers that stay float
     """
 
-    activation: Activation = "uint8"
+    activation: ActivationType = "uint8"
     range: Range = "mse"
     outside: float = 1e-5
     smoothing: float = 0.5
@@ -79,10 +79,10 @@ class Recipe:
         return f"w{self.weight_bits}a{activation}" + ("a16" if self.sixteen_bit else "")
 
     @property
-    def activations(self) -> set[Activation]:
+    def activations(self) -> set[ActivationType]:
         """All types that the recipe may give to activations."""
-        wider: set[Activation] = {"uint16"} if self.widens else set()
-        exact: set[Activation] = {"float"} if self.weights_only else set()
+        wider: set[ActivationType] = {"uint16"} if self.widens else set()
+        exact: set[ActivationType] = {"float"} if self.weights_only else set()
         return {self.activation} | wider | exact
 
     @property

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.errors import ConvNeXtEdgeError, RecipeError, TargetError, UsageError
-from convnext_edge.quantization.recipe import Activation, Recipe, read_recipe
+from convnext_edge.quantization.recipe import ActivationType, Recipe, read_recipe
 
 if TYPE_CHECKING:  # for the type alone: an engine's process need not load PyTorch
     from convnext_edge.network.lowering import Form
@@ -145,7 +145,7 @@ class Target(ABC):
     rivals_fp16: ClassVar[bool] = False
     has_int8_kernels: ClassVar[bool] = True
     for_other_machines: ClassVar[bool] = False
-    activations: ClassVar[frozenset[Activation]] = frozenset({"uint8", "int8"})
+    activations: ClassVar[frozenset[ActivationType]] = frozenset({"uint8", "int8"})
 
     def availability(self) -> Availability:
         """Looks for the package without importing it."""
