@@ -27,7 +27,7 @@ def smooth(module: nn.Module, batches: Iterable[Tensor], strength: float) -> Non
     scaled = {part: part.layer for part in module.modules() if isinstance(part, Scaled)}
 
     def peaks_of(part: Scaled, x: Tensor) -> Tensor:
-        return x.abs().movedim(part.layers.axis, 0).flatten(1).amax(1).float()  # (C,)
+        return x.abs().movedim(part.factory.axis, 0).flatten(1).amax(1).float()  # (C,)
 
     peaks: dict[Scaled, Tensor] = {}
     for seen in watch(module, batches, scaled, peaks_of):
