@@ -14,7 +14,7 @@ from torchao.quantization.pt2e.quantizer import QuantizationSpec, QuantizationSp
 
 from convnext_edge.quantization import qat
 from convnext_edge.quantization.fake import TrainingQuantizer
-from convnext_edge.quantization.quantizer import ActivationRange, Layer, activation_codes
+from convnext_edge.quantization.insert_qdq import ActivationRange, Layer, activation_codes
 
 
 class MovingAverageFakeQuantize(FakeQuantize):  # type: ignore[misc]

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from convnext_edge.network.lowering import LoweredConvNeXt
 from convnext_edge.progress import track
+from convnext_edge.quantization.calibrate import Multiplication, multiplications
+from convnext_edge.quantization.insert_qdq import ActivationRange, activation_codes
 from convnext_edge.quantization.job import Job
 from convnext_edge.quantization.ptq import Calibrated
-from convnext_edge.quantization.quantizer import ActivationRange, activation_codes
 from convnext_edge.quantization.recipe import Recipe
-from convnext_edge.quantization.statistics import Multiplication, multiplications
 
 
 @dataclass(frozen=True)

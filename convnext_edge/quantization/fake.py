@@ -15,15 +15,15 @@ from torch.fx import GraphModule
 from torchao.quantization.pt2e.fake_quantize import FakeQuantizeBase
 from torchao.quantization.pt2e.quantizer import QuantizationSpec, QuantizationSpecBase
 
-from convnext_edge.quantization.observers import SMALLEST_SCALE
-from convnext_edge.quantization.ptq import Calibrated
-from convnext_edge.quantization.quantizer import (
+from convnext_edge.quantization.insert_qdq import (
     ConvNeXtQuantizer,
     Layer,
     activation_codes,
     weight_observer,
     weight_spec,
 )
+from convnext_edge.quantization.observers import SMALLEST_SCALE
+from convnext_edge.quantization.ptq import Calibrated
 from convnext_edge.quantization.recipe import Recipe
 
 

@@ -16,9 +16,9 @@ from torchao.quantization.pt2e.constant_fold import constant_fold
 
 from convnext_edge.errors import TargetError
 from convnext_edge.onnx_graph.tracing import export_program
+from convnext_edge.quantization.insert_qdq import ConvNeXtQuantizer, Layer, layers
 from convnext_edge.quantization.job import Job, Quantized
 from convnext_edge.quantization.ptq import check_placement, placed
-from convnext_edge.quantization.quantizer import ConvNeXtQuantizer, Layer, layers
 from convnext_edge.quiet import quiet
 
 QUANTIZE_WEIGHT = torch.ops.quantized_decomposed.quantize_per_channel.default

@@ -14,12 +14,12 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from convnext_edge.errors import QuantizationError
 from convnext_edge.onnx_graph.tracing import export_program, write_onnx
+from convnext_edge.quantization.calibrate import InputStatistics, observe, placement
+from convnext_edge.quantization.insert_qdq import ActivationRange, ConvNeXtQuantizer, weight_observers
 from convnext_edge.quantization.job import Job, Quantized
-from convnext_edge.quantization.quantizer import ActivationRange, ConvNeXtQuantizer, weight_observers
 from convnext_edge.quantization.recipe import Recipe, matches
-from convnext_edge.quantization.rounding import copy_weights, round_weights
-from convnext_edge.quantization.smoothing import smooth
-from convnext_edge.quantization.statistics import InputStatistics, observe, placement
+from convnext_edge.quantization.round_weights import copy_weights, round_weights
+from convnext_edge.quantization.smooth import smooth
 from convnext_edge.quiet import quiet
 
 SMOOTHING_IMAGES = 16  # that channel scales are taken from, of all that calibrate: more changed no result

@@ -24,8 +24,8 @@ from convnext_edge.network.architecture import Architecture
 from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.network.lowering import LoweredConvNeXt, lower
 from convnext_edge.onnx_graph.tracing import example_input
+from convnext_edge.quantization.calibrate import multiplications
 from convnext_edge.quantization.costs import Chain, cost
-from convnext_edge.quantization.statistics import multiplications
 from convnext_edge.results import Quantize, Sensitivity
 from convnext_edge.targets import find_target
 from convnext_edge.targets.onnxruntime import node_times

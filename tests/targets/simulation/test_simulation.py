@@ -20,7 +20,7 @@ from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.architecture import Architecture
 from convnext_edge.network.convnext import GRN, ConvNeXt
 from convnext_edge.network.lowering import Form, lower
-from convnext_edge.quantization.quantizer import ConvNeXtQuantizer
+from convnext_edge.quantization.insert_qdq import ConvNeXtQuantizer
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.targets.simulation.graph import to_torch
 

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convnext_edge.network.forms import MatMul
-from convnext_edge.quantization.quantizer import (
+from convnext_edge.quantization.insert_qdq import (
     ActivationRange,
     activation_observer,
     is_quantized,
     reference_name,
 )
 from convnext_edge.quantization.recipe import ACTIVATION_BITS, Recipe
-from convnext_edge.quantization.watching import side_by_side, watch
+from convnext_edge.quantization.recording import side_by_side, watch
 
 Multiplication = nn.Conv2d | MatMul
 

@@ -16,15 +16,15 @@ from torch import Tensor, nn
 
 from convnext_edge.network.forms import MatMul
 from convnext_edge.progress import track
-from convnext_edge.quantization.observers import PAIR_LIMIT, SMALLEST_SCALE, pair_sums
-from convnext_edge.quantization.recipe import Recipe
-from convnext_edge.quantization.statistics import (
+from convnext_edge.quantization.calibrate import (
     InputStatistics,
     Moments,
     Multiplication,
     multiplications,
     weight_matrix,
 )
+from convnext_edge.quantization.observers import PAIR_LIMIT, SMALLEST_SCALE, pair_sums
+from convnext_edge.quantization.recipe import Recipe
 
 DAMPING = 0.01  # of the mean second moment, added to the diagonal as in the paper
 BLOCK = 64  # columns between two updates of all that follow

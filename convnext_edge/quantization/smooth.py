@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from convnext_edge.network.lowering import Scaled
-from convnext_edge.quantization.watching import watch
+from convnext_edge.quantization.recording import watch
 
 SMALLEST = 1e-30
 TINY = 1e-5  # of the largest channel: what an all but dead channel counts as

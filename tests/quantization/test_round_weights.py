@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from convnext_edge.quantization.rounding import shrink
+from convnext_edge.quantization.round_weights import shrink
 
 # Best step of a uniform quantizer of normal values: Max (1960), "Quantizing for minimum distortion", table II
 BEST_STEPS = {7: 0.6508, 15: 0.3534}  # by number of levels

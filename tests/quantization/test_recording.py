@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from convnext_edge.cpu import Cpu
-from convnext_edge.quantization import watching
-from convnext_edge.quantization.watching import side_by_side, watch
+from convnext_edge.quantization import recording
+from convnext_edge.quantization.recording import side_by_side, watch
 
 
 class Recorded(nn.Module):
@@ -62,7 +62,7 @@ def test_the_model_is_left_as_it_was_also_after_an_error() -> None:
 def test_the_threads_of_pytorch_are_shared_out(
     monkeypatch: pytest.MonkeyPatch, most_at_once: int, threads: int
 ) -> None:
-    monkeypatch.setattr(watching, "MOST_AT_ONCE", most_at_once)
+    monkeypatch.setattr(recording, "MOST_AT_ONCE", most_at_once)
     assert set(side_by_side(lambda _: torch.get_num_threads(), range(6))) == {threads}
     assert torch.get_num_threads() == 3
 
@@ -78,8 +78,8 @@ def test_the_threads_of_pytorch_are_shared_out(
 def test_bfloat16_is_for_large_models_on_cpus_that_multiply_it(
     monkeypatch: pytest.MonkeyPatch, isa: tuple[str, ...], large: bool, dtype: torch.dtype
 ) -> None:
-    monkeypatch.setattr(watching, "read_cpu", lambda: Cpu("some CPU", isa, int8_saturates=False))
+    monkeypatch.setattr(recording, "read_cpu", lambda: Cpu("some CPU", isa, int8_saturates=False))
     module = nn.Sequential(nn.Linear(4, 4), nn.Identity())
-    monkeypatch.setattr(watching, "LARGE", 20 if large else 21)  # it has 16 weights and 4 biases
+    monkeypatch.setattr(recording, "LARGE", 20 if large else 21)  # it has 16 weights and 4 biases
     (seen,) = watch(module, [torch.ones(1, 4)], {"after": module[1]}, lambda _name, x: x.dtype)
     assert seen == {"after": dtype}
