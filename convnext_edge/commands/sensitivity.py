@@ -9,20 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.source import open_source
 from convnext_edge.evaluation.timing import check_threads
 from convnext_edge.onnx_graph.graph import drop_quantization, save
-from convnext_edge.onnx_graph.tracing import example_input, write_onnx
+from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note, track
 from convnext_edge.quantization.costs import layer_costs
 from convnext_edge.quantization.job import Job
-from convnext_edge.quantization.ptq import Calibrated, calibrate
+from convnext_edge.quantization.ptq import Calibrated, calibrate_job, quantize_calibrated
 from convnext_edge.quantization.start import calibration_images, find_start
-from convnext_edge.quiet import quiet
 from convnext_edge.results import LayerRow, Sensitivity
 from convnext_edge.targets import DEFAULT, Target, find_target
 
@@ -73,7 +71,7 @@ def sensitivity(
         images=images,
     )
     note(f"taking {start.path.name} apart for {target} with {len(images)} images of {images.name}")
-    calibrated = calibrate(job)
+    calibrated = calibrate_job(job)
     costs = layer_costs(job, calibrated)
     saved = time_saved(job, calibrated, chosen, runs, threads)
     return Sensitivity(
@@ -95,9 +93,7 @@ def time_saved(job: Job, calibrated: Calibrated, target: Target, runs: int, thre
     """
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / name for name in ("fp32.onnx", "int8.onnx")]
-        with quiet():
-            converted = convert_pt2e(calibrated.prepared)
-        write_onnx(converted, job.example(), paths[1], layer_names=calibrated.placement)
+        quantize_calibrated(job, calibrated).write(paths[1])
         model = onnx.load(paths[1])
         drop_quantization(model)
         save(model, paths[0])

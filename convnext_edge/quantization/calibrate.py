@@ -1,51 +1,44 @@
-"""What calibration learns of the input of each layer: its range and its second moments, in one pass."""
+"""Calibrate: what a model's images tell of each layer's input, its range and second moments, in one pass."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from convnext_edge.network.forms import MatMul
-from convnext_edge.quantization.insert_qdq import (
-    ActivationRange,
-    activation_observer,
-    is_quantized,
-    reference_name,
-)
+from convnext_edge.network.layers import Layer
+from convnext_edge.network.lowering import LoweredConvNeXt
+from convnext_edge.quantization.observers import ActivationRange, make_observer, range_of
 from convnext_edge.quantization.recipe import ACTIVATION_BITS, Recipe
-from convnext_edge.quantization.recording import side_by_side, watch
-
-Multiplication = nn.Conv2d | MatMul
+from convnext_edge.quantization.recording import record_inputs, side_by_side
 
 ROWS = 4096  # positions looked at for each layer, over all images: twice as many changed no result
-BUFFER = 1024  # rows that are taken up at once: few at a time cost more in overhead than in arithmetic
+PENDING_ROWS = 1024  # that are added at once: few at a time cost more in overhead than in arithmetic
 BLOCK = 512  # columns of the second moments that are added up at once
 
 
 @dataclass
 class Moments:
-    """Of a layer's input rows (K,): how many, their sum, and the sum of their outer products (K, K).
+    """The first two moments of a layer's input rows (K,), as sums over the rows."""
 
-    Of the symmetric `second` only the lower triangle is to be read.
-    """
-
-    count: int
-    total: Tensor
-    second: Tensor
+    count: int  # rows
+    total: Tensor  # sum of the rows, (K,)
+    second: Tensor  # sum of their outer products, (K, K); only the lower triangle is to be read
 
     @classmethod
     def none(cls, size: int) -> Moments:
+        """Make the moments of no rows, for rows of `size` numbers."""
         return cls(0, torch.zeros(size), torch.zeros(size, size))
 
     def add(self, rows: Tensor) -> None:
-        """rows: (N, K)."""
+        """Add rows (N, K)."""
         self.count += len(rows)
         self.total += rows.sum(0)
         for start in range(0, rows.shape[1], BLOCK):
@@ -53,131 +46,111 @@ class Moments:
             self.second[start:, start:end].addmm_(rows[:, start:].T, rows[:, start:end])
 
 
-class Seen(NamedTuple):
-    """Of one layer's input. rows (N, K): a sample of what weights multiply. extremes (2,): of all values."""
+class InputSample(NamedTuple):
+    """What one run of the model tells of a layer's input."""
 
-    rows: Tensor
-    extremes: Tensor | None
+    rows: Tensor  # a sample of what the weight matrix is multiplied by, (N, K)
+    extremes: Tensor | None  # least and largest of all values, (2,); None where the observer takes rows
 
 
 @dataclass
 class InputStatistics:
-    """Of one layer. moments: None for a depthwise convolution, whose weights multiply one channel each.
+    """What all runs of the model tell of a layer's input."""
 
-    observer: sees the extremes of all values where `sees_all`, else the rows. waiting: not taken up yet.
-    """
-
-    observer: Any
-    sees_all: bool
-    moments: Moments | None
-    waiting: list[Seen] = field(default_factory=list)
+    observer: Any  # torchao's; None for an input that stays float
+    takes_extremes: bool  # whether the observer is given the extremes of all values, or else the rows
+    moments: Moments | None  # None for a depthwise convolution, whose weights multiply one channel each
+    pending: list[InputSample] = field(default_factory=list)  # not yet added to observer and moments
 
     @property
-    def rows_waiting(self) -> int:
-        return sum(len(seen.rows) for seen in self.waiting)
+    def pending_rows(self) -> int:
+        """How many rows are not added yet."""
+        return sum(len(sample.rows) for sample in self.pending)
 
-    def take_up(self) -> None:
-        if not self.waiting:
+    def add_pending(self) -> None:
+        """Give the observer and the moments what is pending."""
+        if not self.pending:
             return
-        rows = torch.cat([seen.rows for seen in self.waiting])
-        extremes = [seen.extremes for seen in self.waiting if seen.extremes is not None]
-        self.waiting.clear()
-        self.observer(torch.cat(extremes) if self.sees_all else rows)
+        rows = torch.cat([sample.rows for sample in self.pending])
+        extremes = [sample.extremes for sample in self.pending if sample.extremes is not None]
+        self.pending.clear()
+        if self.observer is not None:
+            self.observer(torch.cat(extremes) if self.takes_extremes else rows)
         if self.moments is not None:
             self.moments.add(rows)
 
-    @property
     def range(self) -> ActivationRange:
-        return _range(self.observer)
+        """Return the range that the recipe's observer chose; only for an input that is quantized."""
+        return range_of(self.observer)
 
     def range_by(self, recipe: Recipe) -> ActivationRange:
-        """What another recipe would make of the extremes that were seen."""
-        observer = activation_observer(recipe)()
+        """Return the range that another recipe would choose from the extremes that were seen."""
+        observer = make_observer(recipe)
         observer(torch.stack([self.observer.min_val, self.observer.max_val]))
-        return _range(observer)
+        return range_of(observer)
 
 
-def _range(observer: Any) -> ActivationRange:
-    scale, zero_point = observer.calculate_qparams()
-    return ActivationRange(float(scale), int(zero_point))
-
-
-def observe(
-    module: nn.Module, batches: Iterable[Tensor], recipe: Recipe, *, images: int, raw_bytes: bool
+def calibrate(
+    model: LoweredConvNeXt,
+    batches: Iterable[Tensor],
+    recipe: Recipe,
+    placement: Mapping[str, bool],
+    *,
+    images: int,
 ) -> dict[str, InputStatistics]:
-    """Statistics of the input of each layer that `recipe` quantizes, by name.
+    """Return statistics of the input of each quantized layer, by name.
 
-    module: a lowered model, in float. batches: its inputs (N, 3, H, W), `images` in all; raw_bytes: of uint8.
+    model: in float. batches: its inputs (N, 3, H, W), `images` in all. placement: as of `choose_placement`.
     """
     positions = ceil(ROWS / images)
-    chosen = placement(module, recipe, raw_bytes=raw_bytes)
-    layers = {name: layer for name, layer in multiplications(module).items() if chosen[name]}
-    found = {name: _nothing_seen(layer, recipe.at(name)) for name, layer in layers.items()}
+    layers = {name: layer for name, layer in model.layers().items() if placement[name]}
+    statistics = {name: no_statistics(layer, recipe.at(name)) for name, layer in layers.items()}
 
-    def look(name: str, x: Tensor) -> Seen:
-        extremes = torch.stack(x.aminmax()).float() if found[name].sees_all else None
-        return Seen(sample_rows(layers[name], x, positions), extremes)
+    def sample(name: str, x: Tensor) -> InputSample:
+        extremes = torch.stack(x.aminmax()).float() if statistics[name].takes_extremes else None
+        return InputSample(sample_rows(layers[name], x, positions), extremes)
 
-    for seen in watch(module, batches, layers, look):
-        for name, statistics in found.items():
-            statistics.waiting.append(seen[name])
-        if max(statistics.rows_waiting for statistics in found.values()) >= BUFFER:
-            take_up_all(found.values())
-    take_up_all(found.values())
-    return found
-
-
-def take_up_all(statistics: Iterable[InputStatistics]) -> None:
-    """From the last layer, the widest, to the first, so that no thread is left alone with a wide one."""
-    deque(side_by_side(InputStatistics.take_up, reversed([*statistics])), maxlen=0)
+    modules = {name: layer.module for name, layer in layers.items()}
+    for samples in record_inputs(model, batches, modules, sample):
+        for name, found in statistics.items():
+            found.pending.append(samples[name])
+        if max(found.pending_rows for found in statistics.values()) >= PENDING_ROWS:
+            add_all_pending(statistics.values())
+    add_all_pending(statistics.values())
+    return statistics
 
 
-def _nothing_seen(layer: Multiplication, recipe: Recipe) -> InputStatistics:
-    moments = None if is_depthwise(layer) else Moments.none(weight_matrix(layer).shape[1])
-    # extremes are those of all values, of a histogram a sample tells as much
-    sees_all = recipe.range == "minmax" or ACTIVATION_BITS[recipe.activation] == 16
-    return InputStatistics(activation_observer(recipe)(), sees_all, moments)
+def add_all_pending(statistics: Iterable[InputStatistics]) -> None:
+    """Add what is pending, from the last layer, the widest, to the first.
 
-
-def placement(module: nn.Module, recipe: Recipe, *, raw_bytes: bool) -> dict[str, bool]:
-    """Of each layer of a lowered model by name, whether `recipe` quantizes it. raw_bytes: of the input."""
-    return {
-        name: is_quantized(
-            recipe, name, depthwise=is_depthwise(layer), raw_bytes=raw_bytes and name == "stem"
-        )
-        for name, layer in multiplications(module).items()
-    }
-
-
-def multiplications(module: nn.Module) -> dict[str, Multiplication]:
-    """The layers of a lowered model by the reference's names."""
-    return {
-        reference_name(path): layer
-        for path, layer in module.named_modules()
-        if isinstance(layer, Multiplication)
-    }
-
-
-def is_depthwise(layer: Multiplication) -> bool:
-    return isinstance(layer, nn.Conv2d) and layer.groups > 1
-
-
-def weight_matrix(layer: Multiplication) -> Tensor:
-    """(O, K)."""
-    return layer.weight.data.T if isinstance(layer, MatMul) else layer.weight.data.flatten(1)
-
-
-def sample_rows(layer: Multiplication, x: Tensor, positions: int) -> Tensor:
-    """What the weight matrix is multiplied by at evenly spread positions, (rows, K).
-
-    At each as many rows as images; of a depthwise convolution, all channels of a pixel.
+    So no thread is left alone with a wide one.
     """
-    if isinstance(layer, MatMul):
+    deque(side_by_side(InputStatistics.add_pending, reversed([*statistics])), maxlen=0)
+
+
+def no_statistics(layer: Layer, recipe: Recipe) -> InputStatistics:
+    """Make the statistics of a layer's input before any image. recipe: as this layer sees it."""
+    moments = None if layer.depthwise else Moments.none(layer.weight_matrix.shape[1])
+    observer = None if recipe.activation == "float" else make_observer(recipe)
+    # extremes are those of all values, of a histogram a sample tells as much
+    takes_extremes = observer is not None and (
+        recipe.range == "minmax" or ACTIVATION_BITS[recipe.activation] == 16
+    )
+    return InputStatistics(observer, takes_extremes, moments)
+
+
+def sample_rows(layer: Layer, x: Tensor, positions: int) -> Tensor:
+    """Return what the weight matrix is multiplied by at evenly spread positions of input `x`, (rows, K).
+
+    At each position as many rows as images; of a depthwise convolution, all channels of a pixel.
+    """
+    module = layer.module
+    if isinstance(module, MatMul):
         rows = x.flatten(1, -2)  # (N, P, K)
-    elif layer.kernel_size == (1, 1) or is_depthwise(layer):
+    elif module.kernel_size == (1, 1) or layer.depthwise:
         rows = x.flatten(2).transpose(1, 2)
     else:
-        rows = F.unfold(x, layer.kernel_size, stride=layer.stride).transpose(1, 2)
+        rows = F.unfold(x, module.kernel_size, stride=module.stride).transpose(1, 2)
     count = rows.shape[1]
     chosen = torch.linspace(0, count - 1, min(positions, count)).long()
     return rows[:, chosen].flatten(0, 1).float()

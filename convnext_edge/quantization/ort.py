@@ -29,7 +29,7 @@ class Reader(CalibrationDataReader):  # type: ignore[misc]
 
 
 def quantize_ort(job: Job) -> Quantized:
-    """The recipe has no say in it."""
+    """Quantize with ONNX Runtime; the recipe has no say in it."""
     with tempfile.TemporaryDirectory() as folder, quiet():
         plain, prepared, made = (Path(folder) / name for name in ("plain.onnx", "prepared.onnx", "made.onnx"))
         write_onnx(job.lowered(), job.example(), plain)

@@ -20,7 +20,7 @@ from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note, track
 from convnext_edge.quantization.costs import layer_costs
 from convnext_edge.quantization.job import BATCH, Job, Quantized
-from convnext_edge.quantization.ptq import calibrate, relax
+from convnext_edge.quantization.ptq import calibrate_job, quantize_calibrated
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.targets import Session, Target
 from convnext_edge.targets.torch import TorchSession
@@ -76,13 +76,13 @@ def quantize_gated(job: Job, gate: Gate, target: Target, description: Descriptio
 
     description: of the artifacts to measure. `passed` is False where it does not hold with one layer left.
     """
-    calibrated = calibrate(job)
+    calibrated = calibrate_job(job)
     kept: list[str] = []
     order: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         trial = Trial(job, gate.images, target, description, Path(folder))
         while True:
-            quantized = relax(job, calibrated, kept)
+            quantized = quantize_calibrated(job, calibrated, kept)
             found = trial.measure(quantized, len(kept))
             drop = gate.drop(found)
             passed = gate.holds(found)
