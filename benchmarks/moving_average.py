@@ -10,11 +10,11 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 from torchao.quantization.pt2e import FakeQuantize, MovingAverageMinMaxObserver
-from torchao.quantization.pt2e.quantizer import QuantizationSpec, QuantizationSpecBase
+from torchao.quantization.pt2e.quantizer import QuantizationSpec
 
-from convnext_edge.quantization import qat
-from convnext_edge.quantization.fake import TrainingQuantizer
-from convnext_edge.quantization.quantizer import ActivationRange, Layer, activation_codes
+from convnext_edge.quantization import fake
+from convnext_edge.quantization.observers import ActivationRange, activation_codes
+from convnext_edge.quantization.recipe import Recipe
 
 
 class MovingAverageFakeQuantize(FakeQuantize):  # type: ignore[misc]
@@ -32,14 +32,14 @@ class MovingAverageFakeQuantize(FakeQuantize):  # type: ignore[misc]
         return faked
 
 
-class MovingAverageQuantizer(TrainingQuantizer):
-    def activation_spec(self, layer: Layer) -> QuantizationSpecBase:
-        fake = MovingAverageFakeQuantize.with_args(start=self.ranges[layer.name])
-        return QuantizationSpec(**activation_codes(self.recipe), observer_or_fake_quant_ctr=fake)
+def moving_average_spec(recipe: Recipe, start: ActivationRange) -> QuantizationSpec:
+    """Return the spec of an activation whose range is a moving average from `start` on."""
+    ctr = MovingAverageFakeQuantize.with_args(start=start)
+    return QuantizationSpec(**activation_codes(recipe), observer_or_fake_quant_ctr=ctr)
 
 
 @contextmanager
 def moving_averages() -> Iterator[None]:
     """Inside, `finetune` trains with these ranges."""
-    with patch.object(qat, "TrainingQuantizer", MovingAverageQuantizer):
+    with patch.object(fake, "learned_activation_spec", moving_average_spec):
         yield

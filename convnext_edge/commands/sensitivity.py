@@ -90,7 +90,7 @@ def sensitivity(
     from convnext_edge.evaluation.layer_times import time_saved
     from convnext_edge.evaluation.timing import check_threads
     from convnext_edge.quantization.costs import layer_costs
-    from convnext_edge.quantization.ptq import calibrate
+    from convnext_edge.quantization.ptq import calibrate_job
     from convnext_edge.targets.registry import find_target
 
     started = time.perf_counter()
@@ -109,7 +109,7 @@ def sensitivity(
     )
     name, images = job.start.artifact.path.name, job.images
     note(f"taking {name} apart for {target} with {len(images)} images of {images.name}")
-    calibrated = calibrate(job)
+    calibrated = calibrate_job(job)
     costs = layer_costs(job, calibrated)
     saved = time_saved(job, calibrated, find_target(target), runs=runs, threads=threads)
     return Sensitivity(

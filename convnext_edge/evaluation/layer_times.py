@@ -9,16 +9,13 @@ from typing import TypeAlias
 
 import numpy as np
 import onnx
-from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
 from convnext_edge.images.noise import noise
 from convnext_edge.onnx_graph.files import save
 from convnext_edge.onnx_graph.qdq import drop_quantization
-from convnext_edge.onnx_graph.tracing import write_onnx
 from convnext_edge.progress import note, track
 from convnext_edge.quantization.job import Job
-from convnext_edge.quantization.ptq import Calibrated
-from convnext_edge.quiet import quiet
+from convnext_edge.quantization.ptq import Calibrated, quantize_calibrated
 from convnext_edge.targets.base import Target
 
 ROUNDS = 7  # sessions of each model
@@ -34,9 +31,7 @@ def time_saved(job: Job, calibrated: Calibrated, target: Target, *, runs: int, t
     """
     with tempfile.TemporaryDirectory() as folder:
         fp32, int8 = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
-        with quiet():
-            converted = convert_pt2e(calibrated.prepared)
-        write_onnx(converted, job.example(), int8, layer_names=calibrated.placement)
+        quantize_calibrated(job, calibrated).write(int8)
         model = onnx.load(int8)
         drop_quantization(model)
         save(model, fp32)

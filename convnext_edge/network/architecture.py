@@ -14,18 +14,14 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Architecture:
-    """What distinguishes one ConvNeXt from another.
+    """The numbers that distinguish one ConvNeXt from another."""
 
-    depths: blocks in each stage; dims: channels of each stage; patch: edge and stride of the stem in
-    pixels; classes: outputs of the head; grn: True for V2; layer_scale: False for a V1 whose blocks
-    have no gamma, and always for V2, where GRN stands in its place.
-    """
-
-    depths: tuple[int, ...]
-    dims: tuple[int, ...]
-    patch: int = 4
-    classes: int = 1000
-    grn: bool = False
+    depths: tuple[int, ...]  # blocks in each stage
+    dims: tuple[int, ...]  # channels of each stage
+    patch: int = 4  # edge and stride of the stem, in pixels
+    classes: int = 1000  # outputs of the head
+    grn: bool = False  # True for V2
+    # False for a V1 whose blocks have no gamma, and always for V2, where GRN stands in its place
     layer_scale: bool = True
 
     def __post_init__(self) -> None:
@@ -47,7 +43,7 @@ class Architecture:
         return sum(prod(shape) for shape in self.shapes().values())
 
     def macs(self, resolution: int) -> int:
-        """Multiply-adds of convolutions and linear layers for one image of `resolution` pixels square.
+        """Count multiply-adds of convolutions and linear layers for one image of `resolution` pixels square.
 
         Counted as the paper's tables count FLOPs (fvcore: one multiply-add is one).
         """
@@ -61,7 +57,7 @@ class Architecture:
         return total + self.dims[-1] * self.classes
 
     def shapes(self) -> dict[str, Shape]:
-        """Name and shape of each tensor in the `state_dict()` of the module `ConvNeXt`."""
+        """Return the name and shape of each tensor in the `state_dict()` of the module `ConvNeXt`."""
         shapes = _layer("stem.conv", self.dims[0], 3, self.patch, self.patch)
         shapes |= _layer("stem.norm", self.dims[0])
         for stage, (depth, dim) in enumerate(zip(self.depths, self.dims, strict=True)):
@@ -86,5 +82,5 @@ class Architecture:
 
 
 def _layer(name: str, *weight: int) -> dict[str, Shape]:
-    """A weight and its bias, one value for each output channel."""
+    """Return the shapes of a weight and of its bias, which has one value for each output channel."""
     return {f"{name}.weight": weight, f"{name}.bias": weight[:1]}

@@ -1,4 +1,4 @@
-"""The forms: what the layers of a lowered ConvNeXt are written as, one class a form.
+"""Factories that make the layers of a lowered ConvNeXt, one for each form.
 
 A form decides the layout of the tensors between the layers and the operator behind each layer. Weights
 come in as PyTorch keeps them: linear (out, in), convolution (out, in / groups, kh, kw).
@@ -17,11 +17,14 @@ from convnext_edge.network.architecture import STRIDE
 from convnext_edge.network.convnext import EPS, GRN, ChannelNorm
 
 
-class Layers(Protocol):
-    """What a form must offer. The stem maps (N, 3, H, W) to the form's layout, all others that to itself."""
+class LayerFactory(Protocol):
+    """A form must offer these methods, each of which makes a layer or changes one that it made.
 
-    axis: int  # of the channels
-    spatial: tuple[int, int]  # axes of rows and columns
+    The stem maps (N, 3, H, W) to the form's layout; all other layers map that layout to itself.
+    """
+
+    axis: int  # of the channels in the form's layout
+    spatial: tuple[int, int]  # axes of rows and columns in the form's layout
 
     def stem(self, weight: Tensor, bias: Tensor) -> nn.Module: ...
     def affine_norm(self, norm: ChannelNorm) -> nn.Module: ...
@@ -36,12 +39,12 @@ class Layers(Protocol):
         ...
 
     def input_peaks(self, layer: nn.Module) -> Tensor:
-        """Largest |weight| of each input channel, (C,)."""
+        """Return the largest |weight| of each input channel, (C,)."""
         ...
 
 
 class Rescalable(nn.Module, ABC):
-    """Something whose output channels can be multiplied by constants at no cost."""
+    """A module whose output channels can be multiplied by constants at no cost."""
 
     @abstractmethod
     def rescale(self, factor: Tensor) -> None:
@@ -51,7 +54,7 @@ class Rescalable(nn.Module, ABC):
 def convolution(
     weight: Tensor, bias: Tensor, *, stride: int = 1, padding: int = 0, groups: int = 1
 ) -> nn.Conv2d:
-    """A Conv2d that holds its own copy of `weight` (out, in / groups, kh, kw)."""
+    """Make a Conv2d that holds its own copy of `weight` (out, in / groups, kh, kw) and of `bias` (out,)."""
     out, width, height, breadth = weight.shape
     conv = nn.Conv2d(width * groups, out, (height, breadth), stride, padding, groups=groups, device="meta")
     conv.load_state_dict({"weight": weight.detach().clone(), "bias": bias.detach().clone()}, assign=True)
@@ -59,12 +62,13 @@ def convolution(
 
 
 def depthwise(conv: nn.Conv2d) -> nn.Conv2d:
+    """Copy a depthwise convolution whose padding keeps H and W."""
     assert conv.bias is not None
     return convolution(conv.weight, conv.bias, padding=conv.kernel_size[0] // 2, groups=conv.groups)
 
 
 class FoldedGRN(Rescalable):
-    """GRN whose bias has gone into the layer behind: x * (scale + weight * share), scale 1 at first."""
+    """GRN whose bias went into the layer behind it: x * (scale + weight * share), with scale 1 at first."""
 
     weight: Tensor
     scale: Tensor
@@ -89,7 +93,7 @@ class FoldedGRN(Rescalable):
 
 
 class ConvNorm(Rescalable):
-    """LayerNorm over axis 1 of (N, C, H, W), without a transpose; affine part only where it is given one."""
+    """LayerNorm over axis 1 of (N, C, H, W), without a transpose; its affine part is optional."""
 
     weight: Tensor | None
     bias: Tensor | None
@@ -112,11 +116,12 @@ class ConvNorm(Rescalable):
         return y if self.bias is None else y + self.bias
 
 
-class ConvLayers:
-    """(N, C, H, W) throughout, pointwise layers as 1x1 convolutions, LayerNorm over axis 1.
+class ConvLayerFactory:
+    """The factory of form `conv`: convolutions of (N, C, H, W), and LayerNorm over axis 1.
 
-    OpenVINO runs an INT8 1x1 convolution in its fast kernel and fuses bias, GELU and the residual sum
-    into it; an INT8 MatMul falls to a slow one. A transpose around LayerNorm would cost 12 %.
+    Pointwise layers are 1x1 convolutions. OpenVINO runs an INT8 1x1 convolution in its fast kernel and
+    fuses bias, GELU and the residual sum into it; an INT8 MatMul falls to a slow one. A transpose around
+    LayerNorm would cost 12 %.
     """
 
     axis = 1
@@ -167,6 +172,9 @@ class MatMul(nn.Module):
         return torch.matmul(x, self.weight) + self.bias
 
 
+Multiplication = nn.Conv2d | MatMul  # every layer of a form holds exactly one
+
+
 class LinearPatches(nn.Module):
     """A convolution whose stride is its kernel: patches become rows, then a MatMul.
 
@@ -186,6 +194,8 @@ class LinearPatches(nn.Module):
 
 
 class LinearDepthwise(nn.Module):
+    """A depthwise convolution of (N, H, W, C), between two transposes."""
+
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         self.conv = depthwise(conv)
@@ -196,6 +206,8 @@ class LinearDepthwise(nn.Module):
 
 
 class LinearStem(nn.Module):
+    """The stem as a MatMul over patches: takes (N, 3, H, W), returns (N, H / patch, W / patch, C)."""
+
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
         self.patches = LinearPatches(weight, bias)
@@ -224,8 +236,8 @@ class LinearNorm(Rescalable):
         return F.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
 
 
-class LinearLayers:
-    """(N, H, W, C) between the layers, every layer but the depthwise one a MatMul.
+class LinearLayerFactory:
+    """The factory of form `linear`: (N, H, W, C) between the layers, each but the depthwise one a MatMul.
 
     ONNX Runtime fuses DequantizeLinear, MatMul and bias into one INT8 operator only where the weight is
     stored (in, out); a transpose between the two defeats it and is three times slower.
@@ -264,11 +276,14 @@ class LinearLayers:
         return matmul.weight.abs().amax(1).view(patch, -1).amax(0)
 
     def _rows(self, layer: nn.Module) -> tuple[MatMul, int]:
-        """The multiplication, and how often the channels come round in its rows: (kh, kw, in) for patches."""
+        """Return the MatMul of a layer, and how often the channels repeat in its rows.
+
+        The rows of patches are (kh, kw, in).
+        """
         if isinstance(layer, LinearPatches):
             return layer.matmul, layer.edge**2
         assert isinstance(layer, MatMul)
         return layer, 1
 
 
-FORMS: dict[str, Layers] = {"conv": ConvLayers(), "linear": LinearLayers()}
+LAYER_FACTORIES: dict[str, LayerFactory] = {"conv": ConvLayerFactory(), "linear": LinearLayerFactory()}

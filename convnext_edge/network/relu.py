@@ -20,41 +20,44 @@ from convnext_edge.network.convnext import Block, ConvNeXt
 
 @dataclass
 class Shift:
-    """What ReLU adds to the second pointwise layer's input. total: over all positions, (4C,) float64."""
+    """A running mean of what ReLU in place of GELU adds to the second pointwise layer's input."""
 
-    total: Tensor
-    count: int = 0
+    total: Tensor  # sum over all positions, (4C,) float64
+    count: int = 0  # positions
 
     def add(self, difference: Tensor) -> None:
-        """difference: (N, H, W, 4C)."""
+        """Add the differences (N, H, W, 4C) of one batch."""
         self.total += difference.double().sum((0, 1, 2))
         self.count += difference[..., 0].numel()
 
     @property
     def mean(self) -> Tensor:
+        """The mean of each channel, (4C,) float32."""
         return (self.total / self.count).float()
 
 
 def with_relu(model: ConvNeXt, batches: Iterable[Tensor]) -> ConvNeXt:
-    """A copy of `model` with ReLU, its biases corrected by `batches` of normalized (N, 3, H, W) images."""
+    """Copy `model` with ReLU, its biases corrected by `batches` of normalized (N, 3, H, W) images."""
     changed = deepcopy(model)
-    blocks = [module for module in changed.modules() if isinstance(module, Block)]
-    shifts = [Shift(torch.zeros(block.pwconv1.out_features, dtype=torch.float64)) for block in blocks]
-    pairs = list(zip(blocks, shifts, strict=True))
-    handles = [block.pwconv1.register_forward_hook(watch(block, shift)) for block, shift in pairs]
+    shifts = {
+        block: Shift(torch.zeros(block.pwconv1.out_features, dtype=torch.float64))
+        for block in changed.modules()
+        if isinstance(block, Block)
+    }
+    hooks = [block.pwconv1.register_forward_hook(shift_hook(block, shift)) for block, shift in shifts.items()]
     with torch.no_grad():
         for images in batches:
             changed(images)
-        for handle in handles:
-            handle.remove()
-        for block, shift in pairs:
+        for hook in hooks:
+            hook.remove()
+        for block, shift in shifts.items():
             block.act = nn.ReLU()
             block.pwconv2.bias.sub_(block.pwconv2.weight @ shift.mean)
     return changed
 
 
-def watch(block: Block, shift: Shift) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-    """A hook on the first pointwise layer of `block`, whose answer (N, H, W, 4C) both would be given."""
+def shift_hook(block: Block, shift: Shift) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+    """Make a hook for the first pointwise layer of `block`, whose output (N, H, W, 4C) goes to both."""
 
     def hook(_layer: nn.Module, _inputs: tuple[Tensor, ...], x: Tensor) -> None:
         shift.add(block.grn(F.relu(x)) - block.grn(block.act(x)))

@@ -11,34 +11,33 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from convnext_edge.network.forms import Multiplication
+from convnext_edge.network.layers import Layer
 from convnext_edge.network.lowering import LoweredConvNeXt
 from convnext_edge.progress import track
 from convnext_edge.quantization.job import Job
+from convnext_edge.quantization.observers import ActivationRange, activation_codes
 from convnext_edge.quantization.ptq import Calibrated
-from convnext_edge.quantization.quantizer import ActivationRange, activation_codes
 from convnext_edge.quantization.recipe import Recipe
-from convnext_edge.quantization.statistics import Multiplication, multiplications
+from convnext_edge.quantization.scales import fake_quantize_weight
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one layer. sqnr_db: of the logits, None where they do not change. kl: mean divergence of the
-    answers (softmax) from the float model's, in nats.
-    """
+    """What quantizing one layer alone costs."""
 
-    name: str
-    sqnr_db: float | None
-    kl: float
+    name: str  # of the layer
+    sqnr_db: float | None  # of the logits; None where they do not change
+    kl: float  # mean divergence of the answers (softmax) from the float model's, in nats
 
 
 def layer_costs(job: Job, calibrated: Calibrated, *, images: int | None = None) -> list[Cost]:
-    """The cost of each quantized layer on the calibration images (at most `images`), worst first.
+    """Measure the cost of each quantized layer on the calibration images (at most `images`), worst first.
 
     Exact: for each layer the model runs anew, from the part that holds it on. On average that is half of it.
     """
     module, names = deepcopy(calibrated.smoothed), calibrated.quantized_layers
-    assert isinstance(module, LoweredConvNeXt)  # Q/DQ has a place in no other
-    layers, rounded = multiplications(module), rounded_weights(calibrated)
+    layers, rounded = module.layers(), rounded_weights(job.recipe, calibrated)
     batches = [torch.from_numpy(batch) for batch in job.batches("reading", limit=images)]
     exact: list[Tensor] = []
     found: dict[str, list[Tensor]] = {name: [] for name in names}
@@ -52,46 +51,44 @@ def layer_costs(job: Job, calibrated: Calibrated, *, images: int | None = None) 
     total = len(names) * len(batches)
     with torch.inference_mode():
         for name, chain in track(steps(), "quantizing one layer at a time", total=total):
-            is_code = name == "stem" and job.input_type == "uint8"  # bytes are on their grid
-            known = None if is_code else calibrated.ranges.get(name)
-            with quantized(layers[name], rounded[name], input_grid(job.recipe.at(name), known)):
-                found[name].append(chain.again(name))
+            # bytes are on their grid
+            known = None if layers[name].reads_bytes else calibrated.ranges.get(name)
+            with quantized(layers[name].module, rounded[name], input_grid(job.recipe.at(name), known)):
+                found[name].append(chain.rerun(layers[name]))
     costs = [cost(name, torch.cat(exact), torch.cat(logits)) for name, logits in found.items()]
     return sorted(costs, key=lambda found: -found.kl)
 
 
 class Chain:
-    """One batch on its way through a model, with what each part of the model was given.
-
-    logits: (N, classes).
-    """
+    """One batch on its way through a model, with the input of each part of the model."""
 
     def __init__(self, module: LoweredConvNeXt, batch: Tensor) -> None:
-        self.parts = list(module.parts())
+        self.parts = module.parts()
         self.inputs: list[Tensor] = []
         x = batch
-        for _, part in self.parts:
+        for part in self.parts:
             self.inputs.append(x)
-            x = part(x)
-        self.logits = x
+            x = part.run(x)
+        self.logits = x  # (N, classes)
 
-    def again(self, layer: str) -> Tensor:
-        """The logits after a change of that layer alone."""
-        start = next(n for n, (name, _) in enumerate(self.parts) if f"{layer}.".startswith(f"{name}."))
+    def rerun(self, layer: Layer) -> Tensor:
+        """Return the logits (N, classes) after a change of `layer` alone."""
+        names = [[held.name for held in part.layers] for part in self.parts]
+        start = next(number for number, held in enumerate(names) if layer.name in held)
         x = self.inputs[start]
-        for _, part in self.parts[start:]:
-            x = part(x)
+        for part in self.parts[start:]:
+            x = part.run(x)
         return x
 
 
-def rounded_weights(calibrated: Calibrated) -> dict[str, dict[str, Tensor]]:
-    """State of each layer as it will run: what rounding left, on the grid that the converter will use."""
-    found = {}
-    for name, layer in multiplications(calibrated.rounded).items():
-        state = {key: value.clone() for key, value in layer.state_dict().items()}
-        if name in calibrated.quantized_layers:
-            state["weight"] = calibrated.on_grid(name, state["weight"])
-        found[name] = state
+def rounded_weights(recipe: Recipe, calibrated: Calibrated) -> dict[str, dict[str, Tensor]]:
+    """Return the state of each quantized layer as it will run: rounded, and on the grid that Q/DQ uses."""
+    layers, found = calibrated.rounded.layers(), {}
+    for name in calibrated.quantized_layers:
+        layer, scale = layers[name], calibrated.weight_scales[name]
+        state = {key: value.clone() for key, value in layer.module.state_dict().items()}
+        on_grid = fake_quantize_weight(state["weight"], scale, layer.channel_axis, recipe.largest_code)
+        found[name] = state | {"weight": on_grid}
     return found
 
 
@@ -99,7 +96,7 @@ Grid = Callable[[Tensor], Tensor]
 
 
 def input_grid(recipe: Recipe, known: ActivationRange | None) -> Grid:
-    """Puts the input of a layer on its grid; known: None where it stays as it is."""
+    """Return what puts an input on the grid of its range; with None, the input stays as it is."""
     if known is None:
         return lambda x: x
     codes = activation_codes(recipe)
@@ -108,19 +105,20 @@ def input_grid(recipe: Recipe, known: ActivationRange | None) -> Grid:
 
 
 @contextmanager
-def quantized(layer: Multiplication, state: dict[str, Tensor], grid: Grid) -> Iterator[None]:
-    """The layer with its weight and input on their grids, for a while."""
-    before = {key: value.clone() for key, value in layer.state_dict().items()}
-    handle = layer.register_forward_pre_hook(lambda _layer, inputs: grid(inputs[0]))
-    layer.load_state_dict(state)
+def quantized(module: Multiplication, state: dict[str, Tensor], grid: Grid) -> Iterator[None]:
+    """Put the weight and the input of a layer on their grids, for a while."""
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    handle = module.register_forward_pre_hook(lambda _module, inputs: grid(inputs[0]))
+    module.load_state_dict(state)
     try:
         yield
     finally:
-        layer.load_state_dict(before)
+        module.load_state_dict(before)
         handle.remove()
 
 
 def cost(name: str, exact: Tensor, found: Tensor) -> Cost:
+    """Compare the logits (N, classes) of a model with one quantized layer to the exact ones."""
     noise = float((found - exact).double().square().sum())
     signal = float(exact.double().square().sum())
     p, q = exact.double().log_softmax(1), found.double().log_softmax(1)

@@ -7,25 +7,42 @@ that saturate on CPUs without VNNI, and it has no say in the number of bits.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch.fx import GraphModule
+from torchao.quantization.pt2e import PlaceholderObserver
 from torchao.quantization.pt2e.constant_fold import constant_fold
+from torchao.quantization.pt2e.quantizer import QuantizationSpec
 
 from convnext_edge.errors import TargetError
+from convnext_edge.network.layers import Layer
 from convnext_edge.onnx_graph.tracing import export_program
+from convnext_edge.quantization.insert_qdq import (
+    LayerQuantizer,
+    LayerSpecs,
+    as_quantized,
+    make_specs,
+    weight_spec,
+)
 from convnext_edge.quantization.job import Job, Quantized
-from convnext_edge.quantization.ptq import check_placement, placed
-from convnext_edge.quantization.quantizer import ConvNeXtQuantizer, Layer, layers
+from convnext_edge.quantization.observers import activation_codes
+from convnext_edge.quantization.placement import choose_placement
+from convnext_edge.quantization.ptq import lowered
+from convnext_edge.quantization.recipe import Recipe
+from convnext_edge.quantization.scales import weight_scale
 from convnext_edge.quiet import quiet
 
 QUANTIZE_WEIGHT = torch.ops.quantized_decomposed.quantize_per_channel.default
 
 
 def quantize_nncf(job: Job) -> Quantized:
-    """Raises TargetError where NNCF is not installed."""
+    """Quantize with NNCF, in the places that the recipe chooses.
+
+    Raises TargetError where NNCF is not installed, and QuantizationError as `choose_placement` does.
+    """
     try:
         with quiet():
             import nncf
@@ -36,13 +53,14 @@ def quantize_nncf(job: Job) -> Quantized:
         ) from error
     # NNCF has no fixed scale, which a stem that reads raw bytes would need
     kept = (*job.recipe.keep_float, *(["stem"] if job.input_type == "uint8" else []))
-    quantizer = ConvNeXtQuantizer(replace(job.recipe, keep_float=kept))
+    recipe, model = replace(job.recipe, keep_float=kept), lowered(job)
+    layers = model.layers()
+    placement = choose_placement(layers.values(), recipe)
+    quantizer = LayerQuantizer(layers, open_specs(layers, placement, recipe))
     images = [torch.from_numpy(batch) for batch in job.batches("calibrating", size=1)]
     with quiet():
-        program = export_program(job.lowered(), job.example())
-        by_weight = {str(layer.weight.target): layer for layer in layers(program)}
         converted = quantize_pt2e(
-            program,
+            export_program(model, job.example()),
             quantizer,
             calibration_dataset=nncf.Dataset(images),
             subset_size=len(images),
@@ -50,24 +68,37 @@ def quantize_nncf(job: Job) -> Quantized:
             fast_bias_correction=True,
             fold_quantize=False,  # weights stay float until they have our scales
         )
-        rescale(converted, by_weight, quantizer)
-    check_placement(quantizer.recipe, quantizer.placement)
-    return placed(converted, quantizer.placement, job)
+        rescale(converted, layers, recipe)
+    return as_quantized(converted, placement, job)
 
 
-def rescale(converted: GraphModule, by_weight: dict[str, Layer], quantizer: ConvNeXtQuantizer) -> None:
-    """Round each weight to the scale that the recipe asks for, in place. by_weight: layers by its name."""
+def open_specs(
+    layers: Mapping[str, Layer], placement: Mapping[str, bool], recipe: Recipe
+) -> dict[str, LayerSpecs]:
+    """Return the specs of each quantized layer with its types alone: scales and ranges are left to NNCF."""
+
+    def activation(layer: Layer) -> QuantizationSpec:
+        codes = activation_codes(recipe.at(layer.name))
+        return QuantizationSpec(**codes, observer_or_fake_quant_ctr=PlaceholderObserver)
+
+    def weight(layer: Layer) -> QuantizationSpec:
+        return weight_spec(recipe, layer, PlaceholderObserver)
+
+    return make_specs(layers, placement, recipe, weight=weight, activation=activation)
+
+
+def rescale(converted: GraphModule, layers: Mapping[str, Layer], recipe: Recipe) -> None:
+    """Round each weight of NNCF's graph, in place, to the scale that the recipe asks for."""
+    by_weight = {layer.weight_name: layer for layer in layers.values()}
     for node in converted.graph.find_nodes(op="call_function", target=QUANTIZE_WEIGHT):
-        weight, scale = node.args[:2]
-        spec = quantizer.weight_spec(by_weight[str(weight.target)])
-        codes = {"dtype": spec.dtype, "quant_min": spec.quant_min, "quant_max": spec.quant_max}
-        observer = spec.observer_or_fake_quant_ctr(**codes, qscheme=spec.qscheme)
-        observer(tensor(converted, weight.target))
-        tensor(converted, scale.target).copy_(observer.calculate_qparams()[0])
+        weight, scale = (str(operand.target) for operand in node.args[:2])
+        layer = by_weight[weight]
+        smoothed = tensor(converted, weight).movedim(layer.channel_axis, 0)
+        tensor(converted, scale).copy_(weight_scale(smoothed, recipe, depthwise=layer.depthwise))
     constant_fold(converted, lambda node: node.target is QUANTIZE_WEIGHT)
 
 
 def tensor(module: GraphModule, path: str) -> Any:
-    """The parameter or buffer at a path, without its gradient."""
+    """Return the parameter or buffer at a path, without its gradient."""
     owner, _, name = path.rpartition(".")
     return getattr(module.get_submodule(owner), name).detach()

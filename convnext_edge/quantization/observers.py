@@ -1,74 +1,55 @@
-"""How ranges become scales: weight and activation observers beside those of torchao."""
+"""Ranges of activations: the scale and zero point that observers choose from the values they saw."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torchao.quantization.pt2e import HistogramObserver, MinMaxObserver, PerChannelMinMaxObserver
+from torchao.quantization.pt2e import HistogramObserver, MinMaxObserver
 
-SMALLEST_SCALE = 2.0**-30  # of weights that are all zero
-PAIR_LIMIT = 128  # 255 * 128 < 2**15 <= 255 * 129: what two neighbouring weight codes may add up to
-
-
-class NonSaturatingWeightObserver(PerChannelMinMaxObserver):  # type: ignore[misc]
-    """Per-channel symmetric INT8 scale with which no CPU's 16-bit accumulation can overflow.
-
-    Without VNNI, INT8 kernels multiply unsigned activations by signed weights and add neighbouring pairs
-    along the input dimension in 16 bits (`vpmaddubsw`). The scale
-
-        max(max|w| / 127, max|w[2k] + w[2k+1]| / 128)
-
-    keeps every such sum of codes within 128; rounding half to even cannot lift it above. It is never
-    coarser than a 7-bit scale, and finer unless two neighbours both come near the maximum.
-
-    `pair_axis` is the input dimension of the weight. Kernels that unroll a patch may also pair along
-    the flattened row, so both are bounded.
-    """
-
-    def __init__(self, *args: Any, pair_axis: int = 1, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.pair_axis = pair_axis
-        self.register_buffer("pair_max", torch.tensor([]))
-
-    def forward(self, weight: Tensor) -> Tensor:
-        """weight: any shape with output channels along `ch_axis`."""
-        self.pair_max = pair_sums(weight.detach().float(), self.ch_axis, self.pair_axis)
-        seen: Tensor = super().forward(weight)
-        return seen
-
-    def calculate_qparams(self) -> tuple[Tensor, Tensor]:
-        """Scale and (zero) zero point, one for each output channel."""
-        largest = torch.maximum(self.min_val.abs(), self.max_val.abs())
-        scale = torch.maximum(largest / self.quant_max, self.pair_max / PAIR_LIMIT).clamp(min=SMALLEST_SCALE)
-        return scale, torch.zeros_like(scale, dtype=torch.int64)
+from convnext_edge.quantization.recipe import ACTIVATION_BITS, Recipe
 
 
-class KnownScaleObserver(PerChannelMinMaxObserver):  # type: ignore[misc]
-    """For weights that lie on the grid of `scale` (out,) already."""
+class ActivationRange(NamedTuple):
+    """The grid of an activation: x is stored as round(x / scale) + zero_point."""
 
-    def __init__(self, *args: Any, scale: Tensor, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.register_buffer("scale", scale)
-
-    def calculate_qparams(self) -> tuple[Tensor, Tensor]:
-        return self.scale, torch.zeros_like(self.scale, dtype=torch.int64)
+    scale: float
+    zero_point: int
 
 
-def pair_sums(weight: Tensor, channel_axis: int, pair_axis: int) -> Tensor:
-    """Largest |w[2k] + w[2k+1]| of each output channel, along `pair_axis` and along the flattened row."""
-    along = weight.movedim((channel_axis, pair_axis), (0, -1))  # (out, ..., in)
-    rows = [along, weight.movedim(channel_axis, 0).flatten(1)]
-    sums = [row[..., 0:-1:2] + row[..., 1::2] for row in rows if row.shape[-1] > 1]
-    if not sums:
-        return torch.zeros(weight.shape[channel_axis])
-    return torch.stack([s.flatten(1).abs().amax(1) for s in sums]).amax(0)
+def activation_codes(recipe: Recipe) -> dict[str, Any]:
+    """Return dtype, quant_min, quant_max and qscheme, as torchao calls them, of the recipe's activations."""
+    dtype: torch.dtype = getattr(torch, recipe.activation)
+    return {
+        "dtype": dtype,
+        "quant_min": torch.iinfo(dtype).min,
+        "quant_max": torch.iinfo(dtype).max,
+        "qscheme": torch.per_tensor_symmetric if dtype.is_signed else torch.per_tensor_affine,
+    }
+
+
+def make_observer(recipe: Recipe) -> Any:
+    """Make the torchao observer that chooses the range of an activation from its values, as `recipe` says."""
+    codes = activation_codes(recipe)
+    if ACTIVATION_BITS[recipe.activation] == 16:
+        return RoomyObserver(**codes, eps=2**-28)
+    if recipe.range == "percentile":
+        return PercentileObserver(**codes, eps=2**-20, outside=recipe.outside)
+    return EIGHT_BIT_OBSERVERS[recipe.range](**codes, eps=2**-20)
+
+
+def range_of(observer: Any) -> ActivationRange:
+    """Return the range that an observer chose from what it saw."""
+    scale, zero_point = observer.calculate_qparams()
+    return ActivationRange(float(scale), int(zero_point))
 
 
 class RoomyObserver(MinMaxObserver):  # type: ignore[misc]
-    """Twice the range that was seen, for codes of 16 bits: one bit of them keeps other images from being
-    cut off, and the remaining 15 are 48 dB finer than codes of 7.
+    """An observer that takes twice the range that was seen, for codes of 16 bits.
+
+    One bit of them keeps other images from being cut off, and the remaining 15 are 48 dB finer than codes
+    of 7.
     """
 
     ROOM = 2.0
@@ -81,7 +62,7 @@ class RoomyObserver(MinMaxObserver):  # type: ignore[misc]
 
 
 class PercentileObserver(HistogramObserver):  # type: ignore[misc]
-    """Cuts the range of the activations where `outside` of all values lie beyond, half at each end."""
+    """An observer that cuts the range so that `outside` of all values lie beyond it, half at each end."""
 
     def __init__(self, *args: Any, outside: float = 1e-5, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -96,7 +77,7 @@ class PercentileObserver(HistogramObserver):  # type: ignore[misc]
 
 
 class MSEObserver(HistogramObserver):  # type: ignore[misc]
-    """Shrinks both ends of the range to what gives the least squared error over the histogram.
+    """An observer that shrinks both ends of the range to what gives the least squared error over the histogram.
 
     Coordinate search over `STEPS` positions of each end, error of each bin's centre after fake
     quantization, weighted with the bin's count.
@@ -118,8 +99,16 @@ class MSEObserver(HistogramObserver):  # type: ignore[misc]
         return low, high
 
     def _errors(self, centres: Tensor, lows: Tensor, highs: Tensor) -> Tensor:
-        """Squared error (R,) with each of the ranges from lows to highs (R,), summed over all values seen."""
+        """Sum the squared error over all values seen, for each of the ranges from lows (R,) to highs (R,)."""
         scale, zero_point = (q[:, None] for q in self._calculate_qparams(lows, highs))
         codes = torch.clamp(torch.round(centres / scale) + zero_point, self.quant_min, self.quant_max)
         errors: Tensor = (centres - (codes - zero_point) * scale).square() @ self.histogram
         return errors
+
+
+EIGHT_BIT_OBSERVERS: dict[str, Any] = {
+    "histogram": HistogramObserver,
+    "minmax": MinMaxObserver,
+    "percentile": PercentileObserver,
+    "mse": MSEObserver,
+}

@@ -19,7 +19,7 @@ from convnext_edge.quiet import quiet
 
 
 class Reader(CalibrationDataReader):  # type: ignore[misc]
-    """Hands one calibration image after the other to ONNX Runtime."""
+    """A reader that hands one calibration image after the other to ONNX Runtime."""
 
     def __init__(self, batches: Iterator[Any]) -> None:
         self.batches = batches
@@ -30,7 +30,7 @@ class Reader(CalibrationDataReader):  # type: ignore[misc]
 
 
 def quantize_ort(job: Job) -> Quantized:
-    """The recipe has no say in it."""
+    """Quantize with ONNX Runtime; the recipe has no say in it."""
     with tempfile.TemporaryDirectory() as folder, quiet():
         plain, prepared, made = (Path(folder) / name for name in ("plain.onnx", "prepared.onnx", "made.onnx"))
         write_onnx(job.lowered(), job.example(), plain)

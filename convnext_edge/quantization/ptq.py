@@ -1,146 +1,106 @@
-"""Post-training quantization through torchao's pt2e: prepare, calibrate, convert."""
+"""Post-training quantization: smooth, calibrate, round weights, insert Q/DQ."""
 
 from __future__ import annotations
 
-from copy import deepcopy
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.fx import GraphModule
-from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+from torch import Tensor
 
-from convnext_edge.errors import QuantizationError
-from convnext_edge.onnx_graph.tracing import export_program, write_onnx
+from convnext_edge.network.lowering import LoweredConvNeXt
+from convnext_edge.quantization.calibrate import InputStatistics, calibrate
+from convnext_edge.quantization.calibration_images import CalibrationImages
+from convnext_edge.quantization.insert_qdq import as_quantized, insert_qdq, known_specs
 from convnext_edge.quantization.job import Job, Quantized
-from convnext_edge.quantization.quantizer import ActivationRange, ConvNeXtQuantizer, weight_observers
-from convnext_edge.quantization.recipe import Recipe, matches
-from convnext_edge.quantization.rounding import copy_weights, round_weights
-from convnext_edge.quantization.smoothing import smooth
-from convnext_edge.quantization.statistics import InputStatistics, observe, placement
-from convnext_edge.quiet import quiet
+from convnext_edge.quantization.observers import ActivationRange
+from convnext_edge.quantization.placement import choose_placement
+from convnext_edge.quantization.recipe import Recipe
+from convnext_edge.quantization.round_weights import copy_weights, round_weights
+from convnext_edge.quantization.smooth import smooth
 
 SMOOTHING_IMAGES = 16  # that channel scales are taken from, of all that calibrate: more changed no result
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A model with all that calibration found.
+    """A model with all that its calibration images told, ready for Q/DQ."""
 
-    smoothed: lowered, its channel scales evened out, otherwise the reference. rounded: the same with the
-    quantized weights on their grids, of scales `weight_scales` (out,); empty where they are left to the
-    converter. ranges: of the input of each quantized layer; fallback_ranges: those of 16 bits, where they
-    are the recipe's fallback. prepared: the graph of `rounded` with its observers. placement: as of
-    `ConvNeXtQuantizer`.
-    """
-
-    smoothed: nn.Module
-    rounded: nn.Module
-    weight_scales: dict[str, Tensor]
-    ranges: dict[str, ActivationRange]
-    fallback_ranges: dict[str, ActivationRange]
-    prepared: GraphModule
-    placement: dict[str, bool]
-
-    def on_grid(self, name: str, weight: Tensor) -> Tensor:
-        """The weight of a quantized layer as the converter will round it."""
-        observers = weight_observers(self.prepared)
-        scale, zero_point = observers[name].calculate_qparams()
-        observer = observers[name]
-        limits = (observer.quant_min, observer.quant_max)
-        return torch.fake_quantize_per_channel_affine(
-            weight, scale, zero_point.int(), observer.ch_axis, *limits
-        )
+    placement: dict[str, bool]  # of each layer by name, whether it is quantized
+    smoothed: LoweredConvNeXt  # its channel scales evened out, otherwise the reference
+    rounded: LoweredConvNeXt  # the same, its weights rounded as `round_weights` does
+    weight_scales: dict[str, Tensor]  # (O,) of each quantized layer
+    ranges: dict[str, ActivationRange]  # of each quantized input
+    fallback_ranges: dict[str, ActivationRange]  # those of 16 bits, where they are the recipe's fallback
 
     @property
     def quantized_layers(self) -> list[str]:
+        """The names of the layers that are quantized."""
         return [name for name, chosen in self.placement.items() if chosen]
 
 
 def quantize_ptq(job: Job) -> Quantized:
-    """Channel scales evened out, weights rounded with an eye on the output, then ranges calibrated."""
-    calibrated = calibrate(job)
-    with quiet():
-        return placed(convert_pt2e(calibrated.prepared), calibrated.placement, job)
+    """Quantize a model after its training; raises QuantizationError as `choose_placement` does."""
+    return quantize_calibrated(job, calibrate_job(job))
 
 
-def calibrate(job: Job) -> Calibrated:
-    """Weights prepared and all images seen; raises QuantizationError as `check_placement` does."""
-    recipe, raw_bytes = job.recipe, job.input_type == "uint8"
-    smoothed = job.lowered()
-    check_placement(recipe, placement(smoothed, recipe, raw_bytes=raw_bytes))
+def calibrate_job(job: Job) -> Calibrated:
+    """Find all scales and ranges of a model; raises QuantizationError as `choose_placement` does."""
+    recipe, model = job.recipe, lowered(job)
+    placement = choose_placement(model.layers().values(), recipe)
+    images = CalibrationImages(job, sample=SMOOTHING_IMAGES)
     if recipe.smooths:
-        smooth(smoothed, map(interleaved, job.batches("smoothing", limit=SMOOTHING_IMAGES)), recipe.smoothing)
-    batches = map(interleaved, job.batches("calibrating"))
-    seen = observe(smoothed, batches, recipe, images=len(job.images), raw_bytes=raw_bytes)
-    rounded, scales = smoothed, dict[str, Tensor]()
-    if recipe.rounding != "nearest":
-        rounded = deepcopy(smoothed)
-        scales = round_weights(rounded, seen, recipe)
-    ranges = {name: s.range for name, s in seen.items() if recipe.at(name).activation != "float"}
-    quantizer = ConvNeXtQuantizer(recipe, scales, ranges)
-    prepared = prepare(rounded, job, quantizer)
-    fallback = fallback_ranges(recipe, seen)
-    return Calibrated(smoothed, rounded, scales, ranges, fallback, prepared, quantizer.placement)
-
-
-def interleaved(images: NDArray[Any]) -> Tensor:
-    """The same (N, 3, H, W) with the channels of a pixel side by side: convolutions run a tenth faster so."""
-    return torch.from_numpy(images).to(memory_format=torch.channels_last)
-
-
-def fallback_ranges(recipe: Recipe, seen: dict[str, InputStatistics]) -> dict[str, ActivationRange]:
-    if recipe.fallback == "float":
-        return {}
-    widened = {name: recipe.relaxed([name]).at(name) for name in seen}
-    return {name: seen[name].range_by(wide) for name, wide in widened.items() if wide.activation != "float"}
-
-
-def relax(job: Job, calibrated: Calibrated, names: list[str]) -> Quantized:
-    """What `quantize_ptq` gives with the layers `names` float, or with the recipe's other `fallback`,
-    without another calibration.
-    """
-    recipe, module, ranges = job.recipe.relaxed(names), calibrated.rounded, calibrated.ranges
-    if recipe.fallback == "float":
-        module = deepcopy(module)
-        copy_weights(calibrated.smoothed, module, names)
-    else:
-        ranges = ranges | {name: wide for name, wide in calibrated.fallback_ranges.items() if name in names}
-    quantizer = ConvNeXtQuantizer(recipe, calibrated.weight_scales, ranges)
-    prepared = prepare(module, job, quantizer)
-    with quiet():
-        return placed(convert_pt2e(prepared), quantizer.placement, job)
-
-
-def prepare(module: nn.Module, job: Job, quantizer: ConvNeXtQuantizer) -> GraphModule:
-    """The graph with its observers, those of weights filled."""
-    with quiet():
-        prepared: GraphModule = prepare_pt2e(export_program(module, job.example()), quantizer)
-    with torch.inference_mode():
-        prepared(job.example())  # ranges of activations are known, so that noise is as good as an image
-    return prepared
-
-
-def placed(converted: GraphModule, placement: dict[str, bool], job: Job) -> Quantized:
-    """A converted graph, to be written under the names that the quantizer saw."""
-    return Quantized(
-        placement, lambda path: write_onnx(converted, job.example(), path, layer_names=placement)
+        model = smooth(model, images.read_sample(), recipe.smoothing)
+    statistics = calibrate(model, images.read_all(), recipe, placement, images=len(job.images))
+    rounded, scales = round_weights(model, statistics, recipe)
+    return Calibrated(
+        placement=placement,
+        smoothed=model,
+        rounded=rounded,
+        weight_scales=scales,
+        ranges=choose_ranges(recipe, statistics),
+        fallback_ranges=choose_fallback_ranges(recipe, statistics),
     )
 
 
-def check_placement(recipe: Recipe, placement: dict[str, bool]) -> None:
-    """Raises QuantizationError for a pattern of the recipe that no layer has, and where no layer is left.
+def quantize_calibrated(job: Job, calibrated: Calibrated, fallback: Collection[str] = ()) -> Quantized:
+    """Insert Q/DQ into a calibrated model, with the recipe's fallback for the layers named `fallback`.
 
-    placement: of all layers by name, whether they are to be quantized.
+    So the layers may become float, or get 16-bit activations, without another calibration.
     """
-    for key in ("keep_float", "sixteen_bit", "weights_only"):
-        for pattern in getattr(recipe, key):
-            if not any(matches(name, [pattern]) for name in placement):
-                raise QuantizationError(
-                    f"{key} {pattern!r} matches no layer",
-                    hint=f"Layers are called {', '.join(list(placement)[:4])}, …",
-                )
-    if not any(placement.values()):
-        raise QuantizationError("every layer is kept float: nothing to quantize", hint="Narrow --keep-float.")
+    recipe, model, ranges = job.recipe.relaxed(fallback), calibrated.rounded, calibrated.ranges
+    placement = calibrated.placement
+    if recipe.fallback == "float":
+        model = copy_weights(calibrated.smoothed, model, fallback) if fallback else model
+        placement = {name: chosen and name not in fallback for name, chosen in placement.items()}
+    else:
+        ranges = ranges | {
+            name: wide for name, wide in calibrated.fallback_ranges.items() if name in fallback
+        }
+    specs = known_specs(model.layers(), placement, recipe, calibrated.weight_scales, ranges)
+    return as_quantized(insert_qdq(model, specs, job.example()), placement, job)
+
+
+def lowered(job: Job) -> LoweredConvNeXt:
+    """Return the model of a job in its lowered form; Q/DQ has a place in no other."""
+    model = job.lowered()
+    assert isinstance(model, LoweredConvNeXt)
+    return model
+
+
+def choose_ranges(recipe: Recipe, statistics: Mapping[str, InputStatistics]) -> dict[str, ActivationRange]:
+    """Return the range of each input that is quantized, by the name of the layer."""
+    return {
+        name: found.range() for name, found in statistics.items() if recipe.at(name).activation != "float"
+    }
+
+
+def choose_fallback_ranges(
+    recipe: Recipe, statistics: Mapping[str, InputStatistics]
+) -> dict[str, ActivationRange]:
+    """Return the range of each input with 16 bits, where they are the recipe's fallback, by layer."""
+    if recipe.fallback == "float":
+        return {}
+    widened = {name: recipe.relaxed([name]).at(name) for name in statistics}
+    return {
+        name: statistics[name].range_by(wide) for name, wide in widened.items() if wide.activation != "float"
+    }

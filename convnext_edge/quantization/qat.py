@@ -1,4 +1,4 @@
-"""Quantization-aware training through torchao's pt2e: prepare from what calibration found, convert."""
+"""Quantization-aware training through torchao's pt2e: prepare from what PTQ found, convert."""
 
 from __future__ import annotations
 
@@ -9,34 +9,38 @@ from torch.fx import GraphModule
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt2e
 
 from convnext_edge.onnx_graph.tracing import export_program
-from convnext_edge.quantization.fake import TrainingQuantizer
+from convnext_edge.quantization.fake import training_specs
+from convnext_edge.quantization.insert_qdq import LayerQuantizer, as_quantized
 from convnext_edge.quantization.job import Job, Quantized
-from convnext_edge.quantization.ptq import calibrate, placed
+from convnext_edge.quantization.ptq import calibrate_job
 from convnext_edge.quiet import quiet
 
 
 @dataclass(frozen=True)
 class Student:
-    """graph: trainable, with fake quantization. placement: of each layer, whether it is quantized."""
+    """A quantized model that can be trained."""
 
-    graph: GraphModule
-    placement: dict[str, bool]
+    graph: GraphModule  # with fake quantization
+    placement: dict[str, bool]  # of each layer by name, whether it is quantized
 
 
 def make_student(job: Job, *, rounded: bool = True) -> Student:
-    """The quantized model as PTQ leaves it, ready to be trained."""
-    calibrated = calibrate(job)
-    quantizer = TrainingQuantizer(job.recipe, calibrated)
+    """Make the quantized model as PTQ leaves it, ready to be trained.
+
+    rounded: start from weights that are on their grids, or else from those before rounding.
+    """
+    calibrated = calibrate_job(job)
     module = calibrated.rounded if rounded else calibrated.smoothed
+    quantizer = LayerQuantizer(module.layers(), training_specs(module.layers(), job.recipe, calibrated))
     with quiet():
         graph: GraphModule = prepare_qat_pt2e(export_program(module, job.example()), quantizer)
     graph.requires_grad_(True)
-    return Student(graph, quantizer.placement)
+    return Student(graph, calibrated.placement)
 
 
 def convert_student(student: Student, job: Job) -> Quantized:
-    """The trained graph with Q/DQ nodes in place of fake quantization."""
+    """Convert the trained graph: Q/DQ nodes take the place of fake quantization."""
     with torch.no_grad():
         student.graph(job.example())  # scales that follow from the weights take those of the last step
     with quiet():
-        return placed(convert_pt2e(student.graph), student.placement, job)
+        return as_quantized(convert_pt2e(student.graph), student.placement, job)

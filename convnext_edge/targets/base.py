@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.errors import RecipeError, TargetError, UsageError
-from convnext_edge.quantization.recipe import Activation, Recipe, read_recipe
+from convnext_edge.quantization.recipe import ActivationType, Recipe, read_recipe
 from convnext_edge.targets.vendor_errors import as_target_error
 
 if TYPE_CHECKING:  # for the type alone: an engine's process need not load PyTorch
@@ -101,7 +101,7 @@ class Target(ABC):
     rivals_fp16: ClassVar[bool] = False  # INT8 is worth shipping only where it beats the target's own FP16
     has_int8_kernels: ClassVar[bool] = True  # False: it simulates the products of integers in float
     for_other_machines: ClassVar[bool] = False  # as phones: what is timed here says little
-    activations: ClassVar[frozenset[Activation]] = frozenset({"uint8", "int8"})  # types that it runs
+    activations: ClassVar[frozenset[ActivationType]] = frozenset({"uint8", "int8"})  # types that it runs
 
     def availability(self) -> Availability:
         """Return what the target can do here; the package is looked for without importing it."""

@@ -27,7 +27,6 @@ from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.network.lowering import LoweredConvNeXt, lower
 from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.quantization.costs import Chain, cost
-from convnext_edge.quantization.statistics import multiplications
 from convnext_edge.targets.onnxruntime import node_times
 from convnext_edge.targets.registry import find_target
 
@@ -113,11 +112,11 @@ def test_a_model_is_the_chain_of_its_parts(form: str, input_type: str) -> None:
         expected = module(batch)
         chain = Chain(module, batch)
         assert torch.equal(chain.logits, expected)
-        for name, layer in multiplications(module).items():
-            assert torch.equal(chain.again(name), expected)
+        for name, layer in module.layers().items():
+            assert torch.equal(chain.rerun(layer), expected)
             before = layer.weight.clone()
             layer.weight.mul_(2)
-            assert torch.equal(chain.again(name), module(batch)), name
+            assert torch.equal(chain.rerun(layer), module(batch)), name
             layer.weight.copy_(before)
 
 

@@ -13,7 +13,7 @@ from convnext_edge.images.preprocessing import InputType, Preprocessing
 from convnext_edge.images.transform import normalize
 from convnext_edge.network.architecture import Architecture
 from convnext_edge.network.convnext import GRN, ConvNeXt
-from convnext_edge.network.lowering import Form, lower
+from convnext_edge.network.lowering import Form, LoweredConvNeXt, lower
 
 PREPROCESSING = Preprocessing(resolution=64, mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
 KINDS = {
@@ -89,3 +89,41 @@ def test_a_lowered_form_has_no_layer_scale_and_no_affine_norm_but_the_stems(
     held = {name for name, _ in [*lowered.named_parameters(), *lowered.named_buffers()]}
     assert not {name for name in held if "gamma" in name}
     assert {name for name in held if "norm" in name} == {"stem_norm.weight", "stem_norm.bias"}
+
+
+# Layers
+
+
+@pytest.mark.parametrize("form", ["linear", "conv"])
+@pytest.mark.parametrize("input_type", get_args(InputType))
+def test_the_layers_are_those_of_the_reference_in_its_order(
+    reference: ConvNeXt, form: Form, input_type: InputType
+) -> None:
+    lowered = lower(reference, form, preprocessing=PREPROCESSING, input_type=input_type)
+    assert isinstance(lowered, LoweredConvNeXt)
+    layers = lowered.layers()
+    originals = {
+        "stem" if name == "stem.conv" else name: module
+        for name, module in reference.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear)
+    }
+    assert list(layers) == list(originals)
+    parameters = dict(lowered.named_parameters())
+    for name, layer in layers.items():
+        assert layer.name == name
+        assert layer.weight_matrix.shape == originals[name].weight.flatten(1).shape
+        assert layer.depthwise == (getattr(originals[name], "groups", 1) > 1)
+        assert parameters[layer.weight_name] is layer.module.weight
+        assert layer.reads_bytes == (name == "stem" and input_type == "uint8")
+        assert layer.kind in name or layer.kind in ("pointwise", "depthwise")
+
+
+@pytest.mark.parametrize("form", ["linear", "conv"])
+def test_layers_run_in_their_order_each_once(reference: ConvNeXt, form: Form) -> None:
+    lowered = lower(reference, form, preprocessing=PREPROCESSING)
+    assert isinstance(lowered, LoweredConvNeXt)
+    ran: list[str] = []
+    for name, layer in lowered.layers().items():
+        layer.module.register_forward_pre_hook(lambda _module, _inputs, name=name: ran.append(name))
+    logits_of(lowered, normalize(pixels(), PREPROCESSING))
+    assert ran == list(lowered.layers())

@@ -12,7 +12,7 @@ from support.models import CHECKPOINT
 from convnext_edge import quantize
 from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.onnx_graph.tracing import example_input
-from convnext_edge.quantization.smoothing import smoothing_factor
+from convnext_edge.quantization.smooth import smoothing_factor
 
 # What their names begin with, and the recipe.
 DEAD = [

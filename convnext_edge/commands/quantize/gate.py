@@ -22,7 +22,7 @@ from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note
 from convnext_edge.quantization.costs import layer_costs
 from convnext_edge.quantization.job import BATCH, Job, Quantized
-from convnext_edge.quantization.ptq import calibrate, relax
+from convnext_edge.quantization.ptq import calibrate_job, quantize_calibrated
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.targets.base import Session, Target
 from convnext_edge.targets.registry import find_target
@@ -97,13 +97,13 @@ def quantize_gated(job: Job, gate: Gate) -> Gated:
 
     `passed` of the result is False where it does not hold with one layer left.
     """
-    calibrated = calibrate(job)
+    calibrated = calibrate_job(job)
     kept: list[str] = []
     order: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         attempts = Attempts(job, gate.images, find_target(job.target), Path(folder))
         while True:
-            quantized = relax(job, calibrated, kept)
+            quantized = quantize_calibrated(job, calibrated, kept)
             found = attempts.measure(quantized, len(kept))
             drop = gate.drop(found)
             passed = gate.holds(found)

@@ -14,14 +14,17 @@ from support.simulated import Array, in_onnxruntime, in_simulation
 from torch import nn
 from torch.export import Dim
 from torch.fx import GraphModule
-from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.architecture import Architecture
 from convnext_edge.network.convnext import GRN, ConvNeXt
-from convnext_edge.network.lowering import Form, lower
-from convnext_edge.quantization.quantizer import ConvNeXtQuantizer
+from convnext_edge.network.lowering import Form, LoweredConvNeXt, lower
+from convnext_edge.quantization.calibrate import calibrate
+from convnext_edge.quantization.insert_qdq import insert_qdq, known_specs
+from convnext_edge.quantization.placement import choose_placement
+from convnext_edge.quantization.ptq import choose_ranges
 from convnext_edge.quantization.recipe import Recipe
+from convnext_edge.quantization.round_weights import round_weights
 from convnext_edge.targets.simulation.graph import to_torch
 
 RESOLUTION = 64
@@ -56,12 +59,13 @@ def lowered(form: Form, *, grn: bool) -> nn.Module:
 
 
 def quantized(module: nn.Module) -> nn.Module:
-    dynamic = {"x": {0: Dim("batch")}}
-    exported = torch.export.export(module, (images(2),), dynamic_shapes=dynamic).module()
-    prepared = prepare_pt2e(exported, ConvNeXtQuantizer(Recipe()))
-    prepared(images(4))
-    converted: nn.Module = convert_pt2e(prepared)
-    return converted
+    assert isinstance(module, LoweredConvNeXt)
+    recipe, layers = Recipe(rounding="nearest"), module.layers()
+    placement = choose_placement(layers.values(), recipe)
+    statistics = calibrate(module, [images(4)], recipe, placement, images=4)
+    _, scales = round_weights(module, statistics, recipe)
+    specs = known_specs(layers, placement, recipe, scales, choose_ranges(recipe, statistics))
+    return insert_qdq(module, specs, images(2))
 
 
 def save(module: nn.Module, path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Runs of a model on several threads: what calibration sees of its layers."""
+"""Runs of a model on several threads: what they record of the inputs of its layers."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from convnext_edge.cpu import Cpu
-from convnext_edge.quantization import watching
-from convnext_edge.quantization.watching import side_by_side, watch
+from convnext_edge.quantization import recording
+from convnext_edge.quantization.recording import record_inputs, side_by_side
 
 
 class Recorded(nn.Module):
@@ -31,17 +31,18 @@ class Recorded(nn.Module):
 
 
 @pytest.fixture(autouse=True)
-def _three_threads() -> Iterator[None]:
+def _three_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(recording, "usable_cpus", lambda: 3)
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     yield
     torch.set_num_threads(before)
 
 
-def test_what_is_seen_comes_in_the_order_of_the_batches() -> None:
+def test_records_come_in_the_order_of_the_batches() -> None:
     module = Recorded()
     batches = [torch.full((1, 1), float(number)) for number in range(8)]
-    seen = list(watch(module, batches, {"only": module.layer}, lambda name, x: (name, float(x))))
+    seen = list(record_inputs(module, batches, {"only": module.layer}, lambda name, x: (name, float(x))))
     assert seen == [{"only": ("only", 2.0 * number)} for number in range(8)]
     assert len(module.threads) == 3
 
@@ -49,11 +50,11 @@ def test_what_is_seen_comes_in_the_order_of_the_batches() -> None:
 def test_the_model_is_left_as_it_was_also_after_an_error() -> None:
     module = Recorded()
 
-    def look(_name: str, _x: Tensor) -> None:
+    def record(_name: str, _x: Tensor) -> None:
         raise ValueError("seen enough")
 
     with pytest.raises(ValueError, match="seen enough"):
-        list(watch(module, [torch.ones(1, 1)], {"only": module.layer}, look))
+        list(record_inputs(module, [torch.ones(1, 1)], {"only": module.layer}, record))
     assert not module.layer._forward_pre_hooks
     assert torch.get_num_threads() == 3
 
@@ -62,7 +63,7 @@ def test_the_model_is_left_as_it_was_also_after_an_error() -> None:
 def test_the_threads_of_pytorch_are_shared_out(
     monkeypatch: pytest.MonkeyPatch, most_at_once: int, threads: int
 ) -> None:
-    monkeypatch.setattr(watching, "MOST_AT_ONCE", most_at_once)
+    monkeypatch.setattr(recording, "MOST_AT_ONCE", most_at_once)
     assert set(side_by_side(lambda _: torch.get_num_threads(), range(6))) == {threads}
     assert torch.get_num_threads() == 3
 
@@ -78,8 +79,8 @@ def test_the_threads_of_pytorch_are_shared_out(
 def test_bfloat16_is_for_large_models_on_cpus_that_multiply_it(
     monkeypatch: pytest.MonkeyPatch, isa: tuple[str, ...], large: bool, dtype: torch.dtype
 ) -> None:
-    monkeypatch.setattr(watching, "read_cpu", lambda: Cpu("some CPU", isa, int8_saturates=False))
+    monkeypatch.setattr(recording, "read_cpu", lambda: Cpu("some CPU", isa, int8_saturates=False))
     module = nn.Sequential(nn.Linear(4, 4), nn.Identity())
-    monkeypatch.setattr(watching, "LARGE", 20 if large else 21)  # it has 16 weights and 4 biases
-    (seen,) = watch(module, [torch.ones(1, 4)], {"after": module[1]}, lambda _name, x: x.dtype)
+    monkeypatch.setattr(recording, "LARGE", 20 if large else 21)  # it has 16 weights and 4 biases
+    (seen,) = record_inputs(module, [torch.ones(1, 4)], {"after": module[1]}, lambda _name, x: x.dtype)
     assert seen == {"after": dtype}
