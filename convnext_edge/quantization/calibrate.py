@@ -1,4 +1,4 @@
-"""Calibrate: what a model's images tell of each layer's input, its range and second moments, in one pass."""
+"""Calibrate a model: learn the range and the moments of each layer's input in one pass over its images."""
 
 from __future__ import annotations
 

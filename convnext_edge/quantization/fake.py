@@ -1,4 +1,4 @@
-"""Fake quantization: while training, values are rounded, and gradients pass as if they were not.
+"""Fake quantization: in training, values are rounded, and gradients pass as if they were not.
 
 Ranges of activations, and scales of weights that cannot saturate, are learned (LSQ: Esser et al., 2020,
 "Learned Step Size Quantization", arXiv:1902.08153). Scales of 8-bit weights that must not saturate follow

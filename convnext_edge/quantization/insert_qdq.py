@@ -1,4 +1,4 @@
-"""Insert Q/DQ: torchao's prepare and convert put quantize and dequantize nodes around the chosen layers.
+"""Insert Q/DQ nodes before the chosen layers, through torchao's prepare and convert.
 
 Scales and ranges are known by then, so that nothing is observed in between.
 """
@@ -109,7 +109,7 @@ def weight_spec(recipe: Recipe, layer: Layer, make_observer: Any) -> Quantizatio
 
 
 class PerChannelKnownScaleObserver(PerChannelMinMaxObserver):  # type: ignore[misc]
-    """Observes nothing and tells torchao the scale (O,) of a weight that is known already.
+    """An observer that only tells torchao the scale (O,) of a weight, which is known already.
 
     torchao passes the axis of the channels to classes with `PerChannel` in their names.
     """

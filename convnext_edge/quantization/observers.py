@@ -1,4 +1,4 @@
-"""Ranges of activations: how a scale and a zero point follow from the values that calibration saw."""
+"""Ranges of activations: the scale and zero point that observers choose from the values they saw."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def activation_codes(recipe: Recipe) -> dict[str, Any]:
 
 
 def make_observer(recipe: Recipe) -> Any:
-    """Make the torchao observer that turns the values of an activation into a range, as `recipe` has it."""
+    """Make the torchao observer that chooses the range of an activation from its values, as `recipe` says."""
     codes = activation_codes(recipe)
     if ACTIVATION_BITS[recipe.activation] == 16:
         return RoomyObserver(**codes, eps=2**-28)
@@ -46,7 +46,7 @@ def range_of(observer: Any) -> ActivationRange:
 
 
 class RoomyObserver(MinMaxObserver):  # type: ignore[misc]
-    """Takes twice the range that was seen, for codes of 16 bits.
+    """An observer that takes twice the range that was seen, for codes of 16 bits.
 
     One bit of them keeps other images from being cut off, and the remaining 15 are 48 dB finer than codes
     of 7.
@@ -62,7 +62,7 @@ class RoomyObserver(MinMaxObserver):  # type: ignore[misc]
 
 
 class PercentileObserver(HistogramObserver):  # type: ignore[misc]
-    """Cuts the range of the activations where `outside` of all values lie beyond, half at each end."""
+    """An observer that cuts the range so that `outside` of all values lie beyond it, half at each end."""
 
     def __init__(self, *args: Any, outside: float = 1e-5, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -77,7 +77,7 @@ class PercentileObserver(HistogramObserver):  # type: ignore[misc]
 
 
 class MSEObserver(HistogramObserver):  # type: ignore[misc]
-    """Shrinks both ends of the range to what gives the least squared error over the histogram.
+    """An observer that shrinks both ends of the range to the least squared error over the histogram.
 
     Coordinate search over `STEPS` positions of each end, error of each bin's centre after fake
     quantization, weighted with the bin's count.

@@ -18,7 +18,7 @@ from convnext_edge.quiet import quiet
 
 
 class Reader(CalibrationDataReader):  # type: ignore[misc]
-    """Hands one calibration image after the other to ONNX Runtime."""
+    """A reader that hands one calibration image after the other to ONNX Runtime."""
 
     def __init__(self, batches: Iterator[Any]) -> None:
         self.batches = batches

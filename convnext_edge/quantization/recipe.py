@@ -22,37 +22,31 @@ ACTIVATION_BITS: dict[ActivationType, int] = {"uint8": 8, "int8": 8, "uint16": 1
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to quantize and how. Each target has one of its own; a recipe file changes single keys of it.
+    """A choice of what to quantize and how.
 
-    activation      `uint8` with a zero point, or `int8` symmetric (TensorRT); `uint16` as `uint8`, with 16
-                    bits; `float` quantizes weights only, which makes the file small and no faster
-    sixteen_bit     patterns (as of file names) of layers that get `uint16` activations in place of `uint8`
-    weights_only    patterns of layers whose weights alone are quantized: their input stays float, whatever
-                    sixteen_bit says
-    fallback        what --max-drop makes of a costly layer: `float`, or `sixteen_bit` activations
-    range           how ranges of 8-bit activations are chosen from what calibration saw; `mse` measured
-                    best. Those of 16 bits have codes to spare, and take twice what was seen
-    outside         fraction of the values beyond a `percentile` range
-    smoothing       how much of the range of 8-bit activations moves into the weights (SmoothQuant), 0 for
-                    none
-    weight_bits     8 or fewer
-    weight_scale    `non-saturating` gives the same answers on CPUs without VNNI; `full` uses all codes
-    rounding        of weights: `gptq` corrects each one's error in the next; `nearest`
-    depthwise       quantize the depthwise convolutions too
-    keep_float      patterns of layers that stay float
+    Each target has a recipe of its own; a recipe file changes single keys of it.
     """
 
+    # `uint8` with a zero point, or `int8` symmetric (TensorRT); `uint16` as `uint8`, with 16 bits; `float`
+    # quantizes weights only, which makes the file small and no faster
     activation: ActivationType = "uint8"
+    # how ranges of 8-bit activations are chosen from what calibration saw; `mse` measured best. Those of 16
+    # bits have codes to spare, and take twice what was seen
     range: Range = "mse"
-    outside: float = 1e-5
+    outside: float = 1e-5  # fraction of the values beyond a `percentile` range
+    # how much of the range of 8-bit activations moves into the weights (SmoothQuant), 0 for none
     smoothing: float = 0.5
-    weight_bits: int = 8
+    weight_bits: int = 8  # 8 or fewer
+    # `non-saturating` gives the same answers on CPUs without VNNI; `full` uses all codes
     weight_scale: WeightScale = "non-saturating"
-    rounding: Rounding = "gptq"
-    depthwise: bool = False
-    keep_float: tuple[str, ...] = ()
+    rounding: Rounding = "gptq"  # of weights: `gptq` corrects each one's error in the next; or `nearest`
+    depthwise: bool = False  # whether the depthwise convolutions are quantized too
+    keep_float: tuple[str, ...] = ()  # patterns (as of file names) of layers that stay float
+    # patterns of layers that get `uint16` activations in place of `uint8`
     sixteen_bit: tuple[str, ...] = ()
+    # patterns of layers whose weights alone are quantized: their input stays float, whatever sixteen_bit says
     weights_only: tuple[str, ...] = ()
+    # what --max-drop makes of a costly layer: `float`, or `sixteen_bit` activations
     fallback: Fallback = "float"
 
     def __post_init__(self) -> None:
@@ -72,7 +66,7 @@ class Recipe:
 
     @property
     def precision(self) -> str:
-        """Of weights and activations, as `int8` (both) or `w8a16`; `w8a8a16` where only some are wider."""
+        """The bits of weights and activations: `int8` (both), `w8a16`; `w8a8a16` where only some are wider."""
         activation = ACTIVATION_BITS[self.activation]
         if (self.weight_bits, activation) == (8, 8) and not self.sixteen_bit:
             return "int8"
@@ -96,21 +90,21 @@ class Recipe:
         return self.smoothing > 0 and ACTIVATION_BITS[self.activation] == 8
 
     def at(self, layer: str) -> Recipe:
-        """The recipe as one layer sees it, its activations as `weights_only` or `sixteen_bit` has them."""
+        """Return the recipe as one layer sees it, with the activations of `weights_only` or `sixteen_bit`."""
         plain = replace(self, weights_only=(), sixteen_bit=(), fallback="float")
         if matches(layer, self.weights_only):
             return replace(plain, activation="float")
         return replace(plain, activation="uint16") if matches(layer, self.sixteen_bit) else plain
 
     def relaxed(self, layers: Iterable[str]) -> Recipe:
-        """This recipe with its `fallback` for these layers too."""
+        """Return the recipe with its `fallback` for these layers too."""
         if self.fallback == "float":
             return replace(self, keep_float=(*self.keep_float, *layers))
         return replace(self, sixteen_bit=(*self.sixteen_bit, *layers))
 
     @property
     def largest_code(self) -> int:
-        """Of a weight; the smallest is its negative."""
+        """The largest code of a weight; the smallest is its negative."""
         return int(2 ** (self.weight_bits - 1)) - 1
 
     @property
@@ -120,12 +114,13 @@ class Recipe:
         return self.weight_scale == "non-saturating" and both
 
     def to_json(self) -> dict[str, Any]:
+        """Return the keys and values as the sidecar holds them."""
         return {
             key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
         }
 
     def with_changes(self, changes: dict[str, Any], *, source: str) -> Recipe:
-        """This recipe with the keys in `changes`; raises RecipeError for an unknown key or a wrong value."""
+        """Return the recipe with `changes` by key; raises RecipeError for an unknown key or a wrong value."""
         hints = get_type_hints(Recipe)
         for key, value in changes.items():
             if key not in hints:
@@ -137,12 +132,12 @@ class Recipe:
 
 
 def matches(layer: str, patterns: Iterable[str]) -> bool:
-    """Whether one of the patterns, as of file names, is of that layer."""
+    """Return whether one of the patterns, as of file names, is of that layer."""
     return any(fnmatchcase(layer, pattern) for pattern in patterns)
 
 
 def read_recipe(path: Path, base: Recipe) -> Recipe:
-    """`base` with the changes of the TOML file at `path`."""
+    """Return `base` with the changes of the TOML file at `path`; raises RecipeError for a wrong file."""
     try:
         changes = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Round: weights go to their grids so that a layer's output, and not each weight, is close to the original's.
+"""Round weights so that a layer's output, and not each weight, is close to the original's.
 
 GPTQ (Frantar et al., 2022, arXiv:2210.17323) rounds one input column after the other and corrects what
 is not rounded yet for the error made, by the second moments of the layer's input. It is done here from the

@@ -1,4 +1,4 @@
-"""Smooth: scale moves from each channel of the activations to the weights, at no cost in the engine.
+"""Smooth a model: move scale from the channels of activations to the weights, at no cost in the engine.
 
 SmoothQuant (Xiao et al., 2022, arXiv:2211.10438, equation 4) divides each input channel of a layer by
 
