@@ -77,7 +77,7 @@ class PercentileObserver(HistogramObserver):  # type: ignore[misc]
 
 
 class MSEObserver(HistogramObserver):  # type: ignore[misc]
-    """An observer that shrinks both ends of the range to what gives the least squared error over the histogram.
+    """An observer that shrinks both ends of the range to the least squared error over the histogram.
 
     Coordinate search over `STEPS` positions of each end, error of each bin's centre after fake
     quantization, weighted with the bin's count.

@@ -66,7 +66,7 @@ class Recipe:
 
     @property
     def precision(self) -> str:
-        """The bits of weights and activations: `int8` (both), `w8a16`, or `w8a8a16` where only some are wider."""
+        """Bits of weights and activations: `int8` (both), `w8a16`; `w8a8a16` where only some are wider."""
         activation = ACTIVATION_BITS[self.activation]
         if (self.weight_bits, activation) == (8, 8) and not self.sixteen_bit:
             return "int8"
