@@ -1,4 +1,4 @@
-"""convnext-edge: ConvNeXt in INT8 on CPUs and edge devices.
+"""ConvNeXt in INT8 on CPUs and edge devices.
 
     from convnext_edge import export, quantize, build, validate, benchmark
 

@@ -1,4 +1,4 @@
-"""The CPU of this machine, and those of its instructions that decide how INT8 runs."""
+"""The CPU of this machine, and which of the instructions that INT8 depends on it has."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-# As Linux writes them in /proc/cpuinfo.
+# Names of instruction sets, as Linux writes them in /proc/cpuinfo.
 VNNI = ("avx512_vnni", "avx_vnni")
 ISA = (
     *("sse4_1", "avx", "avx2", "fma", "avx512f", *VNNI, "avx512_bf16", "amx_int8"),
@@ -46,7 +46,7 @@ ARM_PARTS = {
     "0xd82": "Cortex-X4",
 }
 
-# What `sysctl` of macOS calls them: words of machdep.cpu on Intel, keys of hw.optional on Apple's own.
+# Their names in `sysctl` of macOS: words of machdep.cpu on Intel, keys of hw.optional on Apple's own CPUs.
 MACOS_INTEL = {
     "SSE4.1": "sse4_1",
     "AVX1.0": "avx",
@@ -64,19 +64,17 @@ MACOS_ARM = {
 
 @dataclass(frozen=True)
 class Cpu:
-    """isa: of the names in `ISA`, those that this CPU has; empty where the system does not tell.
-
-    int8_saturates: INT8 kernels add pairs of products in 16 bits, which large weights overflow. So it is
-    on x86 without VNNI, whose only instruction for u8 x s8 is vpmaddubsw.
-    """
+    """A CPU, with its instruction sets and what they mean for INT8."""
 
     name: str
-    isa: tuple[str, ...]
+    isa: tuple[str, ...]  # the names of `ISA` that this CPU has; empty where the system does not report them
+    # INT8 kernels add pairs of products in 16 bits, which large weights overflow. That is the case on x86
+    # without VNNI, where the only instruction for u8 x s8 is vpmaddubsw.
     int8_saturates: bool
 
     @property
     def multiplies_bfloat16(self) -> bool:
-        """Faster than float32, that is: with an instruction of its own, which PyTorch uses on x86."""
+        """Whether bfloat16 is faster than float32: it has an instruction, which PyTorch uses on x86."""
         return "avx512_bf16" in self.isa
 
 
@@ -84,9 +82,10 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def usable_cpus(cgroups: Path = CGROUPS) -> int:
-    """CPUs that this process may use: those of its affinity, as `taskset` sets it, within its group's quota.
+    """Return the number of CPUs that this process may use, at least 1.
 
-    cgroups: where Linux mounts control groups, by which containers are kept to a share of the machine.
+    They are the CPUs of its affinity, which `taskset` sets, but not more than the quota of its control group.
+    cgroups: folder where Linux mounts control groups, which limit containers to a share of the machine.
     """
     affinity = getattr(os, "sched_getaffinity", None)  # macOS and Windows have none
     allowed = len(affinity(0)) if affinity else os.cpu_count() or 1
@@ -94,7 +93,7 @@ def usable_cpus(cgroups: Path = CGROUPS) -> int:
 
 
 def _cpu_quota(cgroups: Path) -> float:
-    """CPUs' worth of time that the control groups of this process grant it; infinite where none limits it."""
+    """Return how many CPUs' time the control groups of this process allow it; infinite without a limit."""
     try:
         own = Path("/proc/self/cgroup").read_text("utf-8").rsplit("::", 1)[-1].strip()
     except OSError:
@@ -105,7 +104,10 @@ def _cpu_quota(cgroups: Path) -> float:
 
 
 def _read_quota(limit: Path) -> float:
-    """limit: a file that says "QUOTA PERIOD" in microseconds, or "max PERIOD"."""
+    """Return quota over period; infinite where there is no limit.
+
+    limit: a file that says "QUOTA PERIOD" in microseconds, or "max PERIOD".
+    """
     try:
         quota, period = limit.read_text("utf-8").split()
         return int(quota) / int(period)
@@ -114,26 +116,27 @@ def _read_quota(limit: Path) -> float:
 
 
 def read_cpu() -> Cpu:
+    """Read what the system reports about the CPU of this machine."""
     try:
         if platform.system() == "Linux":
             return parse_cpuinfo(Path("/proc/cpuinfo").read_text("utf-8", "replace"))
         if platform.system() == "Darwin":
             return parse_sysctl(_sysctl("machdep.cpu", "hw.optional"))
     except (OSError, subprocess.SubprocessError):
-        pass  # a sandbox may hide either
+        pass  # a sandbox may hide both
     x86 = platform.machine().lower() in ("amd64", "i386", "i686", "x86", "x86_64")
     return _cpu(platform.processor() or platform.machine(), (), x86=x86)
 
 
 def parse_cpuinfo(text: str) -> Cpu:
-    """From /proc/cpuinfo of Linux, on x86 ("flags") or ARM ("Features")."""
+    """Parse /proc/cpuinfo of Linux, of x86 ("flags") or of ARM ("Features")."""
     values = _distinct_values(text)
     flags = values.get("flags") or values.get("Features") or [""]
     return _cpu(_linux_name(values), flags[0].split(), x86="flags" in values)
 
 
 def parse_sysctl(text: str) -> Cpu:
-    """From `sysctl machdep.cpu hw.optional` of macOS."""
+    """Parse what `sysctl machdep.cpu hw.optional` prints on macOS."""
     values = _distinct_values(text)
     intel = " ".join(values.get("machdep.cpu.features", []) + values.get("machdep.cpu.leaf7_features", []))
     isa = [MACOS_INTEL[word] for word in intel.split() if word in MACOS_INTEL]
@@ -148,7 +151,7 @@ def _cpu(name: str, flags: Iterable[str], *, x86: bool) -> Cpu:
 
 
 def _linux_name(values: dict[str, list[str]]) -> str:
-    """The model; on ARM, which mostly has none, the kinds of cores: "Cortex-A55 + Cortex-A76"."""
+    """Return the model name; on ARM, which mostly has none, the types of cores: "Cortex-A55 + Cortex-A76"."""
     if values.get("model name"):
         return " + ".join(values["model name"])
     parts = values.get("CPU part", [])
@@ -158,7 +161,7 @@ def _linux_name(values: dict[str, list[str]]) -> str:
 
 
 def _distinct_values(text: str) -> dict[str, list[str]]:
-    """The values of each `key: value`, each of them once, in order of appearance."""
+    """Return the values of each key in lines of "KEY: VALUE", each value once, in order of appearance."""
     values: dict[str, list[str]] = {}
     for line in text.splitlines():
         key, _, value = (word.strip() for word in line.partition(":"))

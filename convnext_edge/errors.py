@@ -1,8 +1,8 @@
-"""Everything that can go wrong by a user's doing.
+"""The errors that a user can cause.
 
     ConvNeXtEdgeError          exit code 1, shown without a traceback
     ├── CheckpointError        a weights file that is broken, foreign or not a ConvNeXt that we know
-    ├── DownloadError          weights of a named variant could not be fetched
+    ├── DownloadError          weights of a named variant that could not be downloaded
     ├── ArtifactError          a file of ours that is missing, damaged or does not match its sidecar
     ├── ImageSetError          images that are missing, empty, broken or ambiguous
     ├── RecipeError            a recipe with an unknown key or a value out of range
@@ -12,14 +12,14 @@
     └── UsageError             exit code 2: options that contradict each other
 
 Each message says what failed, with the value, and why; `hint` says what to do next.
-A gate that is not met (accuracy, speed) is no error: the result says `passed: false`, exit code 3.
+A gate that is not met (accuracy, speed) is not an error: the result has `passed: false`, exit code 3.
 """
 
 from __future__ import annotations
 
 
 class ConvNeXtEdgeError(Exception):
-    """Base of all errors of this package; `str(error)` is the whole message for a person."""
+    """The base of all errors of this package; `str(error)` is the whole message for a person."""
 
     exit_code = 1
 
@@ -34,7 +34,7 @@ class CheckpointError(ConvNeXtEdgeError):
 
 
 class DownloadError(ConvNeXtEdgeError):
-    """Weights of a named variant could not be fetched."""
+    """Weights of a named variant that could not be downloaded."""
 
 
 class ArtifactError(ConvNeXtEdgeError):

@@ -1,4 +1,4 @@
-"""Work on many things at once, with the results in order."""
+"""Work on many items at once in threads, with the results in order."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ Result = TypeVar("Result")
 
 
 def default_workers() -> int:
-    """One thread a CPU: Pillow, hashlib and PyTorch's operators release the GIL."""
+    """Return one thread for each CPU that may be used.
+
+    Pillow, hashlib and PyTorch's operators release the GIL, so that threads run at the same time.
+    """
     return usable_cpus()
 
 
 def ordered_map(
     function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, look_ahead: int
 ) -> Iterator[Result]:
-    """`map` with threads: results in the order of `items`, at most `look_ahead` + 1 of them under way.
+    """Yield the results of `function` in the order of `items`, computed by threads.
 
-    `map` of ThreadPoolExecutor would take all items at once and hold all results.
+    At most `look_ahead` + 1 items are in work or wait to be yielded. `ThreadPoolExecutor.map` would take all
+    items at once and hold all results.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="ordered-map")
     pending: deque[Future[Result]] = deque()

@@ -1,4 +1,4 @@
-"""Paths as people give them: a `str` is as good as a `Path`."""
+"""Paths as people give them: as a `str` or as a `Path`."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ def as_path(path: AnyPath) -> Path: ...
 @overload
 def as_path(path: AnyPath | None) -> Path | None: ...
 def as_path(path: AnyPath | None) -> Path | None:
-    """`path` as a Path; None, which stands for "not given", stays None."""
+    """Return `path` as a `Path`; None, which means "not given", stays None."""
     return None if path is None else Path(path)

@@ -1,4 +1,4 @@
-"""What a person is told while work goes on: notes and progress bars, all on standard error."""
+"""What people see while a command works: notes and progress bars, all on standard error."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ T = TypeVar("T")
 
 
 def speaks() -> bool:
-    """Whether this process talks to the user: of those that torchrun started, only the first does."""
+    """Tell whether this process may write to the user: of those that torchrun started, only the first."""
     return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK") == "0"
 
 
 def note(message: str) -> None:
-    """Something worth knowing that is no error; the command line shows it on standard error."""
+    """Tell the user something that is not an error; the command line shows it on standard error."""
     if speaks():
         LOGGER.info(message)
 
 
 def track(items: Iterable[T], description: str, *, total: int, step: int = 1) -> Iterator[T]:
-    """Yield the items behind a bar of `total`, `step` for each; none where there is no terminal."""
+    """Yield the items, while a progress bar shows `step` of `total` more for each.
+
+    There is no bar where there is no terminal.
+    """
     with Bars() as bars:
         bars.start(description, total)
         for item in items:
@@ -36,7 +39,7 @@ def track(items: Iterable[T], description: str, *, total: int, step: int = 1) ->
 
 
 class Bars:
-    """Progress bars by name, for work that tells of its steps by itself; none where there is no terminal."""
+    """Progress bars by name, for work that reports its own steps; hidden where there is no terminal."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -58,9 +61,11 @@ class Bars:
         self.progress.stop()
 
     def start(self, name: str, total: int) -> None:
+        """Show a bar of `total` steps."""
         self.tasks[name] = self.progress.add_task(name, total=total)
 
     def advance(self, name: str, steps: int = 1) -> None:
+        """Move a bar forward."""
         self.progress.advance(self.tasks[name], steps)
 
     def describe(self, name: str, text: str) -> None:
@@ -73,4 +78,5 @@ class Bars:
         return not self.progress.console.is_terminal
 
     def finish(self, name: str) -> None:
+        """Remove a bar."""
         self.progress.remove_task(self.tasks.pop(name))

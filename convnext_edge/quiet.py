@@ -1,4 +1,4 @@
-"""Chatty libraries kept out of the terminal, unless the user asked to hear them."""
+"""Keeping the messages of libraries out of the terminal, unless the user asked for them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _verbose = False
 
 
 def be_verbose() -> None:
-    """Let libraries' warnings and logs through from now on (the command line's -v)."""
+    """Show the warnings and logs of libraries from now on (the command line's -v)."""
     global _verbose
     _verbose = True
 
 
 def is_verbose() -> bool:
-    """Whether libraries may be heard; for those that log by a way of their own."""
+    """Tell whether libraries may print, for those that log in their own way."""
     return _verbose
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silence warnings, log lines below errors and prints of the code inside."""
+    """Silence the warnings, prints, and log messages below errors of the code inside."""
     if _verbose:
         yield
         return
@@ -42,7 +42,7 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_below() -> Iterator[None]:
-    """Silence what native libraries write to the process's standard error, past Python."""
+    """Silence what native libraries write directly to the process's standard error, not through Python."""
     if _verbose:
         yield
         return

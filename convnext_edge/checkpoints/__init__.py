@@ -1,4 +1,4 @@
-"""Trained weights: where they come from, whose names they have, and which ConvNeXt they make.
+"""Trained weights: where they come from, how their tensors are named, and which ConvNeXt they make.
 
-The network itself is in `network`; files that we write are in `artifacts`.
+The network itself is in `network`; the files that we write are in `artifacts`.
 """

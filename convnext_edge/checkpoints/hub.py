@@ -1,7 +1,7 @@
 """Weights of a named variant from timm's repositories on the Hugging Face hub.
 
-The hub's own client downloads and caches, and heeds HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE, HF_TOKEN and
-the proxy settings. Its progress bar shows on a terminal only.
+The hub's own client downloads and caches. It follows HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE, HF_TOKEN and
+the proxy settings, and shows its progress bar on a terminal only.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from convnext_edge.images.preprocessing import Preprocessing
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
-TIMEOUT = 5  # seconds for the first answer; the client's own retries would wait for half a minute
+TIMEOUT = 5  # seconds until the first answer; the client's own retries would take half a minute
 
 WAY_OUT = (
-    "Give a weights file that you have with --checkpoint FILE. HF_ENDPOINT names another server,"
-    " HF_HUB_OFFLINE=1 keeps to what is downloaded already."
+    "If you have a weights file, give it with --checkpoint FILE. HF_ENDPOINT names another server;"
+    " HF_HUB_OFFLINE=1 uses only what is downloaded already."
 )
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """path: of the weights, in the client's cache; revision: the commit of `source` that they are from."""
+    """Weights that were downloaded or found in the cache, with what the hub says about them."""
 
-    path: Path
+    path: Path  # the weights file, in the client's cache
     preprocessing: Preprocessing
-    source: str
-    revision: str
+    source: str  # repository of the hub
+    revision: str  # commit of the repository
 
 
 def fetch(variant: Variant, *, endpoint: str | None = None) -> Fetched:
-    """Download the weights of a variant, or take them from the cache if the hub gives no answer.
+    """Download the weights of a variant, or take them from the cache if the hub does not answer.
 
-    endpoint: address of the hub; by default $HF_ENDPOINT or https://huggingface.co.
-    Raises DownloadError if they are in neither, or are not the weights of this variant.
+    endpoint: address of the hub, by default $HF_ENDPOINT or https://huggingface.co. Raises DownloadError if
+    the weights are neither on the hub nor in the cache, or are not those of this variant.
     """
     config_path, weights_path = _download(variant.source, endpoint)
     where = f"{CONFIG} of {variant.source}"
@@ -50,7 +50,7 @@ def fetch(variant: Variant, *, endpoint: str | None = None) -> Fetched:
         config = json.loads(config_path.read_text(encoding="utf-8"))
         preprocessing = _preprocessing(config["pretrained_cfg"])
     except (ValueError, KeyError, TypeError, ArtifactError) as error:
-        message = f"{where} describes no preprocessing that we know: {type(error).__name__} {error}"
+        message = f"{where} has no preprocessing that we know: {type(error).__name__} {error}"
         raise DownloadError(message, hint=WAY_OUT) from error
     _check_config(config, variant, where)
     _check_weights(weights_path, variant)
@@ -58,7 +58,7 @@ def fetch(variant: Variant, *, endpoint: str | None = None) -> Fetched:
 
 
 def _download(repository: str, endpoint: str | None) -> tuple[Path, Path]:
-    """Paths of config and weights, both of the same commit: CACHE/.../snapshots/COMMIT/NAME."""
+    """Return the paths of config and weights, both of one commit: CACHE/.../snapshots/COMMIT/NAME."""
     from huggingface_hub import hf_hub_download
 
     failure = _probe(repository, endpoint)
@@ -86,7 +86,10 @@ def _download(repository: str, endpoint: str | None) -> tuple[Path, Path]:
 
 
 def _probe(repository: str, endpoint: str | None) -> Exception | None:
-    """Why the hub does not serve the repository just now, None if it does; without the client's retries."""
+    """Return why the hub does not serve the repository now, None if it does.
+
+    It is asked once, without the client's retries.
+    """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
     try:
@@ -100,9 +103,9 @@ def _explain(error: Exception) -> str:
     from huggingface_hub.errors import GatedRepoError, OfflineModeIsEnabled
 
     if isinstance(error, OfflineModeIsEnabled):
-        return "HF_HUB_OFFLINE is set, and it is not in the cache"
+        return "HF_HUB_OFFLINE is set, and the repository is not in the cache"
     if isinstance(error, GatedRepoError):
-        return "it is gated: its owner must grant access to the account of HF_TOKEN"
+        return "the repository is gated: its owner must grant access to the account of HF_TOKEN"
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status is not None:
         return f"the server answered HTTP {status}"
@@ -117,10 +120,10 @@ def _address(endpoint: str | None) -> str:
 
 
 def _preprocessing(config: dict[str, Any]) -> Preprocessing:
-    """From timm's `pretrained_cfg`."""
+    """Read timm's `pretrained_cfg`; raise ValueError or KeyError for a preprocessing that we do not know."""
     channels, height, width = config["input_size"]
     if channels != 3 or height != width:
-        raise ValueError(f"input_size {config['input_size']} is not three square channels")
+        raise ValueError(f"input_size {config['input_size']} is not a square of three channels")
     mode = config.get("crop_mode", "center")
     if mode not in ("center", "squash"):
         raise ValueError(f"crop_mode {mode!r} is neither center nor squash")

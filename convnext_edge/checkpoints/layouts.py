@@ -1,8 +1,8 @@
 """How the libraries that publish ConvNeXt name its tensors.
 
-A layout is a table of two columns: a library's name of a tensor and ours, which is that of
-`ConvNeXt.state_dict()`. In both, {s} is the stage and {b} the block, counted from 0, {p} is weight or
-bias; {even} is 2s and {odd} 2s + 1, for torchvision, which numbers its layers in one sequence.
+A layout is a table of two columns: a library's name of a tensor, and our name, which is that of
+`ConvNeXt.state_dict()`. In both, {s} is the stage and {b} the block, counted from 0, and {p} is weight or
+bias. {even} is 2s and {odd} is 2s + 1: torchvision numbers its layers in one sequence.
 """
 
 from __future__ import annotations
@@ -91,20 +91,20 @@ FIELDS = {"s": r"\d+", "b": r"\d+", "p": "weight|bias", "even": r"\d*[02468]", "
 class Layout:
     """The names that one library gives to the tensors of a ConvNeXt."""
 
-    family: str
-    table: Table
+    family: str  # the library
+    table: Table  # its name of each tensor, and ours
 
     @property
     def stem(self) -> str:
-        """Name of the stem's weight, which every ConvNeXt of this layout has."""
+        """The name of the stem's weight, which every ConvNeXt of this layout has."""
         return self.original("stem.conv.weight")
 
     def rename(self, name: str) -> str | None:
-        """Our name of a tensor, None for one that is no part of a ConvNeXt."""
+        """Return our name of a tensor; None for a tensor that is not part of a ConvNeXt."""
         return _translate(name, self.table)
 
     def original(self, ours: str) -> str:
-        """The library's name of the tensor that we call `ours`."""
+        """Return the library's name of the tensor that we call `ours`."""
         return _translate(ours, [(right, left) for left, right in self.table]) or ours
 
 

@@ -1,4 +1,4 @@
-"""A ConvNeXt from a weights file of any of the libraries that publish one."""
+"""Loading a ConvNeXt from a weights file of any library that publishes ConvNeXt."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """model: in evaluation mode, weights in float32; layout: whose names the file has, as in `timm_v1`."""
+    """A ConvNeXt that was read from a weights file, and the layout of that file."""
 
-    model: ConvNeXt
-    layout: str
+    model: ConvNeXt  # in evaluation mode, with weights in float32
+    layout: str  # whose names the tensors have, such as "timm_v1"
 
     @property
     def architecture(self) -> Architecture:
+        """The architecture of the model."""
         return self.model.architecture
 
 
@@ -34,9 +35,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read a ConvNeXt classifier; layout and architecture follow from the names and shapes of its tensors.
 
     Layouts: `official_v1`, `official_v2`, `timm_v1`, `timm_v1_conv_mlp`, `timm_v2`, `torchvision_v1`,
-    `transformers_v1`, `transformers_v2`, and `convnext_edge` (our own). Of a training checkpoint that
-    holds both plain and averaged (EMA) weights, the averaged are taken.
-    Raises CheckpointError for anything that is not exactly such a classifier.
+    `transformers_v1`, `transformers_v2`, and `convnext_edge` (our own). Where a training checkpoint holds
+    both plain and averaged (EMA) weights, the averaged weights are taken.
+    Raises CheckpointError for everything that is not exactly such a classifier.
     """
     tensors = read_tensors(path)
     found = recognize({name: tuple(tensor.shape) for name, tensor in tensors.items()}, str(path))
@@ -51,7 +52,7 @@ def _to_float32(tensor: Tensor, shape: Shape, where: str) -> Tensor:
     if tensor.dtype not in FLOATS:
         raise CheckpointError(
             f"{where} is of type {str(tensor.dtype).removeprefix('torch.')}, not floating point",
-            hint="Give the weights from before quantization: float32, float16 or bfloat16.",
+            hint="Give the weights before they were quantized: float32, float16 or bfloat16.",
         )
     weights = tensor.to(torch.float32).reshape(shape).contiguous()
     lowest, highest = torch.aminmax(weights)  # both are NaN if any value is; 20 times as fast as isfinite

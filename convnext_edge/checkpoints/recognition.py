@@ -1,10 +1,10 @@
-"""Which ConvNeXt a checkpoint holds, told from the names and shapes of its tensors alone.
+"""Recognizing the ConvNeXt in a checkpoint by the names and shapes of its tensors alone.
 
 A checkpoint is accepted only if it has exactly the tensors of the architecture that its shapes imply;
-otherwise the error names what differs. What shows in neither names nor shapes can't be told apart:
+otherwise the error names what differs. Two things show in neither names nor shapes and are assumed:
 
-- epsilon of LayerNorm: 1e-6 in all the libraries, except the last one of transformers (1e-12). That one
-  acts on pooled features whose variance is about 1, so the logits differ by less than 1e-6 of their size.
+- epsilon of LayerNorm: 1e-6 in all the libraries, except for the last LayerNorm of transformers (1e-12).
+  It acts on pooled features whose variance is about 1, so the logits differ by less than 1e-6 of their size.
 - activation: GELU in all published models.
 """
 
@@ -18,10 +18,10 @@ from convnext_edge.checkpoints.layouts import LAYOUTS, Layout
 from convnext_edge.errors import CheckpointError
 from convnext_edge.network.architecture import Architecture, Shape
 
-SHOWN = 3  # differences that a message spells out
+SHOWN = 3  # differences that a message lists
 SUPPORTED = (
     "Supported are ConvNeXt V1 and V2 classifiers with one non-overlapping stem convolution, 7x7 depthwise"
-    " kernels, LayerNorm, biases throughout and one linear head; anything else would only be approximated."
+    " kernels, LayerNorm, a bias in every layer and one linear head; any other would only be approximated."
 )
 
 # Libraries store these with axes of length 1: (4C, C, 1, 1) for 1x1 convolutions, (1, 1, 1, 4C) for GRN
@@ -30,9 +30,9 @@ UNIT_AXES = ("pwconv1.weight", "pwconv2.weight", "grn.weight", "grn.bias", "gamm
 
 # A part of a checkpoint that no ConvNeXt of ours has, by its name.
 FOREIGN = (
-    (r"stem\.[2-9]\.", "the stem has several overlapping convolutions, as timm's _ols models"),
+    (r"stem\.[2-9]\.", "the stem has several overlapping convolutions, as in timm's _ols models"),
     (r"norm_pre\.", "the last norm comes before the pooling, as in timm's _hnf models"),
-    (r"head\.(pre_logits|mlp)\.", "the head has a hidden layer, as those of CLIP models"),
+    (r"head\.(pre_logits|mlp)\.", "the head has a hidden layer, as in CLIP models"),
     (r"(grn\.\w+|gamma|layer_scale\w*)$", "a block has either GRN (V2) or layer scale (V1), never both"),
 )
 # A tensor that is missing or has another shape, by our name.
@@ -46,7 +46,7 @@ DEVIATIONS = (
     (r"norm\.bias", "LayerNorm has a bias, RMS norms have none"),
     (r"\.bias", "all layers have a bias"),
 )
-# Models of timm that differ in what no tensor shows: (depths, dims) -> model and difference.
+# Models of timm with a difference that no tensor shows: (depths, dims) -> model and difference.
 INVISIBLE: dict[tuple[Shape, Shape], tuple[str, str]] = {
     ((3, 4, 30, 3), (384, 768, 1536, 3072)): ("convnext_xxlarge", "its LayerNorm has an epsilon of 1e-5"),
 }
@@ -54,24 +54,26 @@ INVISIBLE: dict[tuple[Shape, Shape], tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Recognition:
-    """layout: as in `timm_v1_conv_mlp`; names: our name of each tensor -> its name in the checkpoint."""
+    """The layout and the architecture of a checkpoint that holds exactly a ConvNeXt."""
 
-    layout: str
+    layout: str  # such as "timm_v1_conv_mlp"
     architecture: Architecture
-    names: dict[str, str]
+    names: dict[str, str]  # our name of each tensor -> its name in the checkpoint
 
 
 @dataclass(frozen=True)
 class Difference:
-    text: str
-    reason: str
+    """A tensor of a checkpoint, or a missing one, that does not fit the architecture."""
+
+    text: str  # the tensor, and what is wrong with it
+    reason: str  # what it says about the model; empty where that is not known
 
 
 def recognize(shapes: Mapping[str, Shape], where: str) -> Recognition:
-    """Layout and architecture of a checkpoint with tensors of these names and shapes.
+    """Recognize layout and architecture of a checkpoint by the names and shapes of its tensors.
 
-    where: the checkpoint's name, for messages. Raises CheckpointError, which names what differs, for
-    anything but a whole ConvNeXt classifier.
+    shapes: shape of each tensor by its name. where: name of the checkpoint, for messages. Raises
+    CheckpointError, which names what differs, for everything but a complete ConvNeXt classifier.
     """
     layout = _find_layout(shapes, where)
     renamed = {name: layout.rename(name) for name in shapes}
@@ -113,7 +115,10 @@ def _layout_name(layout: Layout, architecture: Architecture, conv_mlp: bool) -> 
 
 
 def _infer(found: Mapping[str, Shape]) -> Architecture:
-    """The architecture that the shapes, by our names, imply; whether all of it is there is not looked at."""
+    """Return the architecture that the shapes imply, without a check that its tensors are complete.
+
+    found: shapes by our names of the tensors.
+    """
     depths: dict[int, int] = {}
     dims: dict[int, int] = {}
     for name, shape in found.items():
@@ -142,7 +147,7 @@ def _without_unit_axes(ours: str, shape: Shape) -> Shape:
 def _differences(
     shapes: Mapping[str, Shape], renamed: Mapping[str, str | None], architecture: Architecture, layout: Layout
 ) -> Iterator[Difference]:
-    """What the checkpoint has too much, too little or in another shape than the architecture it implies."""
+    """Yield the tensors that are unexpected, missing or of another shape than in the architecture."""
     expected = architecture.shapes()
     missing = set(expected) - set(renamed.values())
     for name, ours in renamed.items():
@@ -166,7 +171,7 @@ def _reason(name: str, reasons: tuple[tuple[str, str], ...]) -> str:
 
 
 def _describe(differences: list[Difference]) -> str:
-    """The first few, those with a reason before the others."""
+    """Return the first differences as text, those with a reason before the others."""
     ordered = sorted(differences, key=lambda difference: not difference.reason)
     texts = [f"{d.text} ({d.reason})" if d.reason else d.text for d in ordered[:SHOWN]]
     if len(ordered) > SHOWN:

@@ -1,4 +1,4 @@
-"""Where a model comes from: a named variant, a checkpoint, random weights, or the workspace."""
+"""The sources of a model: a named variant, a checkpoint, random weights, or the workspace."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ DEMO_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", 
 
 @dataclass(frozen=True)
 class Source:
-    """The FP32 reference with what belongs to it. stem: what its files are called by."""
+    """The FP32 reference model, with what is known about it."""
 
     reference: ConvNeXt
-    stem: str
-    variant: str | None
+    stem: str  # first part of the names of the files that are made from it
+    variant: str | None  # None for an architecture that is none of the published ones
     preprocessing: Preprocessing
-    classes: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()  # names in the order of the labels; empty where unknown
 
     def describe(self) -> Description:
-        """Of the weights, in our own layout."""
+        """Return the description of the weights in our own layout, for their sidecar."""
         return Description(
             kind="weights",
             stem=self.stem,
@@ -57,7 +57,11 @@ def load_source(
     changes: PreprocessingChanges = PreprocessingChanges(),  # noqa: B008  frozen
     seed: int = 0,
 ) -> Source:
-    """The model that the options name; raises UsageError where they name none or contradict each other."""
+    """Load the model that the options name.
+
+    seed: of random weights. Raises UsageError where the options name no model or contradict each other,
+    CheckpointError for a checkpoint of another variant, ExportError for a resolution that does not divide.
+    """
     if checkpoint is not None and random_weights:
         raise UsageError("--checkpoint and --random-weights exclude each other", hint="Give one of the two.")
     if checkpoint is not None:
@@ -70,11 +74,11 @@ def load_source(
         source = _published(find_variant(variant))
     preprocessing = changes.apply(source.preprocessing)
     _check_resolution(preprocessing.resolution, source.reference.architecture.stride)
-    unsaid = checkpoint is not None and not sidecar_path(checkpoint).is_file()
-    if checkpoint is not None and unsaid and source.variant is None and changes.mean is None:
+    without_sidecar = checkpoint is not None and not sidecar_path(checkpoint).is_file()
+    if checkpoint is not None and without_sidecar and source.variant is None and changes.mean is None:
         note(
-            f"{checkpoint.name} does not say how images are prepared: taking ImageNet's way, which"
-            " --resolution, --crop, --mean and --std change"
+            f"{checkpoint.name} does not say how images are prepared: they are prepared as for ImageNet;"
+            " --resolution, --crop, --mean and --std change that"
         )
     return replace(source, preprocessing=preprocessing)
 
@@ -83,7 +87,7 @@ def _from_checkpoint(path: Path, name: str | None) -> Source:
     reference = load_checkpoint(path).model
     if name is not None:
         _check_variant(path, reference, find_variant(name))
-    if sidecar_path(path).is_file():  # weights that export kept say what it was told of them
+    if sidecar_path(path).is_file():  # `export` kept these weights, with their description
         return _described(reference, open_artifact(path).description)
     found = name or match(reference.architecture)
     if found is None:
@@ -98,7 +102,7 @@ def _check_variant(path: Path, reference: ConvNeXt, variant: Variant) -> None:
     if found != expected:
         raise CheckpointError(
             f"{path} is not a {variant.name}: it has {_shape(found)}; {variant.name} has {_shape(expected)}",
-            hint="Leave --variant out to take the checkpoint for what it is.",
+            hint="Leave --variant out: the checkpoint itself shows its architecture.",
         )
 
 
@@ -143,13 +147,13 @@ def _check_resolution(resolution: int, stride: int) -> None:
 def save_weights(source: Source, workspace: Workspace) -> Artifact:
     """Keep the weights in the workspace, as `STEM.safetensors`, in our own layout.
 
-    Raises UsageError where that is the name of a file that is none of ours, as of the user's own checkpoint.
+    Raises UsageError where a file of that name is not ours, such as the user's own checkpoint.
     """
     tensors = {name: tensor.contiguous() for name, tensor in source.reference.state_dict().items()}
     path = workspace.folder / f"{source.stem}.safetensors"
     if path.exists() and not sidecar_path(path).exists():
         raise UsageError(
-            f"{path} is no file of convnext-edge, and the weights in the workspace would take its place",
+            f"{path} is no file of convnext-edge, and the weights in the workspace would overwrite it",
             hint="Choose another --workspace, or give the file another name.",
         )
     return write_artifact(path, source.describe(), lambda file: _save(tensors, file))
@@ -158,12 +162,12 @@ def save_weights(source: Source, workspace: Workspace) -> Artifact:
 def _save(tensors: dict[str, Tensor], path: Path) -> None:
     try:
         save_file(tensors, path)
-    except SafetensorError as error:  # of tensors that it takes, only a full disk is left to fail
+    except SafetensorError as error:  # it takes these tensors, so that only a full disk is left as the cause
         raise OSError(str(error)) from error
 
 
 def find_weights(artifact: Artifact, workspace: Workspace) -> Artifact:
-    """The weights that an artifact was made from: itself, or a file beside it or in the workspace."""
+    """Find the weights that an artifact was made from: itself, or a file beside it or in the workspace."""
     if artifact.description.kind == "weights":
         return artifact
     link = artifact.description.weights
@@ -172,7 +176,10 @@ def find_weights(artifact: Artifact, workspace: Workspace) -> Artifact:
 
 
 def keep_weights(artifact: Artifact, path: Path, workspace: Workspace) -> None:
-    """Copy the weights beside a model into the workspace, unless what is made of it at `path` finds them."""
+    """Copy the weights of a model into the workspace, where a file made of it at `path` will find them.
+
+    Nothing is copied where the file finds them already, beside itself or in the workspace.
+    """
     link = artifact.description.weights
     given = artifact.path if link is None else artifact.path.parent / link.name
     kept = workspace.folder / given.name
@@ -186,9 +193,11 @@ def _copy(source: Path, path: Path) -> None:
 
 
 def open_source(artifact: Artifact, workspace: Workspace) -> Source:
-    """The FP32 reference of an artifact, with the artifact's own preprocessing."""
+    """Open the FP32 reference of an artifact, with the artifact's own preprocessing."""
     return _described(load_checkpoint(find_weights(artifact, workspace).path).model, artifact.description)
 
 
-def _described(reference: ConvNeXt, said: Description) -> Source:
-    return Source(reference, said.stem, said.variant, said.preprocessing, said.classes)
+def _described(reference: ConvNeXt, description: Description) -> Source:
+    return Source(
+        reference, description.stem, description.variant, description.preprocessing, description.classes
+    )

@@ -1,7 +1,7 @@
-"""The published ConvNeXt models by name: architecture, where the weights are and what they reached.
+"""The published ConvNeXt models by name: their architecture, weights and accuracy.
 
 A name is a size, as in `tiny` or `v2_tiny`, with the tag of its training as timm writes it, as in
-`tiny.fb_in22k_ft_in1k_384`; a size alone means the first tag of its row below. Needs no PyTorch.
+`tiny.fb_in22k_ft_in1k_384`; a size alone means the first tag of its row below. This module needs no PyTorch.
 
 Sources: top-1 of the tags fb_* from the README of github.com/facebookresearch/ConvNeXt, of fcmae_* from
 that of ConvNeXt-V2, of the others from timm's results/results-imagenet.csv at the resolution and crop
@@ -22,40 +22,39 @@ IN1K, IN12K, IN22K = 1000, 11821, 21841  # classes of ImageNet-1k and of timm's 
 
 @dataclass(frozen=True)
 class Variant:
-    """A published set of weights.
-
-    published_top1: fraction of the ImageNet-1k validation set at `preprocessing`, None where none is
-    published; license: of the weights, an SPDX identifier in lower case; source: repository of the
-    Hugging Face hub, except for `demo`, whose weights are a folder of this project.
-    """
+    """A published set of weights, with its architecture and preprocessing."""
 
     name: str
     architecture: Architecture
     preprocessing: Preprocessing
+    # Fraction of the ImageNet-1k validation set, with this preprocessing; None where none is published.
     published_top1: float | None
-    license: str
-    source: str
+    license: str  # of the weights: an SPDX identifier in lower case
+    source: str  # repository of the Hugging Face hub; for `demo`, a folder of this project
 
     @property
     def generation(self) -> str:
+        """The generation of ConvNeXt, "v1" or "v2"."""
         return self.architecture.generation
 
     @property
     def resolution(self) -> int:
+        """The edge of the square input, in pixels."""
         return self.preprocessing.resolution
 
     @property
     def classes(self) -> int:
+        """The number of classes that the head tells apart."""
         return self.architecture.classes
 
 
 @dataclass(frozen=True)
-class Training:
-    """What a tag stands for: the classes of the head, and the resolution and crop of evaluation."""
+class Tag:
+    """What the tag of a training determines: the head, and the preprocessing of the evaluation."""
 
-    classes: int = IN1K
-    resolution: int = 224
-    crop: float = 0.875
+    classes: int = IN1K  # of the head
+    resolution: int = 224  # pixels
+    crop: float = 0.875  # fraction of the shorter edge that is kept
 
 
 SIZES = {
@@ -78,21 +77,21 @@ SIZES = {
     "v2_huge": Architecture((3, 3, 27, 3), (352, 704, 1408, 2816), grn=True),
 }
 
-TRAININGS = {
-    "fb_in1k": Training(),
-    "fb_in22k": Training(classes=IN22K),
-    "fb_in22k_ft_in1k": Training(),
-    "fb_in22k_ft_in1k_384": Training(resolution=384, crop=1.0),
-    "d1_in1k": Training(),
-    "d1h_in1k": Training(crop=0.95),
-    "d2_in1k": Training(),
-    "in12k": Training(classes=IN12K, crop=0.95),
-    "in12k_ft_in1k": Training(crop=0.95),
-    "in12k_ft_in1k_384": Training(resolution=384, crop=1.0),
-    "fcmae_ft_in1k": Training(),
-    "fcmae_ft_in22k_in1k": Training(),
-    "fcmae_ft_in22k_in1k_384": Training(resolution=384, crop=1.0),
-    "fcmae_ft_in22k_in1k_512": Training(resolution=512, crop=1.0),
+TAGS = {
+    "fb_in1k": Tag(),
+    "fb_in22k": Tag(classes=IN22K),
+    "fb_in22k_ft_in1k": Tag(),
+    "fb_in22k_ft_in1k_384": Tag(resolution=384, crop=1.0),
+    "d1_in1k": Tag(),
+    "d1h_in1k": Tag(crop=0.95),
+    "d2_in1k": Tag(),
+    "in12k": Tag(classes=IN12K, crop=0.95),
+    "in12k_ft_in1k": Tag(crop=0.95),
+    "in12k_ft_in1k_384": Tag(resolution=384, crop=1.0),
+    "fcmae_ft_in1k": Tag(),
+    "fcmae_ft_in22k_in1k": Tag(),
+    "fcmae_ft_in22k_in1k_384": Tag(resolution=384, crop=1.0),
+    "fcmae_ft_in22k_in1k_512": Tag(resolution=512, crop=1.0),
 }
 
 # Size -> tag -> top-1. There are no weights of xlarge trained on ImageNet-1k alone.
@@ -146,7 +145,7 @@ DEMO = Variant(
 
 
 def variants() -> list[Variant]:
-    """All known variants: first the sizes as such, then those chosen by a tag."""
+    """Return all known variants: first the sizes alone, then those with a tag."""
     default = [_variant(size, next(iter(tags)), name=size) for size, tags in PUBLISHED.items()]
     chosen = [
         _variant(size, tag, name=f"{size}.{tag}")
@@ -157,9 +156,9 @@ def variants() -> list[Variant]:
 
 
 def find_variant(name: str) -> Variant:
-    """The variant of that name, with or without timm's `convnext_` or `convnextv2_` before it.
+    """Return the variant of that name, which may begin with timm's `convnext_` or `convnextv2_`.
 
-    Raises UsageError, which lists the known names, for any other.
+    Raises UsageError, which lists the known names, for an unknown name.
     """
     known = {variant.name: variant for variant in variants()}
     sought = (
@@ -176,7 +175,10 @@ def find_variant(name: str) -> Variant:
 
 
 def match(architecture: Architecture) -> str | None:
-    """The size (or `demo`) that has this architecture, whatever its number of classes."""
+    """Return the name of the size (or `demo`) of this architecture, whatever its number of classes.
+
+    None where no published model has it.
+    """
     sizes = {**SIZES, DEMO.name: DEMO.architecture}
     return next(
         (name for name, size in sizes.items() if replace(architecture, classes=size.classes) == size), None
@@ -184,12 +186,12 @@ def match(architecture: Architecture) -> str | None:
 
 
 def _variant(size: str, tag: str, *, name: str) -> Variant:
-    training = TRAININGS[tag]
+    meaning = TAGS[tag]
     timm_size = size.replace("v2_", "convnextv2_") if size.startswith("v2_") else f"convnext_{size}"
     return Variant(
         name=name,
-        architecture=replace(SIZES[size], classes=training.classes),
-        preprocessing=Preprocessing(resolution=training.resolution, crop=training.crop),
+        architecture=replace(SIZES[size], classes=meaning.classes),
+        preprocessing=Preprocessing(resolution=meaning.resolution, crop=meaning.crop),
         published_top1=PUBLISHED[size][tag],
         license="cc-by-nc-4.0" if SIZES[size].grn else "apache-2.0",
         source=f"timm/{timm_size}.{tag}",

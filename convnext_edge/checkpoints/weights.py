@@ -1,6 +1,6 @@
-"""Tensors out of a weights file, whatever wrapped them: safetensors or PyTorch's own format.
+"""Reading the tensors of a weights file, in the safetensors format or PyTorch's own.
 
-The format is told by the first bytes, not by the name. PyTorch's format is a pickle, and a pickle can
+The format shows in the first bytes, not in the name. PyTorch's format is a pickle, and a pickle can
 hold code: it is read with `weights_only`, which builds tensors and plain containers and runs nothing.
 """
 
@@ -35,10 +35,10 @@ FORMATS_HINT = (
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Name and tensor of each weight in the file, without wrapper and without common prefix.
+    """Read the name and tensor of each weight in the file, without wrapper and without common prefix.
 
-    Raises CheckpointError for a file that is missing, empty, damaged, of another format, that holds
-    Python objects besides tensors, or no tensors at all.
+    Raises CheckpointError for a file that is missing, empty, damaged or of another format, or that holds
+    Python objects besides tensors, or no tensors.
     """
     content = _read(path)
     return _without_prefix(_unwrap(content, path))
@@ -76,7 +76,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 def _read_pickle(path: Path) -> Any:
     try:
         with torch.serialization.safe_globals(SAFE_TYPES), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they say again what the errors below say
+            warnings.simplefilter("ignore")  # they repeat the errors below
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         foreign = re.search(r"GLOBAL ([\w.]+)", str(error))
@@ -84,17 +84,17 @@ def _read_pickle(path: Path) -> Any:
             raise _damaged(path, "PyTorch", error) from error
         raise CheckpointError(
             f"{path} holds more than tensors: reading it would call {foreign[1]}, which could run any code",
-            hint="Save the weights alone, where you trust the file: torch.save(model.state_dict(), FILE).",
+            hint="Save the weights alone, if you trust the file: torch.save(model.state_dict(), FILE).",
         ) from error
     except MemoryError:
         raise
-    except Exception as error:  # of any type: what PyTorch raises depends on where the damage is
+    except Exception as error:  # what PyTorch raises depends on where the damage is
         raise _damaged(path, "PyTorch", error) from error
 
 
 def _damaged(path: Path, form: str, error: Exception) -> CheckpointError:
     found = str(error).split(". ")[0].split("\n")[0].strip() or type(error).__name__
-    if isinstance(error, pickle.UnpicklingError):  # whose text only explains `weights_only`
+    if isinstance(error, pickle.UnpicklingError):  # its text only explains `weights_only`
         found = "its pickle is not one that PyTorch writes"
     size = f"{path.stat().st_size:,} bytes"
     return CheckpointError(
@@ -120,7 +120,7 @@ def _tensors(content: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
             keys = ", ".join(str(key) for key in list(content)[:5])
             raise CheckpointError(
                 f"{path}: {name} is a {type(value).__name__}, not a tensor (the file's first keys: {keys})",
-                hint=f"Weights are looked for at the top and under {', '.join(WRAPPERS)}.",
+                hint=f"Weights are searched at the top level and under {', '.join(WRAPPERS)}.",
             )
     return {str(name): value for name, value in content.items()}
 

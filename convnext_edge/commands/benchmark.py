@@ -1,4 +1,4 @@
-"""benchmark: latency of an artifact against the FP32 PyTorch reference, the two interleaved in one run."""
+"""The command `benchmark`: an artifact's latency against the FP32 PyTorch reference, both timed in turns."""
 
 from __future__ import annotations
 

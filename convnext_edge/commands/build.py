@@ -1,4 +1,4 @@
-"""build: an engine of a target, from an FP32 or INT8 ONNX file."""
+"""The command `build`: an engine of a target, from an FP32 or INT8 ONNX file."""
 
 from __future__ import annotations
 

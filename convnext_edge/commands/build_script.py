@@ -1,4 +1,4 @@
-"""build --emit-script: a folder that builds the engine where only the vendor's own tool is."""
+"""The option `--emit-script` of `build`: a folder that builds the engine where only the vendor's tool is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""compare: several methods on several targets in one table: each quantized, built, validated and timed."""
+"""The command `compare`: several methods on several targets, quantized, built, validated and timed."""
 
 from __future__ import annotations
 

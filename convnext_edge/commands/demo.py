@@ -1,4 +1,4 @@
-"""demo: the whole way on what comes with the package, offline."""
+"""The command `demo`: all steps offline, with the model and the images that come with the package."""
 
 from __future__ import annotations
 

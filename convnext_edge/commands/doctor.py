@@ -1,4 +1,4 @@
-"""doctor: what this machine can build and run."""
+"""The command `doctor`: what this machine can build and run."""
 
 from __future__ import annotations
 

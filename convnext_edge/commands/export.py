@@ -1,4 +1,4 @@
-"""export: a trained ConvNeXt as FP32 ONNX, and its weights into the workspace."""
+"""The command `export`: a trained ConvNeXt as FP32 ONNX, and its weights in the workspace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""sensitivity: of each quantized layer, what quantizing it costs and what it gains in time."""
+"""The command `sensitivity`: what quantizing each layer costs in accuracy, and how much time it saves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How text for people is laid out: pairs, tables and folded lines, within 80 columns."""
+"""The layout of text for people: pairs, tables and folded lines, within 80 columns."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ WIDTH = 80  # columns
 
 
 def lines(*rows: tuple[str, object]) -> str:
+    """Return a line for each pair of name and value, with the values aligned."""
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
 def fold(text: str) -> str:
-    """The text with its long lines broken between words."""
+    """Return the text with its long lines broken between words."""
     folded = [wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False) for line in text.splitlines()]
     return "\n".join("\n".join(lines) for lines in folded)
 
 
 def table(rows: Iterable[Sequence[str]]) -> str:
+    """Return a line for each row, with the columns aligned; the rows have equally many cells."""
     cells = list(rows)
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     return "\n".join(
@@ -29,4 +31,5 @@ def table(rows: Iterable[Sequence[str]]) -> str:
 
 
 def skipped(names: Sequence[str]) -> str:
+    """Say how many images were skipped, and name the first three; empty where there are none."""
     return f", {len(names)} broken ones skipped: {', '.join(names[:3])}" if names else ""

@@ -1,4 +1,4 @@
-"""validate: any artifact on any target against the FP32 PyTorch reference, image by image."""
+"""The command `validate`: any artifact on any target against the FP32 PyTorch reference, image by image."""
 
 from __future__ import annotations
 

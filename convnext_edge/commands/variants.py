@@ -1,4 +1,4 @@
-"""variants: the table of published models."""
+"""The command `variants`: the table of published models."""
 
 from __future__ import annotations
 

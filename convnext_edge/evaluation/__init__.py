@@ -1,4 +1,4 @@
-"""What a model is worth: candidates held against the FP32 reference, timed, and the results that are kept.
+"""How good a model is: candidates compared with the FP32 reference, their times, and the results kept.
 
-How a model is made is the business of the packages below; which figures to show, that of the commands.
+The packages below make the models; the commands choose which figures to show.
 """

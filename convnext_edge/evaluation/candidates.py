@@ -1,4 +1,4 @@
-"""What `validate` and `benchmark` hold against the reference, and how it is run."""
+"""The models that `validate` and `benchmark` compare with the reference, and how they run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from convnext_edge.targets.registry import DEFAULT, find_target
 
 
 def find_candidate(model: AnyPath | None, target: str | None, workspace: Workspace) -> Artifact:
-    """Return the artifact that is named, or the newest model or engine that fits the target."""
+    """Return the named artifact, or else the newest model or engine that fits the target.
+
+    Raises ArtifactError where there is none, or for weights that only PyTorch runs.
+    """
     found = workspace.choose(
         model,
         lambda found: found.kind != "weights" and (target is None or found.target in (None, target)),
@@ -30,7 +33,7 @@ def find_candidate(model: AnyPath | None, target: str | None, workspace: Workspa
     )
     if found.description.kind == "weights" and target != "torch":
         raise ArtifactError(
-            f"{found.path} holds weights alone, no model that a runtime takes",
+            f"{found.path} holds weights alone, not a model that a runtime takes",
             hint=f"Make one: convnext-edge export --checkpoint {found.path}",
         )
     return found
@@ -51,13 +54,16 @@ def target_of(artifact: Artifact, target: str | None) -> str:
 
 
 def open_session(artifact: Artifact, target: str, threads: int | None = None) -> Session:
-    """Make an artifact ready to run on a target, by its name."""
+    """Make an artifact ready to run on the target of that name."""
     return find_target(target).open_session(artifact, threads=threads)
 
 
 @contextmanager
 def open_rival(artifact: Artifact, target: str, workspace: Workspace) -> Iterator[Session | None]:
-    """Open an FP16 engine of the same weights, where INT8 has to beat one on this target; else yield None."""
+    """Open an FP16 engine of the same weights, where INT8 on this target has to be faster than FP16.
+
+    On other targets, and for artifacts in FP32 or FP16, it yields None.
+    """
     chosen = find_target(target)
     if not chosen.rivals_fp16 or artifact.description.precision in ("fp32", "fp16"):
         yield None

@@ -1,4 +1,4 @@
-"""Two models over the same images: the one loop that holds a candidate against the reference."""
+"""The one loop that runs a candidate and the reference over the same images and compares them."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ Answer: TypeAlias = Callable[[Images], Logits]
 
 @dataclass(frozen=True)
 class Inputs:
-    """The images that both models are given, and how the candidate takes them."""
+    """The images that both models get, and the form in which the candidate takes them."""
 
     images: ImageSet
     preprocessing: Preprocessing
-    raw_bytes: bool  # the candidate takes uint8 pixels; else, as the reference, normalized float32
+    raw_bytes: bool  # the candidate takes uint8; if not, it takes normalized float32, as the reference
     batch: int  # images in a call
-    process: int = 0  # number of this process, of
-    processes: int = 1  # several that take the batches in turns
+    process: int = 0  # number of this process, 0-based
+    processes: int = 1  # number of processes, which share the batches
 
 
 def compare_answers(reference: Answer, candidate: Answer, inputs: Inputs, *, purpose: str) -> Comparison:
-    """Run both models over the images, each image decoded once, and sum up how their logits differ.
+    """Run both models over the images and sum up how their logits differ; each image is decoded once.
 
-    purpose: what the progress bar says.
+    purpose: text of the progress bar.
     """
     found = Comparison()
     images, preprocessing = inputs.images, inputs.preprocessing

@@ -1,4 +1,4 @@
-"""How much faster each layer is in INT8 than in FP32, by the runtime's own clock of its kernels."""
+"""How much faster each layer is in INT8 than in FP32, as the runtime itself times its kernels."""
 
 from __future__ import annotations
 
@@ -23,11 +23,14 @@ Times: TypeAlias = dict[str, float]  # milliseconds of each layer by name
 
 
 def time_saved(job: Job, calibrated: Calibrated, target: Target, *, runs: int, threads: int) -> Times:
-    """Return the milliseconds that each quantized layer is faster in INT8 than in FP32; empty if untold.
+    """Return by how many milliseconds each quantized layer is faster in INT8 than in FP32.
+
+    runs: calls of the model in each session. The result is empty where the runtime does not time layers.
 
     The time of a kernel includes what is fused into it: in OpenVINO bias, activation and residual sum.
-    Quantizing its input counts in ONNX Runtime; in OpenVINO it is part of the layer before. One layer is a
-    hundredth of a whole call, less than calls differ on a busy machine: whole calls could not tell.
+    In ONNX Runtime it includes quantizing the input; in OpenVINO that is part of the layer before. Whole
+    calls could not tell the difference: one layer takes a hundredth of a call, and on a busy machine calls
+    differ by more than that.
     """
     with tempfile.TemporaryDirectory() as folder:
         fp32, int8 = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
@@ -42,7 +45,7 @@ def time_saved(job: Job, calibrated: Calibrated, target: Target, *, runs: int, t
 
         before, after = (medians(rounds) for rounds in in_turns(measure, [fp32, int8]))
     if not before:
-        note(f"{target.name} does not tell the time of single layers")
+        note(f"{target.name} does not report the time of single layers")
     return {
         name: round(before[name] - after[name], 4)
         for name in calibrated.quantized_layers
@@ -51,7 +54,10 @@ def time_saved(job: Job, calibrated: Calibrated, target: Target, *, runs: int, t
 
 
 def in_turns(measure: Callable[[Path], Times | None], paths: list[Path]) -> list[list[Times]]:
-    """Return what `ROUNDS` sessions of each model tell, the models in turn; nothing if they do not tell."""
+    """Return the layer times of `ROUNDS` sessions of each model, the models in turn.
+
+    The lists are empty where the runtime does not time layers.
+    """
     seen: list[list[Times]] = [[] for _ in paths]
     for _ in track(range(ROUNDS), "timing", total=ROUNDS):
         for times, path in zip(seen, paths, strict=True):
@@ -65,8 +71,8 @@ def in_turns(measure: Callable[[Path], Times | None], paths: list[Path]) -> list
 def medians(rounds: list[Times]) -> Times:
     """Return the median time of each layer.
 
-    A runtime averages over a session, so one interruption spoils one round of a layer.
+    A runtime averages over a session, so that one interruption spoils only one round of a layer.
     """
-    # nodes of the runtime's own have new names each time
+    # the nodes that the runtime adds have other names in each session
     names = set.intersection(*map(set, rounds)) if rounds else set[str]()
     return {name: float(np.median([times[name] for times in rounds])) for name in names}

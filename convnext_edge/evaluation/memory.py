@@ -1,4 +1,4 @@
-"""Peak memory of a session, measured in a process that does nothing else."""
+"""The peak memory of a session, measured in a process that does nothing else."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from convnext_edge.errors import ConvNeXtEdgeError, TargetError
 from convnext_edge.images.noise import noise
 from convnext_edge.targets.registry import find_target
 
-CALLS = 3  # the first allocates, the others show whether it stays at that
+CALLS = 3  # the first call allocates memory, the others show whether more is needed
 
 
 def peak_rss(artifact: Artifact, target: str, *, batch: int, threads: int) -> int | None:
-    """Bytes of physical memory at the peak, the runtime and Python (some 50 MB) included.
+    """Return the peak of physical memory in bytes, with the runtime and Python (about 50 MB) included.
 
-    None where the system does not tell (Windows).
+    None where the system does not report it (Windows). Raises TargetError where the session fails.
     """
     if sys.platform == "win32":
         return None
@@ -45,7 +45,10 @@ def _measure(path: Path, target: str, batch: int, threads: int) -> int:
 
 
 def peak_of_this_process() -> int:
-    """Bytes. Linux's getrusage would count the parent's memory too, which lives on through fork and exec."""
+    """Return the peak of this process's physical memory, in bytes.
+
+    Linux's getrusage would count the parent's peak too, which a process keeps after fork and exec.
+    """
     if sys.platform == "linux":
         status = Path("/proc/self/status").read_text(encoding="ascii")
         line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))

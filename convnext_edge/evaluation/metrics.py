@@ -1,4 +1,4 @@
-"""How far a candidate's logits are from the reference's: agreement, accuracy drop, SQNR."""
+"""Metrics of how far a candidate's logits are from the reference's: agreement, accuracy drop, SQNR."""
 
 from __future__ import annotations
 
@@ -16,20 +16,24 @@ Logits = NDArray[np.float32]  # (N, classes)
 
 @dataclass
 class Comparison:
-    """Sums over batches of reference and candidate logits."""
+    """A comparison of two models: sums over batches of their logits, and the metrics that follow."""
 
-    images: int = 0
-    labelled: int = 0
-    agreed: int = 0
-    signal: float = 0.0
-    noise: float = 0.0
-    top1: list[int] = field(default_factory=lambda: [0, 0])  # of the reference, of the candidate
+    images: int = 0  # all images
+    labelled: int = 0  # images with a label
+    agreed: int = 0  # images for which both models have the same top-1
+    signal: float = 0.0  # sum of the squares of the reference's logits
+    noise: float = 0.0  # sum of the squares of the differences of the logits
+    # Labelled images that the reference, and that the candidate, gets right.
+    top1: list[int] = field(default_factory=lambda: [0, 0])
     top5: list[int] = field(default_factory=lambda: [0, 0])
-    only_reference: int = 0  # images that only the reference gets right
-    only_candidate: int = 0
+    only_reference: int = 0  # labelled images that only the reference gets right (top-1)
+    only_candidate: int = 0  # labelled images that only the candidate gets right
 
     def add(self, reference: Logits, candidate: Logits, labels: NDArray[np.int64]) -> None:
-        """reference, candidate: (N, classes); labels: (N,), -1 where an image has none."""
+        """Add the logits of both models for a batch of images.
+
+        reference, candidate: (N, classes). labels: (N,), -1 where an image has none.
+        """
         self.images += len(labels)
         self.agreed += int((reference.argmax(1) == candidate.argmax(1)).sum())
         self.signal += float(np.square(reference, dtype=np.float64).sum())
@@ -47,7 +51,7 @@ class Comparison:
             self.top5[model] += int(in_top(logits, labels, 5).sum())
 
     def merge(self, other: Comparison) -> None:
-        """Add the sums of other batches of the same models."""
+        """Add the sums over other batches of the same models."""
         for name in ("images", "labelled", "agreed", "signal", "noise", "only_reference", "only_candidate"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for mine, theirs in ((self.top1, other.top1), (self.top5, other.top5)):
@@ -55,30 +59,34 @@ class Comparison:
 
     @property
     def agreement(self) -> float:
-        """Fraction of the images with the same top-1."""
+        """The fraction of the images for which both models have the same top-1."""
         return self.agreed / self.images
 
     @property
     def agreement_ci95(self) -> tuple[float, float]:
-        """Wilson's interval (1927) of the agreement."""
+        """The 95 % interval of the agreement, by Wilson (1927)."""
         return wilson(self.agreed, self.images)
 
     @property
     def sqnr_db(self) -> float | None:
-        """10 log10 of the power of the logits over that of their error; None where there is no error."""
+        """The signal-to-quantization-noise ratio of the logits, in dB; None where there is no noise.
+
+        It is 10 log10 of the power of the reference's logits over the power of their error.
+        """
         return 10 * math.log10(self.signal / self.noise) if self.noise else None
 
     @property
     def drop_points(self) -> float:
-        """Percentage points of top-1 that the candidate loses."""
+        """The percentage points of top-1 that the candidate loses."""
         return 100 * (self.only_reference - self.only_candidate) / self.labelled
 
     @property
     def drop_ci95_points(self) -> tuple[float, float]:
-        """Paired interval of the drop, in points.
+        """The paired 95 % interval of the drop, in percentage points.
 
         Agresti and Min (2005), "Simple improved confidence intervals for comparing matched proportions":
-        Wald's with half an image added to each cell, so that it does not collapse where all agree.
+        Wald's interval with half an image added to each of the four counts, so that its width is not zero
+        where the models agree on all images.
         """
         lost, won, total = self.only_reference + 0.5, self.only_candidate + 0.5, self.labelled + 2
         middle = (lost - won) / total
@@ -87,7 +95,7 @@ class Comparison:
 
 
 def in_top(logits: Logits, labels: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
-    """Whether each label is among the `count` largest logits (all, where there are fewer classes)."""
+    """Return (N,) whether each label is among the `count` largest logits, or all if classes are fewer."""
     count = min(count, logits.shape[1])
     best = np.argpartition(-logits, count - 1, axis=1)[:, :count]
     found: NDArray[np.bool_] = (best == labels[:, None]).any(1)
@@ -95,7 +103,7 @@ def in_top(logits: Logits, labels: NDArray[np.int64], count: int) -> NDArray[np.
 
 
 def wilson(hits: int, total: int) -> tuple[float, float]:
-    """95 % interval of a proportion."""
+    """Return Wilson's 95 % interval (1927) of the proportion `hits` / `total`."""
     share, z2 = hits / total, Z95**2
     middle = (share + z2 / (2 * total)) / (1 + z2 / total)
     half = Z95 * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2)) / (1 + z2 / total)

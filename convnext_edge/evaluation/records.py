@@ -1,7 +1,7 @@
-"""Results kept in the workspace: what `validate` and `benchmark` found, for `report` to show.
+"""Results of `validate` and `benchmark`, kept in the workspace for `report` to show.
 
-One JSON file for each command, model, target and image set is in the folder `results` of the workspace; a
-newer result takes the place of an older one. Where there is no workspace, nothing is kept.
+The folder `results` of the workspace has one JSON file for each command, model, target and image set; a
+newer result overwrites an older one. Where there is no workspace, nothing is kept.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ Record = dict[str, Any]
 
 
 def keep(command: str, result: dict[str, Any], artifact: Artifact, workspace: Workspace) -> None:
-    """Write down what a command found of an artifact; where that fails, a note says so.
+    """Keep the result of a command about an artifact; where writing fails, only a note says so.
 
-    result: the JSON object of the command, with the keys `target` and, where images decided it, `data`.
+    result: the JSON object of the command, with the key `target`, and `data` where images were used.
     """
     if not workspace.folder.is_dir():
         return
@@ -56,9 +56,9 @@ def keep(command: str, result: dict[str, Any], artifact: Artifact, workspace: Wo
 
 
 def model_columns(artifact: Artifact) -> dict[str, Any]:
-    """Return what a row of a table says of its model beside the figures.
+    """Return the columns of a table's row that describe the model, without the figures.
 
-    The key `changes` holds what the recipe changes of the target's own.
+    The key `changes` has those values of the recipe that differ from the target's own recipe.
     """
     described = artifact.description
     usual = find_target(described.target or DEFAULT).recipe.to_json()
@@ -75,7 +75,7 @@ def model_columns(artifact: Artifact) -> dict[str, Any]:
 
 
 def read_records(workspace: Workspace) -> list[Record]:
-    """Return all that is kept, oldest first; raise ArtifactError for a file of another version or kind."""
+    """Return all results, the oldest first; raise ArtifactError for a file of another version or kind."""
     return sorted(_read(workspace.folder / FOLDER), key=lambda record: str(record["date"]))
 
 

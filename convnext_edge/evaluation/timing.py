@@ -1,4 +1,4 @@
-"""Models timed in turn: on a busy machine only ratios from one interleaved run count."""
+"""Timing models in turn: on a busy machine, only the ratios of one interleaved run are reliable."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from convnext_edge.cpu import usable_cpus
 from convnext_edge.errors import UsageError
 from convnext_edge.progress import track
 
-WARM_UP = 3
-SETTLE = 0.002  # seconds between two models: lets the worker threads of the first fall asleep
+WARM_UP = 3  # first calls of each model that are not counted
+SETTLE = 0.002  # seconds between two models, so that the worker threads of the first fall asleep
 FEWEST, MOST = 15, 100  # rounds: with fewer, the interval of a ratio is too wide to decide anything
 DRAWS = 2000  # bootstrap samples
 
 
 def check_threads(threads: int | None) -> int:
-    """How many to time with; raises UsageError for more than there are CPUs."""
+    """Return the number of threads to time with, by default one for each CPU that may be used.
+
+    Raises UsageError for more threads than CPUs.
+    """
     cpus = usable_cpus()
     if threads is not None and threads > cpus:
         raise UsageError(
@@ -31,7 +34,10 @@ def check_threads(threads: int | None) -> int:
 
 
 def interleave(models: tuple[Callable[[], object], ...], runs: int) -> list[list[float]]:
-    """Milliseconds of `runs` calls of each model, in turn, so that a busy machine slows all alike."""
+    """Return the milliseconds of `runs` calls of each model.
+
+    The models run in turn, so that a busy machine slows all of them alike.
+    """
     times: list[list[float]] = [[] for _ in models]
     for turn in track(range(-WARM_UP, runs), "timing", total=WARM_UP + runs):
         for column, call in zip(times, models, strict=True):
@@ -44,7 +50,7 @@ def interleave(models: tuple[Callable[[], object], ...], runs: int) -> list[list
 
 
 def affordable(models: tuple[Callable[[], object], ...], seconds: float) -> int:
-    """How many rounds take about `seconds`, between `FEWEST` and `MOST`."""
+    """Return how many rounds take about `seconds`, but at least `FEWEST` and at most `MOST`."""
     started = time.perf_counter()
     for call in models:
         call()
@@ -53,18 +59,18 @@ def affordable(models: tuple[Callable[[], object], ...], seconds: float) -> int:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as fast one model is as another. low, high: its 95 % interval."""
+    """How many times as fast one model is as another, with its 95 % interval."""
 
     value: float
-    low: float
-    high: float
+    low: float  # lower end of the interval
+    high: float  # upper end
 
 
 def times_as_fast(slow: ArrayLike, fast: ArrayLike, *, seed: int = 0) -> Ratio:
-    """Ratio of the medians of two columns that `interleave` measured side by side.
+    """Return the ratio of the medians of two columns that `interleave` measured side by side.
 
-    Its interval is the percentile bootstrap (Efron, 1979) over rounds, so that a slowdown of the machine
-    that both saw counts for neither.
+    The interval is the percentile bootstrap (Efron, 1979) over rounds: it draws both times of a round
+    together, so that a slowdown of the machine does not count for either model.
     """
     pairs = np.array([slow, fast])
     drawn = np.random.default_rng(seed).integers(0, pairs.shape[1], (DRAWS, pairs.shape[1]))

@@ -1,4 +1,4 @@
-"""Images in .zip and .tar archives: members are read in place, nothing is extracted to disk."""
+"""Images in .zip and .tar archives, which are read in place: nothing is extracted to disk."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DAMAGED = (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, 
 
 
 class ZipStorage:
-    """Members of a .zip archive."""
+    """The members of a .zip archive."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -44,7 +44,8 @@ class ZipStorage:
         for name, info in self._members.items():
             if info.flag_bits & 1:  # bit 0 of the general purpose flags: encrypted
                 raise ImageSetError(
-                    f"{self._path} is encrypted (member {name})", hint="Unpack it and give the folder."
+                    f"{self._path} is encrypted (member {name})",
+                    hint="Unpack it and give the folder instead.",
                 )
 
     def read(self, name: str) -> bytes:
@@ -59,7 +60,7 @@ class ZipStorage:
 
 
 class TarStorage:
-    """Members of an uncompressed .tar archive, read by their offsets."""
+    """The members of an uncompressed .tar archive, each read at its offset in the file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -83,7 +84,7 @@ class TarStorage:
 
 
 class CompressedTarStorage:
-    """Members of a .tar.gz archive, held in memory: a gzip stream can only be read from its start."""
+    """The members of a .tar.gz archive, held in memory: a gzip stream can only be read from its start."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -105,7 +106,7 @@ def _read_all(path: Path, archive: tarfile.TarFile) -> dict[str, bytes]:
         if total > MAX_COMPRESSED_TAR_BYTES:
             raise ImageSetError(
                 f"{path} unpacks to more than {MAX_COMPRESSED_TAR_BYTES} bytes",
-                hint="Images hardly compress: give them as an uncompressed .tar, a .zip or a folder.",
+                hint="Images hardly compress. Give an uncompressed .tar, a .zip or a folder.",
             )
         file = archive.extractfile(member) if member.isreg() else None
         if file is not None:
@@ -114,7 +115,7 @@ def _read_all(path: Path, archive: tarfile.TarFile) -> dict[str, bytes]:
 
 
 def _index(path: Path, members: dict[str, Member]) -> dict[str, Member]:
-    """Members by their plain relative names, without hidden ones."""
+    """Return the members by their plain relative names, without the hidden ones."""
     index = {_plain(path, name): member for name, member in members.items()}
     return {name: member for name, member in index.items() if not is_hidden(name)}
 
@@ -124,7 +125,7 @@ def _plain(path: Path, name: str) -> str:
     if plain.startswith(("/", "../")) or plain == ".." or PureWindowsPath(plain).drive:
         raise ImageSetError(
             f"{path} has a member that points outside of the archive: {name}",
-            hint="No honest archive does that: get it again from its source.",
+            hint="Such an archive is not safe to use. Get it again from its source.",
         )
     return plain
 
@@ -132,5 +133,5 @@ def _plain(path: Path, name: str) -> str:
 def _damaged(path: Path, error: Exception) -> ImageSetError:
     return ImageSetError(
         f"{path} is not a readable archive: {error}",
-        hint="It may be cut short, or not be what its suffix says: get it again.",
+        hint="It may be incomplete, or of another format than its suffix says: get it again.",
     )

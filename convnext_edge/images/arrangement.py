@@ -1,8 +1,8 @@
-"""Which members of a folder or an archive are images, and of which class each is.
+"""Which files of a folder or an archive are images, and which class each image belongs to.
 
-IMAGES...                 flat: labels from a text file beside them, or none
-CLASS/IMAGES...           class folders: labels in the order of their sorted names
-FOLDER/...                either of these, wrapped
+IMAGES...                 flat: the labels come from a text file beside them, or there are none
+CLASS/IMAGES...           class folders: the labels count the folders in the order of their sorted names
+FOLDER/...                one of these two, inside another folder
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from convnext_edge.images.synsets import synset_list
 class Arrangement:
     """The images of a folder or an archive, and the classes that they belong to."""
 
-    prefix: str  # folder of the storage that the entries' names are relative to, with a trailing slash
+    prefix: str  # folder that the names of the entries are relative to, with a trailing slash
     entries: tuple[Entry, ...]
     classes: tuple[str, ...]  # names in the order of the labels; empty where the images have none
 
@@ -32,8 +32,8 @@ class Arrangement:
 def arrange(storage: Storage, path: Path) -> Arrangement:
     """Find and label the images of `storage`, which lies at `path`.
 
-    Raises ImageSetError where there are none, where more than one arrangement is possible, and for labels
-    that are wrong.
+    Raises ImageSetError where there are no images, where it is ambiguous which folders are classes, and
+    where labels are wrong.
     """
     images = [name for name in storage.names if name.lower().endswith(SUFFIXES)]
     if not images:
@@ -49,7 +49,10 @@ def arrange(storage: Storage, path: Path) -> Arrangement:
 
 
 def _wrapper(images: Sequence[str]) -> str:
-    """The folders that all images are in. A lone folder is no class: it would distinguish nothing."""
+    """Return the path of the innermost folder that holds all images, with a trailing slash.
+
+    A single folder is not a class, because it would distinguish nothing.
+    """
     first, last = min(images), max(images)
     shared = 0
     while shared < min(len(first), len(last)) and first[shared] == last[shared]:
@@ -58,8 +61,8 @@ def _wrapper(images: Sequence[str]) -> str:
 
 
 def _depth(names: Sequence[str], path: Path) -> int:
-    """Folders above each image: 0 or 1, the same for all."""
-    examples = {name.count("/"): name for name in reversed(names)}  # of each depth, the first
+    """Return how many folders are above each image: 0 or 1, the same for all."""
+    examples = {name.count("/"): name for name in reversed(names)}  # the first name of each depth
     deepest = max(examples)
     if deepest > 1:
         raise ImageSetError(
@@ -69,7 +72,7 @@ def _depth(names: Sequence[str], path: Path) -> int:
     if len(examples) > 1:
         raise ImageSetError(
             f"{path} has images beside class folders, such as {examples[0]} and {examples[1]}",
-            hint="That is ambiguous: move the loose images into their class folders, or away.",
+            hint="That is ambiguous: move these images into class folders, or out of the set.",
         )
     return deepest
 
@@ -89,7 +92,7 @@ def _flat(storage: Storage, path: Path, prefix: str, names: Sequence[str]) -> Ar
 def _class_folders(storage: Storage, path: Path, prefix: str, names: Sequence[str]) -> Arrangement:
     folders = [name.split("/")[0] for name in names]
     classes = tuple(sorted(set(folders)))
-    # A list of synsets beside the folders makes some classes of ImageNet a part of the whole.
+    # With a list of synsets beside the folders, some classes of ImageNet keep their numbers among all.
     listed = synset_list(beside(storage, prefix, path))
     if set(classes) <= set(listed):
         classes = listed

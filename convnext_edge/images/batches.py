@@ -15,21 +15,17 @@ from convnext_edge.images.decoding import decode
 from convnext_edge.images.preprocessing import InputType, Preprocessing
 from convnext_edge.images.transform import normalize, preprocess
 
-MAX_BROKEN_PERCENT = 1  # of a set; more says that the set is not what it should be
-NAMED_IN_ERROR = 3
+MAX_BROKEN_PERCENT = 1  # of the images of a set; with more, the set itself must be wrong
+NAMED_IN_ERROR = 3  # broken images that the message names
 
 
 @dataclass(frozen=True)
 class Batch:
-    """N images as the model takes them.
+    """N images in the form that a model takes, with their labels and names."""
 
-    images: (N, 3, H, W), RGB; float32 normalized, or uint8 as stored. labels: (N,), 0-based, -1 where
-    unlabelled. names: of the images within their set.
-    """
-
-    images: NDArray[np.float32] | NDArray[np.uint8]
-    labels: NDArray[np.int64]
-    names: tuple[str, ...]
+    images: NDArray[np.float32] | NDArray[np.uint8]  # (N, 3, H, W), RGB; normalized, or bytes as stored
+    labels: NDArray[np.int64]  # (N,), 0-based, -1 where unlabelled
+    names: tuple[str, ...]  # N names of the images within their set
 
     def __len__(self) -> int:
         return len(self.names)
@@ -37,7 +33,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class SkippedImage:
-    """An image that was left out, and why."""
+    """An image that was left out because it is broken, and the reason."""
 
     name: str
     reason: str
@@ -45,24 +41,25 @@ class SkippedImage:
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """pixels: (H, W, 3), RGB."""
+    """An image of a set, decoded and cropped to the size that the model takes."""
 
     entry: Entry
-    pixels: NDArray[np.uint8]
+    pixels: NDArray[np.uint8]  # (H, W, 3), RGB
 
 
 class SkipLog:
-    """The images of one set that were left out so far; going through the set again adds none twice."""
+    """The broken images of one set that were left out so far, each once however often it is read."""
 
     def __init__(self) -> None:
         self._reasons: dict[str, str] = {}
 
     @property
     def skipped(self) -> tuple[SkippedImage, ...]:
+        """The images that were left out, in the order of their names."""
         return tuple(SkippedImage(name, reason) for name, reason in sorted(self._reasons.items()))
 
     def add(self, image: SkippedImage, *, total: int) -> None:
-        """Note one image; ImageSetError where more than 1 % of `total` are broken by now."""
+        """Add one image; raise ImageSetError when more than 1 % of the set's `total` images are broken."""
         self._reasons[image.name] = image.reason
         broken = len(self._reasons)
         if broken * 100 > MAX_BROKEN_PERCENT * total:
@@ -75,7 +72,7 @@ class SkipLog:
 
 
 def load(entry: Entry, contents: Contents, preprocessing: Preprocessing) -> LoadedImage | SkippedImage:
-    """Read, decode and transform one image."""
+    """Read, decode and transform one image; return a `SkippedImage` where it is broken."""
     try:
         image = decode(contents.read(entry.name))
         return LoadedImage(entry, preprocess(image, preprocessing))
@@ -86,7 +83,10 @@ def load(entry: Entry, contents: Contents, preprocessing: Preprocessing) -> Load
 def keep_sound(
     images: Iterable[LoadedImage | SkippedImage], log: SkipLog, *, total: int
 ) -> Iterator[LoadedImage]:
-    """The images that could be loaded; the others go to `log`."""
+    """Yield the images that could be loaded, and add the others to `log`.
+
+    total: number of images in the set. Raises ImageSetError when more than 1 % of them are broken.
+    """
     for image in images:
         if isinstance(image, SkippedImage):
             log.add(image, total=total)
@@ -97,7 +97,7 @@ def keep_sound(
 def collate(
     images: Iterable[LoadedImage], preprocessing: Preprocessing, *, batch: int, dtype: InputType
 ) -> Iterator[Batch]:
-    """Batches of `batch` images; the last may be smaller."""
+    """Yield batches of `batch` images; the last may be smaller."""
     remaining = iter(images)
     while group := list(islice(remaining, batch)):
         pixels = _stack(group)

@@ -1,4 +1,4 @@
-"""Small text files near the images that may say what is on them."""
+"""Small text files near the images, which may hold their labels."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ SEPARATORS = re.compile(r"[\s,]+")
 
 @dataclass(frozen=True)
 class Companion:
-    """A file near the images. path: as a person would find it."""
+    """A file near the images that may hold their labels."""
 
-    path: str
+    path: str  # for messages: where a person finds the file, inside an archive too
     read: Callable[[], bytes]
 
     @property
@@ -32,7 +32,7 @@ class Companion:
         return str(PurePosixPath(self.path).parent)
 
     def rows(self) -> list[list[str]]:
-        """Words of each line that has any; none for a file that is no text."""
+        """Return the words of each line that is not empty; no lines for a file that is not text."""
         if self.name.endswith(".mat"):
             return []
         text = self.read().decode("utf-8", "replace")
@@ -40,14 +40,15 @@ class Companion:
 
 
 def beside(storage: Storage, prefix: str, path: Path) -> list[Companion]:
-    """Texts in the folder `prefix` of `storage`, the one that holds the images or class folders."""
+    """Return the text files in the folder `prefix` of `storage`, which holds the images or class folders."""
     return [c for name, c in _inside(storage, path) if _folder(name) == prefix]
 
 
 def above(storage: Storage, prefix: str, path: Path) -> list[Companion]:
-    """Texts further up, nearest first: in the folders around `prefix`, and in those around `path`.
+    """Return the text files further up, the nearest first.
 
-    A devkit may lie in any of these.
+    They are those in the folders that contain `prefix`, and in those that contain `path`. ImageNet's devkit
+    may be in any of these folders.
     """
     inside = [
         (name, companion)
@@ -80,5 +81,5 @@ def _texts(folder: Path) -> Iterator[Companion]:
 
 
 def _folder(name: str) -> str:
-    """Folder of a member with a trailing slash; empty at the top."""
+    """Return the folder of a member, with a trailing slash; empty at the top."""
     return name[: name.rfind("/") + 1]

@@ -1,4 +1,4 @@
-"""What an image set is made of: named members, and the bytes behind them."""
+"""What an image set is made of: named images, and their bytes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ UNLABELLED = -1
 
 @dataclass(frozen=True)
 class Entry:
-    """One image: its name within the set, and its class (0-based; -1 where unlabelled)."""
+    """One image of a set, without its bytes: its name and its label."""
 
-    name: str
-    label: int = UNLABELLED
+    name: str  # within the set
+    label: int = UNLABELLED  # class, 0-based; -1 where unlabelled
 
 
 class Storage(Protocol):
@@ -28,20 +28,23 @@ class Storage(Protocol):
         """Relative names of all members, with `/` between folders; no hidden ones."""
 
     def read(self, name: str) -> bytes:
-        """Bytes of one member; safe to call from several threads.
+        """Return the bytes of one member; safe to call from several threads.
 
         Raises ImageSetError where the member cannot be read.
         """
 
 
 class Contents:
-    """The bytes of the images of a set, and their SHA-256, each computed once.
+    """The bytes of the images of a set, and their SHA-256, which is computed once for each image.
 
-    A set and its subsets share one `Contents`, so that they hash no image twice.
+    A set and its subsets share one `Contents`, so that no image is hashed twice.
     """
 
     def __init__(self, storage: Storage, prefix: str = "") -> None:
-        """`prefix`: folder of `storage` (with a trailing slash) to which names are relative."""
+        """Take the images from the folder `prefix` of `storage`.
+
+        prefix: the folder, with a trailing slash, that the names of the images are relative to.
+        """
         self._storage = storage
         self._prefix = prefix
         self._hashes: dict[str, str] = {}
@@ -50,7 +53,7 @@ class Contents:
         return self._storage.read(self._prefix + name)
 
     def sha256(self, names: Sequence[str]) -> list[str]:
-        """Hex SHA-256 of each of the named images."""
+        """Return the SHA-256 of each of the named images, in hexadecimal."""
         workers = default_workers()
         missing = [name for name in names if name not in self._hashes]
         digests = ordered_map(self._hash, missing, workers=workers, look_ahead=4 * workers)

@@ -1,4 +1,4 @@
-"""From the bytes of a file to an RGB image."""
+"""Decoding: from the bytes of a file to an RGB image."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".gif", ".ppm", ".tif", ".tiff", ".
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 NO_KNOWN_RANGE = ("I", "F")  # 32-bit samples: nothing says which value is white
 
-# What Pillow only warns of (about 89 million pixels) is refused here: no photograph is that large.
+# Pillow only warns above this number (about 89 million). We refuse: no photograph is that large.
 MAX_PIXELS = 2**30 // 12
 
 
 def decode(data: bytes) -> Image.Image:
-    """The RGB image in `data`; of an animation, the first frame.
+    """Return the RGB image in `data`; of an animation, the first frame.
 
-    The EXIF orientation is not applied: neither timm nor torchvision apply it, so the published
-    accuracies are those of the stored pixels.
+    The EXIF orientation is not applied: neither timm nor torchvision applies it, so the published
+    accuracies were measured with the pixels as they are stored.
 
-    Raises ImageSetError where the data is no image, or a broken, oversized or unconvertible one.
+    Raises ImageSetError where the data is not an image, or an image that is broken, too large or of a kind
+    that cannot be converted to RGB.
     """
     if not data:
         raise ImageSetError("the file is empty")
@@ -37,21 +38,21 @@ def decode(data: bytes) -> Image.Image:
     except ImageSetError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageSetError(f"is no image of a known kind ({', '.join(FORMATS)})") from error
+        raise ImageSetError(f"it is no image of a known kind ({', '.join(FORMATS)})") from error
     except Exception as error:  # Pillow's decoders raise nearly any type on damaged data
-        raise ImageSetError(f"cannot be decoded: {str(error) or type(error).__name__}") from error
+        raise ImageSetError(f"it cannot be decoded: {str(error) or type(error).__name__}") from error
 
 
 def _refuse_bomb(image: Image.Image) -> None:
     if image.width * image.height > MAX_PIXELS:
-        raise ImageSetError(f"{image.width}x{image.height} pixels, more than {MAX_PIXELS} in all")
+        raise ImageSetError(f"it has {image.width}x{image.height} pixels, more than {MAX_PIXELS} in all")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB as torchvision's loader makes it: `convert("RGB")`, which drops an alpha channel.
+    """Return `image` as 8-bit RGB, as torchvision's loader makes it: `convert("RGB")` drops an alpha channel.
 
-    The one difference: 16-bit gray keeps its upper byte, where Pillow would cut off at 255 and return
-    nearly white.
+    There is one difference: of 16-bit gray, the upper byte is kept. Pillow would clip the values at 255, so
+    that the image would be nearly white. Raises ImageSetError for samples of 32 bits.
     """
     if image.mode in NO_KNOWN_RANGE:
         raise ImageSetError(f"mode {image.mode} (32-bit samples) has no known range of values")

@@ -22,54 +22,56 @@ ARCHIVE_SUFFIXES = (*TAR_SUFFIXES, *COMPRESSED_TAR_SUFFIXES, *ZIP_SUFFIXES, *PAR
 
 @dataclass(frozen=True)
 class Definition:
-    """One named set.
+    """A named image set, as its TOML file defines it.
 
-    description: half a sentence. obtain: what to do where it is not found. splits: archives that come
-    with the package, relative to the definition. also_called, recognized_by: for a set that the user
-    has, other names of its folder or archive in the data root, and patterns of what the data root holds
-    where it is the set itself.
+    The images either come with the package (`splits`), or the user has them in the data root.
     """
 
     name: str
-    description: str
-    obtain: str
-    splits: Mapping[str, str] = field(default_factory=dict)
-    also_called: tuple[str, ...] = ()
+    description: str  # half a sentence
+    obtain: str  # what the user can do when the set is not found
+    splits: Mapping[str, str] = field(default_factory=dict)  # split -> archive, relative to the definition
+    also_called: tuple[str, ...] = ()  # other names of the set's folder or archive in the data root
+    # Patterns of file names: where one of these is in the data root, the data root is the set itself.
     recognized_by: tuple[str, ...] = ()
 
 
 def calibration_dir() -> Path:
-    """Folder of the definitions: inside the installed package, or at the top of a source checkout."""
+    """Return the folder of the definitions: in the installed package, or at the top of a source checkout."""
     packaged = Path(__file__).parents[1] / "_calibration"
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "calibration"
 
 
 def definitions() -> dict[str, Definition]:
-    """All named sets, by name."""
+    """Return all named sets, by name."""
     return {path.stem: read_definition(path) for path in sorted(calibration_dir().glob("*.toml"))}
 
 
 def read_definition(path: Path) -> Definition:
-    """Raises ImageSetError for a file that is no TOML, or has missing or unknown keys."""
+    """Read the definition of one named set.
+
+    Raises ImageSetError for a file that is not TOML, lacks a key, or has an unknown one.
+    """
     try:
         table = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ImageSetError(f"{path} is not valid TOML: {error}", hint="Correct this line.") from error
+        raise ImageSetError(f"{path} is not valid TOML: {error}", hint="Correct the file there.") from error
     known = {field.name for field in fields(Definition)} - {"name"}
     wrong = sorted(table.keys() - known) + sorted({"description", "obtain"} - table.keys())
     if wrong:
         raise ImageSetError(
             f"{path} has an unknown key, or lacks a needed one: {wrong[0]}",
-            hint=f"It takes description, obtain and some of: {', '.join(sorted(known))}.",
+            hint=f"The keys are {', '.join(sorted(known))}; description and obtain are needed.",
         )
     lists = {key: tuple(value) for key, value in table.items() if isinstance(value, list)}
     return Definition(**{"name": path.stem, **table, **lists})
 
 
 def locate(definition: Definition, data_root: Path | None, split: Split) -> Path:
-    """The folder or file that holds the images of a named set.
+    """Return the folder or file that holds the images of a named set.
 
-    `data_root` is by default $CONVNEXT_EDGE_DATA. Raises ImageSetError, naming the places looked at.
+    data_root: folder to look in, by default $CONVNEXT_EDGE_DATA. Raises ImageSetError where the set is not
+    found; the message names the paths that were tried.
     """
     if definition.splits:
         return _bundled(definition, split)
@@ -78,9 +80,9 @@ def locate(definition: Definition, data_root: Path | None, split: Split) -> Path
         raise _not_found(definition, "no data root is given")
     if not root.is_dir():
         raise _not_found(definition, f"the data root {root} is no folder")
-    for place in _places(definition, root):
-        if place.exists():
-            return place
+    for path in _possible_paths(definition, root):
+        if path.exists():
+            return path
     if _is_set_itself(definition, root):
         return root
     raise _not_found(definition, _looked_at(definition, root))
@@ -93,7 +95,7 @@ def _bundled(definition: Definition, split: Split) -> Path:
     return path
 
 
-def _places(definition: Definition, root: Path) -> Iterator[Path]:
+def _possible_paths(definition: Definition, root: Path) -> Iterator[Path]:
     for name in (definition.name, *definition.also_called):
         for suffix in ("", *ARCHIVE_SUFFIXES):
             yield root / f"{name}{suffix}"

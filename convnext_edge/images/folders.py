@@ -1,4 +1,4 @@
-"""Images in a folder, and what makes a member's name one of interest."""
+"""Images in a folder, and which files are hidden."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path, PurePosixPath
 
 from convnext_edge.errors import ImageSetError
 
-# ILSVRC/Data/CLS-LOC/val/n01440764/ is the deepest usual layout. The bound also ends loops of links.
+# ILSVRC/Data/CLS-LOC/val/n01440764/ is the deepest usual path. The bound also ends loops of links.
 MAX_DEPTH = 6
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a member is there for the operating system only."""
+    """Tell whether a file is hidden, such as those that only the operating system uses."""
     return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
 
 
 class FolderStorage:
-    """The files below a folder; links are followed, as data sets are often made of them."""
+    """The files below a folder; links are followed, because data sets often consist of links."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

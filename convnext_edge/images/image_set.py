@@ -1,4 +1,4 @@
-"""A set of images, labelled or not: what calibrates a model, and what measures it."""
+"""A set of images, with labels or without, which calibrates a model or measures it."""
 
 from __future__ import annotations
 
@@ -25,15 +25,11 @@ from convnext_edge.parallel import default_workers, ordered_map
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images with a name, in a fixed order; nothing is decoded before `batches`.
+    """A named set of images in a fixed order; no image is decoded before `batches`."""
 
-    name: of the definition, or the last part of the path. classes: names in the order of the labels;
-    empty where the labels come without names, or there are none. entries: the images.
-    """
-
-    name: str
-    classes: tuple[str, ...]
-    entries: tuple[Entry, ...]
+    name: str  # that of the definition, or the last part of the path
+    classes: tuple[str, ...]  # names in the order of the labels; empty where the classes have no names
+    entries: tuple[Entry, ...]  # the images
     contents: Contents = field(repr=False, compare=False)
     skip_log: SkipLog = field(default_factory=SkipLog, repr=False, compare=False)
 
@@ -42,40 +38,41 @@ class ImageSet:
 
     @property
     def labelled(self) -> bool:
+        """Whether any image has a label."""
         return any(entry.label != UNLABELLED for entry in self.entries)
 
     @property
     def skipped(self) -> tuple[SkippedImage, ...]:
-        """The broken images that `batches` has left out so far, by name."""
+        """The broken images that `batches` has left out so far, in the order of their names."""
         return self.skip_log.skipped
 
     @property
     def hashes(self) -> list[str]:
-        """Hex SHA-256 of the content of each image, in order. The first use reads all images."""
+        """The SHA-256 of each image's bytes, in hexadecimal, in order; the first use reads all images."""
         return self.contents.sha256([entry.name for entry in self.entries])
 
     @cached_property
     def digest(self) -> str:
-        """Hex SHA-256 over name, label and content of all images, whatever their order.
+        """The SHA-256 over names, labels and bytes of all images, in hexadecimal, whatever their order.
 
-        The first use reads all images. A folder and an archive of it have the same digest.
+        The first use reads all images. A folder and an archive of that folder have the same digest.
         """
         lines = (f"{e.name}\0{e.label}\0{h}\n" for e, h in zip(self.entries, self.hashes, strict=True))
         return _sha256("".join(sorted(lines))).hex()
 
     def subset(self, count: int | None, seed: int) -> ImageSet:
-        """`count` images drawn by `seed`, in the order of the set; all of them where count is None.
+        """Draw `count` images at random, in the order of the set; all of them where `count` is None.
 
         The same names, labels, count and seed give the same images everywhere. Where the set is
         labelled, each class gets its share of `count`, rounded down or up.
 
-        Raises ImageSetError where `count` is not within 1 and the number of images.
+        Raises ImageSetError where `count` is less than 1 or more than the number of images.
         """
         if count is None:
             return self
         if not 1 <= count <= len(self):
             raise ImageSetError(
-                f"{count} images asked of {self.name}, which has {len(self)}",
+                f"{count} images asked of {self.name}, which has {len(self)} images",
                 hint=f"Ask for 1 to {len(self)} images, or give a larger set.",
             )
         chosen = set(_systematic_sample(self.entries, count, seed))
@@ -85,13 +82,13 @@ class ImageSet:
     def batches(
         self, preprocessing: Preprocessing, *, batch: int, dtype: InputType, workers: int | None = None
     ) -> Iterator[Batch]:
-        """All images in order, `batch` at a time (the last batch may be smaller).
+        """Yield all images in order, `batch` at a time (the last batch may be smaller).
 
-        dtype: "float32" normalized, or "uint8" as stored. workers: decoding threads, one a CPU by
-        default; the result does not depend on them.
+        dtype: "float32" for normalized values, "uint8" for the bytes as stored. workers: number of decoding
+        threads, by default one for each CPU; the result does not depend on it.
 
         Broken images are left out, see `skipped`. Raises ImageSetError as soon as more than 1 % of the
-        set are broken.
+        images of the set are broken.
         """
         workers = default_workers() if workers is None else workers
         _check_batches(batch, dtype, workers)
@@ -104,16 +101,16 @@ class ImageSet:
 
 
 def overlap(a: ImageSet, b: ImageSet) -> int:
-    """Number of different images (by SHA-256 of the content) that are in both sets."""
+    """Return the number of different images (by the SHA-256 of their bytes) that are in both sets."""
     return len(set(a.hashes) & set(b.hashes))
 
 
 def _systematic_sample(entries: tuple[Entry, ...], count: int, seed: int) -> list[Entry]:
-    """Every (n / count)-th of the n images, ordered by class and, within it, at random.
+    """Take every (n / count)-th of the n images, ordered by class and, within a class, at random.
 
-    Systematic sampling gives every class its share and every image the same chance, without a case for
-    classes that are small or more numerous than `count`. Hashes in place of a generator keep the choice
-    the same under every version of Python.
+    Systematic sampling gives every class its share and every image the same chance. It needs no special
+    case for small classes, nor for more classes than `count`. The order comes from hashes, not from a random
+    generator, so that the choice is the same under every version of Python.
     """
     ordered = sorted(entries, key=lambda entry: (entry.label, _sha256(f"{seed}/{entry.name}")))
     total = len(entries)

@@ -1,8 +1,8 @@
-"""Labels of a flat folder: `name label` texts, and the ground truth of the ImageNet devkit.
+"""Labels of a flat folder, from text files of `name label` lines or from the devkit of ImageNet.
 
 Labels are 0-based, in the order of sorted synset ids (n01440764 is 0), as all published ImageNet
-checkpoints have them. The devkit counts otherwise: its ILSVRC2012_ID is 1-based and in an order of its
-own, so its ground truth needs a file that says which id is which synset.
+checkpoints have them. The devkit counts in another way: its ILSVRC2012_ID is 1-based and in an order of
+its own, so its ground truth needs a file that says which id is which synset.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ INTEGER = re.compile(r"-?\d+")
 
 @dataclass(frozen=True)
 class Labelling:
-    """labels: one an image, in their order. classes: names by label; empty where unknown."""
+    """The labels of a set of images, and the names of the classes."""
 
-    labels: tuple[int, ...]
-    classes: tuple[str, ...]
+    labels: tuple[int, ...]  # one for each image, in the order of the images; 0-based
+    classes: tuple[str, ...]  # names in the order of the labels; empty where unknown
 
 
 def is_imagenet_validation(images: Sequence[str]) -> bool:
-    """Whether all images have the names of the ILSVRC 2012 validation set."""
+    """Tell whether all images have names of the ILSVRC 2012 validation set."""
     return all(VALIDATION_IMAGE.fullmatch(name) for name in images)
 
 
 def find_labels(images: Sequence[str], companions: Sequence[Companion]) -> Labelling | None:
-    """Labels of `images` from the nearest of `companions` (nearest first) that gives any, else None.
+    """Find the labels of `images` in the nearest file that has any; None where no file has.
 
-    Raises ImageSetError for labels that are incomplete, contradictory or out of range, and for a
-    ground truth of the devkit that cannot be converted.
+    companions: the files to look in, the nearest first. Raises ImageSetError for labels that are incomplete,
+    contradictory or out of range, and for a ground truth of the devkit that cannot be converted.
     """
     named = _find_label_file(images, companions)
     if named is not None:
@@ -52,7 +52,7 @@ def find_labels(images: Sequence[str], companions: Sequence[Companion]) -> Label
 
 
 def _find_label_file(images: Sequence[str], companions: Sequence[Companion]) -> Labelling | None:
-    """What the label files of the nearest folder that has any say."""
+    """Return the labels from the nearest folder that has a label file; None where no folder has."""
     for _, neighbours in groupby(companions, key=lambda companion: companion.folder):
         words_by_file = {companion: _label_words(images, companion) for companion in neighbours}
         found = {
@@ -68,20 +68,23 @@ def _find_label_file(images: Sequence[str], companions: Sequence[Companion]) -> 
 def _agreed(found: dict[str, Labelling]) -> Labelling:
     if len(set(found.values())) > 1:
         raise ImageSetError(
-            f"the images have several label files, which differ: {', '.join(found)}",
+            f"the images have several label files, which contradict each other: {', '.join(found)}",
             hint="Leave only the right one.",
         )
     return next(iter(found.values()))
 
 
 def _label_words(images: Sequence[str], companion: Companion) -> list[str]:
-    """What `companion` says of each image, by its name with or without the suffix; empty for nothing."""
+    """Return the word that `companion` has for each image; empty where it has none.
+
+    An image is found by its name, with its suffix or without.
+    """
     words = {PurePosixPath(row[0]).name: row[1] for row in companion.rows() if _is_label_row(row)}
     return [words.get(name) or words.get(PurePosixPath(name).stem, "") for name in images]
 
 
 def _is_label_row(row: list[str]) -> bool:
-    """`name label`, or `name synset` with boxes behind it, as Kaggle's LOC_val_solution.csv has."""
+    """Tell whether a line is `name label`, or `name synset` and boxes as in Kaggle's LOC_val_solution.csv."""
     if len(row) == 2 and INTEGER.fullmatch(row[1]):
         return True
     return len(row) >= 2 and SYNSET.fullmatch(row[1]) is not None
@@ -108,7 +111,7 @@ def _from_words(
 
 
 def _all_of_imagenet(words: list[str], source: Companion) -> tuple[str, ...]:
-    """The synsets that label the images; they are the list of classes only if none is missing."""
+    """Return the synsets that label the images; raise ImageSetError where a class of ImageNet is missing."""
     synsets = tuple(sorted(set(words)))
     if len(synsets) != IMAGENET_CLASSES:
         raise ImageSetError(
@@ -168,5 +171,5 @@ def _from_ground_truth(
 
 
 def _image_number(name: str) -> int:
-    """1-based line of the ground truth: ILSVRC2012_val_00000347.JPEG is on line 347."""
+    """Return the 1-based line of the ground truth: ILSVRC2012_val_00000347.JPEG is on line 347."""
     return int(PurePosixPath(name).stem.removeprefix("ILSVRC2012_val_"))

@@ -1,4 +1,4 @@
-"""Noise in the shape of images: to trace a model, to time one, or to hold two implementations together."""
+"""Random values in the shape of images: to trace a model, to time it, or to compare two implementations."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from convnext_edge.images.preprocessing import InputType
 def noise(
     resolution: int, input_type: InputType, *, batch: int, seed: int = 0
 ) -> NDArray[np.uint8] | NDArray[np.float32]:
-    """Return noise (N, 3, H, W) in the shape and type of images; never to calibrate with.
+    """Return noise (N, 3, H, W) in the shape and type of images; it must never calibrate a model.
 
-    Speed does not depend on the values. Those of float32 are spread about as normalized pixels are.
+    Speed does not depend on the values. The float32 values have about the range of normalized pixels.
     """
     shape = (batch, 3, resolution, resolution)
     pixels = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""From a name or a path to an image set."""
+"""Opening an image set by its name or its path."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from convnext_edge.paths import AnyPath, as_path
 def open_image_set(
     source: AnyPath, *, data_root: AnyPath | None = None, split: Split = "evaluation"
 ) -> ImageSet:
-    """The image set called `source`, or at the path `source`; no image is read yet.
+    """Open the image set called `source`, or at the path `source`; no image is read yet.
 
-    A name is one of the files calibration/NAME.toml, and wins over a path: write ./NAME for a folder of
-    the same name. data_root: where named sets are looked for, $CONVNEXT_EDGE_DATA by default. split: for
-    a named set that has two.
+    A name is one of the files calibration/NAME.toml. A name comes before a path: write ./NAME for a folder
+    of the same name. data_root: folder where named sets are searched, by default $CONVNEXT_EDGE_DATA.
+    split: which part of a named set that has two.
 
     A path is a folder, a .tar, .tar.gz or .zip archive, or a .parquet file of the Hugging Face image
     schema. A folder or archive holds images, with or without a label file, or class folders.
@@ -55,7 +55,7 @@ def open_image_set(
 
 
 def open_path(path: Path, *, name: str) -> ImageSet:
-    """The images in the folder or file at `path`, as a set called `name`."""
+    """Open the images in the folder or file at `path`, as a set called `name`."""
     if path.name.lower().endswith(PARQUET_SUFFIXES):
         rows = ParquetStorage(path)
         return ImageSet(name, rows.classes, rows.entries, Contents(rows))

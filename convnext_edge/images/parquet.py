@@ -13,11 +13,13 @@ from convnext_edge.images.contents import UNLABELLED, Entry
 
 CACHED_ROW_GROUPS = 2  # images are read in order, by threads that may straddle one border
 DAMAGED = (OSError, ValueError)  # the bases of what pyarrow raises
-SCHEMA_HINT = "Expected is the Hugging Face schema: image: struct<bytes: binary, path: string>, label: int64."
+SCHEMA_HINT = (
+    "Give a file of the Hugging Face schema: image: struct<bytes: binary, path: string>, label: int64."
+)
 
 
 class ParquetStorage:
-    """Rows of a Parquet file; `entries` are in the order of the rows, so that reading is sequential."""
+    """The rows of a Parquet file; `entries` are in the order of the rows, so that reading is sequential."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -38,7 +40,7 @@ class ParquetStorage:
         self._rows = dict(zip(self.names, self._positions(), strict=True))
 
     def _positions(self) -> list[tuple[int, int]]:
-        """Row group, and row within it, of each row of the file."""
+        """Return the row group of each row of the file, and its number within that group."""
         metadata = self._file.metadata
         sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
         return [(group, row) for group, size in enumerate(sizes) for row in range(size)]
@@ -80,11 +82,13 @@ def _open(path: Path) -> Any:
 
 
 def _columns(path: Path, schema: Any) -> list[str]:
-    """Columns that name and label the rows: all but the bytes, which would not fit into memory."""
+    """Return the columns that name and label the rows; the bytes would not fit into memory."""
     types = {field.name: str(field.type) for field in schema}
     image = types.get("image", "missing")
     if not (image.startswith("struct<") and "bytes: " in image and "path: " in image):
-        raise ImageSetError(f"{path} has no image column as expected: image is {image}", hint=SCHEMA_HINT)
+        raise ImageSetError(
+            f"{path} has no image column of the expected type: image is {image}", hint=SCHEMA_HINT
+        )
     if not types.get("label", "int64").startswith(("int", "uint")):
         raise ImageSetError(f"{path} has labels of type {types['label']}, not integers", hint=SCHEMA_HINT)
     return ["image.path", "label"] if "label" in types else ["image.path"]
@@ -99,20 +103,20 @@ def _check(path: Path, entries: tuple[Entry, ...], classes: tuple[str, ...]) -> 
     outside = sorted(label for label in labels if label < 0 or (classes and label >= len(classes)))
     if outside:
         raise ImageSetError(
-            f"{path} has the label {outside[0]}, beside others up to {max(labels)} and {len(classes)} names",
-            hint="Labels are 0-based indices of the names; a set without labels has -1 throughout.",
+            f"{path} has the label {outside[0]}; the largest is {max(labels)}, for {len(classes)} names",
+            hint="Labels are 0-based indices of the names; a set without labels has -1 in every row.",
         )
 
 
 def _member_names(paths: list[str | None]) -> tuple[str, ...]:
-    """The paths where they tell the rows apart, else the numbers of the rows."""
+    """Name each row by its path where all paths are different, else by its number."""
     if None not in paths and len(set(paths)) == len(paths):
         return tuple(str(path) for path in paths)
     return tuple(f"{row:08d}" for row in range(len(paths)))
 
 
 def _class_names(schema: Any) -> tuple[str, ...]:
-    """Names of a `ClassLabel`, which the `datasets` library keeps as JSON in the schema's metadata."""
+    """Return the names of a `ClassLabel`, which `datasets` keeps as JSON in the schema's metadata."""
     text = (schema.metadata or {}).get(b"huggingface", b"{}")
     features = json.loads(text).get("info", {}).get("features", {})
     return tuple(features.get("label", {}).get("names", ()))

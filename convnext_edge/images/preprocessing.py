@@ -1,4 +1,4 @@
-"""How an image becomes the model's input: the values that a checkpoint was evaluated with."""
+"""The values by which an image becomes the input of a model, such as its resolution and mean."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Resize, centre crop and normalization.
+    """How images are resized, cropped at the centre and normalized.
 
-    resolution: edge of the square input in pixels. crop: fraction of the resized image's shorter edge
-    that is kept; 1.0 squashes the whole image to the square, as ConvNeXt is evaluated at 384
-    (without crop). interpolation: a filter of Pillow by name. mean, std: per RGB channel, of values
-    in 0..1.
+    They are the values that a checkpoint was evaluated with.
     """
 
-    resolution: int = 224
+    resolution: int = 224  # edge of the square input, in pixels
+    # Fraction of the resized image's shorter edge that is kept. 1.0 squashes the whole image to the square,
+    # as ConvNeXt is evaluated at 384 (without crop).
     crop: float = 0.875
-    interpolation: str = "bicubic"
-    mean: Triple = IMAGENET_MEAN
-    std: Triple = IMAGENET_STD
+    interpolation: str = "bicubic"  # name of a filter of Pillow
+    mean: Triple = IMAGENET_MEAN  # of each RGB channel, of values in 0..1
+    std: Triple = IMAGENET_STD  # likewise
 
     def to_json(self) -> dict[str, Any]:
+        """Return the values as a JSON object, as a sidecar keeps them."""
         return {
             "resolution": self.resolution,
             "crop": self.crop,
@@ -42,6 +42,7 @@ class Preprocessing:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Preprocessing:
+        """Read what `to_json` returned; raise ArtifactError for a missing key or a value of a wrong type."""
         try:
             return cls(
                 resolution=int(value["resolution"]),
@@ -56,7 +57,7 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class PreprocessingChanges:
-    """Values that a user gives in place of a checkpoint's; None leaves one as it is."""
+    """Values that a user gives in place of a checkpoint's; None keeps the checkpoint's value."""
 
     resolution: int | None = None
     crop: float | None = None
@@ -65,7 +66,7 @@ class PreprocessingChanges:
     std: Triple | None = None
 
     def apply(self, base: Preprocessing) -> Preprocessing:
-        """`base` with these values. Raises UsageError for one that no image could be prepared with."""
+        """Return `base` with these values; raise UsageError for a value that is out of range."""
         self._check("crop", (self.crop,), "above 0, at most 1", lambda value: 0 < value <= 1)
         self._check("mean", self.mean, "within 0 and 1, as pixels are", lambda value: 0 <= value <= 1)
         self._check("std", self.std, "above 0, at most 1: pixels lie in 0..1", lambda value: 0 < value <= 1)

@@ -1,4 +1,4 @@
-"""Which class is which synset: lists in the order of the labels, and the devkit's own numbering."""
+"""Which class is which synset of WordNet: lists in the order of the labels, and the devkit's numbers."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ DEVKIT_META = "meta.mat"
 
 
 def synset_list(companions: Sequence[Companion]) -> tuple[str, ...]:
-    """Synset ids in the order of the labels, from a text like synset_words.txt; empty without one.
+    """Return the synset ids in the order of the labels, from a file such as synset_words.txt.
 
-    Every line starts with an id, and the lines are sorted: a list in another order would be one of the
-    devkit's numbering, not of labels.
+    Every line of the file starts with an id, and the lines are sorted: in another order, the list would
+    follow the devkit's numbers, not the labels. Empty where there is no such file.
     """
     for companion in companions:
         words = [row[0] for row in companion.rows()]
@@ -28,9 +28,9 @@ def synset_list(companions: Sequence[Companion]) -> tuple[str, ...]:
 
 
 def devkit_synsets(companions: Sequence[Companion]) -> dict[int, str]:
-    """Synset by ILSVRC2012_ID (1-based); empty where no file says it.
+    """Return the synset of each ILSVRC2012_ID (1-based); empty where no file has them.
 
-    Known are texts with `synset id` or `id synset` on every line (map_clsloc.txt), and the devkit's
+    Such a file is a text with `synset id` or `id synset` on every line (map_clsloc.txt), or the devkit's
     meta.mat where SciPy is installed.
     """
     for companion in companions:

@@ -1,4 +1,4 @@
-"""The evaluation transform: what a checkpoint's published accuracy was measured with.
+"""The evaluation transform, with which a checkpoint's published accuracy was measured.
 
 Sources: `transforms_imagenet_eval` of timm (timm/data/transforms_factory.py), `Resize` and
 `center_crop` of torchvision (torchvision/transforms/functional.py), `build_transform` of the official
@@ -21,9 +21,10 @@ INTERPOLATIONS = tuple(member.name.lower() for member in Image.Resampling)
 
 
 def preprocess(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """Resize and centre-crop `image`; uint8 (H, W, 3), RGB, H = W = `preprocessing.resolution`.
+    """Resize `image` and crop it at the centre.
 
-    Raises ImageSetError for an image too elongated to resize, or of 32-bit samples.
+    Returns (H, W, 3) uint8, RGB, with H = W = `preprocessing.resolution`. Raises ImageSetError for an image
+    that is too elongated to resize, or that has 32-bit samples.
     """
     check_preprocessing(preprocessing)
     rgb = image if image.mode == "RGB" else to_rgb(image)  # what `decode` returns is RGB already
@@ -32,7 +33,7 @@ def preprocess(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.u
 
 
 def normalize(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """(x / 255 - mean) / std by channel; (N, 3, H, W) uint8 to float32."""
+    """Return (x / 255 - mean) / std of each channel, from (N, 3, H, W) uint8 to float32 of the same shape."""
     mean = np.array(preprocessing.mean, np.float32).reshape(3, 1, 1)
     std = np.array(preprocessing.std, np.float32).reshape(3, 1, 1)
     scaled = images.astype(np.float32)
@@ -45,14 +46,14 @@ def normalize(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArra
 def as_reference_takes(
     images: NDArray[np.uint8] | NDArray[np.float32], preprocessing: Preprocessing
 ) -> NDArray[np.float32]:
-    """Raw bytes normalized; float32, which is normalized already, as it is."""
+    """Return images as the reference takes them: bytes are normalized, float32 is normalized already."""
     if images.dtype == np.uint8:
         return normalize(images.astype(np.uint8, copy=False), preprocessing)
     return images.astype(np.float32, copy=False)
 
 
 def check_preprocessing(preprocessing: Preprocessing) -> None:
-    """Raise ImageSetError for values that describe no transform."""
+    """Raise ImageSetError for an unknown interpolation, or a crop or resolution that is out of range."""
     if preprocessing.interpolation not in INTERPOLATIONS:
         raise ImageSetError(
             f"interpolation {preprocessing.interpolation!r} is not known",
@@ -77,7 +78,7 @@ def _resize(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
 
 
 def _resized_size(width: int, height: int, preprocessing: Preprocessing) -> tuple[int, int]:
-    """Width and height before the crop."""
+    """Return width and height before the crop."""
     if preprocessing.crop == 1.0:
         # The official ConvNeXt: "warping (no cropping) when evaluated at 384 or larger".
         return preprocessing.resolution, preprocessing.resolution

@@ -1,6 +1,6 @@
-"""embed: an engine with all that an application in another language needs to use it.
+"""The command `embed`: an engine with all that an application in another language needs to use it.
 
-command  which engine, and the folder, which comes whole or not at all
+command  the function, its options and its result
 bundle   the engine's part of the folder: files, labels, and what a library must know, as plain text
 cpp      the C++ library with its sample and its build
 mobile   what folders for Android and iOS have in common

@@ -1,4 +1,4 @@
-"""embed --lang android: a Gradle project with a Kotlin library, a sample application, and the engine."""
+"""The folder of `--lang android`: a Gradle project with a Kotlin library, a sample, and the engine."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ BUILD = "gradle assembleDebug"
 
 
 def write_android(engine: Artifact, labels: Path | None, folder: Path) -> str:
-    """Fill the empty `folder`; returns the command that builds it there.
+    """Fill the empty `folder`, and return the command that builds it there.
 
-    Raises UsageError for an engine of another runtime, or labels that do not fit.
+    Raises UsageError for an engine of another runtime, or a wrong number of labels.
     """
     check_runtime(engine, "Android")
     shutil.copytree(SOURCES, folder, dirs_exist_ok=True)

@@ -1,4 +1,4 @@
-"""The model's part of an embedded folder, which is the same for every language."""
+"""The engine's part of an embedded folder, which is the same for every language."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ ANTIALIASED = ("bicubic", "bilinear", "box", "hamming", "lanczos")
 
 
 def write_bundle(engine: Artifact, labels: Path | None, folder: Path) -> None:
-    """Copy the engine with companions and sidecar, and write labels and manifest. Raises UsageError."""
+    """Copy the engine with its other files and its sidecar, and write labels and manifest.
+
+    Raises UsageError for an interpolation that the libraries do not have, or a wrong number of labels.
+    """
     check_interpolation(engine)
     folder.mkdir()
     names = [*engine.files, sidecar_path(engine.path).name]
@@ -32,7 +35,7 @@ def write_bundle(engine: Artifact, labels: Path | None, folder: Path) -> None:
 
 
 def fill_readme(engine: Artifact, folder: Path, **more: str) -> None:
-    """Put what is known of the engine, and `more`, into the template README.md of a folder."""
+    """Fill the template README.md of a folder with facts about the engine, and with `more`."""
     described = engine.description
     values = {
         "stem": described.stem,
@@ -49,7 +52,10 @@ def fill_readme(engine: Artifact, folder: Path, **more: str) -> None:
 
 
 def manifest_lines(engine: Artifact, digests: dict[str, str]) -> list[str]:
-    """`key value` lines: no library for JSON is needed to read them."""
+    """Return the `key value` lines of the manifest, which can be read without a library for JSON.
+
+    digests: SHA-256 of each file of the folder by its name, in hexadecimal.
+    """
     described = engine.description
     prepared = described.preprocessing
     recorded = described.engine or {}
@@ -73,15 +79,19 @@ def manifest_lines(engine: Artifact, digests: dict[str, str]) -> list[str]:
 
 
 def runtime_of(engine: Artifact) -> str:
-    """The library that runs an engine: of target `ort-mobile`, as of `onnxruntime`, ONNX Runtime."""
+    """Return the library that runs an engine.
+
+    It need not have the name of the target: of `ort-mobile` it is `onnxruntime` as well.
+    """
     described = engine.description
     return str((described.engine or {}).get("runtime", described.target))
 
 
 def read_labels(engine: Artifact, path: Path | None) -> list[str]:
-    """A label for each class: the lines of `path`, else the model's own names, else the classes' numbers.
+    """Return a label for each class.
 
-    Raises UsageError where there are more or fewer of them than classes.
+    They are the lines of `path`; without a path the model's own names, or else the numbers of the classes.
+    Raises UsageError where `path` cannot be read, or has more or fewer labels than the model has classes.
     """
     classes = int(engine.description.architecture["classes"])
     if path is None:
@@ -90,17 +100,19 @@ def read_labels(engine: Artifact, path: Path | None) -> list[str]:
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}", hint="Give a text, one label a line.") from error
+        raise UsageError(
+            f"{path} cannot be read: {error}", hint="Give a text file with one label on each line."
+        ) from error
     if len(lines) != classes:
         raise UsageError(
             f"{path} has {len(lines)} labels, the model has {classes} classes",
-            hint="Give one label a line, in the order of the classes.",
+            hint="Give one label on each line, in the order of the classes.",
         )
     return lines
 
 
 def check_interpolation(engine: Artifact) -> None:
-    """Raises UsageError for one that the embedded libraries do not have."""
+    """Raise UsageError for an interpolation that the embedded libraries do not have."""
     name = engine.description.preprocessing.interpolation
     if name not in ANTIALIASED:
         raise UsageError(

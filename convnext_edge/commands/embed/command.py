@@ -1,4 +1,4 @@
-"""The command: put an engine into a folder that an application can take as it is."""
+"""The function, the options and the result of `embed`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Fill = Callable[[Artifact, Path | None, Path], str]
 
 @dataclass(frozen=True)
 class Embed(Result):
-    """A folder for an application."""
+    """The result of `embed`: a folder for an application."""
 
     directory: Path
     files: tuple[str, ...]  # relative to the folder
@@ -69,16 +69,19 @@ def embed(
     Raises ArtifactError, UsageError.
     """
     fill = filler(lang, as_path(runtime))
-    place = Workspace.at(workspace)
-    chosen = find_engine(engine, place)
-    folder = as_path(output) or place.folder / f"{chosen.path.name.split('.')[0]}-{lang}"
+    opened = Workspace.at(workspace)
+    chosen = find_engine(engine, opened)
+    folder = as_path(output) or opened.folder / f"{chosen.path.name.split('.')[0]}-{lang}"
     build_command = write_folder(folder, lambda made: fill(chosen, as_path(labels), made))
     files = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
     return Embed(directory=folder, files=tuple(files), build_command=build_command)
 
 
 def filler(lang: str, runtime: Path | None) -> Fill:
-    """Return what fills the folder; raise UsageError for an unknown language or an option without use."""
+    """Return the function that fills the folder.
+
+    Raises UsageError for an unknown language, or for `runtime` where the language has no use for it.
+    """
     if lang not in LANGUAGES:
         raise UsageError(f"unknown language {lang!r}", hint=f"Known: {', '.join(LANGUAGES)}.")
     if lang != "web" and runtime is not None:
@@ -98,7 +101,10 @@ def filler(lang: str, runtime: Path | None) -> Fill:
 
 
 def find_engine(path: AnyPath | None, workspace: Workspace) -> Artifact:
-    """Return the engine that is named, or the newest one; raise ArtifactError for what is no engine."""
+    """Return the named engine, or else the newest one.
+
+    Raises ArtifactError where there is none, or where `path` is not an engine.
+    """
     found = workspace.choose(
         path, lambda found: found.kind == "engine", what="engine", command="convnext-edge build"
     )

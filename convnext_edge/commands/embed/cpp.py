@@ -1,4 +1,4 @@
-"""embed --lang cpp: a C++17 library, its sample, and a CMake build around an engine."""
+"""The folder of `--lang cpp`: a C++17 library, its sample, and a CMake build around an engine."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ cmake --install build-arm64 --prefix device"""
 
 @dataclass(frozen=True)
 class Guide:
-    """Of a runtime: how to get it, the same for ARM64, and the commands that build for ARM64."""
+    """The part of README.md that explains a runtime; {version} stands for its version."""
 
-    obtain: str
-    obtain_arm64: str
-    build_arm64: str
+    obtain: str  # how to get the runtime
+    obtain_arm64: str  # how to get it for ARM64
+    build_arm64: str  # the commands that build for ARM64
 
 
 GUIDES = {
@@ -72,9 +72,10 @@ python -m zipfile -e arm64/executorch-*.whl arm64
 
 
 def write_cpp(engine: Artifact, labels: Path | None, folder: Path) -> str:
-    """Fill the empty `folder`; returns the command that builds it there.
+    """Fill the empty `folder`, and return the command that builds it there.
 
-    Raises UsageError for an engine of a runtime that the library has no code for, or labels that do not fit.
+    Raises UsageError for an engine of a runtime that the library does not support, or a wrong number of
+    labels.
     """
     runtime = runtime_of(engine)
     if runtime not in GUIDES:

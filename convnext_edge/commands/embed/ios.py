@@ -1,4 +1,4 @@
-"""embed --lang ios: a Swift package: a library, a sample, the engine, and Python's results to test with."""
+"""The folder of `--lang ios`: a Swift package with a library, a sample, the engine, and test data."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from convnext_edge.images.transform import preprocess
 
 SOURCES = Path(__file__).parents[2] / "embed_sources" / "ios"
 BUILD = "swift build"
-# Width and height: enlarged, shrunk rows first, shrunk columns first
+# Width and height of test images: enlarged; shrunk, rows first; shrunk, columns first
 CASES = ((7, 5), (301, 220), (90, 400))
 
 
 def write_ios(engine: Artifact, labels: Path | None, folder: Path) -> str:
-    """Fill the empty `folder`; returns the command that builds it there.
+    """Fill the empty `folder`, and return the command that builds it there.
 
-    Raises UsageError for an engine of another runtime, or labels that do not fit.
+    Raises UsageError for an engine of another runtime, or a wrong number of labels.
     """
     check_runtime(engine, "iOS")
     shutil.copytree(SOURCES, folder, dirs_exist_ok=True)
@@ -35,7 +35,10 @@ def write_ios(engine: Artifact, labels: Path | None, folder: Path) -> str:
 
 
 def squares(engine: Artifact) -> bytes:
-    """Noise and what Python makes of it: width and height (32 bits), RGB bytes, square, and so on."""
+    """Return images of noise, and the squares that Python makes of them, to test the Swift library with.
+
+    For each image: width and height (32 bits, little-endian), its RGB bytes, and those of the square.
+    """
     made = b""
     for width, height in CASES:
         noise = np.random.default_rng(width).integers(0, 256, (height, width, 3), np.uint8)

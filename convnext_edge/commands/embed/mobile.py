@@ -1,6 +1,6 @@
 """What folders for Android and iOS have in common: their runtime, and a picture for the sample application.
 
-With the picture comes what Python answers to it, so that a device can tell by itself whether it agrees.
+With the picture come the logits that Python computes for it, so that a device can compare its own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LOGITS = "picture.txt"
 
 
 def check_runtime(engine: Artifact, system: str) -> None:
-    """Raises UsageError for an engine of another runtime than ONNX Runtime."""
+    """Raise UsageError for an engine of another runtime than ONNX Runtime."""
     runtime = runtime_of(engine)
     if runtime != RUNTIME:
         raise UsageError(
@@ -33,9 +33,9 @@ def check_runtime(engine: Artifact, system: str) -> None:
 
 
 def write_sample(engine: Artifact, folder: Path) -> None:
-    """The first photograph of the demo as PNG, and the engine's logits for it, one a line.
+    """Write the first photograph of the demo as PNG, and the engine's logits for it, one on each line.
 
-    Raises TargetError where the engine does not run here.
+    Raises TargetError where the engine does not run on this machine.
     """
     images = open_image_set("demo", split="evaluation")
     picture = decode(images.contents.read(images.entries[0].name))
@@ -46,6 +46,6 @@ def write_sample(engine: Artifact, folder: Path) -> None:
     with open_session(engine, str(engine.description.target), threads=1) as session:
         takes_bytes = engine.description.input_type == "uint8"
         logits = session.run(square if takes_bytes else normalize(square, prepared))[0]
-    # the shortest text that is read as the same float32
+    # the shortest decimal number that is read as the same float32
     lines = "".join(f"{np.format_float_scientific(logit, unique=True)}\n" for logit in logits)
     (folder / LOGITS).write_text(lines, encoding="ascii", newline="\n")

@@ -1,4 +1,4 @@
-"""embed --lang web: a static page around an engine, on npm's onnxruntime-web."""
+"""The folder of `--lang web`: a static page around an engine, which onnxruntime-web of npm runs."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ RUNTIME = "onnxruntime"
 PACKAGE = "onnxruntime-web"
 TESTED = "1.30.0"
 SCRIPT = "ort.wasm.min.js"
-# What the script would load itself; from disk a browser lets it load nothing.
+# Files that the script loads itself; a browser does not allow that for a page opened from disk.
 LOADED = ("ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 OPEN = "python3 -m http.server"
 PART = 3 * 2**20  # bytes, a multiple of 3, so that each part of a file is whole in base64
 
 
 def write_web(engine: Artifact, labels: Path | None, folder: Path, package: Path | None = None) -> str:
-    """Fill the empty `folder`; returns a command that serves it, as nothing is to build.
+    """Fill the empty `folder`, and return a command that serves it, because there is nothing to build.
 
     package: folder of npm's onnxruntime-web, by default that of the nearest node_modules. Raises UsageError
-    where there is none, for an engine of another runtime, or labels that do not fit.
+    where there is none, for an engine of another runtime, or for a wrong number of labels.
     """
     if engine.description.target != RUNTIME:
         raise UsageError(
@@ -49,12 +49,15 @@ def write_web(engine: Artifact, labels: Path | None, folder: Path, package: Path
 
 
 def find_package(start: Path) -> Path:
-    """onnxruntime-web in node_modules of `start` or a folder above it, where Node would look too."""
-    places = [folder / "node_modules" / PACKAGE for folder in (start, *start.parents)]
-    found = next((place for place in places if place.is_dir()), None)
+    """Find onnxruntime-web in node_modules of `start` or of a folder above it, as Node would.
+
+    Raises UsageError where it is in none of them.
+    """
+    possible = [folder / "node_modules" / PACKAGE for folder in (start, *start.parents)]
+    found = next((path for path in possible if path.is_dir()), None)
     if found is None:
         raise UsageError(
-            f"{PACKAGE} is not in {places[0].parent}, nor in that of a folder above",
+            f"{PACKAGE} is not in {possible[0].parent}, nor in node_modules of any folder above",
             hint=f"Run `npm install {PACKAGE}@{TESTED}`, or name the folder of the package with --runtime.",
         )
     note(f"taking {found}")
@@ -62,7 +65,10 @@ def find_package(start: Path) -> Path:
 
 
 def read_version(package: Path) -> str:
-    """The version of the npm package in a folder; raises UsageError where it is another, or incomplete."""
+    """Return the version of onnxruntime-web in a folder.
+
+    Raises UsageError where the folder holds another package, or lacks files.
+    """
     hint = f"Name the folder that `npm install {PACKAGE}@{TESTED}` makes: node_modules/{PACKAGE}."
     try:
         described = json.loads((package / "package.json").read_text(encoding="utf-8"))
@@ -80,7 +86,10 @@ def read_version(package: Path) -> str:
 
 
 def write_offline(folder: Path, part: str, names: Iterable[str]) -> None:
-    """offline/PART.js: files of a folder as a script, as a page opened from disk may load nothing else."""
+    """Write the files of a folder as the script offline/PART.js.
+
+    A page that is opened from disk may load scripts, but no other files.
+    """
     script = folder / "offline" / f"{part}.js"
     script.parent.mkdir(exist_ok=True)
     with script.open("w", encoding="ascii", newline="\n") as file:

@@ -1,7 +1,7 @@
-"""Training images: which a step sees, and how they are cut, follow from seed and step alone.
+"""Training images: seed and step alone decide which images a step gets, and how they are cropped.
 
-So a run that goes on after a kill sees the same pixels as one that was never killed, and several processes
-see together what one would see alone.
+A run that continues after it was killed therefore sees the same pixels as a run that was never killed, and
+several processes together see the same images as a single process.
 """
 
 from __future__ import annotations
@@ -30,62 +30,71 @@ from convnext_edge.parallel import default_workers, ordered_map
 from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note
 
-SMALLEST_AREA = 0.5  # of the image that a crop keeps; from scratch 0.08 is usual, to recover little is enough
-ASPECT = 4 / 3  # of a crop, at most, as Inception's (Szegedy et al., 2014, arXiv:1409.4842)
-HELD_OUT = 20  # one image in so many, where the user gives no images to measure on
-MOST_HELD_OUT = 2000
+# Least fraction of the image that a crop keeps. Training from scratch uses 0.08; recovering needs less.
+SMALLEST_AREA = 0.5
+ASPECT = 4 / 3  # largest aspect ratio of a crop, as in Inception (Szegedy et al., 2014, arXiv:1409.4842)
+HELD_OUT = 20  # one image in this many is held out, where the user gives no images to measure on
+MOST_HELD_OUT = 2000  # images
 
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """pixels: (N, 3, H, W) uint8. labels: (N,), -1 where unlabelled."""
+    """The images and labels of one step, or a process's share of them."""
 
-    pixels: NDArray[np.uint8]
-    labels: Tensor
+    pixels: NDArray[np.uint8]  # (N, 3, H, W), RGB
+    labels: Tensor  # (N,) int64, -1 where unlabelled
 
     def normalized(self, preprocessing: Preprocessing) -> Tensor:
-        """Float32, channels last: convolutions go backward three times as fast in that layout on a CPU."""
+        """Return the normalized images, (N, 3, H, W) float32, in the memory format `channels_last`.
+
+        On a CPU, the backward pass of convolutions is three times as fast in that format.
+        """
         images = torch.from_numpy(as_reference_takes(self.pixels, preprocessing))
         return images.contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """An endless stream of shuffled, randomly cropped and mirrored images.
-
-    input_type: of the student. batch: images of a step, of all processes together.
-    """
+    """An endless stream of shuffled, randomly cropped and mirrored images."""
 
     images: ImageSet
     preprocessing: Preprocessing
-    input_type: InputType
-    batch: int
+    input_type: InputType  # what the student takes
+    batch: int  # images of a step, in all processes together
     seed: int
 
     def batches(
         self, first: int, last: int, *, process: int = 0, processes: int = 1
     ) -> Iterator[TrainingBatch]:
-        """Of the steps `first` to `last` - 1, the share of one of so many processes, which divide `batch`.
+        """Yield one process's share of the batches of the steps `first` to `last` - 1.
 
-        Broken images are replaced, see `ImageSet.skipped`. Raises ImageSetError where more than 1 % are.
+        process: number of the process, 0-based. processes: their number, which divides `batch`.
+        Broken images are replaced, see `ImageSet.skipped`. Raises ImageSetError where more than 1 % of the
+        images are broken.
         """
         share = self.batch // processes
         starts = (step * self.batch + process * share for step in range(first, last))
-        places = (place for start in starts for place in range(start, start + share))
-        loaded = ordered_map(self.load, places, workers=default_workers(), look_ahead=2 * share)
+        positions = (position for start in starts for position in range(start, start + share))
+        loaded = ordered_map(self.load, positions, workers=default_workers(), look_ahead=2 * share)
         for _ in range(first, last):
             yield collate([next(loaded) for _ in range(share)])
 
-    def load(self, place: int) -> tuple[NDArray[np.uint8], int]:
-        """Image (3, H, W) and label at a place of the stream; for a broken one, the next of the set."""
-        index = index_at(place, len(self.images), self.seed)
+    def load(self, position: int) -> tuple[NDArray[np.uint8], int]:
+        """Return the image (3, H, W) and the label at a position of the stream.
+
+        Where that image is broken, it is the next sound one of the set.
+        """
+        index = index_at(position, len(self.images), self.seed)
         while (image := self.decode(self.images.entries[index])) is None:
             index = (index + 1) % len(self.images)
-        generator = np.random.default_rng((self.seed, place))
+        generator = np.random.default_rng((self.seed, position))
         return augment(image, self.preprocessing, generator), self.images.entries[index].label
 
     def decode(self, entry: Entry) -> Image.Image | None:
-        """None where it is broken; raises ImageSetError where more than 1 % of the set are."""
+        """Return the decoded image, None where it is broken.
+
+        Raises ImageSetError where more than 1 % of the images of the set are broken.
+        """
         try:
             return decode(self.images.contents.read(entry.name))
         except ImageSetError as error:
@@ -94,22 +103,24 @@ class TrainingImages:
 
 
 def collate(drawn: list[tuple[NDArray[np.uint8], int]]) -> TrainingBatch:
+    """Make one batch of images (3, H, W) and their labels."""
     pixels, labels = zip(*drawn, strict=True)
     return TrainingBatch(np.stack(pixels), torch.tensor(labels))
 
 
-def index_at(place: int, count: int, seed: int) -> int:
-    """Which of `count` images stands at a place of the endless shuffled stream."""
-    return int(permutation(place // count, count, seed)[place % count])
+def index_at(position: int, count: int, seed: int) -> int:
+    """Return which of `count` images is at a position of the endless shuffled stream."""
+    return int(permutation(position // count, count, seed)[position % count])
 
 
 @lru_cache(maxsize=2)  # a batch may reach from one epoch into the next
 def permutation(epoch: int, count: int, seed: int) -> NDArray[np.int64]:
+    """Return the order of `count` images in an epoch; (count,), their indices."""
     return np.random.default_rng((seed, epoch, count)).permutation(count)
 
 
 def augment(image: Image.Image, preprocessing: Preprocessing, generator: Generator) -> NDArray[np.uint8]:
-    """A random crop, resized, mirrored half of the time; (3, H, W) uint8, RGB."""
+    """Return a random crop of the image, resized, and mirrored in half of the cases; (3, H, W) uint8, RGB."""
     edge = preprocessing.resolution
     filter = Image.Resampling[preprocessing.interpolation.upper()]
     cut = image.resize((edge, edge), filter, box=random_box(image.width, image.height, generator))
@@ -119,7 +130,7 @@ def augment(image: Image.Image, preprocessing: Preprocessing, generator: Generat
 
 
 def random_box(width: int, height: int, generator: Generator) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of a crop that keeps at least half of the image."""
+    """Return left, top, right and bottom of a crop that keeps at least half of the image, in pixels."""
     area = width * height * generator.uniform(SMALLEST_AREA, 1)
     aspect = math.exp(generator.uniform(-math.log(ASPECT), math.log(ASPECT)))
     w, h = min(math.sqrt(area * aspect), width), min(math.sqrt(area / aspect), height)
@@ -128,9 +139,12 @@ def random_box(width: int, height: int, generator: Generator) -> tuple[float, fl
 
 
 def hold_out(images: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:
-    """Images to train with, and others to measure on: every twentieth, at most 2,000."""
+    """Divide a set into images to train with and images to measure on: every twentieth, at most 2,000.
+
+    Raises ImageSetError for a set of one image.
+    """
     if len(images) < 2:
-        raise ImageSetError(f"{images.name} has one image", hint="Give more to train with.")
+        raise ImageSetError(f"{images.name} has only one image", hint="Give more images to train with.")
     measured = images.subset(min(max(len(images) // HELD_OUT, 1), MOST_HELD_OUT), seed)
     names = {entry.name for entry in measured.entries}
     rest = tuple(entry for entry in images.entries if entry.name not in names)
@@ -140,25 +154,28 @@ def hold_out(images: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:
 def choose_images(
     train: AnyPath, data: AnyPath | None, data_root: AnyPath | None, seed: int
 ) -> tuple[ImageSet, ImageSet]:
-    """Images to train with, and images to measure on."""
+    """Return the images to train with and the images to measure on.
+
+    Where `data` is None, some of the images of `train` are held out to measure on.
+    """
     images = open_image_set(train, data_root=data_root, split="calibration")
     if data is not None:
         return images, open_image_set(data, data_root=data_root, split="evaluation")
     trained, measured = hold_out(images, seed)
-    note(f"measuring on {len(measured)} images of {images.name}, which are not trained with")
+    note(f"measuring on {len(measured)} images of {images.name}, which are not used for training")
     return trained, measured
 
 
 def check_labels(images: ImageSet, classes: int) -> None:
-    """Raises ImageSetError for labels that the model cannot learn from."""
+    """Raise ImageSetError for images without labels, or with labels that the model does not have."""
     if not images.labelled:
         raise ImageSetError(
-            f"{images.name} has no labels to give a weight to",
-            hint="Leave --label-weight out: the reference's answers are enough.",
+            f"{images.name} has no labels, which --label-weight needs",
+            hint="Leave --label-weight out: the logits of the reference are enough to train with.",
         )
     largest = max(entry.label for entry in images.entries)
     if largest >= classes:
         raise ImageSetError(
-            f"{images.name} has label {largest}, the model tells {classes} classes apart",
+            f"{images.name} has the label {largest}, but the model has {classes} classes",
             hint="Leave --label-weight out, or give images of the model's own classes.",
         )

@@ -1,4 +1,4 @@
-"""The processes that train together, on one machine or several; without torchrun, there is one."""
+"""The processes that train together, on one machine or several; without torchrun there is only one."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Made = TypeVar("Made")
 
 
 def join(batch: int) -> Accelerator:
-    """This process among those that torchrun started: NCCL between NVIDIA GPUs, otherwise gloo between CPUs.
+    """Join this process to those that torchrun started: with NCCL for NVIDIA GPUs, else with gloo for CPUs.
 
-    Raises UsageError where they cannot divide a batch of so many images.
+    Raises UsageError where the processes cannot divide a batch of `batch` images evenly.
     """
-    # buffers are zero points and what follows from the weights: the same everywhere
+    # buffers are zero points and values that follow from the weights: the same in all processes
     parallel = DistributedDataParallelKwargs(broadcast_buffers=False)
     with quiet():
         accelerator = Accelerator(
@@ -39,13 +39,16 @@ def join(batch: int) -> Accelerator:
 
 
 def leave() -> None:
-    """End this process's part in the group: threads of gloo that outlive Python can abort it as it ends."""
+    """Leave the group of processes.
+
+    Threads of gloo that still run when Python ends can abort the process.
+    """
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
 def from_first(accelerator: Accelerator, make: Callable[[], Made]) -> Made:
-    """What the first process makes, in all of them."""
+    """Return in all processes what `make` returns in the first; it is called only there."""
     made: list[Any] = [make() if accelerator.is_main_process else None]
     broadcast_object_list(made)
     first: Made = made[0]
@@ -53,13 +56,13 @@ def from_first(accelerator: Accelerator, make: Callable[[], Made]) -> Made:
 
 
 def from_all(value: Made) -> list[Made]:
-    """The value of each process, in all of them."""
+    """Return in all processes the list of the values that they give, in the order of their numbers."""
     gathered: list[Made] = gather_object([value])
     return gathered
 
 
 def check_same(settings: dict[str, Any]) -> None:
-    """Raises UsageError where the processes would not train the same, as with other files on one machine."""
+    """Raise UsageError where a setting differs between processes, such as the images on one machine."""
     first, *others = from_all(settings)
     for index, other in enumerate(others, 1):
         changed = [key for key in first if other[key] != first[key]]
@@ -72,5 +75,5 @@ def check_same(settings: dict[str, Any]) -> None:
 
 
 def skipped_by_any(images: ImageSet) -> tuple[str, ...]:
-    """Names of the broken images that any process came across."""
+    """Return the names of the broken images that any process found, sorted."""
     return tuple(sorted(set().union(*from_all([image.name for image in images.skipped]))))

@@ -1,4 +1,4 @@
-"""What a run needs to go on after it was killed: one file, complete or absent at any moment."""
+"""Snapshots, from which a run continues after it was killed: one file, complete or absent at any moment."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from convnext_edge.progress import note
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Where a run stands, with all that it needs to go on."""
+    """The state of a run: all that it needs to continue."""
 
-    step: int  # the next one
-    settings: dict[str, Any]  # all that decides the result; a run goes on only under the same
+    step: int  # number of the next step
+    settings: dict[str, Any]  # all that decides the result; a run continues only with the same settings
     start: dict[str, Any]  # figures measured before the first step
-    student: dict[str, Any]  # its state
-    optimizer: dict[str, Any]  # its state
+    student: dict[str, Any]  # its state dict
+    optimizer: dict[str, Any]  # its state dict
 
 
 def save(snapshot: Snapshot, path: Path) -> None:
-    """Write a snapshot. Raises ArtifactError where it cannot be written."""
-    # by way of memory: on a full disk, PyTorch's own writer aborts the process
+    """Write a snapshot; raise ArtifactError where it cannot be written."""
+    # written to memory first: on a full disk, PyTorch's own writer aborts the process
     buffer = BytesIO()
     torch.save(vars(snapshot), buffer)
     write_bytes(path, buffer.getbuffer())
 
 
 def load(path: Path, settings: dict[str, Any]) -> Snapshot | None:
-    """Return what was saved; None where there is nothing, as after a kill before the first snapshot.
+    """Return the snapshot that was saved; None where there is none, as before a run's first snapshot.
 
     Raises UsageError where it was made with other settings, ArtifactError where it cannot be read.
     """
@@ -43,7 +43,7 @@ def load(path: Path, settings: dict[str, Any]) -> Snapshot | None:
         return None
     try:
         snapshot = Snapshot(**torch.load(path, weights_only=True))
-    except Exception as error:  # of a damaged file, torch.load raises nearly any type
+    except Exception as error:  # for a damaged file, torch.load raises nearly any type
         raise ArtifactError(f"{path} cannot be read: {error}", hint="Start without --resume.") from error
     changed = [key for key, value in settings.items() if snapshot.settings.get(key) != value]
     if changed:
@@ -52,5 +52,5 @@ def load(path: Path, settings: dict[str, Any]) -> Snapshot | None:
             f"{path} was made with another {key}: {snapshot.settings.get(key)!r}, now {settings[key]!r}",
             hint="Resume with the options of that run, or start without --resume.",
         )
-    note(f"going on at step {snapshot.step}")
+    note(f"continuing at step {snapshot.step}")
     return snapshot

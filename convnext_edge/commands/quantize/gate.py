@@ -1,4 +1,4 @@
-"""--max-drop: layers go back to float, or get 16-bit activations, the costliest first, until it holds."""
+"""The gate `--max-drop`: the costliest layers go back to float, or to 16 bits, until the accuracy holds."""
 
 from __future__ import annotations
 

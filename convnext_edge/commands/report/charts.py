@@ -1,4 +1,4 @@
-"""Bars and intervals, one line a model, as SVG that takes its colours from the page."""
+"""Charts of bars and intervals, one line for each model, as SVG in the colours of the page."""
 
 from __future__ import annotations
 
@@ -8,35 +8,33 @@ from dataclasses import dataclass
 
 from convnext_edge.commands.report.markup import Element, element
 
-WIDTH, LABELS, VALUES = 560, 190, 76  # pixels: of all, of the names on the left, of the numbers on the right
-LINE, TOP, AXIS = 28, 8, 30  # heights: of a model, above the first, of the axis below the last
-TICKS = 5
-LONGEST = 30  # characters of a name
+WIDTH, LABELS, VALUES = 560, 190, 76  # pixels: whole chart, names on the left, numbers on the right
+LINE, TOP, AXIS = 28, 8, 30  # pixels: height of a model's line, space above the first, axis below the last
+TICKS = 5  # steps of the axis, about
+LONGEST = 30  # characters of a name that are shown
 
 
 @dataclass(frozen=True)
 class Mark:
-    """One model. colour: number of its runtime. low, high: of its interval, or None. text: its value as
-    people read it.
-    """
+    """A model's line in a chart."""
 
     name: str
-    colour: int
+    colour: int  # number of the runtime's colour in the style sheet
     value: float
-    text: str
-    low: float | None = None
-    high: float | None = None
+    text: str  # the value as people read it
+    low: float | None = None  # lower end of the interval, None without one
+    high: float | None = None  # upper end
 
 
 @dataclass(frozen=True)
 class Scale:
-    """From values to pixels, over the range that the ticks span."""
+    """A mapping from values to horizontal pixels, over the range that the ticks cover."""
 
-    ticks: tuple[float, ...]
+    ticks: tuple[float, ...]  # values, ascending
 
     @classmethod
     def over(cls, values: Sequence[float]) -> Scale:
-        """Round ticks, 1, 2 or 5 times a power of ten apart, from the least value or below to the largest."""
+        """Choose round ticks that cover all values; their distance is 1, 2 or 5 times a power of ten."""
         least, largest = min(values), max(values)
         raw = max(largest - least, 1e-9) / TICKS
         power = 10.0 ** math.floor(math.log10(raw))
@@ -50,7 +48,10 @@ class Scale:
 
 
 def bar_chart(title: str, marks: Sequence[Mark], *, unit: str, line: float | None = None) -> Element:
-    """Bars from zero. line: a value to mark all the way down."""
+    """Draw a bar from zero for each value.
+
+    line: a value to mark with a vertical line.
+    """
     scale = Scale.over([0.0, *(mark.value for mark in marks), *([] if line is None else [line])])
 
     def bar(mark: Mark, y: float) -> Iterator[Element]:
@@ -69,7 +70,10 @@ def bar_chart(title: str, marks: Sequence[Mark], *, unit: str, line: float | Non
 
 
 def interval_chart(title: str, marks: Sequence[Mark], *, unit: str, line: float | None = None) -> Element:
-    """A dot for each value and a line for its interval."""
+    """Draw a dot for each value and a horizontal line for its interval.
+
+    line: a value to mark with a vertical line.
+    """
     ends = [end for mark in marks for end in (mark.low, mark.high, mark.value) if end is not None]
     scale = Scale.over([*ends, *([] if line is None else [line])])
 

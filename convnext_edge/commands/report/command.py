@@ -1,4 +1,4 @@
-"""The command: read what the workspace keeps, write the page."""
+"""The function, the options and the result of `report`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ FILE = "report.html"
 
 @dataclass(frozen=True)
 class Report(Result):
-    """A page that was written."""
+    """The result of `report`: the page that was written."""
 
-    html: Path  # one file, without anything outside it
-    rows: tuple[Row, ...]  # as of `Compare`
+    html: Path  # one file, which needs no other file
+    rows: tuple[Row, ...]  # the same as those of `Compare`
 
     def summary(self) -> str:
         """Return what was written."""
@@ -47,14 +47,14 @@ def report(
 
     Raises ArtifactError where the workspace keeps no result.
     """
-    place = Workspace.at(workspace)
-    records = read_records(place)
+    opened = Workspace.at(workspace)
+    records = read_records(opened)
     if not records:
         raise ArtifactError(
-            f"no result is kept in the workspace {place.folder}",
-            hint="Make some: convnext-edge compare --calib NAME --data NAME; or validate, or benchmark.",
+            f"no result is kept in the workspace {opened.folder}",
+            hint="Make one: convnext-edge compare --calib NAME --data NAME; or run validate or benchmark.",
         )
     rows = join_rows(records)
-    path = as_path(output) or place.folder / FILE
+    path = as_path(output) or opened.folder / FILE
     write_text(path, make_page(rows, records))
     return Report(path, tuple(rows))

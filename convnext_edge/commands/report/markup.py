@@ -1,4 +1,4 @@
-"""HTML and SVG as a tree, so that whatever text comes in is escaped."""
+"""HTML and SVG as a tree, which escapes every text that is put into it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ Content = Element | str
 
 
 def element(tag: str, *content: Content, **attributes: object) -> Element:
-    """`class_` stands for class, and `text_anchor` for text-anchor."""
+    """Make an element with its content and attributes.
+
+    In the names of attributes, `class_` stands for class, and `text_anchor` for text-anchor.
+    """
     names = {key.rstrip("_").replace("_", "-"): str(value) for key, value in attributes.items()}
     node = Element(tag, names)
     last: Element | None = None
@@ -25,5 +28,5 @@ def element(tag: str, *content: Content, **attributes: object) -> Element:
 
 
 def document(root: Element) -> str:
-    """The text of an HTML file."""
+    """Return the text of an HTML file."""
     return f"<!doctype html>\n{ElementTree.tostring(root, encoding='unicode', method='html')}\n"

@@ -1,4 +1,4 @@
-"""The page: for each model a table and charts, then how and where it was measured."""
+"""The page: a table and charts for each model, then how and on which machine they were measured."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from convnext_edge.evaluation.records import Record
 from convnext_edge.version import __version__
 
 STYLE = Path(__file__).with_name("style.css")
-COLOURS = 5  # in the style sheet
+COLOURS = 5  # number of colours in the style sheet
 
 
 def make_page(rows: Sequence[Row], records: Sequence[Record]) -> str:
-    """rows: as of `join_rows`; records: what they were joined from."""
+    """Make the page.
+
+    rows: what `join_rows` returns. records: what the rows were joined from.
+    """
     targets = sorted({row["target"] for row in rows})
     models = sorted({row["model"] for row in rows})
     coloured = [{**row, "colour": targets.index(row["target"]) % COLOURS} for row in rows]
@@ -43,6 +46,7 @@ def make_page(rows: Sequence[Row], records: Sequence[Record]) -> str:
 
 
 def section(model: str, rows: Sequence[Row]) -> Iterator[Element]:
+    """Yield the title, table and charts of a model."""
     ordered = sorted(rows, key=lambda row: (row["target"], row["precision"] != "fp32", row["file"]))
     yield element("h2", model)
     yield element("p", reference(ordered), class_="soft")
@@ -51,20 +55,25 @@ def section(model: str, rows: Sequence[Row]) -> Iterator[Element]:
 
 
 def reference(rows: Sequence[Row]) -> str:
-    """What is known of the model that all are held against."""
+    """Describe the images and the accuracy of the reference model."""
     known = next((row for row in rows if row["reference_top1"] is not None), None)
     images = sorted({(Path(row["data"]).name, row["images"]) for row in rows if row["data"] is not None})
-    said = [f"{count} images of {name}" for name, count in images]
+    facts = [f"{count} images of {name}" for name, count in images]
     if known is not None:
-        said.append(f"FP32 PyTorch: top-1 {known['reference_top1']:.2%}, top-5 {known['reference_top5']:.2%}")
-    return "; ".join(said)
+        facts.append(
+            f"FP32 PyTorch: top-1 {known['reference_top1']:.2%}, top-5 {known['reference_top5']:.2%}"
+        )
+    return "; ".join(facts)
 
 
 # --- charts --------------------------------------------------------------------------------------
 
 
 def charts(rows: Sequence[Row]) -> Iterator[Element]:
-    """Of accuracy without FP32, which loses nothing; of speed with it."""
+    """Yield the charts that have values.
+
+    Those of accuracy leave FP32 out, because it loses nothing; that of speed includes it.
+    """
     quantized = [row for row in rows if row["precision"] != "fp32" and row["agreement"] is not None]
     labelled = [row for row in quantized if row["drop_points"] is not None]
     noisy = [row for row in quantized if row["sqnr_db"] is not None]
@@ -84,15 +93,18 @@ def charts(rows: Sequence[Row]) -> Iterator[Element]:
 
 
 def share(row: Row) -> Mark:
+    """Return the agreement with the reference, in percent."""
     low, high = (100 * end for end in row["agreement_ci95"])
     return mark(row, 100 * row["agreement"], f"{row['agreement']:.2%}", low, high)
 
 
 def drop(row: Row) -> Mark:
+    """Return the accuracy drop, in percentage points."""
     return mark(row, row["drop_points"], f"{row['drop_points']:+.2f}", *row["drop_ci95_points"])
 
 
 def mark(row: Row, value: float, text: str, low: float | None = None, high: float | None = None) -> Mark:
+    """Return a row's line in a chart, with its name and colour."""
     return Mark(f"{how(row)} · {row['target']}", row["colour"], value, text, low, high)
 
 
@@ -100,7 +112,7 @@ def mark(row: Row, value: float, text: str, low: float | None = None, high: floa
 
 
 def measured(records: Sequence[Record]) -> Iterator[Element]:
-    """CPUs, versions and commands, each named once."""
+    """Yield how the figures were measured: the CPUs, versions and commands, each of them once."""
     yield element("h2", "How it was measured")
     yield element(
         "p",
@@ -120,7 +132,7 @@ def measured(records: Sequence[Record]) -> Iterator[Element]:
 
 
 def distinct(values: Iterable[Any]) -> list[Any]:
-    """Each value once, in order; they need not be hashable."""
+    """Return each value once, in order; the values need not be hashable."""
     seen: list[Any] = []
     for value in values:
         if value not in seen:

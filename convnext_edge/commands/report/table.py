@@ -1,4 +1,4 @@
-"""The table: one line a model, one column a figure."""
+"""The table: one line for each model, one column for each figure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ NOTHING = ["-"]
 
 
 def make_table(rows: Sequence[Row]) -> Element:
-    """rows: as of `join_rows`, each with the number of its `colour`."""
+    """Make the table.
+
+    rows: what `join_rows` returns, each with the number of its colour under the key `colour`.
+    """
     head = element("tr", *(element("th", *column.title) for column in COLUMNS))
     body = [
         element("tr", *(element("td", *column.cell(row)) for column in COLUMNS), title=row["file"])
@@ -24,36 +27,43 @@ def make_table(rows: Sequence[Row]) -> Element:
 
 
 def how(row: Row) -> str:
-    """What a row is called: its method, and its precision where that is not the usual one."""
+    """Return the name of a row: its method, and its precision where that is not the usual one."""
     usual = row["precision"] in ("int8", row["method"])
     return str(row["method"]) if usual else f"{row['method']} {row['precision']}"
 
 
 @dataclass(frozen=True)
 class Column:
+    """A column of the table."""
+
     title: Sequence[Content]
-    cell: Callable[[Row], Sequence[Content]]
+    cell: Callable[[Row], Sequence[Content]]  # what it shows of a row
 
 
 def small(text: str) -> Element:
+    """Return text in small letters, which goes below a figure."""
     return element("small", text)
 
 
 def method(row: Row) -> Sequence[Content]:
-    changes = [f"{key} = {spelled(value)}" for key, value in row["changes"].items()]
+    """Show the method, and below it what the recipe changes."""
+    changes = [f"{key} = {recipe_value(value)}" for key, value in row["changes"].items()]
     return [how(row), small(", ".join(changes))] if changes else [how(row)]
 
 
-def spelled(value: object) -> str:
+def recipe_value(value: object) -> str:
+    """Return a value of a recipe as text; of a list of several, only their number."""
     return f"{len(value)} patterns" if isinstance(value, list) and len(value) > 1 else str(value)
 
 
 def runtime(row: Row) -> Sequence[Content]:
+    """Show the target with its colour, and below it the label of the result."""
     key = element("span", class_=f"key colour{row['colour']}")
     return [key, row["target"], small(row["label"])] if row["label"] else [key, row["target"]]
 
 
 def top1(row: Row) -> Sequence[Content]:
+    """Show the accuracy, and below it the drop with its interval, in percentage points."""
     if row["candidate_top1"] is None:
         return NOTHING
     low, high = row["drop_ci95_points"]
@@ -64,6 +74,7 @@ def top1(row: Row) -> Sequence[Content]:
 
 
 def agreement(row: Row) -> Sequence[Content]:
+    """Show the agreement with the reference, and below it the interval."""
     if row["agreement"] is None:
         return NOTHING
     low, high = row["agreement_ci95"]
@@ -71,12 +82,14 @@ def agreement(row: Row) -> Sequence[Content]:
 
 
 def sqnr(row: Row) -> Sequence[Content]:
+    """Show the SQNR in dB, or that the logits are exactly the reference's."""
     if row["agreement"] is None:
         return NOTHING
     return ["exact" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f} dB"]
 
 
 def latency(row: Row) -> Sequence[Content]:
+    """Show the median milliseconds of a call, and below them batch and threads."""
     if row["candidate_ms"] is None:
         return NOTHING
     threads = f"{row['threads']} thread{'s' if row['threads'] > 1 else ''}"
@@ -84,19 +97,22 @@ def latency(row: Row) -> Sequence[Content]:
 
 
 def speedup(row: Row) -> Sequence[Content]:
+    """Show how many times as fast as the reference it is, and below that the reference's milliseconds."""
     if row["speedup"] is None:
         return NOTHING
     return [f"{row['speedup']:.2f}x", small(f"of {row['reference_ms']['p50']:.2f} ms")]
 
 
 def memory(row: Row) -> Sequence[Content]:
+    """Show the peak memory in MiB."""
     peak = row["peak_rss_bytes"]
     return NOTHING if peak is None else [f"{peak / MIB:.0f} MiB"]
 
 
 def gates(row: Row) -> Sequence[Content]:
-    said, kind = ("passed", "good") if row["passed"] else ("not met", "bad")
-    return [element("span", said, class_=kind)]
+    """Show whether all gates were passed."""
+    verdict, kind = ("passed", "good") if row["passed"] else ("not met", "bad")
+    return [element("span", verdict, class_=kind)]
 
 
 COLUMNS = (
