@@ -70,8 +70,8 @@ format: env ## Format the code, and repair what ruff can
 # All of them run, even where one does not meet its bars (exit code 3).
 bench: env ## Measure accuracy, latency, quantizing, training, C++ and TensorRT; writes benchmarks/results/
 	@failed=0; for name in fidelity latency relu_latency ptq_cost recipes training_speed kill_resume embed rtx_engines; do \
-	    $(BIN)/python benchmarks/$$name.py || failed=$$?; \
-	done; $(BIN)/python benchmarks/tables.py; exit $$failed
+	    $(BIN)/python -m benchmarks.measure.$$name || failed=$$?; \
+	done; $(BIN)/python -m benchmarks.make.tables; exit $$failed
 
 test-gpu: env ## Run the tests that need an NVIDIA GPU
 	$(BIN)/pytest -m gpu

@@ -158,13 +158,13 @@ def test_the_recipe_is_one(tmp_path: Path) -> None:
 
 
 def test_the_measured_tables_are_those_of_the_reports(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    from tables import filled
+    monkeypatch.syspath_prepend(ROOT)
+    from benchmarks.make.tables import filled
 
     pages = filled()
     assert set(pages) == {ROOT / "README.md", ROOT / "benchmarks" / "README.md"}
     for path, text in pages.items():
-        assert path.read_text(encoding="utf-8") == text, "run: python benchmarks/tables.py"
+        assert path.read_text(encoding="utf-8") == text, "run: python -m benchmarks.make.tables"
 
 
 def test_every_command_is_in_the_table() -> None:
