@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.models import CLASSES, RESOLUTION, Models
+from support.needs import check_markers
 
 if TYPE_CHECKING:
     from support.embedded import Build
@@ -19,6 +20,27 @@ if TYPE_CHECKING:
 
 # Tests run side by side: threads that wait for each other by spinning would slow all of them down.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+# Who takes one of these waits for a model, or for a compiler.
+MADE = {"models", "embedded", "built"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes something made as slow, and put the files that take longest first."""
+    longest: dict[Path, float] = {}
+    for item in items:
+        if MADE & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+        seconds = [marker.kwargs.get("seconds", 0) for marker in item.iter_markers("slow")]
+        longest[item.path] = max(longest.get(item.path, 0), *seconds, 0)
+    items.sort(key=lambda item: -longest[item.path])
+
+
+@pytest.hookimpl(tryfirst=True)  # before fixtures are made
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    check_markers(item)
 
 
 @pytest.fixture(autouse=True)

@@ -155,7 +155,7 @@ def test_the_last_command_works_in_a_shell(folder: Path) -> None:
     assert run_in_the_shell(commands()[-1], folder)
 
 
-@pytest.mark.skipif(not all(map(shutil.which, ("cmake", "c++"))), reason="needs cmake and a C++ compiler")
+@pytest.mark.programs("cmake", "c++")
 def test_the_program_of_the_cpp_section_classifies_the_photo(folder: Path) -> None:
     assert (folder / "classifier").is_dir(), "the commands of the test above come first"
     shown = [run_in_the_shell(command, folder) for command in commands() if command.startswith(CPP)]
