@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from support.models import CLASSES, RESOLUTION, Models
 from support.needs import check_markers
+from support.quick_export import remembered
 
 if TYPE_CHECKING:
     from support.embedded import Build
@@ -50,12 +51,8 @@ def no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def onnx_functions_translated_once() -> Iterator[None]:
-    """The exporter translates its 500 ONNX functions anew for each file: longer than a small model takes."""
-    from onnxscript._framework_apis import torch_2_5
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch_2_5, "get_torchlib_ops", cache(torch_2_5.get_torchlib_ops))
+def quick_export() -> Iterator[None]:
+    with remembered():
         yield
 
 
