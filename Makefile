@@ -10,6 +10,8 @@ WORKERS ?= 2
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP_INSTALL = $(BIN)/python -m pip install --constraint constraints.txt
+# In the order of conftest.py: files that take long come first.
+SIDE_BY_SIDE := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 CHECKS := check-style check-format check-types check-layers check-tests
 
 # What bash's `time` prints after each check.
@@ -17,7 +19,7 @@ export TIMEFORMAT := took %1R s
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env npm demo test lint format bench test-gpu test-mobile wheel constraints clean $(CHECKS)
+.PHONY: help env npm demo test test-fast lint format bench test-gpu test-mobile wheel constraints clean $(CHECKS)
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,7 +63,10 @@ check-layers: env
 	time $(BIN)/lint-imports --no-logo
 
 check-tests: env
-	time $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --durations 10
+	time $(BIN)/pytest $(SIDE_BY_SIDE) --durations 10
+
+test-fast: env ## Run the tests that make no model and start no program
+	@time $(BIN)/pytest $(SIDE_BY_SIDE) -m 'not slow'
 
 format: env ## Format the code, and repair what ruff can
 	$(BIN)/ruff check --fix-only .
@@ -70,8 +75,8 @@ format: env ## Format the code, and repair what ruff can
 # All of them run, even where one does not meet its bars (exit code 3).
 bench: env ## Measure accuracy, latency, quantizing, training, C++ and TensorRT; writes benchmarks/results/
 	@failed=0; for name in fidelity latency relu_latency ptq_cost recipes training_speed kill_resume embed rtx_engines; do \
-	    $(BIN)/python benchmarks/$$name.py || failed=$$?; \
-	done; $(BIN)/python benchmarks/tables.py; exit $$failed
+	    $(BIN)/python -m benchmarks.measure.$$name || failed=$$?; \
+	done; $(BIN)/python -m benchmarks.make.tables; exit $$failed
 
 test-gpu: env ## Run the tests that need an NVIDIA GPU
 	$(BIN)/pytest -m gpu
@@ -85,8 +90,8 @@ $(MOBILE)/%/.ready: pyproject.toml constraints.txt
 	touch $@
 
 test-mobile: $(MOBILE)/executorch/.ready $(MOBILE)/litert/.ready ## Run the tests of ExecuTorch, Core ML and LiteRT
-	$(MOBILE)/executorch/bin/python -m pytest tests/targets/phones/test_executorch.py tests/targets/phones/test_coreml.py tests/commands/embed/test_embed_executorch.py
-	$(MOBILE)/litert/bin/python -m pytest tests/targets/phones/test_litert.py
+	$(MOBILE)/executorch/bin/python -m pytest -m 'executorch or coreml'
+	$(MOBILE)/litert/bin/python -m pytest -m litert
 
 wheel: env ## Build the source archive and, from it, the wheel into dist/
 	$(BIN)/python -m build --no-isolation

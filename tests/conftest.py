@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.models import CLASSES, RESOLUTION, Models
+from support.needs import check_markers
+from support.quick_export import remembered
 
 if TYPE_CHECKING:
     from support.embedded import Build
@@ -21,6 +23,27 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+# Who takes one of these waits for a model, or for a compiler.
+MADE = {"models", "embedded", "built"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes something made as slow, and put the files that take longest first."""
+    longest: dict[Path, float] = {}
+    for item in items:
+        if MADE & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+        seconds = [marker.kwargs.get("seconds", 0) for marker in item.iter_markers("slow")]
+        longest[item.path] = max(longest.get(item.path, 0), *seconds, 0)
+    items.sort(key=lambda item: -longest[item.path])
+
+
+@pytest.hookimpl(tryfirst=True)  # before fixtures are made
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    check_markers(item)
+
+
 @pytest.fixture(autouse=True)
 def no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CONVNEXT_EDGE_WORKSPACE", "CONVNEXT_EDGE_DATA"):
@@ -28,12 +51,8 @@ def no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def onnx_functions_translated_once() -> Iterator[None]:
-    """The exporter translates its 500 ONNX functions anew for each file: longer than a small model takes."""
-    from onnxscript._framework_apis import torch_2_5
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch_2_5, "get_torchlib_ops", cache(torch_2_5.get_torchlib_ops))
+def quick_export() -> Iterator[None]:
+    with remembered():
         yield
 
 

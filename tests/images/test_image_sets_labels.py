@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.needs import package
 
 from convnext_edge.errors import ImageSetError
 from convnext_edge.images.image_set import ImageSet
@@ -172,7 +173,8 @@ def save_meta(path: Path) -> None:
     fields = [("ILSVRC2012_ID", object), ("WNID", object), ("num_children", object)]
     rows = [(index + 1, synset, 0) for index, synset in enumerate(DEVKIT_ORDER)] + [(1001, "n88888888", 3)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    pytest.importorskip("scipy.io").savemat(path, {"synsets": np.array(rows, dtype=fields).reshape(-1, 1)})
+    matlab = package("scipy.io", "pip install scipy")
+    matlab.savemat(path, {"synsets": np.array(rows, dtype=fields).reshape(-1, 1)})
 
 
 def test_ground_truth_is_converted_by_the_meta_data_of_the_devkit(val: Path) -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.needs import package
 
 from convnext_edge.errors import ImageSetError
 from convnext_edge.images.opening import open_image_set
 
-pa = pytest.importorskip("pyarrow")
-pq = pytest.importorskip("pyarrow.parquet")
+pa = package("pyarrow", "pip install 'convnext-edge[parquet]'", module=True)
+pq = package("pyarrow.parquet", "pip install 'convnext-edge[parquet]'", module=True)
 
 
 def photo(seed: int) -> bytes:

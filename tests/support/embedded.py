@@ -16,10 +16,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from support.models import Models
+from support.needs import missing
 from support.places import TESTS
 
 from convnext_edge import embed
@@ -161,14 +161,14 @@ def onnxruntime_headers(cache: Path) -> Path:
 
 def fetch_headers(cache: Path, folder: Path) -> None:
     if shutil.which("npm") is None:
-        pytest.skip(f"the headers of ONNX Runtime come from npm ({HEADERS}), which is not here")
+        missing(f"the headers of ONNX Runtime come from npm ({HEADERS}), which is not here")
     # a place of its own: other tests may do the same now
     with tempfile.TemporaryDirectory(dir=cache) as place:
         done = subprocess.run(
             ["npm", "pack", "--silent", HEADERS], cwd=place, capture_output=True, text=True, check=False
         )
         if done.returncode:
-            pytest.skip(f"npm cannot fetch the headers of ONNX Runtime: {done.stderr.strip()[-200:]}")
+            missing(f"npm cannot fetch the headers of ONNX Runtime: {done.stderr.strip()[-200:]}")
         (archive,) = Path(place).glob("*.tgz")
         made = Path(place) / "include"
         made.mkdir()

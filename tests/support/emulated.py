@@ -9,8 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from zipfile import ZipFile
 
-import pytest
 from support.embedded import HARNESS, Build, run
+from support.needs import missing
 
 TOOLS = ("cmake", "aarch64-linux-gnu-g++", "qemu-aarch64")
 SYSROOT = Path("/usr/aarch64-linux-gnu")  # of Debian's cross compiler
@@ -58,7 +58,7 @@ def build_arm64(folder: Path, place: Path, headers: Path | None = None) -> Build
         ["bash", "-ec", commands], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     if "pip download" in commands and not list((folder / "arm64").glob("*.whl")):
-        pytest.skip(f"pip cannot fetch the runtime for ARM: {done.stderr.strip()[-200:]}")
+        missing(f"pip cannot fetch the runtime for ARM: {done.stderr.strip()[-200:]}")
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     run(
         *("cmake", "-S", HARNESS, "-B", place / "harness", f"-DCMAKE_PREFIX_PATH={folder / 'device'}"),
@@ -87,7 +87,7 @@ def lay_out_onnxruntime(place: Path, headers: Path) -> None:
         check=False,
     )
     if done.returncode:
-        pytest.skip(f"pip cannot fetch ONNX Runtime for ARM: {done.stderr.strip()[-200:]}")
+        missing(f"pip cannot fetch ONNX Runtime for ARM: {done.stderr.strip()[-200:]}")
     (place / "lib").mkdir()
     (wheel,) = place.glob("*.whl")
     with ZipFile(wheel) as archive:

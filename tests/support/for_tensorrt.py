@@ -12,9 +12,6 @@ from convnext_edge.targets.tensorrt import target as tensorrt
 from convnext_edge.targets.tensorrt.cuda import Gpu, NoGpu
 
 HERE = util.find_spec("tensorrt_rtx") is not None
-rtx = pytest.mark.skipif(
-    not HERE, reason="tensorrt_rtx is not installed: pip install 'convnext-edge[tensorrt-rtx]'"
-)
 RTX = "tensorrt-rtx"
 ADA = Gpu("some RTX 4090", "8.9")
 

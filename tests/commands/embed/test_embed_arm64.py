@@ -27,7 +27,7 @@ from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import preprocess
 
-pytestmark = pytest.mark.skipif(not all(map(shutil.which, TOOLS)), reason=f"needs {', '.join(TOOLS)}")
+pytestmark = pytest.mark.programs(*TOOLS)
 RUNTIMES = ("openvino", "onnxruntime")
 
 Built = Callable[[str], tuple[Path, Build]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -30,9 +29,7 @@ from convnext_edge import embed
 from convnext_edge.commands.benchmark import Benchmark
 from convnext_edge.errors import ConvNeXtEdgeError, UsageError
 
-pytestmark = pytest.mark.skipif(
-    not all(map(shutil.which, ("cmake", "c++"))), reason="needs cmake and a C++ compiler"
-)
+pytestmark = pytest.mark.programs("cmake", "c++")
 RUNTIMES = ("openvino", "onnxruntime")
 
 

@@ -37,10 +37,8 @@ from convnext_edge.errors import ArtifactError
 from convnext_edge.evaluation.metrics import Comparison
 
 NAME = "executorch"
-pytestmark = pytest.mark.skipif(
-    util.find_spec(NAME) is None or shutil.which("c++") is None,
-    reason="needs a C++ compiler, and executorch with cmake: make test-mobile",
-)
+# The `cmake` of its environment is newer than that of many systems.
+pytestmark = [pytest.mark.executorch, pytest.mark.programs("c++")]
 
 Embedded = Callable[[str], Path]
 
@@ -184,7 +182,7 @@ def test_a_cmake_that_is_too_old_is_told(embedded: Embedded, tmp_path: Path) -> 
     assert (done.returncode, b"needs CMake 3.28 or newer, this is 3.25.1" in done.stderr) == (1, True)
 
 
-@pytest.mark.skipif(not all(map(shutil.which, TOOLS)), reason=f"needs {', '.join(TOOLS)}")
+@pytest.mark.programs(*TOOLS)
 def test_the_answers_on_arm64_are_those_of_python_on_this_cpu(
     models: Models, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

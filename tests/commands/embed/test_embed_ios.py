@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from PIL import Image
 from support.embedded import MANIFEST
 from support.embedded_apps import as_for
 from support.models import RESOLUTION, Models
-from support.needs import missing
+from support.needs import package
 
 from convnext_edge import embed
 from convnext_edge.artifacts.store import open_artifact
@@ -32,11 +31,8 @@ def folder(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def parser() -> Any:
-    if not (find_spec("tree_sitter") and find_spec("tree_sitter_swift")):
-        missing("needs tree-sitter and tree-sitter-swift, of the extra `dev`")
-    import tree_sitter
-    import tree_sitter_swift
-
+    tree_sitter = package("tree_sitter", "it is of the extra `dev`")
+    tree_sitter_swift = package("tree_sitter_swift", "it is of the extra `dev`")
     return tree_sitter.Parser(tree_sitter.Language(tree_sitter_swift.language()))
 
 

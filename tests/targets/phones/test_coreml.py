@@ -23,9 +23,6 @@ from convnext_edge.targets.registry import find_target
 
 NAME = "coreml"
 HERE = util.find_spec("coremltools") is not None
-installed = pytest.mark.skipif(
-    not HERE, reason="coremltools is not installed: make test-mobile, or pip install 'convnext-edge[coreml]'"
-)
 
 
 @pytest.fixture
@@ -86,7 +83,7 @@ def test_a_session_hands_core_ml_one_image_a_call(
 # Packages
 
 
-@installed
+@pytest.mark.coreml
 def test_each_product_that_is_quantized_is_int8_in_the_package(
     models: Models, engine: Path, tmp_path: Path
 ) -> None:
@@ -103,7 +100,7 @@ def test_each_product_that_is_quantized_is_int8_in_the_package(
     assert (logits.name, [*logits.type.multiArrayType.shape]) == ("logits", [1, 10])
 
 
-@installed
+@pytest.mark.coreml
 def test_the_package_says_what_it_is_and_that_nothing_ran_it(engine: Path) -> None:
     recorded = open_artifact(engine).description.engine
     assert recorded is not None
@@ -114,7 +111,7 @@ def test_the_package_says_what_it_is_and_that_nothing_ran_it(engine: Path) -> No
     assert not [name for name in names if "executorch" in name]
 
 
-@installed
+@pytest.mark.coreml
 def test_a_package_of_raw_bytes_takes_pictures(models: Models, tmp_path: Path) -> None:
     import coremltools
 
@@ -124,7 +121,7 @@ def test_a_package_of_raw_bytes_takes_pictures(models: Models, tmp_path: Path) -
     assert open_artifact(made).description.precision == "fp16"
 
 
-@installed
+@pytest.mark.coreml
 @pytest.mark.skipif(coreml.APPLE, reason="Core ML runs here")
 def test_validate_simulates_and_benchmark_refuses_to(models: Models, engine: Path) -> None:
     found = validate(engine, data=str(models.photos), workspace=models.workspace)

@@ -24,10 +24,6 @@ from convnext_edge.targets.registry import find_target
 
 NAME = "executorch"
 HERE = util.find_spec("executorch") is not None
-installed = pytest.mark.skipif(
-    not HERE,
-    reason="executorch is not installed: make test-mobile, or pip install 'convnext-edge[executorch]'",
-)
 
 
 def sqnr(expected: np.ndarray, found: np.ndarray) -> float:
@@ -75,7 +71,7 @@ def test_without_executorch_the_error_says_how_to_install_it(models: Models, tmp
 # Engines
 
 
-@installed
+@pytest.mark.executorch
 def test_xnnpack_takes_the_whole_graph_and_each_product_that_is_quantized_in_int8(models: Models) -> None:
     engine = open_artifact(models.engine(NAME, models.quantized(NAME)))
     assert engine.description.engine is not None
@@ -84,7 +80,7 @@ def test_xnnpack_takes_the_whole_graph_and_each_product_that_is_quantized_in_int
     assert (found["pieces"], found["elsewhere"]) == (1, {})
 
 
-@installed
+@pytest.mark.executorch
 def test_an_int8_engine_is_as_close_to_fp32_as_its_graph_in_exact_arithmetic(
     models: Models, batch: dict[str, np.ndarray]
 ) -> None:
@@ -96,7 +92,7 @@ def test_an_int8_engine_is_as_close_to_fp32_as_its_graph_in_exact_arithmetic(
     assert agreement(reference, found) > 0.9  # of random weights, where answers may be nearly alike
 
 
-@installed
+@pytest.mark.executorch
 def test_an_engine_takes_the_raw_bytes_of_an_image(models: Models, batch: dict[str, np.ndarray]) -> None:
     reference = answers(models.exported(), "torch", batch["float32"])
     quantized = models.quantized(NAME, input_type="uint8")
@@ -105,7 +101,7 @@ def test_an_engine_takes_the_raw_bytes_of_an_image(models: Models, batch: dict[s
     assert sqnr(reference, found) > 25
 
 
-@installed
+@pytest.mark.executorch
 def test_an_fp32_engine_has_the_references_answers(models: Models, batch: dict[str, np.ndarray]) -> None:
     images = batch["float32"]
     engine = models.engine(NAME, models.exported())
@@ -117,7 +113,7 @@ def test_an_fp32_engine_has_the_references_answers(models: Models, batch: dict[s
     assert not [note for note in recorded["notes"] if "INT8 layers take" in note]
 
 
-@installed
+@pytest.mark.executorch
 def test_a_file_that_is_no_engine_is_said(models: Models, tmp_path: Path) -> None:
     from convnext_edge.targets.phones.executorch import ExecuTorchSession
 
@@ -127,7 +123,7 @@ def test_a_file_that_is_no_engine_is_said(models: Models, tmp_path: Path) -> Non
         ExecuTorchSession(broken, threads=1)
 
 
-@installed
+@pytest.mark.executorch
 def test_the_command_line_stays_clean_though_the_runtime_is_chatty(models: Models) -> None:
     engine = models.engine(NAME, models.quantized(NAME))
     call = [sys.executable, "-m", "convnext_edge", "benchmark", engine, "--runs", "2", "--json"]
@@ -136,7 +132,7 @@ def test_the_command_line_stays_clean_though_the_runtime_is_chatty(models: Model
     assert done.stderr == ""
 
 
-@installed
+@pytest.mark.executorch
 def test_a_session_runs_on_the_threads_that_it_is_given(models: Models) -> None:
     from executorch.extension.pybindings import portable_lib
 
@@ -147,7 +143,7 @@ def test_a_session_runs_on_the_threads_that_it_is_given(models: Models) -> None:
     assert torch.get_num_threads() >= 1
 
 
-@installed
+@pytest.mark.executorch
 def test_a_session_of_another_number_of_threads_is_refused_while_one_is_open(
     models: Models, batch: dict[str, np.ndarray]
 ) -> None:
@@ -167,7 +163,7 @@ def test_a_session_of_another_number_of_threads_is_refused_while_one_is_open(
 # V2
 
 
-@installed
+@pytest.mark.executorch
 def test_v2_engines_have_the_answers_of_onnx_runtime_for_the_same_file(
     models: Models, batch: dict[str, np.ndarray]
 ) -> None:

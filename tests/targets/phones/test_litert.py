@@ -20,9 +20,6 @@ from convnext_edge.targets.registry import find_target
 
 NAME = "litert"
 HERE = util.find_spec("litert_torch") is not None
-installed = pytest.mark.skipif(
-    not HERE, reason="litert-torch is not installed: make test-mobile, or pip install 'convnext-edge[litert]'"
-)
 
 
 def sqnr(expected: np.ndarray, found: np.ndarray) -> float:
@@ -66,7 +63,7 @@ def test_without_litert_the_error_says_how_to_install_it(models: Models, tmp_pat
 # Engines
 
 
-@installed
+@pytest.mark.litert
 def test_products_are_int8_where_the_graph_says_so_and_nowhere_else(models: Models) -> None:
     engine = open_artifact(models.engine(NAME, models.quantized(NAME)))
     session = LiteRTSession(engine.path, 1)
@@ -78,7 +75,7 @@ def test_products_are_int8_where_the_graph_says_so_and_nowhere_else(models: Mode
     assert operators["TRANSPOSE"] == 1  # of the image
 
 
-@installed
+@pytest.mark.litert
 def test_an_int8_engine_is_as_close_to_fp32_as_its_graph_in_exact_arithmetic(
     models: Models, batch: dict[str, np.ndarray]
 ) -> None:
@@ -91,7 +88,7 @@ def test_an_int8_engine_is_as_close_to_fp32_as_its_graph_in_exact_arithmetic(
     assert np.mean(found.argmax(1) == reference.argmax(1)) > 0.9
 
 
-@installed
+@pytest.mark.litert
 def test_an_fp32_engine_of_raw_bytes_has_the_references_answers(
     models: Models, batch: dict[str, np.ndarray]
 ) -> None:
@@ -105,7 +102,7 @@ def test_an_fp32_engine_of_raw_bytes_has_the_references_answers(
     assert recorded["notes"][-1].startswith("unverified on a device")
 
 
-@installed
+@pytest.mark.litert
 def test_v2_engines_have_the_answers_of_onnx_runtime_for_the_same_file(
     models: Models, batch: dict[str, np.ndarray]
 ) -> None:
@@ -126,7 +123,7 @@ def test_v2_engines_have_the_answers_of_onnx_runtime_for_the_same_file(
     assert recorded["int8_layers"] == sum(placement(onnx.load(quantized)).values()) > 0
 
 
-@installed
+@pytest.mark.litert
 def test_a_file_that_is_no_engine_is_said(tmp_path: Path) -> None:
     broken = tmp_path / "broken.tflite"
     broken.write_bytes(b"no model" * 100)

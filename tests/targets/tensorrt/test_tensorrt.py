@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.for_tensorrt import ADA, HERE, RTX, rtx, use_gpu
+from support.for_tensorrt import ADA, HERE, RTX, use_gpu
 from support.models import Models
 
 from convnext_edge import benchmark, build, validate
@@ -61,7 +61,7 @@ def test_tensorrt_does_not_build_without_a_gpu(
         build(models.exported(), target="tensorrt", workspace=models.workspace)
 
 
-@rtx
+@pytest.mark.rtx
 @pytest.mark.parametrize("capability", ["5.2", "89", "new"])
 def test_an_unknown_compute_capability_is_refused(
     capability: str, quantized: Path, models: Models, tmp_path: Path
@@ -95,7 +95,7 @@ def test_options_that_mean_nothing_to_a_target_are_refused(
         build(models.exported(), target=target, workspace=models.workspace, **options)
 
 
-@rtx
+@pytest.mark.rtx
 def test_engines_of_another_version_or_gpu_are_refused(
     models: Models, quantized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,7 +136,7 @@ def test_doctor_tells_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 # Without a GPU
 
 
-@rtx
+@pytest.mark.rtx
 def test_model_and_engine_are_simulated_alike_and_labelled(
     models: Models, quantized: Path, tmp_path: Path
 ) -> None:
@@ -159,10 +159,7 @@ def test_a_simulation_is_never_timed(models: Models, quantized: Path) -> None:
 
 def test_the_demo_model_keeps_its_answers(tmp_path: Path) -> None:
     from convnext_edge import export, quantize
-    from convnext_edge.images.definitions import calibration_dir
 
-    if not (calibration_dir() / "demo" / "demo.safetensors").is_file():
-        pytest.skip("the weights of the demo model are not here")
     made = export("demo", target=RTX, workspace=tmp_path).artifact
     int8 = quantize(made, calib="demo", samples=128, target=RTX, workspace=tmp_path).artifact
     found = validate(int8, data="demo", target=RTX, workspace=tmp_path)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.for_tensorrt import RTX, rtx
+from support.for_tensorrt import RTX
 from support.models import CHECKPOINT_V2, Models
 
 from convnext_edge import build, quiet
@@ -26,7 +26,7 @@ def quantized(models: Models) -> Path:
     return models.quantized(RTX)
 
 
-@rtx
+@pytest.mark.rtx
 def test_engines_get_smaller_with_their_precision(models: Models, quantized: Path, tmp_path: Path) -> None:
     sizes = {}
     for precision, model in (("fp32", models.exported()), ("fp16", models.exported()), (None, quantized)):
@@ -49,7 +49,7 @@ def weight_bytes_of(engine: Path, models: Models) -> int:
     return sum(len(tensor.raw_data) for tensor in graph.graph.initializer)
 
 
-@rtx
+@pytest.mark.rtx
 def test_the_sidecar_tells_version_and_compute_capabilities(
     models: Models, quantized: Path, tmp_path: Path
 ) -> None:
@@ -69,7 +69,7 @@ def test_the_sidecar_tells_version_and_compute_capabilities(
     assert several.bytes != plain.bytes
 
 
-@rtx
+@pytest.mark.rtx
 def test_every_quantized_layer_is_an_int8_product_in_the_network(quantized: Path) -> None:
     """As far as the API tells without a GPU: the network that the builder is given."""
     module = import_module("tensorrt_rtx")
@@ -89,7 +89,7 @@ def test_every_quantized_layer_is_an_int8_product_in_the_network(quantized: Path
             assert makers[activation.get_input(0).name].type == module.LayerType.QUANTIZE
 
 
-@rtx
+@pytest.mark.rtx
 @pytest.mark.parametrize("generation", ["v1", "v2"])
 def test_every_quantized_layer_is_a_product_of_int8_by_int8_in_the_engine(
     models: Models, v2_quantized: Path, generation: str
@@ -134,14 +134,14 @@ def source(makers: dict[str, Any], tensor: Any, kind: Any) -> Any:
     return layer
 
 
-@rtx
+@pytest.mark.rtx
 def test_bytes_as_input_build(models: Models, tmp_path: Path) -> None:
     model = models.quantized(RTX, input_type="uint8")
     assert "stem" in open_artifact(model).description.float_layers
     assert build(model, output=tmp_path / "a.engine", workspace=models.workspace).bytes
 
 
-@rtx
+@pytest.mark.rtx
 def test_the_builder_is_heard_with_verbose_only(
     quantized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -154,7 +154,7 @@ def test_the_builder_is_heard_with_verbose_only(
     assert any("Total Weights Memory" in record.message for record in caplog.records)
 
 
-@rtx
+@pytest.mark.rtx
 def test_phases_of_the_build_are_shown_and_taken_away(
     quantized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.for_tensorrt import rtx
 from support.places import TESTS
 
 from convnext_edge.targets.tensorrt import builder as tensorrt_builder
@@ -72,7 +71,7 @@ def test_both_generations_are_looked_at() -> None:
     assert {path.stem.split("-")[1].split(".")[0] for path in NAMES} == {"10", "11"}
 
 
-@rtx
+@pytest.mark.rtx
 def test_tensorrt_rtx_has_every_name() -> None:
     module = import_module("tensorrt_rtx")
     assert all(hasattr(module, name) for name in used_of_the_module())

@@ -1,6 +1,6 @@
 """Pack the demo's images: 256 training and 1,000 test images of CIFAR-10 (Krizhevsky, 2009).
 
-    python benchmarks/pack_demo.py --data cifar10 --out calibration/demo
+    python -m benchmarks.make.pack_demo --data cifar10 --out calibration/demo
 
 `--data` holds train.zip and test.zip with images in class folders. The archives come out the same, byte
 for byte, from the same images.

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from baselines import calibration_images, nncf_quantize, ort_quantize
-from rescale import write_rescaled
 
+from benchmarks.support.baselines import calibration_images, nncf_quantize, ort_quantize
+from benchmarks.support.rescale import write_rescaled
 from convnext_edge import export, quantize
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.quantize.command import Method

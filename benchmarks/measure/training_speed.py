@@ -1,6 +1,6 @@
 """What a step of `finetune` costs on this CPU, by arithmetic and torch.compile, on the demo model.
 
-    python benchmarks/training_speed.py
+    python -m benchmarks.measure.training_speed
 
 Two runs of each kind, one thread, each in a fresh process with an empty cache of torch.compile. They
 differ in the number of steps alone, so the difference of their CPU seconds is that of the steps. What the
@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from common import Bar, Reporting, report_options
+
+from benchmarks.support.reports import Bar, Reporting, report_options
 
 PRECISIONS = ("fp32", "bf16")
 SHORT = 3
@@ -32,7 +33,7 @@ def run(precision: str, compiled: bool, steps: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         given = json.dumps([folder, precision, compiled, steps])
         hidden = {"OMP_NUM_THREADS": "1", "TORCHINDUCTOR_CACHE_DIR": f"{folder}/inductor"}
-        command = [sys.executable, __file__, "--worker", given]
+        command = [sys.executable, "-m", "benchmarks.measure.training_speed", "--worker", given]
         done = subprocess.run(
             command, stdout=subprocess.PIPE, check=True, text=True, env={**os.environ, **hidden}
         )

@@ -1,7 +1,7 @@
 """How close INT8 comes to FP32: our methods, and NNCF and ONNX Runtime as their users call them.
 
-    python benchmarks/fidelity.py
-    python benchmarks/fidelity.py --checkpoint FILE --resolution 32 --calib train.zip --data test.zip
+    python -m benchmarks.measure.fidelity
+    python -m benchmarks.measure.fidelity --checkpoint FILE --resolution 32 --calib train.zip --data test.zip
 
 Every candidate sees the same calibration and evaluation images; the reference is FP32 in PyTorch. The
 report holds
@@ -31,9 +31,10 @@ from typing import Any
 
 import click
 import numpy as np
-from common import Bar, Reporting, decibels, report_options, sqnr_of_images
 from numpy.typing import NDArray
-from study import (
+
+from benchmarks.support.reports import Bar, Reporting, decibels, report_options, sqnr_of_images
+from benchmarks.support.study import (
     JITTERED,
     NNCF,
     OPENVINO,
@@ -47,7 +48,6 @@ from study import (
     candidates,
     own_file,
 )
-
 from convnext_edge import export
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.validate import accuracy

@@ -1,8 +1,9 @@
-"""What the benchmarks share: bars, the JSON report that says where and how it was measured, SQNR by image."""
+"""The bars of a benchmark, its JSON report of where and how it was measured, and SQNR by image."""
 
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
@@ -15,11 +16,11 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from convnext_edge.artifacts.provenance import command_line, tool_versions
+from convnext_edge.artifacts.provenance import tool_versions
 from convnext_edge.cpu import Cpu, read_cpu
 from convnext_edge.evaluation.metrics import Logits
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 NOT_MET = 3  # exit code of a gate that was not met, as of the package's own commands
 ROUTES = ("amx_int8", "avx512_vnni", "avx_vnni", "avx512f", "avx2", "i8mm", "asimddp", "asimd")
 
@@ -65,7 +66,7 @@ class Reporting:
         report = {
             "benchmark": name,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": f"python benchmarks/{command_line()}",
+            "command": command_to_repeat(),
             "note": self.note,
             "cpu": asdict(cpu),
             "versions": tool_versions(),
@@ -79,6 +80,11 @@ class Reporting:
         print(*bars, f"written: {path}", sep="\n")
         if not report["passed"]:
             sys.exit(NOT_MET)
+
+
+def command_to_repeat() -> str:
+    """The command that repeats this measurement, from the root of the checkout."""
+    return shlex.join(["python", "-m", f"benchmarks.measure.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
 
 
 def report_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -1,6 +1,4 @@
-"""Latency of ConvNeXt-T (random weights, 224, batch 1): ours, and what users of each runtime get without us.
-
-    python benchmarks/latency.py
+"""Models that are timed in turns, each in a process of its own.
 
 Method. Each model has a process of its own, and the processes take turns, one call each, round after
 round, while all others sleep. A busy machine slows all alike then, and ratios hold where milliseconds
@@ -17,61 +15,24 @@ it (`idle_cpu_ms`).
 from __future__ import annotations
 
 import multiprocessing
-import os
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import click
 import numpy as np
-from common import Bar, Reporting, report_options
 
-from convnext_edge.cpu import read_cpu
 from convnext_edge.evaluation.timing import times_as_fast
 
 SETTLE = 0.1  # seconds
 WARM_UP = 3
-CALIBRATION = 16  # images: speed does not depend on the ranges
-REFERENCE, OURS_OPENVINO, OURS_ORT = "reference", "ours in openvino", "ours in onnxruntime"
-AHEAD = {1: 1.8, 2: 2.2}  # times as fast as NNCF, by number of threads
-NNCF, STATIC = "nncf.quantize in openvino", "quantize_static in onnxruntime"
+REFERENCE = "reference"  # the contender that `summarize` holds the others against
 
 
 class Contender(NamedTuple):
     runtime: str
     path: Path
-
-
-def make_contenders(folder: Path, calib: str) -> dict[str, Contender]:
-    from baselines import calibration_images, nncf_quantize, ort_quantize
-
-    from convnext_edge import export, quantize
-    from convnext_edge.artifacts.store import open_artifact
-    from convnext_edge.images.opening import open_image_set
-
-    exported = export("tiny", random_weights=True, workspace=folder)
-    plain = exported.artifact
-    own = {
-        target: quantize(
-            plain, calib=calib, samples=CALIBRATION, target=target, timing=False, workspace=folder
-        ).artifact
-        for target in ("openvino", "onnxruntime")
-    }
-    preprocessing = open_artifact(plain).description.preprocessing
-    drawn = open_image_set(calib, split="calibration").subset(CALIBRATION, seed=0)
-    images = calibration_images(drawn, preprocessing)
-    return {
-        REFERENCE: Contender("torch", exported.weights),
-        OURS_OPENVINO: Contender("openvino", own["openvino"]),
-        OURS_ORT: Contender("onnxruntime", own["onnxruntime"]),
-        NNCF: Contender("openvino", nncf_quantize(plain, images, folder / "nncf.xml")),
-        STATIC: Contender("onnxruntime", ort_quantize(plain, images, folder / "static.onnx")),
-        "fp32 in openvino": Contender("openvino", plain),
-        "fp32 in onnxruntime": Contender("onnxruntime", plain),
-    }
 
 
 def open_call(contender: Contender, threads: int) -> Callable[[], object]:
@@ -146,50 +107,3 @@ def ratio(times: dict[str, np.ndarray], slow: str, fast: str) -> dict[str, Any]:
     """Ratio of the medians with its 95 % interval."""
     found = times_as_fast(times[slow][:, 0], times[fast][:, 0])
     return {"ratio": found.value, "ci95": [found.low, found.high]}
-
-
-def check(times: dict[str, np.ndarray], threads: int) -> Iterator[Bar]:
-    """Bars of speed hold for CPUs without VNNI; where it is there, NNCF's kernels are fast ones too."""
-    where = f"threads {threads}: "
-    if read_cpu().int8_saturates:
-        if threads == 1:
-            speedup = ratio(times, REFERENCE, OURS_OPENVINO)["ratio"]
-            yield Bar(f"{where}ours in openvino, times as fast as the reference", speedup, at_least=2.0)
-        ahead = ratio(times, NNCF, OURS_OPENVINO)["ratio"]
-        yield Bar(f"{where}ours in openvino, times as fast as {NNCF}", ahead, at_least=AHEAD[threads])
-    level = ratio(times, STATIC, OURS_ORT)["ratio"]
-    yield Bar(f"{where}ours in onnxruntime, times as fast as {STATIC}", level, at_least=1.0)
-
-
-@click.command()
-@click.option("--calib", default="demo", show_default=True, help="Image set to calibrate with.")
-@click.option("--runs", default=30, show_default=True, help="Timed calls of each model.")
-@click.option("--threads", type=click.Choice(["1", "2", "both"]), default="both", show_default=True)
-@report_options
-def main(calib: str, runs: int, threads: str, reporting: Reporting) -> None:
-    """Time ConvNeXt-T of every kind, in turns."""
-    counts = [1, 2] if threads == "both" else [int(threads)]
-    bars: list[Bar] = []
-    tables = {}
-    with tempfile.TemporaryDirectory() as folder:
-        contenders = make_contenders(Path(folder), calib)
-        for count in counts:
-            times = take_turns(contenders, count, runs)
-            bars += check(times, count)
-            tables[f"threads {count}"] = {
-                "models": summarize(times),
-                "ours in openvino against the reference": ratio(times, REFERENCE, OURS_OPENVINO),
-                "ours in openvino against NNCF": ratio(times, NNCF, OURS_OPENVINO),
-                "ours in onnxruntime against quantize_static": ratio(times, STATIC, OURS_ORT),
-            }
-    measured = {
-        "model": "tiny, random weights, 224, batch 1",
-        "runs": runs,
-        "load_average": os.getloadavg(),
-        "tables": tables,
-    }
-    reporting.finish("latency", measured, bars)
-
-
-if __name__ == "__main__":
-    main()

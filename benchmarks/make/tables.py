@@ -1,6 +1,6 @@
-"""Write what stands between the marks in README.md, here and above, from the reports in results/.
+"""Write what stands between the marks of both README.md, the benchmarks' and the project's, from results/.
 
-python benchmarks/tables.py
+python -m benchmarks.make.tables
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from headline import headline
+from benchmarks.support.headline import headline
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[1]
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 
 Report = dict[str, Any]

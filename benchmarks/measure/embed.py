@@ -1,6 +1,6 @@
 """Embedded C++ against Python on the same engine: answers, size, start and latency.
 
-    python benchmarks/embed.py --data imagenet_val --data-root DIR
+    python -m benchmarks.measure.embed --data imagenet_val --data-root DIR
 
 The demo model answers all of the demo's images, and ConvNeXt-T (random weights, 224) those of `--data`:
 C++ gets the decoded pixels, Python goes the way of `validate`. Programs are built in CMake's Release.
@@ -26,17 +26,17 @@ from typing import Any
 
 import click
 import numpy as np
-from common import Bar, Reporting, report_options
-from embedding import RUNTIMES, Embedded, compare, embed_int8
-from latency import ratio
 from PIL import Image
 
+from benchmarks.support.embedding import RUNTIMES, Embedded, compare, embed_int8
+from benchmarks.support.reports import Bar, Reporting, report_options
+from benchmarks.support.turns import ratio
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.evaluation.candidates import open_session
 from convnext_edge.images.noise import noise
 from convnext_edge.images.opening import open_image_set
 
-from embedded import Build, build, onnxruntime_options, openvino_options, packed, run  # isort: skip
+from support.embedded import Build, build, onnxruntime_options, openvino_options, packed, run  # isort: skip
 
 PHOTO = (640, 480)  # pixels, as a camera's small picture
 SETTLE = 0.02  # seconds, in which the threads of a runtime fall asleep

@@ -1,6 +1,6 @@
 """What fine-tuning wins back: 4-bit weights, and ReLU in place of GELU, on the demo model.
 
-    python benchmarks/finetune.py --train train.zip --data test.zip
+    python -m benchmarks.measure.finetune --train train.zip --data test.zip
 
 The two are CIFAR-10's images in class folders. Every file is held against the FP32 GELU model in OpenVINO,
 on all images of `--data`, which nothing is chosen by; labels of the training images are not used. Rows:
@@ -24,9 +24,9 @@ from typing import Any
 
 import click
 import torch
-from common import Bar, Reporting, report_options
-from moving_average import moving_averages
 
+from benchmarks.support.moving_average import moving_averages
+from benchmarks.support.reports import Bar, Reporting, report_options
 from convnext_edge import export, finetune, quantize, validate
 
 FOUR_BITS = "weight_bits = 4\n"

@@ -1,6 +1,6 @@
 """How much faster ConvNeXt-T in INT8 is with ReLU than with GELU, in OpenVINO with one thread.
 
-    python benchmarks/relu_latency.py
+    python -m benchmarks.measure.relu_latency
 
 Random weights and few calibration images, as speed depends on neither. Each model has a process of its
 own, and the two take turns call by call, as in `latency.py`.
@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
-from common import Bar, Reporting, report_options
-from latency import REFERENCE, Contender, ratio, summarize, take_turns
 
+from benchmarks.support.reports import Bar, Reporting, report_options
+from benchmarks.support.turns import REFERENCE, Contender, ratio, summarize, take_turns
 from convnext_edge import export, quantize
 from convnext_edge.artifacts.store import open_artifact, write_artifact
 from convnext_edge.artifacts.workspace import Workspace

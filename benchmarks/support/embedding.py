@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import decibels, sqnr_of_images
 
+from benchmarks.support.reports import decibels, sqnr_of_images
 from convnext_edge import build, embed, export, quantize
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.evaluation.candidates import open_session
@@ -21,7 +21,7 @@ from convnext_edge.evaluation.metrics import UNLABELLED, Comparison, Logits
 from convnext_edge.images.decoding import decode
 from convnext_edge.images.image_set import ImageSet
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 from support.embedded import Build
 
 RUNTIMES = ("openvino", "onnxruntime")

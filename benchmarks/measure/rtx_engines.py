@@ -1,6 +1,6 @@
 """What `build --target tensorrt-rtx` makes of ConvNeXt, as far as it can be told without a GPU.
 
-    python benchmarks/rtx_engines.py
+    python -m benchmarks.measure.rtx_engines
 
 The report holds
 
@@ -26,13 +26,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from common import Bar, Reporting, report_options
 
+from benchmarks.support.reports import Bar, Reporting, report_options
 from convnext_edge import build, export, quantize, validate
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.targets.base import BuildOptions
+from convnext_edge.targets.tensorrt import target as tensorrt
 from convnext_edge.targets.tensorrt.builder import Log, build_plan
-from convnext_edge.targets.tensorrt.target import target as tensorrt
 
 TARGET = "tensorrt-rtx"
 VARIANTS = ("demo", "atto", "tiny", "base", "v2_tiny")

@@ -1,6 +1,6 @@
 """What each key of a recipe brings: ranges, rounding, smoothing, placement, and other precisions than W8A8.
 
-    python benchmarks/recipes.py
+    python -m benchmarks.measure.recipes
 
 Accuracy and size are those of the demo model on its test images, each recipe quantized for each target and
 run there. `over_default_db` is the SQNR over that of the default recipe, with a 95 % interval from 2,000
@@ -19,9 +19,9 @@ from typing import Any
 
 import click
 import numpy as np
-from common import Bar, Reporting, report_options
 from numpy.typing import NDArray
 
+from benchmarks.support.reports import Bar, Reporting, report_options
 from convnext_edge import export, quantize
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.store import open_artifact

@@ -1,6 +1,6 @@
 """finetune killed (SIGKILL) at random moments, then resumed: does it end where an undisturbed run ends?
 
-    python benchmarks/kill_resume.py
+    python -m benchmarks.measure.kill_resume
 
 One run of a small ConvNeXt is left alone. Then, for each of 20 moments drawn by a seed and spread evenly
 over that run's time, from the start of the interpreter to the writing of the artifact, another run is
@@ -24,8 +24,8 @@ from typing import Any
 
 import click
 import torch
-from common import Bar, Reporting, report_options
 
+from benchmarks.support.reports import Bar, Reporting, report_options
 from convnext_edge import export
 from convnext_edge.network.architecture import Architecture
 from convnext_edge.network.convnext import ConvNeXt

@@ -1,6 +1,6 @@
 """Embedded C++ on 64-bit ARM against Python on this machine, the same engine: answers, not speed.
 
-    python benchmarks/embed_arm64.py
+    python -m benchmarks.measure.embed_arm64
 
 The demo model, cross-compiled as the folder's README says, runs under QEMU (a Cortex-A76 with ARM's dot
 products of INT8). Products of INT8 are exact on both; floating-point sums are not in the same order, and an
@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from common import Bar, Reporting, report_options
-from embedding import RUNTIMES, compare, embed_fp32, embed_int8
 
+from benchmarks.support.embedding import RUNTIMES, compare, embed_fp32, embed_int8
+from benchmarks.support.reports import Bar, Reporting, report_options
 from convnext_edge.images.opening import open_image_set
 
-from embedded import onnxruntime_headers, run  # isort: skip
-from emulated import CPU, build_arm64  # isort: skip
+from support.embedded import onnxruntime_headers, run  # isort: skip
+from support.emulated import CPU, build_arm64  # isort: skip
 
 
 FP32_IMAGES = 100

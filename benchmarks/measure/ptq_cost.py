@@ -1,6 +1,6 @@
 """What quantizing ConvNeXt-T costs: seconds and peak memory, ours against NNCF's own PTQ on the same images.
 
-    python benchmarks/ptq_cost.py --calib imagenet_val --data-root DIR
+    python -m benchmarks.measure.ptq_cost --calib imagenet_val --data-root DIR
 
 Both start from the exported FP32 model with random weights, read and decode the images themselves, and
 end with a written file: ours as `convnext_edge.quantize` does it, NNCF's as `nncf.quantize` with its
@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from common import Bar, Reporting, report_options
 
+from benchmarks.support.reports import Bar, Reporting, report_options
 from convnext_edge import export, quantize
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.quantize.command import find_method
@@ -48,7 +48,7 @@ def quantize_ours(model: Path, calib: str, data_root: Path | None, samples: int)
 
 
 def quantize_nncf(model: Path, calib: str, data_root: Path | None, samples: int) -> Callable[[], object]:
-    from baselines import calibration_images, nncf_quantize
+    from benchmarks.support.baselines import calibration_images, nncf_quantize
 
     preprocessing: Preprocessing = open_artifact(model).description.preprocessing
 
@@ -76,7 +76,10 @@ def measure(method: str, model: Path, calib: str, data_root: Path | None, sample
 def in_fresh_process(method: str, *arguments: object) -> dict[str, Any]:
     given = json.dumps([None if value is None else str(value) for value in arguments])
     done = subprocess.run(
-        [sys.executable, __file__, "--worker", method, given], stdout=subprocess.PIPE, check=True, text=True
+        [sys.executable, "-m", "benchmarks.measure.ptq_cost", "--worker", method, given],
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
     )
     measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return measured

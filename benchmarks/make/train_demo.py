@@ -1,6 +1,6 @@
 """Train the demo model on CIFAR-10 (Krizhevsky, 2009) from scratch, on a CPU.
 
-    python benchmarks/train_demo.py --data cifar10 --out demo.safetensors
+    python -m benchmarks.make.train_demo --data cifar10 --out demo.safetensors
 
 `--data` holds train.zip and test.zip with JPEG images in class folders. The recipe: Kaiming
 initialization and a layer scale of 1, Muon for the pointwise layers and AdamW for the rest, one
