@@ -31,7 +31,7 @@ from convnext_edge.network.architecture import Architecture
 from convnext_edge.network.convnext import ConvNeXt
 
 SMALL = Architecture((1, 1, 2, 1), (16, 24, 32, 48), patch=2, classes=10)
-OPTIONS = {"train": "demo", "data": "demo", "samples": 8, "steps": 150, "batch": 8, "checkpoint-every": 2}
+OPTIONS = {"train": "demo", "data": "demo", "samples": 8, "steps": 150, "batch": 8, "save-every": 2}
 ARTIFACT = "qat.onnx"
 
 
@@ -70,7 +70,7 @@ def kill_after(folder: Path, seconds: float) -> bool:
 
 def digests(folder: Path) -> dict[str, str]:
     """Of the artifact, and of all that was trained."""
-    student = torch.load(checkpoint(folder), weights_only=True)["student"]
+    student = torch.load(snapshot(folder), weights_only=True)["student"]
     trained = hashlib.sha256()
     for name, tensor in sorted(student.items()):
         trained.update(name.encode() + tensor.numpy().tobytes())
@@ -78,13 +78,13 @@ def digests(folder: Path) -> dict[str, str]:
     return {"artifact": artifact, "weights": trained.hexdigest()}
 
 
-def checkpoint(folder: Path) -> Path:
-    return folder / "checkpoints" / f"{ARTIFACT}.pt"
+def snapshot(folder: Path) -> Path:
+    return folder / "snapshots" / f"{ARTIFACT}.pt"
 
 
 def step_of(folder: Path) -> int:
-    """The step that a checkpoint goes on with; 0 where there is none yet."""
-    path = checkpoint(folder)
+    """The step that a snapshot goes on with; 0 where there is none yet."""
+    path = snapshot(folder)
     return int(torch.load(path, weights_only=True)["step"]) if path.exists() else 0
 
 

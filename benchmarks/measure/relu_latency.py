@@ -9,7 +9,6 @@ own, and the two take turns call by call, as in `latency.py`.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -17,14 +16,10 @@ import click
 from benchmarks.support.reports import Bar, Reporting, report_options
 from benchmarks.support.turns import REFERENCE, Contender, ratio, summarize, take_turns
 from convnext_edge import export, quantize
-from convnext_edge.artifacts.store import open_artifact, write_artifact
 from convnext_edge.artifacts.workspace import Workspace
-from convnext_edge.checkpoints.source import open_source
-from convnext_edge.commands.finetune.command import with_activation
-from convnext_edge.images.opening import open_image_set
-from convnext_edge.quantization.job import Job
+from convnext_edge.commands.finetune.run import with_relu_in
+from convnext_edge.commands.preparation import prepare_job
 from convnext_edge.quantization.ptq import quantize_ptq
-from convnext_edge.targets.registry import find_target
 
 TARGET = "openvino"
 CALIBRATION = 16
@@ -32,16 +27,23 @@ FASTER = 1 / 0.9  # at least 10 % less time
 GELU, RELU = REFERENCE, "ReLU"  # in turns, the reference is what others are held against
 
 
-def make_relu(gelu: Path, workspace: Workspace) -> Path:
-    """The same model with ReLU, as `finetune --activation relu` begins with it."""
-    start = open_artifact(gelu)
-    images = open_image_set("demo", split="calibration").subset(CALIBRATION, seed=0)
-    source = with_activation(open_source(start, workspace), "relu", images)
-    target = find_target(TARGET)
-    job = Job(source, target.form, start.description.input_type, target.recipe, images)
-    path = workspace.folder / "relu.onnx"
-    description = replace(start.description, stem="relu")
-    return write_artifact(path, description, quantize_ptq(job).write).path
+def make_relu(plain: Path, workspace: Workspace) -> Path:
+    """Quantize the same model with ReLU, as `finetune --activation relu` begins with it."""
+    job = prepare_job(
+        plain,
+        None,
+        calib="demo",
+        samples=CALIBRATION,
+        target=TARGET,
+        recipe=None,
+        data_root=None,
+        workspace=workspace,
+        seed=0,
+    )
+    job = with_relu_in(job)
+    return job.write(
+        quantize_ptq(job), "ptq", output=workspace.folder / "relu.onnx", workspace=workspace
+    ).path
 
 
 @click.command()
@@ -53,7 +55,7 @@ def main(runs: int, reporting: Reporting) -> None:
         workspace = Workspace.at(folder)
         plain = export("tiny", random_weights=True, workspace=workspace.folder).artifact
         made = quantize(plain, calib="demo", samples=CALIBRATION, target=TARGET, workspace=workspace.folder)
-        relu = make_relu(made.artifact, workspace)
+        relu = make_relu(plain, workspace)
         contenders = {GELU: Contender(TARGET, made.artifact), RELU: Contender(TARGET, relu)}
         times = take_turns(contenders, 1, runs)
     found = ratio(times, GELU, RELU)

@@ -108,10 +108,10 @@ def benchmark(
         if value is not None and value < 1:
             raise UsageError(f"--{name} {value} is less than 1", hint="Give a whole number from 1.")
     count = check_threads(threads)
-    place = Workspace.at(workspace)
-    artifact = find_candidate(model, target, place)
+    space = Workspace.at(workspace)
+    artifact = find_candidate(model, target, space)
     chosen = target_of(artifact, target)
-    times = time_candidate(artifact, chosen, place, batch=batch, threads=count, runs=runs)
+    times = time_candidate(artifact, chosen, space, batch=batch, threads=count, runs=runs)
     reference_ms, candidate_ms, *fp16_ms = (percentiles(column) for column in times)
     speedup = reference_ms.p50 / candidate_ms.p50
     cpu = read_cpu()
@@ -133,7 +133,7 @@ def benchmark(
         fp16_ms=fp16_ms[0] if fp16_ms else None,
         advice=advice(candidate_ms, fp16_ms[0]) if fp16_ms else None,
     )
-    keep("benchmark", result.to_json(), artifact, place)
+    keep("benchmark", result.to_json(), artifact, space)
     return result
 
 

@@ -47,15 +47,15 @@ def build_script(
     from convnext_edge.targets.base import BuildOptions
     from convnext_edge.targets.building import find_model, fit_graph
 
-    place = Workspace.at(workspace)
+    space = Workspace.at(workspace)
     chosen = find_target(target or "tensorrt")
     options = BuildOptions(precision, max_batch)
-    graph = fit_graph(find_model(model, chosen.name, place), chosen, place)
+    graph = fit_graph(find_model(model, chosen.name, space), chosen, space)
     described = graph.description
     description = replace(
         described, target=chosen.name, precision=chosen.engine_precision(described.precision, options)
     )
-    folder = as_path(output) or place.folder / file_name(description, "-script")
+    folder = as_path(output) or space.folder / file_name(description, "-script")
     command = write_folder(folder, lambda made: chosen.write_script(graph, made, options))
     files = tuple(sorted(file.name for file in folder.iterdir()))
     return BuildScript(directory=folder, files=files, build_command=command)

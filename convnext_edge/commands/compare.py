@@ -128,8 +128,8 @@ def compare(
     chosen = check_methods([os.fspath(method) for method in methods])
     check_threads(threads)
     wanted = [find_target(name).name for name in targets or TARGETS]
-    place = Workspace.at(workspace)
-    start = find_start(model, None, place, seed).artifact
+    space = Workspace.at(workspace)
+    start = find_start(model, None, space, seed).artifact
     contest = Contest(
         model=start.path,
         stem=start.description.stem,
@@ -140,7 +140,7 @@ def compare(
         threads=threads,
         runs=runs,
         data_root=data_root,
-        workspace=place.folder,
+        workspace=space.folder,
         seed=seed,
     )
     rows, refused = run_all(contest, [(method, target) for target in wanted for method in chosen])

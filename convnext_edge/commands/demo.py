@@ -85,17 +85,17 @@ def demo(*, workspace: WorkspaceFolder = None) -> Demo:
     training images to calibrate with and 1,000 test images come with the package.
     """
     started = time.perf_counter()
-    place = Workspace.at(workspace).folder
-    exported = export("demo", workspace=place).artifact
+    space = Workspace.at(workspace).folder
+    exported = export("demo", workspace=space).artifact
     rows, checked = [], []
     for target in TARGETS:
         # `benchmark` times the engine
-        quantized = quantize(exported, calib="demo", target=target, timing=False, workspace=place)
-        built = build(quantized.artifact, workspace=place)
+        quantized = quantize(exported, calib="demo", target=target, timing=False, workspace=space)
+        built = build(quantized.artifact, workspace=space)
         result = validate(
-            built.engine, data="demo", max_drop=MAX_DROP, min_agreement=MIN_AGREEMENT, workspace=place
+            built.engine, data="demo", max_drop=MAX_DROP, min_agreement=MIN_AGREEMENT, workspace=space
         )
-        speed = benchmark(built.engine, threads=1, runs=RUNS, workspace=place)
+        speed = benchmark(built.engine, threads=1, runs=RUNS, workspace=space)
         checked.append(result)
         rows.append(_row(result, built.bytes, speed.speedup))
         note(f"{target}: agreement {result.agreement:.1%}, {speed.speedup:.1f}x the reference")

@@ -106,10 +106,10 @@ def export(
     source = load_source(
         variant, as_path(checkpoint), random_weights=random_weights, changes=changes, seed=seed
     )
-    place = Workspace.at(workspace)
-    weights = save_weights(source, place)
+    space = Workspace.at(workspace)
+    weights = save_weights(source, space)
     artifact = write_fp32(
-        source, weights, target=target, input_type=input_type, output=as_path(output), workspace=place
+        source, weights, target=target, input_type=input_type, output=as_path(output), workspace=space
     )
     difference = parity(source, artifact)
     architecture = source.reference.architecture

@@ -97,9 +97,9 @@ def validate(
     from convnext_edge.images.opening import open_image_set
     from convnext_edge.targets.torch import TorchSession
 
-    place = Workspace.at(workspace)
+    space = Workspace.at(workspace)
     gates = Gates(max_drop, min_agreement)
-    artifact = find_candidate(model, target, place)
+    artifact = find_candidate(model, target, space)
     chosen = target_of(artifact, target)
     images = open_image_set(data, data_root=data_root, split="evaluation").subset(limit, seed)
     check_classes(images, artifact)
@@ -108,7 +108,7 @@ def validate(
     if seen:
         note(f"{seen} of the {len(images)} images were calibrated with")
     with open_session(artifact, chosen) as session:
-        source = open_source(artifact, place)
+        source = open_source(artifact, space)
         raw_bytes = artifact.description.input_type == "uint8"
         inputs = Inputs(images, source.preprocessing, raw_bytes, BATCH)
         reference = TorchSession(source.reference)
@@ -124,7 +124,7 @@ def validate(
             label=session.label,
             passed=gates.passed(found),
         )
-    keep("validate", result.to_json(), artifact, place)
+    keep("validate", result.to_json(), artifact, space)
     return result
 
 

@@ -120,7 +120,7 @@ KILLS = 3
 
 
 def command(models: Models, photos: Path, folder: Path, precision: str) -> list[str]:
-    options = ["--train", photos, "--steps", STEPS, "--batch", 4, "--samples", 4, "--checkpoint-every", 2]
+    options = ["--train", photos, "--steps", STEPS, "--batch", 4, "--samples", 4, "--save-every", 2]
     options += ["--precision", precision]
     where = ["-o", folder / "qat.onnx", "--workspace", folder, "--json"]
     return [
@@ -163,7 +163,7 @@ def test_a_run_that_was_killed_again_and_again_goes_on_to_the_same_bytes(
     whole = run(command(models, photos, folders[0], precision))
     again = [*command(models, photos, folders[1], precision), "--resume"]
     generator = random.Random(0)
-    checkpoint = folders[1] / "checkpoints" / "qat.onnx.pt"
+    checkpoint = folders[1] / "snapshots" / "qat.onnx.pt"
     steps = [kill_when(again, checkpoint, generator.uniform(0, 0.1)) for _ in range(KILLS)]
     assert 0 < steps[0] < steps[1] < steps[2] < STEPS
     resumed = run(again)
@@ -243,7 +243,7 @@ def test_crops_lie_within_the_image() -> None:
 
 
 def test_the_rate_warms_up_and_falls_to_zero() -> None:
-    plan = Plan(steps=100, learning_rate=1.0, label_weight=0.0, checkpoint_every=1)
+    plan = Plan(steps=100, learning_rate=1.0, label_weight=0.0, save_every=1)
     rates = [learning_rate(step, plan) for step in range(101)]
     assert rates[0] == pytest.approx(0.2)
     assert max(rates) == rates[4] == 1.0

@@ -26,7 +26,7 @@ def test_a_step_of_two_processes_is_that_of_one(models: Models, photos: Path, tm
     """One step: from the second on, a value that falls the other way at a rounding boundary changes all."""
     folders = tmp_path / "one", tmp_path / "two"
     results = [finetune(models, photos, *run) for run in ((folders[0],), (folders[1], *TORCHRUN))]
-    one, two = (torch.load(folder / "checkpoints" / "qat.onnx.pt", weights_only=True) for folder in folders)
+    one, two = (torch.load(folder / "snapshots" / "qat.onnx.pt", weights_only=True) for folder in folders)
     scales = [name for name in one["student"] if name.endswith("log_scale")]
     assert len(scales) == 27  # of the 4-bit weights of 14 layers, and of the inputs of all but the head
     torch.testing.assert_close(two["student"], one["student"], rtol=1e-5, atol=1e-6)

@@ -144,7 +144,7 @@ def finetune(
     check_duration(epochs, steps)
     check_suffix(as_path(output), ".onnx")
     accelerator = processes.join(batch)
-    place = Workspace.at(workspace)
+    space = Workspace.at(workspace)
     job = prepare_job(
         model,
         checkpoint,
@@ -154,7 +154,7 @@ def finetune(
         recipe=recipe,
         keep_float=keep_float,
         data_root=data_root,
-        workspace=place,
+        workspace=space,
         seed=seed,
         decide=partial(processes.from_first, accelerator),
     )
@@ -171,7 +171,7 @@ def finetune(
         compiled=compile,
     )
     artifact, figures = finetune_job(
-        job, plan, trained, measured, accelerator, output=as_path(output), workspace=place, resume=resume
+        job, plan, trained, measured, accelerator, output=as_path(output), workspace=space, resume=resume
     )
     seconds = round(time.perf_counter() - started, 3)
     return Finetune(**{**quantize_figures(artifact, job), **figures}, seconds=seconds)

@@ -155,7 +155,7 @@ def quantize(
         raise UsageError("method ort takes no recipe", hint="Leave --recipe and --keep-float out.")
     check_gate(max_drop, data, method)
     check_suffix(as_path(output), ".onnx")
-    place = Workspace.at(workspace)
+    space = Workspace.at(workspace)
     job = prepare_job(
         model,
         checkpoint,
@@ -166,7 +166,7 @@ def quantize(
         keep_float=keep_float,
         form=FORMS.get(method),
         data_root=data_root,
-        workspace=place,
+        workspace=space,
         seed=seed,
     )
     start, images = job.start.artifact, job.images
@@ -176,7 +176,7 @@ def quantize(
     if gated is not None:
         job = replace(job, recipe=gated.recipe)
     quantized = find_method(method)(job) if gated is None else gated.quantized
-    artifact = job.write(quantized, method, output=as_path(output), workspace=place)
+    artifact = job.write(quantized, method, output=as_path(output), workspace=space)
     seconds = round(time.perf_counter() - started, 3)
     speed = measure_speed(artifact, job.source.reference, find_target(target)) if timing else None
     fast_enough = allow_slower or is_fast_enough(speed, start, target)
