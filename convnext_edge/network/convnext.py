@@ -15,21 +15,6 @@ from torch.nn import functional as F
 
 from convnext_edge.network.architecture import EXPANSION, KERNEL, STRIDE, Architecture
 
-__all__ = [
-    "EPS",
-    "EXPANSION",
-    "GRN",
-    "KERNEL",
-    "STRIDE",
-    "Architecture",
-    "Block",
-    "ChannelNorm",
-    "ConvNeXt",
-    "Downsample",
-    "Stage",
-    "Stem",
-]
-
 EPS = 1e-6
 INITIAL_LAYER_SCALE = 1e-6  # the branches start as almost nothing (appendix A.1 of V1)
 

@@ -28,14 +28,15 @@ def find_start(model: AnyPath | None, checkpoint: AnyPath | None, workspace: Wor
     if model is not None and checkpoint is not None:
         raise UsageError("MODEL and --checkpoint exclude each other", hint="Give one of the two.")
     if checkpoint is not None:
-        artifact = save_weights(load_source(None, as_path(checkpoint), seed=seed), workspace)
-    else:
-        artifact = workspace.choose(
-            model,
-            lambda found: found.kind == "onnx" and found.precision == "fp32",
-            what="exported model",
-            command="convnext-edge export --variant NAME",
-        )
+        source = load_source(None, as_path(checkpoint), seed=seed)
+        weights = save_weights(source, workspace)
+        return Start(weights, weights, source)
+    artifact = workspace.choose(
+        model,
+        lambda found: found.kind == "onnx" and found.precision == "fp32",
+        what="exported model",
+        command="convnext-edge export --variant NAME",
+    )
     check_unquantized(artifact)
     return Start(artifact, find_weights(artifact, workspace), open_source(artifact, workspace))
 
