@@ -16,12 +16,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Names in backticks that are not ours: those of libraries, of tools, and of values.
 FOREIGN = {
-    *(
-        "build_transform",
-        "center_crop",
-        "Resize",
-        "transforms_imagenet_eval",
-    ),  # of the sources of transform.py
+    # in the sources that transform.py names
+    *("build_transform", "center_crop", "Resize", "transforms_imagenet_eval"),
     *("ClassLabel", "datasets"),  # of Hugging Face
     *("jit_avx2_1x1_I8", "vpmaddubsw"),  # a kernel of OpenVINO, an instruction of x86
     *("nan", "STEM", "taskset"),  # a number, a part of a file's name, a tool of Linux
@@ -39,8 +35,8 @@ FIELD_DESCRIPTION = re.compile(r"(?:^|\. )([a-z_]\w*(?:, [a-z_]\w*)*): ")
 # A row of the table in a package's docstring: "module, module   what they hold".
 TABLE_ROW = re.compile(r"^([a-z_]\w*(?:, [a-z_]\w*)*) {2,}\S", re.MULTILINE)
 
-Definition = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+Definition = ast.Module | ast.ClassDef | Function
 
 
 @dataclass(frozen=True)
@@ -87,7 +83,7 @@ def everything() -> tuple[Documented, ...]:
 
 def definitions(node: ast.AST, path: Path, parents: tuple[str, ...]) -> Iterator[Documented]:
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(child, ast.ClassDef | Function):
             if not is_overload(child):
                 yield Documented(child, path, child.lineno, parents)
             yield from definitions(child, path, (*parents, child.name))
@@ -100,11 +96,9 @@ def is_overload(node: Definition) -> bool:
     return any(isinstance(decorator, ast.Name) and decorator.id == "overload" for decorator in decorators)
 
 
-def documented() -> Iterator[tuple[Documented, str]]:
+def documented() -> list[tuple[Documented, str]]:
     """Everything that has a docstring, and the docstring."""
-    for item in everything():
-        if item.docstring:
-            yield item, item.docstring
+    return [(item, item.docstring) for item in everything() if item.docstring]
 
 
 def paragraphs(docstring: str) -> list[str]:
@@ -261,17 +255,14 @@ def test_a_field_is_described_where_a_sentence_begins(paragraph: str, expected: 
 
 def names_to_document(item: Documented) -> set[str]:
     """Parameters of a function; fields of a class, and the parameters of its `__init__`."""
-    if isinstance(item.node, FUNCTIONS):
+    if isinstance(item.node, Function):
         return parameters(item.node)
     assert isinstance(item.node, ast.ClassDef)
     return fields(item.node)
 
 
-def parameters(node: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
-    arguments = node.args
-    named = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
-    more = (argument for argument in (arguments.vararg, arguments.kwarg) if argument is not None)
-    return {argument.arg for argument in (*named, *more)}
+def parameters(node: Function) -> set[str]:
+    return {inner.arg for inner in ast.walk(node.args) if isinstance(inner, ast.arg)}
 
 
 def fields(node: ast.ClassDef) -> set[str]:

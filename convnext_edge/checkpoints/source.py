@@ -77,8 +77,8 @@ def load_source(
     without_sidecar = checkpoint is not None and not sidecar_path(checkpoint).is_file()
     if checkpoint is not None and without_sidecar and source.variant is None and changes.mean is None:
         note(
-            f"{checkpoint.name} does not say how images are prepared: they are prepared as for ImageNet;"
-            " --resolution, --crop, --mean and --std change that"
+            f"{checkpoint.name} does not say how images are prepared: taking ImageNet's values, which"
+            " --resolution, --crop, --mean and --std change"
         )
     return replace(source, preprocessing=preprocessing)
 
