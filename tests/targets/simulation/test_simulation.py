@@ -24,6 +24,8 @@ from convnext_edge.quantization.quantizer import ConvNeXtQuantizer
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.targets.simulation.graph import to_torch
 
+pytestmark = pytest.mark.slow
+
 RESOLUTION = 64
 
 
