@@ -10,7 +10,7 @@ WORKERS ?= 2
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP_INSTALL = $(BIN)/python -m pip install --constraint constraints.txt
-# In the order of conftest.py: files that take long come first.
+# Files that take long come first, and those that share what they make go to one worker: see tests/conftest.py.
 SIDE_BY_SIDE := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 CHECKS := check-style check-format check-types check-layers check-tests
 

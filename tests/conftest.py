@@ -25,6 +25,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Who takes one of these waits for a model, or for a compiler.
 MADE = {"models", "embedded", "built"}
+# Beginnings of the names of files that share what takes long to make.
+TOGETHER = (
+    "tests/commands/embed/test_embed_cpp",
+    "tests/commands/embed/test_embed_web",
+    "tests/targets/phones/",
+    "tests/targets/tensorrt/",
+)
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
@@ -37,6 +44,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         seconds = [marker.kwargs.get("seconds", 0) for marker in item.iter_markers("slow")]
         longest[item.path] = max(longest.get(item.path, 0), *seconds, 0)
     items.sort(key=lambda item: -longest[item.path])
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist is not in the environments of `make test-mobile`
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give each file to one worker, and files that take the same builds or models to the same one."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduler(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = str(super()._split_scope(nodeid))
+            return next((group for group in TOGETHER if file.startswith(group)), file)
+
+    return Scheduler(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)  # before fixtures are made

@@ -16,6 +16,8 @@ from support.places import ROOT
 
 from convnext_edge.version import __version__
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = "Scripts" if os.name == "nt" else "bin"
 COUNT_DEMO_IMAGES = """\
 import convnext_edge

@@ -136,6 +136,7 @@ def reader(folder: Path, hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> Iter
         yield folder
 
 
+@pytest.mark.slow(seconds=150)
 def test_the_commands_work_as_printed(reader: Path) -> None:
     ours = [shlex.split(command) for command in commands() if not command.startswith(CPP)]
     assert len(ours) >= 8
@@ -150,12 +151,14 @@ def test_the_commands_work_as_printed(reader: Path) -> None:
     assert (reader / "convnext-edge-out" / "tiny-int8-openvino.onnx").is_file()
 
 
+@pytest.mark.slow(seconds=150)
 def test_the_last_command_works_in_a_shell(folder: Path) -> None:
     assert (folder / "convnext-edge-out").is_dir(), "the commands of the test above come first"
     assert run_in_the_shell(commands()[-1], folder)
 
 
 @pytest.mark.programs("cmake", "c++")
+@pytest.mark.slow(seconds=150)
 def test_the_program_of_the_cpp_section_classifies_the_photo(folder: Path) -> None:
     assert (folder / "classifier").is_dir(), "the commands of the test above come first"
     shown = [run_in_the_shell(command, folder) for command in commands() if command.startswith(CPP)]
@@ -163,6 +166,7 @@ def test_the_program_of_the_cpp_section_classifies_the_photo(folder: Path) -> No
     assert re.fullmatch(r"( *[\d.]+ %  +\d+  .+\n){3}", shown[-1])
 
 
+@pytest.mark.slow(seconds=150)
 def test_the_python_works_as_printed(tmp_path: Path) -> None:
     (code,) = blocks("python")
     done = subprocess.run(

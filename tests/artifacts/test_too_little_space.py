@@ -106,6 +106,7 @@ def test_an_application_that_does_not_fit_leaves_nothing(tmp_path: Path, models:
     assert files_in(tmp_path / "out") == set()
 
 
+@pytest.mark.slow
 def test_a_failed_export_leaves_the_earlier_one_usable(tmp_path: Path) -> None:
     asked = ("export", "--checkpoint", CHECKPOINT, "--resolution", 32, "--workspace", "work")
     assert run(*asked).exit_code == 0

@@ -172,13 +172,12 @@ def test_damaged_weights_are_refused(hub: Hub) -> None:
     assert "model.safetensors" in refusal(hub)
 
 
+@pytest.mark.slow
 def test_nothing_is_printed_where_there_is_no_terminal(hub: Hub, tmp_path: Path) -> None:
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from test_hub import *; print(fetch(VARIANT).revision)"
-    )
+    code = "import sys; sys.path[:0] = sys.argv[1:]; from test_hub import *; print(fetch(VARIANT).revision)"
     environment = {**os.environ, "HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home")}
     run = subprocess.run(
-        [sys.executable, "-c", code, str(TESTS)],
+        [sys.executable, "-c", code, str(TESTS), str(Path(__file__).parent)],
         env=environment,
         capture_output=True,
         text=True,

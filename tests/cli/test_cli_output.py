@@ -155,6 +155,7 @@ def test_doctor_tells_of_every_target(run: Run) -> None:
 # Notes and summaries
 
 
+@pytest.mark.slow
 def test_the_workspace_of_the_environment_is_used_and_the_choice_is_told(
     run: Run, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,6 +194,7 @@ NOTES = [
 ]
 
 
+@pytest.mark.slow
 def test_libraries_write_nothing_to_the_terminal(photos: Path, tmp_path: Path) -> None:
     """A process of its own, so that what libraries say when they are imported would be seen too."""
     commands: list[list[object]] = [

@@ -33,6 +33,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.slow(seconds=40)
 def test_demo_meets_its_bars_on_both_targets(demo: dict[str, Any]) -> None:
     assert demo["passed"]
     assert demo["images"] == 1000
@@ -43,6 +44,7 @@ def test_demo_meets_its_bars_on_both_targets(demo: dict[str, Any]) -> None:
         assert row["sqnr_db"] >= 35
 
 
+@pytest.mark.slow(seconds=40)
 def test_demo_tells_what_the_contract_promises(demo: dict[str, Any]) -> None:
     promised = {
         "reference_top1",
@@ -58,6 +60,7 @@ def test_demo_tells_what_the_contract_promises(demo: dict[str, Any]) -> None:
     assert demo["candidate_top1"] == demo["rows"][0]["candidate_top1"]
 
 
+@pytest.mark.slow(seconds=40)
 def test_demo_model_is_as_good_as_its_record(demo: dict[str, Any]) -> None:
     record = json.loads(RECORD.read_text(encoding="utf-8"))
     assert record["test_accuracy"] >= 0.84

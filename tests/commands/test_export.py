@@ -26,6 +26,8 @@ from convnext_edge.images.transform import normalize
 from convnext_edge.onnx_graph import files
 from convnext_edge.onnx_graph.tracing import write_onnx
 
+pytestmark = pytest.mark.slow
+
 V2 = CHECKPOINT.with_name("timm_v2.safetensors")
 
 

@@ -139,6 +139,7 @@ def test_the_same_inputs_give_the_same_bytes(models: Models, photos: Path, tmp_p
     assert again.read_bytes() == models.quantized().read_bytes()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_alone_is_enough(photos: Path, tmp_path: Path) -> None:
     workspace = tmp_path / "empty"
     made = quantize(checkpoint=CHECKPOINT, calib=str(photos), samples=2, timing=False, workspace=workspace)

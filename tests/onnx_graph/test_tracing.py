@@ -42,6 +42,7 @@ def difference(architecture: Architecture, form: Form, resolution: int, path: Pa
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.slow
 def test_models_of_any_number_of_classes_are_exported(form: Form, tmp_path: Path) -> None:
     for classes in CLASSES:
         architecture = Architecture(depths=(0,), dims=(4,), patch=2, classes=classes)  # a stem and a head
@@ -53,6 +54,7 @@ def test_models_of_any_number_of_classes_are_exported(form: Form, tmp_path: Path
     ("dims", "resolution"), [((2, 3), 4), ((2, 3), 8), ((2, 2), 12), ((3, 2), 8), ((1, 2), 4)]
 )
 @pytest.mark.parametrize("grn", [False, True])
+@pytest.mark.slow
 def test_dims_and_feature_maps_of_two_and_three_are_exported(
     form: Form, dims: tuple[int, ...], resolution: int, grn: bool, tmp_path: Path
 ) -> None:

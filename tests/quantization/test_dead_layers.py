@@ -27,6 +27,7 @@ DEAD = [
 
 
 @pytest.mark.parametrize(("dead", "recipe"), DEAD, ids=[dead or "all" for dead, _ in DEAD])
+@pytest.mark.slow
 def test_a_layer_of_zeros_is_quantized(dead: str, recipe: str, photos: Path, tmp_path: Path) -> None:
     state = load_checkpoint(CHECKPOINT).model.state_dict()
     state = {name: torch.zeros_like(t) if name.startswith(dead) else t for name, t in state.items()}

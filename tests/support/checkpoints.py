@@ -22,6 +22,7 @@ State = dict[str, Tensor]
 
 
 def fixture(name: str) -> State:
+    """Return the weights of a file that another library wrote."""
     path = FIXTURES / name
     if path.suffix == ".safetensors":
         return load_file(path)
@@ -30,6 +31,7 @@ def fixture(name: str) -> State:
 
 
 def write(tmp_path: Path, content: object) -> Path:
+    """Write anything as a PyTorch file."""
     path = tmp_path / "weights.pth"
     torch.save(content, path)
     return path

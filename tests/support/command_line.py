@@ -43,4 +43,5 @@ def words(text: str) -> str:
 
 
 def said(done: Result) -> str:
+    """Return what a command wrote to standard error, without line breaks."""
     return words(done.stderr)

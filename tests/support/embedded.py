@@ -63,6 +63,7 @@ def run(*command: str | Path, cwd: Path | None = None, given: bytes = b"") -> by
 def attempt(
     *command: str | Path, cwd: Path | None = None, given: bytes = b""
 ) -> subprocess.CompletedProcess[bytes]:
+    """Run a command that may fail."""
     # OpenVINO and ONNX Runtime keep some objects until the process ends, which no test can change.
     environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
     return subprocess.run(command, cwd=cwd, input=given, env=environment, capture_output=True, check=False)
@@ -130,6 +131,7 @@ def sanitized(place: Path) -> list[str]:
 
 
 def openvino_options() -> list[str]:
+    """Return the option that leads CMake to the OpenVINO of this environment."""
     spec = find_spec("openvino")
     assert spec is not None
     assert spec.origin is not None
@@ -160,6 +162,7 @@ def onnxruntime_headers(cache: Path) -> Path:
 
 
 def fetch_headers(cache: Path, folder: Path) -> None:
+    """Fetch the headers of ONNX Runtime from npm into `folder`."""
     if shutil.which("npm") is None:
         missing(f"the headers of ONNX Runtime come from npm ({HEADERS}), which is not here")
     # a place of its own: other tests may do the same now

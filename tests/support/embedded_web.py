@@ -113,10 +113,12 @@ class Browser:
 
 
 def plain(value: object) -> object:
+    """Return a value as JSON can hold it."""
     return str(value) if isinstance(value, Path) else value
 
 
 def base64_text(data: bytes) -> str:
+    """Return bytes as text, as a page takes them."""
     return base64.b64encode(data).decode("ascii")
 
 

@@ -17,6 +17,7 @@ ADA = Gpu("some RTX 4090", "8.9")
 
 
 def use_gpu(monkeypatch: pytest.MonkeyPatch, gpu: Gpu | NoGpu) -> None:
+    """Let the target find this GPU, or none."""
     monkeypatch.setattr(tensorrt, "find_gpu", lambda: gpu)
 
 

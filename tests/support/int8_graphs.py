@@ -18,10 +18,12 @@ PAIR_LIMIT = 128  # 255 * 128 < 2**15: what a kernel that adds two products in 1
 
 
 def load(path: Path) -> ModelProto:
+    """Read an ONNX file."""
     return onnx.load(path)
 
 
 def producers(model: ModelProto) -> dict[str, NodeProto]:
+    """Return the node that makes each value of a graph."""
     return {output: node for node in model.graph.node for output in node.output}
 
 

@@ -39,6 +39,7 @@ def one(operator: str, *constants: Any, shape: tuple[int, ...] = (3, 4, 6, 6), *
 
 
 def floats(*shape: int) -> Array:
+    """Return normally distributed values, the same at each call."""
     return np.random.default_rng(1).standard_normal(shape).astype(np.float32)
 
 

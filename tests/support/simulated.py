@@ -14,6 +14,7 @@ Array = NDArray[Any]
 
 
 def in_onnxruntime(path: Path, x: Array) -> Array:
+    """Return what ONNX Runtime answers without its optimizations."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -22,6 +23,7 @@ def in_onnxruntime(path: Path, x: Array) -> Array:
 
 
 def in_simulation(simulation: GraphModule, x: Array) -> Array:
+    """Return what the simulation in PyTorch answers."""
     with torch.no_grad():
         result: Array = simulation(torch.from_numpy(x)).numpy()
     return result

@@ -51,6 +51,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Callable[[st
     return quantized
 
 
+@pytest.mark.slow
 def test_onnxruntime_multiplies_convnext_t_in_fused_integer_operators(
     tiny: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -65,6 +66,7 @@ def test_onnxruntime_multiplies_convnext_t_in_fused_integer_operators(
     assert found["DequantizeLinear"] == 0
 
 
+@pytest.mark.slow
 def test_openvino_multiplies_convnext_t_in_int8_kernels(tiny: Callable[[str], Path]) -> None:
     session = OpenVINOSession(tiny("openvino"), threads=1)
     convolutions = [primitive for kind, primitive in session.kernels() if kind == "Convolution"]

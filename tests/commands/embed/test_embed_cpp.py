@@ -30,7 +30,7 @@ from convnext_edge.errors import ArtifactError, ImageSetError
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import preprocess
 
-pytestmark = pytest.mark.programs("cmake", "c++")
+pytestmark = [pytest.mark.programs("cmake", "c++"), pytest.mark.slow(seconds=90)]
 RUNTIMES = ("openvino", "onnxruntime")
 CASES = [(runtime, input_type) for runtime in RUNTIMES for input_type in ("float32", "uint8")]
 

@@ -14,6 +14,8 @@ from support.needs import NPM, npm_package
 from convnext_edge import embed
 from convnext_edge.errors import UsageError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:

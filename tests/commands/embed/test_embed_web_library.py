@@ -24,6 +24,8 @@ from convnext_edge.images.decoding import decode
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import normalize, preprocess
 
+pytestmark = pytest.mark.slow
+
 RESOLUTION = 32  # of the demo
 PNGS = [
     (colour, depth, interlaced)

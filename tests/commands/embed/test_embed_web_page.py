@@ -25,6 +25,8 @@ from convnext_edge.images.decoding import decode
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.transform import normalize, preprocess
 
+pytestmark = pytest.mark.slow(seconds=60)
+
 ARTIFACTS = ROOT / "build" / "ci-artifacts"
 
 

@@ -27,6 +27,8 @@ from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quantization.round_weights import round_weights
 from convnext_edge.targets.simulation.graph import to_torch
 
+pytestmark = pytest.mark.slow
+
 RESOLUTION = 64
 
 
