@@ -20,6 +20,7 @@ FOREIGN = {
     *("build_transform", "center_crop", "Resize", "transforms_imagenet_eval"),
     *("ClassLabel", "datasets"),  # of Hugging Face
     *("jit_avx2_1x1_I8", "vpmaddubsw"),  # a kernel of OpenVINO, an instruction of x86
+    "PerChannel",  # in the name of a class, by which torchao tells it
     *("nan", "STEM", "taskset"),  # a number, a part of a file's name, a tool of Linux
 }
 # Values that the package composes: precisions as w8a16, layouts as timm_v1.

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-import onnx
 
 from convnext_edge.images.noise import noise
-from convnext_edge.onnx_graph.files import save
+from convnext_edge.onnx_graph.files import load, save
 from convnext_edge.onnx_graph.qdq import drop_quantization
 from convnext_edge.progress import note, track
 from convnext_edge.quantization.job import Job
@@ -35,7 +34,7 @@ def time_saved(job: Job, calibrated: Calibrated, target: Target, *, runs: int, t
     with tempfile.TemporaryDirectory() as folder:
         fp32, int8 = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
         quantize_calibrated(job, calibrated).write(int8)
-        model = onnx.load(int8)
+        model = load(int8)
         drop_quantization(model)
         save(model, fp32)
         image = noise(job.source.preprocessing.resolution, job.input_type, batch=1)
