@@ -32,6 +32,7 @@ class Recorded(nn.Module):
 
 @pytest.fixture(autouse=True)
 def _three_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """PyTorch has three threads, and a CPU for each, whatever this machine has."""
     monkeypatch.setattr(recording, "usable_cpus", lambda: 3)
     before = torch.get_num_threads()
     torch.set_num_threads(3)

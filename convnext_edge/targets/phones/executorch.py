@@ -172,8 +172,8 @@ DYNAMICALLY = {**LEFT_TO_RUNTIME, f"{DOMAIN}.Dequantize": quantize_dynamically}
 def delegation(graph_module: Any) -> dict[str, Any]:
     """Return what XNNPACK runs of a lowered graph.
 
-    Of the keys, `delegated` is the number of operators that it runs, in so many `pieces`, and `int8_layers` that
-    of the products among them in INT8; `elsewhere` has the other operators by name, with their number.
+    Of the keys, `delegated` is the number of operators that it runs, in so many `pieces`, and `int8_layers`
+    that of the products among them in INT8; `elsewhere` has the other operators by name, with their number.
     """
     from executorch.devtools.backend_debug import get_delegation_info
 
