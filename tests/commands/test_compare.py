@@ -19,6 +19,7 @@ from convnext_edge.commands.benchmark import Benchmark
 from convnext_edge.commands.compare import Compare
 from convnext_edge.commands.report.charts import LABELS, VALUES, WIDTH, Mark, Scale, interval_chart
 from convnext_edge.commands.report.page import make_page
+from convnext_edge.commands.rows import join_rows
 from convnext_edge.commands.validate import Validate
 from convnext_edge.errors import ArtifactError, RecipeError, UsageError
 from convnext_edge.evaluation import records
@@ -254,9 +255,9 @@ def record(kind: str, sha256: str, date: str, result: dict[str, Any]) -> records
 def test_results_of_a_model_that_was_made_anew_do_not_count() -> None:
     old = record("benchmark", "old", "2026-01-01", {"speedup": 9.0, "passed": True})
     new = record("validate", "new", "2026-01-02", {"agreement": 0.5, "passed": False})
-    (row,) = records.join_rows([old, new])
+    (row,) = join_rows([old, new])
     assert (row["agreement"], row["speedup"], row["passed"]) == (0.5, None, False)
-    (row,) = records.join_rows([old])
+    (row,) = join_rows([old])
     assert (row["agreement"], row["speedup"], row["passed"]) == (None, 9.0, True)
 
 
@@ -264,7 +265,7 @@ def test_nothing_is_kept_where_there_is_no_workspace(models: Models, photos: Pat
     artifact = open_artifact(models.quantized())
     result = validate(artifact.path, data=str(photos), limit=2, workspace=models.workspace)
     assert isinstance(result, Validate)
-    records.keep(result, artifact, Workspace(tmp_path / "absent"))
+    records.keep("validate", result.to_json(), artifact, Workspace(tmp_path / "absent"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -275,7 +276,7 @@ def test_a_result_that_cannot_be_kept_is_no_failure(
     artifact = open_artifact(models.quantized())
     result = validate(artifact.path, data=str(photos), limit=2, workspace=models.workspace)
     (tmp_path / records.FOLDER).write_text("a file where the folder should be")
-    records.keep(result, artifact, Workspace(tmp_path))
+    records.keep("validate", result.to_json(), artifact, Workspace(tmp_path))
     assert "the result is not kept for `report`" in caplog.text
 
 

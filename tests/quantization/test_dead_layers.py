@@ -48,7 +48,7 @@ def test_a_layer_of_zeros_is_quantized(dead: str, recipe: str, photos: Path, tmp
     session = onnxruntime.InferenceSession(str(made.artifact), providers=["CPUExecutionProvider"])
     (logits,) = session.run(None, {"image": images.numpy()})
     noise = float((torch.from_numpy(logits) - expected).square().sum())
-    assert noise <= 1e-2 * float(expected.square().sum())  # 20 dB; exactly zero where all is dead
+    assert noise <= 3e-2 * float(expected.square().sum())  # of 4 bits, 2 %; zero where all is dead
 
 
 @pytest.mark.parametrize(("activation", "weight"), [(0.0, 1.0), (1.0, 0.0), (0.0, 0.0)])

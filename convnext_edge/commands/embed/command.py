@@ -69,9 +69,9 @@ def embed(
     Raises ArtifactError, UsageError.
     """
     fill = filler(lang, as_path(runtime))
-    opened = Workspace.at(workspace)
-    chosen = find_engine(engine, opened)
-    folder = as_path(output) or opened.folder / f"{chosen.path.name.split('.')[0]}-{lang}"
+    space = Workspace.at(workspace)
+    chosen = find_engine(engine, space)
+    folder = as_path(output) or space.folder / f"{chosen.path.name.split('.')[0]}-{lang}"
     build_command = write_folder(folder, lambda made: fill(chosen, as_path(labels), made))
     files = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
     return Embed(directory=folder, files=tuple(files), build_command=build_command)

@@ -47,14 +47,14 @@ def report(
 
     Raises ArtifactError where the workspace keeps no result.
     """
-    opened = Workspace.at(workspace)
-    records = read_records(opened)
+    space = Workspace.at(workspace)
+    records = read_records(space)
     if not records:
         raise ArtifactError(
-            f"no result is kept in the workspace {opened.folder}",
+            f"no result is kept in the workspace {space.folder}",
             hint="Make one: convnext-edge compare --calib NAME --data NAME; or run validate or benchmark.",
         )
     rows = join_rows(records)
-    path = as_path(output) or opened.folder / FILE
+    path = as_path(output) or space.folder / FILE
     write_text(path, make_page(rows, records))
     return Report(path, tuple(rows))
