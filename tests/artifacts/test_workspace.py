@@ -29,8 +29,8 @@ def put(workspace: Workspace, name: str, description: Description, *, age: int) 
 
 
 def newest(workspace: Workspace, kind: str = "onnx") -> Path:
-    found = workspace.newest(lambda d: d.kind == kind, what="model", command="convnext-edge export")
-    return found.path
+    wanted = workspace.choose(None, lambda d: d.kind == kind, what="model", command="convnext-edge export")
+    return wanted.path
 
 
 def test_the_folder_is_the_one_given_else_of_the_environment_else_the_default(
@@ -82,6 +82,27 @@ def test_the_newest_artifact_is_checked_before_it_is_taken(tmp_path: Path) -> No
     put(Workspace(tmp_path), "tiny.onnx", MODEL, age=0).write_text("changed")
     with pytest.raises(ArtifactError, match="does not match its sidecar"):
         newest(Workspace(tmp_path))
+
+
+def test_an_artifact_that_is_named_is_taken_whatever_is_newer(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    named = put(workspace, "old.onnx", MODEL, age=10)
+    put(workspace, "new.onnx", MODEL, age=0)
+    found = workspace.choose(str(named), lambda _: False, what="model", command="convnext-edge export")
+    assert found.path == named
+
+
+def test_which_one_was_chosen_is_told_and_for_which_target_none_is_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "convnext_edge")
+    wanted = put(Workspace(tmp_path), "new.onnx", MODEL, age=0)
+    assert newest(Workspace(tmp_path)) == wanted
+    assert caplog.messages == [f"taking {wanted}, the newest model of the workspace"]
+    with pytest.raises(ArtifactError, match="there is no model for openvino in the workspace"):
+        Workspace(tmp_path).choose(
+            None, lambda d: d.target == "openvino", what="model", command="", target="openvino"
+        )
 
 
 @pytest.mark.parametrize(
