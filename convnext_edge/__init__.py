@@ -6,7 +6,8 @@ Each command of the command line is a function of the same name here; it returns
 command prints with `--json`. PyTorch and the runtimes are imported when a function is called, not before.
 """
 
-# The registry of commands: a line each. What is named here is part of the library and of the command line.
+# The registry of commands: a line each. What is named here is part of the library and, if it is declared as a
+# command, of the command line (`build_script` is not: there it is `build --emit-script`).
 from convnext_edge.commands.benchmark import benchmark as benchmark
 from convnext_edge.commands.build import build as build
 from convnext_edge.commands.build_script import build_script as build_script

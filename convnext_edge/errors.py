@@ -8,7 +8,7 @@
     ├── RecipeError            a recipe with an unknown key or a value out of range
     ├── ExportError            a model that cannot be exported as asked
     ├── QuantizationError      a model that cannot be quantized as asked
-    ├── TargetError            a target that is unknown, not installed, or refuses the graph
+    ├── TargetError            a runtime that is not installed, or refuses the graph
     └── UsageError             exit code 2: options that contradict each other
 
 Each message says what failed, with the value, and why; `hint` says what to do next.
@@ -58,7 +58,7 @@ class QuantizationError(ConvNeXtEdgeError):
 
 
 class TargetError(ConvNeXtEdgeError):
-    """A target that is unknown, not installed, or refuses the graph."""
+    """A runtime that is not installed, or refuses the graph."""
 
 
 class UsageError(ConvNeXtEdgeError):

@@ -172,7 +172,7 @@ def test_the_python_works_as_printed(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
     assert re.fullmatch(r"[\d.]+% agreement, [\d.]+ dB, [\d.]+x\n", done.stdout)
 
 

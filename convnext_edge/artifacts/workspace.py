@@ -40,7 +40,8 @@ class Workspace:
     ) -> Artifact:
         """Return the artifact at `named`, or else the newest that `wanted` accepts, and say which.
 
-        what: is looked for, and what for `target`, in messages. command: makes one.
+        what: the thing that is looked for, as messages name it; `target` is added to that name. command: what
+        makes one.
         Raises ArtifactError where there is none.
         """
         if named is not None:

@@ -14,6 +14,7 @@ from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import MIB, lines
 from convnext_edge.cpu import read_cpu
 from convnext_edge.errors import TargetError, UsageError
+from convnext_edge.quiet import quiet
 from convnext_edge.targets.registry import find_target
 
 if TYPE_CHECKING:
@@ -99,10 +100,11 @@ def benchmark(
     workspace for `report`.
     Raises ArtifactError, TargetError, UsageError.
     """
-    from convnext_edge.evaluation.candidates import find_candidate, target_of
-    from convnext_edge.evaluation.memory import peak_rss
-    from convnext_edge.evaluation.records import keep
-    from convnext_edge.evaluation.timing import check_threads
+    with quiet():
+        from convnext_edge.evaluation.candidates import find_candidate, target_of
+        from convnext_edge.evaluation.memory import peak_rss
+        from convnext_edge.evaluation.records import keep
+        from convnext_edge.evaluation.timing import check_threads
 
     for name, value in (("batch", batch), ("runs", runs), ("threads", threads)):
         if value is not None and value < 1:
@@ -141,12 +143,13 @@ def time_candidate(
     artifact: Artifact, target: str, workspace: Workspace, *, batch: int, threads: int, runs: int
 ) -> list[list[float]]:
     """Return milliseconds of single calls: of reference, candidate and, where INT8 has one, FP16 rival."""
-    from convnext_edge.checkpoints.source import open_source
-    from convnext_edge.evaluation.candidates import open_rival, open_session
-    from convnext_edge.evaluation.timing import interleave
-    from convnext_edge.images.noise import noise
-    from convnext_edge.images.transform import as_reference_takes
-    from convnext_edge.targets.torch import TorchSession
+    with quiet():
+        from convnext_edge.checkpoints.source import open_source
+        from convnext_edge.evaluation.candidates import open_rival, open_session
+        from convnext_edge.evaluation.timing import interleave
+        from convnext_edge.images.noise import noise
+        from convnext_edge.images.transform import as_reference_takes
+        from convnext_edge.targets.torch import TorchSession
 
     reference = TorchSession(open_source(artifact, workspace).reference, threads)
     described = artifact.description

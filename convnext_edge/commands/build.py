@@ -17,6 +17,7 @@ from convnext_edge.commands.text import MIB, fold, lines
 from convnext_edge.errors import UsageError
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note
+from convnext_edge.quiet import quiet
 from convnext_edge.targets.registry import DEFAULT, find_target
 
 if TYPE_CHECKING:
@@ -118,7 +119,8 @@ def build(
             output=output,
             workspace=workspace,
         )
-    from convnext_edge.targets.base import BuildOptions
+    with quiet():
+        from convnext_edge.targets.base import BuildOptions
 
     options = BuildOptions(precision, max_batch, tuple(compute_capability), as_path(timing_cache))
     return build_engine(model, target, options, output=as_path(output), workspace=Workspace.at(workspace))
@@ -133,8 +135,9 @@ def build_engine(
     workspace: Workspace,
 ) -> Build:
     """Build an engine of the model that is named, or of the newest that fits the target."""
-    from convnext_edge.checkpoints.source import keep_weights
-    from convnext_edge.targets.building import describe_engine, find_model, fit_graph, write_engine
+    with quiet():
+        from convnext_edge.checkpoints.source import keep_weights
+        from convnext_edge.targets.building import describe_engine, find_model, fit_graph, write_engine
 
     started = time.perf_counter()
     start = find_model(model, target, workspace)

@@ -35,11 +35,11 @@ from convnext_edge.errors import ConvNeXtEdgeError, RecipeError, TargetError, Us
 from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note
 from convnext_edge.quantization.recipe import Recipe, read_recipe
-from convnext_edge.targets.registry import find_target
+from convnext_edge.quiet import quiet
+from convnext_edge.targets.registry import ON_CPUS, find_target
 
 FP32 = "fp32"
 RECIPE = ".toml"
-TARGETS = ("openvino", "onnxruntime")
 
 
 @dataclass(frozen=True)
@@ -121,13 +121,14 @@ def compare(
     on; where all are, the first error is raised.
     Raises ArtifactError, ImageSetError, QuantizationError, RecipeError, TargetError, UsageError.
     """
-    from convnext_edge.evaluation.timing import check_threads
-    from convnext_edge.quantization.start import find_start
+    with quiet():
+        from convnext_edge.evaluation.timing import check_threads
+        from convnext_edge.quantization.start import find_start
 
     started = time.perf_counter()
     chosen = check_methods([os.fspath(method) for method in methods])
     check_threads(threads)
-    wanted = [find_target(name).name for name in targets or TARGETS]
+    wanted = [find_target(name).name for name in targets or ON_CPUS]
     space = Workspace.at(workspace)
     start = find_start(model, None, space, seed).artifact
     contest = Contest(

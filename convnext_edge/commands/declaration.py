@@ -1,7 +1,11 @@
 """How a command is declared: a typed function whose annotations say what its options mean.
 
-    @command(example="convnext-edge validate --data imagenet_val") def validate(model: Model = None, *, data:
-    Annotated[AnyPath, Option("Images to compare on.")]) -> Validate:
+    @command(example="convnext-edge validate --data imagenet_val")
+    def validate(
+        model: Model = None,
+        *,
+        data: Annotated[AnyPath, Option("Images to compare on.")],
+    ) -> Validate: ...
 
 The function is part of the library as it stands. The command line makes its options from the signature:
 names, defaults and types are Python's, and only what Python does not know (help, bounds, short names) is in

@@ -17,8 +17,8 @@ from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import MIB, table
 from convnext_edge.commands.validate import Validate, validate
 from convnext_edge.progress import note
+from convnext_edge.targets.registry import ON_CPUS
 
-TARGETS = ("openvino", "onnxruntime")
 MIN_AGREEMENT = 0.993
 MAX_DROP = 0.3  # points
 MIN_SQNR_DB = 35.0
@@ -88,7 +88,7 @@ def demo(*, workspace: WorkspaceFolder = None) -> Demo:
     space = Workspace.at(workspace).folder
     exported = export("demo", workspace=space).artifact
     rows, checked = [], []
-    for target in TARGETS:
+    for target in ON_CPUS:
         # `benchmark` times the engine
         quantized = quantize(exported, calib="demo", target=target, timing=False, workspace=space)
         built = build(quantized.artifact, workspace=space)

@@ -16,6 +16,7 @@ from convnext_edge.commands.text import lines
 from convnext_edge.errors import ExportError
 from convnext_edge.images.preprocessing import InputType, PreprocessingChanges, Triple
 from convnext_edge.paths import AnyPath, as_path
+from convnext_edge.quiet import quiet
 from convnext_edge.targets.registry import NAMES, find_target
 
 if TYPE_CHECKING:
@@ -96,8 +97,9 @@ def export(
     than its variant's (or ImageNet's).
     Raises CheckpointError, DownloadError, ExportError, UsageError.
     """
-    from convnext_edge.checkpoints.source import load_source, save_weights
-    from convnext_edge.targets.fp32 import write_fp32
+    with quiet():
+        from convnext_edge.checkpoints.source import load_source, save_weights
+        from convnext_edge.targets.fp32 import write_fp32
 
     if target is not None:
         find_target(target)  # a wrong name is said before any work
@@ -132,9 +134,10 @@ def parity(source: Source, artifact: Artifact) -> float:
     """
     import numpy as np
 
-    from convnext_edge.images.noise import noise
-    from convnext_edge.images.transform import as_reference_takes
-    from convnext_edge.targets.torch import TorchSession
+    with quiet():
+        from convnext_edge.images.noise import noise
+        from convnext_edge.images.transform import as_reference_takes
+        from convnext_edge.targets.torch import TorchSession
 
     images = noise(source.preprocessing.resolution, artifact.description.input_type, batch=2, seed=1)
     expected = TorchSession(source.reference).run(as_reference_takes(images, source.preprocessing))

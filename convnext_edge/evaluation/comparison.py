@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from convnext_edge.evaluation.metrics import Comparison, Logits
+from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.progress import track
-from convnext_edge.targets.base import Images
+from convnext_edge.targets.base import Images, Logits
 
 Answer: TypeAlias = Callable[[Images], Logits]
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-Z95 = 1.959964  # two-sided 95 % quantile of the normal distribution
-UNLABELLED = -1
+from convnext_edge.images.contents import UNLABELLED
+from convnext_edge.targets.base import Logits
 
-Logits = NDArray[np.float32]  # (N, classes)
+Z95 = 1.959964  # two-sided 95 % quantile of the normal distribution
 
 
 @dataclass
@@ -69,11 +69,8 @@ class Comparison:
 
     @property
     def sqnr_db(self) -> float | None:
-        """The signal-to-quantization-noise ratio of the logits, in dB; None where there is no noise.
-
-        It is 10 log10 of the power of the reference's logits over the power of their error.
-        """
-        return 10 * math.log10(self.signal / self.noise) if self.noise else None
+        """The signal-to-quantization-noise ratio of the logits, in dB; None where there is no noise."""
+        return decibels(self.signal, self.noise)
 
     @property
     def drop_points(self) -> float:
@@ -92,6 +89,11 @@ class Comparison:
         middle = (lost - won) / total
         half = Z95 * math.sqrt((lost + won) - (lost - won) ** 2 / total) / total
         return 100 * (middle - half), 100 * (middle + half)
+
+
+def decibels(signal: float, noise: float) -> float | None:
+    """Return 10 log10 of the power of a signal over that of its error; None where there is no error."""
+    return 10 * math.log10(signal / noise) if noise else None
 
 
 def in_top(logits: Logits, labels: NDArray[np.int64], count: int) -> NDArray[np.bool_]:

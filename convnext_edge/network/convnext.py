@@ -37,9 +37,9 @@ class GRN(nn.Module):
         self.bias = nn.Parameter(torch.zeros(dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        energy: Tensor = x.norm(p=2, dim=(1, 2), keepdim=True)  # (N, 1, 1, C)
-        share = energy / (energy.mean(dim=-1, keepdim=True) + EPS)  # (N, 1, 1, C)
-        return self.weight * (x * share) + self.bias + x
+        norms: Tensor = x.norm(p=2, dim=(1, 2), keepdim=True)  # (N, 1, 1, C)
+        relative = norms / (norms.mean(dim=-1, keepdim=True) + EPS)  # (N, 1, 1, C)
+        return self.weight * (x * relative) + self.bias + x
 
 
 class Block(nn.Module):

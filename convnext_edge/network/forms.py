@@ -68,7 +68,7 @@ def depthwise(conv: nn.Conv2d) -> nn.Conv2d:
 
 
 class FoldedGRN(Rescalable):
-    """GRN whose bias went into the layer behind it: x * (scale + weight * share), with scale 1 at first."""
+    """GRN whose bias went into the layer behind it: x * (scale + weight * relative), scale 1 at first."""
 
     weight: Tensor
     scale: Tensor
@@ -84,9 +84,9 @@ class FoldedGRN(Rescalable):
         self.weight, self.scale = self.weight * shaped, self.scale * shaped
 
     def forward(self, x: Tensor) -> Tensor:
-        energy = torch.sqrt((x * x).sum(dim=self.spatial, keepdim=True))
-        share = energy / (energy.mean(dim=self.axis, keepdim=True) + EPS)
-        return x * (self.scale + self.weight * share)
+        norms = torch.sqrt((x * x).sum(dim=self.spatial, keepdim=True))
+        relative = norms / (norms.mean(dim=self.axis, keepdim=True) + EPS)
+        return x * (self.scale + self.weight * relative)
 
 
 # --- conv: OpenVINO ------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ def with_relu(model: ConvNeXt, batches: Iterable[Tensor]) -> ConvNeXt:
 
 
 def shift_hook(block: Block, shift: Shift) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-    """Make a hook for the first pointwise layer of `block`, whose output (N, H, W, 4C) goes to both."""
+    """Make a hook for the first pointwise layer of `block`; both activations get its output (N, H, W, 4C)."""
 
     def hook(_layer: nn.Module, _inputs: tuple[Tensor, ...], x: Tensor) -> None:
         shift.add(block.grn(F.relu(x)) - block.grn(block.act(x)))

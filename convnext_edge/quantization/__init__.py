@@ -12,7 +12,6 @@ round_weights       weights go to their grids
 insert_qdq          Q/DQ nodes go around the chosen layers
 ptq                 the four steps in a row: smooth, calibrate, round weights, insert Q/DQ
 fake, qat           quantization-aware training, and what stands in for Q/DQ meanwhile
-costs               what quantizing each layer alone costs
 nncf                the same placement, with NNCF's SmoothQuant and bias correction
 ort                 ONNX Runtime's quantize_static as its users call it, to compare with
 job, start          what a method is given, and how a command gets it

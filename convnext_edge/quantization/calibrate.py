@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import ceil
@@ -19,7 +18,7 @@ from convnext_edge.quantization.observers import ActivationRange, make_observer,
 from convnext_edge.quantization.recipe import ACTIVATION_BITS, Recipe
 from convnext_edge.quantization.recording import record_inputs, side_by_side
 
-ROWS = 4096  # positions looked at for each layer, over all images: twice as many changed no result
+POSITIONS = 4096  # that are looked at for each layer, over all images: twice as many changed no result
 PENDING_ROWS = 1024  # that are added at once: few at a time cost more in overhead than in arithmetic
 BLOCK = 512  # columns of the second moments that are added up at once
 
@@ -33,7 +32,7 @@ class Moments:
     second: Tensor  # sum of their outer products, (K, K); only the lower triangle is to be read
 
     @classmethod
-    def none(cls, size: int) -> Moments:
+    def empty(cls, size: int) -> Moments:
         """Make the moments of no rows, for rows of `size` numbers."""
         return cls(0, torch.zeros(size), torch.zeros(size, size))
 
@@ -102,9 +101,9 @@ def calibrate(
 
     model: in float. batches: its inputs (N, 3, H, W), `images` in all. placement: as of `choose_placement`.
     """
-    positions = ceil(ROWS / images)
+    positions = ceil(POSITIONS / images)
     layers = {name: layer for name, layer in model.layers().items() if placement[name]}
-    statistics = {name: no_statistics(layer, recipe.at(name)) for name, layer in layers.items()}
+    statistics = {name: empty_statistics(layer, recipe.at(name)) for name, layer in layers.items()}
 
     def sample(name: str, x: Tensor) -> InputSample:
         extremes = torch.stack(x.aminmax()).float() if statistics[name].takes_extremes else None
@@ -125,12 +124,13 @@ def add_all_pending(statistics: Iterable[InputStatistics]) -> None:
 
     So no thread is left alone with a wide one.
     """
-    deque(side_by_side(InputStatistics.add_pending, reversed([*statistics])), maxlen=0)
+    for _ in side_by_side(InputStatistics.add_pending, reversed([*statistics])):
+        pass  # what it returns is None
 
 
-def no_statistics(layer: Layer, recipe: Recipe) -> InputStatistics:
+def empty_statistics(layer: Layer, recipe: Recipe) -> InputStatistics:
     """Make the statistics of a layer's input before any image. recipe: as this layer sees it."""
-    moments = None if layer.depthwise else Moments.none(layer.weight_matrix.shape[1])
+    moments = None if layer.depthwise else Moments.empty(layer.weight_matrix.shape[1])
     observer = None if recipe.activation == "float" else make_observer(recipe)
     # extremes are those of all values, of a histogram a sample tells as much
     takes_extremes = observer is not None and (
@@ -142,7 +142,8 @@ def no_statistics(layer: Layer, recipe: Recipe) -> InputStatistics:
 def sample_rows(layer: Layer, x: Tensor, positions: int) -> Tensor:
     """Return what the weight matrix is multiplied by at evenly spread positions of input `x`, (rows, K).
 
-    At each position as many rows as images; of a depthwise convolution, all channels of a pixel.
+    At each position there are as many rows as images; a row of a depthwise convolution has all channels of a
+    pixel.
     """
     module = layer.module
     if isinstance(module, MatMul):

@@ -74,7 +74,7 @@ def in_bfloat16(model: nn.Module) -> bool:
 
 
 def side_by_side(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Map over threads that share those which PyTorch was given; results are in order."""
+    """Map over worker threads that divide PyTorch's number of threads among them; results are in order."""
     threads = min(torch.get_num_threads(), usable_cpus())
     workers = min(threads, MOST_AT_ONCE)
     with operator_threads(threads // workers):

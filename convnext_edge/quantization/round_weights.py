@@ -49,7 +49,7 @@ def round_weights(
 def round_layer(layer: Layer, moments: Moments, recipe: Recipe) -> Tensor:
     """Put the weight of a layer on its grid, and its mean error into the bias. Returns the scale (O,)."""
     matrix = layer.weight_matrix
-    scale = weight_scale(layer.weight, recipe, energy=moments.second.diagonal())
+    scale = weight_scale(layer.weight, recipe, squares=moments.second.diagonal())
     partners = pair_partners(layer, recipe)
     codes = gptq(matrix / scale[:, None], moments, largest_code=recipe.largest_code, partners=partners)
     rounded = codes * scale[:, None]

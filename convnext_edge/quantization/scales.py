@@ -17,20 +17,20 @@ FRACTIONS = torch.linspace(1, 0.4, 31)  # of the scale that cuts nothing off: wh
 
 
 def weight_scale(
-    weight: Tensor, recipe: Recipe, *, depthwise: bool = False, energy: Tensor | None = None
+    weight: Tensor, recipe: Recipe, *, depthwise: bool = False, squares: Tensor | None = None
 ) -> Tensor:
     """Return the scale of each output channel of `weight` (O, ...), as `recipe` asks for it, (O,).
 
-    depthwise: such a kernel adds no neighbouring channels, so its pairs need no bound. energy: second moment
-    of each input (K,); with it, scales of fewer than 8 bits may cut off weights.
+    depthwise: such a kernel adds no neighbouring channels, so its pairs need no bound. squares: sum
+    of squares of each input (K,); with it, scales of fewer than 8 bits may cut off weights.
     """
     scale = largest_weights(weight) / recipe.largest_code
     if recipe.avoids_saturation and not depthwise:
         scale = torch.maximum(scale, largest_pair_sums(weight) / PAIR_LIMIT)
     scale = scale.clamp(min=SMALLEST_SCALE)
-    if energy is None or recipe.weight_bits == 8:
+    if squares is None or recipe.weight_bits == 8:
         return scale
-    return shrink_scale(weight.flatten(1), scale, energy, recipe.largest_code)
+    return shrink_scale(weight.flatten(1), scale, squares, recipe.largest_code)
 
 
 def largest_weights(weight: Tensor) -> Tensor:
@@ -59,16 +59,16 @@ def largest_pair_sums(weight: Tensor) -> Tensor:
     return torch.stack([s.flatten(1).abs().amax(1) for s in sums]).amax(0)
 
 
-def shrink_scale(matrix: Tensor, scale: Tensor, energy: Tensor, largest_code: int) -> Tensor:
+def shrink_scale(matrix: Tensor, scale: Tensor, squares: Tensor, largest_code: int) -> Tensor:
     """Return the fraction of `scale` (O,) with the least error of the output, were inputs uncorrelated.
 
     A finer grid for most weights of `matrix` (O, K) can be worth more than the few that it cuts off.
-    energy: second moment of each input, (K,).
+    squares: sum of squares of each input, (K,).
     """
 
     def error(candidate: Tensor) -> Tensor:
         codes = torch.round(matrix / candidate[:, None]).clamp(-largest_code, largest_code)
-        return (matrix - codes * candidate[:, None]).square() @ energy
+        return (matrix - codes * candidate[:, None]).square() @ squares
 
     errors = torch.stack([error(scale * fraction) for fraction in FRACTIONS])
     return scale * FRACTIONS[errors.argmin(0)]

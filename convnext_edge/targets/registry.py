@@ -23,6 +23,7 @@ MODULES = {  # module and the name of the target in it
     "coreml": ("convnext_edge.targets.phones.coreml", "TARGET"),
 }
 NAMES = tuple(MODULES)
+ON_CPUS = ("openvino", "onnxruntime")  # the targets for x86 and ARM CPUs, the default first
 
 
 def find_target(name: str) -> Target:

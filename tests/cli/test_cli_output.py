@@ -187,7 +187,7 @@ def test_a_summary_is_for_people_and_fits_80_columns(
 NOTES = [
     r"timm_v1\.safetensors\b.*ImageNet's.*",
     r"exporting timm_v1 at 32x32",
-    r"quantizing timm_v1\.onnx for \w+ with 2 images of .*",
+    r"quantizing timm_v1\.(onnx|safetensors) for \w+ with 2 images of .*",
     r"building \S+ from \S+ with openvino \S+",
     r"taking \S+, the newest .* of the workspace",
     r"\d+ of the \d+ images were calibrated with",
@@ -198,6 +198,8 @@ NOTES = [
 def test_libraries_write_nothing_to_the_terminal(photos: Path, tmp_path: Path) -> None:
     """A process of its own, so that what libraries say when they are imported would be seen too."""
     commands: list[list[object]] = [
+        # first what imports most, while nothing is imported yet
+        ["quantize", "--checkpoint", CHECKPOINT, "--calib", photos, "--samples", 2, "--no-timing"],
         ["export", "--checkpoint", CHECKPOINT, "--resolution", 32],
         *(
             ["quantize", "--calib", photos, "--samples", 2, "--allow-slower", "--method", method]

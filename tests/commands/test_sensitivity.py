@@ -18,6 +18,7 @@ from convnext_edge.commands.quantize.command import Quantize
 from convnext_edge.commands.quantize.gate import Gate
 from convnext_edge.commands.sensitivity import Sensitivity
 from convnext_edge.errors import UsageError
+from convnext_edge.evaluation.layer_costs import PartwiseRun, cost
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.images.noise import noise
 from convnext_edge.images.opening import open_image_set
@@ -26,7 +27,6 @@ from convnext_edge.network.architecture import Architecture
 from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.network.lowering import LoweredConvNeXt, lower
 from convnext_edge.onnx_graph.tracing import example_input
-from convnext_edge.quantization.costs import Chain, cost
 from convnext_edge.targets.onnxruntime import node_times
 from convnext_edge.targets.registry import find_target
 
@@ -110,7 +110,7 @@ def test_a_model_is_the_chain_of_its_parts(form: str, input_type: str) -> None:
     batch = example_input(32, input_type)  # type: ignore[arg-type]
     with torch.inference_mode():
         expected = module(batch)
-        chain = Chain(module, batch)
+        chain = PartwiseRun(module, batch)
         assert torch.equal(chain.logits, expected)
         for name, layer in module.layers().items():
             assert torch.equal(chain.rerun(layer), expected)

@@ -41,7 +41,7 @@ def inputs_and_outputs(module: LoweredConvNeXt) -> dict[str, tuple[Tensor, Tenso
 
 def test_moments_are_sums_over_all_rows() -> None:
     rows = torch.randn(70, 1100, generator=torch.Generator().manual_seed(0))  # more columns than two blocks
-    moments = Moments.none(1100)
+    moments = Moments.empty(1100)
     for part in rows.split(32):
         moments.add(part)
     assert moments.count == 70

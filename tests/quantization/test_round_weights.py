@@ -16,7 +16,7 @@ from convnext_edge.quantization.round_weights import DAMPING, gptq, pair_partner
 
 
 def moments(rows: Tensor) -> Moments:
-    found = Moments.none(rows.shape[1])
+    found = Moments.empty(rows.shape[1])
     found.add(rows)
     return found
 

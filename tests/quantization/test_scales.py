@@ -76,10 +76,12 @@ def test_no_pair_of_codes_adds_up_to_more_than_128(shape: tuple[int, ...]) -> No
 
 def test_few_bits_are_cut_off_only_where_the_energy_of_the_inputs_is_known() -> None:
     """0.4 lies on the grid of 0.4 and of no larger scale; the 7, cut off then, meets an input of zeros."""
-    weight, energy = torch.tensor([[7.0, 0.4]]), torch.tensor([0.0, 1.0])
+    weight, squares = torch.tensor([[7.0, 0.4]]), torch.tensor([0.0, 1.0])
     assert weight_scale(weight, FOUR_BITS).tolist() == [1]
-    assert weight_scale(weight, FOUR_BITS, energy=energy).tolist() == pytest.approx([0.4])
-    assert weight_scale(weight, FULL, energy=energy).tolist() == pytest.approx([7 / 127]), "8 bits never are"
+    assert weight_scale(weight, FOUR_BITS, squares=squares).tolist() == pytest.approx([0.4])
+    assert weight_scale(weight, FULL, squares=squares).tolist() == pytest.approx([7 / 127]), (
+        "8 bits never are"
+    )
 
 
 @pytest.mark.parametrize(("levels", "step"), BEST_STEPS.items())
@@ -92,8 +94,8 @@ def test_normal_weights_get_the_step_of_the_least_error(levels: int, step: float
 
 def test_what_the_input_never_feeds_does_not_count() -> None:
     weight = torch.tensor([[7.0, 1.0, -1.0, 0.5]])
-    energy = torch.tensor([0.0, 1.0, 1.0, 1.0])
-    scale = shrink_scale(weight, torch.tensor([1.0]), energy, 7)
+    squares = torch.tensor([0.0, 1.0, 1.0, 1.0])
+    scale = shrink_scale(weight, torch.tensor([1.0]), squares, 7)
     assert scale.item() < 0.6
 
 

@@ -26,6 +26,7 @@ from convnext_edge.commands.quantize.command import Quantize, quantize_figures
 from convnext_edge.commands.text import MIB, lines, skipped
 from convnext_edge.errors import UsageError
 from convnext_edge.paths import AnyPath, as_path
+from convnext_edge.quiet import quiet
 from convnext_edge.targets.registry import DEFAULT
 
 Activation = Literal["gelu", "relu"]
@@ -135,11 +136,11 @@ def finetune(
 
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
     """
-    from convnext_edge.commands.finetune import processes
-    from convnext_edge.commands.finetune.data import choose_images
-    from convnext_edge.commands.finetune.run import finetune_job
-    from convnext_edge.commands.finetune.training import Plan, choose_precision
-
+    with quiet():
+        from convnext_edge.commands.finetune import processes
+        from convnext_edge.commands.finetune.data import choose_images
+        from convnext_edge.commands.finetune.run import finetune_job
+        from convnext_edge.commands.finetune.training import Plan, choose_precision
     started = time.perf_counter()
     check_duration(epochs, steps)
     check_suffix(as_path(output), ".onnx")
@@ -173,5 +174,5 @@ def finetune(
     artifact, figures = finetune_job(
         job, plan, trained, measured, accelerator, output=as_path(output), workspace=space, resume=resume
     )
-    seconds = round(time.perf_counter() - started, 3)
-    return Finetune(**{**quantize_figures(artifact, job), **figures}, seconds=seconds)
+    figures["seconds"] = round(time.perf_counter() - started, 3)
+    return Finetune(**{**quantize_figures(artifact, job), **figures})

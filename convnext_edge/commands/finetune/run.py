@@ -19,13 +19,13 @@ from convnext_edge.commands.finetune.processes import check_same, from_all, from
 from convnext_edge.commands.finetune.snapshots import Snapshot
 from convnext_edge.commands.finetune.training import Plan, Training, make_optimizer
 from convnext_edge.evaluation.comparison import Answer, Inputs, compare_answers
-from convnext_edge.evaluation.metrics import Comparison, Logits
+from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.network.relu import with_relu
 from convnext_edge.progress import note
 from convnext_edge.quantization.job import Job
 from convnext_edge.quantization.qat import Student, convert_student, make_student
-from convnext_edge.targets.base import Images
+from convnext_edge.targets.base import Images, Logits
 
 METHOD = "qat"
 MEASURED_BATCH = 32
@@ -139,20 +139,20 @@ class Run:
         optimizer = make_optimizer(self.student, plan)
         found = from_first(self.accelerator, self.load) if resume else None
         if found is None:
-            first, figures = 0, self.measure("start")
+            first, before = 0, self.measure("start")
         else:
-            first, figures = found.step, found.start
+            first, before = found.step, found.start
             self.student.load_state_dict(found.student)
             optimizer.load_state_dict(found.optimizer)
 
         def save(step: int) -> None:
             if self.accelerator.is_main_process:
                 state = (self.student.state_dict(), optimizer.state_dict())
-                snapshots.save(Snapshot(step, self.settings, figures, *state), self.snapshot)
+                snapshots.save(Snapshot(step, self.settings, before, *state), self.snapshot)
 
         if first < plan.steps:
             self.training(plan).run(optimizer, first=first, save=save)
-        return {**figures, **self.measure("final")}
+        return {**before, **self.measure("final")}
 
     def load(self) -> Snapshot | None:
         """Return what an earlier run saved, None where it saved nothing."""

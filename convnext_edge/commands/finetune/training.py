@@ -15,13 +15,13 @@ from torch.nn import functional as F
 from torch.optim import AdamW, Optimizer
 
 from convnext_edge.commands.finetune.data import TrainingBatch, TrainingImages
+from convnext_edge.images.contents import UNLABELLED
 from convnext_edge.progress import Bars, note
 
 Precision = Literal["fp32", "bf16"]
 GRADIENT_NORM = 1.0
 WARM_UP = 0.05  # of the steps
-REPORTS = 20  # lines a run, where there is no terminal for a bar
-UNLABELLED = -1
+NOTES = 20  # lines a run, where there is no terminal for a bar
 TEMPERATURE = 4.0  # with it, 200 steps of the demo model at 4 bits won back half as much again as with 1
 
 
@@ -112,10 +112,10 @@ class Training:
         raw = torch.from_numpy(batch.pixels).to(device) if self.images.input_type == "uint8" else normalized
         with torch.autocast(device.type, torch.bfloat16, enabled=self.plan.precision == "bf16"):
             with torch.no_grad():
-                wanted = self.teacher(normalized).float()
+                teacher = self.teacher(normalized).float()
             logits = self.student(raw).float()
-        soft, target = ((answer / TEMPERATURE).log_softmax(1) for answer in (logits, wanted))
-        loss = TEMPERATURE**2 * F.kl_div(soft, target, reduction="none", log_target=True).sum(1)  # (N,)
+        found, wanted = ((answer / TEMPERATURE).log_softmax(1) for answer in (logits, teacher))
+        loss = TEMPERATURE**2 * F.kl_div(found, wanted, reduction="none", log_target=True).sum(1)  # (N,)
         if share:
             labels = batch.labels.to(device)
             labelled = F.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="none")
@@ -144,7 +144,7 @@ class Meter(Bars):
     def __init__(self, first: int, steps: int, batch: int) -> None:
         super().__init__()
         self.first, self.step, self.steps, self.batch = first, first, steps, batch
-        self.every = math.ceil(steps / REPORTS)
+        self.every = math.ceil(steps / NOTES)
         self.loss = 0.0
         self.started = time.perf_counter()
         self.start("fine-tuning", steps - first)

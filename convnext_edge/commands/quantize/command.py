@@ -147,9 +147,9 @@ def quantize(
     where that runs here. Both are gates, see `passed`.
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
     """
-    from convnext_edge.commands.quantize.gate import check_gate, open_gate, quantize_gated
-    from convnext_edge.commands.quantize.speed import measure_speed
-
+    with quiet():
+        from convnext_edge.commands.quantize.gate import check_gate, open_gate, quantize_gated
+        from convnext_edge.commands.quantize.speed import measure_speed
     started = time.perf_counter()
     if method == "ort" and (recipe is not None or keep_float):
         raise UsageError("method ort takes no recipe", hint="Leave --recipe and --keep-float out.")
@@ -169,9 +169,9 @@ def quantize(
         workspace=space,
         seed=seed,
     )
-    start, images = job.start.artifact, job.images
-    note(f"quantizing {start.path.name} for {target} with {len(images)} images of {images.name}")
-    gate = open_gate(max_drop, data, data_root, images)
+    start = job.start.artifact
+    note(f"quantizing {start.path.name} for {target} with {len(job.images)} images of {job.images.name}")
+    gate = open_gate(max_drop, data, data_root, job.images)
     gated = None if gate is None else quantize_gated(job, gate)
     if gated is not None:
         job = replace(job, recipe=gated.recipe)

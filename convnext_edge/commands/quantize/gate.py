@@ -13,6 +13,7 @@ from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.store import open_artifact, write_artifact
 from convnext_edge.errors import UsageError
 from convnext_edge.evaluation.comparison import Inputs, compare_answers
+from convnext_edge.evaluation.layer_costs import layer_costs
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.evaluation.timing import interleave
 from convnext_edge.images.image_set import ImageSet
@@ -20,7 +21,6 @@ from convnext_edge.images.noise import noise
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note
-from convnext_edge.quantization.costs import layer_costs
 from convnext_edge.quantization.job import BATCH, Job, Quantized
 from convnext_edge.quantization.ptq import calibrate_job, quantize_calibrated
 from convnext_edge.quantization.recipe import Recipe
@@ -153,5 +153,5 @@ class Attempts:
         return self.folder / f"{number}.onnx"
 
     def _write(self, quantized: Quantized, number: int) -> Artifact:
-        description = self.job.start.artifact.description
+        description = self.job.describe(quantized.placement, "ptq")
         return write_artifact(self._path(number), description, quantized.write)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from convnext_edge.commands.report.markup import Content, Element, element
 from convnext_edge.commands.rows import Row
+from convnext_edge.commands.text import MIB
 
-MIB = 2**20
 NOTHING = ["-"]
 
 

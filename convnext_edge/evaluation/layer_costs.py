@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from convnext_edge.evaluation.metrics import decibels
 from convnext_edge.network.forms import Multiplication
 from convnext_edge.network.layers import Layer
 from convnext_edge.network.lowering import LoweredConvNeXt
@@ -42,9 +42,9 @@ def layer_costs(job: Job, calibrated: Calibrated, *, images: int | None = None) 
     exact: list[Tensor] = []
     found: dict[str, list[Tensor]] = {name: [] for name in names}
 
-    def steps() -> Iterator[tuple[str, Chain]]:
+    def steps() -> Iterator[tuple[str, PartwiseRun]]:
         for batch in batches:
-            chain = Chain(module, batch)
+            chain = PartwiseRun(module, batch)
             exact.append(chain.logits)
             yield from ((name, chain) for name in names)
 
@@ -53,13 +53,14 @@ def layer_costs(job: Job, calibrated: Calibrated, *, images: int | None = None) 
         for name, chain in track(steps(), "quantizing one layer at a time", total=total):
             # bytes are on their grid
             known = None if layers[name].reads_bytes else calibrated.ranges.get(name)
-            with quantized(layers[name].module, rounded[name], input_grid(job.recipe.at(name), known)):
+            rounding = make_input_rounding(job.recipe.at(name), known)
+            with quantized(layers[name].module, rounded[name], rounding):
                 found[name].append(chain.rerun(layers[name]))
     costs = [cost(name, torch.cat(exact), torch.cat(logits)) for name, logits in found.items()]
     return sorted(costs, key=lambda found: -found.kl)
 
 
-class Chain:
+class PartwiseRun:
     """One batch on its way through a model, with the input of each part of the model."""
 
     def __init__(self, module: LoweredConvNeXt, batch: Tensor) -> None:
@@ -92,10 +93,10 @@ def rounded_weights(recipe: Recipe, calibrated: Calibrated) -> dict[str, dict[st
     return found
 
 
-Grid = Callable[[Tensor], Tensor]
+Rounding = Callable[[Tensor], Tensor]
 
 
-def input_grid(recipe: Recipe, known: ActivationRange | None) -> Grid:
+def make_input_rounding(recipe: Recipe, known: ActivationRange | None) -> Rounding:
     """Return what puts an input on the grid of its range; with None, the input stays as it is."""
     if known is None:
         return lambda x: x
@@ -105,10 +106,10 @@ def input_grid(recipe: Recipe, known: ActivationRange | None) -> Grid:
 
 
 @contextmanager
-def quantized(module: Multiplication, state: dict[str, Tensor], grid: Grid) -> Iterator[None]:
+def quantized(module: Multiplication, state: dict[str, Tensor], rounding: Rounding) -> Iterator[None]:
     """Put the weight and the input of a layer on their grids, for a while."""
     before = {key: value.clone() for key, value in module.state_dict().items()}
-    handle = module.register_forward_pre_hook(lambda _module, inputs: grid(inputs[0]))
+    handle = module.register_forward_pre_hook(lambda _module, inputs: rounding(inputs[0]))
     module.load_state_dict(state)
     try:
         yield
@@ -123,4 +124,4 @@ def cost(name: str, exact: Tensor, found: Tensor) -> Cost:
     signal = float(exact.double().square().sum())
     p, q = exact.double().log_softmax(1), found.double().log_softmax(1)
     kl = float((p.exp() * (p - q)).sum(1).mean())
-    return Cost(name, 10 * math.log10(signal / noise) if noise else None, max(kl, 0.0))
+    return Cost(name, decibels(signal, noise), max(kl, 0.0))
