@@ -12,6 +12,7 @@ from convnext_edge.commands.benchmark import benchmark as benchmark
 from convnext_edge.commands.build import build as build
 from convnext_edge.commands.build_script import build_script as build_script
 from convnext_edge.commands.compare import compare as compare
+from convnext_edge.commands.declaration import COMMANDS as _COMMANDS
 from convnext_edge.commands.demo import demo as demo
 from convnext_edge.commands.doctor import doctor as doctor
 from convnext_edge.commands.embed.command import embed as embed
@@ -23,3 +24,5 @@ from convnext_edge.commands.sensitivity import sensitivity as sensitivity
 from convnext_edge.commands.validate import validate as validate
 from convnext_edge.commands.variants import variants as variants
 from convnext_edge.version import __version__ as __version__
+
+__all__ = [*_COMMANDS, "__version__", "build_script"]  # noqa: PLE0604  for `import *`

@@ -15,7 +15,7 @@ import click
 
 import convnext_edge
 from convnext_edge import quiet
-from convnext_edge.cli.parameters import to_click
+from convnext_edge.cli.parameters import former_names, to_click
 from convnext_edge.commands.declaration import COMMANDS, Command
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import fold
@@ -28,16 +28,7 @@ GATE_NOT_MET = 3
 CHATTY = ("torch", "torchao", "nncf", "openvino", "onnxscript", "onnx_ir", "onnxruntime", "root")
 
 
-RENAMED = {"checkpoint-every": "save-every"}  # options of earlier versions, which scripts still give
-
-
-@click.group(
-    context_settings={
-        "help_option_names": ["-h", "--help"],
-        "max_content_width": 100,
-        "token_normalize_func": lambda token: RENAMED.get(token, token),
-    }
-)
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="convnext-edge")
 def main() -> None:
     """ConvNeXt in INT8 on edge devices: export, quantize, build, validate, benchmark.
@@ -58,12 +49,15 @@ def add_commands() -> None:
 
 def click_command(declared: Command) -> click.Command:
     """Return a command with --json and -v, whose result is printed and whose errors have no traceback."""
+    parameters = declared.parameters()
+    renamed = former_names(parameters)
     return click.Command(
         declared.name,
+        context_settings={"token_normalize_func": lambda token: renamed.get(token, token)} if renamed else {},
         params=[
             click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object and nothing else."),
             click.Option(["-v", "--verbose"], is_flag=True, help="Let libraries' warnings and logs through."),
-            *map(to_click, declared.parameters()),
+            *map(to_click, parameters),
         ],
         callback=runner(declared),
         help=declared.purpose,

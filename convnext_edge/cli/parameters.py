@@ -47,6 +47,16 @@ def declarations(parameter: Parameter, kind: object, option: Option) -> Sequence
     return option.flags or (f"--{name}/--no-{name}" if negated else f"--{name}",)
 
 
+def former_names(parameters: Sequence[Parameter]) -> dict[str, str]:
+    """Return today's name of each option by its name in an earlier version, both without dashes."""
+    return {
+        old: parameter.name.replace("_", "-")
+        for parameter in parameters
+        if isinstance(parameter.meaning, Option)
+        for old in parameter.meaning.formerly
+    }
+
+
 def without_none(annotation: object) -> object:
     """Return the type of the values that may be given, as `int` of `int | None`."""
     if get_origin(annotation) not in (Union, UnionType):

@@ -39,6 +39,7 @@ class Option:
     folder: bool = False  # of a path: a file is refused
     separated: bool = False  # of a repeatable option: takes several names separated by commas, too
     hide_default: bool = False  # where the help tells the default in words
+    formerly: tuple[str, ...] = ()  # names of earlier versions, without dashes, which are still taken
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,23 @@ def command(*, example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Declare the decorated function as a command. example: a call that the help ends with."""
 
     def register(function: Callable[P, R]) -> Callable[P, R]:
-        COMMANDS[function.__name__] = Command(function, example)
+        declared = COMMANDS[function.__name__] = Command(function, example)
+        document(declared)
         return function
 
     return register
+
+
+def document(declared: Command) -> None:
+    """Let Python's `help` show the types of the parameters, and what `Option` says of each."""
+    function, parameters = declared.function, declared.parameters()
+    signature = inspect.signature(function)
+    plain = [signature.parameters[p.name].replace(annotation=p.annotation) for p in parameters]
+    function.__signature__ = signature.replace(parameters=plain)  # type: ignore[attr-defined]
+    told = [f"    {p.name}: {p.meaning.help}" for p in parameters if isinstance(p.meaning, Option)]
+    function.__doc__ = "\n".join(
+        [inspect.getdoc(function) or "", "", "Parameters, as the command line has them:", *told]
+    )
 
 
 def _parameter(name: str, hint: object, default: object) -> Parameter:

@@ -43,8 +43,8 @@ def open_image_set(
     Raises ImageSetError where nothing is found, and for a set that is empty, damaged or ambiguous.
     """
     named, path = definitions(), Path(source)
-    if isinstance(source, str) and source in named:
-        return open_path(locate(named[source], as_path(data_root), split), name=source)
+    if str(source) in named and (isinstance(source, str) or not path.exists()):
+        return open_path(locate(named[str(source)], as_path(data_root), split), name=str(source))
     if not path.exists():
         raise ImageSetError(
             f"{source} is neither a named image set nor an existing path",

@@ -114,7 +114,10 @@ def finetune(
         bool,
         Option("Train through torch.compile: pays in long runs.  [default: no]", hide_default=True),
     ] = False,
-    save_every: Annotated[int, Option("Save what --resume needs.", metavar="STEPS", at_least=1)] = 50,
+    save_every: Annotated[
+        int,
+        Option("Save what --resume needs.", metavar="STEPS", at_least=1, formerly=("checkpoint-every",)),
+    ] = 50,
     resume: Annotated[bool, Option("Go on from what was saved last, to the same result.")] = False,
     recipe: RecipeFile = None,
     checkpoint: Checkpoint = None,

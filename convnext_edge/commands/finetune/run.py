@@ -102,6 +102,7 @@ def write(student: Student, job: Job, output: Path | None, workspace: Workspace)
 def settings_of(job: Job, images: TrainingImages, measured: ImageSet) -> dict[str, Any]:
     """Return all that decides the result, to tell one run from another."""
     return {
+        "format": snapshots.FORMAT,
         **(job.training or {}),
         "weights": job.start.weights.sha256,
         "recipe": job.recipe.to_json(),

@@ -13,6 +13,8 @@ from convnext_edge.artifacts.files import write_bytes
 from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.progress import note
 
+FORMAT = 2  # in the settings of a run: states of another format would be taken apart wrongly
+
 
 @dataclass(frozen=True)
 class Snapshot:

@@ -224,4 +224,6 @@ def find_method(method: Method) -> Callable[[Job], Quantized]:
                 from convnext_edge.quantization.nncf import quantize_nncf as run
             case "ort":
                 from convnext_edge.quantization.ort import quantize_ort as run
+            case _:
+                raise UsageError(f"unknown method {method!r}", hint=f"Known: {', '.join(METHODS)}.")
     return run
