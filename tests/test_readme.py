@@ -23,12 +23,14 @@ from support.local_hub import LocalHub
 from support.places import ROOT
 
 from convnext_edge.checkpoints.variants import find_variant
+from convnext_edge.commands.quantize import speed
 from convnext_edge.network.architecture import Architecture
 from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.quantization.recipe import Recipe, read_recipe
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CPP = ("cmake ", "classifier/build/")  # of the section on C++
+DEMO = "convnext-edge demo"  # tests/commands/test_demo.py runs it, in a process without a network
 PROGRAM = Path(sys.executable).with_name("convnext-edge")
 
 
@@ -43,7 +45,7 @@ def commands() -> list[str]:
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[LocalHub]:
-    """ConvNeXt-T under timm's name, its weights random: a stand-in for what a download brings."""
+    """ConvNeXt-T under timm's name, its weights random and its images small: a stand-in for a download."""
     variant = find_variant("tiny")
     torch.manual_seed(0)
     weights = ConvNeXt(variant.architecture).state_dict()
@@ -51,7 +53,7 @@ def hub() -> Iterator[LocalHub]:
         "architecture": "convnext_tiny",
         "num_classes": 1000,
         "pretrained_cfg": {
-            "input_size": [3, 224, 224],
+            "input_size": [3, 96, 96],
             "interpolation": "bicubic",
             "crop_pct": 0.875,
             "mean": [0.485, 0.456, 0.406],
@@ -103,6 +105,7 @@ def stand_in_for_npm(package: Path) -> None:
 def environment(folder: Path) -> dict[str, str]:
     return {
         "CONVNEXT_EDGE_DATA": str(folder / "data"),
+        "CMAKE_BUILD_TYPE": "None",  # compiles fastest; test_embed_cpp_folder.py optimizes
         "PATH": f"{PROGRAM.parent}{os.pathsep}{os.environ['PATH']}",
     }
 
@@ -132,13 +135,14 @@ def reader(folder: Path, hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder / "hub"))
     for name, value in environment(folder).items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(speed, "SECONDS", 0.0)  # the fewest rounds: nothing here reads what they measure
     with commands_in(folder, monkeypatch):
         yield folder
 
 
 @pytest.mark.slow(seconds=150)
 def test_the_commands_work_as_printed(reader: Path) -> None:
-    ours = [shlex.split(command) for command in commands() if not command.startswith(CPP)]
+    ours = [shlex.split(command) for command in commands() if command != DEMO and not command.startswith(CPP)]
     assert len(ours) >= 8
     for program, *arguments in ours:
         if program != PROGRAM.name:
@@ -167,7 +171,9 @@ def test_the_program_of_the_cpp_section_classifies_the_photo(folder: Path) -> No
 
 
 @pytest.mark.slow(seconds=150)
-def test_the_python_works_as_printed(tmp_path: Path) -> None:
+def test_the_python_works_as_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (code,) = blocks("python")
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False

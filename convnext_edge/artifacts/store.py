@@ -84,19 +84,27 @@ def remove_artifact(artifact: Artifact) -> None:
 
 
 def find_link(link: Link, folders: Iterable[Path], *, wanted_by: Path) -> Artifact:
-    """Return the artifact behind a link, from the first of the folders that has it.
+    """Return the artifact behind a link, from the first of the folders that has it as it was.
 
     Raises ArtifactError where it is in none, or is no longer what it was.
     """
     places = list(dict.fromkeys(folders))
-    path = next((folder / link.name for folder in places if (folder / link.name).is_file()), None)
-    if path is None:
+    paths = [folder / link.name for folder in places if (folder / link.name).is_file()]
+    # a file of the same name may be somebody else's, as the checkpoint that the weights were read from
+    path = next((path for path in paths if is_artifact(path) and sha256(path) == link.sha256), None)
+    if not paths:
         raise ArtifactError(
             f"{wanted_by} was made from {link.name}, which is not in {' or '.join(map(str, places))}",
             hint=f"Put {link.name} and its sidecar back, or start again from the checkpoint with export.",
         )
-    _check_digest(path, link.sha256)
-    return open_artifact(path)
+    if path is None:
+        _check_digest(paths[0], link.sha256)
+    return open_artifact(path or paths[0])
+
+
+def is_artifact(path: Path) -> bool:
+    """Return whether a file has a sidecar."""
+    return sidecar_path(path).is_file()
 
 
 def _check_digest(path: Path, expected: str) -> None:

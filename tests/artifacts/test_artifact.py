@@ -246,3 +246,11 @@ def test_a_description_without_links_is_read_as_it_was_written(tmp_path: Path) -
     bare = replace(DESCRIPTION, kind="weights", weights=None, parent=None, calibration=None, recipe=None)
     write_artifact(tmp_path / "w.safetensors", bare, lambda path: path.write_bytes(b"w") and None)
     assert open_artifact(tmp_path / "w.safetensors").description == bare
+
+
+def test_a_stranger_of_the_same_name_does_not_hide_what_a_link_means(tmp_path: Path) -> None:
+    """As the checkpoint that lies beside an output, where its weights are in the workspace."""
+    kept = write(tmp_path / "workspace" / "weights.safetensors")
+    (tmp_path / "weights.safetensors").write_bytes(b"the user's own")
+    folders = (tmp_path, tmp_path / "workspace")
+    assert find_link(kept.link, folders, wanted_by=tmp_path / "model.onnx") == kept

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import pydoc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -150,6 +151,21 @@ def test_a_parameter_that_says_nothing_of_itself_is_a_fault() -> None:
 
 def test_an_option_of_earlier_versions_is_still_taken() -> None:
     arguments = ["--train", "x", "--checkpoint-every", "7"]
-    parent = main.make_context("convnext-edge", ["finetune", *arguments])
-    with parent, main.commands["finetune"].make_context("finetune", arguments, parent=parent) as context:
+    with main.commands["finetune"].make_context("finetune", arguments) as context:
         assert context.params["save_every"] == 7
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_pythons_help_has_plain_types_and_what_each_option_means(name: str) -> None:
+    shown = pydoc.render_doc(getattr(convnext_edge, name), renderer=pydoc.plaintext)
+    assert "Option(" not in shown
+    assert "Annotated" not in shown
+    for parameter in COMMANDS[name].parameters():
+        if isinstance(parameter.meaning, Option):
+            assert f"{parameter.name}: {parameter.meaning.help}" in shown
+
+
+def test_all_that_a_star_imports_is_the_functions_and_the_version() -> None:
+    taken: dict[str, object] = {}
+    exec("from convnext_edge import *", taken)
+    assert taken.keys() - {"__builtins__"} == {*COMMANDS, "build_script", "__version__"}

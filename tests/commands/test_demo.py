@@ -21,16 +21,37 @@ from convnext_edge.images.opening import open_image_set
 RECORD = ROOT / "benchmarks" / "results" / "demo_training.json"
 
 
+# Runs the demo once, and prints what it found for people and as JSON.
+PRINT_BOTH = """
+from functools import cache
+
+import convnext_edge
+from convnext_edge.cli import main
+
+convnext_edge.demo = cache(convnext_edge.demo)
+for arguments in (["demo"], ["demo", "--json"]):
+    assert not main(arguments, standalone_mode=False)
+    print("---")
+"""
+
+
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def printed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
+    """The summary and the JSON of one run."""
     folder = tmp_path_factory.mktemp("demo")
     no_network = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hub")}
-    command = [sys.executable, "-m", "convnext_edge", "demo", "--json"]
+    command = [sys.executable, "-c", PRINT_BOTH]
     done = subprocess.run(command, cwd=folder, env=no_network, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
+    summary, json_text, _ = done.stdout.split("---\n")
+    result: dict[str, Any] = json.loads(json_text)
     assert (folder / result["engine"]).is_file()
-    return result
+    return summary, result
+
+
+@pytest.fixture(scope="module")
+def demo(printed: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    return printed[1]
 
 
 @pytest.mark.slow(seconds=40)
@@ -66,6 +87,14 @@ def test_demo_model_is_as_good_as_its_record(demo: dict[str, Any]) -> None:
     assert record["test_accuracy"] >= 0.84
     # 1,000 of the 10,000 test images: three standard errors
     assert demo["reference_top1"] == pytest.approx(record["test_accuracy"], abs=0.035)
+
+
+@pytest.mark.slow(seconds=40)
+def test_demo_works_as_the_readme_prints_it(printed: tuple[str, dict[str, Any]]) -> None:
+    summary, demo = printed
+    assert "\n$ convnext-edge demo\n" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert summary.endswith(f"\nengine: {demo['engine']}\n")
+    assert summary.count(f"{demo['agreement']:.1%}") >= 1
 
 
 def test_demo_weights_are_the_variant() -> None:

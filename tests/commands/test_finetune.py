@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import subprocess
@@ -19,7 +18,7 @@ from support.models import RESOLUTION, Models
 
 from convnext_edge import finetune
 from convnext_edge.artifacts.store import open_artifact
-from convnext_edge.commands.finetune.command import Finetune
+from convnext_edge.commands.finetune.command import AskedPrecision, Finetune
 from convnext_edge.commands.finetune.data import TrainingImages, hold_out, random_box
 from convnext_edge.commands.finetune.training import Plan, learning_rate
 from convnext_edge.errors import UsageError
@@ -115,27 +114,43 @@ def test_compiled_in_bfloat16_it_learns_too(
 
 # Killed and resumed
 
-STEPS = 60
-KILLS = 3
+STEPS = 30
+KILLS = 2
 
 
-def command(models: Models, photos: Path, folder: Path, precision: str) -> list[str]:
+def tune(
+    models: Models,
+    photos: Path,
+    folder: Path,
+    precision: AskedPrecision,
+    steps: int = STEPS,
+    resume: bool = True,
+) -> Finetune:
+    """Fine-tune in this process, with what `command` says."""
+    return finetune(
+        models.exported(),
+        train=str(photos),
+        steps=steps,
+        batch=4,
+        samples=4,
+        save_every=2,
+        precision=precision,
+        resume=resume,
+        output=folder / "qat.onnx",
+        workspace=folder,
+    )
+
+
+def command(models: Models, photos: Path, folder: Path, precision: AskedPrecision) -> list[str]:
+    """Fine-tune in a process that can be killed, with what `tune` says."""
     options = ["--train", photos, "--steps", STEPS, "--batch", 4, "--samples", 4, "--save-every", 2]
-    options += ["--precision", precision]
-    where = ["-o", folder / "qat.onnx", "--workspace", folder, "--json"]
+    where = ["--precision", precision, "--resume", "-o", folder / "qat.onnx", "--workspace", folder]
     return [
         sys.executable,
         "-m",
         "convnext_edge",
         *map(str, ["finetune", models.exported(), *options, *where]),
     ]
-
-
-def run(arguments: list[str]) -> dict[str, object]:
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    found: dict[str, object] = json.loads(done.stdout)
-    return found
 
 
 def kill_when(arguments: list[str], checkpoint: Path, seconds: float) -> int:
@@ -152,35 +167,26 @@ def kill_when(arguments: list[str], checkpoint: Path, seconds: float) -> int:
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.slow(seconds=80)
 def test_a_run_that_was_killed_again_and_again_goes_on_to_the_same_bytes(
-    models: Models, photos: Path, tmp_path: Path, precision: str
+    models: Models, photos: Path, tmp_path: Path, precision: AskedPrecision
 ) -> None:
     folders = [tmp_path / name for name in ("undisturbed", "killed")]
     for folder in folders:
         folder.mkdir()
         for name in ("timm_v1.safetensors", "timm_v1.safetensors.json"):
             (folder / name).write_bytes(models.exported().with_name(name).read_bytes())
-    whole = run(command(models, photos, folders[0], precision))
-    again = [*command(models, photos, folders[1], precision), "--resume"]
+    whole = tune(models, photos, folders[0], precision, resume=False)
+    again = command(models, photos, folders[1], precision)
     generator = random.Random(0)
     checkpoint = folders[1] / "snapshots" / "qat.onnx.pt"
     steps = [kill_when(again, checkpoint, generator.uniform(0, 0.1)) for _ in range(KILLS)]
-    assert 0 < steps[0] < steps[1] < steps[2] < STEPS
-    resumed = run(again)
+    assert 0 < steps[0] < steps[1] < STEPS
+    resumed = tune(models, photos, folders[1], precision)
     assert (folders[1] / "qat.onnx").read_bytes() == (folders[0] / "qat.onnx").read_bytes()
-    assert resumed["final_agreement"] == whole["final_agreement"]
-    with pytest.raises(UsageError, match="made with another steps: 60, now 3"):
-        finetune(
-            models.exported(),
-            train=str(photos),
-            steps=3,
-            batch=4,
-            samples=4,
-            precision=precision,
-            resume=True,
-            output=folders[1] / "qat.onnx",
-            workspace=folders[1],
-        )
+    assert resumed.final_agreement == whole.final_agreement
+    with pytest.raises(UsageError, match=f"made with another steps: {STEPS}, now 3"):
+        tune(models, photos, folders[1], precision, steps=3)
 
 
 # Data

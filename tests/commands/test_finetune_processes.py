@@ -15,6 +15,7 @@ import pytest
 import torch
 from support.models import Models
 
+from convnext_edge import finetune
 from convnext_edge.commands.finetune import processes
 from convnext_edge.errors import UsageError
 
@@ -25,7 +26,7 @@ TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "
 def test_a_step_of_two_processes_is_that_of_one(models: Models, photos: Path, tmp_path: Path) -> None:
     """One step: from the second on, a value that falls the other way at a rounding boundary changes all."""
     folders = tmp_path / "one", tmp_path / "two"
-    results = [finetune(models, photos, *run) for run in ((folders[0],), (folders[1], *TORCHRUN))]
+    results = in_this_process(models, photos, folders[0]), in_two_processes(models, photos, folders[1])
     one, two = (torch.load(folder / "snapshots" / "qat.onnx.pt", weights_only=True) for folder in folders)
     scales = [name for name in one["student"] if name.endswith("log_scale")]
     assert len(scales) == 27  # of the 4-bit weights of 14 layers, and of the inputs of all but the head
@@ -39,18 +40,30 @@ def test_a_step_of_two_processes_is_that_of_one(models: Models, photos: Path, tm
     assert made == sorted(path.name for path in folders[0].iterdir())
 
 
-def finetune(models: Models, photos: Path, folder: Path, *launcher: str) -> Any:
+def in_this_process(models: Models, photos: Path, folder: Path) -> dict[str, Any]:
+    """What `--json` would print."""
+    start, recipe = copy_start(models, folder)
+    made = finetune(
+        start,
+        train=str(photos),
+        data=str(photos),
+        steps=1,
+        batch=8,
+        samples=4,
+        recipe=recipe,
+        output=folder / "qat.onnx",
+        workspace=folder,
+    )
+    return made.to_json()
+
+
+def in_two_processes(models: Models, photos: Path, folder: Path) -> Any:
     """What `--json` prints; notes are on standard error, each once."""
-    folder.mkdir()
-    start = models.exported()
-    for name in ("timm_v1.safetensors", "timm_v1.safetensors.json"):
-        shutil.copy(start.with_name(name), folder)
-    recipe = folder / "recipe.toml"
-    recipe.write_text("weight_bits = 4\n")
+    start, recipe = copy_start(models, folder)
     options = ["--train", photos, "--data", photos, "--steps", 1, "--batch", 8, "--samples", 4]
     where = ["--recipe", recipe, "-o", folder / "qat.onnx", "--workspace", folder, "--json"]
     done = subprocess.run(
-        [sys.executable, *launcher, "-m", "convnext_edge", "finetune", *map(str, [start, *options, *where])],
+        [sys.executable, *TORCHRUN, "-m", "convnext_edge", "finetune", *map(str, [start, *options, *where])],
         capture_output=True,
         text=True,
         check=False,
@@ -59,6 +72,17 @@ def finetune(models: Models, photos: Path, folder: Path, *launcher: str) -> Any:
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("fine-tuning timm_v1.onnx") == 1
     return json.loads(done.stdout)
+
+
+def copy_start(models: Models, folder: Path) -> tuple[Path, Path]:
+    """The model that training starts with, and a recipe, in a folder of the run's own."""
+    folder.mkdir()
+    start = models.exported()
+    for name in ("timm_v1.safetensors", "timm_v1.safetensors.json"):
+        shutil.copy(start.with_name(name), folder)
+    recipe = folder / "recipe.toml"
+    recipe.write_text("weight_bits = 4\n")
+    return start, recipe
 
 
 def test_a_batch_that_the_processes_cannot_divide_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

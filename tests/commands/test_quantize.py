@@ -241,3 +241,15 @@ def test_weights_that_are_found_already_are_not_copied(models: Models, tmp_path:
     kept = [path.name for path in tmp_path.glob("*.safetensors")]
     remove_artifact(open_artifact(output))  # other tests take the newest of that folder
     assert not kept
+
+
+def test_an_unknown_method_is_wrong_usage(models: Models, photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="unknown method 'magic'"):
+        quantize(
+            models.exported(),
+            calib=photos,
+            samples=2,
+            method="magic",  # type: ignore[arg-type]
+            output=tmp_path / "int8.onnx",
+            workspace=models.workspace,
+        )

@@ -223,3 +223,13 @@ def test_a_sample_of_imagenet_is_labelled_by_itself() -> None:
     assert min(labels) >= 0
     assert max(labels) <= 999
     assert len({entry.label for entry in images.subset(256, seed=0).entries}) > 240
+
+
+def test_the_name_of_a_set_may_be_a_path_where_there_is_no_such_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open_image_set(Path("demo")).name == "demo"
+    with pytest.raises(ImageSetError, match="holds no images"):
+        (tmp_path / "demo").mkdir()
+        open_image_set(Path("demo"))

@@ -26,6 +26,7 @@ from convnext_edge.evaluation.candidates import open_session
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import normalize, preprocess
 
+pytestmark = pytest.mark.slow(seconds=40)
 FIXTURES = TESTS / "fixtures" / "android"
 ASSETS = Path("classifier") / "src" / "main" / "assets"
 # Of the Kotlin that the Android plugin 9.0 brings along

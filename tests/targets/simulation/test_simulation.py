@@ -19,6 +19,7 @@ from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.architecture import Architecture
 from convnext_edge.network.convnext import GRN, ConvNeXt
 from convnext_edge.network.lowering import Form, LoweredConvNeXt, lower
+from convnext_edge.onnx_graph.tracing import write_onnx
 from convnext_edge.quantization.calibrate import calibrate
 from convnext_edge.quantization.insert_qdq import insert_qdq, known_specs
 from convnext_edge.quantization.placement import choose_placement
@@ -27,7 +28,7 @@ from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quantization.round_weights import round_weights
 from convnext_edge.targets.simulation.graph import to_torch
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=40)
 
 RESOLUTION = 64
 
@@ -71,18 +72,7 @@ def quantized(module: nn.Module) -> nn.Module:
 
 
 def save(module: nn.Module, path: Path) -> Path:
-    program = torch.onnx.export(
-        module,
-        (images(2),),
-        dynamo=True,
-        opset_version=20,
-        dynamic_shapes={"x": {0: Dim("batch")}},
-        input_names=["image"],
-        output_names=["logits"],
-        verbose=False,
-    )
-    assert program is not None
-    program.save(path)
+    write_onnx(module, images(2), path)
     return path
 
 
