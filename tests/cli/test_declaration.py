@@ -151,7 +151,8 @@ def test_a_parameter_that_says_nothing_of_itself_is_a_fault() -> None:
 
 def test_an_option_of_earlier_versions_is_still_taken() -> None:
     arguments = ["--train", "x", "--checkpoint-every", "7"]
-    with main.commands["finetune"].make_context("finetune", arguments) as context:
+    parent = main.make_context("convnext-edge", ["finetune", *arguments])
+    with parent, main.commands["finetune"].make_context("finetune", arguments, parent=parent) as context:
         assert context.params["save_every"] == 7
 
 

@@ -230,6 +230,6 @@ def test_the_name_of_a_set_may_be_a_path_where_there_is_no_such_file(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert open_image_set(Path("demo")).name == "demo"
+    (tmp_path / "demo").mkdir()
     with pytest.raises(ImageSetError, match="holds no images"):
-        (tmp_path / "demo").mkdir()
         open_image_set(Path("demo"))
