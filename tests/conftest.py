@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 # Tests run side by side: threads that wait for each other by spinning would slow all of them down.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# PyTorch's exporters make many objects and few cycles: the garbage collector takes a twentieth of the time.
+gc.set_threshold(200_000, 100, 100)
 
 
 # Who takes one of these waits for a model, or for a compiler.
