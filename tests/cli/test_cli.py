@@ -7,12 +7,11 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
-from support.command_line import Run, commands_in, words
+from support.command_line import Run, words
 from support.models import CHECKPOINT, Models
 
 from convnext_edge.cli import main
@@ -20,13 +19,6 @@ from convnext_edge.version import __version__
 
 HEAVY = ("torch", "torchao", "onnx", "onnxruntime", "onnxscript", "openvino", "nncf", "PIL")
 COMMANDS = sorted(main.commands)
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """Runs a command in an empty folder."""
-    with commands_in(tmp_path, monkeypatch) as run_there:
-        yield run_there
 
 
 # Help

@@ -7,27 +7,20 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
-from support.command_line import Run, commands_in
+from support.command_line import Run
 from support.models import CHECKPOINT, RESOLUTION, Models
 
 import convnext_edge
 from convnext_edge import validate
 
 EXPORT = ("export", "--checkpoint", CHECKPOINT, "--resolution", RESOLUTION)
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """Runs a command in an empty folder."""
-    with commands_in(tmp_path, monkeypatch) as run_there:
-        yield run_there
 
 
 # JSON

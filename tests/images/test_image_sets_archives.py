@@ -6,31 +6,11 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from support.image_sets import refusal, save_class_folders, save_photo
 
 from convnext_edge.errors import ImageSetError
 from convnext_edge.images.opening import open_image_set
-
-
-def save_photo(path: Path, seed: int = 0) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
-    Image.fromarray(pixels).save(path)
-
-
-def save_class_folders(root: Path, *classes: str, count: int = 2) -> None:
-    for label, folder in enumerate(classes):
-        for index in range(count):
-            save_photo(root / folder / f"{index}.jpg", seed=10 * label + index)
-
-
-def refusal(source: Path) -> ImageSetError:
-    with pytest.raises(ImageSetError) as caught:
-        open_image_set(str(source))
-    assert caught.value.hint
-    return caught.value
 
 
 def archive_of(folder: Path, suffix: str) -> Path:

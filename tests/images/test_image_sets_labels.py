@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.image_sets import refusal
 from support.needs import package
 
-from convnext_edge.errors import ImageSetError
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.opening import open_image_set
 
@@ -39,13 +39,6 @@ def write_lines(path: Path, lines: list[str]) -> None:
 
 def labels(images: ImageSet) -> list[int]:
     return [entry.label for entry in images.entries]
-
-
-def refusal(source: Path) -> ImageSetError:
-    with pytest.raises(ImageSetError) as caught:
-        open_image_set(str(source))
-    assert caught.value.hint
-    return caught.value
 
 
 def test_without_a_label_file_there_are_no_labels(val: Path) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from support.image_sets import refusal, save_class_folders, save_photo
 from support.places import ROOT
 
 from convnext_edge.errors import ImageSetError
@@ -19,27 +18,8 @@ from convnext_edge.images.opening import open_image_set
 IMAGENET_SAMPLE = ROOT.parent / "shared" / "data" / "imagenet-val-1300"
 
 
-def save_photo(path: Path, seed: int = 0) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
-    Image.fromarray(pixels).save(path)
-
-
-def save_class_folders(root: Path, *classes: str, count: int = 2) -> None:
-    for label, folder in enumerate(classes):
-        for index in range(count):
-            save_photo(root / folder / f"{index}.jpg", seed=10 * label + index)
-
-
 def labels_by_name(images: ImageSet) -> dict[str, int]:
     return {entry.name: entry.label for entry in images.entries}
-
-
-def refusal(source: Path | str, **options: Path) -> ImageSetError:
-    with pytest.raises(ImageSetError) as caught:
-        open_image_set(str(source), **options)  # type: ignore[arg-type]
-    assert caught.value.hint
-    return caught.value
 
 
 @pytest.fixture(autouse=True)

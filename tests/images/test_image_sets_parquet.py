@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.image_sets import refusal
 from support.needs import package
 
-from convnext_edge.errors import ImageSetError
 from convnext_edge.images.opening import open_image_set
 
 pa = package("pyarrow", "pip install 'convnext-edge[parquet]'", module=True)
@@ -24,13 +24,6 @@ def photo(seed: int) -> bytes:
     pixels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def refusal(source: Path) -> ImageSetError:
-    with pytest.raises(ImageSetError) as caught:
-        open_image_set(str(source))
-    assert caught.value.hint
-    return caught.value
 
 
 def save_parquet(path: Path, labels: list[int] | None, **changes: object) -> list[bytes]:

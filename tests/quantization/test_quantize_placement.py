@@ -12,20 +12,17 @@ from support.int8_graphs import DEPTHWISE, MULTIPLICATIONS, PAIR_LIMIT, load, pa
 from support.models import Models
 
 from convnext_edge.artifacts.store import open_artifact
+from convnext_edge.onnx_graph.lookup import consumers
 from convnext_edge.onnx_graph.qdq import placement
 
 LAYOUT_ONLY = {"Transpose", "Reshape"}
 TARGETS = ("openvino", "onnxruntime")
 
 
-def users(model: ModelProto, name: str) -> list[NodeProto]:
-    return [node for node in model.graph.node if name in node.input]
-
-
 def after_layout(model: ModelProto, name: str) -> list[NodeProto]:
     """What reads a value, seen through transposes and reshapes."""
     found = []
-    for node in users(model, name):
+    for node in consumers(model, name):
         found += after_layout(model, node.output[0]) if node.op_type in LAYOUT_ONLY else [node]
     return found
 

@@ -13,6 +13,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from support.answers import agreement, answers, answers_of_onnxruntime, sqnr
 from support.models import CHECKPOINT_V2, RESOLUTION, Models
 
 from convnext_edge.artifacts.store import open_artifact
@@ -24,23 +25,6 @@ from convnext_edge.targets.registry import find_target
 
 NAME = "executorch"
 HERE = util.find_spec("executorch") is not None
-
-
-def sqnr(expected: np.ndarray, found: np.ndarray) -> float:
-    return float(10 * np.log10(np.square(expected).sum() / np.square(expected - found).sum()))
-
-
-def agreement(expected: np.ndarray, found: np.ndarray) -> float:
-    return float(np.mean(expected.argmax(1) == found.argmax(1)))
-
-
-def answers(model: Path, target: str, images: np.ndarray) -> np.ndarray:
-    with find_target(target).open_session(open_artifact(model), threads=1) as session:
-        return session.run(images)
-
-
-def runs_in_onnxruntime(model: Path, images: np.ndarray) -> np.ndarray:
-    return onnxruntime.InferenceSession(model).run(None, {"image": images})[0]
 
 
 # What needs no ExecuTorch
@@ -172,7 +156,7 @@ def test_v2_engines_have_the_answers_of_onnx_runtime_for_the_same_file(
         models.exported(checkpoint=CHECKPOINT_V2),
         models.quantized(NAME, checkpoint=CHECKPOINT_V2),
     )
-    fp32, int8 = (runs_in_onnxruntime(model, images) for model in (exported, quantized))
+    fp32, int8 = (answers_of_onnxruntime(model, images) for model in (exported, quantized))
     assert sqnr(fp32, answers(models.engine(NAME, exported), NAME, images)) > 100
     engine = models.engine(NAME, quantized)
     found = answers(engine, NAME, images)

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from support.answers import agreement, answers, answers_of_onnxruntime, sqnr
 from support.models import CHECKPOINT_V2, RESOLUTION, Models
 
 from convnext_edge.artifacts.store import open_artifact
@@ -20,15 +21,6 @@ from convnext_edge.targets.registry import find_target
 
 NAME = "litert"
 HERE = util.find_spec("litert_torch") is not None
-
-
-def sqnr(expected: np.ndarray, found: np.ndarray) -> float:
-    return float(10 * np.log10(np.square(expected).sum() / np.square(expected - found).sum()))
-
-
-def answers(model: Path, target: str, images: np.ndarray) -> np.ndarray:
-    with find_target(target).open_session(open_artifact(model), threads=1) as session:
-        return session.run(images)
 
 
 # What needs no LiteRT
@@ -85,7 +77,7 @@ def test_an_int8_engine_is_as_close_to_fp32_as_its_graph_in_exact_arithmetic(
     found = answers(models.engine(NAME, models.quantized(NAME)), NAME, images)
     assert sqnr(reference, found) > sqnr(reference, exact) - 1
     # of random weights, where answers may be nearly alike
-    assert np.mean(found.argmax(1) == reference.argmax(1)) > 0.9
+    assert agreement(reference, found) > 0.9
 
 
 @pytest.mark.litert
@@ -109,15 +101,13 @@ def test_v2_engines_have_the_answers_of_onnx_runtime_for_the_same_file(
     images = batch["float32"]
     exported = models.exported(checkpoint=CHECKPOINT_V2)
     quantized = models.quantized(NAME, checkpoint=CHECKPOINT_V2)
-    fp32, int8 = (
-        onnxruntime.InferenceSession(model).run(None, {"image": images})[0] for model in (exported, quantized)
-    )
+    fp32, int8 = (answers_of_onnxruntime(model, images) for model in (exported, quantized))
     assert sqnr(fp32, answers(models.engine(NAME, exported), NAME, images)) > 100
     engine = models.engine(NAME, quantized)
     found = answers(engine, NAME, images)
     assert sqnr(int8, found) > 25  # ranges of each image against calibrated ones
     assert sqnr(fp32, found) > sqnr(fp32, int8) - 1
-    assert np.mean(found.argmax(1) == int8.argmax(1)) > 0.9
+    assert agreement(int8, found) > 0.9
     recorded = open_artifact(engine).description.engine
     assert recorded is not None
     assert recorded["int8_layers"] == sum(placement(onnx.load(quantized)).values()) > 0

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+from support.answers import sqnr
 from support.simulated import Array, in_onnxruntime, in_simulation
 from torch import nn
 from torch.export import Dim
@@ -31,12 +32,6 @@ from convnext_edge.targets.simulation.graph import to_torch
 pytestmark = pytest.mark.slow(seconds=40)
 
 RESOLUTION = 64
-
-
-def sqnr(reference: Array, candidate: Array) -> float:
-    """In dB."""
-    noise = np.square(reference - candidate).sum()
-    return float(10 * np.log10(np.square(reference).sum() / max(noise, 1e-30)))
 
 
 def images(count: int) -> torch.Tensor:

@@ -24,11 +24,6 @@ from convnext_edge.targets.tensorrt.cuda import NO_DRIVER, NO_GPU, NoGpu
 pytestmark = pytest.mark.usefixtures("no_gpu")
 
 
-@pytest.fixture
-def quantized(models: Models) -> Path:
-    return models.quantized(RTX)
-
-
 # Refusals
 
 

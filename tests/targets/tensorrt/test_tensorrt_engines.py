@@ -21,11 +21,6 @@ from convnext_edge.targets.tensorrt.builder import EngineLayer, Log, build_plan,
 pytestmark = pytest.mark.usefixtures("no_gpu")
 
 
-@pytest.fixture
-def quantized(models: Models) -> Path:
-    return models.quantized(RTX)
-
-
 @pytest.mark.rtx
 def test_engines_get_smaller_with_their_precision(models: Models, quantized: Path, tmp_path: Path) -> None:
     sizes = {}

@@ -9,6 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import ModelProto, TensorProto, numpy_helper
+from support.answers import sqnr
 from support.for_tensorrt import RTX, types
 from support.models import CHECKPOINT_V2, RESOLUTION, Models
 
@@ -18,11 +19,6 @@ from convnext_edge.onnx_graph.half import half_scale, to_half
 from convnext_edge.onnx_graph.tracing import example_input
 
 pytestmark = pytest.mark.usefixtures("no_gpu")
-
-
-@pytest.fixture
-def quantized(models: Models) -> Path:
-    return models.quantized(RTX)
 
 
 @pytest.fixture(scope="session")
@@ -47,10 +43,6 @@ def run(model: ModelProto, images: np.ndarray) -> np.ndarray:
     session = onnxruntime.InferenceSession(model.SerializeToString(), options)
     logits: np.ndarray = session.run(None, {session.get_inputs()[0].name: images})[0]
     return logits
-
-
-def sqnr(expected: np.ndarray, found: np.ndarray) -> float:
-    return float(10 * np.log10(np.square(expected).sum() / np.square(expected - found).sum()))
 
 
 def test_codes_are_signed_and_symmetric(quantized: Path) -> None:
