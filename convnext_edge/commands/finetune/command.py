@@ -1,4 +1,4 @@
-"""The command: calibrate, train from there, write the artifact."""
+"""The command `finetune`: calibrate, train from there, write the artifact."""
 
 from __future__ import annotations
 

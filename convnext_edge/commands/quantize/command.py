@@ -1,4 +1,4 @@
-"""The command: choose the model, the recipe and the images, run a method, write the artifact."""
+"""The command `quantize`: choose the model, the recipe and the images, run a method, write the artifact."""
 
 from __future__ import annotations
 

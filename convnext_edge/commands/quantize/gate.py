@@ -57,9 +57,8 @@ class Gated:
     layers: tuple[str, ...]  # that the gate took out of W8A8, costliest first
     drop_points: float  # points that are lost in the end
     max_drop: float  # points that may be lost
-    slowdown: (
-        float | None
-    )  # latency over that of all layers in INT8; None if no layer is out, or nothing is timed
+    # latency over that of all layers in INT8; None where no layer is out, or where the target is simulated
+    slowdown: float | None
     passed: bool
 
     def figures(self) -> dict[str, Any]:
