@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -45,10 +45,17 @@ def sha256(path: Path) -> str:
     return digest
 
 
-def remember_moved(path: Path, digest: str) -> None:
-    """Remember the digest of a file that was taken just before the file was moved to `path`."""
-    stamp = Stamp.of(path)
-    _remember(path, stamp, digest, touched_ns=stamp.modified_ns)  # moving it is a change as well
+def remember_moved(path: Path, digest: str, before: Stamp) -> None:
+    """Remember the digest of a file that was moved to `path`, if it is still there.
+
+    before: its stamp when the digest was taken.
+    """
+    try:
+        stamp = Stamp.of(path)
+    except OSError:
+        return
+    if replace(stamp, changed_ns=before.changed_ns) == before:  # moving it is a change of what is said of it
+        _remember(path, stamp, digest, touched_ns=stamp.modified_ns)
 
 
 def _remember(path: Path, stamp: Stamp, digest: str, *, touched_ns: int) -> None:

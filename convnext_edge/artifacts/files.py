@@ -1,50 +1,98 @@
 """Files and folders that are complete or absent at any moment: the one way to write here.
 
-What is written is made in a scratch folder beside its place, synced to the disk, and moved. A process that
-is killed leaves at most its scratch folder, whose name begins with SCRATCH and the number of the process.
+What is written is made in a scratch folder beside its place and synced to the disk. One file is then moved,
+which the system does at once or not at all. Several files that belong together are first *committed*: their
+scratch folder gets a name that begins with COMMITTED, in one step, and then they move to their places. A
+process that dies before that step leaves the old files; one that dies after it leaves a committed folder,
+and whoever looks next (`settle`) moves the rest. Names that hold the digest, with the sidecar as a pointer,
+would need no second step; but users name their files, and the runtimes find companions by these names.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from convnext_edge.artifacts.locks import exclusive, hold
+from convnext_edge.artifacts.scratch import remove_abandoned, scratch_folder
 from convnext_edge.errors import ArtifactError
 
-SCRATCH = ".writing-"
+# What is found under these names is removed: none may be one that a user gives to a folder.
+TEMPORARY = ".convnext-edge-scratch-"
+WRITING = ".convnext-edge-writing-"
+COMMITTED = ".convnext-edge-committed-"
+NEW = "new"  # in a scratch folder: what moves to the place of writing
+GONE = "gone"  # in a scratch folder: an empty file for each name there that is no longer needed
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+ELSEWHERE = "choose another folder with -o or --workspace."
 Made = TypeVar("Made")
+Superseded = Callable[[Collection[str]], Collection[str]]
 
 
-def write_whole(path: Path, make: Callable[[Path], Made], *, last: str = "") -> Made:
-    """Let `make` make a file or folder and companions beside it, then move all of them into place.
+def write_whole(
+    path: Path, make: Callable[[Path], Made], *, superseded: Superseded = lambda names: ()
+) -> Made:
+    """Let `make` make a file or folder and companions beside it, then let all of them appear at once.
 
     make: gets a path in a scratch folder, with the name of `path`; what it returns is returned.
-    last: name of the companion that vouches for the others. It is moved after them, and an older one is
-    taken away before.
+    superseded: is called when nobody else writes there, with the names that will appear. It returns those
+    that go away at the same time, or raises an error that leaves all as it was.
     Raises ArtifactError where the system does not let us write; nothing half-written stays behind.
     """
     folder = path.parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=f"{SCRATCH}{os.getpid()}-") as scratch:
-            returned = make(Path(scratch) / path.name)
-            made = sorted(Path(scratch).iterdir(), key=lambda item: (item.name == last, item.name))
-            for item in made:
-                _sync(item)
-            if last:
-                (folder / last).unlink(missing_ok=True)
-            for item in made:
-                item.replace(folder / item.name)
-            _sync_one(folder)
+        with _made_folder(folder), scratch_folder(folder, WRITING) as scratch:
+            new = scratch / NEW
+            new.mkdir()
+            returned = make(new / path.name)
+            names = sorted(item.name for item in new.iterdir())
+            for name in names:
+                _sync(new / name)
+            remove_abandoned(folder, WRITING)
+            with exclusive(folder):
+                _finish_all(folder)
+                _commit(scratch, superseded(names))
     except OSError as error:
         raise cannot_write(path, error) from error
     return returned
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Make a scratch folder in the system's place for temporary files.
+
+    Raises ArtifactError where that place does not let us write.
+    """
+    place = Path(tempfile.gettempdir())
+    remove_abandoned(place, TEMPORARY)
+    try:
+        with scratch_folder(place, TEMPORARY) as folder:
+            yield folder
+    except OSError as error:
+        if not str(error.filename).startswith(str(place)) and error.errno not in NO_SPACE:
+            raise
+        raise cannot_write(place / "temporary files", error, "set TMPDIR to another folder.") from error
+
+
+def settle(folder: Path) -> None:
+    """Finish or remove what writers that were killed have left in a folder, and wait for those that live.
+
+    Inside `locks.reading`, no other process changes the folder from then on until `locks.release`.
+    """
+    remove_abandoned(folder, WRITING)
+    hold(folder)
+    if _committed(folder):
+        with exclusive(folder):
+            _finish_all(folder)
+        hold(folder)
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
@@ -57,17 +105,96 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def cannot_write(path: Path, error: OSError) -> ArtifactError:
+def cannot_write(path: Path, error: OSError, hint: str = ELSEWHERE) -> ArtifactError:
     """Return the error that a person is shown; it tells the space on the disk where that may be the cause."""
     if isinstance(error, shutil.Error):  # of a whole folder: one line a file, and one tells enough
         reason = re.sub(r"^\[Errno \d+\] (.*?): .*", r"\1", str(error.args[0][0][-1]))
     else:
         reason = error.strerror or str(error)
-    hint = "choose another folder with -o or --workspace."
-    if error.errno in (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if error.errno in (None, *NO_SPACE):
         folder = next(parent for parent in path.absolute().parents if parent.exists())
         hint = f"{folder} has {shutil.disk_usage(folder).free / 2**20:.0f} MiB free; {hint}"
     return ArtifactError(f"cannot write {path}: {reason}", hint=hint[0].upper() + hint[1:])
+
+
+def _commit(scratch: Path, gone: Collection[str]) -> None:
+    """Move what is in a scratch folder to its place; only its owner, who has locked the place, calls this."""
+    new, place = scratch / NEW, scratch.parent
+    items = sorted(new.iterdir())
+    for item in items:
+        _check_place(item, place / item.name)
+    if len(items) == 1 and not gone:
+        items[0].replace(place / items[0].name)
+        _sync_one(place)
+        return
+    (scratch / GONE).mkdir()
+    for name in gone:
+        (scratch / GONE / name).touch()
+    _sync(scratch / GONE)
+    _sync_one(new)
+    committed = place / scratch.name.replace(WRITING, COMMITTED, 1)
+    scratch.rename(committed)
+    _sync_one(place)
+    try:
+        _move(committed)
+    except OSError:
+        if len(_contents(committed / NEW)) == len(items) and len(_contents(committed / GONE)) == len(gone):
+            shutil.rmtree(committed)  # nothing has moved: the old files stay
+        raise
+    shutil.rmtree(committed)
+
+
+def _check_place(item: Path, place: Path) -> None:
+    """Raise the OSError now that moving an item would raise, while all is still as it was."""
+    if place.is_dir() and not (item.is_dir() and not any(place.iterdir())):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(place))
+
+
+def _committed(folder: Path) -> list[Path]:
+    """Return the committed folders in a folder: whoever has locked it knows that their writers are gone."""
+    try:
+        return sorted(item for item in folder.iterdir() if item.name.startswith(COMMITTED))
+    except OSError:  # it may be entered but not listed
+        return []
+
+
+def _finish_all(folder: Path) -> None:
+    """Move what killed writers had committed, as far as the system lets us."""
+    for committed in _committed(folder):
+        with contextlib.suppress(OSError):
+            _move(committed)
+            shutil.rmtree(committed)
+
+
+def _move(committed: Path) -> None:
+    place = committed.parent
+    for item in _contents(committed / GONE):
+        (place / item.name).unlink(missing_ok=True)
+        item.unlink()
+    for item in _contents(committed / NEW):
+        item.replace(place / item.name)
+    _sync_one(place)
+
+
+def _contents(folder: Path) -> list[Path]:
+    """Return what is in a part of a committed folder; nothing for a link, which we never make."""
+    if folder.is_symlink() or folder.parent.is_symlink() or not folder.is_dir():
+        return []
+    return sorted(folder.iterdir())
+
+
+@contextmanager
+def _made_folder(folder: Path) -> Iterator[None]:
+    """Make a folder with its parents; where what follows fails, take those away again that are empty."""
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for parent in missing:
+                parent.rmdir()
+        raise
 
 
 def _sync(path: Path) -> None:

@@ -5,21 +5,31 @@ An artifact is written whole or not at all, and one that does not match its side
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from convnext_edge.artifacts.artifact import Artifact, Description, Link
-from convnext_edge.artifacts.digests import remember_moved, sha256
-from convnext_edge.artifacts.files import write_whole
+from convnext_edge.artifacts.digests import Stamp, remember_moved, sha256
+from convnext_edge.artifacts.files import settle, write_whole
+from convnext_edge.artifacts.locks import reading
 from convnext_edge.artifacts.provenance import command_line, tool_versions
 from convnext_edge.artifacts.sidecar import read_sidecar, sidecar_path, write_sidecar
 from convnext_edge.errors import ArtifactError, UsageError
 
 
 def open_artifact(path: Path) -> Artifact:
-    """Return the artifact at `path`; raise ArtifactError where file and sidecar are not a matching pair."""
+    """Return the artifact at `path`; raise ArtifactError where file and sidecar are not a matching pair.
+
+    Inside `locks.reading`, its files stay as they are until they are loaded.
+    """
+    with reading():
+        settle(path.parent)
+        return _opened(path)
+
+
+def _opened(path: Path) -> Artifact:
     if not path.is_file():
         is_what = "is a folder, not a file" if path.is_dir() else "does not exist"
         raise ArtifactError(f"{path} {is_what}", hint="Name a file that export, quantize or build wrote.")
@@ -35,13 +45,19 @@ def open_artifact(path: Path) -> Artifact:
 
 
 def write_artifact(
-    path: Path, description: Description, write: Callable[[Path], dict[str, Any] | None]
+    path: Path,
+    description: Description,
+    write: Callable[[Path], dict[str, Any] | None],
+    *,
+    only_over_ours: bool = False,
 ) -> Artifact:
     """Let `write` make the file (and companions beside it) in a scratch folder, then move all into place.
 
     write: gets the path to write to; what it returns is added to the description's `engine`.
-    Whatever fails, nothing half-written stays behind: the sidecar goes last, and only complete files move.
+    only_over_ours: raise UsageError where a file without a sidecar is at `path`.
+    Whatever fails, the artifact that was there before is there still.
     """
+    stamps: dict[str, Stamp] = {}
 
     def make(file: Path) -> Artifact:
         shown = write(file)
@@ -54,12 +70,29 @@ def write_artifact(
         write_sidecar(artifact, sidecar)
         for item in made:  # safetensors would let only their owner read its files
             item.chmod(sidecar.stat().st_mode)
+        stamps.update({item.name: Stamp.of(item) for item in made})
         return artifact
 
-    artifact = write_whole(path, make, last=sidecar_path(path).name)
+    def superseded(names: Collection[str]) -> Collection[str]:
+        if only_over_ours and path.exists() and not is_artifact(path):
+            raise UsageError(
+                f"{path} is no file of convnext-edge, and the weights in the workspace would overwrite it",
+                hint="Choose another --workspace, or give the file another name.",
+            )
+        return _companions(path) - set(names)
+
+    artifact = write_whole(path, make, superseded=superseded)
     for name, digest in artifact.files.items():
-        remember_moved(path.parent / name, digest)
+        remember_moved(path.parent / name, digest, stamps[name])
     return artifact
+
+
+def _companions(path: Path) -> set[str]:
+    """Return the names of the files that belong to the artifact at `path`; none where nothing of ours is."""
+    try:
+        return set(read_sidecar(path).files)
+    except ArtifactError:
+        return set()
 
 
 def write_folder(folder: Path, fill: Callable[[Path], str]) -> str:
@@ -75,12 +108,6 @@ def write_folder(folder: Path, fill: Callable[[Path], str]) -> str:
         return fill(scratch)
 
     return write_whole(folder, make)
-
-
-def remove_artifact(artifact: Artifact) -> None:
-    """Delete the file, its companions and its sidecar."""
-    for name in [sidecar_path(artifact.path).name, *artifact.files]:
-        (artifact.path.parent / name).unlink()
 
 
 def find_link(link: Link, folders: Iterable[Path], *, wanted_by: Path) -> Artifact:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convnext_edge.artifacts.artifact import Artifact, Description
+from convnext_edge.artifacts.files import settle
 from convnext_edge.artifacts.sidecar import read_sidecar, sidecar_path
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.errors import ArtifactError, UsageError
@@ -26,8 +27,19 @@ class Workspace:
 
     @classmethod
     def at(cls, folder: AnyPath | None) -> Workspace:
-        """Return the workspace in `folder`, else $CONVNEXT_EDGE_WORKSPACE, else ./convnext-edge-out."""
-        return cls(Path(folder or os.environ.get(VARIABLE) or DEFAULT))
+        """Return the workspace in `folder`, else $CONVNEXT_EDGE_WORKSPACE, else ./convnext-edge-out.
+
+        What commands that were killed have left there is finished or removed.
+        """
+        workspace = cls(Path(folder or os.environ.get(VARIABLE) or DEFAULT))
+        for place in (workspace.folder, workspace.results):
+            settle(place)
+        return workspace
+
+    @property
+    def results(self) -> Path:
+        """The folder of what `validate` and `benchmark` found."""
+        return self.folder / "results"
 
     def choose(
         self,
@@ -46,6 +58,7 @@ class Workspace:
         """
         if named is not None:
             return open_artifact(Path(named))
+        settle(self.folder)
         for path in self._newest_first():
             if wanted(read_sidecar(path).description):
                 note(f"taking {path}, the newest {what} of the workspace")

@@ -151,12 +151,7 @@ def save_weights(source: Source, workspace: Workspace) -> Artifact:
     """
     tensors = {name: tensor.contiguous() for name, tensor in source.reference.state_dict().items()}
     path = workspace.folder / f"{source.stem}.safetensors"
-    if path.exists() and not sidecar_path(path).exists():
-        raise UsageError(
-            f"{path} is no file of convnext-edge, and the weights in the workspace would overwrite it",
-            hint="Choose another --workspace, or give the file another name.",
-        )
-    return write_artifact(path, source.describe(), lambda file: _save(tensors, file))
+    return write_artifact(path, source.describe(), lambda file: _save(tensors, file), only_over_ours=True)
 
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:

@@ -15,6 +15,7 @@ import click
 
 import convnext_edge
 from convnext_edge import quiet
+from convnext_edge.cli import signals
 from convnext_edge.cli.parameters import former_names, to_click
 from convnext_edge.commands.declaration import COMMANDS, Command
 from convnext_edge.commands.result import Result
@@ -43,6 +44,8 @@ def main() -> None:
 
 def add_commands() -> None:
     """Put every declared command into the group."""
+    for name in convnext_edge.__all__:
+        getattr(convnext_edge, name)  # a command is declared when its module is imported
     for declared in COMMANDS.values():
         main.add_command(click_command(declared))
 
@@ -74,7 +77,11 @@ def runner(declared: Command) -> Callable[..., None]:
         try:
             with redirect_stdout(sys.stderr):  # what libraries print
                 result = getattr(convnext_edge, declared.name)(**options)
+        except KeyboardInterrupt:
+            signals.end()
         except Exception as error:
+            if signals.received():  # in the midst of an import, it may become any error
+                signals.end()
             if verbose:
                 LOGGER.info("", exc_info=error)
             fail(translate(error))

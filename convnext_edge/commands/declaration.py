@@ -14,11 +14,13 @@ names, defaults and types are Python's, and only what Python does not know (help
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar, get_args, get_type_hints
 
+from convnext_edge.artifacts.locks import reading
 from convnext_edge.commands.result import Result
 
 P = ParamSpec("P")
@@ -96,7 +98,13 @@ def command(*, example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     def register(function: Callable[P, R]) -> Callable[P, R]:
         declared = COMMANDS[function.__name__] = Command(function, example)
         document(declared)
-        return function
+
+        @functools.wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            with reading():  # what the command opens stays as it is until it is loaded
+                return function(*args, **kwargs)
+
+        return run
 
     return register
 

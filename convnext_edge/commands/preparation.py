@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from convnext_edge.artifacts.locks import release
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.quiet import quiet
@@ -60,6 +61,7 @@ def prepare_job(
         return start, chosen.choose_recipe(as_path(recipe), keep_float)
 
     start, chosen_recipe = decide(begin)
+    release()
     images = calibration_images(calib, samples, data_root, seed, most=most)
     return Job(start, chosen.name, form or chosen.form, chosen_recipe, images)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from convnext_edge.artifacts.locks import release
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.options import Data, DataRoot, Limit, MaxDrop, Model, RunOn, Seed, WorkspaceFolder
@@ -111,6 +112,7 @@ def validate(
         note(f"{seen} of the {len(images)} images were calibrated with")
     with open_session(artifact, chosen) as session:
         source = open_source(artifact, space)
+        release()
         raw_bytes = artifact.description.input_type == "uint8"
         inputs = Inputs(images, source.preprocessing, raw_bytes, BATCH)
         reference = TorchSession(source.reference)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.source import find_weights, open_source
 from convnext_edge.errors import ArtifactError, UsageError
@@ -70,16 +69,15 @@ def open_rival(artifact: Artifact, target: str, workspace: Workspace) -> Iterato
         return
     built = artifact.description.engine or {}
     options = BuildOptions(precision="fp16", max_batch=built.get("max_batch"))
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         graph = write_fp32(
             open_source(artifact, workspace),
             find_weights(artifact, workspace),
             target=target,
             input_type=artifact.description.input_type,
-            output=Path(folder) / "fp32.onnx",
-            workspace=workspace,
+            place=folder / "fp32.onnx",
         )
         note("building an FP16 engine to compare with")
-        engine = write_engine(graph, chosen, options, Path(folder) / f"fp16{chosen.suffix}")
+        engine = write_engine(graph, chosen, options, folder / f"fp16{chosen.suffix}")
         with chosen.open_session(engine) as session:
             yield session

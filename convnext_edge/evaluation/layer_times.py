@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
+from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.images.noise import noise
 from convnext_edge.onnx_graph.files import load, save
 from convnext_edge.onnx_graph.qdq import drop_quantization
@@ -31,8 +31,8 @@ def time_saved(job: Job, calibrated: Calibrated, target: Target, *, runs: int, t
     calls could not tell the difference: one layer takes a hundredth of a call, and on a busy machine calls
     differ by more than that.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        fp32, int8 = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
+    with temporary_folder() as folder:
+        fp32, int8 = folder / "fp32.onnx", folder / "int8.onnx"
         quantize_calibrated(job, calibrated).write(int8)
         model = load(int8)
         drop_quantization(model)

@@ -22,7 +22,6 @@ from convnext_edge.errors import ArtifactError
 from convnext_edge.progress import note
 from convnext_edge.targets.registry import DEFAULT, find_target
 
-FOLDER = "results"
 FORMAT = 1
 
 Record = dict[str, Any]
@@ -48,7 +47,7 @@ def keep(command: str, result: dict[str, Any], artifact: Artifact, workspace: Wo
         "model": model_columns(artifact),
         "result": result,
     }
-    path = workspace.folder / FOLDER / ("-".join(parts) + ".json")
+    path = workspace.results / ("-".join(parts) + ".json")
     try:
         write_text(path, json.dumps(record, indent=2) + "\n")
     except ArtifactError as error:
@@ -76,7 +75,7 @@ def model_columns(artifact: Artifact) -> dict[str, Any]:
 
 def read_records(workspace: Workspace) -> list[Record]:
     """Return all results, the oldest first; raise ArtifactError for a file of another version or kind."""
-    return sorted(_read(workspace.folder / FOLDER), key=lambda record: str(record["date"]))
+    return sorted(_read(workspace.results), key=lambda record: str(record["date"]))
 
 
 def _read(folder: Path) -> Iterator[Record]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from onnxruntime.quantization import CalibrationDataReader, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.onnx_graph.files import load, save
 from convnext_edge.onnx_graph.naming import INPUT, strip_notes
 from convnext_edge.onnx_graph.qdq import placement
@@ -31,8 +30,8 @@ class Reader(CalibrationDataReader):  # type: ignore[misc]
 
 def quantize_ort(job: Job) -> Quantized:
     """Quantize with ONNX Runtime; the recipe has no say in it."""
-    with tempfile.TemporaryDirectory() as folder, quiet():
-        plain, prepared, made = (Path(folder) / name for name in ("plain.onnx", "prepared.onnx", "made.onnx"))
+    with temporary_folder() as folder, quiet():
+        plain, prepared, made = (folder / name for name in ("plain.onnx", "prepared.onnx", "made.onnx"))
         write_onnx(job.lowered(), job.example(), plain)
         quant_pre_process(str(plain), str(prepared))
         quantize_static(str(prepared), str(made), Reader(job.batches("calibrating", size=1)))

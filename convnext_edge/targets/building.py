@@ -56,8 +56,7 @@ def fit_graph(start: Artifact, target: Target, workspace: Workspace) -> Artifact
         find_weights(start, workspace),
         target=target.name,
         input_type=described.input_type,
-        output=None,
-        workspace=workspace,
+        place=workspace,
     )
 
 

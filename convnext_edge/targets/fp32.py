@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,13 +23,15 @@ def write_fp32(
     *,
     target: str | None,
     input_type: InputType,
-    output: Path | None,
-    workspace: Workspace,
+    place: Path | Workspace,
+    check: Callable[[Artifact], object] = lambda made: None,
 ) -> Artifact:
     """Write the FP32 ONNX file of a source, in the form that suits a target.
 
     weights: the artifact that holds the source's weights. target: None for the model as PyTorch has it.
-    output: by default a name in the workspace. Raises ExportError where the graph is not valid.
+    place: the file to write, or the workspace where it gets a name. check: sees the file before it replaces
+    an older one; what it raises leaves that one as it was.
+    Raises ExportError where the graph is not valid.
     """
     form: Form = find_target(target).form if target else "plain"
     description = replace(
@@ -41,6 +44,11 @@ def write_fp32(
     )
     module = lower(source.reference, form, preprocessing=source.preprocessing, input_type=input_type)
     example = example_input(source.preprocessing.resolution, input_type)
-    path = output or workspace.folder / file_name(description, ".onnx")
+    path = place if isinstance(place, Path) else place.folder / file_name(description, ".onnx")
     note(f"exporting {source.stem} at {source.preprocessing.resolution}x{source.preprocessing.resolution}")
-    return write_artifact(path, description, lambda file: write_onnx(module, example, file))
+
+    def write(file: Path) -> None:
+        write_onnx(module, example, file)
+        check(Artifact(file, description, files={}))
+
+    return write_artifact(path, description, write)

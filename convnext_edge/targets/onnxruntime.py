@@ -11,13 +11,13 @@ when a session opens, exactly, at the speed and in the memory of FP32.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.errors import TargetError
 from convnext_edge.quantization.recipe import ACTIVATION_BITS, Recipe
 from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Logits, Session, Target
@@ -107,8 +107,8 @@ class ONNXRuntime(Target):
         options = session_options(optimized=True)
         options.intra_op_num_threads = threads
         options.enable_profiling = True
-        with tempfile.TemporaryDirectory() as folder:
-            options.profile_file_prefix = str(Path(folder) / "profile")
+        with temporary_folder() as folder:
+            options.profile_file_prefix = str(folder / "profile")
             session = create(model, options)
             name = session.get_inputs()[0].name
             for _ in range(WARM_UP + runs):

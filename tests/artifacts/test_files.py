@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.full_disk import small_files
 
-from convnext_edge.artifacts.files import write_bytes, write_text, write_whole
+from convnext_edge.artifacts.files import write_bytes, write_text
 from convnext_edge.errors import ArtifactError
 
 
@@ -38,27 +38,6 @@ def test_a_folder_that_cannot_be_made_is_an_error_of_ours(tmp_path: Path) -> Non
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ArtifactError, match=r"cannot write .*below: (Not a directory|File exists)"):
         write_bytes(tmp_path / "file" / "below", b"")
-
-
-def test_what_vouches_for_the_others_is_never_beside_older_or_fewer_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def make(file: Path) -> None:
-        for name in ("x", "a-proof", "y"):
-            file.with_name(name).write_bytes(b"new")
-
-    seen = []
-    move = Path.replace
-
-    def watched(source: Path, place: Path) -> Path:
-        seen.append((source.name, (tmp_path / "a-proof").exists()))
-        return move(source, place)
-
-    (tmp_path / "a-proof").write_bytes(b"old")
-    monkeypatch.setattr(Path, "replace", watched)
-    write_whole(tmp_path / "x", make, last="a-proof")
-    assert seen == [("x", False), ("y", False), ("a-proof", False)]
-    assert (tmp_path / "a-proof").read_bytes() == b"new"
 
 
 def write_often(path: Path, byte: int) -> None:

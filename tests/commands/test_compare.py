@@ -233,7 +233,7 @@ def test_a_value_stands_where_its_share_of_the_axis_is() -> None:
 
 
 def kept(workspace: Path) -> list[Path]:
-    return sorted((workspace / records.FOLDER).glob("*.json"))
+    return sorted((workspace / "results").glob("*.json"))
 
 
 def test_a_newer_result_takes_the_place_of_an_older_one(
@@ -275,7 +275,7 @@ def test_a_result_that_cannot_be_kept_is_no_failure(
     caplog.set_level("INFO", "convnext_edge")
     artifact = open_artifact(models.quantized())
     result = validate(artifact.path, data=str(photos), limit=2, workspace=models.workspace)
-    (tmp_path / records.FOLDER).write_text("a file where the folder should be")
+    (tmp_path / "results").write_text("a file where the folder should be")
     records.keep("validate", result.to_json(), artifact, Workspace(tmp_path))
     assert "the result is not kept for `report`" in caplog.text
 
@@ -288,8 +288,8 @@ def test_a_workspace_without_results_says_what_makes_some(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"format": 2}', '{"format": 1}'])
 def test_a_file_that_is_no_result_is_named(tmp_path: Path, content: str) -> None:
-    (tmp_path / records.FOLDER).mkdir()
-    (tmp_path / records.FOLDER / "broken.json").write_text(content)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "broken.json").write_text(content)
     with pytest.raises(ArtifactError, match=r"broken\.json") as caught:
         report(workspace=tmp_path)
     assert caught.value.hint

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.artifacts.store import open_artifact, write_artifact
 from convnext_edge.errors import UsageError
 from convnext_edge.evaluation.comparison import Inputs, compare_answers
@@ -99,8 +99,8 @@ def quantize_gated(job: Job, gate: Gate) -> Gated:
     calibrated = calibrate_job(job)
     kept: list[str] = []
     order: list[str] = []
-    with tempfile.TemporaryDirectory() as folder:
-        attempts = Attempts(job, gate.images, find_target(job.target), Path(folder))
+    with temporary_folder() as folder:
+        attempts = Attempts(job, gate.images, find_target(job.target), folder)
         while True:
             quantized = quantize_calibrated(job, calibrated, kept)
             found = attempts.measure(quantized, len(kept))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.evaluation.timing import Ratio, affordable, interleave, times_as_fast
 from convnext_edge.images.noise import noise
@@ -62,8 +62,8 @@ def measure_speed(artifact: Artifact, reference: ConvNeXt, target: Target) -> Sp
     images = noise(described.preprocessing.resolution, described.input_type, batch=1)
     normalized = as_reference_takes(images, described.preprocessing)
     torch = TorchSession(reference, THREADS)
-    with tempfile.TemporaryDirectory() as folder:
-        plain = write_unquantized(artifact, Path(folder) / "fp32.onnx")
+    with temporary_folder() as folder:
+        plain = write_unquantized(artifact, folder / "fp32.onnx")
         with (
             target.open_session(plain, threads=THREADS) as fp32,
             target.open_session(artifact, threads=THREADS) as int8,

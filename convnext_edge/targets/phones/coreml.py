@@ -13,8 +13,8 @@ Core ML runs on Apple's systems only. Elsewhere a package is built and its graph
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile, ZipInfo
@@ -23,6 +23,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto
 
 from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.artifacts.store import find_link
 from convnext_edge.onnx_graph.files import load
 from convnext_edge.onnx_graph.naming import INPUT, OUTPUT
@@ -52,10 +53,11 @@ class CoreMLSession(Session):
     def __init__(self, engine: Path) -> None:
         import coremltools
 
-        self.folder = tempfile.TemporaryDirectory()
+        self.unpacked = ExitStack()
+        folder = self.unpacked.enter_context(temporary_folder())
         with ZipFile(engine) as archive:
-            archive.extractall(self.folder.name)
-        (package,) = Path(self.folder.name).glob("*.mlpackage")
+            archive.extractall(folder)
+        (package,) = folder.glob("*.mlpackage")
         self.model = coremltools.models.MLModel(str(package))
 
     def _run(self, images: Images) -> Logits:
@@ -71,7 +73,7 @@ class CoreMLSession(Session):
         return Image.fromarray(image.transpose(1, 2, 0))
 
     def close(self) -> None:
-        self.folder.cleanup()
+        self.unpacked.close()
 
 
 class CoreMLSimulation(TorchSession):
@@ -104,8 +106,8 @@ class CoreML(Target):
         """Convert the graph to an ML program, and pack the folder that it is into one file."""
         self.version()
         graph = load(model)
-        with tempfile.TemporaryDirectory() as folder:
-            package = Path(folder) / engine.name.removesuffix(".zip")
+        with temporary_folder() as folder:
+            package = folder / engine.name.removesuffix(".zip")
             with quiet(), quiet_below(), as_target_error(f"Core ML Tools refuse {model}"):
                 operators = write_package(graph, package)
             (package / DEBUGGING).unlink(missing_ok=True)

@@ -9,12 +9,12 @@ piece costs a copy. How many, ONNX Runtime's usability check tells of each model
 from __future__ import annotations
 
 import shutil
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quiet import quiet
 from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Target
@@ -56,9 +56,9 @@ class ORTMobile(Target):
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> dict[str, Any]:
         self.version()
-        with tempfile.TemporaryDirectory() as folder:
-            write_ort(model, Path(folder))
-            (converted,) = Path(folder).glob("*.ort")
+        with temporary_folder() as folder:
+            write_ort(model, folder)
+            (converted,) = folder.glob("*.ort")
             shutil.copyfile(converted, engine)
             config = converted.with_suffix(f".{CONFIG}").read_text(encoding="utf-8")
         operators = [line for line in config.splitlines() if not line.startswith("#")]  # of local paths
@@ -92,11 +92,11 @@ def write_ort(model: Path, folder: Path) -> None:
 
 def check_usability(model: Path) -> dict[str, Usability]:
     """Return ONNX Runtime's own judgement of a graph, by provider for a phone's accelerators."""
-    with quiet(), tempfile.TemporaryDirectory() as folder:
+    with quiet(), temporary_folder() as folder:
         from onnxruntime.tools.mobile_helpers import usability_checker as checker
         from onnxruntime.tools.onnx_model_utils import ModelProtoWithShapeInfo, optimize_model
 
-        basic = Path(folder) / "basic.onnx"
+        basic = folder / "basic.onnx"
         optimize_model(model, basic, use_external_initializers=True)
         graph = ModelProtoWithShapeInfo(basic).model_with_shape_info
         found = {"NNAPI": checker.check_nnapi_partitions(graph, require_fixed_input_sizes=False)}

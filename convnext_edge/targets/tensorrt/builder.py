@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 from onnx import ModelProto, TensorProto, numpy_helper
 
-from convnext_edge.artifacts.files import write_bytes
+from convnext_edge.artifacts.files import temporary_folder, write_bytes
 from convnext_edge.errors import TargetError, UsageError
 from convnext_edge.onnx_graph.files import save
 from convnext_edge.onnx_graph.lookup import initializers
@@ -85,8 +84,8 @@ def parse(module: Any, builder: Any, graph: ModelProto, log: Log) -> Any:
     # TensorRT 11 makes no other kind, and keeps the flag for those who come from 10
     network = builder.create_network(1 << int(module.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = module.OnnxParser(network, log.logger)
-    with tempfile.TemporaryDirectory() as folder:  # by file: weights may exceed protobuf's 2 GiB
-        path = Path(folder) / "model.onnx"
+    with temporary_folder() as folder:  # by file: weights may exceed protobuf's 2 GiB
+        path = folder / "model.onnx"
         save(graph, path)
         parsed = parser.parse_from_file(str(path))
     if not parsed:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from onnx import ModelProto
 
+from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.errors import TargetError
 from convnext_edge.onnx_graph.files import save
 from convnext_edge.onnx_graph.naming import INPUT, OUTPUT
@@ -93,8 +92,8 @@ class TensorRTSimulation(Session):
     label = "simulated: no GPU here"
 
     def __init__(self, graph: ModelProto, threads: int | None) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.onnx"
+        with temporary_folder() as folder:
+            path = folder / "model.onnx"
             save(graph, path)
             self.session = ONNXRuntimeSession(path, threads, optimized=False)
 

@@ -40,7 +40,6 @@ https://docs.nvidia.com/deeplearning/tensorrt-rtx/latest/getting-started/support
 
 from __future__ import annotations
 
-import tempfile
 from importlib import import_module, util
 from pathlib import Path
 from typing import Any, ClassVar
@@ -48,6 +47,7 @@ from typing import Any, ClassVar
 import onnx
 
 from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.artifacts.store import find_link
 from convnext_edge.errors import TargetError
 from convnext_edge.onnx_graph.files import load
@@ -193,8 +193,8 @@ class TensorRT(Target):
         if artifact.description.kind == "engine":
             self.check_engine(artifact, gpu)
             return self._session(artifact.path, self._recorded(artifact).get("max_batch", MAX_BATCH))
-        with tempfile.TemporaryDirectory() as folder:
-            engine = Path(folder) / f"model{self.suffix}"
+        with temporary_folder() as folder:
+            engine = folder / f"model{self.suffix}"
             self.build(artifact.path, engine)
             return self._session(engine, MAX_BATCH)
 
