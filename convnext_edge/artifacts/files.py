@@ -74,7 +74,9 @@ def temporary_folder() -> Iterator[Path]:
     place = Path(tempfile.gettempdir())
     remove_abandoned(place, TEMPORARY)
     try:
-        with scratch_folder(place, TEMPORARY) as folder:
+        with scratch_folder(place, TEMPORARY) as scratch:
+            folder = scratch / NEW  # the lock of the outer one says that its process lives
+            folder.mkdir()
             yield folder
     except OSError as error:
         if not str(error.filename).startswith(str(place)) and error.errno not in NO_SPACE:

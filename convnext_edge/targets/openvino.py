@@ -11,6 +11,7 @@ from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Logits, Session, Target
 from convnext_edge.targets.vendor_errors import as_target_error, short_message
+from convnext_edge.usage_reports import no_usage_reports
 
 
 class OpenVINOSession(Session):
@@ -22,7 +23,8 @@ class OpenVINOSession(Session):
     runner = "OpenVINO"
 
     def __init__(self, model: Path, threads: int | None, *, timed: bool = False) -> None:
-        import openvino
+        with no_usage_reports():
+            import openvino
 
         # An engine must not fall to bfloat16 by itself where a CPU offers it (f32), nor quantize the
         # activations that meet compressed weights (0: no group).
@@ -81,11 +83,17 @@ class OpenVINO(Target):
     suffix = ".xml"
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:
-        """Convert the graph to OpenVINO's own format, a file of the graph and one of the weights."""
-        import openvino
+        """Convert the graph to OpenVINO's own format, a file of the graph and one of the weights.
+
+        `openvino.convert_model` takes the same two steps, and reports each call to its makers.
+        """
+        with no_usage_reports():
+            import openvino
+        from openvino._offline_transformations import apply_moc_transformations
 
         with as_target_error(f"OpenVINO refuses {model}"):
-            converted = openvino.convert_model(model)
+            converted = openvino.Core().read_model(model)
+            apply_moc_transformations(converted, cf=False, smart_reshape=True)
         try:
             # FP16 weights would save space but not time on a CPU, and change the answers
             openvino.save_model(converted, engine, compress_to_fp16=False)

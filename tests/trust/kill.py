@@ -1,0 +1,146 @@
+"""`make kill`: all commands are killed many times, and what they leave is counted after the next command.
+
+    python tests/trust/kill.py --kills 500 -o benchmarks/results/kills.json
+
+Kills come at random file operations and at random moments, as SIGKILL, SIGTERM and Ctrl-C. A tenth of them
+hit the program as a user starts it, where they come during the imports as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from PIL import Image
+from support.killing import Ended, Findings, Kill, Place, commands, inspect, make_place, run
+
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+NEXT = ["report", "--workspace", "work"]
+STARTED = 0.05  # seconds until Python itself has started: before, a signal meets no line of ours
+
+
+def main() -> None:
+    """Kill, count, print and write the figures; exit with code 1 where anything is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--base", type=Path, help="workspace to copy, in place of one that is made")
+    parser.add_argument("--only", action="append", help="command; repeatable")
+    parser.add_argument("-o", "--output", type=Path)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        counts, faults = kill_often(Path(folder), asked)
+    result = {"kills": asked.kills, "seed": asked.seed, "counts": counts, "faults": faults}
+    text = json.dumps(result, indent=2) + "\n"
+    sys.stdout.write(text)
+    if asked.output:
+        asked.output.write_text(text, encoding="utf-8")
+    sys.exit(bool(faults))
+
+
+def kill_often(folder: Path, asked: argparse.Namespace) -> tuple[dict[str, int], list[str]]:
+    """Return how often which command was killed, and a line for each thing that was wrong."""
+    import_all()
+    photos = draw(folder / "photos")
+    lines = {n: line for n, line in commands(photos).items() if asked.only is None or n in asked.only}
+    base = make_place(folder / "base", asked.base)
+    usual = {name: run(base, line) for name, line in lines.items()}
+    assert not any(ended.code for ended in usual.values()), usual
+    choose = random.Random(asked.seed)
+    hit: Counter[str] = Counter()
+    faults: list[str] = []
+    for number in range(asked.kills):
+        name = choose.choice(sorted(lines))
+        place = base.copy(folder / "place")
+        ended, told = kill_once(place, lines[name], usual[name], choose, outside=number % 10 == 0)
+        hit[name] += 1
+        hit["all that ended by the signal"] += ended.code not in (0, 3)
+        faults += [f"{number}: {name}, {told}: {fault}" for fault in aftermath(place, ended)]
+        shutil.rmtree(place.folder)
+    return dict(sorted(hit.items())), faults
+
+
+def kill_once(
+    place: Place, line: list[str], usual: Ended, choose: random.Random, *, outside: bool
+) -> tuple[Ended, str]:
+    """Run a command and kill it; return how it ended, and when it was killed by which signal."""
+    number = choose.choice(SIGNALS)
+    if outside:
+        after = choose.uniform(STARTED, STARTED + 4)
+        return run_program(place, line, number, after), f"{number.name} after {after:.2f} s, imports included"
+    if choose.random() < 0.6:
+        operation = choose.randint(1, max(usual.operations, 1))
+        return run(place, line, Kill(number, at_operation=operation)), f"{number.name} at {operation}"
+    after = choose.uniform(0, usual.seconds)
+    return run(place, line, Kill(number, after_seconds=after)), f"{number.name} after {after:.2f} s"
+
+
+def run_program(place: Place, line: list[str], number: int, after: float) -> Ended:
+    """Start the program as a user does, send it a signal, and return how it ended."""
+    environment = {**os.environ, "TMPDIR": str(place.temporary), "OMP_NUM_THREADS": "1"}
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from convnext_edge.__main__ import main; main()", *line],
+        cwd=place.folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        _, said = process.communicate(timeout=after)
+    except subprocess.TimeoutExpired:
+        process.send_signal(number)
+        _, said = process.communicate()
+    return Ended(process.returncode, said, time.perf_counter() - began)
+
+
+def aftermath(place: Place, ended: Ended) -> list[str]:
+    """Run the next command, and return what is wrong then."""
+    after = run(place, NEXT)
+    found: Findings = inspect(place)
+    faults = [f"{what}: {names}" for what, names in vars(found).items() if names]
+    if ended.traceback:
+        faults.append(f"traceback: {ended.said[-2000:]}")
+    if after.code or after.traceback:
+        faults.append(f"the next command ended with {after.code}: {after.said[-2000:]}")
+    return faults
+
+
+def import_all() -> None:
+    """Import what the commands import, so that the processes that are forked from this one need not."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # threads of this process would be missing in those
+    import onnxruntime  # noqa: F401
+    import onnxscript  # noqa: F401
+    import torch  # noqa: F401
+
+    import convnext_edge.cli  # noqa: F401
+    from convnext_edge.usage_reports import no_usage_reports
+
+    with no_usage_reports():
+        import openvino  # noqa: F401
+
+
+def draw(folder: Path) -> Path:
+    """Draw two small pictures of each of ten classes."""
+    draws = random.Random(0)
+    for number in range(20):
+        place = folder / f"class{number % 10}"
+        place.mkdir(parents=True, exist_ok=True)
+        colours = Image.frombytes("RGB", (6, 6), draws.randbytes(108))
+        colours.resize((40, 40), Image.Resampling.BICUBIC).save(place / f"{number}.png")
+    return folder
+
+
+if __name__ == "__main__":
+    main()
