@@ -211,7 +211,7 @@ NOTES = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=40)
 def test_libraries_write_nothing_to_the_terminal(photos: Path, tmp_path: Path) -> None:
     """A process of its own, so that what libraries say when they are imported would be seen too."""
     commands: list[list[object]] = [
