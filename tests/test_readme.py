@@ -53,7 +53,7 @@ def hub() -> Iterator[LocalHub]:
         "architecture": "convnext_tiny",
         "num_classes": 1000,
         "pretrained_cfg": {
-            "input_size": [3, 96, 96],
+            "input_size": [3, 32, 32],
             "interpolation": "bicubic",
             "crop_pct": 0.875,
             "mean": [0.485, 0.456, 0.406],

@@ -26,7 +26,7 @@ from convnext_edge.images.transform import normalize
 from convnext_edge.onnx_graph import files
 from convnext_edge.onnx_graph.tracing import write_onnx
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=25)
 
 V2 = CHECKPOINT.with_name("timm_v2.safetensors")
 

@@ -23,6 +23,7 @@ TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "
 
 
 @pytest.mark.skipif(os.name == "nt", reason="torchrun's elastic agent is not for Windows")
+@pytest.mark.slow(seconds=20)
 def test_a_step_of_two_processes_is_that_of_one(models: Models, photos: Path, tmp_path: Path) -> None:
     """One step: from the second on, a value that falls the other way at a rounding boundary changes all."""
     folders = tmp_path / "one", tmp_path / "two"

@@ -152,6 +152,7 @@ def test_a_gate_that_holds_keeps_nothing_float(models: Models, photos: Path, tmp
     assert set(made.quantized_layers) == MULTIPLICATIONS
 
 
+@pytest.mark.slow(seconds=20)
 def test_layers_go_back_to_float_costliest_first(
     models: Models, photos: Path, tmp_path: Path, found: Sensitivity, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,6 +70,7 @@ def test_weights_alone_are_float_where_a_runtime_would_quantize_their_inputs_too
         target="openvino",
         recipe=tmp_path / "weights.toml",
         output=tmp_path / "weights.onnx",
+        timing=False,
         workspace=models.workspace,
     ).artifact
     image = example_input(RESOLUTION, "float32").numpy()

@@ -143,6 +143,7 @@ def test_wide_codes_mean_the_same_in_pytorch_and_onnxruntime(models: Models, mak
     assert compared.sqnr_db > 45
 
 
+@pytest.mark.slow(seconds=25)
 def test_the_gate_may_widen_the_costliest_layers(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     verdicts = iter([False, False, True])
     monkeypatch.setattr(Gate, "holds", lambda _gate, _found: next(verdicts))

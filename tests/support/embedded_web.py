@@ -45,6 +45,7 @@ def hasty_engine(folder: Path) -> Path:
         samples=16,
         target="onnxruntime",
         recipe=place / "fast.toml",
+        timing=False,
         workspace=place,
     )
     return build(model.artifact, workspace=place).engine

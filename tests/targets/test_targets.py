@@ -59,7 +59,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Callable[[st
     return quantized
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=40)
 def test_onnxruntime_multiplies_convnext_t_in_fused_integer_operators(
     tiny: Callable[[str], Path], tmp_path: Path
 ) -> None:

@@ -30,6 +30,8 @@ pytestmark = pytest.mark.slow(seconds=40)
 FIXTURES = TESTS / "fixtures" / "android"
 ASSETS = Path("classifier") / "src" / "main" / "assets"
 # Of the Kotlin that the Android plugin 9.0 brings along
+# These run for a second or few: half of that would go into optimizing code and into threads that collect.
+SHORT_LIVED = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx512M")
 KOTLIN = ("-language-version", "2.2", "-api-version", "2.2", "-jvm-target", "11")
 
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
@@ -57,6 +59,7 @@ def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
             *("bash", compiler / "bin" / "kotlinc", "-Werror", *KOTLIN),
             *("-cp", runtime, "-d", place / "all.jar", *sources),
         ],
+        env={**os.environ, "JAVA_OPTS": " ".join(SHORT_LIVED)},
         capture_output=True,
         text=True,
         check=False,
@@ -66,7 +69,7 @@ def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     classes = os.pathsep.join(map(str, jars))
 
     def harness(model: Path, mode: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        command = [java, "-cp", classes, "convnext.edge.sample.HarnessKt", model, mode]
+        command = [java, *SHORT_LIVED, "-cp", classes, "convnext.edge.sample.HarnessKt", model, mode]
         return subprocess.run(command, input=given, capture_output=True, check=False)
 
     return harness

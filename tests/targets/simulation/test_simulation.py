@@ -42,7 +42,7 @@ def images(count: int) -> torch.Tensor:
 
 def model(*, grn: bool) -> ConvNeXt:
     torch.manual_seed(0)
-    model = ConvNeXt(Architecture((1, 1, 2, 1), (16, 24, 32, 48), classes=10, grn=grn)).eval()
+    model = ConvNeXt(Architecture((1, 2), (16, 24), classes=10, grn=grn)).eval()
     for name, parameter in model.named_parameters():
         if name.endswith("gamma"):
             nn.init.constant_(parameter, 0.5)
@@ -145,7 +145,7 @@ def test_simulation_exports_with_a_dynamic_batch(exported: Exported, tmp_path: P
 def test_quantized_weights_stay_codes(exported: Exported) -> None:
     buffers = exported.simulation.buffers()
     weights = [buffer for buffer in buffers if buffer.dtype == torch.int8 and buffer.ndim > 1]
-    assert len(weights) == 1 + 3 + 2 * 5 + 1  # stem, downsampling layers, pointwise layers, head
+    assert len(weights) == 1 + 1 + 2 * 3 + 1  # stem, downsampling layer, pointwise layers, head
 
 
 def test_input_keeps_its_name(exported: Exported) -> None:
