@@ -4,7 +4,8 @@
 
 Each command of the command line is a function of the same name here; it returns the object that the
 command prints with `--json`. A function is imported when its name is first used, PyTorch and the runtimes
-when it is called. The names are in `__init__.pyi`.
+when it is called. The registry of the names is the file
+__init__.pyi beside this one.
 """
 
 import lazy_loader

@@ -96,14 +96,13 @@ def command(*, example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Declare the decorated function as a command. example: a call that the help ends with."""
 
     def register(function: Callable[P, R]) -> Callable[P, R]:
-        declared = COMMANDS[function.__name__] = Command(function, example)
-        document(declared)
-
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
             with reading():  # what the command opens stays as it is until it is loaded
                 return function(*args, **kwargs)
 
+        declared = COMMANDS[function.__name__] = Command(run, example)
+        document(declared)
         return run
 
     return register

@@ -85,7 +85,7 @@ class OpenVINO(Target):
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:
         """Convert the graph to OpenVINO's own format, a file of the graph and one of the weights.
 
-        `openvino.convert_model` takes the same two steps, and reports each call to its makers.
+        OpenVINO's own function for it takes the same two steps, and reports each call to its makers.
         """
         with no_usage_reports():
             import openvino
