@@ -116,7 +116,8 @@ def find_link(link: Link, folders: Iterable[Path], *, wanted_by: Path) -> Artifa
     Raises ArtifactError where it is in none, or is no longer what it was.
     """
     places = list(dict.fromkeys(folders))
-    paths = [folder / link.name for folder in places if (folder / link.name).is_file()]
+    names = (link.name, unmistakable(link))
+    paths = [place / name for place in places for name in names if (place / name).is_file()]
     # a file of the same name may be somebody else's, as the checkpoint that the weights were read from
     path = next((path for path in paths if is_artifact(path) and sha256(path) == link.sha256), None)
     if not paths:
@@ -127,6 +128,20 @@ def find_link(link: Link, folders: Iterable[Path], *, wanted_by: Path) -> Artifa
     if path is None:
         _check_digest(paths[0], link.sha256)
     return open_artifact(path or paths[0])
+
+
+def unmistakable(link: Link) -> str:
+    """Return the name of a file that is kept where another has its own: with 8 digits of its digest."""
+    name = Path(link.name)
+    return f"{name.stem}-{link.sha256[:8]}{name.suffix}"
+
+
+def digest_of(path: Path) -> str | None:
+    """Return the digest that the sidecar of `path` tells; None where nothing of ours is."""
+    try:
+        return read_sidecar(path).sha256
+    except ArtifactError:
+        return None
 
 
 def is_artifact(path: Path) -> bool:

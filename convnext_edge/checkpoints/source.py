@@ -13,7 +13,7 @@ from torch import Tensor
 
 from convnext_edge.artifacts.artifact import Artifact, Description
 from convnext_edge.artifacts.sidecar import sidecar_path
-from convnext_edge.artifacts.store import find_link, open_artifact, write_artifact
+from convnext_edge.artifacts.store import digest_of, find_link, open_artifact, unmistakable, write_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.checkpoints.variants import Variant, find_variant, match
@@ -151,7 +151,11 @@ def save_weights(source: Source, workspace: Workspace) -> Artifact:
     """
     tensors = {name: tensor.contiguous() for name, tensor in source.reference.state_dict().items()}
     path = workspace.folder / f"{source.stem}.safetensors"
-    return write_artifact(path, source.describe(), lambda file: _save(tensors, file), only_over_ours=True)
+    before = digest_of(path)
+    written = write_artifact(path, source.describe(), lambda file: _save(tensors, file), only_over_ours=True)
+    if before not in (None, written.sha256):
+        note(f"{path} held other weights: models made from those can no longer be compared with FP32")
+    return written
 
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:
@@ -173,13 +177,18 @@ def find_weights(artifact: Artifact, workspace: Workspace) -> Artifact:
 def keep_weights(artifact: Artifact, path: Path, workspace: Workspace) -> None:
     """Copy the weights of a model into the workspace, where a file made of it at `path` will find them.
 
-    Nothing is copied where the file finds them already, beside itself or in the workspace.
+    Nothing is copied where the file finds them already, beside itself or in the workspace. Where other
+    weights have the name there, the copy gets the one of `unmistakable`.
     """
-    link = artifact.description.weights
-    given = artifact.path if link is None else artifact.path.parent / link.name
-    kept = workspace.folder / given.name
+    link = artifact.description.weights or artifact.link
+    given = artifact.path.parent / link.name
     folders = {folder.resolve() for folder in (path.parent, workspace.folder)}
-    if given.is_file() and not kept.exists() and given.parent.resolve() not in folders:
+    if not given.is_file() or given.parent.resolve() in folders:
+        return
+    kept = workspace.folder / link.name
+    if kept.exists() and digest_of(kept) != link.sha256:
+        kept = kept.with_name(unmistakable(link))
+    if not kept.exists():
         write_artifact(kept, find_weights(artifact, workspace).description, lambda file: _copy(given, file))
 
 

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 from support.full_disk import small_files
 
-from convnext_edge.artifacts.files import write_bytes, write_text
+from convnext_edge.artifacts.files import (
+    COMMITTED,
+    WRITING,
+    settle,
+    temporary_folder,
+    write_bytes,
+    write_text,
+    write_whole,
+)
 from convnext_edge.errors import ArtifactError
 
 
@@ -56,3 +64,82 @@ def test_processes_that_write_the_same_file_do_not_mix(tmp_path: Path) -> None:
     content = (tmp_path / "file").read_bytes()
     assert (len(content), len(set(content))) == (10_000, 1)
     assert names(tmp_path) == ["file"]
+
+
+# What a killed process left
+
+
+def test_what_a_writer_had_not_committed_is_removed(tmp_path: Path) -> None:
+    (tmp_path / f"{WRITING}x" / "new").mkdir(parents=True)
+    (tmp_path / f"{WRITING}x" / "new" / "file").write_bytes(b"half")
+    settle(tmp_path)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("moved", [0, 1, 2], ids=["none", "one", "all"])
+def test_what_a_writer_had_committed_is_finished(tmp_path: Path, moved: int) -> None:
+    committed = tmp_path / f"{COMMITTED}x"
+    (committed / "new").mkdir(parents=True)
+    (committed / "gone").mkdir()
+    for number, name in enumerate(("a", "b")):
+        place = tmp_path if number < moved else committed / "new"
+        (place / name).write_bytes(b"new")
+        if place is not tmp_path:
+            (tmp_path / name).write_bytes(b"old")
+    (committed / "gone" / "c").touch()
+    (tmp_path / "c").write_bytes(b"old")
+    settle(tmp_path)
+    assert names(tmp_path) == ["a", "b"]
+    assert [(tmp_path / name).read_bytes() for name in ("a", "b")] == [b"new", b"new"]
+
+
+def test_a_committed_folder_that_is_a_link_moves_nothing_here(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "new").mkdir(parents=True)
+    (elsewhere / "new" / "file").write_bytes(b"")
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / f"{COMMITTED}x").symlink_to(elsewhere)
+    settle(here)
+    assert (elsewhere / "new" / "file").exists()
+    assert not (here / "file").exists()
+
+
+def test_the_scratch_folder_of_a_living_writer_stays(tmp_path: Path) -> None:
+    def make(file: Path) -> None:
+        settle(tmp_path)  # as another process would
+        file.write_bytes(b"")
+
+    write_whole(tmp_path / "file", make)
+    assert names(tmp_path) == ["file"]
+
+
+def test_folders_of_the_user_beside_temporary_ones_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "convnext-edge-out").mkdir()
+    (tmp_path / ".convnext-edge-scratch-dead").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with temporary_folder() as folder:
+        assert folder.is_dir()
+        assert len(names(tmp_path)) == 3  # the user's, this one, and what is in this one
+    assert names(tmp_path) == ["convnext-edge-out"]
+
+
+def test_a_file_where_a_folder_is_changes_nothing(tmp_path: Path) -> None:
+    def make(file: Path) -> None:
+        for name in ("a", "b"):
+            file.with_name(name).write_bytes(b"new")
+
+    (tmp_path / "a").write_bytes(b"old")
+    (tmp_path / "b" / "below").mkdir(parents=True)
+    with pytest.raises(ArtifactError, match=r"cannot write .*: Is a directory"):
+        write_whole(tmp_path / "a", make)
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert names(tmp_path) == ["a", "b", "below"]
+
+
+def test_a_failed_writer_takes_away_the_folders_that_it_made(tmp_path: Path) -> None:
+    with small_files(10), pytest.raises(ArtifactError):
+        write_bytes(tmp_path / "a" / "b" / "file", b"more than ten bytes")
+    assert names(tmp_path) == []

@@ -6,6 +6,7 @@ tenths of a second and not the seconds of the imports.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -99,15 +100,20 @@ def commands(photos: Path) -> dict[str, list[str]]:
     return {name: [*line, "--workspace", "work"] for name, line in lines.items()}
 
 
-def run(place: Place, line: list[str], kill: Kill | None = None) -> Ended:
-    """Run a command in a place, in a process of its own, and kill it where that is asked for."""
-    log = place.folder / "log"
-    counted = place.folder / "counted"
+def run(
+    place: Place, line: list[str], kill: Kill | None = None, *, change: Callable[[], object] = lambda: None
+) -> Ended:
+    """Run a command in a place, in a process of its own, and kill it where that is asked for.
+
+    change: what that process does to itself before.
+    """
+    log = Path(tempfile.gettempdir()) / f"trust-{os.getpid()}.log"  # on another disk than the place may be
+    counted = log.with_suffix(".counted")
     counted.unlink(missing_ok=True)
     began = time.perf_counter()
     child = os.fork()
     if not child:
-        _become(place, line, kill, log, counted)
+        _become(place, line, kill, (log, counted), change)
     code = _await(child, kill, began)
     operations = int(counted.read_text()) if counted.exists() else 0
     return Ended(code, log.read_text(errors="replace"), time.perf_counter() - began, operations)
@@ -140,8 +146,11 @@ def _check(sidecar: Path, found: Findings) -> set[str]:
     return {sidecar.name, *files, "report.html"}
 
 
-def _become(place: Place, line: list[str], kill: Kill | None, log: Path, counted: Path) -> None:
+def _become(
+    place: Place, line: list[str], kill: Kill | None, files: tuple[Path, Path], change: Callable[[], object]
+) -> None:
     """Be the command from here on; never return."""
+    log, counted = files
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
@@ -153,11 +162,13 @@ def _become(place: Place, line: list[str], kill: Kill | None, log: Path, counted
 
         signals.listen()
         count = _watch(place.folder, kill)
+        change()
         try:
             main(line, prog_name="convnext-edge")
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else 1
-        counted.write_text(str(count()))
+        with contextlib.suppress(OSError):  # where the process may no longer write
+            counted.write_text(str(count()))
     except BaseException:
         sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
     finally:
