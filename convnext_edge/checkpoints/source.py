@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from convnext_edge.artifacts.artifact import Artifact, Description
+from convnext_edge.artifacts.names import MAX_STEM_BYTES, check_new
 from convnext_edge.artifacts.sidecar import sidecar_path
 from convnext_edge.artifacts.store import find_link, open_artifact, write_artifact
 from convnext_edge.artifacts.workspace import Workspace
@@ -24,6 +25,7 @@ from convnext_edge.network.architecture import Architecture
 from convnext_edge.network.convnext import Block, ConvNeXt
 from convnext_edge.progress import note
 
+RENAME = "Files of the workspace begin with this name: rename the checkpoint, or make a link to it."
 DEMO_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
@@ -89,6 +91,7 @@ def _from_checkpoint(path: Path, name: str | None) -> Source:
         _check_variant(path, reference, find_variant(name))
     if sidecar_path(path).is_file():  # `export` kept these weights, with their description
         return _described(reference, open_artifact(path).description)
+    check_new(path.stem, CheckpointError, hint=RENAME, most=MAX_STEM_BYTES)
     found = name or match(reference.architecture)
     if found is None:
         return Source(reference, path.stem, None, Preprocessing())
