@@ -213,6 +213,8 @@ def _explain(message: str, value: Any) -> str:
     missing = re.search(r"missing required field `(.*)`", what)
     if missing:
         return f"{name or 'it'} has no {missing[1]}"
+    if not what.startswith(("Expected ", "Invalid enum value")):  # a shape's own words
+        return f"{name or 'it'} {what}"
     of_keys = place.startswith("key` in")
     subject = f"a {'key' if of_keys else 'value'} of {name}" if of_keys or "[...]" in path else name
     found = [] if of_keys else _find(path, value)
@@ -227,7 +229,7 @@ def _wanted(what: str) -> str:
         return {repr(known): phrase for known, phrase in PHRASES.items()}.get(regex, "of another form")
     expected = re.match(r"Expected `([^`]*)`(.*?)(?:, got .*)?$", what)
     if expected is None:
-        return "one of the known values" if what.startswith("Invalid enum value") else what
+        return "one of the known values"
     kinds = " or ".join(KINDS.get(kind, kind) for kind in expected[1].split(" | "))
     limit = expected[2].replace(" of length ", " with a length ")
     for sign, words in LIMITS.items():

@@ -15,7 +15,7 @@ from convnext_edge.reading import Count, Line, Sha256, Version
 
 Hash = Annotated[str, Meta(pattern=r"\A[0-9a-f]{8,64}\Z")]
 Size = Annotated[int, Meta(ge=1, le=2**24)]  # of classes, channels, blocks
-RecipeValue = bool | int | float | str | list[Line]
+RecipeValue = bool | Annotated[int, Meta(ge=-(2**53), le=2**53)] | float | Line | list[Line]
 
 
 class FormatShape(Struct):

@@ -90,7 +90,8 @@ def _description(value: dict[str, Any]) -> Description:
     known: dict[str, Any] = {f.name: value[f.name] for f in fields(Description)}
     known["preprocessing"] = Preprocessing.from_json(known["preprocessing"])
     for name, kind in (("weights", Link), ("parent", Link), ("calibration", Calibration)):
-        known[name] = None if known[name] is None else kind(**known[name])
+        found = known[name]
+        known[name] = None if found is None else kind(**{f.name: found[f.name] for f in fields(kind)})
     for name in ("quantized_layers", "float_layers", "classes", "calibration_hashes"):
         known[name] = tuple(known[name])
     return Description(**known)

@@ -18,7 +18,7 @@ from convnext_edge.artifacts.store import find_link, open_artifact, write_artifa
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.checkpoints.variants import Variant, find_variant, match
-from convnext_edge.errors import CheckpointError, ExportError, UsageError
+from convnext_edge.errors import ArtifactError, CheckpointError, ExportError, UsageError
 from convnext_edge.images.definitions import calibration_dir
 from convnext_edge.images.preprocessing import Preprocessing, PreprocessingChanges
 from convnext_edge.network.architecture import Architecture
@@ -86,12 +86,12 @@ def load_source(
 
 
 def _from_checkpoint(path: Path, name: str | None) -> Source:
+    check_new(path.stem, CheckpointError, hint=RENAME, most=MAX_STEM_BYTES)
     reference = load_checkpoint(path).model
     if name is not None:
         _check_variant(path, reference, find_variant(name))
     if sidecar_path(path).is_file():  # `export` kept these weights, with their description
         return _described(reference, open_artifact(path).description)
-    check_new(path.stem, CheckpointError, hint=RENAME, most=MAX_STEM_BYTES)
     found = name or match(reference.architecture)
     if found is None:
         return Source(reference, path.stem, None, Preprocessing())
@@ -169,7 +169,8 @@ def find_weights(artifact: Artifact, workspace: Workspace) -> Artifact:
     if artifact.description.kind == "weights":
         return artifact
     link = artifact.description.weights
-    assert link is not None  # every other kind has one
+    if link is None:  # every other kind that we write has one
+        raise ArtifactError(f"the sidecar of {artifact.path} names no weights", hint="Make it again: export.")
     return find_link(link, (artifact.path.parent, workspace.folder), wanted_by=artifact.path)
 
 

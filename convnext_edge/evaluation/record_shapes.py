@@ -77,7 +77,7 @@ class ValidateShape(Struct):
         accuracy = (self.reference_top1, self.candidate_top1, self.reference_top5, self.candidate_top5)
         drop = (self.drop_points, self.drop_ci95_points)
         if len({figure is None for figure in (*accuracy, *drop)}) > 1:
-            raise ValueError("null in all figures of top-1 and top-5 or in none")
+            raise ValueError("has some figures of top-1 and top-5 without the others")
 
 
 class MillisecondsShape(Struct):

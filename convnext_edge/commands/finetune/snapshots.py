@@ -15,6 +15,7 @@ from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.progress import note
 from convnext_edge.reading import Count, Share, check
 
+AGAIN = "Start without --resume."
 FORMAT = 2  # in the settings of a run: states of another format would be taken apart wrongly
 
 
@@ -60,7 +61,7 @@ def load(path: Path, settings: dict[str, Any]) -> Snapshot | None:
         check(found, SnapshotShape)
         snapshot = Snapshot(**found)
     except Exception as error:  # for a damaged file, torch.load raises nearly any type
-        raise ArtifactError(f"{path} cannot be read: {error}", hint="Start without --resume.") from error
+        raise ArtifactError(f"{path} cannot be read: {error}", hint=AGAIN) from error
     changed = [key for key, value in settings.items() if snapshot.settings.get(key) != value]
     if changed:
         key = changed[0]

@@ -32,10 +32,12 @@ void check_runtime(const detail::Manifest& manifest) {
     }
 }
 
+constexpr int kMaxThreads = 1024;  // more than any machine has cores; runtimes start as many as they are told
+
 void check_threads(const Options& options) {
-    if (options.threads < 0) {
-        throw UsageError("threads " + std::to_string(options.threads) +
-                         " is less than 0\nGive a whole number from 1, or 0 for all cores.");
+    if (options.threads < 0 || options.threads > kMaxThreads) {
+        throw UsageError("threads " + std::to_string(options.threads) + " is out of range\nGive a whole number from 1 to " +
+                         std::to_string(kMaxThreads) + ", or 0 for all cores.");
     }
 }
 
