@@ -68,7 +68,7 @@ class TarStorage:
         try:
             size = path.stat().st_size
             with path.open("rb") as file:
-                members = TarReader(file, most=size, most_members=size)
+                members = TarReader(file, most=size, most_members=size, seconds=_seconds(size))
                 found = {m.name: (m.offset_data, m.size) for m in members if m.isreg()}
         except BombError as error:
             raise _damaged(path, EOFError("a member ends behind the end of the file")) from error
@@ -118,13 +118,19 @@ def _read_all(path: Path) -> dict[str, bytes | int]:
     most = min(MAX_COMPRESSED_TAR_BYTES, max(MAX_MEMBER_BYTES, MAX_EXPANSION * size))
     contents: dict[str, bytes | int] = {}
     with gzip.open(path) as file:
-        members = TarReader(file, most=most, most_members=FREE_MEMBERS + size // LEAST_BYTES)
+        count = FREE_MEMBERS + size // LEAST_BYTES
+        members = TarReader(file, most=most, most_members=count, seconds=_seconds(size))
         for member in members:
             if member.isreg():
                 contents[member.name] = (
                     member.size if member.size > MAX_MEMBER_BYTES else members.read(member)
                 )
     return contents
+
+
+def _seconds(size: int) -> float:
+    """Return how much CPU time an archive of so many bytes may take: twenty times what photographs need."""
+    return 5 + size / 2**20
 
 
 def _check_size(name: str, size: int) -> None:

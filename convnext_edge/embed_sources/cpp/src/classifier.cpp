@@ -36,8 +36,10 @@ constexpr int kMaxThreads = 1024;  // more than any machine has cores; runtimes 
 
 void check_threads(const Options& options) {
     if (options.threads < 0 || options.threads > kMaxThreads) {
-        throw UsageError("threads " + std::to_string(options.threads) + " is out of range\nGive a whole number from 1 to " +
-                         std::to_string(kMaxThreads) + ", or 0 for all cores.");
+        const std::string given = std::to_string(options.threads);
+        const std::string most = std::to_string(kMaxThreads);
+        throw UsageError("threads " + given + " is out of range\nGive a whole number from 1 to " + most +
+                         ", or 0 for all cores.");
     }
 }
 

@@ -34,7 +34,8 @@ private fun affinity(root: File): Double? {
     return ranges.sumOf { ends -> (ends.last() ?: return null) - (ends.first() ?: return null) + 1 }.toDouble()
 }
 
-private fun words(file: File): List<Double?> = lines(file).firstOrNull()?.split(' ')?.map(String::toDoubleOrNull).orEmpty()
+private fun words(file: File): List<Double?> =
+    lines(file).firstOrNull()?.split(' ')?.map(String::toDoubleOrNull).orEmpty()
 
 private fun lines(file: File): List<String> = try {
     file.readLines()

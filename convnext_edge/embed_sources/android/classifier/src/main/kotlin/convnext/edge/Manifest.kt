@@ -46,7 +46,9 @@ internal class Manifest(text: String) {
         if (!sizes || !(crop <= 1 && crop * (1 shl 30) >= resolution)) {
             throw damaged("resolution, crop or classes are out of range")
         }
-        if (!mean.all { it in 0.0..1.0 } || !std.all { it > 0 && it <= 1 }) throw damaged("mean or std are out of range")
+        if (!mean.all { it in 0.0..1.0 } || !std.all { it > 0 && it <= 1 }) {
+            throw damaged("mean or std are out of range")
+        }
         for (name in listOf(engine, LABELS)) {
             if (name !in files) throw damaged("it has no digest of $name")
         }
