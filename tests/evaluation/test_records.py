@@ -19,7 +19,7 @@ from convnext_edge.commands.rows import join_rows
 from convnext_edge.commands.validate import Validate
 from convnext_edge.errors import ArtifactError
 from convnext_edge.evaluation.record_shapes import RESULTS
-from convnext_edge.evaluation.records import FOLDER, keep, read_records
+from convnext_edge.evaluation.records import keep, read_records
 from convnext_edge.images.preprocessing import Preprocessing
 
 TIMES = {"p50": 1.0, "p90": 2.0, "p99": 3.0, "min": 0.5}
@@ -89,7 +89,7 @@ def refusal(workspace: Workspace) -> ArtifactError | None:
 
 
 def kept(workspace: Workspace, command: str) -> Path:
-    (found,) = (workspace.folder / FOLDER).glob(f"{command}*.json")
+    (found,) = workspace.results.glob(f"{command}*.json")
     return found
 
 
