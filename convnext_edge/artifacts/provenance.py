@@ -7,6 +7,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from convnext_edge.artifacts.names import printable
 from convnext_edge.version import __version__
 
 TOOLS = ("torch", "torchao", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf", "numpy")
@@ -26,6 +27,5 @@ def tool_versions() -> dict[str, str]:
 def command_line() -> str:
     """Return the command that this process was started with, ready for a shell."""
     program = Path(sys.argv[0])
-    if program.name == "__main__.py":
-        return shlex.join(["python", "-m", program.parent.name, *sys.argv[1:]])
-    return shlex.join([program.name, *sys.argv[1:]])
+    started = ["python", "-m", program.parent.name] if program.name == "__main__.py" else [program.name]
+    return printable(shlex.join([*started, *sys.argv[1:]]))

@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, Link
+from convnext_edge.artifacts.names import fault, shown
+from convnext_edge.artifacts.shapes import FormatShape, SidecarShape, names
 from convnext_edge.errors import ArtifactError
 from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.reading import DamagedError, check, read_json
 
 SIDECAR_FORMAT = 1
+AGAIN = "Make the artifact again."
 
 
 def sidecar_path(path: Path) -> Path:
@@ -26,32 +30,45 @@ def sidecar_path(path: Path) -> Path:
 def read_sidecar(path: Path) -> Artifact:
     """Return what the sidecar of `path` says, without a look at the file itself.
 
-    Raises ArtifactError for what is no sidecar of this version, or of another file.
+    Raises ArtifactError for what is no sidecar of this version, is damaged, or is of another file.
     """
     sidecar = sidecar_path(path)
-    try:
-        value = json.loads(sidecar.read_text(encoding="utf-8"))
-        if value["format"] != SIDECAR_FORMAT:
-            raise ArtifactError(
-                f"{sidecar} has format {value['format']}, this version reads {SIDECAR_FORMAT}",
-                hint="Make the artifact again with this version.",
-            )
-        files = dict(value["files"])
-        if path.name not in files:
-            raise ArtifactError(
-                f"{sidecar} describes {', '.join(sorted(files))}, not {path.name}", hint="Rename it back."
-            )
-        return Artifact(path, _description(value), files, dict(value["tools"]), str(value["command"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        why = f"it has no key {error}" if isinstance(error, KeyError) else str(error)
+    value = read_json(sidecar, FormatShape, hint=AGAIN)
+    if value["format"] != SIDECAR_FORMAT:
         raise ArtifactError(
-            f"{sidecar} is not a sidecar of ours: {why}", hint="Make the artifact again."
-        ) from error
+            f"{sidecar} has format {value['format']}, this version reads {SIDECAR_FORMAT}",
+            hint="Make the artifact again with this version.",
+        )
+    try:
+        check(value, SidecarShape)
+        _check_names(value)
+    except DamagedError as error:
+        raise ArtifactError(f"{sidecar} is damaged: {error}", hint=AGAIN) from error
+    files = value["files"]
+    if path.name not in files:
+        raise ArtifactError(
+            f"{sidecar} describes {', '.join(sorted(files))}, not {path.name}", hint="Rename it back."
+        )
+    return Artifact(path, _description(value), files, value["tools"], value["command"])
 
 
 def write_sidecar(artifact: Artifact, path: Path) -> None:
-    """Write what is known of an artifact as the sidecar `path`."""
-    path.write_text(json.dumps(_to_json(artifact), indent=2) + "\n", encoding="utf-8")
+    """Write what is known of an artifact as the sidecar `path`; raise ArtifactError for a bad name."""
+    value = _to_json(artifact)
+    try:
+        _check_names(value)
+    except DamagedError as error:
+        raise ArtifactError(
+            f"cannot write {shown(artifact.path.name)}: {error}", hint="Give the output another name with -o."
+        ) from error
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def _check_names(value: dict[str, Any]) -> None:
+    for place, name in names(value).items():
+        why = fault(name)
+        if why:
+            raise DamagedError(f"{place} must be a plain name, is {shown(name)}, which {why}")
 
 
 def _to_json(artifact: Artifact) -> dict[str, Any]:
@@ -73,7 +90,8 @@ def _description(value: dict[str, Any]) -> Description:
     known: dict[str, Any] = {f.name: value[f.name] for f in fields(Description)}
     known["preprocessing"] = Preprocessing.from_json(known["preprocessing"])
     for name, kind in (("weights", Link), ("parent", Link), ("calibration", Calibration)):
-        known[name] = None if known[name] is None else kind(**known[name])
+        found = known[name]
+        known[name] = None if found is None else kind(**{f.name: found[f.name] for f in fields(kind)})
     for name in ("quantized_layers", "float_layers", "classes", "calibration_hashes"):
         known[name] = tuple(known[name])
     return Description(**known)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from convnext_edge.artifacts.artifact import Artifact, Description
 from convnext_edge.artifacts.files import settle
+from convnext_edge.artifacts.names import check_new
 from convnext_edge.artifacts.sidecar import read_sidecar, sidecar_path
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.errors import ArtifactError, UsageError
@@ -78,6 +79,8 @@ class Workspace:
 def check_suffix(output: Path | None, suffix: str) -> None:
     """Raise UsageError for a file to write whose name ends as that of another kind of file."""
     wanted = Path("name" + suffix).suffix
+    if output is not None:
+        check_new(output.name, UsageError, hint="Give -o a name that is short, and of usual letters.")
     if output is not None and output.suffix != wanted:
         raise UsageError(
             f"-o {output} does not end in {wanted}, by which readers know the kind of file",

@@ -6,17 +6,18 @@ the proxy settings, and shows its progress bar on a terminal only.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from msgspec import Meta, Struct
 from safetensors import SafetensorError, safe_open
 
 from convnext_edge.checkpoints.recognition import recognize
 from convnext_edge.checkpoints.variants import Variant
-from convnext_edge.errors import ArtifactError, CheckpointError, DownloadError
+from convnext_edge.errors import CheckpointError, DownloadError
 from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.reading import MAX_BYTES, Line, check, parse_json, read_bytes, shown
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -26,6 +27,23 @@ WAY_OUT = (
     "If you have a weights file, give it with --checkpoint FILE. HF_ENDPOINT names another server;"
     " HF_HUB_OFFLINE=1 uses only what is downloaded already."
 )
+
+
+class PretrainedShape(Struct):
+    """What is read of timm's `pretrained_cfg`."""
+
+    input_size: Annotated[list[int], Meta(min_length=3, max_length=3)]
+    crop_pct: float
+    interpolation: Line
+    mean: list[float]
+    std: list[float]
+    crop_mode: Literal["center", "squash"] = "center"
+
+
+class ConfigShape(Struct):
+    """What is read of config.json, besides values that must be one certain value."""
+
+    pretrained_cfg: PretrainedShape
 
 
 @dataclass(frozen=True)
@@ -46,15 +64,23 @@ def fetch(variant: Variant, *, endpoint: str | None = None) -> Fetched:
     """
     config_path, weights_path = _download(variant.source, endpoint)
     where = f"{CONFIG} of {variant.source}"
-    try:
-        config = json.loads(config_path.read_text(encoding="utf-8"))
-        preprocessing = _preprocessing(config["pretrained_cfg"])
-    except (ValueError, KeyError, TypeError, ArtifactError) as error:
-        message = f"{where} has no preprocessing that we know: {type(error).__name__} {error}"
-        raise DownloadError(message, hint=WAY_OUT) from error
+    config, preprocessing = read_config(config_path, where)
     _check_config(config, variant, where)
     _check_weights(weights_path, variant)
     return Fetched(weights_path, preprocessing, variant.source, revision=weights_path.parent.name)
+
+
+def read_config(path: Path, where: str) -> tuple[dict[str, Any], Preprocessing]:
+    """Read a repository's config, and the preprocessing in it; `where` is its name for messages.
+
+    Raises DownloadError for what is no such config, or has a preprocessing that we do not know.
+    """
+    try:
+        config = parse_json(read_bytes(path, MAX_BYTES))
+        check(config, ConfigShape)
+        return config, _preprocessing(config["pretrained_cfg"])
+    except ValueError as error:
+        raise DownloadError(f"{where} has no preprocessing that we know: {error}", hint=WAY_OUT) from error
 
 
 def _download(repository: str, endpoint: str | None) -> tuple[Path, Path]:
@@ -120,13 +146,11 @@ def _address(endpoint: str | None) -> str:
 
 
 def _preprocessing(config: dict[str, Any]) -> Preprocessing:
-    """Read timm's `pretrained_cfg`; raise ValueError or KeyError for a preprocessing that we do not know."""
+    """Read timm's `pretrained_cfg`; raise ValueError for a preprocessing that we do not know."""
     channels, height, width = config["input_size"]
     if channels != 3 or height != width:
         raise ValueError(f"input_size {config['input_size']} is not a square of three channels")
     mode = config.get("crop_mode", "center")
-    if mode not in ("center", "squash"):
-        raise ValueError(f"crop_mode {mode!r} is neither center nor squash")
     return Preprocessing.from_json(
         {
             "resolution": height,
@@ -146,7 +170,9 @@ def _check_config(config: dict[str, Any], variant: Variant, where: str) -> None:
     }
     for key, value in expected.items():
         if config.get(key) != value:
-            raise DownloadError(f"{where} has {key} {config.get(key)!r}, not {value!r}", hint=WAY_OUT)
+            raise DownloadError(
+                f"{where} has {key} {shown(config.get(key))}, not {shown(value)}", hint=WAY_OUT
+            )
 
 
 def _check_weights(path: Path, variant: Variant) -> None:

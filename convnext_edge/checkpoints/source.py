@@ -12,18 +12,20 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from convnext_edge.artifacts.artifact import Artifact, Description
+from convnext_edge.artifacts.names import MAX_STEM_BYTES, check_new
 from convnext_edge.artifacts.sidecar import sidecar_path
 from convnext_edge.artifacts.store import digest_of, find_link, open_artifact, unmistakable, write_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.checkpoints.variants import Variant, find_variant, match
-from convnext_edge.errors import CheckpointError, ExportError, UsageError
+from convnext_edge.errors import ArtifactError, CheckpointError, ExportError, UsageError
 from convnext_edge.images.definitions import calibration_dir
 from convnext_edge.images.preprocessing import Preprocessing, PreprocessingChanges
 from convnext_edge.network.architecture import Architecture
 from convnext_edge.network.convnext import Block, ConvNeXt
 from convnext_edge.progress import note
 
+RENAME = "Files of the workspace begin with this name: rename the checkpoint, or make a link to it."
 DEMO_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
@@ -84,6 +86,7 @@ def load_source(
 
 
 def _from_checkpoint(path: Path, name: str | None) -> Source:
+    check_new(path.stem, CheckpointError, hint=RENAME, most=MAX_STEM_BYTES)
     reference = load_checkpoint(path).model
     if name is not None:
         _check_variant(path, reference, find_variant(name))
@@ -170,7 +173,8 @@ def find_weights(artifact: Artifact, workspace: Workspace) -> Artifact:
     if artifact.description.kind == "weights":
         return artifact
     link = artifact.description.weights
-    assert link is not None  # every other kind has one
+    if link is None:  # every other kind that we write has one
+        raise ArtifactError(f"the sidecar of {artifact.path} names no weights", hint="Make it again: export.")
     return find_link(link, (artifact.path.parent, workspace.folder), wanted_by=artifact.path)
 
 

@@ -6,6 +6,7 @@ newer result overwrites an older one. Where there is no workspace, nothing is ke
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -15,11 +16,15 @@ from typing import Any
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.files import write_text
+from convnext_edge.artifacts.names import fault, printable
 from convnext_edge.artifacts.provenance import command_line, tool_versions
+from convnext_edge.artifacts.shapes import FormatShape
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.cpu import read_cpu
 from convnext_edge.errors import ArtifactError
+from convnext_edge.evaluation.record_shapes import RESULTS, RecordShape
 from convnext_edge.progress import note
+from convnext_edge.reading import DamagedError, check, read_json
 from convnext_edge.targets.registry import DEFAULT, find_target
 
 FORMAT = 1
@@ -34,9 +39,10 @@ def keep(command: str, result: dict[str, Any], artifact: Artifact, workspace: Wo
     """
     if not workspace.folder.is_dir():
         return
-    parts = [command, artifact.path.name, result["target"]]
-    if "data" in result:
-        parts.append(Path(result["data"]).name)
+    shown = {key: printable(value) if isinstance(value, str) else value for key, value in result.items()}
+    parts = [command, artifact.path.name, shown["target"]]
+    if "data" in shown:
+        parts.append(Path(shown["data"]).name)
     record = {
         "format": FORMAT,
         "kind": command,
@@ -45,9 +51,9 @@ def keep(command: str, result: dict[str, Any], artifact: Artifact, workspace: Wo
         "tools": tool_versions(),
         "cpu": asdict(read_cpu()),
         "model": model_columns(artifact),
-        "result": result,
+        "result": shown,
     }
-    path = workspace.results / ("-".join(parts) + ".json")
+    path = workspace.results / (_file_name(command, "-".join(parts)) + ".json")
     try:
         write_text(path, json.dumps(record, indent=2) + "\n")
     except ArtifactError as error:
@@ -80,11 +86,17 @@ def read_records(workspace: Workspace) -> list[Record]:
 
 def _read(folder: Path) -> Iterator[Record]:
     for path in folder.glob("*.json"):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            fit = record["format"] == FORMAT and {"kind", "date", "model", "result"} <= record.keys()
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ArtifactError(f"{path} is not a result of ours: {error!r}", hint="Delete it.") from error
-        if not fit:
+        record = read_json(path, FormatShape, hint="Delete it.")
+        if record["format"] != FORMAT:
             raise ArtifactError(f"{path} was kept by another version", hint="Delete it.")
+        try:
+            check(record, RecordShape)
+            check(record["result"], RESULTS[record["kind"]])
+        except DamagedError as error:
+            raise ArtifactError(f"{path} is damaged: {error}", hint="Delete it.") from error
         yield record
+
+
+def _file_name(command: str, wanted: str) -> str:
+    """Return the name of a result's file: `wanted`, or a digest of it where it is no plain file name."""
+    return f"{command}-{hashlib.sha256(wanted.encode()).hexdigest()[:16]}" if fault(wanted) else wanted

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import posixpath
-import tarfile
 import threading
 import zipfile
-import zlib
 from pathlib import Path, PureWindowsPath
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from convnext_edge.errors import ImageSetError
 from convnext_edge.images.folders import is_hidden
+from convnext_edge.images.tars import BombError, TarReader
 
 ZIP_SUFFIXES = (".zip",)
 TAR_SUFFIXES = (".tar",)
@@ -21,8 +21,8 @@ Member = TypeVar("Member")
 
 MAX_MEMBER_BYTES = 2**28  # no photograph comes near 256 MiB; a zip bomb passes it at once
 MAX_COMPRESSED_TAR_BYTES = 2**31  # held in memory, so 2 GiB
-
-DAMAGED = (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+MAX_EXPANSION = 8  # times the size of a .tar.gz beyond MAX_MEMBER_BYTES; photographs do not even double
+FREE_MEMBERS, LEAST_BYTES = 10_000, 128  # members of any .tar.gz, and bytes of it for each further one
 
 
 class ZipStorage:
@@ -34,7 +34,7 @@ class ZipStorage:
         self._lock = threading.Lock()
         try:
             self._zip = zipfile.ZipFile(path)
-        except DAMAGED as error:
+        except Exception as error:  # what zipfile raises depends on where the damage is
             raise _damaged(path, error) from error
         self._members = _index(path, {i.filename: i for i in self._zip.infolist() if not i.is_dir()})
         self.names = tuple(sorted(self._members))
@@ -50,13 +50,14 @@ class ZipStorage:
 
     def read(self, name: str) -> bytes:
         info = self._members[name]
-        if info.file_size > MAX_MEMBER_BYTES:
-            raise ImageSetError(f"{name} unpacks to {info.file_size} bytes, more than {MAX_MEMBER_BYTES}")
+        _check_size(name, info.file_size)
         try:
             with self._lock:
                 return self._zip.read(info)
-        except DAMAGED as error:
-            raise ImageSetError(f"{name} is damaged in {self._path}: {error}") from error
+        except Exception as error:  # as above
+            raise ImageSetError(
+                f"{name} is damaged in {self._path}: {error}", hint="Get it again."
+            ) from error
 
 
 class TarStorage:
@@ -65,15 +66,20 @@ class TarStorage:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            with tarfile.open(path, "r:") as archive:
-                found = {m.name: (m.offset_data, m.size) for m in archive if m.isreg()}
-        except DAMAGED as error:
+            size = path.stat().st_size
+            with path.open("rb") as file:
+                members = TarReader(file, most=size, most_members=size, seconds=_seconds(size))
+                found = {m.name: (m.offset_data, m.size) for m in members if m.isreg()}
+        except BombError as error:
+            raise _damaged(path, EOFError("a member ends behind the end of the file")) from error
+        except Exception as error:  # what tarfile raises depends on where the damage is
             raise _damaged(path, error) from error
         self._members = _index(path, found)
         self.names = tuple(sorted(self._members))
 
     def read(self, name: str) -> bytes:
         offset, size = self._members[name]
+        _check_size(name, size)
         try:
             # A handle of its own for each read: no position to share between threads.
             with self._path.open("rb") as file:
@@ -88,30 +94,51 @@ class CompressedTarStorage:
 
     def __init__(self, path: Path) -> None:
         try:
-            with tarfile.open(path, "r:gz") as archive:
-                self._members = _index(path, _read_all(path, archive))
-        except DAMAGED as error:
+            found = _read_all(path)
+        except BombError as error:
+            raise ImageSetError(
+                f"{path} unpacks to {error}",
+                hint="Images hardly compress. Give an uncompressed .tar, a .zip or a folder.",
+            ) from error
+        except Exception as error:  # as above, and of gzip
             raise _damaged(path, error) from error
+        self._members = _index(path, found)
         self.names = tuple(sorted(self._members))
 
     def read(self, name: str) -> bytes:
-        return self._members[name]
+        content = self._members[name]
+        if isinstance(content, int):
+            _check_size(name, content)
+        return cast(bytes, content)
 
 
-def _read_all(path: Path, archive: tarfile.TarFile) -> dict[str, bytes]:
-    contents: dict[str, bytes] = {}
-    total = 0
-    for member in archive:
-        total += member.size
-        if total > MAX_COMPRESSED_TAR_BYTES:
-            raise ImageSetError(
-                f"{path} unpacks to more than {MAX_COMPRESSED_TAR_BYTES} bytes",
-                hint="Images hardly compress. Give an uncompressed .tar, a .zip or a folder.",
-            )
-        file = archive.extractfile(member) if member.isreg() else None
-        if file is not None:
-            contents[member.name] = file.read()
+def _read_all(path: Path) -> dict[str, bytes | int]:
+    """Return the bytes of each member by name; of one that is too large, only how many they are."""
+    size = path.stat().st_size
+    most = min(MAX_COMPRESSED_TAR_BYTES, max(MAX_MEMBER_BYTES, MAX_EXPANSION * size))
+    contents: dict[str, bytes | int] = {}
+    with gzip.open(path) as file:
+        count = FREE_MEMBERS + size // LEAST_BYTES
+        members = TarReader(file, most=most, most_members=count, seconds=_seconds(size))
+        for member in members:
+            if member.isreg():
+                contents[member.name] = (
+                    member.size if member.size > MAX_MEMBER_BYTES else members.read(member)
+                )
     return contents
+
+
+def _seconds(size: int) -> float:
+    """Return how much CPU time an archive of so many bytes may take: twenty times what photographs need."""
+    return 5 + size / 2**20
+
+
+def _check_size(name: str, size: int) -> None:
+    if size > MAX_MEMBER_BYTES:
+        raise ImageSetError(
+            f"{name} unpacks to {size} bytes, more than {MAX_MEMBER_BYTES}",
+            hint="Take it out of the archive.",
+        )
 
 
 def _index(path: Path, members: dict[str, Member]) -> dict[str, Member]:
@@ -132,6 +159,6 @@ def _plain(path: Path, name: str) -> str:
 
 def _damaged(path: Path, error: Exception) -> ImageSetError:
     return ImageSetError(
-        f"{path} is not a readable archive: {error}",
+        f"{path} is not a readable archive: {str(error) or type(error).__name__}",
         hint="It may be incomplete, or of another format than its suffix says: get it again.",
     )

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict
 
 from convnext_edge.errors import ImageSetError
 from convnext_edge.images.archives import COMPRESSED_TAR_SUFFIXES, TAR_SUFFIXES, ZIP_SUFFIXES
+from convnext_edge.reading import DamagedError, check, read_toml
 
 Split = Literal["calibration", "evaluation"]
 
+CORRECT = "Correct the file there."
 DATA_ROOT_VARIABLE = "CONVNEXT_EDGE_DATA"
 PARQUET_SUFFIXES = (".parquet",)
 ARCHIVE_SUFFIXES = (*TAR_SUFFIXES, *COMPRESSED_TAR_SUFFIXES, *ZIP_SUFFIXES, *PARQUET_SUFFIXES)
@@ -36,6 +37,16 @@ class Definition:
     recognized_by: tuple[str, ...] = ()
 
 
+class DefinitionShape(TypedDict, total=False):
+    """The types of a definition's keys; which of them are needed is checked by name."""
+
+    description: str
+    obtain: str
+    splits: dict[Split, str]
+    also_called: list[str]
+    recognized_by: list[str]
+
+
 def calibration_dir() -> Path:
     """Return the folder of the definitions: in the installed package, or at the top of a source checkout."""
     packaged = Path(__file__).parents[1] / "_calibration"
@@ -53,9 +64,9 @@ def read_definition(path: Path) -> Definition:
     Raises ImageSetError for a file that is not TOML, lacks a key, or has an unknown one.
     """
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ImageSetError(f"{path} is not valid TOML: {error}", hint="Correct the file there.") from error
+        table = read_toml(path)
+    except DamagedError as error:
+        raise ImageSetError(f"{path} {str(error).removeprefix('it ')}", hint=CORRECT) from error
     known = {field.name for field in fields(Definition)} - {"name"}
     wrong = sorted(table.keys() - known) + sorted({"description", "obtain"} - table.keys())
     if wrong:
@@ -63,6 +74,10 @@ def read_definition(path: Path) -> Definition:
             f"{path} has an unknown key, or lacks a needed one: {wrong[0]}",
             hint=f"The keys are {', '.join(sorted(known))}; description and obtain are needed.",
         )
+    try:
+        check(table, DefinitionShape)
+    except DamagedError as error:
+        raise ImageSetError(f"{path} is damaged: {error}", hint=CORRECT) from error
     lists = {key: tuple(value) for key, value in table.items() if isinstance(value, list)}
     return Definition(**{"name": path.stem, **table, **lists})
 

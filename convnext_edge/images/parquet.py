@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from convnext_edge.errors import ImageSetError
 from convnext_edge.images.contents import UNLABELLED, Entry
+from convnext_edge.reading import MAX_BYTES, DamagedError, check, parse_json
 
 CACHED_ROW_GROUPS = 2  # images are read in order, by threads that may straddle one border
 DAMAGED = (OSError, ValueError)  # the bases of what pyarrow raises
 SCHEMA_HINT = (
     "Give a file of the Hugging Face schema: image: struct<bytes: binary, path: string>, label: int64."
 )
+
+
+class LabelShape(TypedDict, total=False):
+    """Shape of a `ClassLabel`, as far as it is read."""
+
+    names: list[str]
+
+
+class FeaturesShape(TypedDict, total=False):
+    """Shape of the columns' descriptions; that of the images may be anything."""
+
+    label: LabelShape
+
+
+class InfoShape(TypedDict, total=False):
+    """Shape of what `datasets` says of the columns."""
+
+    features: FeaturesShape
+
+
+class MetadataShape(TypedDict, total=False):
+    """Shape of what `datasets` keeps in the schema of a Parquet file."""
+
+    info: InfoShape
 
 
 class ParquetStorage:
@@ -35,7 +59,7 @@ class ParquetStorage:
             Entry(name, UNLABELLED if label is None else label)
             for name, label in zip(self.names, labels, strict=True)
         )
-        self.classes = _class_names(self._file.schema_arrow)
+        self.classes = _class_names(path, self._file.schema_arrow)
         _check(path, self.entries, self.classes)
         self._rows = dict(zip(self.names, self._positions(), strict=True))
 
@@ -115,8 +139,14 @@ def _member_names(paths: list[str | None]) -> tuple[str, ...]:
     return tuple(f"{row:08d}" for row in range(len(paths)))
 
 
-def _class_names(schema: Any) -> tuple[str, ...]:
+def _class_names(path: Path, schema: Any) -> tuple[str, ...]:
     """Return the names of a `ClassLabel`, which `datasets` keeps as JSON in the schema's metadata."""
     text = (schema.metadata or {}).get(b"huggingface", b"{}")
-    features = json.loads(text).get("info", {}).get("features", {})
-    return tuple(features.get("label", {}).get("names", ()))
+    try:
+        metadata = parse_json(text[: MAX_BYTES + 1])
+        check(metadata, MetadataShape)
+    except DamagedError as error:
+        raise ImageSetError(
+            f"{path} has damaged metadata of Hugging Face: {error}", hint="Save it again with `datasets`."
+        ) from error
+    return tuple(metadata.get("info", {}).get("features", {}).get("label", {}).get("names", ()))

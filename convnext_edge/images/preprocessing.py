@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from convnext_edge.errors import ArtifactError, UsageError
+from msgspec import Meta, Struct
+
+from convnext_edge.errors import UsageError
+from convnext_edge.reading import Line, Share, check
 
 InputType = Literal["float32", "uint8"]  # normalized values, or the bytes of the pixels
 Triple = tuple[float, float, float]
+Part = Annotated[float, Meta(gt=0, le=1)]
 Fits = Callable[[float], bool]
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
@@ -42,17 +46,25 @@ class Preprocessing:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Preprocessing:
-        """Read what `to_json` returned; raise ArtifactError for a missing key or a value of a wrong type."""
-        try:
-            return cls(
-                resolution=int(value["resolution"]),
-                crop=float(value["crop"]),
-                interpolation=str(value["interpolation"]),
-                mean=_triple(value["mean"]),
-                std=_triple(value["std"]),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(f"preprocessing is incomplete: {value!r} ({error})") from error
+        """Read what `to_json` returned; raise DamagedError for a missing key, a wrong type or range."""
+        check(value, PreprocessingShape)
+        return cls(
+            resolution=value["resolution"],
+            crop=float(value["crop"]),
+            interpolation=value["interpolation"],
+            mean=_triple(value["mean"]),
+            std=_triple(value["std"]),
+        )
+
+
+class PreprocessingShape(Struct):
+    """What `to_json` returns, by type and range."""
+
+    resolution: Annotated[int, Meta(ge=1, le=2**14)]
+    crop: Part
+    interpolation: Line
+    mean: tuple[Share, Share, Share]
+    std: tuple[Part, Part, Part]
 
 
 @dataclass(frozen=True)

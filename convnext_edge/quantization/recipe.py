@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from fnmatch import fnmatchcase
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from convnext_edge.errors import RecipeError
+from convnext_edge.reading import DamagedError, read_toml, shown
 
 Range = Literal["histogram", "minmax", "percentile", "mse"]
 WeightScale = Literal["non-saturating", "full"]
@@ -50,19 +50,18 @@ class Recipe:
     fallback: Fallback = "float"
 
     def __post_init__(self) -> None:
-        if not 2 <= self.weight_bits <= 8:
-            raise RecipeError(f"recipe: weight_bits = {self.weight_bits} is out of range", hint="Use 2 to 8.")
-        if not 0 <= self.smoothing <= 1:
-            raise RecipeError(f"recipe: smoothing = {self.smoothing} is out of range", hint="Use 0 to 1.")
-        if not 0 < self.outside < 0.5:
-            raise RecipeError(
-                f"recipe: outside = {self.outside} is out of range", hint="Use a fraction, as 1e-5."
-            )
+        self._check_range("weight_bits", 2 <= self.weight_bits <= 8, "Use 2 to 8.")
+        self._check_range("smoothing", 0 <= self.smoothing <= 1, "Use 0 to 1.")
+        self._check_range("outside", 0 < self.outside < 0.5, "Use a fraction, as 1e-5.")
         if self.widens and self.activation != "uint8":
             raise RecipeError(
                 f"recipe: sixteen_bit means nothing with activation = {self.activation!r}",
                 hint="It widens uint8 activations: leave sixteen_bit (or fallback) out.",
             )
+
+    def _check_range(self, key: str, fits: bool, hint: str) -> None:
+        if not fits:
+            raise RecipeError(f"recipe: {key} = {shown(getattr(self, key))} is out of range", hint=hint)
 
     @property
     def precision(self) -> str:
@@ -125,7 +124,7 @@ class Recipe:
         for key, value in changes.items():
             if key not in hints:
                 known = ", ".join(field.name for field in fields(Recipe))
-                raise RecipeError(f"{source}: unknown key {key!r}", hint=f"Known keys: {known}.")
+                raise RecipeError(f"{source}: unknown key {shown(key)}", hint=f"Known keys: {known}.")
             _check(source, key, value, hints[key])
         tuples: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in changes.items()}
         return replace(self, **tuples)
@@ -139,14 +138,14 @@ def matches(layer: str, patterns: Iterable[str]) -> bool:
 def read_recipe(path: Path, base: Recipe) -> Recipe:
     """Return `base` with the changes of the TOML file at `path`; raises RecipeError for a wrong file."""
     try:
-        changes = tomllib.loads(path.read_text(encoding="utf-8"))
+        changes = read_toml(path)
     except OSError as error:
         raise RecipeError(
             f"cannot read the recipe {path}: {error.strerror}", hint="Check the path."
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except DamagedError as error:
         raise RecipeError(
-            f"{path} is not TOML: {error}", hint='A line of a recipe is as: range = "mse"'
+            f"{path} {str(error).removeprefix('it ')}", hint='A line of a recipe is as: range = "mse"'
         ) from error
     return base.with_changes(changes, source=str(path))
 
@@ -162,4 +161,4 @@ def _check(source: str, key: str, value: Any, hint: Any) -> None:
     else:
         valid, wanted = type(value) is hint, {bool: "true or false", int: "a whole number"}[hint]
     if not valid:
-        raise RecipeError(f"{source}: {key} = {value!r} is not {wanted}", hint=f"Give {key} {wanted}.")
+        raise RecipeError(f"{source}: {key} = {shown(value)} is not {wanted}", hint=f"Give {key} {wanted}.")

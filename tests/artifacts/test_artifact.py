@@ -142,7 +142,7 @@ def test_a_file_under_another_name_is_refused(tmp_path: Path) -> None:
 def test_a_broken_sidecar_is_refused(tmp_path: Path, content: bytes) -> None:
     write(tmp_path / "model.onnx")
     (tmp_path / "model.onnx.json").write_bytes(content)
-    assert "is not a sidecar of ours" in refusal(tmp_path / "model.onnx").message
+    assert "model.onnx.json is damaged: it" in refusal(tmp_path / "model.onnx").message
 
 
 @pytest.mark.parametrize(

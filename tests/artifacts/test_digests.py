@@ -17,7 +17,7 @@ from convnext_edge.artifacts.store import find_link, open_artifact, write_artifa
 from convnext_edge.errors import ArtifactError
 from convnext_edge.images.preprocessing import Preprocessing
 
-DESCRIPTION = Description("weights", "tiny", None, {}, Preprocessing())
+DESCRIPTION = Description("weights", "tiny", None, {"classes": 10}, Preprocessing())
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from convnext_edge.errors import ArtifactError
 from convnext_edge.images.preprocessing import Preprocessing
 
 WEIGHTS = Description(
-    kind="weights", stem="tiny", variant="tiny", architecture={}, preprocessing=Preprocessing()
+    kind="weights", stem="tiny", variant="tiny", architecture={"classes": 10}, preprocessing=Preprocessing()
 )
 MODEL = replace(WEIGHTS, kind="onnx")
 
@@ -74,7 +74,7 @@ def test_a_damaged_sidecar_is_named_before_an_older_model_is_taken(tmp_path: Pat
     put(Workspace(tmp_path), "old.onnx", MODEL, age=10)
     put(Workspace(tmp_path), "new.onnx", MODEL, age=0)
     (tmp_path / "new.onnx.json").write_text("{")
-    with pytest.raises(ArtifactError, match=r"new\.onnx\.json is not a sidecar of ours"):
+    with pytest.raises(ArtifactError, match=r"new\.onnx\.json is damaged: it is not JSON"):
         newest(Workspace(tmp_path))
 
 

@@ -149,7 +149,7 @@ CASES: list[tuple[str, Prepare, str, str]] = [
     ("unknown key", unknown_key, "mine.toml: unknown key 'ranges'", "Known keys: activation, range"),
     ("foreign onnx", foreign_onnx, "foreign.onnx is not an artifact of convnext-edge", "export --checkpoint"),
     ("mismatched sidecar", mismatched_sidecar, "timm_v1.onnx does not match its sidecar", "make it again"),
-    ("foreign sidecar", foreign_sidecar, "model.onnx.json is not a sidecar of ours", "Make the artifact"),
+    ("foreign sidecar", foreign_sidecar, "model.onnx.json is damaged: it", "Make the artifact"),
     ("weights alone", weights_alone, "holds weights alone", "export --checkpoint"),
     ("a folder", a_folder, "models is a folder, not a file", "Name a file"),
     ("lost weights", lost_weights, "was made from timm_v1.safetensors, which is not in", "start again"),

@@ -107,7 +107,7 @@ def test_a_definition_with_an_unknown_key_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageSetError, match="unknown key, or lacks a needed one: folder"):
         definitions.read_definition(path)
     path.write_text("description = \n")
-    with pytest.raises(ImageSetError, match="not valid TOML"):
+    with pytest.raises(ImageSetError, match="is not TOML"):
         definitions.read_definition(path)
 
 

@@ -25,6 +25,16 @@ SIZES = [
 ]
 FILTERS = ("bicubic", "bilinear", "box", "hamming", "lanczos")
 CROPS = (1.0, 0.875, 0.6)
+ZEROS = 64 * "0"
+NO_PLAIN_NAMES = ("..", ".", "../up", "a/b", "a\\b", "/root", "C:drive", "bell\a", "\u0085", 200 * "x", "")
+# What all four readers refuse alike
+BOUNDED_MANIFESTS: list[tuple[dict[str, str], str]] = [
+    *(({"file": f"{ZEROS} {name}"}, f"is damaged: file is '{ZEROS} {name}'") for name in NO_PLAIN_NAMES),
+    ({"resolution": "64\nresolution 64"}, "is damaged: it has resolution twice"),
+    ({"version": 2**20 * "1"}, "is damaged: it has more than 1048576 bytes"),
+    ({"mean": "0.5 -1.0 0.5"}, "mean or std are out of range"),
+    ({"std": "0.2 0.2 0.0"}, "mean or std are out of range"),
+]
 DAMAGED_MANIFESTS = [
     ({"format": "2"}, "has format 2, this version reads 1"),
     ({"resolution": "many"}, "is damaged: resolution is 'many'"),
@@ -37,6 +47,7 @@ DAMAGED_MANIFESTS = [
     ({"runtime": "openvino"}, "is an engine for openvino"),
     ({"engine": "other.onnx"}, "has no digest of other.onnx"),
     ({"file": "00 ../../elsewhere"}, "is damaged: file is '00 ../../elsewhere'"),
+    *BOUNDED_MANIFESTS,
 ]
 
 

@@ -9,10 +9,13 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from msgspec import Struct
+
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.commands.embed.bundle import fill_readme, write_bundle
 from convnext_edge.errors import UsageError
 from convnext_edge.progress import note
+from convnext_edge.reading import Line, Version, read_json
 
 SOURCES = Path(__file__).parents[2] / "embed_sources" / "web"
 RUNTIME = "onnxruntime"
@@ -23,6 +26,13 @@ SCRIPT = "ort.wasm.min.js"
 LOADED = ("ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 OPEN = "python3 -m http.server"
 PART = 3 * 2**20  # bytes, a multiple of 3, so that each part of a file is whole in base64
+
+
+class PackageShape(Struct):
+    """What is read of npm's package.json."""
+
+    name: Line
+    version: Version
 
 
 def write_web(engine: Artifact, labels: Path | None, folder: Path, package: Path | None = None) -> str:
@@ -70,11 +80,10 @@ def read_version(package: Path) -> str:
     Raises UsageError where the folder holds another package, or lacks files.
     """
     hint = f"Name the folder that `npm install {PACKAGE}@{TESTED}` makes: node_modules/{PACKAGE}."
-    try:
-        described = json.loads((package / "package.json").read_text(encoding="utf-8"))
-        name, version = str(described["name"]), str(described["version"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{package} is no npm package: {error!r}", hint=hint) from error
+    if not (package / "package.json").is_file():
+        raise UsageError(f"{package} is no npm package: it has no package.json", hint=hint)
+    described = read_json(package / "package.json", PackageShape, hint=hint, kind=UsageError)
+    name, version = str(described["name"]), str(described["version"])
     if name != PACKAGE:
         raise UsageError(f"{package} is the npm package {name}, not {PACKAGE}", hint=hint)
     missing = [file for file in (SCRIPT, *LOADED) if not (package / "dist" / file).is_file()]

@@ -18,6 +18,7 @@ from convnext_edge.commands.finetune.data import TrainingImages, check_labels
 from convnext_edge.commands.finetune.processes import check_same, from_all, from_first, skipped_by_any
 from convnext_edge.commands.finetune.snapshots import Snapshot
 from convnext_edge.commands.finetune.training import Plan, Training, make_optimizer
+from convnext_edge.errors import ArtifactError
 from convnext_edge.evaluation.comparison import Answer, Inputs, compare_answers
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.images.image_set import ImageSet
@@ -143,8 +144,7 @@ class Run:
             first, before = 0, self.measure("start")
         else:
             first, before = found.step, found.start
-            self.student.load_state_dict(found.student)
-            optimizer.load_state_dict(found.optimizer)
+            self.restore(found, optimizer)
 
         def save(step: int) -> None:
             if self.accelerator.is_main_process:
@@ -154,6 +154,15 @@ class Run:
         if first < plan.steps:
             self.training(plan).run(optimizer, first=first, save=save)
         return {**before, **self.measure("final")}
+
+    def restore(self, found: Snapshot, optimizer: torch.optim.Optimizer) -> None:
+        """Put the states of a snapshot back; raise ArtifactError where they are those of another model."""
+        try:
+            self.student.load_state_dict(found.student)
+            optimizer.load_state_dict(found.optimizer)
+        except Exception as error:  # what PyTorch raises depends on what does not fit
+            reason = str(error).splitlines()[0]
+            raise ArtifactError(f"{self.snapshot} is damaged: {reason}", hint=snapshots.AGAIN) from error
 
     def load(self) -> Snapshot | None:
         """Return what an earlier run saved, None where it saved nothing."""

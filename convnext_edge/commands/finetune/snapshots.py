@@ -8,12 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from msgspec import Struct
 
 from convnext_edge.artifacts.files import write_bytes
 from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.progress import note
+from convnext_edge.reading import Count, Share, check
 
+AGAIN = "Start without --resume."
 FORMAT = 2  # in the settings of a run: states of another format would be taken apart wrongly
+
+
+class SnapshotShape(Struct, forbid_unknown_fields=True):
+    """What a snapshot's file holds; the states are the affair of PyTorch."""
+
+    step: Count
+    settings: dict[str, Any]
+    start: dict[str, Share | None]
+    student: dict[str, Any]
+    optimizer: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -44,9 +57,11 @@ def load(path: Path, settings: dict[str, Any]) -> Snapshot | None:
         note(f"there is no {path} to resume from: starting at the first step")
         return None
     try:
-        snapshot = Snapshot(**torch.load(path, weights_only=True))
+        found = torch.load(path, weights_only=True)
+        check(found, SnapshotShape)
+        snapshot = Snapshot(**found)
     except Exception as error:  # for a damaged file, torch.load raises nearly any type
-        raise ArtifactError(f"{path} cannot be read: {error}", hint="Start without --resume.") from error
+        raise ArtifactError(f"{path} cannot be read: {error}", hint=AGAIN) from error
     changed = [key for key, value in settings.items() if snapshot.settings.get(key) != value]
     if changed:
         key = changed[0]

@@ -49,7 +49,7 @@ import onnx
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.artifacts.store import find_link
-from convnext_edge.errors import TargetError
+from convnext_edge.errors import ArtifactError, TargetError
 from convnext_edge.onnx_graph.files import load
 from convnext_edge.onnx_graph.qdq import is_quantized
 from convnext_edge.progress import note
@@ -222,11 +222,11 @@ class TensorRT(Target):
     def _simulate(self, artifact: Artifact, gpu: NoGpu, threads: int | None) -> TensorRTSimulation:
         model, precision = artifact.path, None
         if artifact.description.kind == "engine":
-            assert artifact.description.parent is not None  # every engine has one
+            parent = artifact.description.parent
+            if parent is None:  # every engine that we write has one
+                raise ArtifactError(f"the sidecar of {artifact.path} names no parent", hint="Build it again.")
             precision = self._recorded(artifact).get("float_precision")
-            model = find_link(
-                artifact.description.parent, (artifact.path.parent,), wanted_by=artifact.path
-            ).path
+            model = find_link(parent, (artifact.path.parent,), wanted_by=artifact.path).path
         session = TensorRTSimulation(self.graph(model, precision), threads)
         note(f"{session.label} ({gpu.reason}): the same graph in ONNX Runtime, unoptimized")
         return session

@@ -13,6 +13,7 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 from PIL import Image
+from support.control_groups import FREE, LIMITED, systems
 from support.embedded import MANIFEST, noise, packed
 from support.embedded_apps import CROPS, DAMAGED_MANIFESTS, FILTERS, SIZES, as_for, with_manifest
 from support.models import CLASSES, RESOLUTION, Models
@@ -167,7 +168,7 @@ def test_what_is_missing_is_named(folder: Path, run: Run, tmp_path: Path) -> Non
     assert f"{MANIFEST} cannot be read" in run(tmp_path / "none", "load").stderr.decode()
 
 
-@pytest.mark.parametrize(("values", "said"), DAMAGED_MANIFESTS, ids=str)
+@pytest.mark.parametrize(("values", "said"), DAMAGED_MANIFESTS, ids=lambda value: str(value)[:60])
 def test_a_damaged_manifest_is_refused(
     folder: Path, run: Run, tmp_path: Path, values: dict[str, str], said: str
 ) -> None:
@@ -246,3 +247,9 @@ def test_engines_of_other_runtimes_are_refused(models: Models, tmp_path: Path) -
         with pytest.raises(UsageError, match=said):
             embed(engine, lang="android", output=tmp_path / "app", **options)  # type: ignore[arg-type]
     assert not (tmp_path / "app").exists()
+
+
+def test_the_bench_counts_the_cpus_that_it_may_use(run: Run, tmp_path: Path) -> None:
+    folders = "\n".join(map(str, systems(tmp_path)))
+    found = list(map(int, answer(run, tmp_path, "cpus", folders.encode()).split()))
+    assert found == [1] * len(LIMITED) + [len(os.sched_getaffinity(0))] * len(FREE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from support.embedded import (
     python_logits,
     run,
 )
+from support.embedded_apps import BOUNDED_MANIFESTS
 from support.models import CLASSES, RESOLUTION
 
 from convnext_edge.artifacts.digests import sha256
@@ -137,7 +139,7 @@ def test_misuse_is_an_exception_or_the_right_answer(
         "Error: top_k 0 is less than 1|Give a whole number from 1.",
         str(CLASSES),
         "Error: the workspace is not of this classifier|Take one from its workspace().",
-        "Error: threads -1 is less than 0|Give a whole number from 1, or 0 for all cores.",
+        "Error: threads -1 is out of range|Give a whole number from 1 to 1024, or 0 for all cores.",
         "Error: there are no logits|Call infer() before rank().",
         "Error: the workspace was moved from|Take another one from Classifier::workspace().",
         "Error: no image was prepared|Call prepare() before infer().",
@@ -186,8 +188,9 @@ def test_a_damaged_engine_is_refused_in_the_words_of_python(
         ({"interpolation": "nearest"}, "interpolation 'nearest' is not known"),
         ({"runtime": "tensorrt"}, "is an engine for tensorrt, this library was built for"),
         ({"file": "00 ../../elsewhere"}, "is damaged: file is '00 ../../elsewhere'"),
+        *BOUNDED_MANIFESTS,
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_damaged_manifest_is_refused(
@@ -205,15 +208,16 @@ def test_a_damaged_manifest_is_refused(
     assert (done.returncode, said in done.stderr.decode()) == (1, True), done.stderr
 
 
-def test_a_name_that_no_file_can_have_is_missing(
-    embedded: Embedded, built: Callable[[str], Build], tmp_path: Path
+@pytest.mark.parametrize("endless", [True, False], ids=["a device", "a pipe"])
+def test_a_manifest_that_never_ends_is_refused(
+    embedded: Embedded, built: Callable[[str], Build], tmp_path: Path, endless: bool
 ) -> None:
-    model = tmp_path / "model"
-    shutil.copytree(embedded("openvino") / "model", model)
-    with (model / MANIFEST).open("a") as manifest:
-        manifest.write(f"file {64 * '0'} {300 * 'x'}\n")
-    done = attempt(built("openvino").harness, model, "answers")
-    assert (done.returncode, b"is missing, though the sidecar lists it" in done.stderr) == (1, True)
+    if endless:
+        (tmp_path / MANIFEST).symlink_to("/dev/zero")
+    else:
+        os.mkfifo(tmp_path / MANIFEST)
+    done = attempt(built("openvino").harness, tmp_path, "answers")
+    assert (done.returncode, b"does not exist" in done.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -50,6 +50,11 @@ def test_the_sample_classifies_a_picture_and_says_what_is_wrong_with_one(
     short = attempt(sample, tmp_path / "short.ppm", cwd=folder)
     assert (short.returncode, b"ends early" in short.stderr) == (1, True)
     assert attempt(sample, "--top", "0", "x", cwd=folder).returncode == 2
+    for size in ("4x4x4", "4", "x4", "4x", "4x4 ", "99999999999x1", "x"):
+        done = attempt(sample, "--size", size, tmp_path / "picture.rgb", cwd=folder)
+        assert (done.returncode, b"is no size" in done.stderr) == (2, True), size
+    many = attempt(sample, "--threads", "100000", tmp_path / "picture.ppm", cwd=folder)
+    assert (many.returncode, b"threads 100000 is out of range" in many.stderr) == (2, True)
 
 
 def test_bench_prints_the_keys_of_benchmark(

@@ -68,8 +68,8 @@ struct Prediction {
 };
 
 struct Options {
-    /// That one call may use; 0 leaves it to the runtime (all cores). ExecuTorch has one pool for a process: UsageError
-    /// where another number than 1 is not that of the models that are loaded.
+    /// That one call may use, up to 1024; 0 leaves it to the runtime (all cores). ExecuTorch has one pool for a process:
+    /// UsageError where another number than 1 is not that of the models that are loaded.
     int threads = 0;
 };
 

@@ -6,8 +6,9 @@
 #include <fstream>
 #include <locale>
 #include <sstream>
-#include <thread>
 #include <vector>
+
+#include "cpus.hpp"
 
 namespace {
 
@@ -99,8 +100,7 @@ std::string peak_rss() {
 }  // namespace
 
 std::string bench(const convnext_edge::Image& image, const BenchOptions& options) {
-    const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-    const int threads = options.threads > 0 ? options.threads : cores;
+    const int threads = options.threads > 0 ? options.threads : usable_cpus();
     auto started = Clock::now();
     const convnext_edge::Classifier classifier(options.model, {threads});
     const double load_ms = since(started);

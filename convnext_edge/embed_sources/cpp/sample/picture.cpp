@@ -1,8 +1,10 @@
 #include "picture.hpp"
 
+#include <charconv>
 #include <fstream>
 #include <istream>
 #include <limits>
+#include <system_error>
 
 namespace {
 
@@ -32,12 +34,13 @@ void read_header(std::istream& file, const std::string& path, Picture& picture) 
     }
 }
 
+/// `size` as two numbers and nothing else, with an x between them.
 void read_size(const std::string& size, Picture& picture) {
-    const auto cross = size.find('x');
-    try {
-        picture.width = std::stoi(size);
-        picture.height = std::stoi(size.substr(cross + 1));
-    } catch (const std::exception&) {
+    const char* const end = size.data() + size.size();
+    const auto width = std::from_chars(size.data(), end, picture.width);
+    const bool crossed = width.ec == std::errc() && width.ptr != end && *width.ptr == 'x';
+    const auto height = std::from_chars(crossed ? width.ptr + 1 : end, end, picture.height);
+    if (height.ec != std::errc() || height.ptr != end) {
         throw convnext_edge::UsageError("--size '" + size + "' is no size\nGive pixels as 640x480.");
     }
 }

@@ -32,10 +32,14 @@ void check_runtime(const detail::Manifest& manifest) {
     }
 }
 
+constexpr int kMaxThreads = 1024;  // more than any machine has cores; runtimes start as many as they are told
+
 void check_threads(const Options& options) {
-    if (options.threads < 0) {
-        throw UsageError("threads " + std::to_string(options.threads) +
-                         " is less than 0\nGive a whole number from 1, or 0 for all cores.");
+    if (options.threads < 0 || options.threads > kMaxThreads) {
+        const std::string given = std::to_string(options.threads);
+        const std::string most = std::to_string(kMaxThreads);
+        throw UsageError("threads " + given + " is out of range\nGive a whole number from 1 to " + most +
+                         ", or 0 for all cores.");
     }
 }
 

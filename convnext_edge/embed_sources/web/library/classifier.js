@@ -12,6 +12,7 @@
   "use strict";
   const ours = (globalThis.convnextEdge ??= {});
 
+  const MAX_THREADS = 1024; // more than any device has cores; the runtime starts as many as it is told
   const GLUE = "ort-wasm-simd-threaded.mjs";
   const PROGRAM = "ort-wasm-simd-threaded.wasm";
 
@@ -40,8 +41,9 @@
   function countThreads(wanted) {
     const most = globalThis.crossOriginIsolated ? (navigator.hardwareConcurrency ?? 1) : 1;
     const threads = wanted ?? most;
-    if (!Number.isInteger(threads) || threads < 1) {
-      throw new ours.UsageError(`threads ${threads} is no whole number from 1`, "Leave it out for as many as can be.");
+    if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS) {
+      const what = `threads ${threads} is no whole number from 1 to ${MAX_THREADS}`;
+      throw new ours.UsageError(what, "Leave it out for as many as can be.");
     }
     if (threads > 1 && !globalThis.crossOriginIsolated) {
       throw new ours.UsageError(

@@ -5,7 +5,10 @@
 
   const NAME = "convnext_edge.txt";
   const LABELS = "labels.txt";
+  const FILE = "file"; // the one key that may come again
   const FORMAT = "1";
+  const MAX_BYTES = 2 ** 20; // of the manifest; usual are up to 2 KiB
+  const MAX_NAME = 199; // bytes of a file name
   const RUNTIME = "onnxruntime";
   const AGAIN = "Make the folder again: convnext-edge embed.";
 
@@ -15,12 +18,23 @@
 
   const toLines = (bytes) => toText(bytes).replace(/\n$/, "").split("\n");
 
+  /** Whether `name` is that of a file in the folder itself, with the rules of Python's artifacts/names.py. */
+  const isPlain = (name) =>
+    /^(?!\.{1,2}$)(?![A-Za-z]:)[^/\\\u0000-\u001f\u007f-\u009f]+$/.test(name) &&
+    new TextEncoder().encode(name).length <= MAX_NAME;
+
   class Reader {
     constructor(bytes) {
+      if (bytes.length > MAX_BYTES) throw damaged(`it has more than ${MAX_BYTES} bytes`);
       this.pairs = toLines(bytes).map((line) => {
         const space = line.indexOf(" ");
         return space < 0 ? [line, ""] : [line.slice(0, space), line.slice(space + 1)];
       });
+      const keys = new Set();
+      for (const [key] of this.pairs.filter(([name]) => name !== FILE)) {
+        if (keys.has(key)) throw damaged(`it has ${key} twice`);
+        keys.add(key);
+      }
     }
 
     text(key) {
@@ -40,22 +54,25 @@
 
     /** Digest by name of each file. */
     files() {
-      const lines = this.pairs.filter(([key]) => key === "file").map(([, value]) => value);
+      const lines = this.pairs.filter(([key]) => key === FILE).map(([, value]) => value);
       return new Map(
         lines.map((line) => {
           const [digest, name] = [line.slice(0, 64), line.slice(65)];
-          if (!/^[0-9a-f]{64}$/.test(digest) || !/^[^/\\]+$/.test(name)) throw damaged(`file is '${line}'`);
+          if (!/^[0-9a-f]{64}$/.test(digest) || !isPlain(name)) throw damaged(`file is '${line}'`);
           return [name, digest];
         }),
       );
     }
   }
 
-  function checkRanges({ resolution, crop, classes }) {
+  function checkRanges({ resolution, crop, classes, mean, std }) {
     const whole = Number.isInteger(resolution) && Number.isInteger(classes);
     const sizes = resolution >= 1 && resolution <= 2 ** 14 && classes >= 1 && classes <= 2 ** 24;
     if (!whole || !sizes || crop > 1 || crop * 2 ** 30 < resolution) {
       throw damaged("resolution, crop or classes are out of range");
+    }
+    if (mean.some((value) => value < 0 || value > 1) || std.some((value) => value <= 0 || value > 1)) {
+      throw damaged("mean or std are out of range");
     }
   }
 

@@ -17,6 +17,9 @@ public final class Classifier: @unchecked Sendable {
     /// Of the ONNX Runtime that is loaded.
     public let runtimeVersion: String
 
+    // More than any device has cores; the runtime starts as many as it is told.
+    private static let maxThreads = 1024
+
     private let manifest: Manifest
     private let preprocessor: Preprocessor
     private let environment: ORTEnv  // has to outlive the session
@@ -31,8 +34,10 @@ public final class Classifier: @unchecked Sendable {
     ///
     /// threads: that one call may use; 0 leaves it to the runtime. Throws `ConvNeXtEdgeError`.
     public init(folder: URL = Classifier.bundledModel, threads: Int = 0) throws {
-        if threads < 0 || threads > Int(Int32.max) {
-            throw ConvNeXtEdgeError.usage("threads \(threads) is out of range\nGive a number from 1, or 0 for all.")
+        if !(0...Classifier.maxThreads).contains(threads) {
+            throw ConvNeXtEdgeError.usage(
+                "threads \(threads) is out of range\n"
+                    + "Give a whole number from 1 to \(Classifier.maxThreads), or 0 for all cores.")
         }
         let manifest = try Manifest.load(folder)
         self.manifest = manifest

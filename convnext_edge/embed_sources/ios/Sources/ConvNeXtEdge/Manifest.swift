@@ -7,6 +7,7 @@ struct Manifest {
     static let labelsName = "labels.txt"
     private static let format = "1"
     private static let onlyRuntime = "onnxruntime"
+    private static let maxBytes = 1 << 20  // of the manifest; usual are up to 2 KiB
     private static let again = "Make the folder again: convnext-edge embed."
 
     let engine: String
@@ -23,7 +24,7 @@ struct Manifest {
 
     /// Throws `ConvNeXtEdgeError.artifact`, or `.target` for an engine of another runtime.
     init(_ text: String) throws {
-        let reader = Reader(text)
+        let reader = try Reader(text)
         let found = try reader.text("format")
         if found != Manifest.format {
             throw ConvNeXtEdgeError.artifact(
@@ -48,6 +49,9 @@ struct Manifest {
         if !sizes || !(crop <= 1 && crop * Double(1 << 30) >= Double(resolution)) {
             throw Manifest.damaged("resolution, crop or classes are out of range")
         }
+        if !mean.allSatisfy({ (0...1).contains($0) }) || !std.allSatisfy({ $0 > 0 && $0 <= 1 }) {
+            throw Manifest.damaged("mean or std are out of range")
+        }
         for name in [engine, Manifest.labelsName] where files[name] == nil {
             throw Manifest.damaged("it has no digest of \(name)")
         }
@@ -60,7 +64,9 @@ struct Manifest {
 
     /// The manifest of a folder, after the digest of each file that it lists was checked.
     static func load(_ folder: URL) throws -> Manifest {
-        let manifest = try Manifest(String(decoding: read(folder, name), as: UTF8.self))
+        let text = try read(folder, name)
+        if text.count > maxBytes { throw damaged("it has more than \(maxBytes) bytes") }
+        let manifest = try Manifest(String(decoding: text, as: UTF8.self))
         for (file, expected) in manifest.files {
             let digest = SHA256.hash(data: try read(folder, file))
             let found = digest.map { String(format: "%02x", $0) }.joined()
@@ -99,13 +105,29 @@ struct Manifest {
 
 /// Keys and values of a text.
 private struct Reader {
+    private static let file = "file"  // the one key that may come again
+    private static let maxName = 199  // bytes of a file name
     private let pairs: [(key: String, value: String)]
 
-    init(_ text: String) {
+    init(_ text: String) throws {
         pairs = Reader.lines(text).map { line in
             let parts = line.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
             return (parts[0], parts.count > 1 ? parts[1] : "")
         }
+        let counts = Dictionary(grouping: pairs.map { $0.key }.filter { $0 != Reader.file }, by: { $0 })
+        if let twice = counts.first(where: { $0.value.count > 1 }) {
+            throw Manifest.damaged("it has \(twice.key) twice")
+        }
+    }
+
+    /// Whether `name` is that of a file in the folder itself, with the rules of Python's artifacts/names.py.
+    private static func isPlain(_ name: String) -> Bool {
+        let first = Array(name.utf8.prefix(2))
+        let isDrive = first.count == 2 && first[1] == 0x3a && (0x61...0x7a).contains(first[0] | 0x20)
+        let isOdd = name.unicodeScalars.contains { letter in
+            letter == "/" || letter == "\\" || letter.properties.generalCategory == .control
+        }
+        return !name.isEmpty && name != "." && name != ".." && !isDrive && !isOdd && name.utf8.count <= maxName
     }
 
     static func lines(_ text: String) -> [String] {
@@ -127,11 +149,11 @@ private struct Reader {
 
     func files() throws -> [String: String] {
         var found: [String: String] = [:]
-        for (_, line) in pairs.filter({ $0.key == "file" }) {
+        for (_, line) in pairs.filter({ $0.key == Reader.file }) {
             let digest = line.prefix(64)
             let name = String(line.dropFirst(65))
             let isHex = digest.count == 64 && digest.allSatisfy { "0123456789abcdef".contains($0) }
-            if !isHex || name.isEmpty || name.contains("/") { throw Manifest.damaged("file is '\(line)'") }
+            if !isHex || !Reader.isPlain(name) { throw Manifest.damaged("file is '\(line)'") }
             found[name] = String(digest)
         }
         return found

@@ -22,7 +22,7 @@ private val INSTRUCTIONS = listOf(
  */
 fun bench(files: Files, image: Image, threads: Int = 0, runs: Int = 50): String {
     if (runs < 1) throw UsageException("runs $runs is less than 1", "Give a whole number from 1.")
-    val used = if (threads > 0) threads else Runtime.getRuntime().availableProcessors()
+    val used = if (threads > 0) threads else usableCpus()
     val (classifier, loadMs) = timed { Classifier(files, used) }
     return classifier.use {
         val firstMs = timed { it.classify(image) }.second

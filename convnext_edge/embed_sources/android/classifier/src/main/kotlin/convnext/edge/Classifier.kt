@@ -9,6 +9,9 @@ import ai.onnxruntime.OrtSession
 import java.nio.ByteBuffer
 import java.nio.FloatBuffer
 
+// More than any device has cores; the runtime starts as many as it is told.
+private const val MAX_THREADS = 1024
+
 /**
  * What a model is, as its folder says it.
  *
@@ -47,8 +50,9 @@ class Classifier(files: Files, threads: Int = 0) : AutoCloseable {
     val info: Info
 
     init {
-        if (threads < 0) {
-            throw UsageException("threads $threads is less than 0", "Give a whole number from 1, or 0 for all cores.")
+        if (threads !in 0..MAX_THREADS) {
+            val hint = "Give a whole number from 1 to $MAX_THREADS, or 0 for all cores."
+            throw UsageException("threads $threads is out of range", hint)
         }
         val (described, contents) = Manifest.load(files)
         manifest = described

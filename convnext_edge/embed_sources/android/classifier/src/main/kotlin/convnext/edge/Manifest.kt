@@ -1,5 +1,6 @@
 package convnext.edge
 
+import java.io.ByteArrayOutputStream
 import java.io.IOException
 import java.io.InputStream
 import java.security.MessageDigest
@@ -14,6 +15,8 @@ internal class Manifest(text: String) {
     private val pairs = text.trimEnd('\n').split('\n').map { it.substringBefore(' ') to it.substringAfter(' ', "") }
 
     init {
+        val twice = pairs.map { it.first }.filter { it != FILE }.groupBy { it }.values.find { it.size > 1 }
+        if (twice != null) throw damaged("it has ${twice.first()} twice")
         val format = text("format")
         if (format != FORMAT) {
             val what = "$NAME has format $format, this version reads $FORMAT"
@@ -33,8 +36,8 @@ internal class Manifest(text: String) {
     val classes = numbers("classes", 1) { it.toIntOrNull() }.single()
 
     /** SHA-256 by name. */
-    val files: Map<String, String> = pairs.filter { it.first == "file" }.associate { (_, line) ->
-        if (!Regex("[0-9a-f]{64} [^/\\\\]+").matches(line)) throw damaged("file is '$line'")
+    val files: Map<String, String> = pairs.filter { it.first == FILE }.associate { (_, line) ->
+        if (!Regex("[0-9a-f]{64} .+").matches(line) || !isPlain(line.drop(65))) throw damaged("file is '$line'")
         line.drop(65) to line.take(64)
     }
 
@@ -42,6 +45,9 @@ internal class Manifest(text: String) {
         val sizes = resolution in 1..(1 shl 14) && classes in 1..(1 shl 24)
         if (!sizes || !(crop <= 1 && crop * (1 shl 30) >= resolution)) {
             throw damaged("resolution, crop or classes are out of range")
+        }
+        if (!mean.all { it in 0.0..1.0 } || !std.all { it > 0 && it <= 1 }) {
+            throw damaged("mean or std are out of range")
         }
         for (name in listOf(engine, LABELS)) {
             if (name !in files) throw damaged("it has no digest of $name")
@@ -64,7 +70,10 @@ internal class Manifest(text: String) {
     companion object {
         const val NAME = "convnext_edge.txt"
         const val LABELS = "labels.txt"
+        private const val FILE = "file" // the one key that may come again
         private const val FORMAT = "1"
+        private const val MAX_BYTES = 1 shl 20 // of the manifest; usual are up to 2 KiB
+        private const val MAX_NAME = 199 // bytes of a file name
         private const val RUNTIME = "onnxruntime"
         private const val AGAIN = "Make the folder again: convnext-edge embed."
 
@@ -72,7 +81,7 @@ internal class Manifest(text: String) {
 
         /** The files that the manifest lists, each after its digest was checked. Throws ArtifactException. */
         fun load(source: Files): Pair<Manifest, Map<String, ByteArray>> {
-            val manifest = Manifest(String(read(source, NAME), Charsets.UTF_8))
+            val manifest = Manifest(String(read(source, NAME, MAX_BYTES), Charsets.UTF_8))
             val files = manifest.files.mapValues { (name, digest) ->
                 read(source, name).also { check(name, it, digest) }
             }
@@ -87,10 +96,26 @@ internal class Manifest(text: String) {
             return labels
         }
 
-        private fun read(source: Files, name: String): ByteArray = try {
-            source.open(name).use { it.readBytes() }
+        /** Whether `name` is that of a file in the folder itself, with the rules of Python's artifacts/names.py. */
+        private fun isPlain(name: String): Boolean = name != "." && name != ".." &&
+            name.toByteArray().size <= MAX_NAME && !Regex("[A-Za-z]:.*").matches(name) &&
+            name.none { it == '/' || it == '\\' || it.isISOControl() }
+
+        private fun read(source: Files, name: String, most: Int = Int.MAX_VALUE): ByteArray = try {
+            source.open(name).use { it.readAtMost(most) }
         } catch (error: IOException) {
             throw ArtifactException("$name cannot be read: $error", "Take the folder model/ over as a whole.", error)
+        }
+
+        private fun InputStream.readAtMost(most: Int): ByteArray {
+            val read = ByteArrayOutputStream()
+            val buffer = ByteArray(1 shl 16)
+            while (true) {
+                val count = read(buffer)
+                if (count < 0) return read.toByteArray()
+                if (count > most - read.size()) throw damaged("it has more than $most bytes")
+                read.write(buffer, 0, count)
+            }
         }
 
         private fun check(name: String, bytes: ByteArray, expected: String) {

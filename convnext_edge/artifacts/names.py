@@ -1,0 +1,49 @@
+"""Names of files that come out of files, and names that become part of such: plain ones only.
+
+A sidecar that somebody else wrote must not lead to a file outside of its folder. The readers of the embedded
+libraries keep the same rules.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from convnext_edge.errors import ConvNeXtEdgeError
+
+MAX_BYTES = 199  # file systems allow 255, and what belongs to a file has its name with more at the end
+MAX_STEM_BYTES = 120  # so that precision, target and suffix find room behind it
+
+
+def fault(name: str, most: int = MAX_BYTES) -> str:
+    """Return why `name` is no plain file name of at most that many bytes; nothing where it is one."""
+    try:
+        size = len(name.encode("utf-8"))
+    except UnicodeEncodeError:
+        return "is not UTF-8"
+    reasons = {
+        "is empty": not name,
+        "leads to another folder": name in (".", "..") or "/" in name or "\\" in name,
+        "begins with the letter of a drive": re.match(r"[A-Za-z]:", name),
+        "holds a control character": any(unicodedata.category(letter) == "Cc" for letter in name),
+        f"has {size} bytes, more than {most}": size > most,
+    }
+    return next((reason for reason, is_so in reasons.items() if is_so), "")
+
+
+def printable(text: str) -> str:
+    r"""Return `text` with what is not UTF-8 in it as `\xff`, so that it can be written and read again."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def shown(name: str) -> str:
+    """Return a name as messages show it: in quotes, control characters escaped, a long one shortened."""
+    quoted = repr(printable(name)).replace("\\\\x", "\\x")
+    return quoted if len(quoted) <= 80 else quoted[:78] + "…'"
+
+
+def check_new(name: str, kind: type[ConvNeXtEdgeError], *, hint: str, most: int = MAX_BYTES) -> None:
+    """Raise an error of that kind for a name that would spoil what is made of it."""
+    why = fault(name, most)
+    if why:
+        raise kind(f"the name {shown(name)} {why}", hint=hint)

@@ -1,0 +1,92 @@
+"""What a sidecar may hold, by type and range, as msgspec compares it.
+
+A key of format 1 that early sidecars lack is given a default here; all others must be there.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypedDict
+
+from msgspec import Meta, Struct
+
+from convnext_edge.artifacts.artifact import Kind
+from convnext_edge.images.preprocessing import InputType, PreprocessingShape
+from convnext_edge.reading import Count, Line, Sha256, Version
+
+Hash = Annotated[str, Meta(pattern=r"\A[0-9a-f]{8,64}\Z")]
+Size = Annotated[int, Meta(ge=1, le=2**24)]  # of classes, channels, blocks
+RecipeValue = bool | Annotated[int, Meta(ge=-(2**53), le=2**53)] | float | Line | list[Line]
+
+
+class FormatShape(Struct):
+    """What sidecars of all formats have."""
+
+    format: Count
+
+
+class LinkShape(Struct):
+    """Shape of a `Link`; names are checked by themselves."""
+
+    name: str
+    sha256: Sha256
+
+
+class CalibrationShape(Struct):
+    """Shape of a `Calibration`."""
+
+    name: Line
+    images: Count
+    digest: Sha256
+
+
+class ArchitectureShape(Struct):
+    """Shape of a model's architecture, as far as it is read from a sidecar."""
+
+    classes: Size
+    depths: Annotated[list[Size], Meta(max_length=100)] = []
+    dims: Annotated[list[Size], Meta(max_length=100)] = []
+
+
+class EngineShape(TypedDict, total=False):
+    """Shape of what targets record of an engine, as far as it is read again."""
+
+    runtime: Line
+    version: Version
+    notes: list[Line]
+    max_batch: Annotated[int, Meta(ge=1, le=2**20)]
+    float_precision: Literal["fp32", "fp16"] | None
+    compute_capabilities: list[Line]
+
+
+class SidecarShape(FormatShape):
+    """Shape of a sidecar; the fields of `Description` are explained there."""
+
+    sha256: Sha256
+    files: Annotated[dict[str, Sha256], Meta(min_length=1, max_length=1000)]
+    kind: Kind
+    stem: str
+    variant: Line | None
+    architecture: ArchitectureShape
+    preprocessing: PreprocessingShape
+    precision: str
+    target: str | None
+    input_type: InputType
+    method: str | None
+    recipe: dict[Line, RecipeValue] | None
+    calibration: CalibrationShape | None
+    calibration_hashes: list[Hash]
+    quantized_layers: list[Line]
+    float_layers: list[Line]
+    classes: list[str]
+    engine: EngineShape | None
+    weights: LinkShape | None
+    parent: LinkShape | None
+    tools: dict[Line, Line]
+    command: str
+
+
+def names(value: dict[str, Any]) -> dict[str, str]:
+    """Return what becomes a file name or part of one, by the place in the sidecar `value`."""
+    found = {key: value[key] for key in ("stem", "precision", "target", "method") if value[key] is not None}
+    links = {key: value[key]["name"] for key in ("weights", "parent") if value[key] is not None}
+    return {**found, **links, **{f"file {number}": name for number, name in enumerate(value["files"], 1)}}

@@ -1,0 +1,113 @@
+"""What kept results may hold, by type and range, as msgspec compares it: all that `report` shows.
+
+Each key of `validate` and `benchmark` has a shape here. One that results of format 1 may lack has a default.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from convnext_edge.artifacts.shapes import FormatShape, RecipeValue
+from convnext_edge.reading import Count, Line, Sha256, Share
+
+Time = Annotated[float, Meta(gt=0, le=1e9)]  # milliseconds
+Ratio = Annotated[float, Meta(gt=0, le=1e9)]
+Points = Annotated[float, Meta(ge=-100, le=100)]  # of percentages
+Decibels = Annotated[float, Meta(ge=-1000, le=1000)]
+Whole = Annotated[int, Meta(ge=1, le=2**31)]
+
+
+class CPUShape(Struct):
+    """Shape of a `CPU`, as far as `report` shows it."""
+
+    name: Line
+    isa: list[Line]
+    int8_saturates: bool | None
+
+
+class ModelShape(Struct):
+    """Shape of what `model_columns` returns."""
+
+    model: str
+    file: str
+    sha256: Sha256
+    bytes: Count
+    method: Line
+    precision: Line
+    changes: dict[Line, RecipeValue]
+
+
+class RecordShape(FormatShape):
+    """Shape of a kept result, whatever the command."""
+
+    kind: Literal["validate", "benchmark"]
+    date: Annotated[str, Meta(pattern=r"\A\d{4}-\d\d-\d\dT[\d:.]{5,15}([+-]\d\d:\d\d|Z)\Z")]
+    command: str
+    tools: dict[Line, Line]
+    cpu: CPUShape
+    model: ModelShape
+    result: dict[str, object]
+
+
+class ValidateShape(Struct):
+    """Shape of the result of `validate`."""
+
+    artifact: str
+    target: Line
+    data: str
+    images: Count
+    reference_top1: Share | None
+    candidate_top1: Share | None
+    reference_top5: Share | None
+    candidate_top5: Share | None
+    drop_points: Points | None
+    drop_ci95_points: tuple[Points, Points] | None
+    agreement: Share
+    agreement_ci95: tuple[Share, Share]
+    sqnr_db: Decibels | None
+    overlap: Count
+    skipped_images: list[str]
+    simulated: bool
+    passed: bool
+    label: str
+
+    def __post_init__(self) -> None:
+        accuracy = (self.reference_top1, self.candidate_top1, self.reference_top5, self.candidate_top5)
+        drop = (self.drop_points, self.drop_ci95_points)
+        if len({figure is None for figure in (*accuracy, *drop)}) > 1:
+            raise ValueError("has some figures of top-1 and top-5 without the others")
+
+
+class MillisecondsShape(Struct):
+    """Shape of `Milliseconds`."""
+
+    p50: Time
+    p90: Time
+    p99: Time
+    min: Time
+
+
+class BenchmarkShape(Struct):
+    """Shape of the result of `benchmark`."""
+
+    artifact: str
+    target: Line
+    runtime_version: Line
+    batch: Whole
+    threads: Whole
+    runs: Whole
+    cpu: Line
+    isa: list[Line]
+    candidate_ms: MillisecondsShape
+    reference_ms: MillisecondsShape
+    speedup: Ratio
+    throughput_ips: Ratio
+    peak_rss_bytes: Count | None
+    passed: bool
+    fp16_ms: MillisecondsShape | None
+    advice: Line | None
+
+
+RESULTS = {"validate": ValidateShape, "benchmark": BenchmarkShape}

@@ -1,0 +1,147 @@
+"""Kept results are shown only where each value has a type and a range that the program knows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from support.wrong_values import WRONG, exchanged, places
+
+from convnext_edge.artifacts.artifact import Artifact, Description
+from convnext_edge.artifacts.workspace import Workspace
+from convnext_edge.commands.benchmark import Benchmark
+from convnext_edge.commands.report.page import make_page
+from convnext_edge.commands.rows import join_rows
+from convnext_edge.commands.validate import Validate
+from convnext_edge.errors import ArtifactError
+from convnext_edge.evaluation.record_shapes import RESULTS
+from convnext_edge.evaluation.records import keep, read_records
+from convnext_edge.images.preprocessing import Preprocessing
+
+TIMES = {"p50": 1.0, "p90": 2.0, "p99": 3.0, "min": 0.5}
+VALIDATED = {
+    "artifact": "out/tiny.xml",
+    "target": "openvino",
+    "data": "demo",
+    "images": 10,
+    **dict.fromkeys(("reference_top1", "candidate_top1", "reference_top5", "candidate_top5"), 0.5),
+    "drop_points": 0.0,
+    "drop_ci95_points": [-1.0, 1.0],
+    "agreement": 0.9,
+    "agreement_ci95": [0.8, 0.95],
+    "sqnr_db": 36.0,
+    "overlap": 0,
+    "skipped_images": ["broken.png"],
+    "simulated": False,
+    "passed": True,
+    "label": "",
+}
+TIMED = {
+    "artifact": "out/tiny.xml",
+    "target": "openvino",
+    "runtime_version": "2026.4.1",
+    **dict.fromkeys(("batch", "threads", "runs"), 1),
+    "cpu": "a CPU",
+    "isa": ["avx2"],
+    "candidate_ms": TIMES,
+    "reference_ms": TIMES,
+    "speedup": 2.0,
+    "throughput_ips": 1000.0,
+    "peak_rss_bytes": 2**20,
+    "passed": True,
+    "fp16_ms": TIMES,
+    "advice": "ship INT8",
+}
+KEPT: dict[str, dict[str, Any]] = {"validate": VALIDATED, "benchmark": TIMED}
+
+
+def engine(workspace: Workspace) -> Artifact:
+    described = Description(
+        "engine", "tiny", "tiny", {"classes": 10}, Preprocessing(), recipe={"range": "minmax"}
+    )
+    return Artifact(workspace.folder / "tiny.xml", described, {"tiny.xml": 64 * "0"})
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A workspace with a result of each command."""
+    (tmp_path / "tiny.xml").write_bytes(b"content")
+    for command, result in KEPT.items():
+        keep(command, result, engine(Workspace(tmp_path)), Workspace(tmp_path))
+    return Workspace(tmp_path)
+
+
+def shown(workspace: Workspace) -> str:
+    records = read_records(workspace)
+    return make_page(join_rows(records), records)
+
+
+def refusal(workspace: Workspace) -> ArtifactError | None:
+    try:
+        assert "<table>" in shown(workspace)
+    except ArtifactError as error:
+        return error
+    return None
+
+
+def kept(workspace: Workspace, command: str) -> Path:
+    (found,) = workspace.results.glob(f"{command}*.json")
+    return found
+
+
+@pytest.mark.parametrize("command", KEPT)
+def test_every_value_is_shown_or_refused(workspace: Workspace, command: str) -> None:
+    path = kept(workspace, command)
+    record = {**json.loads(path.read_text()), "tools": {"torch": "2"}}
+    refused = 0
+    for place in places(record):
+        for value in WRONG:
+            path.write_text(json.dumps(exchanged(record, place, value)))
+            error = refusal(workspace)
+            assert error is None or (error.hint == "Delete it." and error.message.startswith(f"{path} "))
+            refused += error is not None
+    assert refused > 8 * len(list(places(record)))
+
+
+@pytest.mark.parametrize("command", KEPT)
+def test_a_key_that_is_missing_is_named(workspace: Workspace, command: str) -> None:
+    path = kept(workspace, command)
+    record = json.loads(path.read_text())
+    for key in record["result"]:
+        rest = {name: value for name, value in record["result"].items() if name != key}
+        path.write_text(json.dumps({**record, "result": rest}))
+        with pytest.raises(ArtifactError, match=f"is damaged: it has no {key}"):
+            read_records(workspace)
+
+
+def test_half_of_the_figures_of_accuracy_are_refused(workspace: Workspace) -> None:
+    path = kept(workspace, "validate")
+    path.write_text(json.dumps(exchanged(json.loads(path.read_text()), ("result", "drop_points"), None)))
+    with pytest.raises(ArtifactError, match="is damaged: it has some figures of top-1"):
+        shown(workspace)
+
+
+def test_a_result_of_a_later_version_with_more_keys_is_shown(workspace: Workspace) -> None:
+    path = kept(workspace, "benchmark")
+    path.write_text(json.dumps(exchanged(json.loads(path.read_text()), ("result", "later"), [{}])))
+    assert "2.00x" in shown(workspace)
+
+
+@pytest.mark.parametrize(("command", "kind"), [("validate", Validate), ("benchmark", Benchmark)])
+def test_each_key_of_a_result_has_a_shape(command: str, kind: type[Any]) -> None:
+    """A new key of a result gets one in record_shapes.py, with a default."""
+    shape = {field.name for field in msgspec.structs.fields(RESULTS[command])}
+    assert {field.name for field in fields(kind)} == shape
+
+
+def test_names_that_are_long_or_odd_do_not_keep_a_result_from_being_kept(workspace: Workspace) -> None:
+    before = len(read_records(workspace))
+    names = ["x" * 250, "a\nb", "caf\udce9"]
+    for name in names:
+        keep("validate", {**VALIDATED, "data": name}, engine(workspace), workspace)
+    found = [record["result"].get("data") for record in read_records(workspace)]
+    assert (len(found), r"caf\xe9" in found) == (before + len(names), True)
