@@ -72,7 +72,6 @@ def temporary_folder() -> Iterator[Path]:
     Raises ArtifactError where that place does not let us write.
     """
     place = Path(tempfile.gettempdir())
-    remove_abandoned(place, TEMPORARY)
     try:
         with scratch_folder(place, TEMPORARY) as scratch:
             folder = scratch / NEW  # the lock of the outer one says that its process lives
@@ -82,6 +81,11 @@ def temporary_folder() -> Iterator[Path]:
         if not str(error.filename).startswith(str(place)) and error.errno not in NO_SPACE:
             raise
         raise cannot_write(place / "temporary files", error, "set TMPDIR to another folder.") from error
+
+
+def settle_temporary() -> None:
+    """Remove the temporary folders of commands that were killed."""
+    remove_abandoned(Path(tempfile.gettempdir()), TEMPORARY)
 
 
 def settle(folder: Path) -> None:

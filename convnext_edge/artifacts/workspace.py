@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convnext_edge.artifacts.artifact import Artifact, Description
-from convnext_edge.artifacts.files import settle
+from convnext_edge.artifacts.files import settle, settle_temporary
 from convnext_edge.artifacts.names import check_new
 from convnext_edge.artifacts.sidecar import read_sidecar, sidecar_path
 from convnext_edge.artifacts.store import open_artifact
@@ -30,8 +30,9 @@ class Workspace:
     def at(cls, folder: AnyPath | None) -> Workspace:
         """Return the workspace in `folder`, else $CONVNEXT_EDGE_WORKSPACE, else ./convnext-edge-out.
 
-        What commands that were killed have left there is finished or removed.
+        What commands that were killed have left there is finished or removed, also their temporary files.
         """
+        settle_temporary()
         workspace = cls(Path(folder or os.environ.get(VARIABLE) or DEFAULT))
         for place in (workspace.folder, workspace.results):
             settle(place)

@@ -120,6 +120,7 @@ def test_folders_of_the_user_beside_temporary_ones_stay(
     (tmp_path / "convnext-edge-out").mkdir()
     (tmp_path / ".convnext-edge-scratch-dead").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    settle_temporary()
     with temporary_folder() as folder:
         assert folder.is_dir()
         assert len(names(tmp_path)) == 3  # the user's, this one, and what is in this one

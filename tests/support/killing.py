@@ -86,7 +86,7 @@ def commands(photos: Path) -> dict[str, list[str]]:
     data = ["--data", str(photos), "--limit", "4"]
     lines = {
         "export": ["export", "--checkpoint", str(CHECKPOINT), "--resolution", "32"],
-        "quantize": ["quantize", *calib, "--no-timing"],
+        "quantize": ["quantize", *calib, "--allow-slower"],
         "build openvino": ["build", "--target", "openvino"],
         "build onnxruntime": ["build", "--target", "onnxruntime"],
         "embed": ["embed", "--lang", "cpp", "-o", "app"],
