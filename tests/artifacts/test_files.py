@@ -12,6 +12,7 @@ from convnext_edge.artifacts.files import (
     COMMITTED,
     WRITING,
     settle,
+    settle_temporary,
     temporary_folder,
     write_bytes,
     write_text,
