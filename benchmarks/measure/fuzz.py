@@ -202,9 +202,13 @@ def main(
     started = time.perf_counter()
     readers = only or tuple(READERS)
     tasks: Queue[tuple[str, int, int]] = Queue()
-    for reader, share in shares(readers, inputs).items():
-        for first in range(0, share, BATCH):
-            tasks.put((reader, seed * 1_000_000 + first + 1, min(BATCH, share - first)))
+    wanted = shares(readers, inputs)
+    for first in range(
+        0, max(wanted.values()), BATCH
+    ):  # in turns, so that a run that ends early has seen all
+        for reader in readers:
+            if first < wanted[reader]:
+                tasks.put((reader, seed * 1_000_000 + first + 1, min(BATCH, wanted[reader] - first)))
     findings = Findings()
     threads = [
         threading.Thread(target=work, args=(tasks, findings, started + 60 * minutes)) for _ in range(jobs)
