@@ -19,7 +19,7 @@ export TIMEFORMAT := took %1R s
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env npm demo test test-fast lint format bench test-gpu test-mobile wheel constraints clean $(CHECKS)
+.PHONY: help env npm demo test test-fast lint format bench fuzz test-gpu test-mobile wheel constraints clean $(CHECKS)
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ test-fast: env ## Run the tests that make no model and start no program
 format: env ## Format the code, and repair what ruff can
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+fuzz: env ## Read 20,000 malformed files with every reader; what fails is kept in build/fuzz
+	$(BIN)/python -m benchmarks.measure.fuzz
 
 # All of them run, even where one does not meet its bars (exit code 3).
 bench: env ## Measure accuracy, latency, quantizing, training, C++ and TensorRT; writes benchmarks/results/

@@ -84,7 +84,15 @@ TRANSFORMERS_V2: Table = tuple(
 
 OURS: Table = tuple((ours, ours) for _, ours in TIMM)
 
-FIELDS = {"s": r"\d+", "b": r"\d+", "p": "weight|bias", "even": r"\d*[02468]", "odd": r"\d*[13579]"}
+# Numbers have up to four digits, as Python refuses to read thousands, and no leading zeros, so that no two
+# names are of one tensor.
+FIELDS = {
+    "s": "0|[1-9][0-9]{0,3}",
+    "b": "0|[1-9][0-9]{0,3}",
+    "p": "weight|bias",
+    "even": "(?:[1-9][0-9]{0,2})?[02468]",
+    "odd": "(?:[1-9][0-9]{0,2})?[13579]",
+}
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
         ours: _to_float32(tensors[found.names[ours]], shape, f"{path}: {found.names[ours]}")
         for ours, shape in found.architecture.shapes().items()
     }
-    return Checkpoint(_assemble(found.architecture, state), found.layout)
+    model = _assemble(found.architecture, state)
+    _check_answer(model, path)
+    return Checkpoint(model, found.layout)
 
 
 def _to_float32(tensor: Tensor, shape: Shape, where: str) -> Tensor:
@@ -54,10 +56,16 @@ def _to_float32(tensor: Tensor, shape: Shape, where: str) -> Tensor:
             f"{where} is of type {str(tensor.dtype).removeprefix('torch.')}, not floating point",
             hint="Give the weights before they were quantized: float32, float16 or bfloat16.",
         )
-    weights = tensor.to(torch.float32).reshape(shape).contiguous()
+    weights = tensor.detach().to(torch.float32).reshape(shape).contiguous()
     lowest, highest = torch.aminmax(weights)  # both are NaN if any value is; 20 times as fast as isfinite
     if not math.isfinite(lowest) or not math.isfinite(highest):
         bad = int((~torch.isfinite(weights)).sum())
+        if bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(
+                f"{where} of shape {shape} has {bad} values beyond float32, up to"
+                f" {float(tensor.abs().max()):.1e}",
+                hint="The training diverged or the file is damaged: take an earlier checkpoint.",
+            )
         raise CheckpointError(
             f"{where} of shape {shape} has {bad} values that are NaN or infinite",
             hint="The training diverged or the file is damaged: take an earlier checkpoint.",
@@ -70,3 +78,19 @@ def _assemble(architecture: Architecture, state: dict[str, Tensor]) -> ConvNeXt:
         model = ConvNeXt(architecture)
     model.load_state_dict(state, strict=True, assign=True)
     return model.eval()
+
+
+def _check_answer(model: ConvNeXt, path: Path) -> None:
+    """Raise CheckpointError where finite weights are so large that the answer to an image is not finite."""
+    edge = model.architecture.stride
+    image = torch.linspace(-2, 2, 3 * edge * edge).reshape(1, 3, edge, edge)  # the range of normalized pixels
+    with torch.inference_mode():
+        finite = bool(torch.isfinite(model(image)).all())
+    if not finite:
+        largest = {name: float(weights.abs().max()) for name, weights in model.state_dict().items()}
+        name = max(largest, key=lambda name: largest[name])
+        raise CheckpointError(
+            f"{path}: the model answers with NaN or infinity, as its weights go up to {largest[name]:.1e}"
+            f" ({name})",
+            hint="The training diverged or the file is damaged: take an earlier checkpoint.",
+        )

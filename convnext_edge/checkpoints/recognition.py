@@ -18,6 +18,7 @@ from convnext_edge.checkpoints.layouts import LAYOUTS, Layout
 from convnext_edge.errors import CheckpointError
 from convnext_edge.network.architecture import Architecture, Shape
 
+MAX_STRIDE = 1024  # pixels; published models have 32
 SHOWN = 3  # differences that a message lists
 SUPPORTED = (
     "Supported are ConvNeXt V1 and V2 classifiers with one non-overlapping stem convolution, 7x7 depthwise"
@@ -89,6 +90,11 @@ def recognize(shapes: Mapping[str, Shape], where: str) -> Recognition:
         raise CheckpointError(
             f"{where} is not a ConvNeXt that we know exactly (names of {layout.family}, depths"
             f" {architecture.depths}, dims {architecture.dims}): {_describe(differences)}",
+            hint=SUPPORTED,
+        )
+    if architecture.stride > MAX_STRIDE:
+        raise CheckpointError(
+            f"{where} has {len(architecture.dims)} stages: a cell of the last takes over {MAX_STRIDE} pixels",
             hint=SUPPORTED,
         )
     conv_mlp = any(ours.endswith("pwconv1.weight") and len(shapes[name]) == 4 for ours, name in names.items())

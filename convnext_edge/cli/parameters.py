@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import UnionType
@@ -65,6 +66,18 @@ def without_none(annotation: object) -> object:
     return Union[tuple(kinds)]  # noqa: UP007  made of a list
 
 
+class GivenPath(click.Path):
+    """A path that is not empty: `Path("")` would be the folder at hand."""
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """Return the path; Click shows the failure as wrong usage."""
+        if value == "":
+            self.fail("it is empty: name a file or a folder.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def click_type(kind: object, option: Option) -> click.ParamType[Any]:
     """Return Click's type of one value. Raises TypeError for a type that has no option."""
     if option.choices or get_origin(kind) is Literal:
@@ -75,7 +88,7 @@ def click_type(kind: object, option: Option) -> click.ParamType[Any]:
         return click.STRING
     if set(get_args(kind)) >= PATHS:
         named_set = option.metavar is not None  # NAME|PATH: the name of an image set is no path
-        return click.STRING if named_set else click.Path(path_type=Path, file_okay=not option.folder)
+        return click.STRING if named_set else GivenPath(path_type=Path, file_okay=not option.folder)
     return number_type(kind, option)
 
 

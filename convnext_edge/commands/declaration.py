@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import ParamSpec, TypeVar, get_args, get_type_hints
 
 from convnext_edge.artifacts.locks import reading
+from convnext_edge.commands.border import guard, takes_path
 from convnext_edge.commands.result import Result
 
 P = ParamSpec("P")
@@ -63,6 +64,13 @@ class Parameter:
         """Whether a value must be given."""
         return self.default is inspect.Parameter.empty
 
+    @property
+    def typed(self) -> str:
+        """What a user types before a value: `-o`, `--data`; of an argument, its name as the help has it."""
+        if isinstance(self.meaning, Argument):
+            return self.name.upper()
+        return next(iter(self.meaning.flags), f"--{self.name.replace('_', '-')}")
+
 
 @dataclass(frozen=True)
 class Command:
@@ -96,14 +104,17 @@ def command(*, example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Declare the decorated function as a command. example: a call that the help ends with."""
 
     def register(function: Callable[P, R]) -> Callable[P, R]:
+        paths = {p.name: p.typed for p in Command(function, example).parameters() if takes_path(p.annotation)}
+
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
             with reading():  # what the command opens stays as it is until it is loaded
                 return function(*args, **kwargs)
 
-        declared = COMMANDS[function.__name__] = Command(run, example)
+        guarded = guard(run, paths)
+        declared = COMMANDS[function.__name__] = Command(guarded, example)
         document(declared)
-        return run
+        return guarded
 
     return register
 

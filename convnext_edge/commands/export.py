@@ -145,6 +145,11 @@ def parity(source: Source, artifact: Artifact) -> float:
 
     images = noise(source.preprocessing.resolution, artifact.description.input_type, batch=2, seed=1)
     expected = TorchSession(source.reference).run(as_reference_takes(images, source.preprocessing))
+    if not np.isfinite(expected).all():
+        raise ExportError(
+            f"{source.stem} answers with NaN or infinity at {source.preprocessing.resolution} pixels",
+            hint="Its weights are too large: take an earlier checkpoint of the training.",
+        )
     with find_target("onnxruntime").open_session(artifact) as session:
         difference = float(np.abs(session.run(images) - expected).max())
     if not difference <= PARITY * max(1.0, float(np.abs(expected).max())):

@@ -16,10 +16,12 @@ from pathlib import PurePosixPath
 from convnext_edge.errors import ImageSetError
 from convnext_edge.images.companions import Companion
 from convnext_edge.images.synsets import SYNSET, devkit_synsets, synset_list
+from convnext_edge.reading import shown
 
 VALIDATION_IMAGE = re.compile(r"ILSVRC2012_val_\d{8}\.\w+")
 GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 IMAGENET_CLASSES = 1000
+MOST_DIGITS = 9  # of a label
 INTEGER = re.compile(r"-?\d+")
 
 
@@ -107,7 +109,7 @@ def _from_words(
         raise ImageSetError(
             f"{companion.path} mixes numbers and synset ids", hint="Use one kind of label for all images."
         )
-    return _from_numbers([int(word) for word in words], companion, synsets, images)
+    return _from_numbers([_number(word, companion) for word in words], companion, synsets, images)
 
 
 def _all_of_imagenet(words: list[str], source: Companion) -> tuple[str, ...]:
@@ -148,6 +150,15 @@ def _from_numbers(
     return Labelling(tuple(labels), synsets)
 
 
+def _number(word: str, source: Companion) -> int:
+    if len(word) > MOST_DIGITS:
+        raise ImageSetError(
+            f"{source.path} has the label {shown(word)}, which is beyond any number of classes",
+            hint="Give the number of a class, counted from 0, or a synset id.",
+        )
+    return int(word)
+
+
 def _from_ground_truth(
     images: Sequence[str], ground_truth: Companion, companions: Sequence[Companion]
 ) -> Labelling:
@@ -158,7 +169,7 @@ def _from_ground_truth(
             hint="Put map_clsloc.txt (`synset id` lines) beside it, or the devkit's meta.mat with SciPy "
             "installed, or use a `name label` file such as val_map.txt.",
         )
-    ids = [int(row[0]) for row in ground_truth.rows() if row[0].isdecimal()]
+    ids = [_number(row[0], ground_truth) for row in ground_truth.rows() if row[0].isdecimal()]
     numbers = [_image_number(name) for name in images]
     if max(numbers) > len(ids) or not set(ids) <= set(synset_by_id):
         raise ImageSetError(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, TypedDict
 
 from convnext_edge.errors import ImageSetError
@@ -12,7 +15,11 @@ from convnext_edge.images.contents import UNLABELLED, Entry
 from convnext_edge.reading import MAX_BYTES, DamagedError, check, parse_json
 
 CACHED_ROW_GROUPS = 2  # images are read in order, by threads that may straddle one border
-DAMAGED = (OSError, ValueError)  # the bases of what pyarrow raises
+MAX_ROWS = 2**24  # ImageNet-21k has 14 million images; the names of more would fill the memory
+MOST_CLASSES = 2**31
+MAX_GROUP_BYTES = 2**28  # of a group of rows, which is read at once, however small the file is
+MAX_RATIO = 4  # of unpacked bytes to those of the file, beyond that
+TEXTS = ("string", "large_string", "null")  # of a path; null where no row has one
 SCHEMA_HINT = (
     "Give a file of the Hugging Face schema: image: struct<bytes: binary, path: string>, label: int64."
 )
@@ -50,18 +57,18 @@ class ParquetStorage:
         self._lock = threading.Lock()
         self._cache: OrderedDict[int, Any] = OrderedDict()
         self._file = _open(path)
-        columns = _columns(path, self._file.schema_arrow)
-        rows = self._file.read(columns=columns)
-        paths = [image["path"] for image in rows["image"].to_pylist()]
-        labels = rows["label"].to_pylist() if "label" in columns else [None] * len(paths)
-        self.names = _member_names(paths)
+        with _sound(path):
+            _check_sizes(path, self._file.metadata)
+            columns = _columns(path, self._file.schema_arrow)
+            paths, labels = _names_and_labels(self._file, columns)
+            self._rows = dict(zip(_member_names(paths), self._positions(), strict=True))
+        self.names = tuple(self._rows)
         self.entries = tuple(
             Entry(name, UNLABELLED if label is None else label)
             for name, label in zip(self.names, labels, strict=True)
         )
         self.classes = _class_names(path, self._file.schema_arrow)
         _check(path, self.entries, self.classes)
-        self._rows = dict(zip(self.names, self._positions(), strict=True))
 
     def _positions(self) -> list[tuple[int, int]]:
         """Return the row group of each row of the file, and its number within that group."""
@@ -71,13 +78,11 @@ class ParquetStorage:
 
     def read(self, name: str) -> bytes:
         group, row = self._rows[name]
-        try:
-            with self._lock:
-                data = self._images(group)[row]["bytes"].as_py()
-        except DAMAGED as error:
-            raise ImageSetError(f"{name} is damaged in {self._path}: {error}") from error
+        with _sound(self._path, f"image {name}"), self._lock:
+            image = self._images(group)[row].as_py()
+        data = None if image is None else image["bytes"]
         if data is None:
-            raise ImageSetError(f"{name} has no bytes in {self._path}, only a path")
+            raise ImageSetError(f"{name} has no bytes in {self._path}")
         return bytes(data)
 
     def _images(self, group: int) -> Any:
@@ -97,19 +102,50 @@ def _open(path: Path) -> Any:
             f"{path} needs pyarrow, which is not installed",
             hint="Install it: pip install 'convnext-edge[parquet]'",
         ) from error
-    try:
+    with _sound(path):
         return parquet.ParquetFile(path)
-    except DAMAGED as error:
+
+
+@contextmanager
+def _sound(path: Path, part: str = "it") -> Iterator[None]:
+    """Turn whatever pyarrow raises inside, which depends on where the damage is, into an ImageSetError."""
+    try:
+        yield
+    except (ImageSetError, MemoryError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageSetError(
-            f"{path} is not a readable Parquet file: {error}", hint="Get it again."
+            f"{path} is not a readable Parquet file, or {part} is damaged: {shorten(reason, 200)}",
+            hint="Get it again.",
         ) from error
+
+
+def _check_sizes(path: Path, metadata: Any) -> None:
+    """Refuse a file that claims to unpack to more than its bytes can: images are hardly compressed."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    claimed = max((group.total_byte_size for group in groups), default=0)
+    size = path.stat().st_size
+    if metadata.num_rows > MAX_ROWS or claimed > MAX_GROUP_BYTES + MAX_RATIO * size:
+        raise ImageSetError(
+            f"{path} ({size:,} bytes) claims {metadata.num_rows:,} rows, and {claimed:,} bytes of one group",
+            hint="It is damaged, or a trap: get it again from its source.",
+        )
+
+
+def _names_and_labels(file: Any, columns: list[str]) -> tuple[list[str | None], list[int | None]]:
+    """Return the path of each row and its label, either None where the row has none."""
+    rows = file.read(columns=columns)
+    paths = [None if image is None else image["path"] for image in rows["image"].to_pylist()]
+    return paths, rows["label"].to_pylist() if "label" in columns else [None] * len(paths)
 
 
 def _columns(path: Path, schema: Any) -> list[str]:
     """Return the columns that name and label the rows; the bytes would not fit into memory."""
     types = {field.name: str(field.type) for field in schema}
-    image = types.get("image", "missing")
-    if not (image.startswith("struct<") and "bytes: " in image and "path: " in image):
+    image = shorten(types.get("image", "missing"), 200)
+    parts = {} if "image" not in types else _parts(schema.field("image").type)
+    if parts.get("bytes") not in ("binary", "large_binary") or parts.get("path") not in TEXTS:
         raise ImageSetError(
             f"{path} has no image column of the expected type: image is {image}", hint=SCHEMA_HINT
         )
@@ -118,13 +154,21 @@ def _columns(path: Path, schema: Any) -> list[str]:
     return ["image.path", "label"] if "label" in types else ["image.path"]
 
 
+def _parts(kind: Any) -> dict[str, str]:
+    """Return the types in a struct by name; none for another type."""
+    from pyarrow import types
+
+    return {field.name: str(field.type) for field in kind} if types.is_struct(kind) else {}
+
+
 def _check(path: Path, entries: tuple[Entry, ...], classes: tuple[str, ...]) -> None:
     if not entries:
         raise ImageSetError(f"{path} holds no images: it has no rows", hint="Give another file.")
     labels = {entry.label for entry in entries}
     if labels == {UNLABELLED}:
         return
-    outside = sorted(label for label in labels if label < 0 or (classes and label >= len(classes)))
+    limit = len(classes) or MOST_CLASSES
+    outside = sorted(label for label in labels if not 0 <= label < limit)
     if outside:
         raise ImageSetError(
             f"{path} has the label {outside[0]}; the largest is {max(labels)}, for {len(classes)} names",

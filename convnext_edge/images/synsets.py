@@ -5,13 +5,20 @@ from __future__ import annotations
 import importlib
 import io
 import re
+import warnings
+import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
+from convnext_edge.errors import ImageSetError
 from convnext_edge.images.companions import Companion
+from convnext_edge.reading import shown
 
 SYNSET = re.compile(r"n\d{8}")  # WordNet id of a noun
+NUMBER = re.compile(r"[0-9]{1,9}")
 DEVKIT_META = "meta.mat"
+COMPRESSED = 15  # type of an element of a .mat file
+MAX_META_BYTES = 2**25  # the devkit's own takes 3 MiB
 
 
 def synset_list(companions: Sequence[Companion]) -> tuple[str, ...]:
@@ -31,7 +38,7 @@ def devkit_synsets(companions: Sequence[Companion]) -> dict[int, str]:
     """Return the synset of each ILSVRC2012_ID (1-based); empty where no file has them.
 
     Such a file is a text with `synset id` or `id synset` on every line (map_clsloc.txt), or the devkit's
-    meta.mat where SciPy is installed.
+    meta.mat where SciPy is installed. Raises ImageSetError where that is damaged.
     """
     for companion in companions:
         synsets = _from_meta(companion) if companion.name == DEVKIT_META else _from_rows(companion.rows())
@@ -42,7 +49,7 @@ def devkit_synsets(companions: Sequence[Companion]) -> dict[int, str]:
 
 def _from_rows(rows: list[list[str]]) -> dict[int, str]:
     pairs = [sorted(row[:2]) for row in rows]  # digits sort before letters: id, synset
-    if not all(len(pair) == 2 and pair[0].isdecimal() and SYNSET.fullmatch(pair[1]) for pair in pairs):
+    if not all(len(pair) == 2 and NUMBER.fullmatch(pair[0]) and SYNSET.fullmatch(pair[1]) for pair in pairs):
         return {}
     return {int(number): synset for number, synset in pairs}
 
@@ -52,6 +59,35 @@ def _from_meta(companion: Companion) -> dict[int, str]:
         scipy_io: Any = importlib.import_module("scipy.io")
     except ImportError:
         return {}
-    records = scipy_io.loadmat(io.BytesIO(companion.read()), squeeze_me=True)["synsets"]
-    # Ids above 1000 are the inner nodes of the hierarchy; they have children.
-    return {int(r["ILSVRC2012_ID"]): str(r["WNID"]) for r in records if int(r["num_children"]) == 0}
+    try:
+        content = companion.read()
+        _check_size(content)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an error follows, or the values are right
+            records = scipy_io.loadmat(io.BytesIO(content), squeeze_me=True)["synsets"]
+        # Ids above 1000 are the inner nodes of the hierarchy; they have children.
+        return {int(r["ILSVRC2012_ID"]): str(r["WNID"]) for r in records if int(r["num_children"]) == 0}
+    except (ImageSetError, MemoryError):
+        raise
+    except Exception as error:  # what SciPy raises depends on where the damage is
+        raise ImageSetError(
+            f"{companion.path} is damaged, or not of ImageNet's devkit: {shown(str(error))}",
+            hint="Get the devkit (ILSVRC2012_devkit_t12) again, or put map_clsloc.txt in its place.",
+        ) from error
+
+
+def _check_size(content: bytes) -> None:
+    """Raise ValueError for a file whose compressed elements unpack to more than labels can take.
+
+    The format is of MATLAB 5: after 128 bytes come elements of type, length (4 bytes each) and content.
+    """
+    order: Literal["little", "big"] = "big" if content[126:128] == b"MI" else "little"
+    start, unpacked = 128, len(content)
+    while start + 8 <= len(content) and unpacked <= MAX_META_BYTES:
+        kind, length = (int.from_bytes(content[at : at + 4], order) for at in (start, start + 4))
+        if kind == COMPRESSED:
+            stream = zlib.decompressobj()
+            unpacked += len(stream.decompress(content[start + 8 : start + 8 + length], MAX_META_BYTES + 1))
+        start += 8 + length
+    if unpacked > MAX_META_BYTES:
+        raise ValueError(f"it unpacks to more than {MAX_META_BYTES:,} bytes")

@@ -56,5 +56,6 @@ def report(
         )
     rows = join_rows(records)
     path = as_path(output) or space.folder / FILE
-    write_text(path, make_page(rows, records))
+    page = make_page(rows, records)
+    write_text(path, page.encode("utf-8", "backslashreplace").decode())  # JSON may hold halves of characters
     return Report(path, tuple(rows))

@@ -1,0 +1,281 @@
+"""Damaged images, archives, tables, and text files beside images."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pyarrow
+import scipy.io
+from hypothesis import strategies as st
+from PIL import Image
+from pyarrow import parquet
+
+from benchmarks.fuzzing.edits import damaged, damaged_json
+
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+Files = dict[str, bytes]
+
+FORMATS = {
+    "JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp", "GIF": ".gif", "TIFF": ".tif", "PPM": ".ppm",  # noqa: E501
+}  # fmt: skip
+MODES = ("RGB", "L", "P", "RGBA", "CMYK", "1", "I;16", "I", "F", "LA", "YCbCr")
+EDGES = (0, 1, 2**15, 2**16 - 1, 2**31 - 1)
+NUMBERS = ("0", "1", "-1", "2", "9" * 25, "9" * 5000, "1.5", "nan", "n01440764", "", "\u0663", "\u00b2")
+NAMES = ("1.png", "2.png", "1", "2", "nowhere.png", "../1.png", "a/1.png", "x" * 300)
+
+
+@cache
+def photo(form: str = "PNG", mode: str = "RGB") -> bytes:
+    """Return a small photograph of noise in a format; of a mode that the format lacks, RGB."""
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8)
+    buffer = io.BytesIO()
+    try:
+        image = Image.fromarray((pixels[..., 0] << 4).astype(np.uint16)) if mode == "I;16" else None
+        (image or Image.fromarray(pixels).convert(mode)).save(buffer, form)
+    except (OSError, ValueError, KeyError):
+        return photo(form)
+    return buffer.getvalue()
+
+
+@st.composite
+def pictures(draw: Draw) -> bytes:
+    """Return an image with damaged bytes, or one whose header claims another size."""
+    form = draw(st.sampled_from(sorted(FORMATS)))
+    whole = photo(form, draw(st.sampled_from(MODES)))
+    if draw(st.integers(0, 3)):
+        return draw(damaged(whole))
+    return resized(whole, form, draw(st.sampled_from(EDGES)), draw(st.sampled_from(EDGES)))
+
+
+def resized(whole: bytes, form: str, width: int, height: int) -> bytes:
+    """Return a picture whose header claims these edges; unchanged for formats that keep them elsewhere."""
+    content = bytearray(whole)
+    match form:
+        case "PNG":
+            content[16:24] = struct.pack(">II", width, height)
+            content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+        case "BMP":
+            content[18:26] = struct.pack("<II", width, height)
+        case "GIF":
+            content[6:10] = struct.pack("<HH", width % 65536, height % 65536)
+        case "JPEG":
+            at = content.find(b"\xff\xc0") + 5
+            content[at : at + 4] = struct.pack(">HH", height % 65536, width % 65536)
+        case "PPM":
+            content = bytearray(content.replace(b"12 9", f"{width} {height}".encode(), 1))
+    return bytes(content)
+
+
+# --- archives --------------------------------------------------------------------------------------
+
+
+def members() -> Files:
+    """Return what the archives hold."""
+    return {"cat/1.png": photo(), "dog/2.png": photo("PNG", "L"), "dog/3.jpg": photo("JPEG")}
+
+
+@cache
+def tar() -> bytes:
+    """Return an archive of images, with a long name in a PAX header."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in {**members(), f"dog/{'x' * 120}é.png": photo()}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+@st.composite
+def tars(draw: Draw) -> bytes:
+    """Return a tar with damaged bytes, or with damaged headers whose checksums are right."""
+    if draw(st.booleans()):
+        return draw(damaged(tar()))
+    content = bytearray(tar())
+    starts = [at for at in range(0, len(content), 512) if content[at + 257 : at + 262] == b"ustar"]
+    for _ in range(draw(st.integers(1, 2))):
+        at = draw(st.sampled_from(starts))
+        field, length = draw(
+            st.sampled_from(((0, 100), (124, 12), (124, 12), (156, 1), (345, 155), (100, 8)))
+        )
+        text = draw(st.sampled_from(TAR_FIELDS))
+        content[at + field : at + field + length] = text[:length].ljust(length, b"\0")
+        content[at + 148 : at + 156] = b" " * 8
+        content[at + 148 : at + 156] = f"{sum(content[at : at + 512]):06o}\0 ".encode()
+    return bytes(content)
+
+
+TAR_FIELDS = (
+    b"", b"../../evil.png", b"/evil.png", b"\xff\xfe.png", b"00000000010\0", b"77777777777\0", b"-0000000001\0",  # noqa: E501
+    b"\x80\0\0\0\0\0\0\x7f\xff\xff\xff\xff", b"\xff" * 12, b"x", b"L", b"g", b"S", b"2", b"5", b"\x00" * 4,
+)  # fmt: skip
+
+
+@st.composite
+def tgzs(draw: Draw) -> bytes:
+    """Return a compressed tar, damaged inside or outside."""
+    if draw(st.booleans()):
+        return draw(damaged(gzip.compress(tar(), mtime=0)))
+    return gzip.compress(draw(tars()), mtime=0)
+
+
+@st.composite
+def zips(draw: Draw) -> bytes:
+    """Return a zip that is damaged, or whose members have odd names."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(
+        buffer, "w", draw(st.sampled_from((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)))
+    ) as made:
+        for name, content in members().items():
+            made.writestr(name, content)
+        for name in draw(st.lists(st.sampled_from(ZIP_NAMES), max_size=2, unique=True)):
+            made.writestr(name, photo())
+    return draw(damaged(buffer.getvalue())) if draw(st.booleans()) else buffer.getvalue()
+
+
+ZIP_NAMES = (
+    "../1.png",
+    "/1.png",
+    "C:\\1.png",
+    "cat/1.png/2.png",
+    "\u202e.png",
+    "cat\n.png",
+    "a/b/c/d/e/f/g/1.png",
+)
+
+
+# --- Parquet ---------------------------------------------------------------------------------------
+
+IMAGE = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
+FEATURES = {"info": {"features": {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}}}
+ROWS: tuple[Any, ...] = (
+    {"bytes": photo(), "path": "1.png"}, {"bytes": photo("JPEG"), "path": "2.jpg"}, {"bytes": None, "path": "3"},  # noqa: E501
+    {"bytes": b"", "path": None}, {"bytes": b"text", "path": "../4.png"}, None,
+)  # fmt: skip
+IMAGES = (
+    IMAGE,
+    pyarrow.struct([("bytes", pyarrow.string()), ("path", pyarrow.string())]),
+    pyarrow.struct([("bytes", pyarrow.large_binary()), ("path", pyarrow.large_string())]),
+    pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.binary())]),
+    pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.int64())]),
+    pyarrow.struct([("bytes", pyarrow.struct([("bytes", pyarrow.binary())])), ("path", pyarrow.string())]),
+    pyarrow.string(),
+    pyarrow.list_(IMAGE),
+)
+LABELS = (
+    pyarrow.int64(), pyarrow.uint64(), pyarrow.int8(), pyarrow.float32(), pyarrow.string(), pyarrow.bool_(),
+    pyarrow.list_(pyarrow.int64()), pyarrow.null(),
+)  # fmt: skip
+
+
+@cache
+def sound_table() -> bytes:
+    """Return the file that `datasets` would write."""
+    return _table([*ROWS[:2]] * 3, [0, 1] * 3, json.dumps(FEATURES).encode(), IMAGE, pyarrow.int64())
+
+
+def _table(rows: list[Any], labels: list[Any], metadata: bytes, image: Any, label: Any) -> bytes:
+    fields = [pyarrow.field("image", image), pyarrow.field("label", label)]
+    schema = pyarrow.schema(fields, {b"huggingface": metadata})
+    columns = [pyarrow.array(rows, image), pyarrow.array(labels, label)]
+    buffer = io.BytesIO()
+    parquet.write_table(pyarrow.table(columns, schema=schema), buffer, row_group_size=2)
+    return buffer.getvalue()
+
+
+@st.composite
+def parquets(draw: Draw) -> bytes:
+    """Return a Parquet file: damaged bytes, or odd rows, types and metadata."""
+    if draw(st.booleans()):
+        return draw(damaged(sound_table()))
+    rows = draw(st.lists(st.sampled_from(ROWS), max_size=4))
+    labels = draw(st.lists(st.sampled_from((0, 1, None, -1, 7, 99)), min_size=len(rows), max_size=len(rows)))
+    metadata = draw(st.sampled_from((b"", b"{", b"[]", b"\xff", b"null")) | damaged_json(FEATURES))
+    image = draw(st.sampled_from((IMAGE, IMAGE, *IMAGES)))
+    label = draw(st.sampled_from((LABELS[0], LABELS[0], *LABELS)))
+    try:
+        return _table(rows, labels, metadata, image, label)
+    except (pyarrow.ArrowException, TypeError, ValueError, OverflowError):  # rows that a type cannot hold
+        return _table([None] * len(rows), [None] * len(rows), metadata, image, label)
+
+
+# --- labels ----------------------------------------------------------------------------------------
+
+SYNSETS = tuple(f"n{number:08d}" for number in range(1, 4))
+
+
+@st.composite
+def label_files(draw: Draw) -> Files:
+    """Return a flat set with a label file of any kind."""
+    rows = draw(st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(NUMBERS)), max_size=5))
+    separator, end = (
+        draw(st.sampled_from((" ", ",", "\t", "  "))),
+        draw(st.sampled_from(("\n", "\r\n", "\r"))),
+    )
+    text = end.join(separator.join(row) for row in rows)
+    form = draw(st.sampled_from(("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32")))
+    content = text.encode(form) if draw(st.booleans()) else draw(damaged(b"1.png 0\n2.png 1\n"))
+    name = draw(st.sampled_from(("labels.txt", "val_map.txt", "LOC_val_solution.csv", "labels.mat")))
+    return {"1.png": photo(), "2.png": photo(), name: content}
+
+
+@st.composite
+def synset_files(draw: Draw) -> Files:
+    """Return class folders, or a flat set labelled by synsets, with a list of synsets beside."""
+    listed = "".join(f"{synset} animal, beast\n" for synset in SYNSETS).encode()
+    listed = draw(damaged(listed)) if draw(st.booleans()) else listed
+    if draw(st.booleans()):
+        return {f"{SYNSETS[0]}/1.png": photo(), f"{SYNSETS[1]}/2.png": photo(), "synset_words.txt": listed}
+    labels = draw(damaged(f"1.png {SYNSETS[0]}\n2.png {SYNSETS[2]}\n".encode()))
+    return {"1.png": photo(), "2.png": photo(), "labels.txt": labels, "synset_words.txt": listed}
+
+
+@cache
+def meta() -> bytes:
+    """Return a meta.mat as the devkit of ImageNet has it."""
+    kind = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("num_children", "O")]
+    records = np.array([(i + 1, f"n{i:08d}", 0) for i in range(1000)], kind).reshape(-1, 1)
+    buffer = io.BytesIO()
+    scipy.io.savemat(buffer, {"synsets": records}, do_compression=True)
+    return buffer.getvalue()
+
+
+ODD_META: tuple[Any, ...] = (
+    {"synsets": 3}, {"other": 1}, {"synsets": np.zeros(3)}, {"synsets": "text"}, {"synsets": {"WNID": "x"}},
+    {"synsets": np.array([(1, "n1")], [("ILSVRC2012_ID", "O"), ("WNID", "O")])},
+    {"synsets": np.array([("x", 3, [])], [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("num_children", "O")])},
+    {"synsets": np.array([(np.nan, "n1", 0)], [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("num_children", "O")])},  # noqa: E501
+    {"synsets": np.zeros((4000, 4000))},
+)  # fmt: skip
+
+
+@st.composite
+def devkits(draw: Draw) -> Files:
+    """Return two images of the validation set with a devkit, of which a part is damaged."""
+    matrix, truth = meta(), b"".join(b"%d\n" % (number % 1000 + 1) for number in range(5))
+    which = draw(st.sampled_from(("meta", "meta", "odd", "truth", "text")))
+    if which == "meta":
+        matrix = draw(damaged(matrix))
+    elif which == "odd":
+        buffer = io.BytesIO()
+        scipy.io.savemat(buffer, draw(st.sampled_from(ODD_META)), do_compression=draw(st.booleans()))
+        matrix = buffer.getvalue()
+    else:
+        truth = draw(damaged(truth))
+    pictures = {f"ILSVRC2012_val_0000000{number}.JPEG": photo("JPEG") for number in (1, 2)}
+    if which == "text":
+        rows = b"".join(b"n%08d %d x\n" % (i, i + 1) for i in range(1000))
+        given = {"map_clsloc.txt": draw(damaged(rows))}
+    else:
+        given = {"meta.mat": matrix}
+    return {**pictures, **given, "ILSVRC2012_validation_ground_truth.txt": truth}

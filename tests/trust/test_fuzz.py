@@ -1,0 +1,58 @@
+"""Every reader, on some damaged inputs of each kind: the short form of `make fuzz`, the same at every run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from benchmarks.fuzzing import checkpoints, graphs, sets
+from benchmarks.fuzzing.readers import READERS, RECIPE, record, sidecar
+from benchmarks.fuzzing.watch import observe, sandbox, write
+
+# Native runtimes may end the process, and take long: only `make fuzz` gives them damaged graphs.
+QUICK = [name for name, reader in READERS.items() if not reader.slow]
+INPUTS = 25
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_damaged_input_ends_in_a_result_or_in_an_error_of_ours(name: str, tmp_path: Path) -> None:
+    read, seen = READERS[name].read, []
+
+    @settings(
+        max_examples=INPUTS,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(READERS[name].inputs)
+    def attempt(files: dict[str, bytes]) -> None:
+        write(files, place)
+        outcome = observe(read, place)
+        seen.append(outcome)
+        assert outcome.faults == [], outcome
+
+    with sandbox(tmp_path) as place:
+        attempt()
+    assert len(seen) >= INPUTS
+
+
+def test_what_is_damaged_is_sound_before(tmp_path: Path) -> None:
+    """Readers that refused everything would be right as well."""
+    sound = {
+        "pth": {"weights.pth": checkpoints.saved(checkpoints.state())},
+        "tar": {"set.tar": sets.tar()},
+        "parquet": {"set.parquet": sets.sound_table()},
+        "recipes": {"recipe.toml": RECIPE},
+        "results": {"results/validate.json": json.dumps(record()).encode()},
+        "sidecars": {"model.onnx": b"", "model.onnx.json": json.dumps(sidecar()).encode()},
+        "images": {"picture": sets.photo()},
+        "onnx in onnxruntime": {"model.onnx": graphs.small_model()},
+    }
+    with sandbox(tmp_path) as place:
+        for name, files in sound.items():
+            write(files, place)
+            READERS[name].read(place)  # an error would end the test
