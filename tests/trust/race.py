@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import asdict
 from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
 
@@ -23,8 +24,10 @@ from convnext_edge.artifacts.artifact import Description
 from convnext_edge.artifacts.locks import reading
 from convnext_edge.artifacts.store import open_artifact, write_artifact
 from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.network.architecture import Architecture
 
 WRITERS, READERS = 3, 2
+SMALL = Architecture(depths=(1, 1, 1, 1), dims=(8, 8, 8, 8), classes=2)  # that sidecars tell of
 KINDS = ("read", "mismatch", "failed")  # what a read may come to
 BYTES = 20_000  # of each file: more than one write of a buffer
 
@@ -80,7 +83,7 @@ def write(path: Path, *, writer: int, number: int) -> None:
         for item in (file, file.with_suffix(".bin")):
             item.write_text((token + "\n") * (BYTES // len(token)), encoding="ascii")
 
-    write_artifact(path, Description("engine", token, None, {}, Preprocessing()), make)
+    write_artifact(path, Description("engine", token, None, asdict(SMALL), Preprocessing()), make)
 
 
 def read(path: Path) -> str:
