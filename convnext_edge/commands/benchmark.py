@@ -14,7 +14,7 @@ from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import MIB, lines
 from convnext_edge.cpu import read_cpu
 from convnext_edge.errors import TargetError, UsageError
-from convnext_edge.quiet import quiet
+from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import find_target
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def benchmark(
     workspace for `report`.
     Raises ArtifactError, TargetError, UsageError.
     """
-    with quiet():
+    with importing():
         from convnext_edge.evaluation.candidates import find_candidate, target_of
         from convnext_edge.evaluation.memory import peak_rss
         from convnext_edge.evaluation.records import keep
@@ -143,7 +143,7 @@ def time_candidate(
     artifact: Artifact, target: str, workspace: Workspace, *, batch: int, threads: int, runs: int
 ) -> list[list[float]]:
     """Return milliseconds of single calls: of reference, candidate and, where INT8 has one, FP16 rival."""
-    with quiet():
+    with importing():
         from convnext_edge.checkpoints.source import open_source
         from convnext_edge.evaluation.candidates import open_rival, open_session
         from convnext_edge.evaluation.timing import interleave

@@ -11,7 +11,7 @@ from convnext_edge.artifacts.workspace import Workspace, file_name
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import lines
 from convnext_edge.paths import AnyPath, as_path
-from convnext_edge.quiet import quiet
+from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import find_target
 
 
@@ -45,7 +45,7 @@ def build_script(
     or be empty; it comes whole or not at all.
     Raises ArtifactError, TargetError, UsageError.
     """
-    with quiet():
+    with importing():
         from convnext_edge.targets.base import BuildOptions
         from convnext_edge.targets.building import find_model, fit_graph
 

@@ -35,7 +35,7 @@ from convnext_edge.errors import ConvNeXtEdgeError, RecipeError, TargetError, Us
 from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note
 from convnext_edge.quantization.recipe import Recipe, read_recipe
-from convnext_edge.quiet import quiet
+from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import ON_CPUS, find_target
 
 FP32 = "fp32"
@@ -121,7 +121,7 @@ def compare(
     on; where all are, the first error is raised.
     Raises ArtifactError, ImageSetError, QuantizationError, RecipeError, TargetError, UsageError.
     """
-    with quiet():
+    with importing():
         from convnext_edge.evaluation.timing import check_threads
         from convnext_edge.quantization.start import find_start
 

@@ -31,7 +31,7 @@ from convnext_edge.commands.text import MIB, lines, skipped
 from convnext_edge.errors import UsageError
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note
-from convnext_edge.quiet import quiet
+from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import DEFAULT, find_target
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def quantize(
     where that runs here. Both are gates, see `passed`.
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
     """
-    with quiet():
+    with importing():
         from convnext_edge.commands.quantize.gate import check_gate, open_gate, quantize_gated
         from convnext_edge.commands.quantize.speed import measure_speed
     started = time.perf_counter()
@@ -216,7 +216,7 @@ def is_fast_enough(speed: Speed | None, start: Artifact, target: str) -> bool:
 
 def find_method(method: Method) -> Callable[[Job], Quantized]:
     """Return what runs a method. Each is imported only when chosen: NNCF alone takes seconds."""
-    with quiet():
+    with importing():
         match method:
             case "ptq":
                 from convnext_edge.quantization.ptq import quantize_ptq as run
