@@ -1,7 +1,7 @@
 """Keeping the messages of libraries out of the terminal, unless the user asked for them.
 
 Only the threads that are inside `quiet()` are silenced: a host goes on printing, logging and warning in its
-other threads. What Python has for this (`logging.disable`, `warnings.catch_warnings`, `redirect_stdout`)
+other threads. What Python has for this, in its modules logging, warnings and contextlib,
 silences all threads, and two of them that overlap leave the process silent for good.
 """
 

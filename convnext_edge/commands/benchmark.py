@@ -13,7 +13,7 @@ from convnext_edge.commands.options import Model, RunOn, Runs, WorkspaceFolder
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import MIB, lines
 from convnext_edge.cpu import read_cpu
-from convnext_edge.errors import TargetError, UsageError
+from convnext_edge.errors import TargetError
 from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import find_target
 
@@ -106,9 +106,6 @@ def benchmark(
         from convnext_edge.evaluation.records import keep
         from convnext_edge.evaluation.timing import check_threads
 
-    for name, value in (("batch", batch), ("runs", runs), ("threads", threads)):
-        if value is not None and value < 1:
-            raise UsageError(f"--{name} {value} is less than 1", hint="Give a whole number from 1.")
     count = check_threads(threads)
     space = Workspace.at(workspace)
     artifact = find_candidate(model, target, space)

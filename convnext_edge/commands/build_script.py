@@ -8,6 +8,7 @@ from typing import Literal
 
 from convnext_edge.artifacts.store import write_folder
 from convnext_edge.artifacts.workspace import Workspace, file_name
+from convnext_edge.commands.checking import checked
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import lines
 from convnext_edge.paths import AnyPath, as_path
@@ -30,6 +31,7 @@ class BuildScript(Result):
         )
 
 
+@checked
 def build_script(
     model: AnyPath | None = None,
     *,

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import ParamSpec, TypeVar, get_args, get_type_hints
 
 from convnext_edge.artifacts.locks import reading
+from convnext_edge.commands.checking import checked
 from convnext_edge.commands.result import Result
 
 P = ParamSpec("P")
@@ -93,13 +94,18 @@ COMMANDS: dict[str, Command] = {}
 
 
 def command(*, example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Declare the decorated function as a command. example: a call that the help ends with."""
+    """Declare the decorated function as a command, which checks its arguments.
+
+    example: a call that the help ends with.
+    """
 
     def register(function: Callable[P, R]) -> Callable[P, R]:
+        strict = checked(function)
+
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
             with reading():  # what the command opens stays as it is until it is loaded
-                return function(*args, **kwargs)
+                return strict(*args, **kwargs)
 
         declared = COMMANDS[function.__name__] = Command(run, example)
         document(declared)

@@ -32,6 +32,7 @@ def operator_threads(count: int) -> Iterator[None]:
 
 def set_operator_threads(count: int) -> None:
     """Let each operator of this thread run on `count` threads from now on."""
+    torch.get_num_threads()  # before a thread's first operator or this, it takes what is set for all
     with _LOCK, ThreadPoolExecutor(1) as another:
         usual = another.submit(torch.get_num_threads).result()
         torch.set_num_threads(count)
