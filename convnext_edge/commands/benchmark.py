@@ -50,6 +50,8 @@ class Benchmark(Result):
     candidate_ms: Milliseconds
     reference_ms: Milliseconds
     speedup: float  # ratio of the medians
+    speedup_ci95: tuple[float, float]  # its 95 % interval, over the rounds
+    reliable: bool  # False on a machine that was too busy; no gate on speed passes then
     throughput_ips: float  # images a second of the candidate
     peak_rss_bytes: int | None  # of a process that does nothing but run the candidate; None if not told
     passed: bool
@@ -57,9 +59,11 @@ class Benchmark(Result):
         None  # of an FP16 engine of the same runtime, which INT8 has to beat on a GPU
     )
     advice: str | None = None  # then "ship INT8" or "ship FP16"
+    doubt: str = ""  # why it is not reliable
 
     def summary(self) -> str:
         """Return the figures as lines."""
+        low, high = self.speedup_ci95
         memory = "unknown" if self.peak_rss_bytes is None else f"{self.peak_rss_bytes / MIB:.0f} MiB"
         return lines(
             ("candidate", f"{self.artifact} on {self.target} {self.runtime_version}"),
@@ -69,7 +73,9 @@ class Benchmark(Result):
             ("candidate", self.candidate_ms),
             ("reference", f"{self.reference_ms}  (FP32 PyTorch)"),
             *self._fp16(),
-            ("speedup", f"{self.speedup:.2f}x; {self.throughput_ips:.1f} images/s"),
+            ("speedup", f"{self.speedup:.2f}x (95 %: {low:.2f} to {high:.2f})"),
+            *([("", f"NOT to be relied on: {self.doubt}")] if self.doubt else []),
+            ("throughput", f"{self.throughput_ips:.1f} images/s"),
             ("memory", f"{memory} at the peak"),
             ("gates", "passed" if self.passed else "NOT met"),
         )
@@ -97,22 +103,24 @@ def benchmark(
     """Time MODEL (default: the newest) against FP32 PyTorch, interleaved.
 
     model: an ONNX file or engine of ours. min_speedup is a gate, see `passed`. The result is kept in the
-    workspace for `report`.
+    workspace for `report`. On a machine that is too busy, `reliable` is False and no gate passes.
     Raises ArtifactError, TargetError, UsageError.
     """
     with importing():
         from convnext_edge.evaluation.candidates import find_candidate, target_of
+        from convnext_edge.evaluation.load import watched_load
         from convnext_edge.evaluation.memory import peak_rss
         from convnext_edge.evaluation.records import keep
-        from convnext_edge.evaluation.timing import check_threads
+        from convnext_edge.evaluation.timing import check_threads, doubt, times_as_fast
 
     count = check_threads(threads)
     space = Workspace.at(workspace)
     artifact = find_candidate(model, target, space)
     chosen = target_of(artifact, target)
-    times = time_candidate(artifact, chosen, space, batch=batch, threads=count, runs=runs)
+    with watched_load() as load:
+        times = time_candidate(artifact, chosen, space, batch=batch, threads=count, runs=runs)
     reference_ms, candidate_ms, *fp16_ms = (percentiles(column) for column in times)
-    speedup = reference_ms.p50 / candidate_ms.p50
+    speedup, doubted = times_as_fast(times[0], times[1]), doubt(times, load, threads=count)
     cpu = read_cpu()
     result = Benchmark(
         artifact=artifact.path,
@@ -125,10 +133,13 @@ def benchmark(
         isa=cpu.isa,
         candidate_ms=candidate_ms,
         reference_ms=reference_ms,
-        speedup=round(speedup, 3),
+        speedup=speedup.value,
+        speedup_ci95=(speedup.low, speedup.high),
+        reliable=not doubted,
+        doubt=doubted,
         throughput_ips=round(1000 * batch / candidate_ms.p50, 2),
         peak_rss_bytes=peak_rss(artifact, chosen, batch=batch, threads=count),
-        passed=min_speedup is None or speedup >= min_speedup,
+        passed=min_speedup is None or (not doubted and speedup.value >= min_speedup),
         fp16_ms=fp16_ms[0] if fp16_ms else None,
         advice=advice(candidate_ms, fp16_ms[0]) if fp16_ms else None,
     )
@@ -146,6 +157,7 @@ def time_candidate(
         from convnext_edge.evaluation.timing import interleave
         from convnext_edge.images.noise import noise
         from convnext_edge.images.transform import as_reference_takes
+        from convnext_edge.network.threads import operator_threads
         from convnext_edge.targets.torch import TorchSession
 
     reference = TorchSession(open_source(artifact, workspace).reference, threads)
@@ -161,7 +173,8 @@ def time_candidate(
         with open_rival(artifact, target, workspace) as rival:
             if rival is not None:
                 calls.append(lambda: rival.run(images))
-            return interleave(tuple(calls), runs)
+            with operator_threads(threads):
+                return interleave(tuple(calls), runs)
 
 
 def refuse_simulated(session: Session, target: str) -> None:
