@@ -93,25 +93,46 @@ def usable_cpus(cgroups: Path = CGROUPS) -> int:
 
 
 def _cpu_quota(cgroups: Path) -> float:
-    """Return how many CPUs' time the control groups of this process allow it; infinite without a limit."""
-    try:
-        own = Path("/proc/self/cgroup").read_text("utf-8").rsplit("::", 1)[-1].strip()
-    except OSError:
-        return math.inf
-    group = cgroups / own.lstrip("/")
-    limits = [folder / "cpu.max" for folder in (group, *group.parents) if folder.is_relative_to(cgroups)]
-    return min((_read_quota(limit) for limit in limits), default=math.inf)
+    """Return how many CPUs' time the control groups of this process allow it; infinite without a limit.
 
-
-def _read_quota(limit: Path) -> float:
-    """Return quota over period; infinite where there is no limit.
-
-    limit: a file that says "QUOTA PERIOD" in microseconds, or "max PERIOD".
+    A line of /proc/self/cgroup says "NUMBER:CONTROLLERS:/GROUP": version 2 names no controllers, version 1
+    has a folder for them. A group's limit holds for all below it.
     """
     try:
-        quota, period = limit.read_text("utf-8").split()
+        lines = Path("/proc/self/cgroup").read_text("utf-8").splitlines()
+    except OSError:
+        return math.inf
+    quotas = [math.inf]
+    for _, controllers, group in (line.split(":", 2) for line in lines if line.count(":") >= 2):
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        for root in {cgroups / controllers, cgroups / ("cpu" if controllers else "unified")}:
+            place = root / group.lstrip("/")
+            folders = [folder for folder in (place, *place.parents) if folder.is_relative_to(root)]
+            quotas += [read(folder) for folder in folders for read in (_read_quota, _read_quota_of_version_1)]
+    return min(quotas)
+
+
+def _read_quota(group: Path) -> float:
+    """Return quota over period of version 2; infinite where there is no limit.
+
+    Its file says "QUOTA PERIOD" in microseconds, or "max PERIOD".
+    """
+    try:
+        quota, period = (group / "cpu.max").read_text("utf-8").split()
         return int(quota) / int(period)
-    except (OSError, ValueError):
+    except (OSError, ValueError, ZeroDivisionError):
+        return math.inf
+
+
+def _read_quota_of_version_1(group: Path) -> float:
+    """Return quota over period of version 1, each in a file; a quota of -1 is no limit."""
+    try:
+        quota, period = (
+            int((group / f"cpu.cfs_{name}_us").read_text("utf-8")) for name in ("quota", "period")
+        )
+        return quota / period if quota > 0 else math.inf
+    except (OSError, ValueError, ZeroDivisionError):
         return math.inf
 
 

@@ -22,14 +22,19 @@ def default_workers() -> int:
 
 
 def ordered_map(
-    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, look_ahead: int
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    workers: int,
+    look_ahead: int,
+    prepare: Callable[[], None] | None = None,
 ) -> Iterator[Result]:
     """Yield the results of `function` in the order of `items`, computed by threads.
 
     At most `look_ahead` + 1 items are in work or wait to be yielded. `ThreadPoolExecutor.map` would take all
-    items at once and hold all results.
+    items at once and hold all results. prepare: is called once in each thread, before its first item.
     """
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="ordered-map")
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="ordered-map", initializer=prepare)
     pending: deque[Future[Result]] = deque()
     try:
         for item in items:

@@ -48,7 +48,14 @@ class Bars:
         console = Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         hidden = not (console.is_terminal and speaks())
-        self.progress = Progress(*columns, console=console, transient=True, disable=hidden)
+        self.progress = Progress(
+            *columns,
+            console=console,
+            transient=True,
+            disable=hidden,
+            redirect_stdout=False,  # which are the host's
+            redirect_stderr=False,
+        )
         self.tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:

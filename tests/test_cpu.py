@@ -196,6 +196,27 @@ def test_cpus_that_taskset_takes_away_are_not_counted() -> None:
         ("rubbish", None),
     ],
 )
-def test_a_container_uses_no_more_than_its_quota(tmp_path: Path, limit: str, cpus: int | None) -> None:
+def test_a_container_uses_no_more_than_its_quota_in_version_2(
+    tmp_path: Path, limit: str, cpus: int | None
+) -> None:
     (tmp_path / "cpu.max").write_text(f"{limit}\n")
+    assert usable_cpus(tmp_path) == (cpus or usable_cpus(tmp_path / "none"))
+
+
+@pytest.mark.parametrize(
+    ("quota", "period", "cpus"),
+    [("-1", "100000", None), ("100000", "100000", 1), ("50000", "100000", 1), ("1", "0", None)],
+)
+def test_a_container_uses_no_more_than_its_quota_in_version_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, period: str, cpus: int | None
+) -> None:
+    groups = "4:memory:/box\n3:cpu,cpuacct:/box/inner\n0::/\n"
+    read = Path.read_text
+    monkeypatch.setattr(
+        Path, "read_text", lambda path, *a: groups if str(path) == "/proc/self/cgroup" else read(path, *a)
+    )
+    group = tmp_path / "cpu,cpuacct" / "box"  # of the parent
+    group.mkdir(parents=True)
+    (group / "cpu.cfs_quota_us").write_text(f"{quota}\n")
+    (group / "cpu.cfs_period_us").write_text(f"{period}\n")
     assert usable_cpus(tmp_path) == (cpus or usable_cpus(tmp_path / "none"))

@@ -22,7 +22,7 @@ from convnext_edge.errors import ArtifactError, CheckpointError, ExportError, Us
 from convnext_edge.images.definitions import calibration_dir
 from convnext_edge.images.preprocessing import Preprocessing, PreprocessingChanges
 from convnext_edge.network.architecture import Architecture
-from convnext_edge.network.convnext import Block, ConvNeXt
+from convnext_edge.network.convnext import Block, ConvNeXt, random_model
 from convnext_edge.progress import note
 
 RENAME = "Files of the workspace begin with this name: rename the checkpoint, or make a link to it."
@@ -117,12 +117,10 @@ def _shape(architecture: Architecture) -> str:
 
 
 def _random(variant: Variant, seed: int) -> Source:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        reference = ConvNeXt(variant.architecture).eval()
-        for block in reference.modules():
-            if isinstance(block, Block) and block.gamma is not None:
-                torch.nn.init.constant_(block.gamma, 0.1)  # 1e-6 would hide what the blocks compute
+    reference = random_model(variant.architecture, seed)
+    for block in reference.modules():
+        if isinstance(block, Block) and block.gamma is not None:
+            torch.nn.init.constant_(block.gamma, 0.1)  # 1e-6 would hide what the blocks compute
     note(f"{variant.name} gets random weights: good for latency, never for accuracy")
     return Source(reference, f"{variant.name}-random", variant.name, variant.preprocessing)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import pickle
 import re
-import warnings
+import threading
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from convnext_edge.errors import CheckpointError
+from convnext_edge.quiet import quiet
 from convnext_edge.reading import shown
 
 # Keys under which training scripts store the weights. The averaged ones come first: they are what the
@@ -29,6 +30,7 @@ WRAPPERS = ("state_dict_ema", "model_ema", "model", "state_dict")
 PREFIXES = ("module.", "_orig_mod.", "model.")
 # The training options, which the authors' own script stores beside the weights.
 SAFE_TYPES: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [argparse.Namespace]
+_SAFE = threading.Lock()
 
 DEEPEST = 8  # wrappers in wrappers
 LONGEST_NAME = 1000  # characters of a tensor's name
@@ -110,8 +112,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_pickle(path: Path) -> Any:
     try:
-        with torch.serialization.safe_globals(SAFE_TYPES), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they repeat the errors below
+        # one at a time: the types are the process's; quiet: warnings repeat the errors below
+        with _SAFE, torch.serialization.safe_globals(SAFE_TYPES), quiet():
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         foreign = re.search(r"GLOBAL ([\w.]+)", str(error))

@@ -13,8 +13,8 @@ from convnext_edge.commands.options import Model, RunOn, Runs, WorkspaceFolder
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import MIB, lines
 from convnext_edge.cpu import read_cpu
-from convnext_edge.errors import TargetError, UsageError
-from convnext_edge.quiet import quiet
+from convnext_edge.errors import TargetError
+from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import find_target
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class Benchmark(Result):
     candidate_ms: Milliseconds
     reference_ms: Milliseconds
     speedup: float  # ratio of the medians
+    speedup_ci95: tuple[float, float]  # its 95 % interval, over the rounds
+    reliable: bool  # False on a machine that was too busy; no gate on speed passes then
     throughput_ips: float  # images a second of the candidate
     peak_rss_bytes: int | None  # of a process that does nothing but run the candidate; None if not told
     passed: bool
@@ -57,9 +59,11 @@ class Benchmark(Result):
         None  # of an FP16 engine of the same runtime, which INT8 has to beat on a GPU
     )
     advice: str | None = None  # then "ship INT8" or "ship FP16"
+    doubt: str = ""  # why it is not reliable
 
     def summary(self) -> str:
         """Return the figures as lines."""
+        low, high = self.speedup_ci95
         memory = "unknown" if self.peak_rss_bytes is None else f"{self.peak_rss_bytes / MIB:.0f} MiB"
         return lines(
             ("candidate", f"{self.artifact} on {self.target} {self.runtime_version}"),
@@ -69,7 +73,9 @@ class Benchmark(Result):
             ("candidate", self.candidate_ms),
             ("reference", f"{self.reference_ms}  (FP32 PyTorch)"),
             *self._fp16(),
-            ("speedup", f"{self.speedup:.2f}x; {self.throughput_ips:.1f} images/s"),
+            ("speedup", f"{self.speedup:.2f}x (95 %: {low:.2f} to {high:.2f})"),
+            *([("", f"NOT to be relied on: {self.doubt}")] if self.doubt else []),
+            ("throughput", f"{self.throughput_ips:.1f} images/s"),
             ("memory", f"{memory} at the peak"),
             ("gates", "passed" if self.passed else "NOT met"),
         )
@@ -97,25 +103,24 @@ def benchmark(
     """Time MODEL (default: the newest) against FP32 PyTorch, interleaved.
 
     model: an ONNX file or engine of ours. min_speedup is a gate, see `passed`. The result is kept in the
-    workspace for `report`.
+    workspace for `report`. On a machine that is too busy, `reliable` is False and no gate passes.
     Raises ArtifactError, TargetError, UsageError.
     """
-    with quiet():
+    with importing():
         from convnext_edge.evaluation.candidates import find_candidate, target_of
+        from convnext_edge.evaluation.load import watched_load
         from convnext_edge.evaluation.memory import peak_rss
         from convnext_edge.evaluation.records import keep
-        from convnext_edge.evaluation.timing import check_threads
+        from convnext_edge.evaluation.timing import check_threads, doubt, times_as_fast
 
-    for name, value in (("batch", batch), ("runs", runs), ("threads", threads)):
-        if value is not None and value < 1:
-            raise UsageError(f"--{name} {value} is less than 1", hint="Give a whole number from 1.")
     count = check_threads(threads)
     space = Workspace.at(workspace)
     artifact = find_candidate(model, target, space)
     chosen = target_of(artifact, target)
-    times = time_candidate(artifact, chosen, space, batch=batch, threads=count, runs=runs)
+    with watched_load() as load:
+        times = time_candidate(artifact, chosen, space, batch=batch, threads=count, runs=runs)
     reference_ms, candidate_ms, *fp16_ms = (percentiles(column) for column in times)
-    speedup = reference_ms.p50 / candidate_ms.p50
+    speedup, doubted = times_as_fast(times[0], times[1]), doubt(times, load, threads=count)
     cpu = read_cpu()
     result = Benchmark(
         artifact=artifact.path,
@@ -128,10 +133,13 @@ def benchmark(
         isa=cpu.isa,
         candidate_ms=candidate_ms,
         reference_ms=reference_ms,
-        speedup=round(speedup, 3),
+        speedup=speedup.value,
+        speedup_ci95=(speedup.low, speedup.high),
+        reliable=not doubted,
+        doubt=doubted,
         throughput_ips=round(1000 * batch / candidate_ms.p50, 2),
         peak_rss_bytes=peak_rss(artifact, chosen, batch=batch, threads=count),
-        passed=min_speedup is None or speedup >= min_speedup,
+        passed=min_speedup is None or (not doubted and speedup.value >= min_speedup),
         fp16_ms=fp16_ms[0] if fp16_ms else None,
         advice=advice(candidate_ms, fp16_ms[0]) if fp16_ms else None,
     )
@@ -143,12 +151,13 @@ def time_candidate(
     artifact: Artifact, target: str, workspace: Workspace, *, batch: int, threads: int, runs: int
 ) -> list[list[float]]:
     """Return milliseconds of single calls: of reference, candidate and, where INT8 has one, FP16 rival."""
-    with quiet():
+    with importing():
         from convnext_edge.checkpoints.source import open_source
         from convnext_edge.evaluation.candidates import open_rival, open_session
         from convnext_edge.evaluation.timing import interleave
         from convnext_edge.images.noise import noise
         from convnext_edge.images.transform import as_reference_takes
+        from convnext_edge.network.threads import operator_threads
         from convnext_edge.targets.torch import TorchSession
 
     reference = TorchSession(open_source(artifact, workspace).reference, threads)
@@ -164,7 +173,8 @@ def time_candidate(
         with open_rival(artifact, target, workspace) as rival:
             if rival is not None:
                 calls.append(lambda: rival.run(images))
-            return interleave(tuple(calls), runs)
+            with operator_threads(threads):
+                return interleave(tuple(calls), runs)
 
 
 def refuse_simulated(session: Session, target: str) -> None:

@@ -17,7 +17,7 @@ from convnext_edge.commands.text import MIB, fold, lines
 from convnext_edge.errors import UsageError
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note
-from convnext_edge.quiet import quiet
+from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import DEFAULT, find_target
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def build(
             output=output,
             workspace=workspace,
         )
-    with quiet():
+    with importing():
         from convnext_edge.targets.base import BuildOptions
 
     options = BuildOptions(precision, max_batch, tuple(compute_capability), as_path(timing_cache))
@@ -135,7 +135,7 @@ def build_engine(
     workspace: Workspace,
 ) -> Build:
     """Build an engine of the model that is named, or of the newest that fits the target."""
-    with quiet():
+    with importing():
         from convnext_edge.checkpoints.source import keep_weights
         from convnext_edge.targets.building import describe_engine, find_model, fit_graph, write_engine
 

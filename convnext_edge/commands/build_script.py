@@ -8,10 +8,11 @@ from typing import Literal
 
 from convnext_edge.artifacts.store import write_folder
 from convnext_edge.artifacts.workspace import Workspace, file_name
+from convnext_edge.commands.checking import checked
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import lines
 from convnext_edge.paths import AnyPath, as_path
-from convnext_edge.quiet import quiet
+from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import find_target
 
 
@@ -30,6 +31,7 @@ class BuildScript(Result):
         )
 
 
+@checked
 def build_script(
     model: AnyPath | None = None,
     *,
@@ -45,7 +47,7 @@ def build_script(
     or be empty; it comes whole or not at all.
     Raises ArtifactError, TargetError, UsageError.
     """
-    with quiet():
+    with importing():
         from convnext_edge.targets.base import BuildOptions
         from convnext_edge.targets.building import find_model, fit_graph
 

@@ -28,14 +28,14 @@ from convnext_edge.commands.options import (
 )
 from convnext_edge.commands.quantize.command import METHODS, Method, quantize
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.rows import Row, make_row
+from convnext_edge.commands.rows import Row, make_row, speedup_of
 from convnext_edge.commands.text import MIB, fold, table
 from convnext_edge.commands.validate import validate
 from convnext_edge.errors import ConvNeXtEdgeError, RecipeError, TargetError, UsageError
 from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note
 from convnext_edge.quantization.recipe import Recipe, read_recipe
-from convnext_edge.quiet import quiet
+from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import ON_CPUS, find_target
 
 FP32 = "fp32"
@@ -69,8 +69,14 @@ class Compare(Result):
         return (
             table([header, *map(cells, self.rows)])
             + f"\n{images}, speedup against FP32 PyTorch, {self.seconds:.0f} s"
+            + self._doubts()
             + "".join(f"\n{fold(f'{r.method} on {r.target} is refused: {r.reason}')}" for r in self.refused)
         )
+
+    def _doubts(self) -> str:
+        """Return why a speedup is not to be relied on."""
+        doubts = sorted({row["doubt"] for row in self.rows if row["doubt"]})
+        return f"\n{fold('? NOT to be relied on: ' + '; '.join(doubts))}" if doubts else ""
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -83,7 +89,7 @@ def cells(row: Row) -> tuple[str, ...]:
         f"{row['drop_points']:+.2f}" if labelled else "",
         f"{row['agreement']:.2%}",
         "exact" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f} dB",
-        "unknown" if row["speedup"] is None else f"{row['speedup']:.2f}x",
+        "unknown" if row["speedup"] is None else speedup_of(row),
         f"{row['bytes'] / MIB:.1f} MiB",
     )
 
@@ -108,7 +114,7 @@ def compare(
             separated=True,
         ),
     ] = (),
-    threads: Annotated[int | None, Option("Of the timed calls.  [default: all CPUs]", at_least=1)] = None,
+    threads: Annotated[int, Option("Of the timed calls.", at_least=1)] = 1,
     runs: Runs = 50,
     data_root: DataRoot = None,
     workspace: WorkspaceFolder = None,
@@ -121,7 +127,7 @@ def compare(
     on; where all are, the first error is raised.
     Raises ArtifactError, ImageSetError, QuantizationError, RecipeError, TargetError, UsageError.
     """
-    with quiet():
+    with importing():
         from convnext_edge.evaluation.timing import check_threads
         from convnext_edge.quantization.start import find_start
 
@@ -210,7 +216,7 @@ class Contest:
     samples: int | None
     data: AnyPath
     limit: int | None
-    threads: int | None
+    threads: int
     runs: int
     data_root: AnyPath | None
     workspace: Path

@@ -22,6 +22,7 @@ from typing import ParamSpec, TypeVar, get_args, get_type_hints
 
 from convnext_edge.artifacts.locks import reading
 from convnext_edge.commands.border import guard, takes_path
+from convnext_edge.commands.checking import checked
 from convnext_edge.commands.result import Result
 
 P = ParamSpec("P")
@@ -101,15 +102,19 @@ COMMANDS: dict[str, Command] = {}
 
 
 def command(*, example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Declare the decorated function as a command. example: a call that the help ends with."""
+    """Declare the decorated function as a command, which checks its arguments.
+
+    example: a call that the help ends with.
+    """
 
     def register(function: Callable[P, R]) -> Callable[P, R]:
         paths = {p.name: p.typed for p in Command(function, example).parameters() if takes_path(p.annotation)}
+        strict = checked(function)
 
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
             with reading():  # what the command opens stays as it is until it is loaded
-                return function(*args, **kwargs)
+                return strict(*args, **kwargs)
 
         guarded = guard(run, paths)
         declared = COMMANDS[function.__name__] = Command(guarded, example)

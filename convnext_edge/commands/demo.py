@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convnext_edge.artifacts.workspace import Workspace
-from convnext_edge.commands.benchmark import benchmark
+from convnext_edge.commands.benchmark import Benchmark, benchmark
 from convnext_edge.commands.build import build
 from convnext_edge.commands.declaration import command
 from convnext_edge.commands.export import export
@@ -36,6 +36,8 @@ class DemoRow(Result):
     agreement: float
     sqnr_db: float
     speedup: float
+    speedup_ci95: tuple[float, float]
+    reliable: bool  # the speedup
     passed: bool
 
 
@@ -48,6 +50,8 @@ class Demo(Result):
     agreement: float
     sqnr_db: float
     speedup: float
+    speedup_ci95: tuple[float, float]
+    reliable: bool  # the speedup
     engine: Path
     images: int
     seconds: float
@@ -64,7 +68,7 @@ class Demo(Result):
                 f"{row.candidate_top1:.1%}",
                 f"{row.agreement:.1%}",
                 f"{row.sqnr_db:.1f} dB",
-                f"{row.speedup:.1f}x",
+                f"{row.speedup:.1f}x" + ("" if row.reliable else " ?"),
                 f"{row.bytes / MIB:.1f} MiB",
             )
             for row in self.rows
@@ -74,6 +78,7 @@ class Demo(Result):
             table([header, reference, *rows])
             + f"\n{self.images} test images, one thread, {self.seconds:.0f} s: {verdict}"
             + f"\nengine: {self.engine}"
+            + ("" if self.reliable else "\n? NOT to be relied on: the machine was busy")
         )
 
 
@@ -97,7 +102,7 @@ def demo(*, workspace: WorkspaceFolder = None) -> Demo:
         )
         speed = benchmark(built.engine, threads=1, runs=RUNS, workspace=space)
         checked.append(result)
-        rows.append(_row(result, built.bytes, speed.speedup))
+        rows.append(_row(result, built.bytes, speed))
         note(f"{target}: agreement {result.agreement:.1%}, {speed.speedup:.1f}x the reference")
     first = rows[0]
     return Demo(
@@ -106,6 +111,8 @@ def demo(*, workspace: WorkspaceFolder = None) -> Demo:
         agreement=first.agreement,
         sqnr_db=first.sqnr_db,
         speedup=first.speedup,
+        speedup_ci95=first.speedup_ci95,
+        reliable=all(row.reliable for row in rows),
         engine=first.engine,
         images=checked[0].images,
         seconds=round(time.perf_counter() - started, 1),
@@ -114,7 +121,7 @@ def demo(*, workspace: WorkspaceFolder = None) -> Demo:
     )
 
 
-def _row(result: Validate, size: int, speedup: float) -> DemoRow:
+def _row(result: Validate, size: int, speed: Benchmark) -> DemoRow:
     sqnr_db = result.sqnr_db or float("inf")
     return DemoRow(
         target=result.target,
@@ -123,6 +130,8 @@ def _row(result: Validate, size: int, speedup: float) -> DemoRow:
         candidate_top1=result.candidate_top1 or 0.0,
         agreement=result.agreement,
         sqnr_db=sqnr_db,
-        speedup=speedup,
+        speedup=speed.speedup,
+        speedup_ci95=speed.speedup_ci95,
+        reliable=speed.reliable,
         passed=result.passed and sqnr_db >= MIN_SQNR_DB,
     )

@@ -15,7 +15,7 @@ from convnext_edge.commands.text import lines
 from convnext_edge.errors import ExportError
 from convnext_edge.images.preprocessing import InputType, PreprocessingChanges, Triple
 from convnext_edge.paths import AnyPath, as_path
-from convnext_edge.quiet import quiet
+from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import NAMES, find_target
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def export(
     than its variant's (or ImageNet's).
     Raises CheckpointError, DownloadError, ExportError, UsageError.
     """
-    with quiet():
+    with importing():
         from convnext_edge.checkpoints.source import load_source, save_weights
         from convnext_edge.targets.fp32 import write_fp32
 
@@ -138,7 +138,7 @@ def parity(source: Source, artifact: Artifact) -> float:
     """
     import numpy as np
 
-    with quiet():
+    with importing():
         from convnext_edge.images.noise import noise
         from convnext_edge.images.transform import as_reference_takes
         from convnext_edge.targets.torch import TorchSession

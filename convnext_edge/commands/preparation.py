@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from convnext_edge.artifacts.locks import release
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.paths import AnyPath, as_path
-from convnext_edge.quiet import quiet
+from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import find_target
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def prepare_job(
     decide: calls what finds the model and reads the recipe; of several processes, only the first does.
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
     """
-    with quiet():
+    with importing():
         from convnext_edge.quantization.job import Job
         from convnext_edge.quantization.start import find_start
 
@@ -70,7 +70,7 @@ def calibration_images(
     calib: AnyPath, samples: int | None, data_root: AnyPath | None, seed: int, *, most: int
 ) -> ImageSet:
     """Return `samples` images of a set, by default `most` of it, or all of fewer."""
-    with quiet():
+    with importing():
         from convnext_edge.images.opening import open_image_set
 
     images = open_image_set(calib, data_root=data_root, split="calibration")

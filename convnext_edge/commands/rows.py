@@ -26,6 +26,11 @@ def join_rows(records: list[Record]) -> list[Row]:
     return rows + [make_row(r["model"], None, r["result"]) for r in only_timed]
 
 
+def speedup_of(row: Row) -> str:
+    """Return the speedup of a row, with a question mark where it is not known to be reliable."""
+    return f"{row['speedup']:.2f}x" + ("" if row.get("reliable") else " ?")
+
+
 def _key(record: Record) -> tuple[str, str]:
     return record["model"]["file"], record["result"]["target"]
 

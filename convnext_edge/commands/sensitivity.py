@@ -22,7 +22,7 @@ from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import table
 from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note
-from convnext_edge.quiet import quiet
+from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import DEFAULT
 
 SAMPLES = 32
@@ -88,7 +88,7 @@ def sensitivity(
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, TargetError,
     UsageError.
     """
-    with quiet():
+    with importing():
         from convnext_edge.evaluation.layer_costs import layer_costs
         from convnext_edge.evaluation.layer_times import time_saved
         from convnext_edge.evaluation.timing import check_threads

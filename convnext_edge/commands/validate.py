@@ -14,7 +14,7 @@ from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import lines, skipped
 from convnext_edge.errors import ImageSetError, UsageError
 from convnext_edge.progress import note
-from convnext_edge.quiet import quiet
+from convnext_edge.quiet import importing
 
 if TYPE_CHECKING:
     from convnext_edge.artifacts.artifact import Artifact
@@ -92,7 +92,7 @@ def validate(
     and min_agreement are gates, see `passed`. The result is kept in the workspace for `report`.
     Raises ArtifactError, ImageSetError, TargetError, UsageError.
     """
-    with quiet():
+    with importing():
         from convnext_edge.checkpoints.source import open_source
         from convnext_edge.evaluation.candidates import find_candidate, open_session, target_of
         from convnext_edge.evaluation.comparison import Inputs, compare_answers

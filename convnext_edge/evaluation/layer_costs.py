@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from convnext_edge.evaluation.metrics import decibels
+from convnext_edge.network.exporter import running
 from convnext_edge.network.forms import Multiplication
 from convnext_edge.network.layers import Layer
 from convnext_edge.network.lowering import LoweredConvNeXt
@@ -69,7 +70,8 @@ class PartwiseRun:
         x = batch
         for part in self.parts:
             self.inputs.append(x)
-            x = part.run(x)
+            with running():
+                x = part.run(x)
         self.logits = x  # (N, classes)
 
     def rerun(self, layer: Layer) -> Tensor:
@@ -78,7 +80,8 @@ class PartwiseRun:
         start = next(number for number, held in enumerate(names) if layer.name in held)
         x = self.inputs[start]
         for part in self.parts[start:]:
-            x = part.run(x)
+            with running():
+                x = part.run(x)
         return x
 
 

@@ -108,6 +108,9 @@ class BenchmarkShape(Struct):
     passed: bool
     fp16_ms: MillisecondsShape | None
     advice: Line | None
+    speedup_ci95: tuple[Ratio, Ratio] | None = None
+    reliable: bool | None = None
+    doubt: Line = ""
 
 
 RESULTS = {"validate": ValidateShape, "benchmark": BenchmarkShape}

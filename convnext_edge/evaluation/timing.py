@@ -1,9 +1,12 @@
-"""Timing models in turn: on a busy machine, only the ratios of one interleaved run are reliable."""
+"""Timing models in turn, and telling whether the times are to be relied on.
+
+What else a machine does slows models that run in turns alike, but only as long as it leaves them CPUs.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +14,14 @@ from numpy.typing import ArrayLike
 
 from convnext_edge.cpu import usable_cpus
 from convnext_edge.errors import UsageError
+from convnext_edge.evaluation.load import Load
 from convnext_edge.progress import track
 
 WARM_UP = 3  # first calls of each model that are not counted
 SETTLE = 0.002  # seconds between two models, so that the worker threads of the first fall asleep
 FEWEST, MOST = 15, 100  # rounds: with fewer, the interval of a ratio is too wide to decide anything
 DRAWS = 2000  # bootstrap samples
+FAR = 2.0  # median over minimum of a column; on a quiet machine it is 1.0 to 1.3
 
 
 def check_threads(threads: int | None) -> int:
@@ -55,6 +60,17 @@ def affordable(models: tuple[Callable[[], object], ...], seconds: float) -> int:
     for call in models:
         call()
     return int(min(max(seconds / (time.perf_counter() - started), FEWEST), MOST))
+
+
+def doubt(columns: Sequence[Sequence[float]], load: Load, *, threads: int) -> str:
+    """Return why times are not to be relied on; empty where they are.
+
+    columns: what `interleave` returned. load: while it ran. threads: of the timed calls.
+    """
+    furthest = max(float(np.median(column)) / min(column) for column in columns)
+    if furthest > FAR:
+        return f"a median is {furthest:.1f} times the least time"
+    return load.excess(threads)
 
 
 @dataclass(frozen=True)

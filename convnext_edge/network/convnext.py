@@ -9,6 +9,8 @@ Shapes in the comments: N images, C channels, H and W rows and columns of the fe
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -128,3 +130,34 @@ class ConvNeXt(nn.Module):
         x = x.mean(dim=(2, 3))  # (N, C)
         logits: Tensor = self.head(self.norm(x))
         return logits
+
+
+def random_model(architecture: Architecture, seed: int) -> ConvNeXt:
+    """Return a model with the weights that PyTorch draws for new layers, from random numbers of its own.
+
+    Layers draw from those of the process where nothing else is said, and other threads with them.
+    """
+    with torch.device("meta"):
+        model = ConvNeXt(architecture)
+    model.to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(seed)
+    for layer in model.modules():
+        match layer:
+            case nn.Conv2d() | nn.Linear():
+                nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+                assert layer.bias is not None  # all layers of a ConvNeXt have one
+                nn.init.uniform_(layer.bias, *_bias_range(layer.weight), generator=generator)
+            case nn.LayerNorm():
+                layer.reset_parameters()
+            case GRN():
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
+            case Block(gamma=nn.Parameter() as gamma):
+                nn.init.constant_(gamma, INITIAL_LAYER_SCALE)
+    return model.eval()
+
+
+def _bias_range(weight: Tensor) -> tuple[float, float]:
+    """Return the range of a bias that PyTorch draws beside a weight (out, in, ...)."""
+    edge = 1 / math.sqrt(weight[0].numel())
+    return -edge, edge

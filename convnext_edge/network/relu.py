@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convnext_edge.network.convnext import Block, ConvNeXt
+from convnext_edge.network.exporter import running
 
 
 @dataclass
@@ -47,7 +48,8 @@ def with_relu(model: ConvNeXt, batches: Iterable[Tensor]) -> ConvNeXt:
     hooks = [block.pwconv1.register_forward_hook(shift_hook(block, shift)) for block, shift in shifts.items()]
     with torch.no_grad():
         for images in batches:
-            changed(images)
+            with running():
+                changed(images)
         for hook in hooks:
             hook.remove()
         for block, shift in shifts.items():

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 import onnxscript.optimizer
@@ -15,11 +13,11 @@ from torch import nn
 from convnext_edge.errors import ExportError
 from convnext_edge.images.noise import noise
 from convnext_edge.images.preprocessing import InputType
+from convnext_edge.network.exporter import exporter
 from convnext_edge.onnx_graph.files import save
 from convnext_edge.onnx_graph.lookup import add_constant, consumers, initializers
 from convnext_edge.onnx_graph.naming import INPUT, OUTPUT, name_layers, strip_notes
 from convnext_edge.onnx_graph.qdq import drop_byte_casts
-from convnext_edge.quiet import quiet
 
 OPSET = 20  # the first with Gelu
 OPSET_16_BITS = 21  # the first whose Q/DQ take codes of 16 bits; it changed nothing else that we write
@@ -36,7 +34,7 @@ def example_input(resolution: int, input_type: InputType, *, batch: int = 2, see
 
 def export_program(module: nn.Module, example: torch.Tensor) -> torch.fx.GraphModule:
     """Return the module as an ATen graph with a dynamic batch, as torchao's pt2e takes it."""
-    with quiet():
+    with exporter():
         dynamic = ({0: torch.export.Dim(BATCH)},)
         return torch.export.export(module, (example,), dynamic_shapes=dynamic).module()
 
@@ -49,7 +47,7 @@ def write_onnx(
     layer_names: of the convolutions and multiplications in order, to name nodes and weights by.
     Raises ExportError where the written file is not valid ONNX.
     """
-    with quiet(), paused_collection():
+    with exporter():
         model = trace(module, example)
     free_batch(model, len(example))
     strip_notes(model)
@@ -118,18 +116,3 @@ def free_shape(model: ModelProto, name: str, reshapes: list[NodeProto]) -> None:
     copy = add_constant(model, f"{name}_{BATCH}", shape)
     for node in reshapes:
         node.input[1] = copy.name
-
-
-@contextmanager
-def paused_collection() -> Iterator[None]:
-    """Run the code inside without Python's garbage collector.
-
-    It would search the exporter's graphs again and again in vain.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

@@ -21,13 +21,13 @@ from torchao.quantization.pt2e.quantizer import (
     Quantizer,
 )
 
+from convnext_edge.network.exporter import exporter
 from convnext_edge.network.layers import Layer
 from convnext_edge.network.lowering import LoweredConvNeXt
 from convnext_edge.onnx_graph.tracing import export_program, write_onnx
 from convnext_edge.quantization.job import Job, Quantized
 from convnext_edge.quantization.observers import ActivationRange, activation_codes
 from convnext_edge.quantization.recipe import Recipe
-from convnext_edge.quiet import quiet
 
 RAW_BYTES = FixedQParamsQuantizationSpec(
     dtype=torch.uint8, scale=1.0, zero_point=0, quant_min=0, quant_max=255, qscheme=torch.per_tensor_affine
@@ -144,7 +144,7 @@ def known_specs(
 
 def insert_qdq(model: LoweredConvNeXt, specs: Mapping[str, LayerSpecs], example: Tensor) -> GraphModule:
     """Return the graph of `model` with Q/DQ where `specs` has them. example: an input (N, 3, H, W)."""
-    with quiet():
+    with exporter():
         prepared = prepare_pt2e(export_program(model, example), LayerQuantizer(model.layers(), specs))
         converted: GraphModule = convert_pt2e(prepared)
     return converted

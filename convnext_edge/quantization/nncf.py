@@ -18,6 +18,7 @@ from torchao.quantization.pt2e.constant_fold import constant_fold
 from torchao.quantization.pt2e.quantizer import QuantizationSpec
 
 from convnext_edge.errors import TargetError
+from convnext_edge.network.exporter import exporter
 from convnext_edge.network.layers import Layer
 from convnext_edge.onnx_graph.tracing import export_program
 from convnext_edge.quantization.insert_qdq import (
@@ -33,7 +34,7 @@ from convnext_edge.quantization.placement import choose_placement
 from convnext_edge.quantization.ptq import lowered
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quantization.scales import weight_scale
-from convnext_edge.quiet import quiet
+from convnext_edge.quiet import importing
 from convnext_edge.usage_reports import no_usage_reports
 
 QUANTIZE_WEIGHT = torch.ops.quantized_decomposed.quantize_per_channel.default
@@ -45,7 +46,7 @@ def quantize_nncf(job: Job) -> Quantized:
     Raises TargetError where NNCF is not installed, and QuantizationError as `choose_placement` does.
     """
     try:
-        with quiet(), no_usage_reports():
+        with importing(), no_usage_reports():
             import nncf
             from nncf.experimental.torch.fx import quantize_pt2e
     except ImportError as error:
@@ -59,7 +60,7 @@ def quantize_nncf(job: Job) -> Quantized:
     placement = choose_placement(layers.values(), recipe)
     quantizer = LayerQuantizer(layers, open_specs(layers, placement, recipe))
     images = [torch.from_numpy(batch) for batch in job.batches("calibrating", size=1)]
-    with quiet():
+    with exporter():
         converted = quantize_pt2e(
             export_program(model, job.example()),
             quantizer,

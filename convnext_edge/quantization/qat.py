@@ -8,12 +8,12 @@ import torch
 from torch.fx import GraphModule
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt2e
 
+from convnext_edge.network.exporter import exporter, running
 from convnext_edge.onnx_graph.tracing import export_program
 from convnext_edge.quantization.fake import training_specs
 from convnext_edge.quantization.insert_qdq import LayerQuantizer, as_quantized
 from convnext_edge.quantization.job import Job, Quantized
 from convnext_edge.quantization.ptq import calibrate_job
-from convnext_edge.quiet import quiet
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def make_student(job: Job, *, rounded: bool = True) -> Student:
     calibrated = calibrate_job(job)
     module = calibrated.rounded if rounded else calibrated.smoothed
     quantizer = LayerQuantizer(module.layers(), training_specs(module.layers(), job.recipe, calibrated))
-    with quiet():
+    with exporter():
         graph: GraphModule = prepare_qat_pt2e(export_program(module, job.example()), quantizer)
     graph.requires_grad_(True)
     return Student(graph, calibrated.placement)
@@ -40,7 +40,7 @@ def make_student(job: Job, *, rounded: bool = True) -> Student:
 
 def convert_student(student: Student, job: Job) -> Quantized:
     """Convert the trained graph: Q/DQ nodes take the place of fake quantization."""
-    with torch.no_grad():
+    with running(), torch.no_grad():
         student.graph(job.example())  # scales that follow from the weights take those of the last step
-    with quiet():
+    with exporter():
         return as_quantized(convert_pt2e(student.graph), student.placement, job)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from convnext_edge.cpu import read_cpu, usable_cpus
-from convnext_edge.network.threads import operator_threads
+from convnext_edge.network.exporter import running
+from convnext_edge.network.threads import set_operator_threads
 from convnext_edge.parallel import ordered_map
 
 MOST_AT_ONCE = 8  # each run holds its activations: 0.3 GB of ConvNeXt-L's at 384 x 384
@@ -50,7 +52,7 @@ def record_inputs(
 
     def run(batch: Tensor) -> dict[Name, Record]:
         local.records = {}
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        with running(), torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             model(batch)
         records: dict[Name, Record] = local.records
         return records
@@ -77,5 +79,5 @@ def side_by_side(function: Callable[[Item], Result], items: Iterable[Item]) -> I
     """Map over worker threads that divide PyTorch's number of threads among them; results are in order."""
     threads = min(torch.get_num_threads(), usable_cpus())
     workers = min(threads, MOST_AT_ONCE)
-    with operator_threads(threads // workers):
-        yield from ordered_map(function, items, workers=workers, look_ahead=workers)
+    prepare = partial(set_operator_threads, threads // workers)
+    yield from ordered_map(function, items, workers=workers, look_ahead=workers, prepare=prepare)

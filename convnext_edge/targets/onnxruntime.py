@@ -20,6 +20,7 @@ from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.errors import TargetError
 from convnext_edge.quantization.recipe import ACTIVATION_BITS, Recipe
+from convnext_edge.quiet import importing
 from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Logits, Session, Target
 from convnext_edge.targets.vendor_errors import as_target_error, short_message
 
@@ -71,7 +72,8 @@ class ONNXRuntime(Target):
 
         Weights that stand alone in INT8 stay so: the file is to be small.
         """
-        import onnxruntime
+        with importing():
+            import onnxruntime
 
         from convnext_edge.onnx_graph.files import load
         from convnext_edge.onnx_graph.qdq import quantizes_activations
@@ -144,7 +146,8 @@ def session_options(*, optimized: bool) -> Any:
     Where weights alone are INT8, products are computed in float.
     optimized: False runs the graph node by node as the file says.
     """
-    import onnxruntime
+    with importing():
+        import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
@@ -159,7 +162,8 @@ def create(model: Path, options: Any, *, without: Sequence[str] = ()) -> Any:
 
     without: names of the optimizers that are not to run. Raises TargetError where the graph is refused.
     """
-    import onnxruntime
+    with importing():
+        import onnxruntime
 
     with as_target_error(f"ONNX Runtime refuses {model}"):
         return onnxruntime.InferenceSession(

@@ -9,6 +9,7 @@ import numpy as np
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.quantization.recipe import Recipe
+from convnext_edge.quiet import importing
 from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Logits, Session, Target
 from convnext_edge.targets.vendor_errors import as_target_error, short_message
 from convnext_edge.usage_reports import no_usage_reports
@@ -23,7 +24,7 @@ class OpenVINOSession(Session):
     runner = "OpenVINO"
 
     def __init__(self, model: Path, threads: int | None, *, timed: bool = False) -> None:
-        with no_usage_reports():
+        with importing(), no_usage_reports():
             import openvino
 
         # An engine must not fall to bfloat16 by itself where a CPU offers it (f32), nor quantize the
@@ -87,7 +88,7 @@ class OpenVINO(Target):
 
         OpenVINO's own function for it takes the same two steps, and reports each call to its makers.
         """
-        with no_usage_reports():
+        with importing(), no_usage_reports():
             import openvino
         from openvino._offline_transformations import apply_moc_transformations
 

@@ -12,9 +12,9 @@ from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.cpu import usable_cpus
 from convnext_edge.errors import TargetError
+from convnext_edge.network.exporter import exporter, running
 from convnext_edge.network.threads import operator_threads
 from convnext_edge.quantization.recipe import ACTIVATION_BITS, Recipe
-from convnext_edge.quiet import quiet
 from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Logits, Session, Target
 from convnext_edge.targets.simulation.graph import to_torch
 from convnext_edge.targets.vendor_errors import as_target_error
@@ -23,7 +23,7 @@ from convnext_edge.targets.vendor_errors import as_target_error
 class TorchSession(Session):
     """A module of PyTorch's, ready to run.
 
-    PyTorch has one number of threads for the whole process: it is set for each run.
+    The number of threads is set for each run, in the thread that calls.
     """
 
     runner = "PyTorch"
@@ -33,7 +33,7 @@ class TorchSession(Session):
         self.threads = threads or min(torch.get_num_threads(), usable_cpus())
 
     def _run(self, images: Images) -> Logits:
-        with operator_threads(self.threads), torch.inference_mode():
+        with running(), operator_threads(self.threads), torch.inference_mode():
             logits: Logits = self.module(torch.from_numpy(images)).numpy()
         return logits
 
@@ -52,7 +52,7 @@ class Torch(Target):
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:
         """Save the graph as an exported program, which torch.export.load reads back."""
-        with quiet(), as_target_error(f"PyTorch refuses {model}"):
+        with exporter(), as_target_error(f"PyTorch refuses {model}"):
             module = to_torch(model)
             image = next(iter(module.graph.find_nodes(op="placeholder"))).meta["val"]
             example = torch.zeros((2, *image.shape[1:]), dtype=image.dtype)
@@ -66,7 +66,7 @@ class Torch(Target):
 
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> TorchSession:
         """Run weights as the reference, an ONNX file simulated node by node, an engine as it was saved."""
-        with quiet(), as_target_error(f"PyTorch refuses {artifact.path}"):
+        with exporter(), as_target_error(f"PyTorch refuses {artifact.path}"):
             match artifact.path.suffix:
                 case ".safetensors":
                     module: nn.Module = load_checkpoint(artifact.path).model

@@ -26,7 +26,7 @@ from convnext_edge.commands.quantize.command import Quantize, quantize_figures
 from convnext_edge.commands.text import MIB, lines, skipped
 from convnext_edge.errors import UsageError
 from convnext_edge.paths import AnyPath, as_path
-from convnext_edge.quiet import quiet
+from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import DEFAULT
 
 Activation = Literal["gelu", "relu"]
@@ -139,7 +139,7 @@ def finetune(
 
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
     """
-    with quiet():
+    with importing():
         from convnext_edge.commands.finetune import processes
         from convnext_edge.commands.finetune.data import choose_images
         from convnext_edge.commands.finetune.run import finetune_job

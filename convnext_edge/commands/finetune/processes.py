@@ -12,7 +12,7 @@ from accelerate.utils import broadcast_object_list, gather_object
 
 from convnext_edge.errors import UsageError
 from convnext_edge.images.image_set import ImageSet
-from convnext_edge.quiet import quiet
+from convnext_edge.quiet import importing
 
 Made = TypeVar("Made")
 
@@ -24,7 +24,7 @@ def join(batch: int) -> Accelerator:
     """
     # buffers are zero points and values that follow from the weights: the same in all processes
     parallel = DistributedDataParallelKwargs(broadcast_buffers=False)
-    with quiet():
+    with importing():
         accelerator = Accelerator(
             cpu=not torch.cuda.is_available(), mixed_precision="no", kwargs_handlers=[parallel]
         )

@@ -22,6 +22,7 @@ from convnext_edge.errors import ArtifactError
 from convnext_edge.evaluation.comparison import Answer, Inputs, compare_answers
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.images.image_set import ImageSet
+from convnext_edge.network.exporter import running
 from convnext_edge.network.relu import with_relu
 from convnext_edge.progress import note
 from convnext_edge.quantization.job import Job
@@ -194,7 +195,7 @@ class Run:
         """Return what runs a module in FP32: how the student trains is no matter of its artifact."""
 
         def answer(images: Images) -> Logits:
-            with torch.inference_mode():
+            with running(), torch.inference_mode():
                 logits: Logits = module(torch.from_numpy(images).to(self.accelerator.device)).cpu().numpy()
             return logits
 

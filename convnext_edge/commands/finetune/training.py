@@ -16,6 +16,7 @@ from torch.optim import AdamW, Optimizer
 
 from convnext_edge.commands.finetune.data import TrainingBatch, TrainingImages
 from convnext_edge.images.contents import UNLABELLED
+from convnext_edge.network.exporter import running
 from convnext_edge.progress import Bars, note
 
 Precision = Literal["fp32", "bf16"]
@@ -91,9 +92,10 @@ class Training:
         with Meter(first, plan.steps, self.images.batch) as meter:
             for step, batch in enumerate(batches, first):
                 set_rate(optimizer, learning_rate(step, plan))
-                loss = self.loss(batch)
                 optimizer.zero_grad()
-                self.accelerator.backward(loss)  # the mean over the processes, of all gradients
+                with running():
+                    loss = self.loss(batch)
+                    self.accelerator.backward(loss)  # the mean over the processes, of all gradients
                 nn.utils.clip_grad_norm_(self.student.parameters(), GRADIENT_NORM)
                 optimizer.step()
                 if (step + 1) % plan.save_every == 0 or step + 1 == plan.steps:

@@ -31,7 +31,7 @@ from convnext_edge.commands.text import MIB, lines, skipped
 from convnext_edge.errors import UsageError
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note
-from convnext_edge.quiet import quiet
+from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import DEFAULT, find_target
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 Method = Literal["ptq", "nncf", "ort"]
 METHODS: tuple[Method, ...] = get_args(Method)
+GATES = {True: "passed", False: "NOT met", None: "not decided: the machine is busy"}
 
 # `quantize_static` is called on what anyone exports; NNCF scales the weights of a MatMul along their inputs,
 # which ONNX Runtime cannot run, and those of a convolution along their outputs.
@@ -71,8 +72,11 @@ class Quantize(Result):
     speedup_over_fp32: float | None = None  # against the target's own FP32
     speedup_over_fp32_ci95: tuple[float, float] | None = None
     speedup: float | None = None  # against FP32 PyTorch
+    speedup_ci95: tuple[float, float] | None = None
+    reliable: bool | None = None  # False on a machine that was too busy to tell
+    doubt: str = ""  # why it is not reliable
     advice: str | None = None  # "ship INT8", "ship FP32", or what lies between
-    passed: bool = True  # both gates
+    passed: bool | None = True  # both gates; None where only a busy machine leaves the one on speed undecided
 
     def summary(self) -> str:
         """Return what was written, and how it did."""
@@ -85,7 +89,7 @@ class Quantize(Result):
             ("size", f"{self.bytes / MIB:.1f} MiB in {self.seconds:.1f} s"),
             *self._drop(),
             *self._speed(),
-            ("gates", "passed" if self.passed else "NOT met"),
+            ("gates", GATES[self.passed]),
         )
 
     def _drop(self) -> list[tuple[str, object]]:
@@ -106,6 +110,7 @@ class Quantize(Result):
         return [
             ("speed", f"{ratio} (95 %: {low:.2f} to {high:.2f})"),
             ("", f"{self.speedup:.2f}x FP32 PyTorch; one image, one thread"),
+            *([("", f"NOT to be relied on: {self.doubt}")] if self.doubt else []),
             ("advice", str(self.advice)),
         ]
 
@@ -147,7 +152,7 @@ def quantize(
     where that runs here. Both are gates, see `passed`.
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
     """
-    with quiet():
+    with importing():
         from convnext_edge.commands.quantize.gate import check_gate, open_gate, quantize_gated
         from convnext_edge.commands.quantize.speed import measure_speed
     started = time.perf_counter()
@@ -185,7 +190,7 @@ def quantize(
         seconds=seconds,
         **({} if gated is None else gated.figures()),
         **({} if speed is None else speed.figures()),
-        passed=fast_enough and (gated is None or gated.passed),
+        passed=fast_enough if gated is None or gated.passed else False,
     )
 
 
@@ -205,8 +210,14 @@ def quantize_figures(artifact: Artifact, job: Job) -> dict[str, Any]:
     }
 
 
-def is_fast_enough(speed: Speed | None, start: Artifact, target: str) -> bool:
-    """Return whether INT8 is not slower than FP32; where it is, a note says how to make the faster engine."""
+def is_fast_enough(speed: Speed | None, start: Artifact, target: str) -> bool | None:
+    """Return whether INT8 is not slower than FP32; a note says what to do where it is.
+
+    None where the machine was too busy to tell.
+    """
+    if speed is not None and speed.doubt:
+        note("whether INT8 is faster than FP32 cannot be told now: the machine is busy. Benchmark it later")
+        return None
     if speed is None or not speed.slower:
         return True
     command = f"convnext-edge build {shlex.quote(str(start.path))} --target {target}"
@@ -216,7 +227,7 @@ def is_fast_enough(speed: Speed | None, start: Artifact, target: str) -> bool:
 
 def find_method(method: Method) -> Callable[[Job], Quantized]:
     """Return what runs a method. Each is imported only when chosen: NNCF alone takes seconds."""
-    with quiet():
+    with importing():
         match method:
             case "ptq":
                 from convnext_edge.quantization.ptq import quantize_ptq as run

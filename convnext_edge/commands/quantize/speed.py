@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.artifacts.store import write_artifact
-from convnext_edge.evaluation.timing import Ratio, affordable, interleave, times_as_fast
+from convnext_edge.evaluation.load import watched_load
+from convnext_edge.evaluation.timing import Ratio, affordable, doubt, interleave, times_as_fast
 from convnext_edge.images.noise import noise
 from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.network.convnext import ConvNeXt
+from convnext_edge.network.threads import operator_threads
 from convnext_edge.onnx_graph.files import load, save
 from convnext_edge.onnx_graph.qdq import drop_quantization
 from convnext_edge.progress import note
@@ -20,6 +23,7 @@ from convnext_edge.targets.base import Target
 from convnext_edge.targets.torch import TorchSession
 
 SECONDS = 5.0  # of timing: enough to tell a few per cent on ConvNeXt-T
+ATTEMPTS = 3  # to find the machine quiet
 THREADS = 1  # what a machine does besides disturbs one thread least
 
 
@@ -29,6 +33,7 @@ class Speed:
 
     over_fp32: Ratio  # on the target
     over_reference: Ratio  # in PyTorch
+    doubt: str = ""  # why neither is to be relied on
 
     @property
     def slower(self) -> bool:
@@ -38,6 +43,8 @@ class Speed:
     @property
     def advice(self) -> str:
         """What to ship."""
+        if self.doubt:
+            return "time it on a quiet machine"
         if self.over_fp32.low > 1:
             return "ship INT8"
         return "ship FP32" if self.slower else "ship INT8 for its size only"
@@ -48,6 +55,9 @@ class Speed:
             "speedup_over_fp32": self.over_fp32.value,
             "speedup_over_fp32_ci95": (self.over_fp32.low, self.over_fp32.high),
             "speedup": self.over_reference.value,
+            "speedup_ci95": (self.over_reference.low, self.over_reference.high),
+            "reliable": not self.doubt,
+            "doubt": self.doubt,
             "advice": self.advice,
         }
 
@@ -69,8 +79,20 @@ def measure_speed(artifact: Artifact, reference: ConvNeXt, target: Target) -> Sp
             target.open_session(artifact, threads=THREADS) as int8,
         ):
             calls = (lambda: torch.run(normalized), lambda: fp32.run(images), lambda: int8.run(images))
-            reference_ms, fp32_ms, int8_ms = interleave(calls, affordable(calls, SECONDS))
-    return Speed(times_as_fast(fp32_ms, int8_ms), times_as_fast(reference_ms, int8_ms))
+            return time_until_reliable(calls)
+
+
+def time_until_reliable(calls: tuple[Callable[[], object], ...]) -> Speed:
+    """Time the reference, FP32 and INT8; again, a few times, where the machine is busy."""
+    for attempt in range(ATTEMPTS):
+        with watched_load() as load, operator_threads(THREADS):
+            columns = interleave(calls, affordable(calls, SECONDS))
+        reference_ms, fp32_ms, int8_ms = columns
+        why = doubt(columns, load, threads=THREADS)
+        if not why:
+            break
+        note(f"timing is not to be relied on: {why}" + ("; once more" if attempt + 1 < ATTEMPTS else ""))
+    return Speed(times_as_fast(fp32_ms, int8_ms), times_as_fast(reference_ms, int8_ms), why)
 
 
 def why_not(target: Target) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from convnext_edge.commands.report.charts import Mark, bar_chart, interval_chart
 from convnext_edge.commands.report.markup import Element, document, element
 from convnext_edge.commands.report.table import how, make_table
-from convnext_edge.commands.rows import Row
+from convnext_edge.commands.rows import Row, speedup_of
 from convnext_edge.evaluation.records import Record
 from convnext_edge.version import __version__
 
@@ -88,8 +88,10 @@ def charts(rows: Sequence[Row]) -> Iterator[Element]:
         marks = [mark(row, row["sqnr_db"], f"{row['sqnr_db']:.1f} dB") for row in noisy]
         yield bar_chart("Signal over quantization noise, logits", marks, unit="dB")
     if timed:
-        marks = [mark(row, row["speedup"], f"{row['speedup']:.2f}x") for row in timed]
-        yield bar_chart("Times as fast as FP32 PyTorch", marks, unit="x", line=1)
+        marks = [
+            mark(row, row["speedup"], speedup_of(row), *(row.get("speedup_ci95") or ())) for row in timed
+        ]
+        yield interval_chart("Times as fast as FP32 PyTorch, with 95 % intervals", marks, unit="x", line=1)
 
 
 def share(row: Row) -> Mark:
@@ -117,8 +119,9 @@ def measured(records: Sequence[Record]) -> Iterator[Element]:
     yield element(
         "p",
         "Every engine is held against the FP32 PyTorch model on the same images. Latency is that of single"
-        " calls, engine and PyTorch in turns; milliseconds depend on what else the machine did, ratios"
-        " hardly. Intervals are 95 %: Wilson's for agreement, paired for the drop.",
+        " calls, engine and PyTorch in turns. Milliseconds and, on a busy machine, ratios depend on what else"
+        " the machine did; those marked with ? are not to be relied on. Intervals are 95 %: Wilson's for"
+        " agreement, paired for the drop, bootstrapped over the rounds for the speedup.",
     )
     for cpu in distinct(record["cpu"] for record in records):
         saturates = "can saturate (no VNNI)" if cpu["int8_saturates"] else "does not saturate"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from convnext_edge.commands.report.markup import Content, Element, element
-from convnext_edge.commands.rows import Row
+from convnext_edge.commands.rows import Row, speedup_of
 from convnext_edge.commands.text import MIB
 
 NOTHING = ["-"]
@@ -97,10 +97,15 @@ def latency(row: Row) -> Sequence[Content]:
 
 
 def speedup(row: Row) -> Sequence[Content]:
-    """Show how many times as fast as the reference it is, and below that the reference's milliseconds."""
+    """Show how many times as fast as the reference it is, and below that the interval, and any doubt."""
     if row["speedup"] is None:
         return NOTHING
-    return [f"{row['speedup']:.2f}x", small(f"of {row['reference_ms']['p50']:.2f} ms")]
+    of = f"of {row['reference_ms']['p50']:.2f} ms"
+    if row.get("speedup_ci95") is not None:
+        low, high = row["speedup_ci95"]
+        of = f"{low:.2f} to {high:.2f}, {of}"
+    doubt = [small(f"not to be relied on: {row['doubt']}")] if row.get("doubt") else []
+    return [speedup_of(row), small(of), *doubt]
 
 
 def memory(row: Row) -> Sequence[Content]:

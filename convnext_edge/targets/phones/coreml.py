@@ -25,6 +25,7 @@ from onnx import ModelProto, TensorProto
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.artifacts.store import find_link
+from convnext_edge.network.exporter import exporter
 from convnext_edge.onnx_graph.files import load
 from convnext_edge.onnx_graph.naming import INPUT, OUTPUT
 from convnext_edge.progress import note
@@ -108,7 +109,7 @@ class CoreML(Target):
         graph = load(model)
         with temporary_folder() as folder:
             package = folder / engine.name.removesuffix(".zip")
-            with quiet(), quiet_below(), as_target_error(f"Core ML Tools refuse {model}"):
+            with exporter(), quiet_below(), as_target_error(f"Core ML Tools refuse {model}"):
                 operators = write_package(graph, package)
             (package / DEBUGGING).unlink(missing_ok=True)
             pack(package, engine)

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.errors import TargetError
+from convnext_edge.network.exporter import exporter
 from convnext_edge.onnx_graph.files import load
 from convnext_edge.onnx_graph.lookup import add_constant, initializers, read_attribute
 from convnext_edge.onnx_graph.qdq import drop_weight_only_quantization
@@ -107,7 +108,7 @@ class ExecuTorch(Target):
         graph = load(model)
         drop_weight_only_quantization(graph)
         average_by_convolution(graph)
-        with quiet(), as_target_error(f"ExecuTorch refuses {model}"):
+        with exporter(), as_target_error(f"ExecuTorch refuses {model}"):
             from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
             from executorch.exir import to_edge_transform_and_lower
 

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.cpu import usable_cpus
+from convnext_edge.network.exporter import exporter
 from convnext_edge.onnx_graph.files import load
 from convnext_edge.onnx_graph.lookup import add_constant, initializers
 from convnext_edge.onnx_graph.qdq import dequantize, drop_weight_only_quantization
@@ -93,7 +94,7 @@ class LiteRT(Target):
         graph = load(model)
         drop_weight_only_quantization(graph)
         round_weights(graph)
-        with quiet(), quiet_below(), as_target_error(f"LiteRT's converter refuses {model}"):
+        with exporter(), quiet_below(), as_target_error(f"LiteRT's converter refuses {model}"):
             write_engine(graph, engine)
         with LiteRTSession(engine, 1) as session:
             operators, int8 = session.operators()

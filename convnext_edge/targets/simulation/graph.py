@@ -24,6 +24,7 @@ from torch.fx import GraphModule
 from torch.fx.graph import CodeGen
 
 from convnext_edge.errors import TargetError
+from convnext_edge.network.exporter import exporter
 from convnext_edge.onnx_graph.files import load
 from convnext_edge.targets.simulation.operators import OPERATORS, TYPES
 from convnext_edge.targets.simulation.shapes import Sizes, Value
@@ -57,8 +58,9 @@ def graph_to_torch(
     program = Program(graph, folder, operators)
     examples = tuple(_example(declared) for declared in program.inputs)
     dynamic = tuple(_dynamic_axes(declared) for declared in program.inputs)
-    exported = torch.export.export(program, examples, dynamic_shapes=(dynamic,))
-    return _plain(exported.module(check_guards=False), program.argument_names)
+    with exporter():
+        exported = torch.export.export(program, examples, dynamic_shapes=(dynamic,))
+        return _plain(exported.module(check_guards=False), program.argument_names)
 
 
 @dataclass(frozen=True)
