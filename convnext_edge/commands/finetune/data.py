@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -98,7 +98,7 @@ class TrainingImages:
         try:
             return decode(self.images.contents.read(entry.name))
         except ImageSetError as error:
-            self.images.skip_log.add(SkippedImage(entry.name, error.message), total=len(self.images))
+            self.images.skip(SkippedImage(entry.name, error.message))
             return None
 
 
@@ -148,7 +148,7 @@ def hold_out(images: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:
     measured = images.subset(min(max(len(images) // HELD_OUT, 1), MOST_HELD_OUT), seed)
     names = {entry.name for entry in measured.entries}
     rest = tuple(entry for entry in images.entries if entry.name not in names)
-    return replace(images, entries=rest), measured
+    return images.part(rest), measured
 
 
 def choose_images(
