@@ -38,6 +38,7 @@ class Source:
     variant: str | None  # None for an architecture that is none of the published ones
     preprocessing: Preprocessing
     classes: tuple[str, ...] = ()  # names in the order of the labels; empty where unknown
+    usual_resolution: int | None = None  # the variant's own; None where the model is no named variant
 
     def describe(self) -> Description:
         """Return the description of the weights in our own layout, for their sidecar."""
@@ -48,6 +49,7 @@ class Source:
             architecture=asdict(self.reference.architecture),
             preprocessing=self.preprocessing,
             classes=self.classes,
+            usual_resolution=self.usual_resolution,
         )
 
 
@@ -82,7 +84,10 @@ def load_source(
             f"{checkpoint.name} does not say how images are prepared: taking ImageNet's values, which"
             " --resolution, --crop, --mean and --std change"
         )
-    return replace(source, preprocessing=preprocessing)
+    usual = source.usual_resolution
+    if usual is None and source.variant is not None:
+        usual = source.preprocessing.resolution
+    return replace(source, preprocessing=preprocessing, usual_resolution=usual)
 
 
 def _from_checkpoint(path: Path, name: str | None) -> Source:
@@ -207,5 +212,10 @@ def open_source(artifact: Artifact, workspace: Workspace) -> Source:
 
 def _described(reference: ConvNeXt, description: Description) -> Source:
     return Source(
-        reference, description.stem, description.variant, description.preprocessing, description.classes
+        reference=reference,
+        stem=description.stem,
+        variant=description.variant,
+        preprocessing=description.preprocessing,
+        classes=description.classes,
+        usual_resolution=description.usual_resolution,
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convnext_edge.artifacts.locks import release
@@ -63,7 +66,15 @@ def prepare_job(
     start, chosen_recipe = decide(begin)
     release()
     images = calibration_images(calib, samples, data_root, seed, most=most)
-    return Job(start, chosen.name, form or chosen.form, chosen_recipe, images)
+    name = None if chosen_recipe == chosen.recipe else name_recipe(recipe, chosen_recipe, keep_float)
+    return Job(start, chosen.name, form or chosen.form, chosen_recipe, images, recipe_name=name)
+
+
+def name_recipe(file: AnyPath | None, recipe: Recipe, keep_float: Sequence[str]) -> str:
+    """Return what names of files call a recipe: by its file, and by a digest where options change it too."""
+    changed = json.dumps(recipe.to_json(), sort_keys=True).encode()
+    parts = [Path(file).stem] if file is not None else []
+    return "-".join([*parts, *([hashlib.sha256(changed).hexdigest()[:6]] if keep_float else [])])
 
 
 def calibration_images(
