@@ -155,6 +155,10 @@ def test_a_checkpoint_alone_is_enough(photos: Path, tmp_path: Path) -> None:
     made = quantize(checkpoint=CHECKPOINT, calib=str(photos), samples=2, timing=False, workspace=workspace)
     assert set(made.quantized_layers) == MULTIPLICATIONS
     assert made.bytes == made.artifact.stat().st_size
+    assert made.calibration_sqnr_db is not None
+    assert 20 < made.calibration_sqnr_db < 60
+    assert made.warnings == ("2 calibration images are few: take 256",)
+    assert (made.gates, made.passed) == (("calibration",), True)
     found = validate(made.artifact, data=str(photos), limit=4, workspace=workspace)
     assert found.images == 4
 

@@ -23,7 +23,7 @@ from convnext_edge.commands.options import (
 )
 from convnext_edge.commands.preparation import prepare_job
 from convnext_edge.commands.quantize.command import Quantize, quantize_figures
-from convnext_edge.commands.text import MIB, lines, skipped
+from convnext_edge.commands.text import MIB, lines, skipped, warned
 from convnext_edge.errors import UsageError
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.quiet import quiet
@@ -52,16 +52,19 @@ class Finetune(Quantize):
 
     def summary(self) -> str:
         """Return what was written, and how it did."""
+        layers = f"{len(self.quantized_layers)} layers {self.precision.upper()}"
         epochs = f"{self.steps} steps, {self.epochs:.3g} epochs"
         return lines(
             ("wrote", self.artifact),
-            ("for", f"{self.target}, {len(self.quantized_layers)} layers INT8, {self.activation}"),
+            ("for", f"{self.target}, {layers}, {self.activation}"),
             ("trained", epochs + skipped(self.skipped_images)),
             ("measured", f"on {self.images} images of {self.data}"),
             ("reference", accuracy_of(self.reference_top1)),
             ("start", accuracy_of(self.start_top1, self.start_agreement)),
             ("final", accuracy_of(self.final_top1, self.final_agreement)),
+            ("SQNR", f"{self._sqnr()} to FP32 on calibration images"),
             ("size", f"{self.bytes / MIB:.1f} MiB in {self.seconds:.1f} s"),
+            *warned(self.warnings),
         )
 
 
@@ -144,6 +147,7 @@ def finetune(
         from convnext_edge.commands.finetune.data import choose_images
         from convnext_edge.commands.finetune.run import finetune_job
         from convnext_edge.commands.finetune.training import Plan, choose_precision
+        from convnext_edge.evaluation.calibration_check import look_at
     started = time.perf_counter()
     check_duration(epochs, steps)
     check_suffix(as_path(output), ".onnx")
@@ -162,6 +166,7 @@ def finetune(
         seed=seed,
         decide=partial(processes.from_first, accelerator),
     )
+    sample = look_at(job.images, job.source)
     trained, measured = choose_images(train, data, data_root, seed)
     plan = Plan(
         activation=activation,
@@ -177,5 +182,7 @@ def finetune(
     artifact, figures = finetune_job(
         job, plan, trained, measured, accelerator, output=as_path(output), workspace=space, resume=resume
     )
+    sqnr_db = processes.from_first(accelerator, lambda: sample.sqnr_db(artifact, job.source))
+    figures |= {"calibration_sqnr_db": sqnr_db, "warnings": sample.concerns}
     figures["seconds"] = round(time.perf_counter() - started, 3)
     return Finetune(**{**quantize_figures(artifact, job), **figures})

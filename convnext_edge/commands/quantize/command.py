@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
@@ -27,7 +26,7 @@ from convnext_edge.commands.options import (
 )
 from convnext_edge.commands.preparation import prepare_job
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import MIB, lines, skipped
+from convnext_edge.commands.text import MIB, lines, skipped, verdict, warned
 from convnext_edge.errors import UsageError
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note
@@ -36,7 +35,6 @@ from convnext_edge.targets.registry import DEFAULT, find_target
 
 if TYPE_CHECKING:
     from convnext_edge.artifacts.artifact import Artifact
-    from convnext_edge.commands.quantize.speed import Speed
     from convnext_edge.network.lowering import Form
     from convnext_edge.quantization.job import Job, Quantized
 
@@ -60,6 +58,7 @@ class Quantize(Result):
     float_layers: tuple[str, ...]
     seconds: float  # from reading the weights to the written file
     bytes: int  # of that file
+    precision: str = "int8"  # bits of weights and activations, as `w4a8`
     skipped_images: tuple[str, ...] = ()
     # --max-drop; None where it was not asked for
     kept_float: tuple[str, ...] = ()  # layers that the gate took out of INT8, costliest first
@@ -72,7 +71,11 @@ class Quantize(Result):
     speedup_over_fp32_ci95: tuple[float, float] | None = None
     speedup: float | None = None  # against FP32 PyTorch
     advice: str | None = None  # "ship INT8", "ship FP32", or what lies between
-    passed: bool = True  # both gates
+    # of the logits on up to 8 of the calibration images, in ONNX Runtime; None where they are equal
+    calibration_sqnr_db: float | None = None
+    warnings: tuple[str, ...] = ()  # why not to rely on this model, as sentences
+    gates: tuple[str, ...] = ()  # what the gates are on that decided `passed`
+    passed: bool = True  # all gates
 
     def summary(self) -> str:
         """Return what was written, and how it did."""
@@ -81,12 +84,20 @@ class Quantize(Result):
             ("wrote", self.artifact),
             ("for", f"{self.target}, method {self.method}"),
             ("images", calibrated),
-            ("INT8", f"{len(self.quantized_layers)} layers; {len(self.float_layers)} stay float"),
+            (
+                self.precision.upper(),
+                f"{len(self.quantized_layers)} layers; {len(self.float_layers)} stay float",
+            ),
             ("size", f"{self.bytes / MIB:.1f} MiB in {self.seconds:.1f} s"),
             *self._drop(),
             *self._speed(),
-            ("gates", "passed" if self.passed else "NOT met"),
+            ("SQNR", f"{self._sqnr()} to FP32 on calibration images"),
+            *warned(self.warnings),
+            ("gates", verdict(self.gates, self.passed)),
         )
+
+    def _sqnr(self) -> str:
+        return "no difference" if self.calibration_sqnr_db is None else f"{self.calibration_sqnr_db:.1f} dB"
 
     def _drop(self) -> list[tuple[str, object]]:
         """Return what --max-drop did, where it was asked for."""
@@ -135,6 +146,9 @@ def quantize(
         bool, Option("Gate: no slower than the target's own FP32, where the target runs here.")
     ] = True,
     allow_slower: Annotated[bool, Option("Time it, but let slower INT8 pass.")] = False,
+    min_calibration_sqnr: Annotated[
+        float, Option("Gate: SQNR on the calibration images; 0 for none.", metavar="DB", at_least=0)
+    ] = 20.0,
     data_root: DataRoot = None,
     output: Output = None,
     workspace: WorkspaceFolder = None,
@@ -144,15 +158,17 @@ def quantize(
 
     model: an artifact of export. max_drop: layers go back to float (or to the recipe's `fallback`), the
     costliest first, until no more is lost on `data`. timing: the file is timed against FP32 on the target,
-    where that runs here. Both are gates, see `passed`.
+    where that runs here. min_calibration_sqnr: a model that is far from FP32 on the images that it was
+    calibrated with should not be shipped. All three are gates, see `passed`.
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
     """
     with quiet():
         from convnext_edge.commands.quantize.gate import check_gate, open_gate, quantize_gated
         from convnext_edge.commands.quantize.speed import measure_speed
+        from convnext_edge.commands.quantize.verdict import judge
+        from convnext_edge.evaluation.calibration_check import look_at
     started = time.perf_counter()
-    if method == "ort" and (recipe is not None or keep_float):
-        raise UsageError("method ort takes no recipe", hint="Leave --recipe and --keep-float out.")
+    check_recipe(method, recipe, keep_float)
     check_gate(max_drop, data, method)
     check_suffix(as_path(output), ".onnx")
     space = Workspace.at(workspace)
@@ -169,9 +185,10 @@ def quantize(
         workspace=space,
         seed=seed,
     )
-    start = job.start.artifact
-    note(f"quantizing {start.path.name} for {target} with {len(job.images)} images of {job.images.name}")
-    gate = open_gate(max_drop, data, data_root, job.images)
+    name, images = job.start.artifact.path.name, job.images
+    note(f"quantizing {name} for {target} with {len(images)} images of {images.name}")
+    sample = look_at(images, job.source)
+    gate = open_gate(max_drop, data, data_root, images)
     gated = None if gate is None else quantize_gated(job, gate)
     if gated is not None:
         job = replace(job, recipe=gated.recipe)
@@ -179,14 +196,21 @@ def quantize(
     artifact = job.write(quantized, method, output=as_path(output), workspace=space)
     seconds = round(time.perf_counter() - started, 3)
     speed = measure_speed(artifact, job.source.reference, find_target(target)) if timing else None
-    fast_enough = allow_slower or is_fast_enough(speed, start, target)
+    sqnr_db = sample.sqnr_db(artifact, job.source)
+    compared = None if allow_slower else speed
     return Quantize(
         **quantize_figures(artifact, job),
         seconds=seconds,
         **({} if gated is None else gated.figures()),
         **({} if speed is None else speed.figures()),
-        passed=fast_enough and (gated is None or gated.passed),
+        **judge(job, sample, sqnr_db, min_db=min_calibration_sqnr, speed=compared, gated=gated),
     )
+
+
+def check_recipe(method: Method, recipe: AnyPath | None, keep_float: Sequence[str]) -> None:
+    """Raise UsageError for changes of a recipe that the method does not go by."""
+    if method == "ort" and (recipe is not None or keep_float):
+        raise UsageError("method ort takes no recipe", hint="Leave --recipe and --keep-float out.")
 
 
 def quantize_figures(artifact: Artifact, job: Job) -> dict[str, Any]:
@@ -197,21 +221,13 @@ def quantize_figures(artifact: Artifact, job: Job) -> dict[str, Any]:
         "artifact": artifact.path,
         "target": job.target,
         "method": described.method,
+        "precision": described.precision,
         "calibration": described.calibration,
         "quantized_layers": described.quantized_layers,
         "float_layers": described.float_layers,
         "bytes": artifact.bytes,
         "skipped_images": tuple(image.name for image in job.images.skipped),
     }
-
-
-def is_fast_enough(speed: Speed | None, start: Artifact, target: str) -> bool:
-    """Return whether INT8 is not slower than FP32; where it is, a note says how to make the faster engine."""
-    if speed is None or not speed.slower:
-        return True
-    command = f"convnext-edge build {shlex.quote(str(start.path))} --target {target}"
-    note(f"INT8 is slower than FP32 on {target} here. Take FP32: {command}")
-    return False
 
 
 def find_method(method: Method) -> Callable[[Job], Quantized]:

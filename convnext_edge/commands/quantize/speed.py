@@ -29,6 +29,7 @@ class Speed:
 
     over_fp32: Ratio  # on the target
     over_reference: Ratio  # in PyTorch
+    precision: str = "INT8"  # of the model that was timed
 
     @property
     def slower(self) -> bool:
@@ -39,8 +40,8 @@ class Speed:
     def advice(self) -> str:
         """What to ship."""
         if self.over_fp32.low > 1:
-            return "ship INT8"
-        return "ship FP32" if self.slower else "ship INT8 for its size only"
+            return f"ship {self.precision}"
+        return "ship FP32" if self.slower else f"ship {self.precision} for its size only"
 
     def figures(self) -> dict[str, Any]:
         """Return the fields of the result."""
@@ -70,7 +71,8 @@ def measure_speed(artifact: Artifact, reference: ConvNeXt, target: Target) -> Sp
         ):
             calls = (lambda: torch.run(normalized), lambda: fp32.run(images), lambda: int8.run(images))
             reference_ms, fp32_ms, int8_ms = interleave(calls, affordable(calls, SECONDS))
-    return Speed(times_as_fast(fp32_ms, int8_ms), times_as_fast(reference_ms, int8_ms))
+    over_fp32, over_reference = times_as_fast(fp32_ms, int8_ms), times_as_fast(reference_ms, int8_ms)
+    return Speed(over_fp32, over_reference, described.precision.upper())
 
 
 def why_not(target: Target) -> str:
