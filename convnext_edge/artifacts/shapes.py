@@ -83,6 +83,7 @@ class SidecarShape(FormatShape):
     parent: LinkShape | None
     tools: dict[Line, Line]
     command: str
+    layout: Line | None = None
     usual_resolution: Size | None = None
     recipe_name: str | None = None
 

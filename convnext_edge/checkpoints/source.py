@@ -38,6 +38,7 @@ class Source:
     variant: str | None  # None for an architecture that is none of the published ones
     preprocessing: Preprocessing
     classes: tuple[str, ...] = ()  # names in the order of the labels; empty where unknown
+    layout: str | None = None  # of the checkpoint; None where no library wrote it
     usual_resolution: int | None = None  # the variant's own; None where the model is no named variant
 
     def describe(self) -> Description:
@@ -49,6 +50,7 @@ class Source:
             architecture=asdict(self.reference.architecture),
             preprocessing=self.preprocessing,
             classes=self.classes,
+            layout=self.layout,
             usual_resolution=self.usual_resolution,
         )
 
@@ -92,16 +94,17 @@ def load_source(
 
 def _from_checkpoint(path: Path, name: str | None) -> Source:
     check_new(path.stem, CheckpointError, hint=RENAME, most=MAX_STEM_BYTES)
-    reference = load_checkpoint(path).model
+    loaded = load_checkpoint(path)
+    reference = loaded.model
     if name is not None:
         _check_variant(path, reference, find_variant(name))
     if sidecar_path(path).is_file():  # `export` kept these weights, with their description
         return _described(reference, open_artifact(path).description)
     found = name or match(reference.architecture)
     if found is None:
-        return Source(reference, path.stem, None, Preprocessing())
+        return Source(reference, path.stem, None, Preprocessing(), layout=loaded.layout)
     known = find_variant(found)
-    return Source(reference, path.stem, known.name, known.preprocessing)
+    return Source(reference, path.stem, known.name, known.preprocessing, layout=loaded.layout)
 
 
 def _check_variant(path: Path, reference: ConvNeXt, variant: Variant) -> None:
@@ -139,8 +142,8 @@ def _published(variant: Variant) -> Source:
     from convnext_edge.checkpoints.hub import fetch
 
     fetched = fetch(variant)
-    reference = load_checkpoint(fetched.path).model
-    return Source(reference, variant.name, variant.name, fetched.preprocessing)
+    loaded = load_checkpoint(fetched.path)
+    return Source(loaded.model, variant.name, variant.name, fetched.preprocessing, layout=loaded.layout)
 
 
 def _check_resolution(resolution: int, stride: int) -> None:
@@ -217,5 +220,6 @@ def _described(reference: ConvNeXt, description: Description) -> Source:
         variant=description.variant,
         preprocessing=description.preprocessing,
         classes=description.classes,
+        layout=description.layout,
         usual_resolution=description.usual_resolution,
     )

@@ -11,7 +11,7 @@ from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.options import Model, RunOn, Runs, WorkspaceFolder
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import MIB, lines
+from convnext_edge.commands.text import MIB, lines, verdict
 from convnext_edge.cpu import read_cpu
 from convnext_edge.errors import TargetError, UsageError
 from convnext_edge.quiet import quiet
@@ -57,6 +57,7 @@ class Benchmark(Result):
         None  # of an FP16 engine of the same runtime, which INT8 has to beat on a GPU
     )
     advice: str | None = None  # then "ship INT8" or "ship FP16"
+    gates: tuple[str, ...] = ()  # what the gates are on that decided `passed`
 
     def summary(self) -> str:
         """Return the figures as lines."""
@@ -71,7 +72,7 @@ class Benchmark(Result):
             *self._fp16(),
             ("speedup", f"{self.speedup:.2f}x; {self.throughput_ips:.1f} images/s"),
             ("memory", f"{memory} at the peak"),
-            ("gates", "passed" if self.passed else "NOT met"),
+            ("gates", verdict(self.gates, self.passed)),
         )
 
     def _fp16(self) -> list[tuple[str, object]]:
@@ -109,6 +110,8 @@ def benchmark(
     for name, value in (("batch", batch), ("runs", runs), ("threads", threads)):
         if value is not None and value < 1:
             raise UsageError(f"--{name} {value} is less than 1", hint="Give a whole number from 1.")
+    if min_speedup is not None and min_speedup <= 0:
+        raise UsageError(f"--min-speedup {min_speedup:g} cannot fail", hint="Give a ratio above 0, as 2.")
     count = check_threads(threads)
     space = Workspace.at(workspace)
     artifact = find_candidate(model, target, space)
@@ -131,6 +134,7 @@ def benchmark(
         speedup=round(speedup, 3),
         throughput_ips=round(1000 * batch / candidate_ms.p50, 2),
         peak_rss_bytes=peak_rss(artifact, chosen, batch=batch, threads=count),
+        gates=() if min_speedup is None else ("speed",),
         passed=min_speedup is None or speedup >= min_speedup,
         fp16_ms=fp16_ms[0] if fp16_ms else None,
         advice=advice(candidate_ms, fp16_ms[0]) if fp16_ms else None,

@@ -32,6 +32,12 @@ class ImageSet:
     entries: tuple[Entry, ...]  # the images
     contents: Contents = field(repr=False, compare=False)
     skip_log: SkipLog = field(default_factory=SkipLog, repr=False, compare=False)
+    # What gave labels to class folders: the order "text" or "natural" of their names, or "names" in a given
+    # order; None for labels of other kinds, and for none.
+    numbered_by: str | None = None
+    other_labels: tuple[
+        int, ...
+    ] = ()  # of each label, the one in the other order; empty where that is the same
     whole: int | None = None  # images of the set that this one is a part of; None for a whole set
 
     def __len__(self) -> int:
@@ -88,6 +94,10 @@ class ImageSet:
     def part(self, entries: tuple[Entry, ...]) -> ImageSet:
         """Return these images of the set; broken ones count as those of the whole set."""
         return replace(self, entries=entries, whole=self.whole or len(self))
+
+    def with_other_labels(self, labels: tuple[int, ...]) -> ImageSet:
+        """Return the set with the labels that another order of its classes would give, by label."""
+        return replace(self, other_labels=labels)
 
     def batches(
         self, preprocessing: Preprocessing, *, batch: int, dtype: InputType, workers: int | None = None

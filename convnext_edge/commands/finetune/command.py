@@ -11,6 +11,8 @@ from convnext_edge.artifacts.workspace import Workspace, check_suffix
 from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.options import (
     Checkpoint,
+    ClassesFile,
+    ClassOrderOption,
     DataRoot,
     KeepFloat,
     Model,
@@ -68,8 +70,9 @@ class Finetune(Quantize):
         )
 
 
-def check_duration(epochs: float | None, steps: int | None) -> None:
-    """Raise UsageError where both are given."""
+def check_options(epochs: float | None, steps: int | None, output: AnyPath | None) -> None:
+    """Raise UsageError where both durations are given, or the output is called as another kind of file."""
+    check_suffix(as_path(output), ".onnx")
     if epochs is not None and steps is not None:
         raise UsageError("--epochs and --steps exclude each other", hint="Give one of the two.")
 
@@ -125,6 +128,8 @@ def finetune(
     recipe: RecipeFile = None,
     checkpoint: Checkpoint = None,
     keep_float: KeepFloat = (),
+    class_order: ClassOrderOption = None,
+    classes: ClassesFile = None,
     data_root: DataRoot = None,
     output: Output = None,
     workspace: WorkspaceFolder = None,
@@ -143,16 +148,14 @@ def finetune(
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
     """
     with quiet():
+        from convnext_edge.checkpoints.class_order import Numbering
         from convnext_edge.commands.finetune import processes
         from convnext_edge.commands.finetune.data import choose_images
         from convnext_edge.commands.finetune.run import finetune_job
         from convnext_edge.commands.finetune.training import Plan, choose_precision
-        from convnext_edge.evaluation.calibration_check import look_at
     started = time.perf_counter()
-    check_duration(epochs, steps)
-    check_suffix(as_path(output), ".onnx")
-    accelerator = processes.join(batch)
-    space = Workspace.at(workspace)
+    check_options(epochs, steps, output)
+    accelerator, space = processes.join(batch), Workspace.at(workspace)
     job = prepare_job(
         model,
         checkpoint,
@@ -166,8 +169,8 @@ def finetune(
         seed=seed,
         decide=partial(processes.from_first, accelerator),
     )
-    sample = look_at(job.images, job.source)
-    trained, measured = choose_images(train, data, data_root, seed)
+    numbering = Numbering(class_order, as_path(classes)).for_model(job.start.artifact.description)
+    trained, measured = choose_images(train, data, data_root, seed, numbering)
     plan = Plan(
         activation=activation,
         batch=batch,
@@ -182,7 +185,5 @@ def finetune(
     artifact, figures = finetune_job(
         job, plan, trained, measured, accelerator, output=as_path(output), workspace=space, resume=resume
     )
-    sqnr_db = processes.from_first(accelerator, lambda: sample.sqnr_db(artifact, job.source))
-    figures |= {"calibration_sqnr_db": sqnr_db, "warnings": sample.concerns}
     figures["seconds"] = round(time.perf_counter() - started, 3)
     return Finetune(**{**quantize_figures(artifact, job), **figures})

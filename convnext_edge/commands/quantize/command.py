@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
@@ -14,6 +14,8 @@ from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.options import (
     Calib,
     Checkpoint,
+    ClassesFile,
+    ClassOrderOption,
     DataRoot,
     KeepFloat,
     Model,
@@ -35,6 +37,7 @@ from convnext_edge.targets.registry import DEFAULT, find_target
 
 if TYPE_CHECKING:
     from convnext_edge.artifacts.artifact import Artifact
+    from convnext_edge.commands.quantize.gate import Gate, Gated
     from convnext_edge.network.lowering import Form
     from convnext_edge.quantization.job import Job, Quantized
 
@@ -149,6 +152,8 @@ def quantize(
     min_calibration_sqnr: Annotated[
         float, Option("Gate: SQNR on the calibration images; 0 for none.", metavar="DB", at_least=0)
     ] = 20.0,
+    class_order: ClassOrderOption = None,
+    classes: ClassesFile = None,
     data_root: DataRoot = None,
     output: Output = None,
     workspace: WorkspaceFolder = None,
@@ -163,13 +168,13 @@ def quantize(
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
     """
     with quiet():
-        from convnext_edge.commands.quantize.gate import check_gate, open_gate, quantize_gated
+        from convnext_edge.checkpoints.class_order import Numbering
+        from convnext_edge.commands.quantize.gate import check_gate, open_gate
         from convnext_edge.commands.quantize.speed import measure_speed
         from convnext_edge.commands.quantize.verdict import judge
         from convnext_edge.evaluation.calibration_check import look_at
     started = time.perf_counter()
-    check_recipe(method, recipe, keep_float)
-    check_gate(max_drop, data, method)
+    check_gate(max_drop, data, method, changed=recipe is not None or bool(keep_float))
     check_suffix(as_path(output), ".onnx")
     space = Workspace.at(workspace)
     job = prepare_job(
@@ -185,14 +190,11 @@ def quantize(
         workspace=space,
         seed=seed,
     )
-    name, images = job.start.artifact.path.name, job.images
-    note(f"quantizing {name} for {target} with {len(images)} images of {images.name}")
-    sample = look_at(images, job.source)
-    gate = open_gate(max_drop, data, data_root, images)
-    gated = None if gate is None else quantize_gated(job, gate)
-    if gated is not None:
-        job = replace(job, recipe=gated.recipe)
-    quantized = find_method(method)(job) if gated is None else gated.quantized
+    name = job.start.artifact.path.name
+    note(f"quantizing {name} for {target} with {len(job.images)} images of {job.images.name}")
+    sample = look_at(job.images, job.source)
+    gate = open_gate(max_drop, data, data_root, job, Numbering(class_order, as_path(classes)))
+    job, quantized, gated = run_method(job, method, gate)
     artifact = job.write(quantized, method, output=as_path(output), workspace=space)
     seconds = round(time.perf_counter() - started, 3)
     speed = measure_speed(artifact, job.source.reference, find_target(target)) if timing else None
@@ -207,10 +209,14 @@ def quantize(
     )
 
 
-def check_recipe(method: Method, recipe: AnyPath | None, keep_float: Sequence[str]) -> None:
-    """Raise UsageError for changes of a recipe that the method does not go by."""
-    if method == "ort" and (recipe is not None or keep_float):
-        raise UsageError("method ort takes no recipe", hint="Leave --recipe and --keep-float out.")
+def run_method(job: Job, method: Method, gate: Gate | None) -> tuple[Job, Quantized, Gated | None]:
+    """Quantize a job until the gate holds; return it with the recipe that it went by in the end."""
+    if gate is None:
+        return job, find_method(method)(job), None
+    from convnext_edge.commands.quantize.gate import quantize_gated
+
+    gated = quantize_gated(job, gate)
+    return replace(job, recipe=gated.recipe), gated.quantized, gated
 
 
 def quantize_figures(artifact: Artifact, job: Job) -> dict[str, Any]:

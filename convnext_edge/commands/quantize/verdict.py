@@ -38,7 +38,11 @@ def judge(
         held["drop"] = gated.passed
     return {
         "calibration_sqnr_db": sqnr_db,
-        "warnings": (*sample.concerns, *([] if close >= SHIPPED_DB else [not_to_ship(sample, sqnr_db)])),
+        "warnings": (
+            *sample.concerns,
+            *(gated.warnings if gated else ()),
+            *([] if close >= SHIPPED_DB else [not_to_ship(sample, sqnr_db)]),
+        ),
         "gates": tuple(held),
         "passed": all(held.values()),
     }
