@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convnext_edge.artifacts.locks import release
+from convnext_edge.artifacts.names import check_new
 from convnext_edge.artifacts.workspace import Workspace
+from convnext_edge.errors import RecipeError
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.quiet import quiet
 from convnext_edge.targets.registry import find_target
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     Begin = Callable[[], tuple[Start, Recipe]]
 
+MOST_BYTES = 50  # of a recipe's name, so that those of files find room
 SAMPLES = 256  # more changed no range by much in our measurements
 
 
@@ -71,7 +74,12 @@ def prepare_job(
 
 
 def name_recipe(file: AnyPath | None, recipe: Recipe, keep_float: Sequence[str]) -> str:
-    """Return what names of files call a recipe: by its file, and by a digest where options change it too."""
+    """Return what names of files call a recipe: by its file, and by a digest where options change it too.
+
+    Raises RecipeError for a file whose name cannot be part of another.
+    """
+    if file is not None:
+        check_new(Path(file).stem, RecipeError, hint="Give the recipe a plain name.", most=MOST_BYTES)
     changed = json.dumps(recipe.to_json(), sort_keys=True).encode()
     parts = [Path(file).stem] if file is not None else []
     return "-".join([*parts, *([hashlib.sha256(changed).hexdigest()[:6]] if keep_float else [])])

@@ -72,6 +72,10 @@ class ValidateShape(Struct):
     simulated: bool
     passed: bool
     label: str
+    class_order: Line | None = None
+    reference_top1_other_order: Share | None = None
+    warnings: list[str] = []
+    gates: list[Line] = []
 
     def __post_init__(self) -> None:
         accuracy = (self.reference_top1, self.candidate_top1, self.reference_top5, self.candidate_top5)
@@ -108,6 +112,7 @@ class BenchmarkShape(Struct):
     passed: bool
     fp16_ms: MillisecondsShape | None
     advice: Line | None
+    gates: list[Line] = []
 
 
 RESULTS = {"validate": ValidateShape, "benchmark": BenchmarkShape}

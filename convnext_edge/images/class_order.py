@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from convnext_edge.errors import UsageError
+from convnext_edge.images.companions import MAX_BYTES
 from convnext_edge.images.contents import UNLABELLED, ClassOrder
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.texts import decode_text
@@ -74,6 +75,8 @@ def read_classes(path: Path) -> list[tuple[str, ...]]:
     Raises UsageError for a file that cannot be read, or that leaves a label or a name open.
     """
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"it has {path.stat().st_size} bytes, more than {MAX_BYTES}")
         text = decode_text(path.read_bytes())
         rows = _json_rows(json.loads(text)) if path.suffix.lower() == ".json" else _text_rows(text)
     except (OSError, ValueError, TypeError, RecursionError) as error:

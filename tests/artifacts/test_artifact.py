@@ -84,15 +84,6 @@ def test_a_sidecar_holds_the_digest_the_tools_and_the_command(tmp_path: Path) ->
     assert sidecar["command"]
 
 
-def test_a_sidecar_of_before_a_field_was_there_is_read(tmp_path: Path) -> None:
-    made = write(tmp_path / "a.onnx")
-    edit_sidecar(made.path)
-    sidecar = sidecar_path(made.path)
-    kept = {key: value for key, value in json.loads(sidecar.read_text()).items() if key != "recipe_name"}
-    sidecar.write_text(json.dumps(kept))
-    assert open_artifact(made.path).description == made.description
-
-
 def test_companions_belong_to_the_artifact(tmp_path: Path) -> None:
     artifact = write(tmp_path / "model.xml", b"graph", companion=b"weights")
     assert artifact.files.keys() == {"model.xml", "model.bin"}
