@@ -83,10 +83,14 @@ class SidecarShape(FormatShape):
     parent: LinkShape | None
     tools: dict[Line, Line]
     command: str
+    layout: Line | None = None
+    usual_resolution: Size | None = None
+    recipe_name: str | None = None
 
 
 def names(value: dict[str, Any]) -> dict[str, str]:
     """Return what becomes a file name or part of one, by the place in the sidecar `value`."""
-    found = {key: value[key] for key in ("stem", "precision", "target", "method") if value[key] is not None}
+    parts = ("stem", "precision", "target", "method", "recipe_name")
+    found = {key: value[key] for key in parts if value.get(key) is not None}
     links = {key: value[key]["name"] for key in ("weights", "parent") if value[key] is not None}
     return {**found, **links, **{f"file {number}": name for number, name in enumerate(value["files"], 1)}}

@@ -87,7 +87,8 @@ def _to_json(artifact: Artifact) -> dict[str, Any]:
 
 
 def _description(value: dict[str, Any]) -> Description:
-    known: dict[str, Any] = {f.name: value[f.name] for f in fields(Description)}
+    # what is missing has come later, and has its default: all else was checked to be there
+    known: dict[str, Any] = {f.name: value[f.name] for f in fields(Description) if f.name in value}
     known["preprocessing"] = Preprocessing.from_json(known["preprocessing"])
     for name, kind in (("weights", Link), ("parent", Link), ("calibration", Calibration)):
         found = known[name]

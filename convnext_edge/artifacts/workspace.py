@@ -90,14 +90,22 @@ def check_suffix(output: Path | None, suffix: str) -> None:
 
 
 def file_name(description: Description, suffix: str) -> str:
-    """Return the name of an artifact in the workspace, as `tiny-int8-openvino.onnx`."""
+    """Return the name of an artifact in the workspace, as `tiny-int8-openvino.onnx`.
+
+    It tells a resolution that is not the variant's own, and a recipe that is not the target's own.
+    """
     parts = [description.stem]
+    resolution = description.preprocessing.resolution
+    if description.usual_resolution not in (None, resolution):
+        parts.append(f"{resolution}px")
     if description.input_type == "uint8":
         parts.append("uint8")
     if description.precision != "fp32":
         parts.append(description.precision)
     if description.method not in (None, "ptq"):
         parts.append(str(description.method))
+    if description.recipe_name:
+        parts.append(f"recipe-{description.recipe_name}")
     if description.target:
         parts.append(description.target)
     return "-".join(parts) + suffix

@@ -38,6 +38,8 @@ class Source:
     variant: str | None  # None for an architecture that is none of the published ones
     preprocessing: Preprocessing
     classes: tuple[str, ...] = ()  # names in the order of the labels; empty where unknown
+    layout: str | None = None  # of the checkpoint; None where no library wrote it
+    usual_resolution: int | None = None  # the variant's own; None where the model is no named variant
 
     def describe(self) -> Description:
         """Return the description of the weights in our own layout, for their sidecar."""
@@ -48,6 +50,8 @@ class Source:
             architecture=asdict(self.reference.architecture),
             preprocessing=self.preprocessing,
             classes=self.classes,
+            layout=self.layout,
+            usual_resolution=self.usual_resolution,
         )
 
 
@@ -82,21 +86,25 @@ def load_source(
             f"{checkpoint.name} does not say how images are prepared: taking ImageNet's values, which"
             " --resolution, --crop, --mean and --std change"
         )
-    return replace(source, preprocessing=preprocessing)
+    usual = source.usual_resolution
+    if usual is None and source.variant is not None:
+        usual = source.preprocessing.resolution
+    return replace(source, preprocessing=preprocessing, usual_resolution=usual)
 
 
 def _from_checkpoint(path: Path, name: str | None) -> Source:
     check_new(path.stem, CheckpointError, hint=RENAME, most=MAX_STEM_BYTES)
-    reference = load_checkpoint(path).model
+    loaded = load_checkpoint(path)
+    reference = loaded.model
     if name is not None:
         _check_variant(path, reference, find_variant(name))
     if sidecar_path(path).is_file():  # `export` kept these weights, with their description
         return _described(reference, open_artifact(path).description)
     found = name or match(reference.architecture)
     if found is None:
-        return Source(reference, path.stem, None, Preprocessing())
+        return Source(reference, path.stem, None, Preprocessing(), layout=loaded.layout)
     known = find_variant(found)
-    return Source(reference, path.stem, known.name, known.preprocessing)
+    return Source(reference, path.stem, known.name, known.preprocessing, layout=loaded.layout)
 
 
 def _check_variant(path: Path, reference: ConvNeXt, variant: Variant) -> None:
@@ -132,8 +140,8 @@ def _published(variant: Variant) -> Source:
     from convnext_edge.checkpoints.hub import fetch
 
     fetched = fetch(variant)
-    reference = load_checkpoint(fetched.path).model
-    return Source(reference, variant.name, variant.name, fetched.preprocessing)
+    loaded = load_checkpoint(fetched.path)
+    return Source(loaded.model, variant.name, variant.name, fetched.preprocessing, layout=loaded.layout)
 
 
 def _check_resolution(resolution: int, stride: int) -> None:
@@ -205,5 +213,11 @@ def open_source(artifact: Artifact, workspace: Workspace) -> Source:
 
 def _described(reference: ConvNeXt, description: Description) -> Source:
     return Source(
-        reference, description.stem, description.variant, description.preprocessing, description.classes
+        reference=reference,
+        stem=description.stem,
+        variant=description.variant,
+        preprocessing=description.preprocessing,
+        classes=description.classes,
+        layout=description.layout,
+        usual_resolution=description.usual_resolution,
     )

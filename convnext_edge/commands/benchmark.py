@@ -11,9 +11,9 @@ from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.options import Model, RunOn, Runs, WorkspaceFolder
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import MIB, lines
+from convnext_edge.commands.text import MIB, lines, verdict
 from convnext_edge.cpu import read_cpu
-from convnext_edge.errors import TargetError
+from convnext_edge.errors import TargetError, UsageError
 from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import find_target
 
@@ -60,6 +60,7 @@ class Benchmark(Result):
     )
     advice: str | None = None  # then "ship INT8" or "ship FP16"
     doubt: str = ""  # why it is not reliable
+    gates: tuple[str, ...] = ()  # what the gates are on that decided `passed`
 
     def summary(self) -> str:
         """Return the figures as lines."""
@@ -77,7 +78,7 @@ class Benchmark(Result):
             *([("", f"NOT to be relied on: {self.doubt}")] if self.doubt else []),
             ("throughput", f"{self.throughput_ips:.1f} images/s"),
             ("memory", f"{memory} at the peak"),
-            ("gates", "passed" if self.passed else "NOT met"),
+            ("gates", verdict(self.gates, self.passed)),
         )
 
     def _fp16(self) -> list[tuple[str, object]]:
@@ -113,6 +114,8 @@ def benchmark(
         from convnext_edge.evaluation.records import keep
         from convnext_edge.evaluation.timing import check_threads, doubt, times_as_fast
 
+    if min_speedup is not None and min_speedup <= 0:
+        raise UsageError(f"--min-speedup {min_speedup:g} cannot fail", hint="Give a ratio above 0, as 2.")
     count = check_threads(threads)
     space = Workspace.at(workspace)
     artifact = find_candidate(model, target, space)
@@ -139,6 +142,7 @@ def benchmark(
         doubt=doubted,
         throughput_ips=round(1000 * batch / candidate_ms.p50, 2),
         peak_rss_bytes=peak_rss(artifact, chosen, batch=batch, threads=count),
+        gates=() if min_speedup is None else ("speed",),
         passed=min_speedup is None or (not doubted and speedup.value >= min_speedup),
         fp16_ms=fp16_ms[0] if fp16_ms else None,
         advice=advice(candidate_ms, fp16_ms[0]) if fp16_ms else None,

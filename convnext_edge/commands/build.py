@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, overload
 
+from convnext_edge.artifacts.replaced import announce_replacement
 from convnext_edge.artifacts.workspace import Workspace, check_suffix, file_name
 from convnext_edge.commands.build_script import BuildScript, build_script
 from convnext_edge.commands.declaration import Option, command
@@ -146,8 +147,10 @@ def build_engine(
     check_suffix(output, chosen.suffix)
     chosen.record(options)  # refuses here what cannot be built, before anything is written
     graph = fit_graph(start, chosen, workspace)
-    name = file_name(describe_engine(graph, chosen, options), chosen.suffix)
-    path = output or workspace.folder / name
+    described = describe_engine(graph, chosen, options)
+    path = output or workspace.folder / file_name(described, chosen.suffix)
+    if output is None:
+        announce_replacement(path, described)
     note(f"building {path.name} from {graph.path.name} with {chosen.package} {chosen.version()}")
     keep_weights(start, path, workspace)
     engine = write_engine(graph, chosen, options, path)

@@ -17,6 +17,8 @@ from convnext_edge.commands.build import build
 from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.options import (
     Calib,
+    ClassesFile,
+    ClassOrderOption,
     Data,
     DataRoot,
     Limit,
@@ -32,6 +34,7 @@ from convnext_edge.commands.rows import Row, make_row, speedup_of
 from convnext_edge.commands.text import MIB, fold, table
 from convnext_edge.commands.validate import validate
 from convnext_edge.errors import ConvNeXtEdgeError, RecipeError, TargetError, UsageError
+from convnext_edge.images.contents import ClassOrder
 from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note
 from convnext_edge.quantization.recipe import Recipe, read_recipe
@@ -116,6 +119,8 @@ def compare(
     ] = (),
     threads: Annotated[int, Option("Of the timed calls.", at_least=1)] = 1,
     runs: Runs = 50,
+    class_order: ClassOrderOption = None,
+    classes: ClassesFile = None,
     data_root: DataRoot = None,
     workspace: WorkspaceFolder = None,
     seed: Seed = 0,
@@ -146,6 +151,8 @@ def compare(
         limit=limit,
         threads=threads,
         runs=runs,
+        class_order=class_order,
+        classes=classes,
         data_root=data_root,
         workspace=space.folder,
         seed=seed,
@@ -218,6 +225,8 @@ class Contest:
     limit: int | None
     threads: int
     runs: int
+    class_order: ClassOrder | None
+    classes: AnyPath | None
     data_root: AnyPath | None
     workspace: Path
     seed: int
@@ -231,6 +240,8 @@ class Contest:
             engine.path,
             data=self.data,
             limit=self.limit,
+            class_order=self.class_order,
+            classes=self.classes,
             data_root=self.data_root,
             workspace=self.workspace,
             seed=self.seed,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, TypeAlias
 
 from convnext_edge.commands.declaration import Argument, Option
+from convnext_edge.images.contents import ClassOrder
 from convnext_edge.paths import AnyPath
 from convnext_edge.targets.registry import NAMES
 
@@ -33,6 +34,13 @@ KeepFloat: TypeAlias = Annotated[
     Sequence[str], Option("Layers to leave in float; repeatable.", metavar="PATTERN")
 ]
 MaxDrop: TypeAlias = Annotated[float | None, Option("Gate: top-1 points that may be lost.", metavar="POINTS")]
+ClassOrderOption: TypeAlias = Annotated[
+    ClassOrder | None,
+    Option("How folders of classes are numbered: 2 before 10, or after.  [default: as the model's library]"),
+]
+ClassesFile: TypeAlias = Annotated[
+    AnyPath | None, Option("Names of all classes by label, a name a line or JSON; images may lack some.")
+]
 Runs: TypeAlias = Annotated[int, Option("Timed calls of each.", at_least=1)]
 DataRoot: TypeAlias = Annotated[
     AnyPath | None,

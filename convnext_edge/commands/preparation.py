@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convnext_edge.artifacts.locks import release
+from convnext_edge.artifacts.names import check_new
 from convnext_edge.artifacts.workspace import Workspace
+from convnext_edge.errors import RecipeError
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import find_target
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
 
     Begin = Callable[[], tuple[Start, Recipe]]
 
+MOST_BYTES = 50  # of a recipe's name, so that those of files find room
 SAMPLES = 256  # more changed no range by much in our measurements
 
 
@@ -63,7 +69,20 @@ def prepare_job(
     start, chosen_recipe = decide(begin)
     release()
     images = calibration_images(calib, samples, data_root, seed, most=most)
-    return Job(start, chosen.name, form or chosen.form, chosen_recipe, images)
+    name = None if chosen_recipe == chosen.recipe else name_recipe(recipe, chosen_recipe, keep_float)
+    return Job(start, chosen.name, form or chosen.form, chosen_recipe, images, recipe_name=name)
+
+
+def name_recipe(file: AnyPath | None, recipe: Recipe, keep_float: Sequence[str]) -> str:
+    """Return what names of files call a recipe: by its file, and by a digest where options change it too.
+
+    Raises RecipeError for a file whose name cannot be part of another.
+    """
+    if file is not None:
+        check_new(Path(file).stem, RecipeError, hint="Give the recipe a plain name.", most=MOST_BYTES)
+    changed = json.dumps(recipe.to_json(), sort_keys=True).encode()
+    parts = [Path(file).stem] if file is not None else []
+    return "-".join([*parts, *([hashlib.sha256(changed).hexdigest()[:6]] if keep_float else [])])
 
 
 def calibration_images(

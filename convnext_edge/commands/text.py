@@ -30,6 +30,18 @@ def table(rows: Iterable[Sequence[str]]) -> str:
     )
 
 
+def verdict(gates: Sequence[str], passed: bool) -> str:
+    """Say whether the gates that were set are met. gates: what each is on."""
+    if not gates:
+        return "none set" if passed else "NOT met"
+    return f"{'passed' if passed else 'NOT met'} ({', '.join(gates)})"
+
+
+def warned(warnings: Iterable[str]) -> list[tuple[str, object]]:
+    """Return each warning as a pair of name and value, for `lines`."""
+    return [("WARNING", warning) for warning in warnings]
+
+
 def skipped(names: Sequence[str]) -> str:
     """Say how many images were skipped, and name the first three; empty where there are none."""
     return f", {len(names)} broken ones skipped: {', '.join(names[:3])}" if names else ""

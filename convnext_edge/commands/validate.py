@@ -9,10 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 from convnext_edge.artifacts.locks import release
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.declaration import Option, command
-from convnext_edge.commands.options import Data, DataRoot, Limit, MaxDrop, Model, RunOn, Seed, WorkspaceFolder
+from convnext_edge.commands.options import (
+    ClassesFile,
+    ClassOrderOption,
+    Data,
+    DataRoot,
+    Limit,
+    MaxDrop,
+    Model,
+    RunOn,
+    Seed,
+    WorkspaceFolder,
+)
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import lines, skipped
+from convnext_edge.commands.text import lines, skipped, verdict, warned
 from convnext_edge.errors import ImageSetError, UsageError
+from convnext_edge.paths import as_path
 from convnext_edge.progress import note
 from convnext_edge.quiet import importing
 
@@ -46,6 +58,11 @@ class Validate(Result):
     simulated: bool  # not run by the runtime that the target stands for
     passed: bool
     label: str = ""  # where it was simulated, why
+    # What numbered class folders: "natural" or "text" order, or the "names" of the model or of a file.
+    class_order: str | None = None
+    reference_top1_other_order: float | None = None  # with the other of the two orders, where they differ
+    warnings: tuple[str, ...] = ()  # why not to rely on the accuracy, as sentences
+    gates: tuple[str, ...] = ()  # what the gates are on that decided `passed`
 
     def summary(self) -> str:
         """Return the figures as lines."""
@@ -57,7 +74,8 @@ class Validate(Result):
             *self._accuracy(),
             ("agreement", f"{self.agreement:.2%} same top-1 (95 %: {low:.2%} to {high:.2%})"),
             ("SQNR", "identical logits" if self.sqnr_db is None else f"{self.sqnr_db:.1f} dB"),
-            ("gates", "passed" if self.passed else "NOT met"),
+            *warned(self.warnings),
+            ("gates", verdict(self.gates, self.passed)),
         )
 
     def _accuracy(self) -> list[tuple[str, object]]:
@@ -82,6 +100,8 @@ def validate(
     min_agreement: Annotated[
         float | None, Option("Gate: same top-1.", metavar="FRACTION", at_least=0, at_most=1)
     ] = None,
+    class_order: ClassOrderOption = None,
+    classes: ClassesFile = None,
     data_root: DataRoot = None,
     workspace: WorkspaceFolder = None,
     seed: Seed = 0,
@@ -93,6 +113,7 @@ def validate(
     Raises ArtifactError, ImageSetError, TargetError, UsageError.
     """
     with importing():
+        from convnext_edge.checkpoints.class_order import Numbering
         from convnext_edge.checkpoints.source import open_source
         from convnext_edge.evaluation.candidates import find_candidate, open_session, target_of
         from convnext_edge.evaluation.comparison import Inputs, compare_answers
@@ -104,19 +125,19 @@ def validate(
     gates = Gates(max_drop, min_agreement)
     artifact = find_candidate(model, target, space)
     chosen = target_of(artifact, target)
-    images = open_image_set(data, data_root=data_root, split="evaluation").subset(limit, seed)
+    gates.check(artifact)
+    number = Numbering(class_order, as_path(classes)).for_model(artifact.description)
+    images = number(open_image_set(data, data_root=data_root, split="evaluation")).subset(limit, seed)
     check_classes(images, artifact)
-    gates.check(images)
-    seen = count_seen(images, artifact)
-    if seen:
+    gates.check_labels(images)
+    if seen := count_seen(images, artifact):
         note(f"{seen} of the {len(images)} images were calibrated with")
     with open_session(artifact, chosen) as session:
         source = open_source(artifact, space)
         release()
-        raw_bytes = artifact.description.input_type == "uint8"
-        inputs = Inputs(images, source.preprocessing, raw_bytes, BATCH)
-        reference = TorchSession(source.reference)
-        found = compare_answers(reference.run, session.run, inputs, purpose="validating")
+        inputs = Inputs(images, source.preprocessing, artifact.description.input_type == "uint8", BATCH)
+        reference = TorchSession(source.reference).run
+        found = compare_answers(reference, session.run, inputs, purpose="validating")
         result = Validate(
             artifact=artifact.path,
             target=chosen,
@@ -126,7 +147,8 @@ def validate(
             skipped_images=tuple(image.name for image in images.skipped),
             simulated=session.simulated,
             label=session.label,
-            passed=gates.passed(found),
+            class_order=images.numbered_by,
+            **gates.verdict(found, int(artifact.description.architecture["classes"])),
         )
     keep("validate", result.to_json(), artifact, space)
     return result
@@ -139,7 +161,13 @@ class Gates:
     max_drop: float | None  # points of top-1
     min_agreement: float | None  # fraction of the images
 
-    def check(self, images: ImageSet) -> None:
+    def check(self, artifact: Artifact) -> None:
+        """Raise UsageError for a gate that no candidate can fail."""
+        from convnext_edge.evaluation.trust import check_gates
+
+        check_gates(self.max_drop, self.min_agreement, int(artifact.description.architecture["classes"]))
+
+    def check_labels(self, images: ImageSet) -> None:
         """Raise UsageError for a gate that these images cannot decide."""
         if self.max_drop is not None and not images.labelled:
             raise UsageError(
@@ -147,10 +175,21 @@ class Gates:
                 hint="Use --min-agreement, or a set with labels.",
             )
 
-    def passed(self, found: Comparison) -> bool:
-        """Return whether both gates hold."""
-        drop_held = self.max_drop is None or found.drop_points <= self.max_drop
-        return drop_held and (self.min_agreement is None or found.agreement >= self.min_agreement)
+    def verdict(self, found: Comparison, classes: int) -> dict[str, Any]:
+        """Return the fields of the result that say whether the gates hold, and why not to rely on them."""
+        from convnext_edge.evaluation.trust import concerns, decide_drop, in_wrong_order
+
+        held, warnings = {}, concerns(found, classes)
+        if self.max_drop is not None:
+            held["drop"], unfit = decide_drop(found, self.max_drop)
+            warnings += unfit
+        if self.min_agreement is not None:
+            held["agreement"] = found.agreement >= self.min_agreement
+        return {
+            "warnings": warnings,
+            "gates": tuple(held),
+            "passed": all(held.values()) and not (held and in_wrong_order(found)),
+        }
 
 
 def check_classes(images: ImageSet, artifact: Artifact) -> None:
@@ -160,7 +199,7 @@ def check_classes(images: ImageSet, artifact: Artifact) -> None:
     if images.labelled and (found > classes or (images.classes and found != classes)):
         raise ImageSetError(
             f"{images.name} has {found} classes, {artifact.path.name} tells {classes} apart",
-            hint="Give images of the model's own classes, or a folder without labels.",
+            hint="Give images of the model's own classes, or --classes FILE with the names of all of them.",
         )
 
 
@@ -187,4 +226,5 @@ def accuracy(found: Comparison) -> dict[str, Any]:
         "agreement": found.agreement,
         "agreement_ci95": found.agreement_ci95,
         "sqnr_db": found.sqnr_db,
+        "reference_top1_other_order": found.other_top1 / labelled if found.other_labels else None,
     }

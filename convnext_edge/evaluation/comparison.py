@@ -33,8 +33,8 @@ def compare_answers(reference: Answer, candidate: Answer, inputs: Inputs, *, pur
 
     purpose: text of the progress bar.
     """
-    found = Comparison()
     images, preprocessing = inputs.images, inputs.preprocessing
+    found = Comparison(other_labels=images.other_labels)
     batches = images.batches(preprocessing, batch=inputs.batch, dtype="uint8")
     tracked = track(batches, purpose, total=len(images), step=inputs.batch)
     for number, batch in enumerate(tracked):

@@ -12,6 +12,16 @@ from convnext_edge.images.contents import UNLABELLED
 from convnext_edge.targets.base import Logits
 
 Z95 = 1.959964  # two-sided 95 % quantile of the normal distribution
+SUMS = (
+    "images",
+    "labelled",
+    "agreed",
+    "signal",
+    "noise",
+    "only_reference",
+    "only_candidate",
+    "other_top1",
+)
 
 
 @dataclass
@@ -28,6 +38,9 @@ class Comparison:
     top5: list[int] = field(default_factory=lambda: [0, 0])
     only_reference: int = 0  # labelled images that only the reference gets right (top-1)
     only_candidate: int = 0  # labelled images that only the candidate gets right
+    # Of each label, the one that another order of the classes gives; empty where there is no other.
+    other_labels: tuple[int, ...] = ()
+    other_top1: int = 0  # labelled images that the reference would get right in that order
 
     def add(self, reference: Logits, candidate: Logits, labels: NDArray[np.int64]) -> None:
         """Add the logits of both models for a batch of images.
@@ -46,13 +59,15 @@ class Comparison:
         right = [logits.argmax(1) == labels for logits in (reference, candidate)]
         self.only_reference += int((right[0] & ~right[1]).sum())
         self.only_candidate += int((right[1] & ~right[0]).sum())
+        if self.other_labels:
+            self.other_top1 += int((reference.argmax(1) == np.array(self.other_labels)[labels]).sum())
         for model, logits in enumerate((reference, candidate)):
             self.top1[model] += int(right[model].sum())
             self.top5[model] += int(in_top(logits, labels, 5).sum())
 
     def merge(self, other: Comparison) -> None:
         """Add the sums over other batches of the same models."""
-        for name in ("images", "labelled", "agreed", "signal", "noise", "only_reference", "only_candidate"):
+        for name in SUMS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for mine, theirs in ((self.top1, other.top1), (self.top5, other.top5)):
             mine[:] = [a + b for a, b in zip(mine, theirs, strict=True)]

@@ -72,6 +72,10 @@ class ValidateShape(Struct):
     simulated: bool
     passed: bool
     label: str
+    class_order: Line | None = None
+    reference_top1_other_order: Share | None = None
+    warnings: list[str] = []
+    gates: list[Line] = []
 
     def __post_init__(self) -> None:
         accuracy = (self.reference_top1, self.candidate_top1, self.reference_top5, self.candidate_top5)
@@ -111,6 +115,7 @@ class BenchmarkShape(Struct):
     speedup_ci95: tuple[Ratio, Ratio] | None = None
     reliable: bool | None = None
     doubt: Line = ""
+    gates: list[Line] = []
 
 
 RESULTS = {"validate": ValidateShape, "benchmark": BenchmarkShape}

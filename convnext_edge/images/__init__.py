@@ -5,7 +5,7 @@ What a model computes from them does not belong here.
 definitions                the named sets (`imagenet_val`, `demo`) and where each is searched for
 opening                    from a name or a path to an `ImageSet`
 folders, archives, parquet where the bytes of the images are
-arrangement, labels, companions, synsets
+arrangement, labels, companions, synsets, texts
                            which files are images, and which class each belongs to
 image_set, contents        the set itself: subset, digest, overlap, batches
 preprocessing              how a checkpoint wants its images: resolution, crop, mean and standard deviation

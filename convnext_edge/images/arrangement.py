@@ -27,6 +27,7 @@ class Arrangement:
     prefix: str  # folder that the names of the entries are relative to, with a trailing slash
     entries: tuple[Entry, ...]
     classes: tuple[str, ...]  # names in the order of the labels; empty where the images have none
+    numbered_by: str | None = None  # as of `ImageSet`
 
 
 def arrange(storage: Storage, path: Path) -> Arrangement:
@@ -94,8 +95,9 @@ def _class_folders(storage: Storage, path: Path, prefix: str, names: Sequence[st
     classes = tuple(sorted(set(folders)))
     # With a list of synsets beside the folders, some classes of ImageNet keep their numbers among all.
     listed = synset_list(beside(storage, prefix, path))
+    numbered_by: str | None = "text"
     if set(classes) <= set(listed):
-        classes = listed
+        classes, numbered_by = listed, None
     index = {name: label for label, name in enumerate(classes)}
     entries = tuple(Entry(name, index[folder]) for name, folder in zip(names, folders, strict=True))
-    return Arrangement(prefix, entries, classes)
+    return Arrangement(prefix, entries, classes, numbered_by)

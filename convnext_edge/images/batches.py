@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -15,8 +15,10 @@ from convnext_edge.images.decoding import decode
 from convnext_edge.images.preprocessing import InputType, Preprocessing
 from convnext_edge.images.transform import normalize, preprocess
 
-MAX_BROKEN_PERCENT = 1  # of the images of a set; with more, the set itself must be wrong
+MAX_BROKEN_PERCENT = 1  # of the images of a whole set; with more, the set itself must be wrong
+MAX_BROKEN_OF_SAMPLE_PERCENT = 5  # of those that are drawn from it; chance may put a few more among them
 NAMED_IN_ERROR = 3  # broken images that the message names
+GET_AGAIN = "Get these files again, or remove them from the set."
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,10 @@ class LoadedImage:
 
 
 class SkipLog:
-    """The broken images of one set that were left out so far, each once however often it is read."""
+    """The broken images of one set that were left out so far, each once however often it is read.
+
+    A set and its subsets share one log, so that an image counts as one of the whole set wherever it is met.
+    """
 
     def __init__(self) -> None:
         self._reasons: dict[str, str] = {}
@@ -58,17 +63,27 @@ class SkipLog:
         """The images that were left out, in the order of their names."""
         return tuple(SkippedImage(name, reason) for name, reason in sorted(self._reasons.items()))
 
-    def add(self, image: SkippedImage, *, total: int) -> None:
-        """Add one image; raise ImageSetError when more than 1 % of the set's `total` images are broken."""
+    def add(self, image: SkippedImage, *, total: int, drawn: Collection[str]) -> None:
+        """Add one image; raise ImageSetError where too many are broken.
+
+        total: number of images of the whole set, of which 1 % may be broken. drawn: names of those that are
+        looked at: of a part of the set, 5 % may be, and one always.
+        """
         self._reasons[image.name] = image.reason
-        broken = len(self._reasons)
-        if broken * 100 > MAX_BROKEN_PERCENT * total:
-            first = [f"{i.name}: {i.reason}" for i in self.skipped[:NAMED_IN_ERROR]]
-            raise ImageSetError(
-                f"{broken} of {total} images are broken so far ({100 * broken / total:.1f} %; "
-                f"at most {MAX_BROKEN_PERCENT} % are left out): {'; '.join(first)}",
-                hint="Get these files again, or remove them from the set.",
-            )
+        whole, sample = len(self._reasons), len(self._reasons.keys() & set(drawn))
+        allowed = max(1, MAX_BROKEN_OF_SAMPLE_PERCENT * len(drawn) // 100)
+        if whole * 100 > MAX_BROKEN_PERCENT * total:
+            raise self._too_many(whole, total, MAX_BROKEN_PERCENT)
+        if sample > allowed:
+            raise self._too_many(sample, len(drawn), MAX_BROKEN_OF_SAMPLE_PERCENT)
+
+    def _too_many(self, broken: int, total: int, percent: int) -> ImageSetError:
+        first = [f"{i.name}: {i.reason}" for i in self.skipped[:NAMED_IN_ERROR]]
+        return ImageSetError(
+            f"{broken} of {total} images are broken so far ({100 * broken / total:.1f} %; "
+            f"at most {percent} % are left out): {'; '.join(first)}",
+            hint=GET_AGAIN,
+        )
 
 
 def load(entry: Entry, contents: Contents, preprocessing: Preprocessing) -> LoadedImage | SkippedImage:
@@ -81,17 +96,22 @@ def load(entry: Entry, contents: Contents, preprocessing: Preprocessing) -> Load
 
 
 def keep_sound(
-    images: Iterable[LoadedImage | SkippedImage], log: SkipLog, *, total: int
+    images: Iterable[LoadedImage | SkippedImage], skip: Callable[[SkippedImage], None]
 ) -> Iterator[LoadedImage]:
-    """Yield the images that could be loaded, and add the others to `log`.
+    """Yield the images that could be loaded, and call `skip` with each of the others.
 
-    total: number of images in the set. Raises ImageSetError when more than 1 % of them are broken.
+    Raises ImageSetError where none could be, beside what `skip` raises.
     """
+    sound, broken = 0, None
     for image in images:
         if isinstance(image, SkippedImage):
-            log.add(image, total=total)
+            broken = image
+            skip(image)
         else:
+            sound += 1
             yield image
+    if broken is not None and not sound:
+        raise ImageSetError(f"every image is broken, such as {broken.name}: {broken.reason}", hint=GET_AGAIN)
 
 
 def collate(

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from convnext_edge.errors import ImageSetError
 from convnext_edge.images.contents import Storage
+from convnext_edge.images.texts import SAVE_AS, decode_leniently, decode_text
 
 SUFFIXES = (".txt", ".csv", ".mat")
 MAX_BYTES = 2**24  # labels of 50,000 images with their boxes take 3 MiB
@@ -32,11 +34,27 @@ class Companion:
         return str(PurePosixPath(self.path).parent)
 
     def rows(self) -> list[list[str]]:
-        """Return the words of each line that is not empty; no lines for a file that is not text."""
+        """Return the words of each line that is not empty; no lines for one of MATLAB's files."""
         if self.name.endswith(".mat"):
             return []
-        text = self.read().decode("utf-8", "replace")
+        data = self.read()
+        try:
+            text = decode_text(data)
+        except ValueError:
+            text = decode_leniently(data)  # whoever goes by these words calls `check_encoding` first
         return [SEPARATORS.split(line.strip()) for line in text.splitlines() if line.strip()]
+
+    def check_encoding(self) -> None:
+        """Raise ImageSetError for a text in an encoding that is not read: see `decode_text`.
+
+        Files that say nothing of the images may be in any.
+        """
+        if self.name.endswith(".mat"):
+            return
+        try:
+            decode_text(self.read())
+        except ValueError as error:
+            raise ImageSetError(f"{self.path} cannot be read as text: {error}", hint=SAVE_AS) from error
 
 
 def beside(storage: Storage, prefix: str, path: Path) -> list[Companion]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from convnext_edge.parallel import default_workers, ordered_map
 
 UNLABELLED = -1
+ClassOrder = Literal["natural", "text"]  # of the names of class folders: 2 before 10, or after it
 
 
 @dataclass(frozen=True)

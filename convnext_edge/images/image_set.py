@@ -32,6 +32,13 @@ class ImageSet:
     entries: tuple[Entry, ...]  # the images
     contents: Contents = field(repr=False, compare=False)
     skip_log: SkipLog = field(default_factory=SkipLog, repr=False, compare=False)
+    # What gave labels to class folders: the order "text" or "natural" of their names, or "names" in a given
+    # order; None for labels of other kinds, and for none.
+    numbered_by: str | None = None
+    other_labels: tuple[
+        int, ...
+    ] = ()  # of each label, the one in the other order; empty where that is the same
+    whole: int | None = None  # images of the set that this one is a part of; None for a whole set
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -43,8 +50,13 @@ class ImageSet:
 
     @property
     def skipped(self) -> tuple[SkippedImage, ...]:
-        """The broken images that `batches` has left out so far, in the order of their names."""
-        return self.skip_log.skipped
+        """The broken images of this set that were left out so far, in the order of their names."""
+        names = {entry.name for entry in self.entries}
+        return tuple(image for image in self.skip_log.skipped if image.name in names)
+
+    def skip(self, image: SkippedImage) -> None:
+        """Leave a broken image out; raise ImageSetError where too many are, see `batches`."""
+        self.skip_log.add(image, total=self.whole or len(self), drawn=[entry.name for entry in self.entries])
 
     @property
     def hashes(self) -> list[str]:
@@ -77,7 +89,15 @@ class ImageSet:
             )
         chosen = set(_systematic_sample(self.entries, count, seed))
         entries = tuple(entry for entry in self.entries if entry in chosen)
-        return replace(self, entries=entries, skip_log=SkipLog())
+        return self.part(entries)
+
+    def part(self, entries: tuple[Entry, ...]) -> ImageSet:
+        """Return these images of the set; broken ones count as those of the whole set."""
+        return replace(self, entries=entries, whole=self.whole or len(self))
+
+    def with_other_labels(self, labels: tuple[int, ...]) -> ImageSet:
+        """Return the set with the labels that another order of its classes would give, by label."""
+        return replace(self, other_labels=labels)
 
     def batches(
         self, preprocessing: Preprocessing, *, batch: int, dtype: InputType, workers: int | None = None
@@ -88,7 +108,7 @@ class ImageSet:
         threads, by default one for each CPU; the result does not depend on it.
 
         Broken images are left out, see `skipped`. Raises ImageSetError as soon as more than 1 % of the
-        images of the set are broken.
+        images of the whole set are broken, or more than 5 % (and more than one) of a part of it, or all.
         """
         workers = default_workers() if workers is None else workers
         _check_batches(batch, dtype, workers)
@@ -96,7 +116,7 @@ class ImageSet:
         read = partial(load, contents=self.contents, preprocessing=preprocessing)
         # The next batch is decoded while the caller works on this one.
         loaded = ordered_map(read, self.entries, workers=workers, look_ahead=batch + workers)
-        sound = keep_sound(loaded, self.skip_log, total=len(self))
+        sound = keep_sound(loaded, self.skip)
         return collate(sound, preprocessing, batch=batch, dtype=dtype)
 
 

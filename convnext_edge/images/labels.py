@@ -95,6 +95,7 @@ def _is_label_row(row: list[str]) -> bool:
 def _from_words(
     images: Sequence[str], words: list[str], companion: Companion, synsets: tuple[str, ...]
 ) -> Labelling:
+    companion.check_encoding()
     missing = [name for name, word in zip(images, words, strict=True) if not word]
     if missing:
         raise ImageSetError(
@@ -169,6 +170,7 @@ def _from_ground_truth(
             hint="Put map_clsloc.txt (`synset id` lines) beside it, or the devkit's meta.mat with SciPy "
             "installed, or use a `name label` file such as val_map.txt.",
         )
+    ground_truth.check_encoding()
     ids = [_number(row[0], ground_truth) for row in ground_truth.rows() if row[0].isdecimal()]
     numbers = [_image_number(name) for name in images]
     if max(numbers) > len(ids) or not set(ids) <= set(synset_by_id):

@@ -61,7 +61,8 @@ def open_path(path: Path, *, name: str) -> ImageSet:
         return ImageSet(name, rows.classes, rows.entries, Contents(rows))
     storage = _open_storage(path)
     found = arrange(storage, path)
-    return ImageSet(name, found.classes, found.entries, Contents(storage, found.prefix))
+    contents = Contents(storage, found.prefix)
+    return ImageSet(name, found.classes, found.entries, contents, numbered_by=found.numbered_by)
 
 
 def _open_storage(path: Path) -> Storage:

@@ -30,6 +30,7 @@ def synset_list(companions: Sequence[Companion]) -> tuple[str, ...]:
     for companion in companions:
         words = [row[0] for row in companion.rows()]
         if len(words) > 1 and all(map(SYNSET.fullmatch, words)) and words == sorted(set(words)):
+            companion.check_encoding()
             return tuple(words)
     return ()
 
@@ -43,6 +44,7 @@ def devkit_synsets(companions: Sequence[Companion]) -> dict[int, str]:
     for companion in companions:
         synsets = _from_meta(companion) if companion.name == DEVKIT_META else _from_rows(companion.rows())
         if synsets:
+            companion.check_encoding()
             return synsets
     return {}
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from convnext_edge.artifacts.artifact import Artifact, Calibration, Description
+from convnext_edge.artifacts.replaced import announce_replacement
 from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.artifacts.workspace import Workspace, file_name
 from convnext_edge.checkpoints.source import Source, keep_weights
@@ -43,6 +44,7 @@ class Job:
     form: Form  # in which the model is lowered
     recipe: Recipe
     images: ImageSet  # the calibration set
+    recipe_name: str | None = None  # where the recipe is not the target's own
     training: dict[str, Any] | None = None  # settings of fine-tuning, which the sidecar tells with the recipe
 
     @property
@@ -87,6 +89,7 @@ class Job:
             target=self.target,
             method=method,
             precision=self.recipe.precision,
+            recipe_name=self.recipe_name,
             recipe=recipe if self.training is None else {**recipe, "finetune": self.training},
             calibration=Calibration(images.name, len(images), images.digest),
             calibration_hashes=tuple(digest[:HASH_DIGITS] for digest in images.hashes),
@@ -105,5 +108,8 @@ class Job:
     ) -> Artifact:
         """Write the quantized model with its sidecar, and keep its weights where they will be found."""
         path = self.path(method, output, workspace)
+        description = self.describe(quantized.placement, method)
+        if output is None:
+            announce_replacement(path, description)
         keep_weights(self.start.artifact, path, workspace)
-        return write_artifact(path, self.describe(quantized.placement, method), quantized.write)
+        return write_artifact(path, description, quantized.write)

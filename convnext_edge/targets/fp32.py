@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.replaced import announce_replacement
 from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.artifacts.workspace import Workspace, file_name
 from convnext_edge.checkpoints.source import Source
@@ -45,6 +46,8 @@ def write_fp32(
     module = lower(source.reference, form, preprocessing=source.preprocessing, input_type=input_type)
     example = example_input(source.preprocessing.resolution, input_type)
     path = place if isinstance(place, Path) else place.folder / file_name(description, ".onnx")
+    if isinstance(place, Workspace):
+        announce_replacement(path, description)
     note(f"exporting {source.stem} at {source.preprocessing.resolution}x{source.preprocessing.resolution}")
 
     def write(file: Path) -> None:

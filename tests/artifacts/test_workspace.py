@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from convnext_edge.artifacts.artifact import Description
+from convnext_edge.artifacts.replaced import announce_replacement
 from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.artifacts.workspace import Workspace, file_name
 from convnext_edge.errors import ArtifactError
@@ -113,7 +115,32 @@ def test_which_one_was_chosen_is_told_and_for_which_target_none_is_there(
         ({"precision": "int8", "method": "ptq", "target": "openvino"}, "tiny-int8-openvino.onnx"),
         ({"precision": "int8", "method": "nncf", "target": "openvino"}, "tiny-int8-nncf-openvino.onnx"),
         ({"input_type": "uint8", "stem": "mine"}, "mine-uint8.onnx"),
+        ({"usual_resolution": 224}, "tiny.onnx"),
+        ({"usual_resolution": 384}, "tiny-224px.onnx"),
+        (
+            {"precision": "w4a8", "recipe_name": "mine", "target": "openvino"},
+            "tiny-w4a8-recipe-mine-openvino.onnx",
+        ),
     ],
 )
-def test_a_name_says_what_the_file_is(changes: dict[str, str], name: str) -> None:
+def test_a_name_says_what_the_file_is(changes: dict[str, Any], name: str) -> None:
     assert file_name(replace(MODEL, **changes), ".onnx") == name
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, ""),
+        ({"preprocessing": Preprocessing(resolution=96)}, "another resolution (224, now 96)"),
+        ({"recipe": {"range": "minmax"}}, "another recipe"),
+    ],
+)
+def test_what_replaces_a_file_of_another_kind_is_announced(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, changes: dict[str, Any], said: str
+) -> None:
+    caplog.set_level("INFO", "convnext_edge")
+    path = put(Workspace(tmp_path), "tiny.onnx", MODEL, age=10)
+    announce_replacement(tmp_path / "none.onnx", replace(MODEL, **changes))
+    announce_replacement(path, replace(MODEL, **changes))
+    assert said in caplog.text
+    assert bool(caplog.messages) is bool(said)

@@ -9,8 +9,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from convnext_edge.artifacts.workspace import file_name
+from convnext_edge.checkpoints.source import load_source
 from convnext_edge.checkpoints.variants import DEMO, SIZES, Variant, find_variant, match, variants
 from convnext_edge.errors import UsageError
+from convnext_edge.images.preprocessing import PreprocessingChanges
 from convnext_edge.network.convnext import ConvNeXt
 
 V1_NAMES = ["tiny", "small", "base", "large", "xlarge", "atto", "femto", "pico", "nano"]
@@ -136,3 +139,11 @@ def test_the_table_needs_no_pytorch() -> None:
         "sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("resolution", "name"), [(None, "demo.onnx"), (32, "demo.onnx"), (64, "demo-64px.onnx")]
+)
+def test_a_resolution_that_is_not_the_variants_own_is_in_the_name(resolution: int | None, name: str) -> None:
+    source = load_source("demo", changes=PreprocessingChanges(resolution=resolution))
+    assert file_name(source.describe(), ".onnx") == name

@@ -32,8 +32,7 @@ def changed(models: Models, photos: Path, tmp_path_factory: pytest.TempPathFacto
         recipe=recipe,
         keep_float=["stages.*.blocks.0.*"],
         timing=False,
-        output=folder / "int8.onnx",
-        workspace=models.workspace,
+        workspace=folder,
     )
     return made.artifact
 
@@ -44,6 +43,10 @@ def test_keep_float_of_the_recipe_and_of_the_command_add_up(changed: Path) -> No
     assert kept < set(description.float_layers)
     assert set(description.quantized_layers) == MULTIPLICATIONS - kept
     assert dict(weights(load(changed))).keys() == MULTIPLICATIONS - kept
+
+
+def test_the_name_tells_the_recipe_and_that_options_changed_it(changed: Path) -> None:
+    assert re.fullmatch(r"timm_v1-int8-recipe-mine-[0-9a-f]{6}-openvino\.onnx", changed.name)
 
 
 def test_the_recipe_is_saved_with_the_model(changed: Path) -> None:
@@ -152,6 +155,10 @@ def test_a_checkpoint_alone_is_enough(photos: Path, tmp_path: Path) -> None:
     made = quantize(checkpoint=CHECKPOINT, calib=str(photos), samples=2, timing=False, workspace=workspace)
     assert set(made.quantized_layers) == MULTIPLICATIONS
     assert made.bytes == made.artifact.stat().st_size
+    assert made.calibration_sqnr_db is not None
+    assert 20 < made.calibration_sqnr_db < 60
+    assert made.warnings == ("2 calibration images are few: take 256",)
+    assert (made.gates, made.passed) == (("calibration",), True)
     found = validate(made.artifact, data=str(photos), limit=4, workspace=workspace)
     assert found.images == 4
 

@@ -147,7 +147,9 @@ def gated(models: Models, photos: Path, folder: Path, max_drop: float) -> Quanti
 
 
 def test_a_gate_that_holds_keeps_nothing_float(models: Models, photos: Path, tmp_path: Path) -> None:
-    made = gated(models, photos, tmp_path, 100)
+    made = gated(
+        models, photos, tmp_path, 12
+    )  # the reference gets one of the eight images right: 12.5 points
     assert (made.passed, made.kept_float, made.slowdown) == (True, (), None)
     assert set(made.quantized_layers) == MULTIPLICATIONS
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 import numpy as np
@@ -206,4 +207,58 @@ def test_ground_truth_that_is_too_short_is_refused(val: Path) -> None:
 def test_a_label_file_wins_over_the_ground_truth(val: Path) -> None:
     write_lines(val / GROUND_TRUTH, ["1", "500", "1000"])
     write_lines(val / "val_map.txt", [f"{image_name(number)} {number}" for number in (1, 2, 3)])
+    assert labels(open_image_set(str(val))) == [1, 2, 3]
+
+
+# Encodings
+
+
+def write_map(val: Path, encoding: str, mark: bytes = b"", name: str = "val_map.txt") -> None:
+    """A label file whose second line has a letter that is not ASCII."""
+    lines = [f"{image_name(1)} 1", "caf\u00e9.jpg 7", f"{image_name(2)} 2", f"{image_name(3)} 3"]
+    (val / name).write_bytes(mark + "\n".join(lines).encode(encoding))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "mark"),
+    [
+        ("utf-8", b""),
+        ("utf-8-sig", b""),
+        ("utf-16-le", codecs.BOM_UTF16_LE),
+        ("utf-16-be", codecs.BOM_UTF16_BE),
+    ],
+)
+def test_utf_8_with_or_without_mark_and_utf_16_with_one_are_read(
+    val: Path, encoding: str, mark: bytes
+) -> None:
+    write_map(val, encoding, mark)
+    assert labels(open_image_set(str(val))) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "mark", "said"),
+    [
+        ("latin-1", b"", "it is not UTF-8: byte 34 is 0xe9"),
+        ("utf-16-le", b"", "byte 1 is 0: it is binary, or UTF-16 without its byte-order mark"),
+        ("utf-32-le", codecs.BOM_UTF32_LE, "it is UTF-32 by its byte-order mark"),
+    ],
+)
+def test_labels_in_any_other_encoding_are_an_error(val: Path, encoding: str, mark: bytes, said: str) -> None:
+    write_map(val, encoding, mark)
+    error = refusal(val)
+    assert f"{val}/val_map.txt cannot be read as text" in error.message
+    assert said in error.message
+    assert error.hint == "Save it as UTF-8."
+
+
+def test_a_list_of_synsets_in_another_encoding_is_an_error(val: Path) -> None:
+    lines = [f"{synset} caf\u00e9" for synset in SYNSETS]
+    (val / "synset_words.txt").write_bytes("\n".join(lines).encode("latin-1"))
+    write_lines(val / "val_map.txt", [f"{image_name(n)} {n}" for n in (1, 2, 3)])
+    assert "synset_words.txt cannot be read as text: it is not UTF-8" in refusal(val).message
+
+
+def test_a_text_about_something_else_may_be_in_any_encoding(val: Path) -> None:
+    write_map(val, "utf-8")
+    (val / "readme.txt").write_bytes("caf\u00e9".encode("latin-1"))
     assert labels(open_image_set(str(val))) == [1, 2, 3]

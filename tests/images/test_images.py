@@ -239,6 +239,39 @@ def test_one_broken_image_of_a_small_set_is_an_error(tmp_path: Path) -> None:
         list(open_image_set(str(tmp_path)).batches(SMALL, batch=50, dtype="uint8"))
 
 
+@pytest.fixture
+def flawed(tmp_path: Path) -> ImageSet:
+    """Of 200 images, two are broken: as many as may be."""
+    class_folders(tmp_path, cat=100, dog=100)
+    for name in ("cat/001.png", "cat/002.png"):
+        (tmp_path / name).write_bytes(b"")
+    return open_image_set(str(tmp_path))
+
+
+def drawn(images: ImageSet, broken: int, sound: int) -> ImageSet:
+    """A part of the flawed set, with so many broken and sound images."""
+    return images.part(images.entries[1 : 1 + broken] + images.entries[3 : 3 + sound])
+
+
+def test_a_broken_image_of_a_part_counts_as_one_of_the_whole_set(flawed: ImageSet) -> None:
+    part, rest = drawn(flawed, 1, 15), flawed.part(flawed.entries[100:])
+    (batch,) = part.batches(SMALL, batch=16, dtype="uint8")
+    assert len(batch) == 15
+    assert [image.name for image in part.skipped] == ["cat/001.png"]
+    assert [image.name for image in flawed.subset(199, seed=0).skipped] == ["cat/001.png"], "one log for all"
+    assert rest.skipped == ()
+
+
+@pytest.mark.parametrize(
+    ("broken", "sound", "said"), [(2, 14, "2 of 16 images are broken"), (1, 0, "every image is broken")]
+)
+def test_a_part_of_which_too_little_is_left_is_an_error(
+    flawed: ImageSet, broken: int, sound: int, said: str
+) -> None:
+    with pytest.raises(ImageSetError, match=said):
+        list(drawn(flawed, broken, sound).batches(SMALL, batch=16, dtype="uint8"))
+
+
 def test_digest_of_an_image_that_cannot_be_read_names_it(animals: ImageSet, tmp_path: Path) -> None:
     (tmp_path / "animals" / "owl" / "003.png").unlink()
     with pytest.raises(ImageSetError, match=r"owl/003\.png cannot be read: No such file"):

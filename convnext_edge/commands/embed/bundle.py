@@ -10,6 +10,7 @@ from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.digests import sha256
 from convnext_edge.artifacts.sidecar import sidecar_path
 from convnext_edge.errors import UsageError
+from convnext_edge.images.texts import decode_text
 from convnext_edge.version import __version__
 
 FORMAT = 1
@@ -98,10 +99,10 @@ def read_labels(engine: Artifact, path: Path | None) -> list[str]:
         names = engine.description.classes or tuple(map(str, range(classes)))
         return [" ".join(name.split()) for name in names]
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
+        lines = [line.strip() for line in decode_text(path.read_bytes()).splitlines()]
+    except (OSError, ValueError) as error:
         raise UsageError(
-            f"{path} cannot be read: {error}", hint="Give a text file with one label on each line."
+            f"{path} cannot be read: {error}", hint="Give a text file in UTF-8 with one label on each line."
         ) from error
     if len(lines) != classes:
         raise UsageError(

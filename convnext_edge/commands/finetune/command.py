@@ -11,6 +11,8 @@ from convnext_edge.artifacts.workspace import Workspace, check_suffix
 from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.options import (
     Checkpoint,
+    ClassesFile,
+    ClassOrderOption,
     DataRoot,
     KeepFloat,
     Model,
@@ -23,7 +25,7 @@ from convnext_edge.commands.options import (
 )
 from convnext_edge.commands.preparation import prepare_job
 from convnext_edge.commands.quantize.command import Quantize, quantize_figures
-from convnext_edge.commands.text import MIB, lines, skipped
+from convnext_edge.commands.text import MIB, lines, skipped, warned
 from convnext_edge.errors import UsageError
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.quiet import importing
@@ -52,21 +54,25 @@ class Finetune(Quantize):
 
     def summary(self) -> str:
         """Return what was written, and how it did."""
+        layers = f"{len(self.quantized_layers)} layers {self.precision.upper()}"
         epochs = f"{self.steps} steps, {self.epochs:.3g} epochs"
         return lines(
             ("wrote", self.artifact),
-            ("for", f"{self.target}, {len(self.quantized_layers)} layers INT8, {self.activation}"),
+            ("for", f"{self.target}, {layers}, {self.activation}"),
             ("trained", epochs + skipped(self.skipped_images)),
             ("measured", f"on {self.images} images of {self.data}"),
             ("reference", accuracy_of(self.reference_top1)),
             ("start", accuracy_of(self.start_top1, self.start_agreement)),
             ("final", accuracy_of(self.final_top1, self.final_agreement)),
+            ("SQNR", f"{self._sqnr()} to FP32 on calibration images"),
             ("size", f"{self.bytes / MIB:.1f} MiB in {self.seconds:.1f} s"),
+            *warned(self.warnings),
         )
 
 
-def check_duration(epochs: float | None, steps: int | None) -> None:
-    """Raise UsageError where both are given."""
+def check_options(epochs: float | None, steps: int | None, output: AnyPath | None) -> None:
+    """Raise UsageError where both durations are given, or the output is called as another kind of file."""
+    check_suffix(as_path(output), ".onnx")
     if epochs is not None and steps is not None:
         raise UsageError("--epochs and --steps exclude each other", hint="Give one of the two.")
 
@@ -122,6 +128,8 @@ def finetune(
     recipe: RecipeFile = None,
     checkpoint: Checkpoint = None,
     keep_float: KeepFloat = (),
+    class_order: ClassOrderOption = None,
+    classes: ClassesFile = None,
     data_root: DataRoot = None,
     output: Output = None,
     workspace: WorkspaceFolder = None,
@@ -140,15 +148,14 @@ def finetune(
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
     """
     with importing():
+        from convnext_edge.checkpoints.class_order import Numbering
         from convnext_edge.commands.finetune import processes
         from convnext_edge.commands.finetune.data import choose_images
         from convnext_edge.commands.finetune.run import finetune_job
         from convnext_edge.commands.finetune.training import Plan, choose_precision
     started = time.perf_counter()
-    check_duration(epochs, steps)
-    check_suffix(as_path(output), ".onnx")
-    accelerator = processes.join(batch)
-    space = Workspace.at(workspace)
+    check_options(epochs, steps, output)
+    accelerator, space = processes.join(batch), Workspace.at(workspace)
     job = prepare_job(
         model,
         checkpoint,
@@ -162,7 +169,8 @@ def finetune(
         seed=seed,
         decide=partial(processes.from_first, accelerator),
     )
-    trained, measured = choose_images(train, data, data_root, seed)
+    numbering = Numbering(class_order, as_path(classes)).for_model(job.start.artifact.description)
+    trained, measured = choose_images(train, data, data_root, seed, numbering)
     plan = Plan(
         activation=activation,
         batch=batch,

@@ -7,8 +7,8 @@ several processes together see the same images as a single process.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -98,7 +98,7 @@ class TrainingImages:
         try:
             return decode(self.images.contents.read(entry.name))
         except ImageSetError as error:
-            self.images.skip_log.add(SkippedImage(entry.name, error.message), total=len(self.images))
+            self.images.skip(SkippedImage(entry.name, error.message))
             return None
 
 
@@ -148,19 +148,23 @@ def hold_out(images: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:
     measured = images.subset(min(max(len(images) // HELD_OUT, 1), MOST_HELD_OUT), seed)
     names = {entry.name for entry in measured.entries}
     rest = tuple(entry for entry in images.entries if entry.name not in names)
-    return replace(images, entries=rest), measured
+    return images.part(rest), measured
 
 
 def choose_images(
-    train: AnyPath, data: AnyPath | None, data_root: AnyPath | None, seed: int
+    train: AnyPath,
+    data: AnyPath | None,
+    data_root: AnyPath | None,
+    seed: int,
+    number: Callable[[ImageSet], ImageSet],
 ) -> tuple[ImageSet, ImageSet]:
-    """Return the images to train with and the images to measure on.
+    """Return the images to train with and the images to measure on, labelled as `number` does.
 
     Where `data` is None, some of the images of `train` are held out to measure on.
     """
-    images = open_image_set(train, data_root=data_root, split="calibration")
+    images = number(open_image_set(train, data_root=data_root, split="calibration"))
     if data is not None:
-        return images, open_image_set(data, data_root=data_root, split="evaluation")
+        return images, number(open_image_set(data, data_root=data_root, split="evaluation"))
     trained, measured = hold_out(images, seed)
     note(f"measuring on {len(measured)} images of {images.name}, which are not used for training")
     return trained, measured

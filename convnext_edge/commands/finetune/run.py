@@ -19,8 +19,10 @@ from convnext_edge.commands.finetune.processes import check_same, from_all, from
 from convnext_edge.commands.finetune.snapshots import Snapshot
 from convnext_edge.commands.finetune.training import Plan, Training, make_optimizer
 from convnext_edge.errors import ArtifactError
+from convnext_edge.evaluation.calibration_check import look_at
 from convnext_edge.evaluation.comparison import Answer, Inputs, compare_answers
 from convnext_edge.evaluation.metrics import Comparison
+from convnext_edge.evaluation.trust import concerns
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.network.exporter import running
 from convnext_edge.network.relu import with_relu
@@ -55,6 +57,7 @@ def finetune_job(
         check_labels(trained, source.reference.architecture.classes)
     name = job.start.artifact.path.name
     note(f"fine-tuning {name} for {job.target}: {plan.steps} steps of {plan.batch} images of {trained.name}")
+    sample = look_at(job.images, source)
     images = TrainingImages(trained, source.preprocessing, job.input_type, plan.batch, plan.seed)
     job = replace(job, training=plan.settings())
     if plan.activation == "relu":
@@ -71,6 +74,7 @@ def finetune_job(
         snapshot=workspace.folder / "snapshots" / f"{path.name}.pt",
         settings=settings,
         accelerator=accelerator,
+        classes=source.reference.architecture.classes,
     )
     found = run.train(plan, resume=resume)
     artifact = from_first(accelerator, lambda: write(student, job, output, workspace))
@@ -82,6 +86,8 @@ def finetune_job(
         "data": measured.name,
         "images": len(measured),
         "skipped_images": skipped_by_any(trained),
+        "calibration_sqnr_db": from_first(accelerator, lambda: sample.sqnr_db(artifact, source)),
+        "warnings": sample.concerns,
     }
 
 
@@ -134,6 +140,7 @@ class Run:
     snapshot: Path  # of the first process, which is the only one to write
     settings: dict[str, Any]  # all that decides the result
     accelerator: Accelerator
+    classes: int  # that the models tell apart
 
     def train(self, plan: Plan, *, resume: bool) -> dict[str, Any]:
         """Train, and return the figures of the result before the first step and after the last."""
@@ -189,7 +196,10 @@ class Run:
         )
         reference, candidate = self.answers_of(self.teacher), self.answers_of(self.student)
         found = compare_answers(reference, candidate, inputs, purpose="measuring")
-        return figures(together(found), when)
+        total = together(found)
+        for concern in concerns(total, self.classes) if when == "start" else ():
+            note(concern)
+        return figures(total, when)
 
     def answers_of(self, module: nn.Module) -> Answer:
         """Return what runs a module in FP32: how the student trains is no matter of its artifact."""
@@ -204,7 +214,7 @@ class Run:
 
 def together(found: Comparison) -> Comparison:
     """Return the sums of what all processes found."""
-    total = Comparison()
+    total = Comparison(other_labels=found.other_labels)
     for part in from_all(found):
         total.merge(part)
     return total

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,6 +14,8 @@ from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.options import (
     Calib,
     Checkpoint,
+    ClassesFile,
+    ClassOrderOption,
     DataRoot,
     KeepFloat,
     Model,
@@ -27,7 +28,7 @@ from convnext_edge.commands.options import (
 )
 from convnext_edge.commands.preparation import prepare_job
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import MIB, lines, skipped
+from convnext_edge.commands.text import MIB, lines, skipped, verdict, warned
 from convnext_edge.errors import UsageError
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note
@@ -36,13 +37,12 @@ from convnext_edge.targets.registry import DEFAULT, find_target
 
 if TYPE_CHECKING:
     from convnext_edge.artifacts.artifact import Artifact
-    from convnext_edge.commands.quantize.speed import Speed
+    from convnext_edge.commands.quantize.gate import Gate, Gated
     from convnext_edge.network.lowering import Form
     from convnext_edge.quantization.job import Job, Quantized
 
 Method = Literal["ptq", "nncf", "ort"]
 METHODS: tuple[Method, ...] = get_args(Method)
-GATES = {True: "passed", False: "NOT met", None: "not decided: the machine is busy"}
 
 # `quantize_static` is called on what anyone exports; NNCF scales the weights of a MatMul along their inputs,
 # which ONNX Runtime cannot run, and those of a convolution along their outputs.
@@ -61,6 +61,7 @@ class Quantize(Result):
     float_layers: tuple[str, ...]
     seconds: float  # from reading the weights to the written file
     bytes: int  # of that file
+    precision: str = "int8"  # bits of weights and activations, as `w4a8`
     skipped_images: tuple[str, ...] = ()
     # --max-drop; None where it was not asked for
     kept_float: tuple[str, ...] = ()  # layers that the gate took out of INT8, costliest first
@@ -76,7 +77,11 @@ class Quantize(Result):
     reliable: bool | None = None  # False on a machine that was too busy to tell
     doubt: str = ""  # why it is not reliable
     advice: str | None = None  # "ship INT8", "ship FP32", or what lies between
-    passed: bool | None = True  # both gates; None where only a busy machine leaves the one on speed undecided
+    # of the logits on up to 8 of the calibration images, in ONNX Runtime; None where they are equal
+    calibration_sqnr_db: float | None = None
+    warnings: tuple[str, ...] = ()  # why not to rely on this model, as sentences
+    gates: tuple[str, ...] = ()  # what the gates are on that decided `passed`
+    passed: bool = True  # all gates
 
     def summary(self) -> str:
         """Return what was written, and how it did."""
@@ -85,12 +90,20 @@ class Quantize(Result):
             ("wrote", self.artifact),
             ("for", f"{self.target}, method {self.method}"),
             ("images", calibrated),
-            ("INT8", f"{len(self.quantized_layers)} layers; {len(self.float_layers)} stay float"),
+            (
+                self.precision.upper(),
+                f"{len(self.quantized_layers)} layers; {len(self.float_layers)} stay float",
+            ),
             ("size", f"{self.bytes / MIB:.1f} MiB in {self.seconds:.1f} s"),
             *self._drop(),
             *self._speed(),
-            ("gates", GATES[self.passed]),
+            ("SQNR", f"{self._sqnr()} to FP32 on calibration images"),
+            *warned(self.warnings),
+            ("gates", verdict(self.gates, self.passed)),
         )
+
+    def _sqnr(self) -> str:
+        return "no difference" if self.calibration_sqnr_db is None else f"{self.calibration_sqnr_db:.1f} dB"
 
     def _drop(self) -> list[tuple[str, object]]:
         """Return what --max-drop did, where it was asked for."""
@@ -140,6 +153,11 @@ def quantize(
         bool, Option("Gate: no slower than the target's own FP32, where the target runs here.")
     ] = True,
     allow_slower: Annotated[bool, Option("Time it, but let slower INT8 pass.")] = False,
+    min_calibration_sqnr: Annotated[
+        float, Option("Gate: SQNR on the calibration images; 0 for none.", metavar="DB", at_least=0)
+    ] = 20.0,
+    class_order: ClassOrderOption = None,
+    classes: ClassesFile = None,
     data_root: DataRoot = None,
     output: Output = None,
     workspace: WorkspaceFolder = None,
@@ -149,16 +167,18 @@ def quantize(
 
     model: an artifact of export. max_drop: layers go back to float (or to the recipe's `fallback`), the
     costliest first, until no more is lost on `data`. timing: the file is timed against FP32 on the target,
-    where that runs here. Both are gates, see `passed`.
+    where that runs here. min_calibration_sqnr: a model that is far from FP32 on the images that it was
+    calibrated with should not be shipped. All three are gates, see `passed`.
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
     """
     with importing():
-        from convnext_edge.commands.quantize.gate import check_gate, open_gate, quantize_gated
+        from convnext_edge.checkpoints.class_order import Numbering
+        from convnext_edge.commands.quantize.gate import check_gate, open_gate
         from convnext_edge.commands.quantize.speed import measure_speed
+        from convnext_edge.commands.quantize.verdict import judge
+        from convnext_edge.evaluation.calibration_check import look_at
     started = time.perf_counter()
-    if method == "ort" and (recipe is not None or keep_float):
-        raise UsageError("method ort takes no recipe", hint="Leave --recipe and --keep-float out.")
-    check_gate(max_drop, data, method)
+    check_gate(max_drop, data, method, changed=recipe is not None or bool(keep_float))
     check_suffix(as_path(output), ".onnx")
     space = Workspace.at(workspace)
     job = prepare_job(
@@ -174,24 +194,33 @@ def quantize(
         workspace=space,
         seed=seed,
     )
-    start = job.start.artifact
-    note(f"quantizing {start.path.name} for {target} with {len(job.images)} images of {job.images.name}")
-    gate = open_gate(max_drop, data, data_root, job.images)
-    gated = None if gate is None else quantize_gated(job, gate)
-    if gated is not None:
-        job = replace(job, recipe=gated.recipe)
-    quantized = find_method(method)(job) if gated is None else gated.quantized
+    name = job.start.artifact.path.name
+    note(f"quantizing {name} for {target} with {len(job.images)} images of {job.images.name}")
+    sample = look_at(job.images, job.source)
+    gate = open_gate(max_drop, data, data_root, job, Numbering(class_order, as_path(classes)))
+    job, quantized, gated = run_method(job, method, gate)
     artifact = job.write(quantized, method, output=as_path(output), workspace=space)
     seconds = round(time.perf_counter() - started, 3)
     speed = measure_speed(artifact, job.source.reference, find_target(target)) if timing else None
-    fast_enough = allow_slower or is_fast_enough(speed, start, target)
+    sqnr_db = sample.sqnr_db(artifact, job.source)
+    compared = None if allow_slower else speed
     return Quantize(
         **quantize_figures(artifact, job),
         seconds=seconds,
         **({} if gated is None else gated.figures()),
         **({} if speed is None else speed.figures()),
-        passed=fast_enough if gated is None or gated.passed else False,
+        **judge(job, sample, sqnr_db, min_db=min_calibration_sqnr, speed=compared, gated=gated),
     )
+
+
+def run_method(job: Job, method: Method, gate: Gate | None) -> tuple[Job, Quantized, Gated | None]:
+    """Quantize a job until the gate holds; return it with the recipe that it went by in the end."""
+    if gate is None:
+        return job, find_method(method)(job), None
+    from convnext_edge.commands.quantize.gate import quantize_gated
+
+    gated = quantize_gated(job, gate)
+    return replace(job, recipe=gated.recipe), gated.quantized, gated
 
 
 def quantize_figures(artifact: Artifact, job: Job) -> dict[str, Any]:
@@ -202,27 +231,13 @@ def quantize_figures(artifact: Artifact, job: Job) -> dict[str, Any]:
         "artifact": artifact.path,
         "target": job.target,
         "method": described.method,
+        "precision": described.precision,
         "calibration": described.calibration,
         "quantized_layers": described.quantized_layers,
         "float_layers": described.float_layers,
         "bytes": artifact.bytes,
         "skipped_images": tuple(image.name for image in job.images.skipped),
     }
-
-
-def is_fast_enough(speed: Speed | None, start: Artifact, target: str) -> bool | None:
-    """Return whether INT8 is not slower than FP32; a note says what to do where it is.
-
-    None where the machine was too busy to tell.
-    """
-    if speed is not None and speed.doubt:
-        note("whether INT8 is faster than FP32 cannot be told now: the machine is busy. Benchmark it later")
-        return None
-    if speed is None or not speed.slower:
-        return True
-    command = f"convnext-edge build {shlex.quote(str(start.path))} --target {target}"
-    note(f"INT8 is slower than FP32 on {target} here. Take FP32: {command}")
-    return False
 
 
 def find_method(method: Method) -> Callable[[Job], Quantized]:

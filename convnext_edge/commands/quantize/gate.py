@@ -11,11 +11,13 @@ import numpy as np
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.artifacts.store import open_artifact, write_artifact
+from convnext_edge.checkpoints.class_order import Numbering
 from convnext_edge.errors import UsageError
 from convnext_edge.evaluation.comparison import Inputs, compare_answers
 from convnext_edge.evaluation.layer_costs import layer_costs
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.evaluation.timing import interleave
+from convnext_edge.evaluation.trust import check_gates, concerns, decide_drop, in_wrong_order
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.noise import noise
 from convnext_edge.images.opening import open_image_set
@@ -47,6 +49,13 @@ class Gate:
         """Return whether no more is lost than may be."""
         return self.drop(found) <= self.max_drop
 
+    def doubts(self, found: Comparison, classes: int) -> tuple[str, ...]:
+        """Return why the gate decides nothing, whatever is lost, as sentences."""
+        if not found.labelled:
+            return ()
+        wrong = concerns(found, classes) if in_wrong_order(found) else ()
+        return wrong + decide_drop(found, self.max_drop)[1]
+
 
 @dataclass(frozen=True)
 class Gated:
@@ -60,6 +69,7 @@ class Gated:
     # latency over that of all layers in INT8; None where no layer is out, or where the target is simulated
     slowdown: float | None
     passed: bool
+    warnings: tuple[str, ...] = ()  # why not to rely on the gate, as sentences
 
     def figures(self) -> dict[str, Any]:
         """Return the fields of the result."""
@@ -71,8 +81,10 @@ class Gated:
         }
 
 
-def check_gate(max_drop: float | None, data: AnyPath | None, method: str) -> None:
-    """Raise UsageError for options of the gate that mean nothing together."""
+def check_gate(max_drop: float | None, data: AnyPath | None, method: str, *, changed: bool) -> None:
+    """Raise UsageError for options that mean nothing together. changed: whether the recipe is."""
+    if method == "ort" and changed:
+        raise UsageError("method ort takes no recipe", hint="Leave --recipe and --keep-float out.")
     if max_drop is not None and method != "ptq":
         raise UsageError(f"--max-drop means nothing with --method {method}", hint="Use --method ptq.")
     if max_drop is None and data is not None:
@@ -80,15 +92,29 @@ def check_gate(max_drop: float | None, data: AnyPath | None, method: str) -> Non
 
 
 def open_gate(
-    max_drop: float | None, data: AnyPath | None, data_root: AnyPath | None, calibration: ImageSet
+    max_drop: float | None,
+    data: AnyPath | None,
+    data_root: AnyPath | None,
+    job: Job,
+    numbering: Numbering,
 ) -> Gate | None:
-    """Return the gate that was asked for, on the images of `data` or else those of the calibration."""
+    """Return the gate that was asked for, on the images of `data` or else those of the calibration.
+
+    numbering: what gives labels to their class folders. Raises UsageError for a gate that cannot fail.
+    """
+    images = job.images
+    if data is not None:
+        images = open_image_set(data, data_root=data_root, split="evaluation")
+    described = job.start.artifact.description
+    if max_drop is None and numbering == Numbering():
+        return None
+    images = numbering.apply(images, described)
     if max_drop is None:
         return None
-    if data is not None:
-        return Gate(max_drop, open_image_set(data, data_root=data_root, split="evaluation"))
-    note("measuring the drop on the calibration images; --data names others")
-    return Gate(max_drop, calibration)
+    check_gates(max_drop, None, int(described.architecture["classes"]))
+    if data is None:
+        note("measuring the drop on the calibration images; --data names others")
+    return Gate(max_drop, images)
 
 
 def quantize_gated(job: Job, gate: Gate) -> Gated:
@@ -99,21 +125,25 @@ def quantize_gated(job: Job, gate: Gate) -> Gated:
     calibrated = calibrate_job(job)
     kept: list[str] = []
     order: list[str] = []
+    classes = job.source.reference.architecture.classes
     with temporary_folder() as folder:
         attempts = Attempts(job, gate.images, find_target(job.target), folder)
         while True:
             quantized = quantize_calibrated(job, calibrated, kept)
             found = attempts.measure(quantized, len(kept))
             drop = gate.drop(found)
-            passed = gate.holds(found)
-            if passed or len(kept) + 1 >= len(calibrated.quantized_layers):
+            doubts = gate.doubts(found, classes)
+            passed = gate.holds(found) and not doubts
+            if passed or doubts or len(kept) + 1 >= len(calibrated.quantized_layers):
                 break
             order = order or [cost.name for cost in layer_costs(job, calibrated, images=COST_IMAGES)]
             way = "keeping it float" if job.recipe.fallback == "float" else "giving it 16-bit activations"
             note(f"drop of {drop:.2f} points is over {gate.max_drop:g}: {order[len(kept)]} costs most, {way}")
             kept.append(order[len(kept)])
         slowdown = attempts.slowdown(len(kept)) if kept else None
-    return Gated(quantized, job.recipe.relaxed(kept), tuple(kept), drop, gate.max_drop, slowdown, passed)
+    warnings = tuple(dict.fromkeys((*concerns(found, classes), *doubts)))
+    recipe = job.recipe.relaxed(kept)
+    return Gated(quantized, recipe, tuple(kept), drop, gate.max_drop, slowdown, passed, warnings)
 
 
 @dataclass(frozen=True)

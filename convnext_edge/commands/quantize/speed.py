@@ -34,6 +34,7 @@ class Speed:
     over_fp32: Ratio  # on the target
     over_reference: Ratio  # in PyTorch
     doubt: str = ""  # why neither is to be relied on
+    precision: str = "INT8"  # of the model that was timed
 
     @property
     def slower(self) -> bool:
@@ -46,8 +47,8 @@ class Speed:
         if self.doubt:
             return "time it on a quiet machine"
         if self.over_fp32.low > 1:
-            return "ship INT8"
-        return "ship FP32" if self.slower else "ship INT8 for its size only"
+            return f"ship {self.precision}"
+        return "ship FP32" if self.slower else f"ship {self.precision} for its size only"
 
     def figures(self) -> dict[str, Any]:
         """Return the fields of the result."""
@@ -79,11 +80,11 @@ def measure_speed(artifact: Artifact, reference: ConvNeXt, target: Target) -> Sp
             target.open_session(artifact, threads=THREADS) as int8,
         ):
             calls = (lambda: torch.run(normalized), lambda: fp32.run(images), lambda: int8.run(images))
-            return time_until_reliable(calls)
+            return time_until_reliable(calls, described.precision.upper())
 
 
-def time_until_reliable(calls: tuple[Callable[[], object], ...]) -> Speed:
-    """Time the reference, FP32 and INT8; again, a few times, where the machine is busy."""
+def time_until_reliable(calls: tuple[Callable[[], object], ...], precision: str) -> Speed:
+    """Time the reference, FP32 and a model of a precision; again, a few times, where the machine is busy."""
     for attempt in range(ATTEMPTS):
         with watched_load() as load, operator_threads(THREADS):
             columns = interleave(calls, affordable(calls, SECONDS))
@@ -92,7 +93,7 @@ def time_until_reliable(calls: tuple[Callable[[], object], ...]) -> Speed:
         if not why:
             break
         note(f"timing is not to be relied on: {why}" + ("; once more" if attempt + 1 < ATTEMPTS else ""))
-    return Speed(times_as_fast(fp32_ms, int8_ms), times_as_fast(reference_ms, int8_ms), why)
+    return Speed(times_as_fast(fp32_ms, int8_ms), times_as_fast(reference_ms, int8_ms), why, precision)
 
 
 def why_not(target: Target) -> str:

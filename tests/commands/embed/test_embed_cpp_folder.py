@@ -115,11 +115,15 @@ def test_labels_are_the_users_where_given_and_must_be_as_many_as_classes(
     models: Models, tmp_path: Path
 ) -> None:
     engine = models.engine("openvino", models.quantized())
-    (tmp_path / "labels").write_text("\n".join(f"class {n}" for n in range(CLASSES)))
+    names = "\n".join(f"class {n}" for n in range(CLASSES))
+    (tmp_path / "labels").write_text(names, encoding="utf-8-sig")
     made = embed(engine, lang="cpp", labels=tmp_path / "labels", output=tmp_path / "app")
-    assert (made.directory / "model" / "labels.txt").read_text().splitlines()[3] == "class 3"
+    assert (made.directory / "model" / "labels.txt").read_text("utf-8").splitlines() == names.splitlines()
     (tmp_path / "labels").write_text("one\ntwo")
     with pytest.raises(UsageError, match="has 2 labels, the model has 10 classes"):
+        embed(engine, lang="cpp", labels=tmp_path / "labels", output=tmp_path / "other")
+    (tmp_path / "labels").write_bytes("caf\u00e9".encode("latin-1"))
+    with pytest.raises(UsageError, match="it is not UTF-8: byte 3 is 0xe9"):
         embed(engine, lang="cpp", labels=tmp_path / "labels", output=tmp_path / "other")
     assert not (tmp_path / "other").exists()
 

@@ -1,0 +1,77 @@
+"""The labels of a set's class folders, as the library numbers them that a model was trained with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from convnext_edge.artifacts.artifact import Description
+from convnext_edge.errors import UsageError
+from convnext_edge.images.class_order import by_names, renumber, sort_classes
+from convnext_edge.images.contents import ClassOrder
+from convnext_edge.images.image_set import ImageSet
+from convnext_edge.progress import note
+
+SORT_AS_TEXT = ("official", "torchvision", "transformers")  # how checkpoints of these libraries begin
+
+
+@dataclass(frozen=True)
+class Numbering:
+    """The options that say which class folder has which label."""
+
+    order: ClassOrder | None = None
+    file: Path | None = None  # with the names of all classes by label
+
+    def check(self, images: ImageSet) -> None:
+        """Raise UsageError for options that do not fit each other, or the set."""
+        if self.file is not None and self.order is not None:
+            raise UsageError("--classes and --class-order exclude each other", hint="Give one of the two.")
+        if images.numbered_by is None and self.order is not None:
+            raise UsageError(
+                f"--class-order means nothing for {images.name}: no folders number its classes",
+                hint="Leave it out.",
+            )
+
+    def for_model(self, model: Description) -> Callable[[ImageSet], ImageSet]:
+        """Return what gives a set the labels that its classes have in the model."""
+        return partial(self.apply, model=model)
+
+    def apply(self, images: ImageSet, model: Description) -> ImageSet:
+        """Return the set with the labels that its classes have in the model.
+
+        They are those of `file`, else of the model's own names where the set has no others, else of the
+        folders in `order`, by default that of the checkpoint's library. Where the orders differ, a note says
+        which was taken. Raises UsageError for options that do not fit the set.
+        """
+        self.check(images)
+        classes = int(model.architecture["classes"])
+        if self.file is not None:
+            return by_names(images, self.file, classes)
+        if images.numbered_by is None:
+            return images
+        if self.order is None and len(model.classes) == classes and set(images.classes) <= set(model.classes):
+            return renumber(images, model.classes, "names")
+        return in_order(images, self.order or order_of(model.layout), asked=self.order is not None)
+
+
+def in_order(images: ImageSet, order: ClassOrder, *, asked: bool) -> ImageSet:
+    """Return the set with its classes in that order, and the labels that the other one would give."""
+    natural, text = (sort_classes(images.classes, kind) for kind in ("natural", "text"))
+    if natural == text:
+        return images
+    taken, other = (natural, text) if order == "natural" else (text, natural)
+    if not asked:
+        here = next(place for place, (a, b) in enumerate(zip(taken, other, strict=True)) if a != b)
+        note(
+            f"class folders of {images.name} are numbered in {order} order: class {here} is"
+            f" {taken[here]!r}, not {other[here]!r}; --class-order or --classes change it"
+        )
+    numbered = renumber(images, taken, order)
+    return numbered.with_other_labels(tuple(other.index(name) for name in taken))
+
+
+def order_of(layout: str | None) -> ClassOrder:
+    """Return the order in which the library of a checkpoint's layout sorts folders; natural if unknown."""
+    return "text" if layout is not None and layout.startswith(SORT_AS_TEXT) else "natural"

@@ -1,0 +1,71 @@
+"""What a quantized model has to hold: the gates that were set, and why not to rely on it."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from convnext_edge.commands.quantize.gate import Gated
+from convnext_edge.commands.quantize.speed import Speed
+from convnext_edge.evaluation.calibration_check import CalibrationSample
+from convnext_edge.progress import note
+from convnext_edge.quantization.job import Job
+
+SHIPPED_DB = (
+    20.0  # at least, of SQNR on its own calibration images: what is under it answers otherwise than FP32
+)
+
+
+def judge(
+    job: Job,
+    sample: CalibrationSample,
+    sqnr_db: float | None,
+    *,
+    min_db: float,
+    speed: Speed | None,
+    gated: Gated | None,
+) -> dict[str, Any]:
+    """Return the fields of the result that say how the model did.
+
+    sqnr_db: on the calibration images. min_db: what it must reach, 0 for no gate. speed: None where it is
+    no gate.
+    """
+    close = float("-inf") if sample.empty else float("inf") if sqnr_db is None else sqnr_db
+    held = {"calibration": close >= min_db} if min_db > 0 else {}
+    if speed is not None and is_decided(speed):
+        held["speed"] = is_fast_enough(speed, job)
+    if gated is not None:
+        held["drop"] = gated.passed
+    return {
+        "calibration_sqnr_db": sqnr_db,
+        "warnings": (
+            *sample.concerns,
+            *(gated.warnings if gated else ()),
+            *([] if close >= SHIPPED_DB else [not_to_ship(sample, sqnr_db)]),
+        ),
+        "gates": tuple(held),
+        "passed": all(held.values()),
+    }
+
+
+def not_to_ship(sample: CalibrationSample, sqnr_db: float | None) -> str:
+    """Say that a model should not be shipped, and why."""
+    if sample.empty:
+        return "images that carry nothing cannot calibrate: do not ship this model"
+    return f"{sqnr_db:.1f} dB on its own calibration images is far from FP32: do not ship this model"
+
+
+def is_decided(speed: Speed) -> bool:
+    """Return whether the machine was quiet enough to tell which is faster; a note says where it was not."""
+    if speed.doubt:
+        note("the gate on speed is not decided: the machine is busy. Benchmark it later")
+    return not speed.doubt
+
+
+def is_fast_enough(speed: Speed, job: Job) -> bool:
+    """Return whether INT8 is not slower than FP32; where it is, a note says how to make the faster engine."""
+    if not speed.slower:
+        return True
+    command = f"convnext-edge build {shlex.quote(str(job.start.artifact.path))} --target {job.target}"
+    note(f"{speed.precision} is slower than FP32 on {job.target} here. Take FP32: {command}")
+    return False

@@ -1,0 +1,64 @@
+"""Whether a comparison on labelled images can be believed, and whether a gate on it can fail."""
+
+from __future__ import annotations
+
+from convnext_edge.errors import UsageError
+from convnext_edge.evaluation.metrics import Comparison, wilson
+
+
+def concerns(found: Comparison, classes: int) -> tuple[str, ...]:
+    """Return why labels and model may not belong together, as sentences.
+
+    classes: that the model tells apart.
+    """
+    if not found.labelled:
+        return ()
+    right, total = found.top1[0], found.labelled
+    if in_wrong_order(found):
+        return (
+            f"the reference gets {right / total:.2%} right with this order of the classes, and"
+            f" {found.other_top1 / total:.2%} with the other: give --class-order or --classes",
+        )
+    if classes > 1 and wilson(right, total)[0] <= 1 / classes:
+        return (
+            f"the reference gets {right / total:.2%} right, which cannot be told from chance"
+            f" ({1 / classes:.2%}): labels and model may not belong together",
+        )
+    return ()
+
+
+def in_wrong_order(found: Comparison) -> bool:
+    """Return whether the reference is far better in the other order: the two 95 % intervals do not meet."""
+    total = found.labelled
+    if not (total and found.other_labels):
+        return False
+    return wilson(found.other_top1, total)[0] > wilson(found.top1[0], total)[1]
+
+
+def decide_drop(found: Comparison, max_drop: float) -> tuple[bool, tuple[str, ...]]:
+    """Return whether no more than `max_drop` points are lost, and why that says nothing, as sentences.
+
+    It is not held where the reference gets so few images right that no candidate could lose more.
+    """
+    top1 = 100 * found.top1[0] / found.labelled
+    if top1 <= max_drop:
+        why = (
+            f"the reference gets {top1:.2f} % right: a gate of {max_drop:g} points cannot fail, so is not met"
+        )
+        return False, (why,)
+    return found.drop_points <= max_drop, ()
+
+
+def check_gates(max_drop: float | None, min_agreement: float | None, classes: int) -> None:
+    """Raise UsageError for a gate that no candidate can fail. classes: that the model tells apart."""
+    given = {"max-drop": max_drop, "min-agreement": min_agreement}
+    for name, value in given.items():
+        if value is not None and classes == 1:
+            raise UsageError(
+                f"--{name} cannot fail: the model has one output, which is always the largest",
+                hint="Leave the gate out, and look at the SQNR.",
+            )
+    if max_drop is not None and max_drop >= 100:
+        raise UsageError(f"--max-drop {max_drop:g} cannot fail: there are 100 points", hint="Give fewer.")
+    if min_agreement is not None and min_agreement <= 0:
+        raise UsageError(f"--min-agreement {min_agreement:g} cannot fail", hint="Give more than 0.")

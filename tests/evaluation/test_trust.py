@@ -1,0 +1,58 @@
+"""Whether a comparison can be believed: chance, the order of the classes, and gates that cannot fail."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from convnext_edge.errors import UsageError
+from convnext_edge.evaluation.metrics import Comparison
+from convnext_edge.evaluation.trust import check_gates, concerns, decide_drop, in_wrong_order
+
+CLASSES = 12
+TEXT = sorted(map(str, range(1, CLASSES + 1)))  # 1, 10, 11, 12, 2, ...
+
+
+def compared(right: int, wrong: int, other_labels: tuple[int, ...] = ()) -> Comparison:
+    """Of images in turn of each class, so many are answered right, the others by the next class."""
+    labels = np.arange(right + wrong) % CLASSES
+    answers = np.where(np.arange(right + wrong) < right, labels, (labels + 1) % CLASSES)
+    found, logits = Comparison(other_labels=other_labels), np.eye(CLASSES)[answers]
+    found.add(logits, logits, labels)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "chance"), [(54, 18, False), (6, 66, True), (0, 72, True), (3, 0, False)]
+)
+def test_a_reference_that_is_right_by_chance_is_told_of(right: int, wrong: int, chance: bool) -> None:
+    said = concerns(compared(right, wrong), CLASSES)
+    assert len(said) == int(chance)
+    assert all("cannot be told from chance (8.33%)" in text for text in said)
+
+
+def test_a_reference_that_is_far_better_in_the_other_order_is_told_of() -> None:
+    other = tuple((label + 1) % CLASSES for label in range(CLASSES))
+    found = compared(5, 67, other)
+    assert found.other_top1 == 67
+    assert in_wrong_order(found)
+    (said,) = concerns(found, CLASSES)
+    assert "6.94% right with this order of the classes, and 93.06% with the other" in said
+    assert not in_wrong_order(compared(67, 5, other))
+    assert not in_wrong_order(compared(40, 32, other)), "nearly as good"
+    assert not in_wrong_order(compared(5, 67))
+
+
+def test_a_drop_that_no_candidate_could_have_does_not_hold() -> None:
+    assert decide_drop(compared(54, 18), 1.0) == (True, ())
+    held, (why,) = decide_drop(compared(0, 72), 1.0)
+    assert not held
+    assert "gets 0.00 % right: a gate of 1 points cannot fail" in why
+
+
+@pytest.mark.parametrize("gates", [(1.0, None), (None, 0.9)])
+def test_a_model_with_one_output_has_no_gates(gates: tuple[float | None, float | None]) -> None:
+    with pytest.raises(UsageError, match="cannot fail: the model has one output"):
+        check_gates(*gates, classes=1)
+    check_gates(*gates, classes=2)
+    check_gates(None, None, classes=1)
