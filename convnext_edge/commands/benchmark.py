@@ -13,7 +13,7 @@ from convnext_edge.commands.options import Model, RunOn, Runs, WorkspaceFolder
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import MIB, lines, verdict
 from convnext_edge.cpu import read_cpu
-from convnext_edge.errors import TargetError, UsageError
+from convnext_edge.errors import TargetError
 from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import find_target
 
@@ -98,7 +98,9 @@ def benchmark(
         int | None, Option("Of reference and candidate.  [default: all CPUs]", at_least=1)
     ] = None,
     runs: Runs = 50,
-    min_speedup: Annotated[float | None, Option("Gate: ratio of the median latencies.", metavar="X")] = None,
+    min_speedup: Annotated[
+        float | None, Option("Gate: ratio of the median latencies.", metavar="X", at_least=0, above=True)
+    ] = None,
     workspace: WorkspaceFolder = None,
 ) -> Benchmark:
     """Time MODEL (default: the newest) against FP32 PyTorch, interleaved.
@@ -114,8 +116,6 @@ def benchmark(
         from convnext_edge.evaluation.records import keep
         from convnext_edge.evaluation.timing import check_threads, doubt, times_as_fast
 
-    if min_speedup is not None and min_speedup <= 0:
-        raise UsageError(f"--min-speedup {min_speedup:g} cannot fail", hint="Give a ratio above 0, as 2.")
     count = check_threads(threads)
     space = Workspace.at(workspace)
     artifact = find_candidate(model, target, space)
