@@ -78,8 +78,8 @@ def check_bounds(value: object, option: object, name: str) -> None:
     if not math.isfinite(value):
         raise UsageError(f"{flag} {value} is not a finite number", hint="Give a finite number.")
     if low is not None and (value < low or (above and value == low)):
-        bound = "not above" if above else "less than"
-        raise UsageError(f"{flag} {value} is {bound} {low:g}", hint=f"Give a number from {low:g}.")
+        bound, wanted = ("not above", "above") if above else ("less than", "from")
+        raise UsageError(f"{flag} {value} is {bound} {low:g}", hint=f"Give a number {wanted} {low:g}.")
     if high is not None and value > high:
         raise UsageError(f"{flag} {value} is more than {high:g}", hint=f"Give at most {high:g}.")
 
