@@ -77,8 +77,8 @@ class Demo(Result):
         return (
             table([header, reference, *rows])
             + f"\n{self.images} test images, one thread, {self.seconds:.0f} s: {verdict}"
-            + f"\nengine: {self.engine}"
             + ("" if self.reliable else "\n? NOT to be relied on: the machine was busy")
+            + f"\nengine: {self.engine}"
         )
 
 
