@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +14,11 @@ _lock = threading.RLock()
 
 
 @contextmanager
-def no_usage_reports() -> Iterator[None]:
-    """Let the imports inside report nothing; the environment is as before afterwards."""
+def no_usage_reports(package: str) -> Iterator[None]:
+    """Let the first import of a package report nothing; the environment is as before afterwards."""
+    if package in sys.modules:
+        yield
+        return
     with _lock:
         before = {name: os.environ.get(name) for name in SWITCHES}
         os.environ.update(SWITCHES)

@@ -72,7 +72,7 @@ class SidecarShape(FormatShape):
     target: str | None
     input_type: InputType
     method: str | None
-    recipe: dict[Line, RecipeValue] | None
+    recipe: dict[Line, RecipeValue | dict[Line, RecipeValue]] | None  # `finetune` holds the plan of a run
     calibration: CalibrationShape | None
     calibration_hashes: list[Hash]
     quantized_layers: list[Line]

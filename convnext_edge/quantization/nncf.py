@@ -46,7 +46,7 @@ def quantize_nncf(job: Job) -> Quantized:
     Raises TargetError where NNCF is not installed, and QuantizationError as `choose_placement` does.
     """
     try:
-        with importing(), no_usage_reports():
+        with importing(), no_usage_reports("nncf"):
             import nncf
             from nncf.experimental.torch.fx import quantize_pt2e
     except ImportError as error:

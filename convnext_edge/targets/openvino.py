@@ -24,7 +24,7 @@ class OpenVINOSession(Session):
     runner = "OpenVINO"
 
     def __init__(self, model: Path, threads: int | None, *, timed: bool = False) -> None:
-        with importing(), no_usage_reports():
+        with importing(), no_usage_reports("openvino"):
             import openvino
 
         # An engine must not fall to bfloat16 by itself where a CPU offers it (f32), nor quantize the
@@ -88,7 +88,7 @@ class OpenVINO(Target):
 
         OpenVINO's own function for it takes the same two steps, and reports each call to its makers.
         """
-        with importing(), no_usage_reports():
+        with importing(), no_usage_reports("openvino"):
             import openvino
         from openvino._offline_transformations import apply_moc_transformations
 

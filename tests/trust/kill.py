@@ -127,7 +127,7 @@ def import_all() -> None:
     import convnext_edge.cli  # noqa: F401
     from convnext_edge.usage_reports import no_usage_reports
 
-    with no_usage_reports():
+    with no_usage_reports("openvino"):
         import openvino  # noqa: F401
 
 
