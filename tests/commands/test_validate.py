@@ -12,8 +12,9 @@ from support.models import CLASSES, Models
 
 from convnext_edge import validate
 from convnext_edge.artifacts.store import open_artifact
-from convnext_edge.commands.validate import Validate
+from convnext_edge.commands.validate import Gates, Validate
 from convnext_edge.errors import ImageSetError, UsageError
+from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.images.opening import open_image_set
 
 
@@ -126,12 +127,19 @@ def test_one_broken_image_of_many_is_named_and_left_out(models: Models, tmp_path
         ({}, True),
         ({"max_drop": -100.1}, False),
         ({"min_agreement": 0.01}, True),
-        ({"min_agreement": 1.01}, False),
         ({"max_drop": -100.1, "min_agreement": 0.01}, False),
     ],
 )
 def test_every_gate_must_be_met(models: Models, gates: dict[str, float], passed: bool) -> None:
     assert int8(models, limit=8, **gates).passed is passed
+
+
+def test_an_agreement_under_the_gate_does_not_pass() -> None:
+    found, labels = Comparison(), np.full(4, -1)
+    answers = np.eye(4, CLASSES, dtype=np.float32)
+    found.add(answers, answers[[0, 1, 2, 2]], labels)
+    assert not Gates(None, 0.76).verdict(found, CLASSES)["passed"]
+    assert Gates(None, 0.75).verdict(found, CLASSES)["passed"]
 
 
 def test_a_drop_that_equals_the_gate_passes(models: Models) -> None:
@@ -175,7 +183,7 @@ def test_labels_that_do_not_belong_to_the_model_are_told_of_and_pass_no_gate(mod
 def test_no_images_are_an_error_and_no_success(models: Models, tmp_path: Path) -> None:
     with pytest.raises(ImageSetError, match="holds no images"):
         int8(models, data=str(tmp_path))
-    with pytest.raises(ImageSetError, match="0 images asked of"):
+    with pytest.raises(UsageError, match="--limit 0 is less than 1"):
         int8(models, limit=0)
 
 
