@@ -44,7 +44,7 @@ DESCRIPTION = Description(
 TEXT, ANY_TEXT, RECIPE = (
     ["", "../../evil"],
     ["", "a\nb", "../../evil"],
-    [True, 0, -1.5, 1e300, "", "../../evil", []],
+    [True, 0, -1.5, 1e300, "", "../../evil", [], {}],
 )
 # What of WRONG is not wrong in some places; numbers of lists are left out
 FINE = {
@@ -56,7 +56,7 @@ FINE = {
     "architecture.grn": WRONG,  # which nobody reads
     "preprocessing.interpolation": TEXT,  # compared with the known ones where it is used
     "preprocessing.mean.": [0],
-    "recipe": [None, {}],
+    "recipe": [None, {}, {"a": {}}],
     **dict.fromkeys([f"recipe.{key}" for key in DESCRIPTION.recipe or {}], RECIPE),
     "recipe.keep_float.": TEXT,
     "calibration": [None],
