@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from onnxruntime.quantization import CalibrationDataReader, quantize_static
@@ -13,6 +14,7 @@ from convnext_edge.onnx_graph.files import load, save
 from convnext_edge.onnx_graph.naming import INPUT, strip_notes
 from convnext_edge.onnx_graph.qdq import placement
 from convnext_edge.onnx_graph.tracing import write_onnx
+from convnext_edge.progress import note
 from convnext_edge.quantization.job import Job, Quantized
 from convnext_edge.quiet import quiet
 
@@ -33,8 +35,19 @@ def quantize_ort(job: Job) -> Quantized:
     with temporary_folder() as folder, quiet():
         plain, prepared, made = (folder / name for name in ("plain.onnx", "prepared.onnx", "made.onnx"))
         write_onnx(job.lowered(), job.example(), plain)
-        quant_pre_process(str(plain), str(prepared))
+        prepare(plain, prepared)
         quantize_static(str(prepared), str(made), Reader(job.batches("calibrating", size=1)))
         model = load(made)
     strip_notes(model)
     return Quantized(placement(model), lambda path: save(model, path))
+
+
+def prepare(plain: Path, prepared: Path) -> None:
+    """Let ONNX Runtime optimize a graph and write down its shapes, as it wants it before it quantizes."""
+    try:
+        quant_pre_process(str(plain), str(prepared))
+    except (
+        Exception
+    ) as error:  # its symbolic shapes do not get through the norm of V2, and it may be any error
+        note(f"without ONNX Runtime's symbolic shapes, which fail here ({type(error).__name__})")
+        quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)

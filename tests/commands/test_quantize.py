@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.int8_graphs import DEPTHWISE, MULTIPLICATIONS, PAIR_LIMIT, POINTWISE, load, pair_sums, weights
-from support.models import CHECKPOINT, RESOLUTION, Models
+from support.models import CHECKPOINT, CHECKPOINT_V2, RESOLUTION, Models
 
 from convnext_edge import build, export, quantize, validate
 from convnext_edge.artifacts.store import open_artifact
@@ -256,6 +256,11 @@ def test_weights_that_are_found_already_are_not_copied(models: Models, tmp_path:
     for name in (*made.files, "beside.xml.json"):  # other tests take the newest of that folder
         output.with_name(name).unlink()
     assert not kept
+
+
+def test_onnx_runtimes_method_takes_the_second_generation_too(models: Models) -> None:
+    model = models.quantized("onnxruntime", "ort", checkpoint=CHECKPOINT_V2)
+    assert open_artifact(model).description.quantized_layers
 
 
 def test_an_unknown_method_is_wrong_usage(models: Models, photos: Path, tmp_path: Path) -> None:
