@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated
 
-from convnext_edge.commands.declaration import command
+from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import fold, lines, table
 from convnext_edge.cpu import read_cpu
+from convnext_edge.quiet import quiet
 from convnext_edge.targets.registry import NAMES, find_target
 from convnext_edge.targets.tensorrt.cuda import NoGpu, find_gpus
+
+if TYPE_CHECKING:  # loads PyTorch
+    from convnext_edge.evaluation.conformance import ConformanceRun
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,8 @@ class Doctor(Result):
     cpu: CpuRow
     gpus: tuple[str, ...]
     targets: tuple[TargetRow, ...]
+    conformance: tuple[ConformanceRun, ...] | None = None  # None where it was not asked for
+    passed: bool | None = None  # whether all of these conform; None likewise
 
     def summary(self) -> str:
         """Return the machine as lines, and a table of the targets."""
@@ -55,18 +64,79 @@ class Doctor(Result):
             for t in self.targets
         ]
         remedies = (fold(f"{t.name}: {t.remedy}") for t in self.targets if t.remedy)
-        return "\n".join([machine, "", table([header, *rows]), *remedies])
+        conformance = ["", conformance_table(self.conformance)] if self.conformance else []
+        return "\n".join([machine, "", table([header, *rows]), *remedies, *conformance])
 
 
-@command(example="convnext-edge doctor")
-def doctor() -> Doctor:
-    """Tell what this machine can build and run."""
+def conformance_table(runs: Sequence[ConformanceRun]) -> str:
+    """Return a line for each case and runtime, with what its worst run found, and the verdict."""
+    header = ("case", "runtime", "largest", "bound", "median", "bound", "top-1", "")
+    pairs = groupby(runs, key=lambda run: (run.case, run.target))
+    worst = [max(group, key=severity) for _, group in pairs]
+    threads, batches = ({getattr(run, key) for run in runs} for key in ("threads", "batch"))
+    failed = sum(not run.passed for run in runs)
+    return "\n".join(
+        [
+            table([header, *map(conformance_cells, worst)]),
+            fold(
+                "Differences of logits from the golden ones, with threads "
+                f"{' and '.join(map(str, sorted(threads)))}, batch {' and '.join(map(str, sorted(batches)))}: "
+                "the worst of each row."
+            ),
+            *(fold(f"{run.case} on {run.target}: {run.error}") for run in worst if run.error),
+            f"{failed} of {len(runs)} runs do NOT conform" if failed else f"all {len(runs)} runs conform",
+        ]
+    )
+
+
+def severity(run: ConformanceRun) -> tuple[bool, bool, float]:
+    """Return what is larger for a worse run."""
+    return not run.passed, bool(run.error), run.largest_difference or 0.0
+
+
+def conformance_cells(run: ConformanceRun) -> tuple[str, ...]:
+    """Return one line of the table."""
+    found, median = run.largest_difference, run.median_difference
+    return (
+        run.case,
+        run.target,
+        "" if found is None else f"{found:.1e}",
+        f"{run.bound:.0e}",
+        "" if median is None else f"{median:.1e}",
+        f"{run.median_bound:.0e}",
+        f"{run.top1_equal} of {run.top1_decided}",
+        "ok" if run.passed else "NOT",
+    )
+
+
+@command(example="convnext-edge doctor --conformance")
+def doctor(
+    *,
+    conformance: Annotated[
+        bool, Option("Run golden engines here, and hold their answers against the kept ones.")
+    ] = False,
+) -> Doctor:
+    """Tell what this machine can build and run.
+
+    conformance: on OpenVINO and ONNX Runtime, with one and two threads and with one and eight images a call.
+    """
+    runs = run_conformance() if conformance else None
     cpu, gpus = read_cpu(), find_gpus()
     return Doctor(
         cpu=CpuRow(name=cpu.name, isa=cpu.isa, int8_saturates=cpu.int8_saturates),
         gpus=() if isinstance(gpus, NoGpu) else tuple(gpu.name for gpu in gpus),
         targets=tuple(_row(name) for name in NAMES),
+        conformance=runs,
+        passed=None if runs is None else all(run.passed for run in runs),
     )
+
+
+def run_conformance() -> tuple[ConformanceRun, ...]:
+    """Run each golden case on each runtime."""
+    with quiet():
+        from convnext_edge.evaluation.conformance import golden_cases, run_cases
+
+    return tuple(run_cases(golden_cases()))
 
 
 def _row(name: str) -> TargetRow:

@@ -21,6 +21,7 @@ from support.embedded import (
     run,
 )
 from support.emulated import TOOLS, build_arm64
+from support.golden import conformance
 from support.models import CLASSES, RESOLUTION, Models
 
 from convnext_edge.evaluation.metrics import Comparison
@@ -56,6 +57,15 @@ def test_the_answers_are_those_of_python_on_this_cpu(built: Built, runtime: str)
     assert compared.agreement == 1
     # kernels add in another order, and what lies on the boundary of two INT8 values falls either way
     assert compared.sqnr_db is None or compared.sqnr_db >= 50
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_golden_engines_answer_as_everywhere(built: Built, tmp_path: Path, runtime: str) -> None:
+    _, program = built(runtime)
+    found = conformance(program, runtime, tmp_path, 1)
+    print(found)
+    assert {how: deviation for how, deviation in found.items() if not deviation.passed} == {}
+    assert len(found) == 4
 
 
 def test_squares_are_those_of_pillow_bit_by_bit(built: Built) -> None:

@@ -24,6 +24,7 @@ from support.embedded import (
     run,
 )
 from support.embedded_apps import BOUNDED_MANIFESTS
+from support.golden import conformance
 from support.models import CLASSES, RESOLUTION
 
 from convnext_edge.artifacts.digests import sha256
@@ -49,6 +50,16 @@ def test_the_logits_are_those_of_python_bit_by_bit(
     answer = library.answer(folder / "model", "logits", pictures)
     found = np.frombuffer(answer, np.float32).reshape(len(pictures), CLASSES)
     np.testing.assert_array_equal(found, python_logits(folder, pictures))
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_golden_engines_answer_as_everywhere(
+    built: Callable[[str], Build], tmp_path: Path, runtime: str
+) -> None:
+    found = conformance(built(runtime), runtime, tmp_path, 1, 2)
+    print(found)
+    assert {how: deviation for how, deviation in found.items() if not deviation.passed} == {}
+    assert len(found) == 8
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
