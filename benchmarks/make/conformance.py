@@ -2,8 +2,8 @@
 
     python -m benchmarks.make.conformance
 
-The models come from a small ConvNeXt with random weights. The logits are those of the reference evaluator of the
-ONNX project. Make them anew only where a case is added: golden values are there to stay as they are.
+The models come from a small ConvNeXt with random weights. The logits are those of the reference evaluator
+of the ONNX project. Make them anew only where a case is added: golden values are there to stay as they are.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from convnext_edge.artifacts.sidecar import sidecar_path
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.cpu import read_cpu
 from convnext_edge.evaluation.conformance import Case, pictures
+from convnext_edge.images.preprocessing import InputType
 
 ROOT = Path(__file__).parents[2]
 CHECKPOINT = ROOT / "tests" / "fixtures" / "checkpoints" / "timm_v1.safetensors"
@@ -41,9 +42,14 @@ def make_models(folder: Path) -> list[Path]:
     for number, picture in enumerate(pictures(CALIBRATION, EDGE, first=1000)):
         Image.fromarray(picture.transpose(1, 2, 0)).save(images / f"{number:02}.png")
 
-    def exported(name: str, **options: str) -> Path:
+    def exported(name: str, input_type: InputType = "float32") -> Path:
         return export(
-            checkpoint=CHECKPOINT, resolution=EDGE, crop=1.0, workspace=folder, output=folder / name, **options
+            checkpoint=CHECKPOINT,
+            resolution=EDGE,
+            crop=1.0,
+            input_type=input_type,
+            workspace=folder,
+            output=folder / name,
         ).artifact
 
     def quantized(model: Path, target: str, name: str) -> Path:
@@ -51,7 +57,7 @@ def make_models(folder: Path) -> list[Path]:
             model, calib=images, target=target, timing=False, workspace=folder, output=folder / name
         ).artifact
 
-    floats, takes_bytes = exported("fp32.onnx"), exported("bytes.onnx", input_type="uint8")
+    floats, takes_bytes = exported("fp32.onnx"), exported("bytes.onnx", "uint8")
     return [
         floats,
         quantized(floats, "openvino", "int8-openvino.onnx"),

@@ -73,20 +73,21 @@ def conformance_table(runs: Sequence[ConformanceRun]) -> str:
     header = ("case", "runtime", "largest", "bound", "median", "bound", "top-1", "")
     pairs = groupby(runs, key=lambda run: (run.case, run.target))
     worst = [max(group, key=severity) for _, group in pairs]
-    threads, batches = ({getattr(run, key) for run in runs} for key in ("threads", "batch"))
     failed = sum(not run.passed for run in runs)
     return "\n".join(
         [
             table([header, *map(conformance_cells, worst)]),
-            fold(
-                "Differences of logits from the golden ones, with threads "
-                f"{' and '.join(map(str, sorted(threads)))}, batch {' and '.join(map(str, sorted(batches)))}: "
-                "the worst of each row."
-            ),
+            f"Differences from the golden logits; {values(runs, 'threads')} threads, "
+            f"{values(runs, 'batch')} images a call.",
             *(fold(f"{run.case} on {run.target}: {run.error}") for run in worst if run.error),
             f"{failed} of {len(runs)} runs do NOT conform" if failed else f"all {len(runs)} runs conform",
         ]
     )
+
+
+def values(runs: Sequence[ConformanceRun], name: str) -> str:
+    """Return the distinct values of a field, as "1 and 2"."""
+    return " and ".join(map(str, sorted({getattr(run, name) for run in runs})))
 
 
 def severity(run: ConformanceRun) -> tuple[bool, bool, float]:

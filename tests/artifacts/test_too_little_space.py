@@ -37,7 +37,7 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 def test_too_little_memory_is_said_without_a_traceback(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def doctor() -> None:
+    def doctor(**_: object) -> None:
         raise error
 
     monkeypatch.setattr(convnext_edge, "doctor", doctor)
@@ -47,7 +47,7 @@ def test_too_little_memory_is_said_without_a_traceback(
 
 
 def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def doctor() -> None:
+    def doctor(**_: object) -> None:
         raise RuntimeError("a fault")
 
     monkeypatch.setattr(convnext_edge, "doctor", doctor)

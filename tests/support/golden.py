@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from support.embedded import Build, Pixels
 
 from convnext_edge import embed
@@ -27,6 +29,15 @@ def golden_pictures(case: Case) -> list[Pixels]:
     """The pictures of a case at the size that its model takes, which nothing resizes."""
     edge = case.model.description.preprocessing.resolution
     return list(pictures(len(case.logits), edge).transpose(0, 2, 3, 1))
+
+
+def golden_files(case: Case) -> list[bytes]:
+    """The same as PNG files."""
+    files = []
+    for picture in golden_pictures(case):
+        Image.fromarray(picture).save(data := io.BytesIO(), "PNG")
+        files.append(data.getvalue())
+    return files
 
 
 def conformance(program: Build, runtime: str, place: Path, *threads: int) -> dict[tuple[str, int], Deviation]:

@@ -63,7 +63,6 @@ def test_the_answers_are_those_of_python_on_this_cpu(built: Built, runtime: str)
 def test_golden_engines_answer_as_everywhere(built: Built, tmp_path: Path, runtime: str) -> None:
     _, program = built(runtime)
     found = conformance(program, runtime, tmp_path, 1)
-    print(found)
     assert {how: deviation for how, deviation in found.items() if not deviation.passed} == {}
     assert len(found) == 4
 

@@ -57,7 +57,6 @@ def test_golden_engines_answer_as_everywhere(
     built: Callable[[str], Build], tmp_path: Path, runtime: str
 ) -> None:
     found = conformance(built(runtime), runtime, tmp_path, 1, 2)
-    print(found)
     assert {how: deviation for how, deviation in found.items() if not deviation.passed} == {}
     assert len(found) == 8
 
