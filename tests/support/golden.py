@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,11 @@ from convnext_edge.evaluation.conformance import (
     pictures,
 )
 from convnext_edge.targets.registry import find_target
+
+
+def golden_case(name: str) -> Case:
+    (found,) = (case for case in golden_cases() if case.name == name)
+    return found
 
 
 def engine_of(case: Case, runtime: str, place: Path) -> Path:
@@ -40,10 +46,12 @@ def golden_files(case: Case) -> list[bytes]:
     return files
 
 
-def conformance(program: Build, runtime: str, place: Path, *threads: int) -> dict[tuple[str, int], Deviation]:
+def conformance(
+    program: Build, runtime: str, place: Path, *, cases: Iterable[Case], threads: Iterable[int]
+) -> dict[tuple[str, int], Deviation]:
     """How far a program of embedded C++ is from each case, with each number of threads."""
     found = {}
-    for case in golden_cases():
+    for case in cases:
         folder = embed(engine_of(case, runtime, place), lang="cpp", output=place / case.name).directory
         for count in threads:
             answer = program.answer(folder / "model", "logits", golden_pictures(case), count)

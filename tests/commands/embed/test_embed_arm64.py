@@ -21,7 +21,7 @@ from support.embedded import (
     run,
 )
 from support.emulated import TOOLS, build_arm64
-from support.golden import conformance
+from support.golden import conformance, golden_case
 from support.models import CLASSES, RESOLUTION, Models
 
 from convnext_edge.evaluation.metrics import Comparison
@@ -60,11 +60,11 @@ def test_the_answers_are_those_of_python_on_this_cpu(built: Built, runtime: str)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_golden_engines_answer_as_everywhere(built: Built, tmp_path: Path, runtime: str) -> None:
+def test_a_golden_engine_answers_as_everywhere(built: Built, tmp_path: Path, runtime: str) -> None:
     _, program = built(runtime)
-    found = conformance(program, runtime, tmp_path, 1)
-    assert {how: deviation for how, deviation in found.items() if not deviation.passed} == {}
-    assert len(found) == 4
+    cases = [golden_case(f"int8-{runtime}")]  # one of them: emulation is slow
+    (found,) = conformance(program, runtime, tmp_path, cases=cases, threads=[1]).values()
+    assert found.passed, found
 
 
 def test_squares_are_those_of_pillow_bit_by_bit(built: Built) -> None:

@@ -30,6 +30,7 @@ from support.models import CLASSES, RESOLUTION
 from convnext_edge.artifacts.digests import sha256
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.errors import ArtifactError, ImageSetError
+from convnext_edge.evaluation.conformance import golden_cases
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import preprocess
 
@@ -56,7 +57,7 @@ def test_the_logits_are_those_of_python_bit_by_bit(
 def test_golden_engines_answer_as_everywhere(
     built: Callable[[str], Build], tmp_path: Path, runtime: str
 ) -> None:
-    found = conformance(built(runtime), runtime, tmp_path, 1, 2)
+    found = conformance(built(runtime), runtime, tmp_path, cases=golden_cases(), threads=(1, 2))
     assert {how: deviation for how, deviation in found.items() if not deviation.passed} == {}
     assert len(found) == 8
 

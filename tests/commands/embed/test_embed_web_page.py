@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from support.embedded import MANIFEST, noise
 from support.embedded_web import ISOLATED, Browser, base64_text, hasty_engine, page_folder, png, served
-from support.golden import engine_of, golden_files
+from support.golden import engine_of, golden_case, golden_files
 from support.needs import npm_package
 from support.places import ROOT
 
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.benchmark import Benchmark
 from convnext_edge.evaluation.candidates import open_session
-from convnext_edge.evaluation.conformance import deviation, golden_cases
+from convnext_edge.evaluation.conformance import deviation
 from convnext_edge.images.decoding import decode
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.transform import normalize, preprocess
@@ -132,7 +132,7 @@ def test_a_server_without_special_headers_is_enough_and_png_files_keep_their_pix
 def test_a_golden_engine_answers_as_everywhere(
     browser: Browser, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    (case,) = (case for case in golden_cases() if case.name == "int8-onnxruntime")
+    case = golden_case("int8-onnxruntime")
     page = page_folder(engine_of(case, "onnxruntime", tmp_path), tmp_path_factory)
     files = [base64_text(data) for data in golden_files(case)]
     browser("open", page_of(page))
