@@ -86,7 +86,7 @@ def test_the_wheel_names_its_license_and_its_command(wheel: Path) -> None:
         entry_points.read_string(archive.read(f"{folder}/entry_points.txt").decode())
         assert archive.read(f"{folder}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
     assert "\nLicense-Expression: Apache-2.0\n" in metadata
-    assert dict(entry_points["console_scripts"]) == {"convnext-edge": "convnext_edge.cli:main"}
+    assert dict(entry_points["console_scripts"]) == {"convnext-edge": "convnext_edge.__main__:main"}
 
 
 @pytest.mark.parametrize("call", [("convnext-edge",), ("python", "-m", "convnext_edge")])
