@@ -1,8 +1,8 @@
 """JSON and TOML that anybody may have written: bounded before reading, checked by type and range after.
 
-A shape is a type of msgspec (a TypedDict, a Struct, an annotated type). msgspec is imported in a third of
-the time of pydantic, and `--help` imports this module. Keys that a shape does not name are passed over, as a
-later version may add some; where an older version would misunderstand a file, its `format` is another number.
+Keys that a shape does not name are passed over, as a later version may add some; where an older version would
+misunderstand a file, its `format` is another number. pydantic compares with the shapes. msgspec is imported
+faster, but its annotations crashed a third of our processes when they ended.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import math
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
-import msgspec
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from convnext_edge.errors import ArtifactError, ConvNeXtEdgeError
 
@@ -28,31 +29,55 @@ MAX_DIGITS = 40  # of a whole number
 LONGEST_SHOWN = 60  # characters of a value in a message
 
 # Texts without control characters, as they are written into manifests, pages and onto terminals.
-LINE = r"\A[^\x00-\x1f\x7f-\x9f]*\Z"
-SHA256 = r"\A[0-9a-f]{64}\Z"
-VERSION = r"\A[\w.+!-]{1,100}\Z"
+LINE = r"\A[^\x00-\x1f\x7f-\x9f]*\z"
+SHA256 = r"\A[0-9a-f]{64}\z"
+VERSION = r"\A[\w.+!-]{1,100}\z"
+Line: TypeAlias = Annotated[str, Field(pattern=LINE, max_length=10_000)]
+Sha256: TypeAlias = Annotated[str, Field(pattern=SHA256)]
+Version: TypeAlias = Annotated[str, Field(pattern=VERSION)]
+Count: TypeAlias = Annotated[int, Field(ge=0, le=2**53)]
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+
 PHRASES = {
     LINE: "a text without control characters",
     SHA256: "the 64 digits of a SHA-256",
     VERSION: "a version, as 1.2.3",
 }
-Line: TypeAlias = Annotated[str, msgspec.Meta(pattern=LINE, max_length=10_000)]
-Sha256: TypeAlias = Annotated[str, msgspec.Meta(pattern=SHA256)]
-Version: TypeAlias = Annotated[str, msgspec.Meta(pattern=VERSION)]
-Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-Share: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1)]
-
+# What a value must be, by the type of pydantic's error.
 KINDS = {
-    "str": "a string",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "array": "a list",
-    "object": "an object",
-    "null": "null",
+    "string_type": "a string",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "none_required": "null",
+    "literal_error": "one of the known values",
+}
+# Likewise, for what has a limit, by the name of the limit in the error.
+LIMITS = {
+    "ge": "of at least",
+    "gt": "above",
+    "le": "of at most",
+    "lt": "below",
+    "min_length": "with a length of at least",
+    "max_length": "with a length of at most",
+}
+HOLDERS: dict[type, str] = {
+    str: "a text",
+    list: "a list",
+    dict: "an object",
+    int: "a whole number",
+    float: "a number",
 }
 
-LIMITS = {" <= ": " of at most ", " >= ": " of at least ", " > ": " above ", " < ": " below "}
+
+class Shape(BaseModel):
+    """The base of all shapes: a field for each key, of its exact type; what may be absent has a default."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", protected_namespaces=())
 
 
 class DamagedError(ValueError):
@@ -60,7 +85,7 @@ class DamagedError(ValueError):
 
 
 def read_json(
-    path: Path, shape: Any, *, hint: str, kind: type[ConvNeXtEdgeError] = ArtifactError
+    path: Path, shape: type[Shape], *, hint: str, kind: type[ConvNeXtEdgeError] = ArtifactError
 ) -> dict[str, Any]:
     """Return the JSON object in a file, which fits `shape`.
 
@@ -131,12 +156,12 @@ def read_toml(path: Path, decode: Callable[[bytes], str] = bytes.decode) -> dict
     return table
 
 
-def check(value: Any, shape: Any) -> None:
+def check(value: Any, shape: type[Shape]) -> None:
     """Raise DamagedError, with the key and its value, where `value` does not fit `shape`."""
     try:
-        msgspec.convert(value, shape)
-    except msgspec.ValidationError as error:
-        raise DamagedError(_explain(str(error), value)) from error
+        shape.model_validate(value)
+    except ValidationError as error:
+        raise DamagedError(_explain(error.errors(include_url=False, include_input=False), value)) from error
 
 
 def shown(value: object, write: Callable[[object], str] = repr) -> str:
@@ -205,45 +230,52 @@ def _inside(part: Any) -> Iterable[Any]:
 # --- messages ------------------------------------------------------------------------------------
 
 
-def _explain(message: str, value: Any) -> str:
-    """Return msgspec's message as a sentence of ours, with the value that is wrong in `value`."""
-    what, _, place = message.partition(" - at `")
-    path = place.rstrip("`").removeprefix("key` in `")
-    name = re.sub(r"^\$\.?|\[\.\.\.\]", "", path)
-    missing = re.search(r"missing required field `(.*)`", what)
-    if missing:
-        return f"{name or 'it'} has no {missing[1]}"
-    if not what.startswith(("Expected ", "Invalid enum value")):  # a shape's own words
-        return f"{name or 'it'} {what}"
-    of_keys = place.startswith("key` in")
-    subject = f"a {'key' if of_keys else 'value'} of {name}" if of_keys or "[...]" in path else name
-    found = [] if of_keys else _find(path, value)
-    is_what = f", is {shown(found[0], json.dumps)}" if found else ""
-    return f"{subject or 'it'} must be {_wanted(what)}{is_what}"
+def _explain(errors: Sequence[ErrorDetails], value: Any) -> str:
+    """Return pydantic's first error as a sentence of ours, with the value that is wrong in `value`."""
+    first = errors[0]
+    path, found = _find(first["loc"], value)
+    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+    subject = shown(name, str) if name else "it"
+    if first["type"] == "missing":
+        return f"{subject} has no {first['loc'][-1]}"
+    if first["type"] == "value_error":  # a shape's own words
+        return f"{subject} {first['ctx']['error']}"
+    if first["type"] == "extra_forbidden":
+        return f"{subject} is unknown"
+    if first["loc"][-1:] == ("[key]",):
+        key = path[-1]
+        return f"a key of {_parent(path)} must be {_wanted(first, key)}, is {shown(key, json.dumps)}"
+    # of a union, each kind has an error of its own
+    wanted = dict.fromkeys(_wanted(error, found) for error in errors if _find(error["loc"], value)[0] == path)
+    return f"{subject} must be {' or '.join(wanted)}, is {shown(found, json.dumps)}"
 
 
-def _wanted(what: str) -> str:
-    """Return the end of "it must be ..." for a message of msgspec."""
-    _, of_pattern, regex = what.partition("matching regex ")
-    if of_pattern:
-        return {repr(known): phrase for known, phrase in PHRASES.items()}.get(regex, "of another form")
-    expected = re.match(r"Expected `([^`]*)`(.*?)(?:, got .*)?$", what)
-    if expected is None:
-        return "one of the known values"
-    kinds = " or ".join(KINDS.get(kind, kind) for kind in expected[1].split(" | "))
-    limit = expected[2].replace(" of length ", " with a length ")
-    for sign, words in LIMITS.items():
-        limit = limit.replace(sign, words)
-    return kinds + limit
+def _parent(path: Sequence[str | int]) -> str:
+    return ".".join(map(str, path[:-1])) or "it"
 
 
-def _find(path: str, value: Any) -> list[Any]:
-    """Return the value at a path as `$.mean[0]`, alone in a list, which is empty for a path that hides it."""
-    if "[...]" in path:
-        return []
-    for name, number in re.findall(r"\.([^.\[\]]+)|\[(\d+)\]", path):
-        try:
-            value = value[name] if name else value[int(number)]
-        except (LookupError, TypeError):
-            return []
-    return [value]
+def _wanted(error: ErrorDetails, found: Any) -> str:
+    """Return the end of "it must be ..."."""
+    limits: dict[str, Any] = error.get("ctx", {})
+    if "pattern" in limits:
+        return PHRASES.get(limits["pattern"], "a text of another form")
+    for name, words in LIMITS.items():
+        if name in limits:
+            of = found if isinstance(found, str | list | dict) else limits[name]
+            kind = next(text for kind, text in HOLDERS.items() if isinstance(of, kind))
+            return f"{kind} {words} {limits[name]}"
+    return KINDS.get(error["type"], "of another kind")
+
+
+def _find(place: Sequence[Any], value: Any) -> tuple[list[str | int], Any]:
+    """Return as much of a place as leads to something in `value`, and what is there.
+
+    The rest names a kind of a union, or a key that is missing.
+    """
+    path: list[str | int] = []
+    for part in place:
+        inside = isinstance(value, dict) and part in value
+        if inside or (isinstance(value, list) and isinstance(part, int) and part < len(value)):
+            value = value[part]
+            path.append(part)
+    return path, value

@@ -1,37 +1,37 @@
-"""What a sidecar may hold, by type and range, as msgspec compares it.
+"""What a sidecar may hold, by type and range, as pydantic compares it.
 
 A key of format 1 that early sidecars lack is given a default here; all others must be there.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from pydantic import Field
 
 from convnext_edge.artifacts.artifact import Kind
 from convnext_edge.images.preprocessing import InputType, PreprocessingShape
-from convnext_edge.reading import Count, Line, Sha256, Version
+from convnext_edge.reading import Count, Line, Sha256, Shape, Version
 
-Hash = Annotated[str, Meta(pattern=r"\A[0-9a-f]{8,64}\Z")]
-Size = Annotated[int, Meta(ge=1, le=2**24)]  # of classes, channels, blocks
-RecipeValue = bool | Annotated[int, Meta(ge=-(2**53), le=2**53)] | float | Line | list[Line]
+Hash = Annotated[str, Field(pattern=r"\A[0-9a-f]{8,64}\z")]
+Size = Annotated[int, Field(ge=1, le=2**24)]  # of classes, channels, blocks
+RecipeValue = bool | Annotated[int, Field(ge=-(2**53), le=2**53)] | float | Line | list[Line]
 
 
-class FormatShape(Struct):
+class FormatShape(Shape):
     """What sidecars of all formats have."""
 
     format: Count
 
 
-class LinkShape(Struct):
+class LinkShape(Shape):
     """Shape of a `Link`; names are checked by themselves."""
 
     name: str
     sha256: Sha256
 
 
-class CalibrationShape(Struct):
+class CalibrationShape(Shape):
     """Shape of a `Calibration`."""
 
     name: Line
@@ -39,30 +39,30 @@ class CalibrationShape(Struct):
     digest: Sha256
 
 
-class ArchitectureShape(Struct):
+class ArchitectureShape(Shape):
     """Shape of a model's architecture, as far as it is read from a sidecar."""
 
     classes: Size
-    depths: Annotated[list[Size], Meta(max_length=100)] = []
-    dims: Annotated[list[Size], Meta(max_length=100)] = []
+    depths: Annotated[list[Size], Field(max_length=100)] = []
+    dims: Annotated[list[Size], Field(max_length=100)] = []
 
 
-class EngineShape(TypedDict, total=False):
+class EngineShape(Shape):
     """Shape of what targets record of an engine, as far as it is read again."""
 
-    runtime: Line
-    version: Version
-    notes: list[Line]
-    max_batch: Annotated[int, Meta(ge=1, le=2**20)]
-    float_precision: Literal["fp32", "fp16"] | None
-    compute_capabilities: list[Line]
+    runtime: Line = ""
+    version: Version = ""
+    notes: list[Line] = []
+    max_batch: Annotated[int, Field(ge=1, le=2**20)] = 1
+    float_precision: Literal["fp32", "fp16"] | None = None
+    compute_capabilities: list[Line] = []
 
 
 class SidecarShape(FormatShape):
     """Shape of a sidecar; the fields of `Description` are explained there."""
 
     sha256: Sha256
-    files: Annotated[dict[str, Sha256], Meta(min_length=1, max_length=1000)]
+    files: Annotated[dict[str, Sha256], Field(min_length=1, max_length=1000)]
     kind: Kind
     stem: str
     variant: Line | None

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from pydantic import Field
 from safetensors import SafetensorError, safe_open
 
 from convnext_edge.checkpoints.recognition import recognize
 from convnext_edge.checkpoints.variants import Variant
 from convnext_edge.errors import CheckpointError, DownloadError
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.reading import MAX_BYTES, Line, check, parse_json, read_bytes, shown
+from convnext_edge.reading import MAX_BYTES, Line, Shape, check, parse_json, read_bytes, shown
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -29,10 +29,10 @@ WAY_OUT = (
 )
 
 
-class PretrainedShape(Struct):
+class PretrainedShape(Shape):
     """What is read of timm's `pretrained_cfg`."""
 
-    input_size: Annotated[list[int], Meta(min_length=3, max_length=3)]
+    input_size: Annotated[list[int], Field(min_length=3, max_length=3)]
     crop_pct: float
     interpolation: Line
     mean: list[float]
@@ -40,7 +40,7 @@ class PretrainedShape(Struct):
     crop_mode: Literal["center", "squash"] = "center"
 
 
-class ConfigShape(Struct):
+class ConfigShape(Shape):
     """What is read of config.json, besides values that must be one certain value."""
 
     pretrained_cfg: PretrainedShape

@@ -17,7 +17,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +28,7 @@ from convnext_edge.cpu import usable_cpus
 from convnext_edge.errors import TargetError
 from convnext_edge.images.definitions import calibration_dir
 from convnext_edge.images.transform import normalize
-from convnext_edge.reading import read_json
+from convnext_edge.reading import Shape, read_json
 from convnext_edge.targets.base import NO_OPTIONS, Images, Logits, Session
 from convnext_edge.targets.building import write_engine
 from convnext_edge.targets.registry import ON_CPUS, find_target
@@ -76,7 +75,7 @@ class Case:
         return made if described.input_type == "uint8" else normalize(made, described.preprocessing)
 
 
-class GoldenShape(TypedDict):
+class GoldenShape(Shape):
     """What golden.json holds: of each case its logits, a list for each picture; and how they were made."""
 
     made: dict[str, str]

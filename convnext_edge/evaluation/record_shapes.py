@@ -1,25 +1,26 @@
-"""What kept results may hold, by type and range, as msgspec compares it: all that `report` shows.
+"""What kept results may hold, by type and range, as pydantic compares it: all that `report` shows.
 
 Each key of `validate` and `benchmark` has a shape here. One that results of format 1 may lack has a default.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from msgspec import Meta, Struct
+from pydantic import Field, model_validator
 
 from convnext_edge.artifacts.shapes import FormatShape, RecipeValue
-from convnext_edge.reading import Count, Line, Sha256, Share
+from convnext_edge.reading import Count, Line, Sha256, Shape, Share
 
-Time = Annotated[float, Meta(gt=0, le=1e9)]  # milliseconds
-Ratio = Annotated[float, Meta(gt=0, le=1e9)]
-Points = Annotated[float, Meta(ge=-100, le=100)]  # of percentages
-Decibels = Annotated[float, Meta(ge=-1000, le=1000)]
-Whole = Annotated[int, Meta(ge=1, le=2**31)]
+Time = Annotated[float, Field(gt=0, le=1e9)]  # milliseconds
+Ratio = Annotated[float, Field(gt=0, le=1e9)]
+Points = Annotated[float, Field(ge=-100, le=100)]  # of percentages
+Decibels = Annotated[float, Field(ge=-1000, le=1000)]
+TWO = Field(min_length=2, max_length=2)  # ends of an interval
+Whole = Annotated[int, Field(ge=1, le=2**31)]
 
 
-class CPUShape(Struct):
+class CPUShape(Shape):
     """Shape of a `CPU`, as far as `report` shows it."""
 
     name: Line
@@ -27,7 +28,7 @@ class CPUShape(Struct):
     int8_saturates: bool | None
 
 
-class ModelShape(Struct):
+class ModelShape(Shape):
     """Shape of what `model_columns` returns."""
 
     model: str
@@ -43,7 +44,7 @@ class RecordShape(FormatShape):
     """Shape of a kept result, whatever the command."""
 
     kind: Literal["validate", "benchmark"]
-    date: Annotated[str, Meta(pattern=r"\A\d{4}-\d\d-\d\dT[\d:.]{5,15}([+-]\d\d:\d\d|Z)\Z")]
+    date: Annotated[str, Field(pattern=r"\A\d{4}-\d\d-\d\dT[\d:.]{5,15}([+-]\d\d:\d\d|Z)\z")]
     command: str
     tools: dict[Line, Line]
     cpu: CPUShape
@@ -51,7 +52,7 @@ class RecordShape(FormatShape):
     result: dict[str, object]
 
 
-class ValidateShape(Struct):
+class ValidateShape(Shape):
     """Shape of the result of `validate`."""
 
     artifact: str
@@ -63,9 +64,9 @@ class ValidateShape(Struct):
     reference_top5: Share | None
     candidate_top5: Share | None
     drop_points: Points | None
-    drop_ci95_points: tuple[Points, Points] | None
+    drop_ci95_points: Annotated[list[Points], TWO] | None
     agreement: Share
-    agreement_ci95: tuple[Share, Share]
+    agreement_ci95: Annotated[list[Share], TWO]
     sqnr_db: Decibels | None
     overlap: Count
     skipped_images: list[str]
@@ -77,14 +78,16 @@ class ValidateShape(Struct):
     warnings: list[str] = []
     gates: list[Line] = []
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _all_or_none(self) -> Self:
         accuracy = (self.reference_top1, self.candidate_top1, self.reference_top5, self.candidate_top5)
         drop = (self.drop_points, self.drop_ci95_points)
         if len({figure is None for figure in (*accuracy, *drop)}) > 1:
             raise ValueError("has some figures of top-1 and top-5 without the others")
+        return self
 
 
-class MillisecondsShape(Struct):
+class MillisecondsShape(Shape):
     """Shape of `Milliseconds`."""
 
     p50: Time
@@ -93,7 +96,7 @@ class MillisecondsShape(Struct):
     min: Time
 
 
-class BenchmarkShape(Struct):
+class BenchmarkShape(Shape):
     """Shape of the result of `benchmark`."""
 
     artifact: str
@@ -112,10 +115,10 @@ class BenchmarkShape(Struct):
     passed: bool
     fp16_ms: MillisecondsShape | None
     advice: Line | None
-    speedup_ci95: tuple[Ratio, Ratio] | None = None
+    speedup_ci95: Annotated[list[Ratio], TWO] | None = None
     reliable: bool | None = None
     doubt: Line = ""
     gates: list[Line] = []
 
 
-RESULTS = {"validate": ValidateShape, "benchmark": BenchmarkShape}
+RESULTS: dict[str, type[Shape]] = {"validate": ValidateShape, "benchmark": BenchmarkShape}

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Literal
 
 from convnext_edge.errors import ImageSetError
 from convnext_edge.images.archives import COMPRESSED_TAR_SUFFIXES, TAR_SUFFIXES, ZIP_SUFFIXES
-from convnext_edge.reading import DamagedError, check, read_toml
+from convnext_edge.reading import DamagedError, Shape, check, read_toml
 
 Split = Literal["calibration", "evaluation"]
 
@@ -37,14 +37,14 @@ class Definition:
     recognized_by: tuple[str, ...] = ()
 
 
-class DefinitionShape(TypedDict, total=False):
+class DefinitionShape(Shape):
     """The types of a definition's keys; which of them are needed is checked by name."""
 
-    description: str
-    obtain: str
-    splits: dict[Split, str]
-    also_called: list[str]
-    recognized_by: list[str]
+    description: str = ""
+    obtain: str = ""
+    splits: dict[Split, str] = {}
+    also_called: list[str] = []
+    recognized_by: list[str] = []
 
 
 def calibration_dir() -> Path:

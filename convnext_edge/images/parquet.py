@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, TypedDict
+from typing import Any
 
 from convnext_edge.errors import ImageSetError
 from convnext_edge.images.contents import UNLABELLED, Entry
-from convnext_edge.reading import MAX_BYTES, DamagedError, check, parse_json
+from convnext_edge.reading import MAX_BYTES, DamagedError, Shape, check, parse_json
 
 CACHED_ROW_GROUPS = 2  # images are read in order, by threads that may straddle one border
 MAX_ROWS = 2**24  # ImageNet-21k has 14 million images; the names of more would fill the memory
@@ -25,28 +25,28 @@ SCHEMA_HINT = (
 )
 
 
-class LabelShape(TypedDict, total=False):
+class LabelShape(Shape):
     """Shape of a `ClassLabel`, as far as it is read."""
 
-    names: list[str]
+    names: list[str] = []
 
 
-class FeaturesShape(TypedDict, total=False):
+class FeaturesShape(Shape):
     """Shape of the columns' descriptions; that of the images may be anything."""
 
-    label: LabelShape
+    label: LabelShape = LabelShape()
 
 
-class InfoShape(TypedDict, total=False):
+class InfoShape(Shape):
     """Shape of what `datasets` says of the columns."""
 
-    features: FeaturesShape
+    features: FeaturesShape = FeaturesShape()
 
 
-class MetadataShape(TypedDict, total=False):
+class MetadataShape(Shape):
     """Shape of what `datasets` keeps in the schema of a Parquet file."""
 
-    info: InfoShape
+    info: InfoShape = InfoShape()
 
 
 class ParquetStorage:

@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from pydantic import Field
 
 from convnext_edge.errors import UsageError
-from convnext_edge.reading import Line, Share, check
+from convnext_edge.reading import Line, Shape, Share, check
 
 InputType = Literal["float32", "uint8"]  # normalized values, or the bytes of the pixels
 Triple = tuple[float, float, float]
-Part = Annotated[float, Meta(gt=0, le=1)]
+Part = Annotated[float, Field(gt=0, le=1)]
+THREE = Field(min_length=3, max_length=3)  # channels
 Fits = Callable[[float], bool]
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
@@ -57,14 +58,14 @@ class Preprocessing:
         )
 
 
-class PreprocessingShape(Struct):
+class PreprocessingShape(Shape):
     """What `to_json` returns, by type and range."""
 
-    resolution: Annotated[int, Meta(ge=1, le=2**14)]
+    resolution: Annotated[int, Field(ge=1, le=2**14)]
     crop: Part
     interpolation: Line
-    mean: tuple[Share, Share, Share]
-    std: tuple[Part, Part, Part]
+    mean: Annotated[list[Share], THREE]
+    std: Annotated[list[Part], THREE]
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def test_a_snapshot_is_read_as_it_was_written(tmp_path: Path) -> None:
         ({"step": "3"}, 'step must be a whole number, is "3"'),
         ({"step": -1}, "step must be a whole number of at least 0, is -1"),
         ({"settings": None}, "settings must be an object, is null"),
-        ({"start": {"start_top1": "half"}}, "a value of start must be a number"),
+        ({"start": {"start_top1": "half"}}, "start.start_top1 must be a number"),
         ({"student": []}, "student must be an object"),
         ({"later": 1}, "later"),
     ],

@@ -9,13 +9,11 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from msgspec import Struct
-
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.commands.embed.bundle import fill_readme, write_bundle
 from convnext_edge.errors import UsageError
 from convnext_edge.progress import note
-from convnext_edge.reading import Line, Version, read_json
+from convnext_edge.reading import Line, Shape, Version, read_json
 
 SOURCES = Path(__file__).parents[2] / "embed_sources" / "web"
 RUNTIME = "onnxruntime"
@@ -28,7 +26,7 @@ OPEN = "python3 -m http.server"
 PART = 3 * 2**20  # bytes, a multiple of 3, so that each part of a file is whole in base64
 
 
-class PackageShape(Struct):
+class PackageShape(Shape):
     """What is read of npm's package.json."""
 
     name: Line

@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from msgspec import Struct
 
 from convnext_edge.artifacts.files import write_bytes
 from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.progress import note
-from convnext_edge.reading import Count, Share, check
+from convnext_edge.reading import Count, Shape, Share, check
 
 AGAIN = "Start without --resume."
 FORMAT = 2  # in the settings of a run: states of another format would be taken apart wrongly
 
 
-class SnapshotShape(Struct, forbid_unknown_fields=True):
+class SnapshotShape(Shape, extra="forbid"):
     """What a snapshot's file holds; the states are the affair of PyTorch."""
 
     step: Count
