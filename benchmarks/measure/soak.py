@@ -3,9 +3,9 @@
     python -m benchmarks.measure.soak --minutes 10
 
 Three programs run side by side, each with 8 threads: Python with an engine of OpenVINO and one of ONNX
-Runtime, and embedded C++ with each of the two. Every thread opens a session of its own, asks it and closes
-it, then asks one that all share, and so on, with batches (in C++: pictures) of changing sizes. Every answer
-is compared with the first to the same question, bit by bit.
+Runtime, and embedded C++ with each of the two. Every thread opens a session of its own and asks it, asks the
+one that all share, closes its own, and so on, with batches (in C++: pictures) of changing sizes. Every
+answer is compared with the first to the same question, bit by bit.
 
 Memory is the resident set of each program, sampled once a second. The first fifth of the time is warm-up:
 growth is the median of the last fifth against that of the second; `slope` is that of a straight line through

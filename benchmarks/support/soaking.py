@@ -28,7 +28,7 @@ from convnext_edge.images.noise import noise
 from convnext_edge.targets.base import Images, Session
 
 BATCHES = (1, 2, 3, 5, 8)
-OWN, TOGETHER = 20, 200  # calls of a session that is opened for them, then of the one that all share
+OWN, TOGETHER = 20, 60  # calls of a session that is opened for them, then of the one that all share
 KINDS = ("calls", "opened", "wrong", "errors")
 
 
@@ -77,19 +77,19 @@ def soak_sessions(engines: list[Path], *, seconds: float, threads: int) -> Count
 
 
 def keep_calling(shared: list[Shared], number: int, until: float, counts: Counter[str]) -> None:
-    """One thread: ask the engines in turns, until the time is over."""
+    """One thread: ask the engines in turns, once at least and until the time is over."""
     choose = random.Random(number)
-    while time.monotonic() < until:
+    while True:
         for each in shared:
             try:
                 for session, calls in sessions(each, counts):
                     for which in choose.choices(range(len(BATCHES)), k=calls):
                         ask(each, session, which, counts)
-                        if time.monotonic() > until:
-                            break
             except ConvNeXtEdgeError as error:
                 counts["errors"] += 1
                 sys.stderr.write(f"{error}\n")
+        if time.monotonic() > until:
+            return
 
 
 def sessions(shared: Shared, counts: Counter[str]) -> Iterator[tuple[Session, int]]:
@@ -97,7 +97,10 @@ def sessions(shared: Shared, counts: Counter[str]) -> Iterator[tuple[Session, in
     with shared.own() as own:
         counts["opened"] += 1
         yield own, OWN
-    yield shared.session, TOGETHER
+        yield (
+            shared.session,
+            TOGETHER,
+        )  # with the other still open: as many are at any time, and memory is even
 
 
 def ask(shared: Shared, session: Session, which: int, counts: Counter[str]) -> None:
