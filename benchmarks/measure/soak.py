@@ -3,26 +3,27 @@
     python -m benchmarks.measure.soak --minutes 10
 
 Three programs run side by side, each with 8 threads: Python with an engine of OpenVINO and one of ONNX
-Runtime, and embedded C++ with each of the two. Every thread opens a session of its own and asks it, asks the
-one that all share, closes its own, and so on, with batches (in C++: pictures) of changing sizes. Every
+Runtime, and embedded C++ with each of the two. In rounds, every thread opens a session of its own, asks it
+and the one that all share, with batches (in C++: pictures) of changing sizes, and closes its own. Every
 answer is compared with the first to the same question, bit by bit.
 
-Memory is the resident set of each program, sampled once a second. The first fifth of the time is warm-up:
+Memory is the resident set of each program behind each round, when only the shared sessions are left: in
+between, it depends on how many others are open at that moment. The first fifth of the rounds is warm-up:
 growth is the median of the last fifth against that of the second; `slope` is that of a straight line through
-all samples behind the warm-up.
+all rounds behind the warm-up. `peak` is sampled once a second.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import Popen
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any
 
 import click
@@ -37,8 +38,9 @@ from support.embedded import Build, build, noise, onnxruntime_options, openvino_
 SIZES = ((32, 32), (91, 57), (200, 150), (640, 480))  # of the pictures in C++: width, height
 INTERVAL = 1.0  # seconds from one sample to the next
 FIFTHS = 5
+ROUNDS = 25  # that growth is judged by: five in each fifth
 SLACK = 300.0  # seconds beyond their time after which programs count as hanging
-MIB = 2**20
+NOTHING: dict[str, Any] = {"calls": 0, "opened": 0, "wrong": 0, "errors": 1, "at_rest": []}
 
 
 @dataclass(frozen=True)
@@ -73,59 +75,62 @@ def build_release(embedded: Embedded, place: Path) -> Build:
 
 def soak(wanted: list[Program], seconds: float) -> dict[str, dict[str, Any]]:
     """Run programs that end by themselves side by side; return the counts and the memory of each."""
-    with ExitStack() as open_files:
-        running = {}
+    with ExitStack() as opened:
+        running, outputs = {}, {}
         for program in wanted:
-            question = open_files.enter_context(tempfile.TemporaryFile())
+            question, outputs[program.name] = (opened.enter_context(TemporaryFile()) for _ in range(2))
             question.write(program.given)
             question.seek(0)
-            running[program.name] = subprocess.Popen(program.command, stdin=question, stdout=subprocess.PIPE)
-        samples = sample(running, seconds + SLACK)
+            running[program.name] = Popen(program.command, stdin=question, stdout=outputs[program.name])
+        peaks = watch(running, seconds + SLACK)
         found = {}
         for name, process in running.items():
-            process.kill()  # those that hang
-            out, _ = process.communicate()
-            counts = json.loads(out) if process.returncode == 0 else {"errors": 1}
-            found[name] = {"exit_code": process.returncode, **counts, **memory(samples[name])}
+            outputs[name].seek(0)
+            counts = json.load(outputs[name]) if process.returncode == 0 else NOTHING
+            memory = growth(counts["at_rest"])
+            found[name] = {"exit_code": process.returncode, "peak_rss_bytes": peaks[name], **memory, **counts}
     return found
 
 
-def sample(running: dict[str, subprocess.Popen[bytes]], limit: float) -> dict[str, list[tuple[float, int]]]:
-    """(seconds, bytes of the resident set) of each program, until all have ended or the limit is over."""
+def watch(running: dict[str, Popen[bytes]], limit: float) -> dict[str, int]:
+    """The largest resident set of each program; those that still run after `limit` seconds are killed."""
     watched = {name: psutil.Process(process.pid) for name, process in running.items()}
-    samples: dict[str, list[tuple[float, int]]] = {name: [] for name in running}
+    peaks = dict.fromkeys(running, 0)
     began = time.monotonic()
-    while time.monotonic() < began + limit and any(each.poll() is None for each in running.values()):
-        for name, process in watched.items():
-            if running[name].poll() is None:
-                samples[name].append((time.monotonic() - began, process.memory_info().rss))
+    while any(process.poll() is None for process in running.values()):
+        for name, process in running.items():
+            if process.poll() is None:
+                peaks[name] = max(peaks[name], watched[name].memory_info().rss)
+                if time.monotonic() > began + limit:
+                    process.kill()
         time.sleep(INTERVAL)
-    return samples
+    return peaks
 
 
-def memory(samples: list[tuple[float, int]]) -> dict[str, Any]:
-    """How much memory a program took, and how it grew; the last sample, of its end, is left out."""
-    seconds, rss = (np.array(column, dtype=float) for column in zip(*samples[:-1], strict=True))
+def growth(at_rest: list[tuple[float, int]]) -> dict[str, Any]:
+    """How memory grew from round to round, given as (seconds, bytes); None where there were too few."""
+    if len(at_rest) < FIFTHS:
+        return {"growth": None}
+    seconds, rss = np.array(at_rest, dtype=float).T
     fifths = np.array_split(rss, FIFTHS)
     second, last = (float(np.median(fifth)) for fifth in (fifths[1], fifths[-1]))
     warm = len(fifths[0])
     slope = np.polyfit(seconds[warm:], rss[warm:], 1)[0]
     return {
-        "samples": len(rss),
         "second_fifth_rss_bytes": int(second),
         "last_fifth_rss_bytes": int(last),
         "growth": round(last / second - 1, 5),
         "slope_bytes_a_minute": int(60 * slope),
-        "rss_mib": [round(float(value) / MIB, 2) for value in rss],
     }
 
 
 def bars(found: dict[str, dict[str, Any]]) -> Iterator[Bar]:
     for name, row in found.items():
         yield Bar(f"{name}: errors", row["errors"] + abs(row["exit_code"]), at_most=0)
-        yield Bar(f"{name}: answers that are not the first", row.get("wrong", 1), at_most=0)
-        yield Bar(f"{name}: calls", row.get("calls", 0), at_least=1)
-        yield Bar(f"{name}: growth of memory", row["growth"], at_most=0.01)
+        yield Bar(f"{name}: answers that are not the first", row["wrong"], at_most=0)
+        yield Bar(f"{name}: rounds", len(row["at_rest"]), at_least=ROUNDS)
+        if row["growth"] is not None:
+            yield Bar(f"{name}: growth of memory", row["growth"], at_most=0.01)
 
 
 @click.command()
@@ -134,7 +139,7 @@ def bars(found: dict[str, dict[str, Any]]) -> Iterator[Bar]:
 @report_options
 def main(minutes: float, threads: int, reporting: Reporting) -> None:
     """Keep sessions busy, and watch their memory."""
-    with tempfile.TemporaryDirectory() as scratch:
+    with TemporaryDirectory() as scratch:
         found = soak(list(programs(Path(scratch), 60 * minutes, threads)), 60 * minutes)
     measured = {"minutes": minutes, "threads": threads, "programs": found}
     reporting.finish("soak", measured, bars(found))

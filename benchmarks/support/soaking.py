@@ -13,11 +13,12 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import psutil
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.store import open_artifact
@@ -28,7 +29,7 @@ from convnext_edge.images.noise import noise
 from convnext_edge.targets.base import Images, Session
 
 BATCHES = (1, 2, 3, 5, 8)
-OWN, TOGETHER = 20, 60  # calls of a session that is opened for them, then of the one that all share
+OWN, TOGETHER = 20, 60  # calls in a round of a session that is opened for them, and of the one that all share
 KINDS = ("calls", "opened", "wrong", "errors")
 
 
@@ -55,62 +56,58 @@ class Shared:
         return open_session(self.artifact, str(self.artifact.description.target), threads=1)
 
 
-def soak_sessions(engines: list[Path], *, seconds: float, threads: int) -> Counter[str]:
-    """How many calls there were, sessions opened, answers that differed from the first, and errors."""
+def soak_sessions(engines: list[Path], *, seconds: float, threads: int) -> dict[str, Any]:
+    """Let threads ask, in rounds, once at least; return what there was.
+
+    Calls, sessions opened, answers unlike the first, and errors are counted. `at_rest` is the physical
+    memory behind each round, when only the shared sessions are left, as (seconds, bytes).
+    """
     shared = [Shared.open(engine) for engine in engines]
-    until = time.monotonic() + seconds
-    counts = [Counter(dict.fromkeys(KINDS, 0)) for _ in range(threads)]
-    workers = [
-        threading.Thread(target=keep_calling, args=(shared, number, until, counts[number]))
-        for number in range(threads)
-    ]
+    total = Counter(dict.fromkeys(KINDS, 0))
+    at_rest: list[tuple[float, int]] = []
+    began = time.monotonic()
+    while not at_rest or at_rest[-1][0] < seconds:
+        for counts in one_round(shared, threads):
+            total.update(counts)
+        at_rest.append((round(time.monotonic() - began, 2), psutil.Process().memory_info().rss))
+    for each in shared:
+        each.session.close()
+    return {**total, "at_rest": at_rest}
+
+
+def one_round(shared: list[Shared], threads: int) -> list[Counter[str]]:
+    """What each of some threads did, which all have ended."""
+    counts: list[Counter[str]] = [Counter() for _ in range(threads)]
+    workers = [threading.Thread(target=ask_all, args=(shared, count)) for count in counts]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
+    return counts
+
+
+def ask_all(shared: list[Shared], counts: Counter[str]) -> None:
+    """One thread: ask a session of its own and then the shared one of each engine."""
+    choose = random.Random(threading.get_ident())
     for each in shared:
-        each.session.close()
-    total = Counter(dict.fromkeys(KINDS, 0))
-    for each_count in counts:
-        total.update(each_count)
-    return total
+        try:
+            with each.own() as own:
+                counts["opened"] += 1
+                ask(each, own, choose.choices(range(len(BATCHES)), k=OWN), counts)
+                ask(each, each.session, choose.choices(range(len(BATCHES)), k=TOGETHER), counts)
+        except ConvNeXtEdgeError as error:
+            counts["errors"] += 1
+            sys.stderr.write(f"{error}\n")
 
 
-def keep_calling(shared: list[Shared], number: int, until: float, counts: Counter[str]) -> None:
-    """One thread: ask the engines in turns, once at least and until the time is over."""
-    choose = random.Random(number)
-    while True:
-        for each in shared:
-            try:
-                for session, calls in sessions(each, counts):
-                    for which in choose.choices(range(len(BATCHES)), k=calls):
-                        ask(each, session, which, counts)
-            except ConvNeXtEdgeError as error:
-                counts["errors"] += 1
-                sys.stderr.write(f"{error}\n")
-        if time.monotonic() > until:
-            return
-
-
-def sessions(shared: Shared, counts: Counter[str]) -> Iterator[tuple[Session, int]]:
-    """A session of this thread's own, then the shared one, each with a number of calls."""
-    with shared.own() as own:
-        counts["opened"] += 1
-        yield own, OWN
-        yield (
-            shared.session,
-            TOGETHER,
-        )  # with the other still open: as many are at any time, and memory is even
-
-
-def ask(shared: Shared, session: Session, which: int, counts: Counter[str]) -> None:
-    """Ask for one of the batches; count the answer, and whether it is not the one that came first."""
-    answer = session.run(shared.questions[which])
-    counts["calls"] += 1
-    counts["wrong"] += not np.array_equal(answer, shared.answers[which])
+def ask(shared: Shared, session: Session, batches: list[int], counts: Counter[str]) -> None:
+    """Ask for these batches; count the answers, and those that are not the one that came first."""
+    for which in batches:
+        answer = session.run(shared.questions[which])
+        counts["calls"] += 1
+        counts["wrong"] += not np.array_equal(answer, shared.answers[which])
 
 
 if __name__ == "__main__":
     wanted, many, *paths = sys.argv[1:]
-    found = soak_sessions([Path(path) for path in paths], seconds=float(wanted), threads=int(many))
-    print(json.dumps(found))
+    print(json.dumps(soak_sessions([Path(each) for each in paths], seconds=float(wanted), threads=int(many))))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from support.embedded import Build, Embedded, Pixels, packed, run
 from support.models import Models
 from support.places import ROOT
 
@@ -26,20 +24,8 @@ def test_threads_that_share_sessions_and_open_their_own_get_the_same_answers(
 
     engines = [models.engine(runtime, models.quantized(runtime)) for runtime in ("openvino", "onnxruntime")]
     counts = soak_sessions(engines, seconds=SECONDS, threads=8)
-    assert counts["calls"] > 100
-    assert counts["opened"] >= 8
-    assert (counts["wrong"], counts["errors"]) == (0, 0)
-
-
-@pytest.mark.programs("cmake", "c++")
-@pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"])
-def test_threads_of_cpp_do_so_too_under_sanitizers(
-    embedded: Embedded, built: Callable[[str], Build], pictures: list[Pixels], runtime: str
-) -> None:
-    command = (built(runtime).harness, embedded(runtime) / "model", "soak", "8", f"{SECONDS}")
-    counts = json.loads(run(*command, given=packed(pictures[:20])))
-    assert counts["calls"] > 100
-    assert counts["opened"] >= 8
+    assert counts["calls"] >= 8 * 2 * 80, "each thread asks each engine 80 times at least"
+    assert counts["opened"] >= 8 * 2
     assert (counts["wrong"], counts["errors"]) == (0, 0)
 
 
@@ -78,15 +64,14 @@ def test_calls_wait_for_each_other_where_the_runtime_takes_one_at_a_time(
 
 
 @pytest.mark.parametrize(
-    ("rss", "growth"),
-    [([10.0] * 5 + [20.0] * 20, 0.0), ([100.0 + n for n in range(25)], 15 / 107)],
+    ("rss", "expected"),
+    [([10] * 5 + [20] * 20, 0.0), (range(100, 125), 15 / 107)],
     ids=["warm-up", "leak"],
 )
 def test_growth_is_that_after_the_warm_up(
-    rss: list[float], growth: float, monkeypatch: pytest.MonkeyPatch
+    rss: Sequence[int], expected: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(ROOT)
-    from benchmarks.measure.soak import memory
+    from benchmarks.measure.soak import growth
 
-    samples = [(float(second), int(size)) for second, size in enumerate([*rss, 0.0])]
-    assert memory(samples)["growth"] == pytest.approx(growth, abs=1e-4)
+    assert growth(list(enumerate(rss)))["growth"] == pytest.approx(expected, abs=1e-4)
