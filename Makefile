@@ -19,7 +19,7 @@ export TIMEFORMAT := took %1R s
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env npm demo test test-fast lint format bench fuzz test-gpu test-mobile wheel constraints clean $(CHECKS)
+.PHONY: help env npm demo test test-fast lint format bench fuzz kill race disks soak audit test-gpu test-mobile wheel constraints clean $(CHECKS)
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,32 @@ bench: env ## Measure accuracy, latency, quantizing, training, C++ and TensorRT;
 	@failed=0; for name in fidelity latency relu_latency ptq_cost recipes training_speed kill_resume embed rtx_engines; do \
 	    $(BIN)/python -m benchmarks.measure.$$name || failed=$$?; \
 	done; $(BIN)/python -m benchmarks.make.tables; exit $$failed
+
+# Each writes a report to benchmarks/results/ and fails where a bar is not met. Their short forms are in tests/trust.
+TRUST := PYTHONPATH=tests:. $(BIN)/python tests/trust
+
+kill: env ## Kill all commands 500 times, and count what they leave
+	$(TRUST)/kill.py --kills 500 -o benchmarks/results
+
+race: env ## Let writers and readers of one name race for 500 rounds
+	$(TRUST)/race.py --rounds 500 -o benchmarks/results
+
+disks: env ## Run all commands on full, read-only and foreign disks (as root, on Linux)
+	$(TRUST)/disks.py -o benchmarks/results
+
+soak: env ## Keep Python's and C++'s sessions busy for ten minutes, and watch their memory
+	$(BIN)/python -m benchmarks.measure.soak
+
+# An environment of its own: what audits the dependencies is none of them.
+build/audit/.ready:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install pip-audit cyclonedx-bom
+	touch $@
+
+# --strict: a package that nothing is known of fails the audit.
+audit: env build/audit/.ready ## Write build/sbom.json, and look for known holes in the pinned dependencies
+	build/audit/bin/cyclonedx-py environment --pyproject pyproject.toml --output-file build/sbom.json $(BIN)/python
+	build/audit/bin/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip
 
 test-gpu: env ## Run the tests that need an NVIDIA GPU
 	$(BIN)/pytest -m gpu

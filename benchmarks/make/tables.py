@@ -247,6 +247,34 @@ def kill_resume(report: Report) -> Iterator[str]:
     yield f"{len(trials)} kills; steps that the runs went on with: {steps}."
 
 
+def soak(report: Report) -> Iterator[str]:
+    yield f"{report['threads']} threads each, {report['minutes']:g} minutes."
+    yield ""
+    header = (
+        "program",
+        "calls",
+        "sessions opened",
+        "wrong",
+        "errors",
+        "MiB",
+        "growth %",
+        "slope, KiB a minute",
+    )
+    yield from table(header, (soak_cells(name, row) for name, row in report["programs"].items()))
+
+
+def soak_cells(name: str, row: Report) -> Iterator[str]:
+    yield name
+    yield from (f"{row[key]}" for key in ("calls", "opened", "wrong", "errors"))
+    yield f"{row['last_fifth_rss_bytes'] / 2**20:.0f}"
+    yield f"{100 * row['growth']:.2f}"
+    yield f"{row['slope_bytes_a_minute'] / 2**10:.0f}"
+
+
+def counts(report: Report) -> Iterator[str]:
+    yield from table(("what", "times"), ([name, f"{count}"] for name, count in report["counts"].items()))
+
+
 TABLES = {
     "fidelity": fidelity,
     "latency": latency,
@@ -259,6 +287,10 @@ TABLES = {
     "training_speed": training_speed,
     "kill_resume": kill_resume,
     "recipes": recipes,
+    "soak": soak,
+    "kills": counts,
+    "race": counts,
+    "disks": counts,
 }
 
 

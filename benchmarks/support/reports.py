@@ -20,7 +20,8 @@ from convnext_edge.artifacts.provenance import tool_versions
 from convnext_edge.cpu import Cpu, read_cpu
 from convnext_edge.evaluation.metrics import Logits
 
-RESULTS = Path(__file__).parents[1] / "results"
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
 NOT_MET = 3  # exit code of a gate that was not met, as of the package's own commands
 ROUTES = ("amx_int8", "avx512_vnni", "avx_vnni", "avx512f", "avx2", "i8mm", "asimddp", "asimd")
 
@@ -84,7 +85,10 @@ class Reporting:
 
 def command_to_repeat() -> str:
     """The command that repeats this measurement, from the root of the checkout."""
-    return shlex.join(["python", "-m", f"benchmarks.measure.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
+    script = Path(sys.argv[0]).resolve().relative_to(ROOT)
+    if script.parts[0] == "tests":
+        return f"PYTHONPATH=tests:. {shlex.join(['python', str(script), *sys.argv[1:]])}"
+    return shlex.join(["python", "-m", ".".join(script.with_suffix("").parts), *sys.argv[1:]])
 
 
 def report_options(command: Callable[..., None]) -> Callable[..., None]:

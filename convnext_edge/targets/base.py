@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from importlib import metadata, util
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -56,11 +58,23 @@ NO_OPTIONS = BuildOptions()
 
 
 class Session(ABC):
-    """A model that is ready to run, as a context manager that releases it."""
+    """A model that is ready to run, as a context manager that releases it.
+
+    Threads may share it: where the runtime takes one call at a time, calls of a session wait for each other,
+    those of several sessions do not. Close it when no call is under way.
+    """
 
     runner: ClassVar[str]  # the name of the runtime in messages
+    takes_threads: ClassVar[bool] = False  # whether the runtime itself takes several calls at a time
     simulated: bool = False  # whether something else computes than the runtime that the target stands for
     label: str = ""  # why it is simulated, as "simulated: no GPU here"
+
+    _turn: AbstractContextManager[object]  # held during a call
+
+    def __new__(cls, *arguments: object, **options: object) -> Self:
+        session = super().__new__(cls)
+        session._turn = nullcontext() if cls.takes_threads else Lock()
+        return session
 
     def run(self, images: Images) -> Logits:
         """Return the logits of images.
@@ -69,7 +83,7 @@ class Session(ABC):
         Raises TargetError where the runtime fails: at images of another shape or type, or out of memory.
         """
         shape = "x".join(map(str, images.shape))
-        with as_target_error(f"{self.runner} cannot run the model on {shape} {images.dtype}"):
+        with self._turn, as_target_error(f"{self.runner} cannot run the model on {shape} {images.dtype}"):
             return self._run(images)
 
     @abstractmethod

@@ -39,6 +39,7 @@ class ONNXRuntimeSession(Session):
     """
 
     runner = "ONNX Runtime"
+    takes_threads = True  # https://github.com/microsoft/onnxruntime/pull/19301: Run is thread-safe
 
     def __init__(
         self, model: Path, threads: int | None, *, optimized: bool = True, weights_only: bool = False

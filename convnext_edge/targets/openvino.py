@@ -18,6 +18,9 @@ from convnext_edge.usage_reports import no_usage_reports
 class OpenVINOSession(Session):
     """An ONNX file or an engine in OpenVINO, on the CPU.
 
+    Its request takes one call at a time. More of them would gain nothing: set for latency, the plugin runs
+    requests one after the other.
+
     timed: whether the runtime measures each layer, for `layer_times`.
     """
 

@@ -1,6 +1,6 @@
 """All commands on disks that are full, may only be read, or belong to somebody else.
 
-    sudo env PYTHONPATH=tests python tests/trust/disks.py -o benchmarks/results/disks.json
+    sudo env PYTHONPATH=tests:. python tests/trust/disks.py -o benchmarks/results
 
 It mounts small file systems in memory, which takes root. A command has to succeed, or to fail with a message
 and leave all files as they were.
@@ -8,13 +8,10 @@ and leave all files as they were.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import resource
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kill import draw, import_all
+from support.figures import finish, parser
 from support.killing import Ended, Place, commands, inspect, make_place, run
 
 NOBODY = 65534
@@ -30,18 +28,13 @@ GROWTH = 600_000  # bytes that the largest command here adds
 
 
 def main() -> None:
-    """Try, print and write the figures; exit with code 1 where anything is wrong."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("-o", "--output", type=Path)
-    asked = parser.parse_args()
+    """Try, print and write the figures; the exit code is not 0 where anything is wrong."""
+    asked = parser(__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         counts, faults = try_all(Path(folder))
-    text = json.dumps({"counts": counts, "faults": faults}, indent=2) + "\n"
-    sys.stdout.write(text)
-    if asked.output:
-        asked.output.write_text(text, encoding="utf-8")
-    sys.exit(bool(faults))
+    wrong = {"tracebacks, and files left or changed": len(faults)}
+    finish("disks", {"counts": counts, "faults": faults}, wrong, asked.output)
 
 
 def try_all(folder: Path) -> tuple[dict[str, int], list[str]]:

@@ -1,6 +1,6 @@
 """`make kill`: all commands are killed many times, and what they leave is counted after the next command.
 
-    python tests/trust/kill.py --kills 500 -o benchmarks/results/kills.json
+    PYTHONPATH=tests:. python tests/trust/kill.py --kills 500 -o benchmarks/results
 
 Kills come at random file operations and at random moments, as SIGKILL, SIGTERM and Ctrl-C. A tenth of them
 hit the program as a user starts it, where they come during the imports as well.
@@ -9,7 +9,6 @@ hit the program as a user starts it, where they come during the imports as well.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import shutil
@@ -22,6 +21,7 @@ from collections import Counter
 from pathlib import Path
 
 from PIL import Image
+from support.figures import finish, parser
 from support.killing import Ended, Findings, Kill, Place, commands, inspect, make_place, run
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -30,22 +30,17 @@ STARTED = 0.05  # seconds until Python itself has started: before, a signal meet
 
 
 def main() -> None:
-    """Kill, count, print and write the figures; exit with code 1 where anything is wrong."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--base", type=Path, help="workspace to copy, in place of one that is made")
-    parser.add_argument("--only", action="append", help="command; repeatable")
-    parser.add_argument("-o", "--output", type=Path)
-    asked = parser.parse_args()
+    """Kill, count, print and write the figures; the exit code is not 0 where anything is wrong."""
+    options = parser(__doc__)
+    options.add_argument("--kills", type=int, default=500)
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--base", type=Path, help="workspace to copy, in place of one that is made")
+    options.add_argument("--only", action="append", help="command; repeatable")
+    asked = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         counts, faults = kill_often(Path(folder), asked)
-    result = {"kills": asked.kills, "seed": asked.seed, "counts": counts, "faults": faults}
-    text = json.dumps(result, indent=2) + "\n"
-    sys.stdout.write(text)
-    if asked.output:
-        asked.output.write_text(text, encoding="utf-8")
-    sys.exit(bool(faults))
+    found = {"kills": asked.kills, "seed": asked.seed, "counts": counts, "faults": faults}
+    finish("kills", found, {"faults after the next command": len(faults)}, asked.output)
 
 
 def kill_often(folder: Path, asked: argparse.Namespace) -> tuple[dict[str, int], list[str]]:

@@ -1,6 +1,6 @@
 """Writers and readers of one artifact side by side, in processes of their own.
 
-    python tests/trust/race.py --rounds 500
+    PYTHONPATH=tests:. python tests/trust/race.py --rounds 500 -o benchmarks/results
 
 In each round, three writers write an artifact of two files and a sidecar under the same name, at nearly the
 same time. Meanwhile two readers open it and load both files as commands do.
@@ -8,8 +8,6 @@ same time. Meanwhile two readers open it and load both files as commands do.
 
 from __future__ import annotations
 
-import argparse
-import json
 import multiprocessing
 import random
 import sys
@@ -19,6 +17,8 @@ from collections import Counter
 from dataclasses import asdict
 from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
+
+from support.figures import finish, parser
 
 from convnext_edge.artifacts.artifact import Description
 from convnext_edge.artifacts.locks import reading
@@ -101,14 +101,14 @@ def read(path: Path) -> str:
 
 
 def main() -> None:
-    """Race, and print the figures; exit with code 1 where anything is wrong."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=500)
-    asked = parser.parse_args()
+    """Race, print and write the figures; the exit code is not 0 where anything is wrong."""
+    options = parser(__doc__)
+    options.add_argument("--rounds", type=int, default=500)
+    asked = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         counts = race(Path(folder) / "model.xml", asked.rounds)
-    sys.stdout.write(json.dumps(counts, indent=2) + "\n")
-    sys.exit(any(count for kind, count in counts.items() if kind not in ("rounds", "read")))
+    wrong = {kind: int(count) for kind, count in counts.items() if kind not in ("rounds", "read")}
+    finish("race", {"counts": counts}, wrong, asked.output)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,149 @@
+"""Sessions under many threads for long: the same answers, no error, and memory that stays as it is.
+
+    python -m benchmarks.measure.soak --minutes 10
+
+Three programs run side by side, each with 8 threads: Python with an engine of OpenVINO and one of ONNX
+Runtime, and embedded C++ with each of the two. In rounds, every thread opens a session of its own, asks it
+and the one that all share, with batches (in C++: pictures) of changing sizes, and closes its own. Every
+answer is compared with the first to the same question, bit by bit.
+
+Memory is the resident set of each program behind each round, when only the shared sessions are left: in
+between, it depends on how many others are open at that moment. The first fifth of the rounds is warm-up:
+growth is the median of the last fifth against that of the second; `slope` is that of a straight line through
+all rounds behind the warm-up. `peak` is sampled once a second.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import Popen
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import Any
+
+import click
+import numpy as np
+import psutil
+
+from benchmarks.support.embedding import RUNTIMES, Embedded, embed_int8
+from benchmarks.support.reports import Bar, Reporting, report_options
+
+from support.embedded import Build, build, noise, onnxruntime_options, openvino_options, packed  # isort: skip
+
+SIZES = ((32, 32), (91, 57), (200, 150), (640, 480))  # of the pictures in C++: width, height
+INTERVAL = 1.0  # seconds from one sample to the next
+FIFTHS = 5
+ROUNDS = 25  # that growth is judged by: five in each fifth
+SLACK = 300.0  # seconds beyond their time after which programs count as hanging
+NOTHING: dict[str, Any] = {"calls": 0, "opened": 0, "wrong": 0, "errors": 1, "at_rest": []}
+
+
+@dataclass(frozen=True)
+class Program:
+    """What is started: a command, and what it reads from its standard input."""
+
+    name: str
+    command: list[str]
+    given: bytes = b""
+
+
+def programs(folder: Path, seconds: float, threads: int) -> Iterator[Program]:
+    """Make the engines and what runs them."""
+    embedded = [embed_int8("demo", runtime, "demo", folder) for runtime in RUNTIMES]
+    module = [sys.executable, "-m", "benchmarks.support.soaking"]
+    yield Program("Python", [*module, str(seconds), str(threads), *(str(each.engine) for each in embedded)])
+    pictures = packed([noise(*size) for size in SIZES])
+    for each in embedded:
+        harness = build_release(each, folder / f"build-{each.runtime}").harness
+        command = [str(harness), str(each.folder / "model"), "soak", str(threads), str(seconds)]
+        yield Program(f"C++, {each.runtime}", command, pictures)
+
+
+def build_release(embedded: Embedded, place: Path) -> Build:
+    place.mkdir()
+    return build(
+        embedded.folder,
+        place,
+        openvino_options() if embedded.runtime == "openvino" else onnxruntime_options(place),
+    )
+
+
+def soak(wanted: list[Program], seconds: float) -> dict[str, dict[str, Any]]:
+    """Run programs that end by themselves side by side; return the counts and the memory of each."""
+    with ExitStack() as opened:
+        running, outputs = {}, {}
+        for program in wanted:
+            question, outputs[program.name] = (opened.enter_context(TemporaryFile()) for _ in range(2))
+            question.write(program.given)
+            question.seek(0)
+            running[program.name] = Popen(program.command, stdin=question, stdout=outputs[program.name])
+        peaks = watch(running, seconds + SLACK)
+        found = {}
+        for name, process in running.items():
+            outputs[name].seek(0)
+            counts = json.load(outputs[name]) if process.returncode == 0 else NOTHING
+            memory = growth(counts["at_rest"])
+            found[name] = {"exit_code": process.returncode, "peak_rss_bytes": peaks[name], **memory, **counts}
+    return found
+
+
+def watch(running: dict[str, Popen[bytes]], limit: float) -> dict[str, int]:
+    """The largest resident set of each program; those that still run after `limit` seconds are killed."""
+    watched = {name: psutil.Process(process.pid) for name, process in running.items()}
+    peaks = dict.fromkeys(running, 0)
+    began = time.monotonic()
+    while any(process.poll() is None for process in running.values()):
+        for name, process in running.items():
+            if process.poll() is None:
+                peaks[name] = max(peaks[name], watched[name].memory_info().rss)
+                if time.monotonic() > began + limit:
+                    process.kill()
+        time.sleep(INTERVAL)
+    return peaks
+
+
+def growth(at_rest: list[tuple[float, int]]) -> dict[str, Any]:
+    """How memory grew from round to round, given as (seconds, bytes); None where there were too few."""
+    if len(at_rest) < FIFTHS:
+        return {"growth": None}
+    seconds, rss = np.array(at_rest, dtype=float).T
+    fifths = np.array_split(rss, FIFTHS)
+    second, last = (float(np.median(fifth)) for fifth in (fifths[1], fifths[-1]))
+    warm = len(fifths[0])
+    slope = np.polyfit(seconds[warm:], rss[warm:], 1)[0]
+    return {
+        "second_fifth_rss_bytes": int(second),
+        "last_fifth_rss_bytes": int(last),
+        "growth": round(last / second - 1, 5),
+        "slope_bytes_a_minute": int(60 * slope),
+    }
+
+
+def bars(found: dict[str, dict[str, Any]]) -> Iterator[Bar]:
+    for name, row in found.items():
+        yield Bar(f"{name}: errors", row["errors"] + abs(row["exit_code"]), at_most=0)
+        yield Bar(f"{name}: answers that are not the first", row["wrong"], at_most=0)
+        yield Bar(f"{name}: rounds", len(row["at_rest"]), at_least=ROUNDS)
+        if row["growth"] is not None:
+            yield Bar(f"{name}: growth of memory", row["growth"], at_most=0.01)
+
+
+@click.command()
+@click.option("--minutes", default=10.0, show_default=True)
+@click.option("--threads", default=8, show_default=True)
+@report_options
+def main(minutes: float, threads: int, reporting: Reporting) -> None:
+    """Keep sessions busy, and watch their memory."""
+    with TemporaryDirectory() as scratch:
+        found = soak(list(programs(Path(scratch), 60 * minutes, threads)), 60 * minutes)
+    measured = {"minutes": minutes, "threads": threads, "programs": found}
+    reporting.finish("soak", measured, bars(found))
+
+
+if __name__ == "__main__":
+    main()
