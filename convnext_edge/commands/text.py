@@ -38,8 +38,12 @@ def verdict(gates: Sequence[str], passed: bool) -> str:
 
 
 def warned(warnings: Iterable[str]) -> list[tuple[str, object]]:
-    """Return each warning as a pair of name and value, for `lines`."""
-    return [("WARNING", warning) for warning in warnings]
+    """Return each line of the warnings as a pair of name and value, for `lines`."""
+    pairs: list[tuple[str, object]] = []
+    for warning in warnings:
+        first, *others = wrap(warning, WIDTH - len("candidate  "), break_long_words=False)
+        pairs += [("WARNING", first), *(("", other) for other in others)]
+    return pairs
 
 
 def skipped(names: Sequence[str]) -> str:

@@ -219,9 +219,14 @@ def test_a_resolution_that_does_not_divide_is_refused_with_the_nearest_ones(tmp_
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("resolution", [0, -32, 16])
-def test_a_resolution_below_the_stride_is_refused(tmp_path: Path, resolution: int) -> None:
-    with pytest.raises(ExportError, match=f"resolution {resolution} is not"):
+@pytest.mark.parametrize(
+    ("resolution", "kind", "said"),
+    [(0, UsageError, "0 is less than 1"), (-32, UsageError, "is less than"), (16, ExportError, "16 is not")],
+)
+def test_a_resolution_below_the_stride_is_refused(
+    tmp_path: Path, resolution: int, kind: type[Exception], said: str
+) -> None:
+    with pytest.raises(kind, match=f"resolution .*{said}"):
         export(checkpoint=CHECKPOINT, resolution=resolution, workspace=tmp_path)
 
 

@@ -264,7 +264,7 @@ def test_onnx_runtimes_method_takes_the_second_generation_too(models: Models) ->
 
 
 def test_an_unknown_method_is_wrong_usage(models: Models, photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="unknown method 'magic'"):
+    with pytest.raises(UsageError, match="method 'magic' is none of its choices"):
         quantize(
             models.exported(),
             calib=photos,

@@ -60,6 +60,7 @@ def speak(name: str) -> None:
 def test_what_a_silenced_thread_says_is_lost_and_what_others_say_is_not(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING)  # whatever an earlier command of the same process set
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         with quiet():
@@ -199,6 +200,7 @@ def test_commands_in_threads_do_what_they_do_alone(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.WARNING)  # whatever an earlier command of the same process set
     exported, quantized, calib = models.exported(), models.quantized(), str(photos)
 
     def export_it(number: int) -> object:

@@ -132,7 +132,7 @@ def test_what_cannot_be_embedded_is_refused(models: Models, tmp_path: Path) -> N
     refused: dict[str, Callable[[], object]] = {
         "is no engine": lambda: embed(models.quantized(), lang="cpp", output=tmp_path / "app"),
         "exists": lambda: embed(models.engine("openvino", models.quantized()), lang="cpp", output=tmp_path),
-        "unknown language": lambda: embed(models.quantized(), lang="cobol"),
+        "lang 'cobol' is none of its choices": lambda: embed(models.quantized(), lang="cobol"),
     }
     (tmp_path / "mine").touch()
     for said, call in refused.items():

@@ -202,7 +202,7 @@ def test_a_picture_may_be_dropped_and_more_than_one_only_counts_last(
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "model": (
         lambda copy: next((copy / "model").glob("*.onnx")).write_bytes(b"other"),
-        r"demo-int8-onnxruntime\.opt\.onnx does not match its sidecar: "
+        r"demo-int8-recipe-\w+-onnxruntime\.opt\.onnx does not match its sidecar: "
         r"sha256 \w{12}… instead of \w{12}…\. The file",
     ),
     "labels": (
@@ -219,7 +219,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "program": (
         lambda copy: (copy / "runtime" / "ort-wasm-simd-threaded.wasm").write_bytes(b"no program"),
-        r"ONNX Runtime 1\.30\.0 refuses demo-int8-onnxruntime\.opt\.onnx",
+        r"ONNX Runtime 1\.30\.0 refuses demo-int8-recipe-\w+-onnxruntime\.opt\.onnx",
     ),
 }
 

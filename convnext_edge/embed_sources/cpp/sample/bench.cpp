@@ -97,6 +97,12 @@ std::string peak_rss() {
     return text >> kibibytes ? std::to_string(1024 * kibibytes) : "null";
 }
 
+// Why times are not to be relied on; empty where they are, as on a quiet machine.
+std::string doubt(const std::vector<double>& times) {
+    const double ratio = percentile(times, 50) / percentile(times, 0);
+    return ratio > 2 ? "a median is " + number(ratio) + " times the least time" : "";
+}
+
 }  // namespace
 
 std::string bench(const convnext_edge::Image& image, const BenchOptions& options) {
@@ -111,6 +117,7 @@ std::string bench(const convnext_edge::Image& image, const BenchOptions& options
     const auto engine = time_calls(options.runs, [&] { workspace.infer(); });
     const auto whole = time_calls(options.runs, [&] { classifier.classify(image, 1, workspace); });
     const auto& info = classifier.info();
+    const std::string why = doubt(engine);
     const auto field = [](const char* name, const std::string& value) {
         return std::string("  \"") + name + "\": " + value + ",\n";
     };
@@ -120,8 +127,10 @@ std::string bench(const convnext_edge::Image& image, const BenchOptions& options
            field("runs", std::to_string(options.runs)) +
            field("cpu", quoted(line_of("/proc/cpuinfo", {"model name", "Hardware", "CPU part"}))) +
            field("isa", instructions()) + field("candidate_ms", percentiles(engine)) + field("reference_ms", "null") +
-           field("speedup", "null") + field("throughput_ips", number(1000 / percentile(engine, 50))) +
-           field("peak_rss_bytes", peak_rss()) + field("passed", "true") + field("fp16_ms", "null") +
+           field("speedup", "null") + field("speedup_ci95", "null") + field("reliable", why.empty() ? "true" : "false") +
+           field("doubt", quoted(why)) + field("throughput_ips", number(1000 / percentile(engine, 50))) +
+           field("peak_rss_bytes", peak_rss()) + field("gates", "[]") + field("passed", "true") +
+           field("fp16_ms", "null") +
            field("advice", "null") + field("load_ms", number(load_ms)) + field("first_answer_ms", number(first_ms)) +
            "  \"end_to_end_ms\": " + percentiles(whole) + "\n}";
 }

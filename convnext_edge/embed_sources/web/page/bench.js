@@ -72,8 +72,12 @@
       candidate_ms: percentiles(engine),
       reference_ms: null,
       speedup: null,
+      speedup_ci95: null,
+      reliable: !doubt(engine),
+      doubt: doubt(engine),
       throughput_ips: Math.round(1e5 / percentile(engine, 50)) / 100,
       peak_rss_bytes: null,
+      gates: [],
       passed: true,
       fp16_ms: null,
       advice: null,
@@ -84,6 +88,12 @@
       logical_processors: navigator.hardwareConcurrency ?? null,
       browser: navigator.userAgent,
     };
+  }
+
+  /** Why times are not to be relied on; empty where they are, as on a quiet machine. */
+  function doubt(times) {
+    const ratio = percentile(times, 50) / percentile(times, 0);
+    return ratio > 2 ? `a median is ${ratio.toFixed(1)} times the least time` : "";
   }
 
   Object.assign(ours, { bench, noise });

@@ -31,8 +31,12 @@ public func bench(_ image: RGBAImage, folder: URL = Classifier.bundledModel, thr
         "candidate_ms": percentiles(engine),
         "reference_ms": nothing,
         "speedup": nothing,
+        "speedup_ci95": nothing,
+        "reliable": doubt(engine).isEmpty,
+        "doubt": doubt(engine),
         "throughput_ips": number(1000 / percentile(engine, 50)),
         "peak_rss_bytes": peakRSS(),
+        "gates": [String](),
         "passed": true,
         "fp16_ms": nothing,
         "advice": nothing,
@@ -42,6 +46,12 @@ public func bench(_ image: RGBAImage, folder: URL = Classifier.bundledModel, thr
     ]
     let options: JSONSerialization.WritingOptions = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     return String(decoding: try JSONSerialization.data(withJSONObject: fields, options: options), as: UTF8.self)
+}
+
+/// Why times are not to be relied on; empty where they are, as on a quiet machine.
+private func doubt(_ times: [Double]) -> String {
+    let ratio = percentile(times, 50) / percentile(times, 0)
+    return ratio > 2 ? "a median is \(number(ratio)) times the least time" : ""
 }
 
 /// What `call` returns, and the milliseconds that it took.

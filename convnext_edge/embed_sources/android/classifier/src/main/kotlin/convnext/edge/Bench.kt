@@ -41,8 +41,12 @@ fun bench(files: Files, image: Image, threads: Int = 0, runs: Int = 50): String 
             "candidate_ms" to percentiles(engine),
             "reference_ms" to "null",
             "speedup" to "null",
+            "speedup_ci95" to "null",
+            "reliable" to "${doubt(engine).isEmpty()}",
+            "doubt" to quoted(doubt(engine)),
             "throughput_ips" to number(1000 / percentile(engine, 50)),
             "peak_rss_bytes" to peakRss(),
+            "gates" to "[]",
             "passed" to "true",
             "fp16_ms" to "null",
             "advice" to "null",
@@ -52,6 +56,12 @@ fun bench(files: Files, image: Image, threads: Int = 0, runs: Int = 50): String 
         )
         fields.entries.joinToString(",\n", "{\n", "\n}") { (key, value) -> "  \"$key\": $value" }
     }
+}
+
+/** Why times are not to be relied on; empty where they are, as on a quiet machine. */
+private fun doubt(times: List<Double>): String {
+    val ratio = percentile(times, 50) / percentile(times, 0)
+    return if (ratio > 2) "a median is ${number(ratio)} times the least time" else ""
 }
 
 /** What `call` returns, and the milliseconds that it took. */
