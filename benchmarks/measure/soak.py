@@ -7,8 +7,9 @@ Runtime, and embedded C++ with each of the two. In rounds, every thread opens a 
 and the one that all share, with batches (in C++: pictures) of changing sizes, and closes its own. Every
 answer is compared with the first to the same question, bit by bit.
 
-Memory is the resident set of each program behind each round, when only the shared sessions are left: in
-between, it depends on how many others are open at that moment. The first fifth of the rounds is warm-up:
+Memory is the resident set of each program behind each round, when only the shared sessions are left (in
+between, it depends on how many others are open at that moment), and when the allocator has given back what it
+keeps for later (that depends on how the threads took turns). The first fifth of the rounds is warm-up:
 growth is the median of the last fifth against that of the second; `slope` is that of a straight line through
 all rounds behind the warm-up. `peak` is sampled once a second.
 """

@@ -24,7 +24,7 @@ def test_threads_that_share_sessions_and_open_their_own_get_the_same_answers(
 
     engines = [models.engine(runtime, models.quantized(runtime)) for runtime in ("openvino", "onnxruntime")]
     counts = soak_sessions(engines, seconds=SECONDS, threads=8)
-    assert counts["calls"] >= 8 * 2 * 80, "each thread asks each engine 80 times at least"
+    assert counts["calls"] >= 8 * 2 * 12, "each thread asks each engine 12 times at least"
     assert counts["opened"] >= 8 * 2
     assert (counts["wrong"], counts["errors"]) == (0, 0)
 
