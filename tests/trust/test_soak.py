@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from support.places import ROOT
 from convnext_edge.targets.base import Images, Logits, Session
 
 SECONDS = 1.0
+THREADS = 4
 
 
 def test_threads_that_share_sessions_and_open_their_own_get_the_same_answers(
@@ -29,33 +30,37 @@ def test_threads_that_share_sessions_and_open_their_own_get_the_same_answers(
     assert (counts["wrong"], counts["errors"]) == (0, 0)
 
 
-class Slow(Session):
-    """A runtime that counts how many calls are under way at a time."""
+class Counting(Session):
+    """A runtime that counts how many calls are under way at a time, and waits for others for a while."""
 
     runner = "the test"
+    patience = 0.05  # seconds
 
     def __init__(self) -> None:
+        self.together = threading.Barrier(THREADS)
         self.under_way = self.most = 0
 
     def _run(self, images: Images) -> Logits:
         self.under_way += 1
         self.most = max(self.most, self.under_way)
-        time.sleep(0.02)
+        with suppress(threading.BrokenBarrierError):
+            self.together.wait(self.patience)
         self.under_way -= 1
         return images[:, 0, 0, :1].astype(np.float32)
 
 
-class SlowForMany(Slow):
+class CountingMany(Counting):
     takes_threads = True
+    patience = 60.0  # they come together, however busy the machine is
 
 
-@pytest.mark.parametrize(("kind", "at_a_time"), [(Slow, 1), (SlowForMany, 4)])
+@pytest.mark.parametrize(("kind", "at_a_time"), [(Counting, 1), (CountingMany, THREADS)])
 def test_calls_wait_for_each_other_where_the_runtime_takes_one_at_a_time(
-    kind: type[Slow], at_a_time: int
+    kind: type[Counting], at_a_time: int
 ) -> None:
     session = kind()
     images = np.zeros((1, 3, 2, 2), np.float32)
-    threads = [threading.Thread(target=session.run, args=(images,)) for _ in range(4)]
+    threads = [threading.Thread(target=session.run, args=(images,)) for _ in range(THREADS)]
     for thread in threads:
         thread.start()
     for thread in threads:
