@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,7 @@ NEW = "new"  # in a scratch folder: what moves to the place of writing
 GONE = "gone"  # in a scratch folder: an empty file for each name there that is no longer needed
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ELSEWHERE = "choose another folder with -o or --workspace."
+OLD = 60.0  # seconds in which a writer moves its files, where nothing tells whether it lives
 Made = TypeVar("Made")
 Superseded = Callable[[Collection[str]], Collection[str]]
 
@@ -57,8 +59,9 @@ def write_whole(
             for name in names:
                 _sync(new / name)
             remove_abandoned(folder, WRITING)
-            with exclusive(folder):
-                _finish_all(folder)
+            with exclusive(folder) as locked:
+                _finish_all(folder, locked=locked)
+                _refuse_unfinished(folder)
                 _commit(scratch, superseded(names))
     except OSError as error:
         raise cannot_write(path, error) from error
@@ -96,8 +99,8 @@ def settle(folder: Path) -> None:
     remove_abandoned(folder, WRITING)
     hold(folder)
     if _committed(folder):
-        with exclusive(folder):
-            _finish_all(folder)
+        with exclusive(folder, still_reading=True) as locked:
+            _finish_all(folder, locked=locked)
         hold(folder)
 
 
@@ -138,6 +141,7 @@ def _commit(scratch: Path, gone: Collection[str]) -> None:
         (scratch / GONE / name).touch()
     _sync(scratch / GONE)
     _sync_one(new)
+    scratch.chmod(new.stat().st_mode)  # who shares the folder may have to finish this
     committed = place / scratch.name.replace(WRITING, COMMITTED, 1)
     scratch.rename(committed)
     _sync_one(place)
@@ -145,7 +149,7 @@ def _commit(scratch: Path, gone: Collection[str]) -> None:
         _move(committed)
     except OSError:
         if len(_contents(committed / NEW)) == len(items) and len(_contents(committed / GONE)) == len(gone):
-            shutil.rmtree(committed)  # nothing has moved: the old files stay
+            committed.rename(scratch)  # nothing has moved: the old files stay, and whoever removes it may die
         raise
     shutil.rmtree(committed)
 
@@ -159,17 +163,31 @@ def _check_place(item: Path, place: Path) -> None:
 def _committed(folder: Path) -> list[Path]:
     """Return the committed folders in a folder: whoever has locked it knows that their writers are gone."""
     try:
-        return sorted(item for item in folder.iterdir() if item.name.startswith(COMMITTED))
+        found = sorted(item for item in folder.iterdir() if item.name.startswith(COMMITTED))
+        return [item for item in found if item.is_dir() and not item.is_symlink()]
     except OSError:  # it may be entered but not listed
         return []
 
 
-def _finish_all(folder: Path) -> None:
-    """Move what killed writers had committed, as far as the system lets us."""
+def _finish_all(folder: Path, *, locked: bool) -> None:
+    """Move what killed writers had committed, as far as the system lets us.
+
+    locked: where it is not, a writer may be alive, and only what is old is taken for left behind.
+    """
     for committed in _committed(folder):
         with contextlib.suppress(OSError):
-            _move(committed)
-            shutil.rmtree(committed)
+            if locked or time.time() - committed.stat().st_mtime > OLD:
+                _move(committed)
+                shutil.rmtree(committed)
+
+
+def _refuse_unfinished(folder: Path) -> None:
+    """Raise ArtifactError where an older writer's files are still to move: they would replace newer ones."""
+    for committed in _committed(folder):
+        raise ArtifactError(
+            f"{folder} has files of a killed command, which this user may not move: {committed.name}",
+            hint=f"Let the owner of {committed} run any convnext-edge command with --workspace {folder}.",
+        )
 
 
 def _move(committed: Path) -> None:
@@ -211,10 +229,9 @@ def _sync(path: Path) -> None:
 
 def _sync_one(path: Path) -> None:
     """Let the disk hold a file, or the list of names of a folder where the system allows it."""
-    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR
     if path.is_dir() and os.name == "nt":
         return
-    handle = os.open(path, flags)
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -35,6 +35,7 @@ LOCK_FILE = ".convnext-edge.lock"  # where folders cannot be locked
 PATIENCE = 1.0  # seconds before a note says what is waited for
 LIMIT = 600.0  # seconds: longer than any engine takes to load
 PAUSE = 0.005  # seconds between two tries
+OUT_OF_REACH = {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG}
 # What file systems without locks answer, some of them only to a handle that may not write.
 UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL}
 
@@ -43,12 +44,18 @@ class _Reading:
     """The folders that the code of one context reads from."""
 
     def __init__(self) -> None:
-        self.locks = ExitStack()
-        self.folders: set[Path] = set()
+        self.locks: dict[Path, ExitStack] = {}
 
-    def release(self) -> None:
-        self.folders.clear()
-        self.locks.close()
+    def hold(self, folder: Path) -> None:
+        if folder not in self.locks:
+            with ExitStack() as stack:
+                stack.enter_context(shared(folder))
+                self.locks[folder] = stack.pop_all()
+
+    def release(self, *folders: Path) -> None:
+        for folder in folders or list(self.locks):
+            if folder in self.locks:
+                self.locks.pop(folder).close()
 
 
 _reading: ContextVar[_Reading | None] = ContextVar("reading", default=None)
@@ -79,6 +86,13 @@ def release() -> None:
         held.release()
 
 
+def release_one(folder: Path) -> None:
+    """Let writers go on in one folder; the others stay as they are."""
+    held = _reading.get()
+    if held is not None:
+        held.release(folder.absolute())
+
+
 def hold(folder: Path) -> None:
     """Wait until nobody writes in a folder, and keep it so; outside of `reading`, only wait."""
     held = _reading.get()
@@ -86,9 +100,7 @@ def hold(folder: Path) -> None:
     if held is None:
         with shared(folder):
             return
-    if key not in held.folders:
-        held.locks.enter_context(shared(folder))
-        held.folders.add(key)
+    held.hold(key)
 
 
 @contextmanager
@@ -99,40 +111,82 @@ def shared(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Lock a folder against writers and readers. Raise ArtifactError after LIMIT seconds."""
-    release()
-    with _locked(folder, for_writing=True):
-        yield
+def exclusive(folder: Path, *, still_reading: bool = False) -> Iterator[bool]:
+    """Lock a folder against writers and readers; yield whether it is locked, False where nothing can be.
+
+    still_reading: keep the locks on other folders, which are given up otherwise. Raises ArtifactError after
+    LIMIT seconds.
+    """
+    if still_reading:
+        release_one(folder)
+    else:
+        release()
+    with _locked(folder, for_writing=True) as locked:
+        yield locked
 
 
 @contextmanager
-def _locked(folder: Path, *, for_writing: bool) -> Iterator[None]:
+def _locked(folder: Path, *, for_writing: bool) -> Iterator[bool]:
     if fcntl is None:
-        with _file_locked(folder):
-            yield
+        with _file_locked(folder) as locked:
+            yield locked
         return
     try:
-        handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:  # it may be entered but not listed, or is gone: what follows tells it better
-        yield
+        handle = opened(folder, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno not in OUT_OF_REACH:
+            raise
+        yield False  # what follows tells better that it is gone, or may not be listed
         return
     try:
-        _wait(folder, lambda: try_lock(handle, for_writing=for_writing))
-        yield
+        yield _wait(folder, lambda: try_lock(handle, for_writing=for_writing))
     finally:
-        os.close(handle)
+        closed(handle)
 
 
 @contextmanager
-def _file_locked(folder: Path) -> Iterator[None]:
+def _file_locked(folder: Path) -> Iterator[bool]:
     with ExitStack() as stack:
+        locked = False
         with contextlib.suppress(OSError):  # in a folder that may only be read
             try:
                 stack.enter_context(FileLock(folder / LOCK_FILE, timeout=LIMIT))
+                locked = True
             except Timeout as error:
                 raise _too_long(folder) from error
-        yield
+        yield locked
+
+
+_handles: set[int] = set()  # of all that this process has locked
+
+
+def opened(folder: Path, flags: int) -> int:
+    """Open a folder to lock it; a child that is forked meanwhile does not share the lock."""
+    handle = os.open(folder, flags)
+    _handles.add(handle)
+    return handle
+
+
+def closed(handle: int) -> None:
+    """Unlock and close what `opened` returned."""
+    _handles.discard(handle)
+    if fcntl is not None:
+        with contextlib.suppress(OSError):  # a child that was forked has it open still: closing would not do
+            fcntl.flock(handle, fcntl.LOCK_UN)
+    os.close(handle)
+
+
+def _leave_to_parent() -> None:
+    """Close in a forked child what its parent has locked."""
+    for handle in _handles:
+        with contextlib.suppress(OSError):
+            os.close(handle)
+    _handles.clear()
+    _reading.set(None)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def try_lock(handle: int, *, for_writing: bool = True) -> bool | None:
@@ -150,9 +204,9 @@ def try_lock(handle: int, *, for_writing: bool = True) -> bool | None:
     return True
 
 
-def _wait(folder: Path, attempt: Callable[[], bool | None]) -> None:
+def _wait(folder: Path, attempt: Callable[[], bool | None]) -> bool:
     began, told = time.monotonic(), False
-    while attempt() is False:
+    while (locked := attempt()) is False:
         waited = time.monotonic() - began
         if waited > LIMIT:
             raise _too_long(folder)
@@ -160,6 +214,7 @@ def _wait(folder: Path, attempt: Callable[[], bool | None]) -> None:
             note(f"waiting for another convnext-edge that works in {folder}")
             told = True
         time.sleep(PAUSE)
+    return locked is True
 
 
 def _too_long(folder: Path) -> ArtifactError:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from convnext_edge.artifacts.locks import try_lock
+from convnext_edge.artifacts.locks import closed, opened, try_lock
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         if handle is not None:
-            os.close(handle)
+            closed(handle)
 
 
 def remove_abandoned(parent: Path, prefix: str) -> None:
@@ -38,7 +38,7 @@ def remove_abandoned(parent: Path, prefix: str) -> None:
         if locked:  # where nothing can be locked, nobody can tell
             shutil.rmtree(parent / name, ignore_errors=True)
         if handle is not None:
-            os.close(handle)
+            closed(handle)
 
 
 def _make(parent: Path, prefix: str) -> tuple[Path, int | None]:
@@ -49,7 +49,7 @@ def _make(parent: Path, prefix: str) -> tuple[Path, int | None]:
         if locked is not False and folder.is_dir():
             return folder, handle
         if handle is not None:
-            os.close(handle)
+            closed(handle)
 
 
 def _open_and_lock(folder: Path) -> tuple[int | None, bool | None]:
@@ -57,7 +57,7 @@ def _open_and_lock(folder: Path) -> tuple[int | None, bool | None]:
     if os.name == "nt":
         return None, None
     try:
-        handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW)
+        handle = opened(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:  # another's, gone, or no folder
         return None, None
     return handle, try_lock(handle)

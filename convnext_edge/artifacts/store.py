@@ -5,6 +5,7 @@ An artifact is written whole or not at all, and one that does not match its side
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -48,14 +49,12 @@ def write_artifact(
     path: Path,
     description: Description,
     write: Callable[[Path], dict[str, Any] | None],
-    *,
-    only_over_ours: bool = False,
 ) -> Artifact:
     """Let `write` make the file (and companions beside it) in a scratch folder, then move all into place.
 
     write: gets the path to write to; what it returns is added to the description's `engine`.
-    only_over_ours: raise UsageError where a file without a sidecar is at `path`.
-    Whatever fails, the artifact that was there before is there still.
+    Raises UsageError where a file or companion would take the place of one that is not ours. Whatever fails,
+    the artifact that was there before is there still.
     """
     stamps: dict[str, Stamp] = {}
 
@@ -73,26 +72,32 @@ def write_artifact(
         stamps.update({item.name: Stamp.of(item) for item in made})
         return artifact
 
-    def superseded(names: Collection[str]) -> Collection[str]:
-        if only_over_ours and path.exists() and not is_artifact(path):
-            raise UsageError(
-                f"{path} is no file of convnext-edge, and the weights in the workspace would overwrite it",
-                hint="Choose another --workspace, or give the file another name.",
-            )
-        return _companions(path) - set(names)
-
-    artifact = write_whole(path, make, superseded=superseded)
+    artifact = write_whole(path, make, superseded=lambda names: superseded(path, names))
     for name, digest in artifact.files.items():
         remember_moved(path.parent / name, digest, stamps[name])
     return artifact
 
 
-def _companions(path: Path) -> set[str]:
-    """Return the names of the files that belong to the artifact at `path`; none where nothing of ours is."""
+def superseded(path: Path, names: Collection[str]) -> list[str]:
+    """Return the names of files that the artifact at `path` no longer has when `names` take its place.
+
+    Raises UsageError where one of them is the name of a file that is not the artifact's.
+    """
+    folder, sidecar = path.parent, sidecar_path(path)
     try:
-        return set(read_sidecar(path).files)
-    except ArtifactError:
-        return set()
+        files = read_sidecar(path).files if sidecar.is_file() else {}
+    except ArtifactError:  # whose it is, nobody can tell; making it again is what a damaged one needs
+        return []
+    own = {*files, sidecar.name} if files else set()
+    foreign = next((name for name in names if name not in own and os.path.lexists(folder / name)), None)
+    if foreign is not None:
+        raise UsageError(
+            f"{folder / foreign} is no file of convnext-edge, and {path.name} would overwrite it",
+            hint="Name another file with -o, choose another --workspace, or take it away.",
+        )
+    # a sidecar may come from anybody: what it names without its digest is not the artifact's
+    gone = [name for name in files if name not in names and (folder / name).is_file()]
+    return [name for name in gone if sha256(folder / name) == files[name]]
 
 
 def write_folder(folder: Path, fill: Callable[[Path], str]) -> str:

@@ -34,6 +34,11 @@ class Workspace:
         """
         settle_temporary()
         workspace = cls(Path(folder or os.environ.get(VARIABLE) or DEFAULT))
+        if not str(workspace.folder).isprintable():
+            raise UsageError(
+                f"${VARIABLE} {str(workspace.folder)!a} has characters that runtimes do not take in a path",
+                hint="Name another folder.",
+            )
         for place in (workspace.folder, workspace.results):
             settle(place)
         return workspace

@@ -161,7 +161,7 @@ def save_weights(source: Source, workspace: Workspace) -> Artifact:
     tensors = {name: tensor.contiguous() for name, tensor in source.reference.state_dict().items()}
     path = workspace.folder / f"{source.stem}.safetensors"
     before = digest_of(path)
-    written = write_artifact(path, source.describe(), lambda file: _save(tensors, file), only_over_ours=True)
+    written = write_artifact(path, source.describe(), lambda file: _save(tensors, file))
     if before not in (None, written.sha256):
         note(f"{path} held other weights: models made from those can no longer be compared with FP32")
     return written

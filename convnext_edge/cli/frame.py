@@ -116,7 +116,14 @@ def listen(verbose: bool) -> None:
 def show(result: Result, as_json: bool) -> None:
     """Print a result, and exit with code 3 where it says that a gate was not met."""
     if speaks():
-        click.echo(json.dumps(result.to_json(), indent=2) if as_json else result.summary())
+        try:
+            click.echo(json.dumps(result.to_json(), indent=2) if as_json else result.summary())
+        except BrokenPipeError:
+            raise  # Click knows: whoever reads has seen enough
+        except OSError as error:
+            fail(
+                ConvNeXtEdgeError(f"the result cannot be printed: {error.strerror}", hint="The work is done.")
+            )
     if getattr(result, "passed", True) is False:
         sys.exit(GATE_NOT_MET)
 

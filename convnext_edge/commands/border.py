@@ -67,7 +67,7 @@ def check_path(value: object, option: str, *, written: bool = False, named: bool
         str(Path(text).parent if named else text).encode("utf-8")
     except UnicodeEncodeError as error:  # bytes that are no UTF-8, as the system hands them to Python
         raise UsageError(
-            f"{option} {shown(os.fsencode(text))} is not UTF-8, which ONNX and the runtimes want of a path",
+            f"{option} {shown(as_bytes(text))} is not UTF-8, which ONNX and the runtimes want of a path",
             hint="Rename it, or make a link to it that has a plain name.",
         ) from error
     if written and Path(text).name in ("", ".."):
@@ -75,6 +75,14 @@ def check_path(value: object, option: str, *, written: bool = False, named: bool
             f"{option} {text} names a folder that is there already, not what to write",
             hint=f"Add a name: {option} {Path(text) / 'NAME'}.",
         )
+
+
+def as_bytes(text: str) -> bytes | str:
+    """Return a path as the system has it, or as it is where no system has it."""
+    try:
+        return os.fsencode(text)
+    except UnicodeEncodeError:
+        return text
 
 
 def refused(error: OSError) -> ConvNeXtEdgeError:

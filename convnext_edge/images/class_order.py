@@ -7,7 +7,6 @@ timm/utils/misc.py compares runs of digits as numbers, and all else in lower cas
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -19,6 +18,7 @@ from convnext_edge.images.companions import MAX_BYTES
 from convnext_edge.images.contents import UNLABELLED, ClassOrder
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.texts import decode_text
+from convnext_edge.reading import parse_json
 
 DIGITS = re.compile(r"(\d{1,1000})")  # Python refuses to read numbers that are much longer
 FORMS = (
@@ -78,7 +78,7 @@ def read_classes(path: Path) -> list[tuple[str, ...]]:
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"it has {path.stat().st_size} bytes, more than {MAX_BYTES}")
         text = decode_text(path.read_bytes())
-        rows = _json_rows(json.loads(text)) if path.suffix.lower() == ".json" else _text_rows(text)
+        rows = _json_rows(parse_json(text)) if path.suffix.lower() == ".json" else _text_rows(text)
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise UsageError(f"--classes {path} cannot be read: {error}", hint=FORMS) from error
     columns = [tuple(column) for column in zip(*rows, strict=True)]
@@ -91,6 +91,9 @@ def read_classes(path: Path) -> list[tuple[str, ...]]:
 def _text_rows(text: str) -> list[list[str]]:
     """Return of each line its words together, and the first of them (of `n01440764 tench, Tinca tinca`)."""
     lines = [line.strip() for line in text.strip().splitlines()]
+    ends = {line.rpartition(" ")[2] for line in lines if " " in line}
+    if len(lines) > 1 and ends == {str(number) for number in range(len(lines))}:
+        raise ValueError("its lines end with numbers, as of `name number`")
     return [[line, line.partition(" ")[0]] for line in lines]
 
 

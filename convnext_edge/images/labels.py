@@ -16,6 +16,7 @@ from pathlib import PurePosixPath
 from convnext_edge.errors import ImageSetError
 from convnext_edge.images.companions import Companion
 from convnext_edge.images.synsets import SYNSET, devkit_synsets, synset_list
+from convnext_edge.progress import note
 from convnext_edge.reading import shown
 
 VALIDATION_IMAGE = re.compile(r"ILSVRC2012_val_\d{8}\.\w+")
@@ -81,8 +82,27 @@ def _label_words(images: Sequence[str], companion: Companion) -> list[str]:
 
     An image is found by its name, with its suffix or without.
     """
-    words = {PurePosixPath(row[0]).name: row[1] for row in companion.rows() if _is_label_row(row)}
-    return [words.get(name) or words.get(PurePosixPath(name).stem, "") for name in images]
+    rows = companion.rows()
+    pairs = [(PurePosixPath(row[0]).name, row[1]) for row in rows if _is_label_row(row)]
+    words = dict(pairs)
+    other = {name: word for name, word in pairs if word != words[name]}
+    keys = [name if name in words else PurePosixPath(name).stem for name in images]
+    for key in other.keys() & set(keys):
+        raise ImageSetError(
+            f"{companion.path} gives {key} two labels: {other[key]} and {words[key]}",
+            hint="Leave one line for each image; names are compared without their folders.",
+        )
+    if not any(key in words for key in keys):
+        _note_unread(images, companion, rows)
+    return [words.get(key, "") for key in keys]
+
+
+def _note_unread(images: Sequence[str], companion: Companion, rows: list[list[str]]) -> None:
+    """Say that a file names the images and is not understood, where it names half of them."""
+    cells = {cell.strip("\"'").replace("\\", "/").rpartition("/")[2] for row in rows for cell in row}
+    named = sum(1 for name in images if name in cells)
+    if 2 * named > len(images):
+        note(f"no labels are taken from {companion.path}: it names images, but not in lines of `name label`")
 
 
 def _is_label_row(row: list[str]) -> bool:

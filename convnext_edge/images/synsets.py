@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
-import io
+import importlib.util
 import re
-import warnings
+import subprocess
+import sys
 import zlib
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from convnext_edge.errors import ImageSetError
+from convnext_edge.images import matlab
 from convnext_edge.images.companions import Companion
-from convnext_edge.reading import shown
+from convnext_edge.reading import parse_json, shown
 
 SYNSET = re.compile(r"n\d{8}")  # WordNet id of a noun
 NUMBER = re.compile(r"[0-9]{1,9}")
 DEVKIT_META = "meta.mat"
 COMPRESSED = 15  # type of an element of a .mat file
+SECONDS = 30  # the devkit's own takes one
 MAX_META_BYTES = 2**25  # the devkit's own takes 3 MiB
 
 
@@ -57,25 +59,30 @@ def _from_rows(rows: list[list[str]]) -> dict[int, str]:
 
 
 def _from_meta(companion: Companion) -> dict[int, str]:
-    try:
-        scipy_io: Any = importlib.import_module("scipy.io")
-    except ImportError:
+    if importlib.util.find_spec("scipy") is None:
         return {}
     try:
         content = companion.read()
         _check_size(content)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an error follows, or the values are right
-            records = scipy_io.loadmat(io.BytesIO(content), squeeze_me=True)["synsets"]
-        # Ids above 1000 are the inner nodes of the hierarchy; they have children.
-        return {int(r["ILSVRC2012_ID"]): str(r["WNID"]) for r in records if int(r["num_children"]) == 0}
-    except (ImageSetError, MemoryError):
-        raise
-    except Exception as error:  # what SciPy raises depends on where the damage is
+        return _read_apart(content)
+    except ValueError as error:
         raise ImageSetError(
             f"{companion.path} is damaged, or not of ImageNet's devkit: {shown(str(error))}",
             hint="Get the devkit (ILSVRC2012_devkit_t12) again, or put map_clsloc.txt in its place.",
         ) from error
+
+
+def _read_apart(content: bytes) -> dict[int, str]:
+    """Return what `matlab` prints of a file; raise ValueError where it fails, or takes too long."""
+    command = [sys.executable, "-P", matlab.__file__]
+    try:
+        done = subprocess.run(command, input=content, capture_output=True, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise ValueError(f"SciPy does not read it in {SECONDS} seconds") from error
+    if done.returncode:
+        told = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise ValueError(told[-1] if told else f"SciPy crashed (exit code {done.returncode})")
+    return {int(number): synset for number, synset in parse_json(done.stdout).items()}
 
 
 def _check_size(content: bytes) -> None:

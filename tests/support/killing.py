@@ -23,6 +23,7 @@ from support.models import CHECKPOINT
 
 LIMIT = 120.0  # seconds, after which a command counts as hanging
 CACHE = "torchinductor_"  # that PyTorch keeps among the temporary files, kills or not
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 OPERATIONS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod", "shutil.rmtree")
 
 
@@ -111,9 +112,12 @@ def run(
     counted = log.with_suffix(".counted")
     counted.unlink(missing_ok=True)
     began = time.perf_counter()
+    # a signal that comes before the child is the command waits
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     child = os.fork()
     if not child:
         _become(place, line, kill, (log, counted), change)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     code = _await(child, kill, began)
     operations = int(counted.read_text()) if counted.exists() else 0
     return Ended(code, log.read_text(errors="replace"), time.perf_counter() - began, operations)
@@ -161,6 +165,7 @@ def _become(
         from convnext_edge.cli import main, signals
 
         signals.listen()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         count = _watch(place.folder, kill)
         change()
         try:

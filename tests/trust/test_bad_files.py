@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -144,6 +145,13 @@ def test_a_row_without_an_image_is_a_broken_image() -> None:
 def test_a_damaged_devkit_is_refused() -> None:
     pytest.importorskip("scipy")
     assert "meta.mat is damaged, or not of ImageNet's devkit" in refusal(BAD / "devkit").message
+
+
+def test_a_devkit_that_crashes_scipy_is_refused(tmp_path: Path) -> None:
+    for file in (BAD / "devkit").iterdir():
+        shutil.copy(file, tmp_path)
+    shutil.copy(BAD / "devkit_crash" / "meta.mat", tmp_path)
+    assert "meta.mat is damaged, or not of ImageNet's devkit" in refusal(tmp_path).message
 
 
 def test_a_devkit_that_unpacks_to_more_than_labels_take_is_refused(tmp_path: Path) -> None:
