@@ -14,7 +14,7 @@ from support.full_disk import small_files
 from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, Link
 from convnext_edge.artifacts.sidecar import read_sidecar, sidecar_path
 from convnext_edge.artifacts.store import find_link, open_artifact, write_artifact
-from convnext_edge.errors import ArtifactError, TargetError
+from convnext_edge.errors import ArtifactError, TargetError, UsageError
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.version import __version__
 
@@ -254,3 +254,23 @@ def test_a_stranger_of_the_same_name_does_not_hide_what_a_link_means(tmp_path: P
     (tmp_path / "weights.safetensors").write_bytes(b"the user's own")
     folders = (tmp_path, tmp_path / "workspace")
     assert find_link(kept.link, folders, wanted_by=tmp_path / "model.onnx") == kept
+
+
+@pytest.mark.parametrize("name", ["model.bin", "model.xml"])
+def test_nothing_takes_the_place_of_a_file_that_is_not_ours(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"precious")
+    with pytest.raises(UsageError, match=f"{name} is no file of convnext-edge, and model.xml would"):
+        write(tmp_path / "model.xml", companion=b"weights")
+    assert (tmp_path / name).read_bytes() == b"precious"
+    assert names(tmp_path) == {name}
+
+
+def test_a_companion_that_is_no_longer_needed_goes_and_what_a_sidecar_only_claims_stays(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "model.xml"
+    artifact = write(path, companion=b"weights")
+    (tmp_path / "thesis.txt").write_bytes(b"precious")
+    edit_sidecar(path, files={**artifact.files, "thesis.txt": "0" * 64})
+    write(path)
+    assert names(tmp_path) == {"model.xml", "model.xml.json", "thesis.txt"}

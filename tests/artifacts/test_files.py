@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
+import os
 from pathlib import Path
 
 import pytest
 from support.full_disk import small_files
 
+from convnext_edge.artifacts import files
 from convnext_edge.artifacts.files import (
     COMMITTED,
     WRITING,
@@ -18,6 +21,7 @@ from convnext_edge.artifacts.files import (
     write_text,
     write_whole,
 )
+from convnext_edge.artifacts.locks import reading
 from convnext_edge.errors import ArtifactError
 
 
@@ -145,3 +149,60 @@ def test_a_failed_writer_takes_away_the_folders_that_it_made(tmp_path: Path) -> 
     with small_files(10), pytest.raises(ArtifactError):
         write_bytes(tmp_path / "a" / "b" / "file", b"more than ten bytes")
     assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_child_that_is_forked_does_not_keep_its_parents_locks(tmp_path: Path) -> None:
+    with reading():
+        settle(tmp_path)
+        ready, done = os.pipe(), os.pipe()
+        child = os.fork()
+        if not child:
+            os.write(ready[1], b"x")
+            os.read(done[0], 1)
+            os._exit(0)
+        os.read(ready[0], 1)
+    write_bytes(tmp_path / "file", b"")  # would wait as long as the child lives
+    os.write(done[1], b"x")
+    os.waitpid(child, 0)
+    assert names(tmp_path) == ["file"]
+
+
+def test_an_older_commit_that_cannot_be_finished_stops_the_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed = tmp_path / f"{COMMITTED}x" / "new"
+    committed.mkdir(parents=True)
+    (committed / "file").write_bytes(b"older")
+    monkeypatch.setattr(files, "_move", refuse)
+    with pytest.raises(ArtifactError, match="has files of a killed command") as caught:
+        write_bytes(tmp_path / "file", b"newer")
+    assert "Let the owner of" in caught.value.hint
+    monkeypatch.undo()
+    settle(tmp_path)
+    assert (tmp_path / "file").read_bytes() == b"older"
+
+
+def refuse(committed: Path) -> None:
+    raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def test_where_nothing_has_moved_the_old_files_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(file: Path) -> None:
+        for name in ("a", "b"):
+            file.with_name(name).write_bytes(b"new")
+
+    (tmp_path / "a").write_bytes(b"old")
+    monkeypatch.setattr(files, "_move", refuse)
+    with pytest.raises(ArtifactError, match="Permission denied"):
+        write_whole(tmp_path / "a", make)
+    monkeypatch.undo()
+    settle(tmp_path)
+    assert names(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"old"
+
+
+def test_a_plain_file_with_the_name_of_a_committed_folder_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / f"{COMMITTED}x").write_bytes(b"")
+    write_bytes(tmp_path / "file", b"")
+    assert names(tmp_path) == [f"{COMMITTED}x", "file"]

@@ -262,3 +262,20 @@ def test_a_text_about_something_else_may_be_in_any_encoding(val: Path) -> None:
     write_map(val, "utf-8")
     (val / "readme.txt").write_bytes("caf\u00e9".encode("latin-1"))
     assert labels(open_image_set(str(val))) == [1, 2, 3]
+
+
+def test_two_labels_for_one_image_are_refused(val: Path) -> None:
+    write_lines(
+        val / "val_map.txt", [f"{image_name(n)} {n}" for n in (1, 2, 3)] + [f"train/{image_name(2)} 7"]
+    )
+    assert f"gives {image_name(2)} two labels: " in refusal(val).message
+
+
+@pytest.mark.parametrize("line", ['"{}","3"', "{} cat", "{} 3.0", "3 {}", "val\\{} cat"])
+def test_a_file_that_names_the_images_in_another_form_is_told_of(
+    val: Path, line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "convnext_edge")
+    write_lines(val / "labels.csv", [line.format(image_name(n)) for n in (1, 2, 3)])
+    assert not open_image_set(str(val)).labelled
+    assert "labels.csv: it names images, but not in lines of `name label`" in caplog.text
