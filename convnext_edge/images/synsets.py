@@ -65,7 +65,7 @@ def _from_meta(companion: Companion) -> dict[int, str]:
         content = companion.read()
         _check_size(content)
         return _read_apart(content)
-    except ValueError as error:
+    except (ValueError, zlib.error) as error:
         raise ImageSetError(
             f"{companion.path} is damaged, or not of ImageNet's devkit: {shown(str(error))}",
             hint="Get the devkit (ILSVRC2012_devkit_t12) again, or put map_clsloc.txt in its place.",

@@ -147,10 +147,11 @@ def test_a_damaged_devkit_is_refused() -> None:
     assert "meta.mat is damaged, or not of ImageNet's devkit" in refusal(BAD / "devkit").message
 
 
-def test_a_devkit_that_crashes_scipy_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damaged", ["devkit_crash", "devkit_deflate"])
+def test_a_devkit_that_crashes_scipy_or_cannot_be_unpacked_is_refused(tmp_path: Path, damaged: str) -> None:
     for file in (BAD / "devkit").iterdir():
         shutil.copy(file, tmp_path)
-    shutil.copy(BAD / "devkit_crash" / "meta.mat", tmp_path)
+    shutil.copy(BAD / damaged / "meta.mat", tmp_path)
     assert "meta.mat is damaged, or not of ImageNet's devkit" in refusal(tmp_path).message
 
 
