@@ -34,7 +34,8 @@ def verdict(gates: Sequence[str], passed: bool) -> str:
     """Say whether the gates that were set are met. gates: what each is on."""
     if not gates:
         return "none set" if passed else "NOT met"
-    return f"{'passed' if passed else 'NOT met'} ({', '.join(gates)})"
+    names = ", ".join(gates)
+    return f"passed ({names})" if passed else f"NOT met ({'one of ' if len(gates) > 1 else ''}{names})"
 
 
 def warned(warnings: Iterable[str]) -> list[tuple[str, object]]:

@@ -21,7 +21,7 @@ def concerns(found: Comparison, classes: int) -> tuple[str, ...]:
         )
     if classes > 1 and wilson(right, total)[0] <= 1 / classes:
         return (
-            f"the reference gets {right / total:.2%} right, which cannot be told from chance"
+            f"the reference gets {right / total:.2%} right, which is no better than chance"
             f" ({1 / classes:.2%}): labels and model may not belong together",
         )
     return ()

@@ -75,6 +75,8 @@ def read_classes(path: Path) -> list[tuple[str, ...]]:
     Raises UsageError for a file that cannot be read, or that leaves a label or a name open.
     """
     try:
+        if not path.is_file():
+            raise ValueError("it is no file")
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"it has {path.stat().st_size} bytes, more than {MAX_BYTES}")
         text = decode_text(path.read_bytes())

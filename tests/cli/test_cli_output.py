@@ -212,7 +212,7 @@ NOTES = [
     r"the gate on speed is not decided: .*",
     r"\d+ calibration images are few: take 256",
     r"\S+ is replaced: it had another resolution .*",
-    r"the reference gets .* right, which cannot be told from chance .*",
+    r"the reference gets .* right, which is no better than chance .*",
 ]
 
 

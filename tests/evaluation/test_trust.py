@@ -28,7 +28,7 @@ def compared(right: int, wrong: int, other_labels: tuple[int, ...] = ()) -> Comp
 def test_a_reference_that_is_right_by_chance_is_told_of(right: int, wrong: int, chance: bool) -> None:
     said = concerns(compared(right, wrong), CLASSES)
     assert len(said) == int(chance)
-    assert all("cannot be told from chance (8.33%)" in text for text in said)
+    assert all("is no better than chance (8.33%)" in text for text in said)
 
 
 def test_a_reference_that_is_far_better_in_the_other_order_is_told_of() -> None:
