@@ -170,7 +170,8 @@ def read_graph(path: Path, target: str, suffix: str) -> None:
     """Build an engine of an ONNX file with a right sidecar, and run both."""
     chosen = find_target(target)
     content = path.read_bytes()
-    artifact = write_artifact(path, description(), lambda file: file.write_bytes(content) and None)
+    signed = path.with_name("signed.onnx")
+    artifact = write_artifact(signed, description(), lambda file: file.write_bytes(content) and None)
     engine = path.with_name(f"engine{suffix}")
     images = noise(graphs.RESOLUTION, "float32", batch=2, seed=0)
 

@@ -93,7 +93,7 @@ def superseded(path: Path, names: Collection[str]) -> list[str]:
     if foreign is not None:
         raise UsageError(
             f"{folder / foreign} is no file of convnext-edge, and {path.name} would overwrite it",
-            hint="Name another file with -o, choose another --workspace, or take it away.",
+            hint="Choose another --workspace, name another file with -o, or give that one another name.",
         )
     # a sidecar may come from anybody: what it names without its digest is not the artifact's
     gone = [name for name in files if name not in names and (folder / name).is_file()]
