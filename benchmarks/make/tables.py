@@ -275,6 +275,12 @@ def counts(report: Report) -> Iterator[str]:
     yield from table(("what", "times"), ([name, f"{count}"] for name, count in report["counts"].items()))
 
 
+def fuzz(report: Report) -> Iterator[str]:
+    keys = ("reader", "inputs", "tracebacks", "crashes", "slowest_seconds", "most_bytes")
+    header = ("reader", "inputs", "tracebacks", "crashes", "slowest, CPU seconds", "most bytes")
+    yield from table(header, ([f"{row[key]}" for key in keys] for row in report["readers"]))
+
+
 TABLES = {
     "fidelity": fidelity,
     "latency": latency,
@@ -287,6 +293,7 @@ TABLES = {
     "training_speed": training_speed,
     "kill_resume": kill_resume,
     "recipes": recipes,
+    "fuzz": fuzz,
     "soak": soak,
     "kills": counts,
     "race": counts,
