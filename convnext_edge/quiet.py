@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, TextIO, cast
 
 from convnext_edge.guest import ALONE, Shared, replaced, without_traces
+from convnext_edge.usage_reports import no_usage_reports
 
 _verbose = False
 _here = threading.local()  # `depth`: how many `quiet()` this thread is inside of
@@ -54,8 +55,8 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Silence the imports inside, and let no other thread import or trace meanwhile."""
-    with ALONE, quiet():
+    """Silence the imports inside, and their reports; let no other thread import or trace meanwhile."""
+    with ALONE, quiet(), no_usage_reports():
         yield
 
 

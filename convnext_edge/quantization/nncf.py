@@ -35,7 +35,6 @@ from convnext_edge.quantization.ptq import lowered
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quantization.scales import weight_scale
 from convnext_edge.quiet import importing
-from convnext_edge.usage_reports import no_usage_reports
 
 QUANTIZE_WEIGHT = torch.ops.quantized_decomposed.quantize_per_channel.default
 
@@ -46,7 +45,7 @@ def quantize_nncf(job: Job) -> Quantized:
     Raises TargetError where NNCF is not installed, and QuantizationError as `choose_placement` does.
     """
     try:
-        with importing(), no_usage_reports("nncf"):
+        with importing():
             import nncf
             from nncf.experimental.torch.fx import quantize_pt2e
     except ImportError as error:

@@ -12,7 +12,6 @@ from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quiet import importing
 from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Logits, Session, Target
 from convnext_edge.targets.vendor_errors import as_target_error, short_message
-from convnext_edge.usage_reports import no_usage_reports
 
 
 class OpenVINOSession(Session):
@@ -27,7 +26,7 @@ class OpenVINOSession(Session):
     runner = "OpenVINO"
 
     def __init__(self, model: Path, threads: int | None, *, timed: bool = False) -> None:
-        with importing(), no_usage_reports("openvino"):
+        with importing():
             import openvino
 
         # An engine must not fall to bfloat16 by itself where a CPU offers it (f32), nor quantize the
@@ -91,7 +90,7 @@ class OpenVINO(Target):
 
         OpenVINO's own function for it takes the same two steps, and reports each call to its makers.
         """
-        with importing(), no_usage_reports("openvino"):
+        with importing():
             import openvino
         from openvino._offline_transformations import apply_moc_transformations
 

@@ -42,7 +42,8 @@ class Place:
         return self.folder / "tmp"
 
     def copy(self, folder: Path) -> Place:
-        shutil.copytree(self.folder, folder)
+        # `embed` writes to a new folder only
+        shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns("app"))
         return Place(folder)
 
 

@@ -115,14 +115,14 @@ def aftermath(place: Place, ended: Ended) -> list[str]:
 def import_all() -> None:
     """Import what the commands import, so that the processes that are forked from this one need not."""
     os.environ["OMP_NUM_THREADS"] = "1"  # threads of this process would be missing in those
-    import onnxruntime  # noqa: F401
     import onnxscript  # noqa: F401
     import torch  # noqa: F401
 
     import convnext_edge.cli  # noqa: F401
     from convnext_edge.usage_reports import no_usage_reports
 
-    with no_usage_reports("openvino"):
+    with no_usage_reports():
+        import onnxruntime  # noqa: F401
         import openvino  # noqa: F401
 
 
