@@ -166,13 +166,15 @@ def _become(
         from convnext_edge.cli import main, signals
 
         signals.listen()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         count = _watch(place.folder, kill)
         change()
         try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             main(line, prog_name="convnext-edge")
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else 1
+        except KeyboardInterrupt:  # a signal that came before the command began
+            code = 128 + signal.SIGINT
         with contextlib.suppress(OSError):  # where the process may no longer write
             counted.write_text(str(count()))
     except BaseException:
