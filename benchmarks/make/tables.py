@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.make.trust_tables import counts, fuzz, soak
 from benchmarks.support.headline import headline
+from benchmarks.support.markdown import Report, table
 
 FOLDER = Path(__file__).parents[1]
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
-
-Report = dict[str, Any]
 
 
 def main() -> None:
@@ -247,40 +247,6 @@ def kill_resume(report: Report) -> Iterator[str]:
     yield f"{len(trials)} kills; steps that the runs went on with: {steps}."
 
 
-def soak(report: Report) -> Iterator[str]:
-    yield f"{report['threads']} threads each, {report['minutes']:g} minutes."
-    yield ""
-    header = (
-        "program",
-        "calls",
-        "sessions opened",
-        "wrong",
-        "errors",
-        "MiB",
-        "growth %",
-        "slope, KiB a minute",
-    )
-    yield from table(header, (soak_cells(name, row) for name, row in report["programs"].items()))
-
-
-def soak_cells(name: str, row: Report) -> Iterator[str]:
-    yield name
-    yield from (f"{row[key]}" for key in ("calls", "opened", "wrong", "errors"))
-    yield f"{row['last_fifth_rss_bytes'] / 2**20:.0f}"
-    yield f"{100 * row['growth']:.2f}"
-    yield f"{row['slope_bytes_a_minute'] / 2**10:.0f}"
-
-
-def counts(report: Report) -> Iterator[str]:
-    yield from table(("what", "times"), ([name, f"{count}"] for name, count in report["counts"].items()))
-
-
-def fuzz(report: Report) -> Iterator[str]:
-    keys = ("reader", "inputs", "tracebacks", "crashes", "slowest_seconds", "most_bytes")
-    header = ("reader", "inputs", "tracebacks", "crashes", "slowest, CPU seconds", "most bytes")
-    yield from table(header, ([f"{row[key]}" for key in keys] for row in report["readers"]))
-
-
 TABLES = {
     "fidelity": fidelity,
     "latency": latency,
@@ -310,11 +276,6 @@ def bar_cells(bar: Report) -> list[str]:
 def interval(ends: Any) -> str:
     low, high = ends
     return f"({low:.2f} to {high:.2f})"
-
-
-def table(header: Any, rows: Any) -> Iterator[str]:
-    for cells in (header, ["---"] * len(header), *rows):
-        yield f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":
