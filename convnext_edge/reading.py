@@ -12,7 +12,8 @@ import math
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -116,7 +117,7 @@ def read_bytes(path: Path, most: int) -> bytes:
 
 def parse_json(content: bytes | str) -> Any:
     """Return the values of a JSON text; raise DamagedError for what is none, or is ambiguous."""
-    try:
+    with _damage_told("JSON"):
         text = content if isinstance(content, str) else content.decode("utf-8")
         value = json.loads(
             text,
@@ -126,12 +127,6 @@ def parse_json(content: bytes | str) -> Any:
             parse_int=_whole,
         )
         _check_parts(value)
-    except RecursionError as error:
-        raise DamagedError(f"it is nested more than {MAX_DEPTH} deep") from error
-    except DamagedError:
-        raise
-    except ValueError as error:
-        raise DamagedError(f"it is not JSON: {error}") from error
     return value
 
 
@@ -141,19 +136,28 @@ def read_toml(path: Path, decode: Callable[[bytes], str] = bytes.decode) -> dict
     decode: makes text of its bytes, or raises ValueError. Raises DamagedError where the file is too large or
     no TOML, OSError where it cannot be read.
     """
-    try:
+    with _damage_told("TOML"):
         text = decode(read_bytes(path, MAX_TOML_BYTES))
         if max(part.count(".") for part in re.split(r"[=,\n\[\]{}]", text)) > MAX_DOTS:
             raise DamagedError(f"it has a key with more than {MAX_DOTS} dots")
         table = tomllib.loads(text)
         _check_parts(table)
+    return table
+
+
+@contextmanager
+def _damage_told(form: str) -> Iterator[None]:
+    """Make what a parser of `form` raises a DamagedError."""
+    try:
+        yield
     except RecursionError as error:
         raise DamagedError(f"it is nested more than {MAX_DEPTH} deep") from error
     except DamagedError:
         raise
     except ValueError as error:
-        raise DamagedError(f"it is not TOML: {str(error).split(';')[0]}") from error
-    return table
+        # of a number with too many digits, Python says how a program would allow them
+        why = str(error).partition("; use sys.")[0]
+        raise DamagedError(f"it is not {form}: {why}") from error
 
 
 def check(value: Any, shape: type[Shape]) -> None:

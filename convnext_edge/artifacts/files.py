@@ -202,7 +202,7 @@ def _move(committed: Path) -> None:
 
 def _contents(folder: Path) -> list[Path]:
     """Return what is in a part of a committed folder; nothing for a link, which we never make."""
-    if folder.is_symlink() or folder.parent.is_symlink() or not folder.is_dir():
+    if folder.is_symlink() or not folder.is_dir():
         return []
     return sorted(folder.iterdir())
 

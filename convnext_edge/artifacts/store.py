@@ -56,9 +56,8 @@ def write_artifact(
     Raises UsageError where a file or companion would take the place of one that is not ours. Whatever fails,
     the artifact that was there before is there still.
     """
-    stamps: dict[str, Stamp] = {}
 
-    def make(file: Path) -> Artifact:
+    def make(file: Path) -> tuple[Artifact, dict[str, Stamp]]:
         shown = write(file)
         engine = {**(description.engine or {}), **shown} if shown else description.engine
         made = sorted(file.parent.iterdir())
@@ -69,10 +68,9 @@ def write_artifact(
         write_sidecar(artifact, sidecar)
         for item in made:  # safetensors would let only their owner read its files
             item.chmod(sidecar.stat().st_mode)
-        stamps.update({item.name: Stamp.of(item) for item in made})
-        return artifact
+        return artifact, {item.name: Stamp.of(item) for item in made}
 
-    artifact = write_whole(path, make, superseded=lambda names: superseded(path, names))
+    artifact, stamps = write_whole(path, make, superseded=lambda names: superseded(path, names))
     for name, digest in artifact.files.items():
         remember_moved(path.parent / name, digest, stamps[name])
     return artifact

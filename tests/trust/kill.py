@@ -119,9 +119,9 @@ def import_all() -> None:
     import torch  # noqa: F401
 
     import convnext_edge.cli  # noqa: F401
-    from convnext_edge.usage_reports import no_usage_reports
+    from convnext_edge.quiet import importing
 
-    with no_usage_reports():
+    with importing():
         import onnxruntime  # noqa: F401
         import openvino  # noqa: F401
 
