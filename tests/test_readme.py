@@ -22,9 +22,9 @@ from support.command_line import commands_in, run
 from support.local_hub import LocalHub
 from support.places import ROOT
 
+from convnext_edge.architecture import Architecture
 from convnext_edge.checkpoints.variants import find_variant
 from convnext_edge.commands.quantize import speed
-from convnext_edge.network.architecture import Architecture
 from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.quantization.recipe import Recipe, read_recipe
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from benchmarks.fuzzing.edits import damaged, damaged_json
-from convnext_edge.network.architecture import Architecture
+from convnext_edge.architecture import Architecture
 from convnext_edge.network.convnext import ConvNeXt
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]

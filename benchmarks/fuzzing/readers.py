@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ def description(kind: Any = "onnx") -> Description:
         kind=kind,
         stem="small",
         variant=None,
-        architecture={**asdict(checkpoints.SMALL), "classes": graphs.CLASSES},
+        architecture=replace(checkpoints.SMALL, classes=graphs.CLASSES),
         preprocessing=PREPROCESSING,
         precision="int8",
         target="openvino",
@@ -173,7 +173,7 @@ def read_graph(path: Path, target: str, suffix: str) -> None:
     signed = path.with_name("signed.onnx")
     artifact = write_artifact(signed, description(), lambda file: file.write_bytes(content) and None)
     engine = path.with_name(f"engine{suffix}")
-    images = noise(graphs.RESOLUTION, "float32", batch=2, seed=0)
+    images = noise((3, graphs.RESOLUTION, graphs.RESOLUTION), "float32", batch=2, seed=0)
 
     def run(found: Artifact) -> None:
         with chosen.open_session(found) as session:

@@ -27,7 +27,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convnext_edge.network.architecture import Architecture
+from convnext_edge.architecture import Architecture
 from convnext_edge.network.convnext import Block, ConvNeXt
 
 ARCHITECTURE = Architecture(depths=(2, 3, 4, 1), dims=(32, 64, 128, 192), patch=2, classes=10)

@@ -27,7 +27,7 @@ import torch
 
 from benchmarks.support.reports import Bar, Reporting, report_options
 from convnext_edge import export
-from convnext_edge.network.architecture import Architecture
+from convnext_edge.architecture import Architecture
 from convnext_edge.network.convnext import ConvNeXt
 
 SMALL = Architecture((1, 1, 2, 1), (16, 24, 32, 48), patch=2, classes=10)

@@ -48,7 +48,7 @@ class Shared:
     def open(cls, engine: Path) -> Shared:
         artifact = open_artifact(engine)
         described = artifact.description
-        images = noise(described.preprocessing.resolution, described.input_type, batch=max(BATCHES))
+        images = noise(described.preprocessing.shape, described.input_type, batch=max(BATCHES))
         questions = tuple(images[:size] for size in BATCHES)
         session = open_session(artifact, str(described.target), threads=1)
         return cls(artifact, session, questions, tuple(session.run(each) for each in questions))

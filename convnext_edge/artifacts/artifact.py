@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from convnext_edge.architecture import Architecture
 from convnext_edge.images.preprocessing import InputType, Preprocessing
+from convnext_edge.tasks import Task
 
 Kind = Literal["weights", "onnx", "engine"]
 
@@ -35,11 +37,12 @@ class Description:
     kind: Kind
     stem: str  # the name that its files begin with: the variant, or the checkpoint's file name
     variant: str | None  # its name in the table of variants; None for an architecture that has none
-    architecture: dict[str, Any]
+    architecture: Architecture
     preprocessing: Preprocessing
     precision: str = "fp32"  # as "fp32", "int8", "w8a16"
     target: str | None = None  # None: the artifact is made for none in particular
     input_type: InputType = "float32"
+    task: Task = "classify"
     method: str | None = None  # how it was quantized, as "ptq"; None where nothing is
     recipe: dict[str, Any] | None = None
     calibration: Calibration | None = None

@@ -5,13 +5,15 @@ A key of format 1 that early sidecars lack is given a default here; all others m
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from convnext_edge.architecture import Activation, NormKind, Pooling, Stem
 from convnext_edge.artifacts.artifact import Kind
 from convnext_edge.images.preprocessing import InputType, PreprocessingShape
 from convnext_edge.reading import Count, Line, Sha256, Shape, Version
+from convnext_edge.tasks import Task
 
 Hash = Annotated[str, Field(pattern=r"\A[0-9a-f]{8,64}\z")]
 Size = Annotated[int, Field(ge=1, le=2**24)]  # of classes, channels, blocks
@@ -39,12 +41,50 @@ class CalibrationShape(Shape):
     digest: Sha256
 
 
-class ArchitectureShape(Shape):
-    """Shape of a model's architecture, as far as it is read from a sidecar."""
+Stages = Annotated[list[Size], Field(max_length=100)]
+Number = Annotated[int, Field(ge=0, le=2**24)]
+Numbers = Annotated[list[Number], Field(max_length=100)]
+Epsilon = Annotated[float, Field(ge=0, le=1)]
 
-    classes: Size
-    depths: Annotated[list[Size], Field(max_length=100)] = []
-    dims: Annotated[list[Size], Field(max_length=100)] = []
+
+class ArchitectureShape(Shape):
+    """Shape of an `Architecture`; what early sidecars lack has its default there."""
+
+    depths: Stages
+    dims: Stages
+    patch: Size
+    classes: Number
+    grn: bool
+    layer_scale: bool
+    channels: Annotated[int, Field(ge=1, le=16)] = 3
+    stem: Stem = "patch"
+    stem_width: Number = 0
+    downsample_first: bool = False
+    kernels: Stages = []
+    conv_bias: bool = True
+    norm: NormKind = "layernorm"
+    norm_bias: bool = True
+    eps: Epsilon = 1e-6
+    last_eps: Epsilon = 1e-6
+    activation: Activation = "gelu"
+    output_stride: Size | None = None
+    last_norm: bool = True
+    norm_first: bool = False
+    pooling: Pooling = "avg"
+    hidden: Number = 0
+    head_bias: bool = True
+    pooled: bool = True
+    maps: Numbers = []
+    map_norms: Numbers = []
+    map_last_norm: bool = False
+
+    @model_validator(mode="after")
+    def _stages_fit(self) -> Self:
+        if not len(self.depths) == len(self.dims) == len(self.kernels or self.dims):
+            raise ValueError("depths, dims and kernels must be of the same stages")
+        if any(stage >= len(self.dims) for stage in (*self.maps, *self.map_norms)):
+            raise ValueError("maps and map_norms must be stages of the model")
+        return self
 
 
 class EngineShape(Shape):
@@ -83,6 +123,7 @@ class SidecarShape(FormatShape):
     parent: LinkShape | None
     tools: dict[Line, Line]
     command: str
+    task: Task = "classify"
     layout: Line | None = None
     usual_resolution: Size | None = None
     recipe_name: str | None = None

@@ -11,6 +11,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from convnext_edge.architecture import Architecture
 from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, Link
 from convnext_edge.artifacts.names import fault, shown
 from convnext_edge.artifacts.shapes import FormatShape, SidecarShape, names
@@ -89,6 +90,7 @@ def _to_json(artifact: Artifact) -> dict[str, Any]:
 def _description(value: dict[str, Any]) -> Description:
     # what is missing has come later, and has its default: all else was checked to be there
     known: dict[str, Any] = {f.name: value[f.name] for f in fields(Description) if f.name in value}
+    known["architecture"] = _architecture(known["architecture"])
     known["preprocessing"] = Preprocessing.from_json(known["preprocessing"])
     for name, kind in (("weights", Link), ("parent", Link), ("calibration", Calibration)):
         found = known[name]
@@ -96,3 +98,9 @@ def _description(value: dict[str, Any]) -> Description:
     for name in ("quantized_layers", "float_layers", "classes", "calibration_hashes"):
         known[name] = tuple(known[name])
     return Description(**known)
+
+
+def _architecture(value: dict[str, Any]) -> Architecture:
+    given = {f.name: value[f.name] for f in fields(Architecture) if f.name in value}
+    known: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()}
+    return Architecture(**known)

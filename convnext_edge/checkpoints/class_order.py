@@ -46,7 +46,7 @@ class Numbering:
         which was taken. Raises UsageError for options that do not fit the set.
         """
         self.check(images)
-        classes = int(model.architecture["classes"])
+        classes = model.architecture.classes
         if self.file is not None:
             return by_names(images, self.file, classes)
         if images.numbered_by is None:

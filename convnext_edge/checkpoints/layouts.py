@@ -2,7 +2,7 @@
 
 A layout is a table of two columns: a library's name of a tensor, and our name, which is that of
 `ConvNeXt.state_dict()`. In both, {s} is the stage and {b} the block, counted from 0, and {p} is weight or
-bias. {even} is 2s and {odd} is 2s + 1: torchvision numbers its layers in one sequence.
+bias. {even} is 2s and {odd} is 2s + 1, as torchvision numbers its layers in one sequence; {next} is s + 1.
 """
 
 from __future__ import annotations
@@ -13,76 +13,136 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import zip_longest
 
+from convnext_edge.architecture import Stem
+
 Table = tuple[tuple[str, str], ...]
 
-# github.com/facebookresearch/ConvNeXt and ConvNeXt-V2
+BLOCK = "stages.{s}.blocks.{b}"
+DOWNSAMPLE = "stages.{s}.downsample"
+
+# github.com/facebookresearch/ConvNeXt and ConvNeXt-V2; their backbones of detection have norm0 to norm3
 OFFICIAL: Table = (
     ("downsample_layers.0.0.{p}", "stem.conv.{p}"),
     ("downsample_layers.0.1.{p}", "stem.norm.{p}"),
-    ("downsample_layers.{s}.0.{p}", "stages.{s}.downsample.norm.{p}"),
-    ("downsample_layers.{s}.1.{p}", "stages.{s}.downsample.conv.{p}"),
-    ("stages.{s}.{b}.dwconv.{p}", "stages.{s}.blocks.{b}.dwconv.{p}"),
-    ("stages.{s}.{b}.norm.{p}", "stages.{s}.blocks.{b}.norm.{p}"),
-    ("stages.{s}.{b}.pwconv1.{p}", "stages.{s}.blocks.{b}.pwconv1.{p}"),
-    ("stages.{s}.{b}.grn.gamma", "stages.{s}.blocks.{b}.grn.weight"),
-    ("stages.{s}.{b}.grn.beta", "stages.{s}.blocks.{b}.grn.bias"),
-    ("stages.{s}.{b}.pwconv2.{p}", "stages.{s}.blocks.{b}.pwconv2.{p}"),
-    ("stages.{s}.{b}.gamma", "stages.{s}.blocks.{b}.gamma"),
+    ("downsample_layers.{s}.0.{p}", f"{DOWNSAMPLE}.norm.{{p}}"),
+    ("downsample_layers.{s}.1.{p}", f"{DOWNSAMPLE}.conv.{{p}}"),
+    ("stages.{s}.{b}.dwconv.{p}", f"{BLOCK}.dwconv.{{p}}"),
+    ("stages.{s}.{b}.norm.{p}", f"{BLOCK}.norm.{{p}}"),
+    ("stages.{s}.{b}.pwconv1.{p}", f"{BLOCK}.pwconv1.{{p}}"),
+    ("stages.{s}.{b}.grn.gamma", f"{BLOCK}.grn.weight"),
+    ("stages.{s}.{b}.grn.beta", f"{BLOCK}.grn.bias"),
+    ("stages.{s}.{b}.pwconv2.{p}", f"{BLOCK}.pwconv2.{{p}}"),
+    ("stages.{s}.{b}.gamma", f"{BLOCK}.gamma"),
+    ("norm{s}.{p}", "map_norms.{s}.{p}"),
     ("norm.{p}", "norm.{p}"),
     ("head.{p}", "head.{p}"),
 )
 
-# timm.models.convnext, V1 and V2; its small models keep the pointwise layers as 1x1 convolutions
-TIMM: Table = (
-    ("stem.0.{p}", "stem.conv.{p}"),
-    ("stem.1.{p}", "stem.norm.{p}"),
-    ("stages.{s}.downsample.0.{p}", "stages.{s}.downsample.norm.{p}"),
-    ("stages.{s}.downsample.1.{p}", "stages.{s}.downsample.conv.{p}"),
-    ("stages.{s}.blocks.{b}.conv_dw.{p}", "stages.{s}.blocks.{b}.dwconv.{p}"),
-    ("stages.{s}.blocks.{b}.norm.{p}", "stages.{s}.blocks.{b}.norm.{p}"),
-    ("stages.{s}.blocks.{b}.mlp.fc1.{p}", "stages.{s}.blocks.{b}.pwconv1.{p}"),
-    ("stages.{s}.blocks.{b}.mlp.grn.{p}", "stages.{s}.blocks.{b}.grn.{p}"),
-    ("stages.{s}.blocks.{b}.mlp.fc2.{p}", "stages.{s}.blocks.{b}.pwconv2.{p}"),
-    ("stages.{s}.blocks.{b}.gamma", "stages.{s}.blocks.{b}.gamma"),
-    ("head.norm.{p}", "norm.{p}"),
+# mmpretrain's classifiers; its last norm comes behind the pooling
+MMPRETRAIN: Table = (
+    *(
+        (f"backbone.{name}".replace(".dwconv", ".depthwise_conv").replace(".pwconv", ".pointwise_conv"), ours)
+        for name, ours in OFFICIAL
+        if not name.startswith(("norm", "head"))
+    ),
+    ("backbone.norm3.{p}", "norm.{p}"),
     ("head.fc.{p}", "head.{p}"),
+)
+
+# timm.models.convnext behind the stem; its small models keep the pointwise layers as 1x1 convolutions
+TIMM_BODY: Table = (
+    ("stages.{s}.downsample.0.{p}", f"{DOWNSAMPLE}.norm.{{p}}"),
+    ("stages.{s}.downsample.1.{p}", f"{DOWNSAMPLE}.conv.{{p}}"),
+    ("stages.{s}.blocks.{b}.conv_dw.{p}", f"{BLOCK}.dwconv.{{p}}"),
+    ("stages.{s}.blocks.{b}.norm.{p}", f"{BLOCK}.norm.{{p}}"),
+    ("stages.{s}.blocks.{b}.mlp.fc1.{p}", f"{BLOCK}.pwconv1.{{p}}"),
+    ("stages.{s}.blocks.{b}.mlp.grn.{p}", f"{BLOCK}.grn.{{p}}"),
+    ("stages.{s}.blocks.{b}.mlp.fc2.{p}", f"{BLOCK}.pwconv2.{{p}}"),
+    ("stages.{s}.blocks.{b}.gamma", f"{BLOCK}.gamma"),
+    ("norm_pre.{p}", "norm_pre.{p}"),
+    ("head.norm.{p}", "norm.{p}"),
+    ("head.pre_logits.fc.{p}", "hidden.{p}"),
+    ("head.fc.{p}", "head.{p}"),
+    ("head.fc.1.{p}", "head.{p}"),  # Sequential(Dropout, Linear)
+)
+PATCH_STEM: Table = (("stem.0.{p}", "stem.conv.{p}"), ("stem.1.{p}", "stem.norm.{p}"))
+OVERLAP_STEM: Table = (
+    ("stem.0.{p}", "stem.conv.{p}"),
+    ("stem.1.{p}", "stem.conv2.{p}"),
+    ("stem.2.{p}", "stem.norm.{p}"),
+)
+OVERLAP_ACT_STEM: Table = (
+    ("stem.0.{p}", "stem.conv.{p}"),
+    ("stem.2.{p}", "stem.conv2.{p}"),
+    ("stem.3.{p}", "stem.norm.{p}"),
+)
+# timm's features_only=True flattens two levels of names
+TIMM_MAPS: Table = tuple(
+    (name.replace("stem.", "stem_").replace("stages.", "stages_"), ours)
+    for name, ours in (*PATCH_STEM, *TIMM_BODY)
+)
+
+# open_clip's image tower: a model of timm without its head, and a projection or a hidden layer behind
+OPEN_CLIP: Table = (
+    *((f"visual.trunk.{name}", ours) for name, ours in (*PATCH_STEM, *TIMM_BODY)),
+    ("visual.head.proj.{p}", "head.{p}"),
+    ("visual.head.mlp.fc1.{p}", "hidden.{p}"),
+    ("visual.head.mlp.fc2.{p}", "head.{p}"),
 )
 
 # torchvision.models.convnext, V1 only
 TORCHVISION: Table = (
     ("features.0.0.{p}", "stem.conv.{p}"),
     ("features.0.1.{p}", "stem.norm.{p}"),
-    ("features.{even}.0.{p}", "stages.{s}.downsample.norm.{p}"),
-    ("features.{even}.1.{p}", "stages.{s}.downsample.conv.{p}"),
-    ("features.{odd}.{b}.block.0.{p}", "stages.{s}.blocks.{b}.dwconv.{p}"),
-    ("features.{odd}.{b}.block.2.{p}", "stages.{s}.blocks.{b}.norm.{p}"),
-    ("features.{odd}.{b}.block.3.{p}", "stages.{s}.blocks.{b}.pwconv1.{p}"),
-    ("features.{odd}.{b}.block.5.{p}", "stages.{s}.blocks.{b}.pwconv2.{p}"),
-    ("features.{odd}.{b}.layer_scale", "stages.{s}.blocks.{b}.gamma"),
+    ("features.{even}.0.{p}", f"{DOWNSAMPLE}.norm.{{p}}"),
+    ("features.{even}.1.{p}", f"{DOWNSAMPLE}.conv.{{p}}"),
+    ("features.{odd}.{b}.block.0.{p}", f"{BLOCK}.dwconv.{{p}}"),
+    ("features.{odd}.{b}.block.2.{p}", f"{BLOCK}.norm.{{p}}"),
+    ("features.{odd}.{b}.block.3.{p}", f"{BLOCK}.pwconv1.{{p}}"),
+    ("features.{odd}.{b}.block.5.{p}", f"{BLOCK}.pwconv2.{{p}}"),
+    ("features.{odd}.{b}.layer_scale", f"{BLOCK}.gamma"),
     ("classifier.0.{p}", "norm.{p}"),
     ("classifier.2.{p}", "head.{p}"),
+    ("classifier.2.1.{p}", "head.{p}"),  # Sequential(Dropout, Linear)
 )
 
-# transformers.ConvNextForImageClassification and, with `convnextv2.`, ConvNextV2ForImageClassification
-TRANSFORMERS_V1: Table = (
-    ("convnext.embeddings.patch_embeddings.{p}", "stem.conv.{p}"),
-    ("convnext.embeddings.layernorm.{p}", "stem.norm.{p}"),
-    ("convnext.encoder.stages.{s}.downsampling_layer.0.{p}", "stages.{s}.downsample.norm.{p}"),
-    ("convnext.encoder.stages.{s}.downsampling_layer.1.{p}", "stages.{s}.downsample.conv.{p}"),
-    ("convnext.encoder.stages.{s}.layers.{b}.dwconv.{p}", "stages.{s}.blocks.{b}.dwconv.{p}"),
-    ("convnext.encoder.stages.{s}.layers.{b}.layernorm.{p}", "stages.{s}.blocks.{b}.norm.{p}"),
-    ("convnext.encoder.stages.{s}.layers.{b}.pwconv1.{p}", "stages.{s}.blocks.{b}.pwconv1.{p}"),
-    ("convnext.encoder.stages.{s}.layers.{b}.grn.{p}", "stages.{s}.blocks.{b}.grn.{p}"),
-    ("convnext.encoder.stages.{s}.layers.{b}.pwconv2.{p}", "stages.{s}.blocks.{b}.pwconv2.{p}"),
-    ("convnext.encoder.stages.{s}.layers.{b}.layer_scale_parameter", "stages.{s}.blocks.{b}.gamma"),
-    ("convnext.layernorm.{p}", "norm.{p}"),
-    ("classifier.{p}", "head.{p}"),
-)
-TRANSFORMERS_V2: Table = tuple(
-    (name.replace("convnext.", "convnextv2."), ours) for name, ours in TRANSFORMERS_V1
+# transformers' ConvNextModel, ConvNextV2Model and the *Backbone of each
+TRANSFORMERS: Table = (
+    ("embeddings.patch_embeddings.{p}", "stem.conv.{p}"),
+    ("embeddings.layernorm.{p}", "stem.norm.{p}"),
+    ("encoder.stages.{s}.downsampling_layer.0.{p}", f"{DOWNSAMPLE}.norm.{{p}}"),
+    ("encoder.stages.{s}.downsampling_layer.1.{p}", f"{DOWNSAMPLE}.conv.{{p}}"),
+    ("encoder.stages.{s}.layers.{b}.dwconv.{p}", f"{BLOCK}.dwconv.{{p}}"),
+    ("encoder.stages.{s}.layers.{b}.layernorm.{p}", f"{BLOCK}.norm.{{p}}"),
+    ("encoder.stages.{s}.layers.{b}.pwconv1.{p}", f"{BLOCK}.pwconv1.{{p}}"),
+    ("encoder.stages.{s}.layers.{b}.grn.{p}", f"{BLOCK}.grn.{{p}}"),
+    ("encoder.stages.{s}.layers.{b}.pwconv2.{p}", f"{BLOCK}.pwconv2.{{p}}"),
+    ("encoder.stages.{s}.layers.{b}.layer_scale_parameter", f"{BLOCK}.gamma"),
+    ("layernorm.{p}", "norm.{p}"),
+    ("hidden_states_norms.stage{next}.{p}", "map_norms.{s}.{p}"),
 )
 
-OURS: Table = tuple((ours, ours) for _, ours in TIMM)
+# transformers' DINOv3ConvNextModel, which numbers the stem among the downsampling layers of the stages
+DINOV3: Table = (
+    ("stages.0.downsample_layers.0.{p}", "stem.conv.{p}"),
+    ("stages.0.downsample_layers.1.{p}", "stem.norm.{p}"),
+    ("stages.{s}.downsample_layers.0.{p}", f"{DOWNSAMPLE}.norm.{{p}}"),
+    ("stages.{s}.downsample_layers.1.{p}", f"{DOWNSAMPLE}.conv.{{p}}"),
+    ("stages.{s}.layers.{b}.depthwise_conv.{p}", f"{BLOCK}.dwconv.{{p}}"),
+    ("stages.{s}.layers.{b}.layer_norm.{p}", f"{BLOCK}.norm.{{p}}"),
+    ("stages.{s}.layers.{b}.pointwise_conv1.{p}", f"{BLOCK}.pwconv1.{{p}}"),
+    ("stages.{s}.layers.{b}.pointwise_conv2.{p}", f"{BLOCK}.pwconv2.{{p}}"),
+    ("stages.{s}.layers.{b}.gamma", f"{BLOCK}.gamma"),
+    ("layer_norm.{p}", "norm.{p}"),
+)
+
+
+def classifier_of_transformers(prefix: str) -> Table:
+    """Return the names of ConvNextForImageClassification and its like, whose model is under `prefix`."""
+    return (*((prefix + name, ours) for name, ours in TRANSFORMERS), ("classifier.{p}", "head.{p}"))
+
+
+OURS: Table = tuple((ours, ours) for _, ours in (*OVERLAP_STEM, *TIMM_BODY, ("", "map_norms.{s}.{p}")))
 
 # Numbers have up to four digits, as Python refuses to read thousands, and no leading zeros, so that no two
 # names are of one tensor.
@@ -92,6 +152,7 @@ FIELDS = {
     "p": "weight|bias",
     "even": "(?:[1-9][0-9]{0,2})?[02468]",
     "odd": "(?:[1-9][0-9]{0,2})?[13579]",
+    "next": "[1-9][0-9]{0,3}",
 }
 
 
@@ -101,11 +162,14 @@ class Layout:
 
     family: str  # the library
     table: Table  # its name of each tensor, and ours
+    scope: str = ""  # what the names of the image model begin with, beside what else the library keeps there
+    stem: Stem = "patch"
 
     @property
-    def stem(self) -> str:
-        """The name of the stem's weight, which every ConvNeXt of this layout has."""
-        return self.original("stem.conv.weight")
+    def marks(self) -> tuple[str, ...]:
+        """The names of the stem's weights, which every ConvNeXt of this layout has."""
+        wanted = ("conv", "norm") if self.stem == "patch" else ("conv", "conv2", "norm")
+        return tuple(self.original(f"stem.{name}.weight") for name in wanted)
 
     def rename(self, name: str) -> str | None:
         """Return our name of a tensor; None for a tensor that is not part of a ConvNeXt."""
@@ -118,10 +182,18 @@ class Layout:
 
 LAYOUTS = (
     Layout("official", OFFICIAL),
-    Layout("timm", TIMM),
+    Layout("mmpretrain", MMPRETRAIN),
+    Layout("timm", (*OVERLAP_ACT_STEM, *TIMM_BODY), stem="overlap_act"),
+    Layout("timm", (*OVERLAP_STEM, *TIMM_BODY), stem="overlap"),
+    Layout("timm", (*PATCH_STEM, *TIMM_BODY)),
+    Layout("timm", TIMM_MAPS),
+    Layout("open_clip", OPEN_CLIP, scope="visual."),
     Layout("torchvision", TORCHVISION),
-    Layout("transformers", TRANSFORMERS_V1),
-    Layout("transformers", TRANSFORMERS_V2),
+    Layout("transformers", classifier_of_transformers("convnext.")),
+    Layout("transformers", classifier_of_transformers("convnextv2.")),
+    Layout("transformers", TRANSFORMERS),
+    Layout("dinov3", DINOV3),
+    Layout("convnext_edge", OURS, stem="overlap"),
     Layout("convnext_edge", OURS),
 )
 
@@ -142,5 +214,8 @@ def _pattern(template: str) -> re.Pattern[str]:
 
 
 def _fields(found: dict[str, str]) -> dict[str, str | int]:
-    stage = int(found["s"]) if "s" in found else int(found.get("even", found.get("odd", "0"))) // 2
-    return {**found, "s": stage, "even": 2 * stage, "odd": 2 * stage + 1}
+    if "next" in found:
+        stage = int(found["next"]) - 1
+    else:
+        stage = int(found["s"]) if "s" in found else int(found.get("even", found.get("odd", "0"))) // 2
+    return {**found, "s": stage, "even": 2 * stage, "odd": 2 * stage + 1, "next": stage + 1}

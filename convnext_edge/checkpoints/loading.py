@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from convnext_edge.checkpoints.recognition import recognize
+from convnext_edge.architecture import Architecture, Shape
+from convnext_edge.checkpoints.recognition import Recognition, recognize
+from convnext_edge.checkpoints.traits import Traits, resolve
 from convnext_edge.checkpoints.weights import read_tensors
 from convnext_edge.errors import CheckpointError
-from convnext_edge.network.architecture import Architecture, Shape
-from convnext_edge.network.convnext import ConvNeXt
+from convnext_edge.network.convnext import ConvNeXt, as_tuple
+from convnext_edge.tasks import Task, infer_task
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
@@ -24,6 +27,10 @@ class Checkpoint:
 
     model: ConvNeXt  # in evaluation mode, with weights in float32
     layout: str  # whose names the tensors have, such as "timm_v1"
+    assumed: tuple[str, ...] = ()  # what shows in no tensor and nothing told, as "activation gelu"
+    config: str | None = None  # name of the file beside it that told of the model
+    left_out: tuple[str, ...] = ()  # names of tensors that are not of the image model
+    task: Task = "classify"  # as the tensors tell it
 
     @property
     def architecture(self) -> Architecture:
@@ -31,23 +38,42 @@ class Checkpoint:
         return self.model.architecture
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a ConvNeXt classifier; layout and architecture follow from the names and shapes of its tensors.
+def load_checkpoint(path: Path, asked: Traits = Traits()) -> Checkpoint:  # noqa: B008  frozen
+    """Read a ConvNeXt; layout and architecture follow from the names and shapes of its tensors.
 
-    Layouts: `official_v1`, `official_v2`, `timm_v1`, `timm_v1_conv_mlp`, `timm_v2`, `torchvision_v1`,
-    `transformers_v1`, `transformers_v2`, and `convnext_edge` (our own). Where a training checkpoint holds
-    both plain and averaged (EMA) weights, the averaged weights are taken.
-    Raises CheckpointError for everything that is not exactly such a classifier.
+    asked: what shows in no tensor, as the user knows it. Layouts: see `checkpoints.layouts`. Where a training
+    checkpoint holds both plain and averaged (EMA) weights, the averaged weights are taken.
+    Raises CheckpointError for everything that is not exactly a ConvNeXt of ours.
     """
     tensors = read_tensors(path)
     found = recognize({name: tuple(tensor.shape) for name, tensor in tensors.items()}, str(path))
+    resolved = resolve(found.architecture, found.family, path, asked)
+    model = _model(resolved.architecture, found, tensors, path)
+    task = infer_task(model.architecture, projects=found.family == "open_clip")
+    return Checkpoint(model, found.layout, resolved.assumed, resolved.config, found.left_out, task)
+
+
+def load_weights(path: Path, architecture: Architecture) -> ConvNeXt:
+    """Read weights that `export` kept, as the model that their sidecar tells of; raises CheckpointError."""
+    tensors = read_tensors(path)
+    found = recognize({name: tuple(tensor.shape) for name, tensor in tensors.items()}, str(path))
+    if found.architecture.shapes() != architecture.shapes():
+        raise CheckpointError(
+            f"{path} does not hold the model that its sidecar tells of", hint="Make it again: export."
+        )
+    return _model(architecture, found, tensors, path)
+
+
+def _model(
+    architecture: Architecture, found: Recognition, tensors: Mapping[str, Tensor], path: Path
+) -> ConvNeXt:
     state = {
         ours: _to_float32(tensors[found.names[ours]], shape, f"{path}: {found.names[ours]}")
-        for ours, shape in found.architecture.shapes().items()
+        for ours, shape in architecture.shapes().items()
     }
-    model = _assemble(found.architecture, state)
+    model = _assemble(architecture, state)
     _check_answer(model, path)
-    return Checkpoint(model, found.layout)
+    return model
 
 
 def _to_float32(tensor: Tensor, shape: Shape, where: str) -> Tensor:
@@ -82,10 +108,11 @@ def _assemble(architecture: Architecture, state: dict[str, Tensor]) -> ConvNeXt:
 
 def _check_answer(model: ConvNeXt, path: Path) -> None:
     """Raise CheckpointError where finite weights are so large that the answer to an image is not finite."""
-    edge = model.architecture.stride
-    image = torch.linspace(-2, 2, 3 * edge * edge).reshape(1, 3, edge, edge)  # the range of normalized pixels
+    edge, channels = model.architecture.stride, model.architecture.channels
+    pixels = torch.linspace(-2, 2, channels * edge * edge)  # the range of normalized pixels
     with torch.inference_mode():
-        finite = bool(torch.isfinite(model(image)).all())
+        answers = as_tuple(model(pixels.reshape(1, channels, edge, edge)))
+    finite = all(bool(torch.isfinite(answer).all()) for answer in answers)
     if not finite:
         largest = {name: float(weights.abs().max()) for name, weights in model.state_dict().items()}
         name = max(largest, key=lambda name: largest[name])

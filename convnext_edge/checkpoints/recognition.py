@@ -1,11 +1,7 @@
 """Recognizing the ConvNeXt in a checkpoint by the names and shapes of its tensors alone.
 
 A checkpoint is accepted only if it has exactly the tensors of the architecture that its shapes imply;
-otherwise the error names what differs. Two things show in neither names nor shapes and are assumed:
-
-- epsilon of LayerNorm: 1e-6 in all the libraries, except for the last LayerNorm of transformers (1e-12).
-  It acts on pooled features whose variance is about 1, so the logits differ by less than 1e-6 of their size.
-- activation: GELU in all published models.
+otherwise the error names what differs. What shows in no tensor is the business of `traits`.
 """
 
 from __future__ import annotations
@@ -14,15 +10,17 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from convnext_edge.architecture import Architecture, Shape
+from convnext_edge.checkpoints.inference import infer
 from convnext_edge.checkpoints.layouts import LAYOUTS, Layout
 from convnext_edge.errors import CheckpointError
-from convnext_edge.network.architecture import Architecture, Shape
 
+KERNELS = range(1, 32, 2)  # edges of a depthwise kernel; how an even one is padded is not told
 MAX_STRIDE = 1024  # pixels; published models have 32
 SHOWN = 3  # differences that a message lists
 SUPPORTED = (
-    "Supported are ConvNeXt V1 and V2 classifiers with one non-overlapping stem convolution, 7x7 depthwise"
-    " kernels, LayerNorm, a bias in every layer and one linear head; any other would only be approximated."
+    "Supported are ConvNeXt V1 and V2, as classifiers or without their head, with the stems, norms and heads"
+    " that timm has; any other would only be approximated."
 )
 
 # Libraries store these with axes of length 1: (4C, C, 1, 1) for 1x1 convolutions, (1, 1, 1, 4C) for GRN
@@ -31,26 +29,22 @@ UNIT_AXES = ("pwconv1.weight", "pwconv2.weight", "grn.weight", "grn.bias", "gamm
 
 # A part of a checkpoint that no ConvNeXt of ours has, by its name.
 FOREIGN = (
-    (r"stem\.[2-9]\.", "the stem has several overlapping convolutions, as in timm's _ols models"),
-    (r"norm_pre\.", "the last norm comes before the pooling, as in timm's _hnf models"),
-    (r"head\.(pre_logits|mlp)\.", "the head has a hidden layer, as in CLIP models"),
-    (r"(grn\.\w+|gamma|layer_scale\w*)$", "a block has either GRN (V2) or layer scale (V1), never both"),
+    (r"(^|\.)(projectors|norms)\.", "these are of a distillation"),
+    (r"(grn\.\w+|gamma|layer_scale\w*)$", "all blocks have the same parts"),
+    (r"(decoder|mask_token|proj)\b", "this is a model in pretraining (FCMAE), which answers no question yet"),
 )
 # A tensor that is missing or has another shape, by our name.
 DEVIATIONS = (
-    (r"head\.", "without its classifier a checkpoint is a feature extractor"),
-    (r"stem\.conv\.weight", "the stem is one convolution of 3 channels with square patches"),
-    (r"stem\.norm\.weight", "the stem is one convolution and a LayerNorm"),
-    (r"dwconv\.weight", "the depthwise kernels are 7x7"),
+    (r"head\.", "the head is one linear layer, behind at most one hidden layer"),
+    (r"hidden\.", "the hidden layer of a head takes what the pooling leaves"),
+    (r"stem\.conv\.weight", "the stem is one convolution with square patches, or two of 3x3"),
+    (r"stem\.norm\.weight", "the stem ends with a norm"),
+    (r"dwconv\.weight", "all depthwise kernels of a stage are square and alike"),
     (r"pwconv[12]\.", "the pointwise layers widen C channels to 4C and narrow them again"),
-    (r"(grn\.\w+|gamma)$", "all blocks have GRN (V2), or all have layer scale or none (V1)"),
-    (r"norm\.bias", "LayerNorm has a bias, RMS norms have none"),
-    (r"\.bias", "all layers have a bias"),
+    (r"(grn\.\w+|gamma)$", "all blocks have the same parts"),
+    (r"norm\w*\.bias", "all norms have a bias, or none"),
+    (r"\.bias", "all convolutions have a bias, or none; all other layers have one"),
 )
-# Models of timm with a difference that no tensor shows: (depths, dims) -> model and difference.
-INVISIBLE: dict[tuple[Shape, Shape], tuple[str, str]] = {
-    ((3, 4, 30, 3), (384, 768, 1536, 3072)): ("convnext_xxlarge", "its LayerNorm has an epsilon of 1e-5"),
-}
 
 
 @dataclass(frozen=True)
@@ -60,6 +54,8 @@ class Recognition:
     layout: str  # such as "timm_v1_conv_mlp"
     architecture: Architecture
     names: dict[str, str]  # our name of each tensor -> its name in the checkpoint
+    family: str  # the library whose names they are
+    left_out: tuple[str, ...]  # names of tensors that are not of the image model
 
 
 @dataclass(frozen=True)
@@ -73,20 +69,23 @@ class Difference:
 def recognize(shapes: Mapping[str, Shape], where: str) -> Recognition:
     """Recognize layout and architecture of a checkpoint by the names and shapes of its tensors.
 
-    shapes: shape of each tensor by its name. where: name of the checkpoint, for messages. Raises
-    CheckpointError, which names what differs, for everything but a complete ConvNeXt classifier.
+    shapes: shape of each tensor by its name. where: name of the checkpoint, for messages. What shows in no
+    tensor has its usual value. Raises CheckpointError, which names what differs, for everything but a
+    complete ConvNeXt.
     """
-    layout = _find_layout(shapes, where)
-    renamed = {name: layout.rename(name) for name in shapes}
+    layout, prefix = _find_layout(shapes, where)
+    scope = prefix + layout.scope
+    inside = {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(scope)}
+    renamed = {name: layout.rename(name) for name in inside}
     names = {ours: name for name, ours in renamed.items() if ours is not None}
-    architecture = _infer({ours: shapes[name] for ours, name in names.items()})
+    architecture = infer({ours: inside[name] for ours, name in names.items()}, layout)
     if not architecture.depths:
         raise CheckpointError(
             f"{where} has no ConvNeXt block: {layout.original('stages.0.blocks.0.dwconv.weight')} is missing."
             f" Its first tensors are {_first(shapes)}",
             hint=SUPPORTED,
         )
-    if differences := list(_differences(shapes, renamed, architecture, layout)):
+    if differences := list(_differences(inside, renamed, architecture, layout)):
         raise CheckpointError(
             f"{where} is not a ConvNeXt that we know exactly (names of {layout.family}, depths"
             f" {architecture.depths}, dims {architecture.dims}): {_describe(differences)}",
@@ -97,15 +96,30 @@ def recognize(shapes: Mapping[str, Shape], where: str) -> Recognition:
             f"{where} has {len(architecture.dims)} stages: a cell of the last takes over {MAX_STRIDE} pixels",
             hint=SUPPORTED,
         )
-    conv_mlp = any(ours.endswith("pwconv1.weight") and len(shapes[name]) == 4 for ours, name in names.items())
-    return Recognition(_layout_name(layout, architecture, conv_mlp), architecture, names)
+    conv_mlp = any(ours.endswith("pwconv1.weight") and len(inside[name]) == 4 for ours, name in names.items())
+    return Recognition(
+        layout=_layout_name(layout, architecture, conv_mlp),
+        architecture=architecture,
+        names={ours: prefix + name for ours, name in names.items()},
+        family=layout.family,
+        left_out=tuple(name for name in shapes if not name.startswith(scope)),
+    )
 
 
-def _find_layout(shapes: Mapping[str, Shape], where: str) -> Layout:
+def _find_layout(shapes: Mapping[str, Shape], where: str) -> tuple[Layout, str]:
+    """Return the layout and the prefix under which most tensors have a name that we know."""
+    found: list[tuple[int, Layout, str]] = []
     for layout in LAYOUTS:
-        if layout.stem in shapes:
-            return layout
-    stems = ", ".join(f"{layout.stem} ({layout.family})" for layout in LAYOUTS)
+        first = layout.marks[0]
+        ends = [name for name in shapes if name == first or name.endswith("." + first)]
+        for prefix in (name.removesuffix(first) for name in ends):
+            if all(prefix + mark in shapes for mark in layout.marks):
+                inside = (name.removeprefix(prefix) for name in shapes if name.startswith(prefix))
+                found.append((sum(layout.rename(name) is not None for name in inside), layout, prefix))
+    if found:
+        _, layout, prefix = max(found, key=lambda item: item[0])  # of equals the first
+        return layout, prefix
+    stems = ", ".join(f"{layout.marks[0]} ({layout.family})" for layout in LAYOUTS)
     raise CheckpointError(
         f"{where} is not a ConvNeXt in a layout that we know: it has no stem under any of the names {stems}."
         f" Its first tensors are {_first(shapes)}",
@@ -118,32 +132,6 @@ def _layout_name(layout: Layout, architecture: Architecture, conv_mlp: bool) -> 
         return layout.family
     suffix = "_conv_mlp" if conv_mlp and not architecture.grn else ""
     return f"{layout.family}_{architecture.generation}{suffix}"
-
-
-def _infer(found: Mapping[str, Shape]) -> Architecture:
-    """Return the architecture that the shapes imply, without a check that its tensors are complete.
-
-    found: shapes by our names of the tensors.
-    """
-    depths: dict[int, int] = {}
-    dims: dict[int, int] = {}
-    for name, shape in found.items():
-        if match := re.fullmatch(r"stages\.(\d+)\.blocks\.\d+\.dwconv\.weight", name):
-            stage = int(match[1])
-            depths[stage] = depths.get(stage, 0) + 1
-            dims.setdefault(stage, _edge(shape, 0))
-    return Architecture(
-        depths=tuple(depths[stage] for stage in sorted(depths)),
-        dims=tuple(dims[stage] for stage in sorted(dims)),
-        patch=_edge(found["stem.conv.weight"], -1),
-        classes=_edge(found.get("head.weight", ()), 0),
-        grn=any(".grn." in name for name in found),
-        layer_scale=any(name.endswith(".gamma") for name in found),
-    )
-
-
-def _edge(shape: Shape, axis: int) -> int:
-    return shape[axis] if shape else 0
 
 
 def _without_unit_axes(ours: str, shape: Shape) -> Shape:
@@ -164,12 +152,10 @@ def _differences(
             yield Difference(f"{name} has shape {shape}, not {expected[ours]}", _reason(ours, DEVIATIONS))
         elif 0 in shape:
             yield Difference(f"{name} of shape {shape} is empty", _reason(ours, DEVIATIONS))
+        elif ours.endswith("dwconv.weight") and shape[-1] not in KERNELS:
+            yield Difference(f"{name} of shape {shape} has a kernel of {shape[-1]}", "it is odd, 31 at most")
     for ours in (ours for ours in expected if ours in missing):
         yield Difference(f"{layout.original(ours)} is missing", _reason(ours, DEVIATIONS))
-    key = (architecture.depths, architecture.dims)
-    if layout.family == "timm" and key in INVISIBLE:
-        model, reason = INVISIBLE[key]
-        yield Difference(f"depths and dims are those of timm's {model}", reason)
 
 
 def _reason(name: str, reasons: tuple[tuple[str, str], ...]) -> str:

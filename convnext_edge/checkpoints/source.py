@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -11,20 +11,23 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from convnext_edge.architecture import Architecture
 from convnext_edge.artifacts.artifact import Artifact, Description
 from convnext_edge.artifacts.names import MAX_STEM_BYTES, check_new
 from convnext_edge.artifacts.sidecar import sidecar_path
 from convnext_edge.artifacts.store import digest_of, find_link, open_artifact, unmistakable, write_artifact
 from convnext_edge.artifacts.workspace import Workspace
-from convnext_edge.checkpoints.loading import load_checkpoint
-from convnext_edge.checkpoints.variants import Variant, find_variant, match
+from convnext_edge.checkpoints.loading import Checkpoint, load_checkpoint, load_weights
+from convnext_edge.checkpoints.traits import Traits, changed
+from convnext_edge.checkpoints.variants import Variant, find_variant, match, visible
 from convnext_edge.errors import ArtifactError, CheckpointError, ExportError, UsageError
 from convnext_edge.images.definitions import calibration_dir
 from convnext_edge.images.preprocessing import Preprocessing, PreprocessingChanges
-from convnext_edge.network.architecture import Architecture
-from convnext_edge.network.convnext import Block, ConvNeXt, random_model
+from convnext_edge.network.convnext import Block, ConvNeXt, part_of, random_model
 from convnext_edge.progress import note
+from convnext_edge.tasks import Task, fit, output_names
 
+SHOWN = 3  # names of tensors in a message
 RENAME = "Files of the workspace begin with this name: rename the checkpoint, or make a link to it."
 DEMO_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -40,6 +43,13 @@ class Source:
     classes: tuple[str, ...] = ()  # names in the order of the labels; empty where unknown
     layout: str | None = None  # of the checkpoint; None where no library wrote it
     usual_resolution: int | None = None  # the variant's own; None where the model is no named variant
+    task: Task = "classify"
+    assumed: tuple[str, ...] = ()  # of a checkpoint: what none of its tensors shows and nothing told
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of what the model answers, in its order."""
+        return output_names(self.task, self.reference.architecture)
 
     def describe(self) -> Description:
         """Return the description of the weights in our own layout, for their sidecar."""
@@ -47,12 +57,26 @@ class Source:
             kind="weights",
             stem=self.stem,
             variant=self.variant,
-            architecture=asdict(self.reference.architecture),
+            architecture=self.reference.architecture,
             preprocessing=self.preprocessing,
             classes=self.classes,
             layout=self.layout,
             usual_resolution=self.usual_resolution,
+            task=self.task,
         )
+
+    def for_task(self, task: Task | None, *, with_map: bool = False) -> Source:
+        """Return the part of the model that another task takes, under a name of its own.
+
+        Raises UsageError as `tasks.fit` does.
+        """
+        whole, wanted = self.reference.architecture, task or self.task
+        part = fit(whole, wanted, self.task, with_map=with_map)
+        if part == whole and wanted == self.task:
+            return self
+        stem = f"{self.stem}-{wanted}" + ("-map" if with_map else "")
+        classes = self.classes if part.classes else ()
+        return replace(self, reference=part_of(self.reference, part), task=wanted, stem=stem, classes=classes)
 
 
 def load_source(
@@ -61,25 +85,34 @@ def load_source(
     *,
     random_weights: bool = False,
     changes: PreprocessingChanges = PreprocessingChanges(),  # noqa: B008  frozen
+    traits: Traits = Traits(),  # noqa: B008  frozen
     seed: int = 0,
 ) -> Source:
     """Load the model that the options name.
 
-    seed: of random weights. Raises UsageError where the options name no model or contradict each other,
-    CheckpointError for a checkpoint of another variant, ExportError for a resolution that does not divide.
+    traits: of a checkpoint, what shows in none of its tensors. seed: of random weights. Raises UsageError
+    where the options name no model or contradict each other, CheckpointError for a checkpoint of another
+    variant, ExportError for a resolution that is too small.
     """
     if checkpoint is not None and random_weights:
         raise UsageError("--checkpoint and --random-weights exclude each other", hint="Give one of the two.")
+    if checkpoint is None and traits.told():
+        raise UsageError(
+            f"--{traits.told()[0].replace('_', '-')} belongs to --checkpoint: of a variant it is known",
+            hint="Leave it out.",
+        )
     if checkpoint is not None:
-        source = _from_checkpoint(checkpoint, variant)
+        source = _from_checkpoint(checkpoint, variant, traits)
     elif variant is None:
         raise UsageError("no model is named", hint="Give --variant NAME or --checkpoint FILE.")
     elif random_weights:
         source = _random(find_variant(variant), seed)
     else:
         source = _published(find_variant(variant))
-    preprocessing = changes.apply(source.preprocessing)
-    _check_resolution(preprocessing.resolution, source.reference.architecture.stride)
+    architecture = source.reference.architecture
+    preprocessing = changes.apply(source.preprocessing, architecture.channels)
+    for edge in preprocessing.size:
+        _check_resolution(edge, architecture.stride)
     without_sidecar = checkpoint is not None and not sidecar_path(checkpoint).is_file()
     if checkpoint is not None and without_sidecar and source.variant is None and changes.mean is None:
         note(
@@ -92,28 +125,54 @@ def load_source(
     return replace(source, preprocessing=preprocessing, usual_resolution=usual)
 
 
-def _from_checkpoint(path: Path, name: str | None) -> Source:
+def _from_checkpoint(path: Path, name: str | None, traits: Traits) -> Source:
     check_new(path.stem, CheckpointError, hint=RENAME, most=MAX_STEM_BYTES)
-    loaded = load_checkpoint(path)
-    reference = loaded.model
-    if name is not None:
-        _check_variant(path, reference, find_variant(name))
     if sidecar_path(path).is_file():  # `export` kept these weights, with their description
-        return _described(reference, open_artifact(path).description)
-    found = name or match(reference.architecture)
-    if found is None:
-        return Source(reference, path.stem, None, Preprocessing(), layout=loaded.layout)
-    known = find_variant(found)
-    return Source(reference, path.stem, known.name, known.preprocessing, layout=loaded.layout)
+        kept = open_artifact(path).description
+        reference = load_weights(path, replace(kept.architecture, **changed(kept.architecture, traits)))
+        if name is not None:
+            _check_variant(path, reference, find_variant(name))
+        return _described(reference, kept)
+    loaded = load_checkpoint(path, traits)
+    if name is not None:
+        _check_variant(path, loaded.model, find_variant(name))
+    tell(loaded, path)
+    found = name or match(loaded.architecture)
+    known = None if found is None else find_variant(found)
+    preprocessing = Preprocessing() if known is None else known.preprocessing
+    variant = None if known is None else known.name
+    return Source(
+        loaded.model,
+        path.stem,
+        variant,
+        preprocessing,
+        layout=loaded.layout,
+        task=loaded.task,
+        assumed=loaded.assumed,
+    )
 
 
 def _check_variant(path: Path, reference: ConvNeXt, variant: Variant) -> None:
-    expected = replace(variant.architecture, classes=reference.architecture.classes)
-    found = replace(reference.architecture, layer_scale=expected.layer_scale)
-    if found != expected:
+    expected = variant.architecture
+    found = replace(visible(reference.architecture), layer_scale=expected.layer_scale)
+    if found != visible(expected):
         raise CheckpointError(
             f"{path} is not a {variant.name}: it has {_shape(found)}; {variant.name} has {_shape(expected)}",
             hint="Leave --variant out: the checkpoint itself shows its architecture.",
+        )
+
+
+def tell(loaded: Checkpoint, path: Path) -> None:
+    """Say what was taken from beside the checkpoint, what was left out of it, and what was assumed."""
+    if loaded.config is not None:
+        note(f"{path.name}: what its tensors do not show is as {loaded.config} beside it says")
+    if loaded.left_out:
+        names = ", ".join(loaded.left_out[:SHOWN]) + (", …" if len(loaded.left_out) > SHOWN else "")
+        note(f"{path.name}: {len(loaded.left_out)} tensors are not of the image model, left out: {names}")
+    if loaded.assumed:
+        note(
+            f"{path.name}: no tensor shows it, so it is assumed: {', '.join(loaded.assumed)}."
+            " Options change it, and --expect proves it"
         )
 
 
@@ -145,12 +204,14 @@ def _published(variant: Variant) -> Source:
 
 
 def _check_resolution(resolution: int, stride: int) -> None:
-    if resolution <= 0 or resolution % stride:
-        below = max(resolution // stride, 1) * stride
+    if resolution < stride:
         raise ExportError(
-            f"resolution {resolution} is not a multiple of {stride}, the stride of this model",
-            hint=f"Take {below} or {below + stride}.",
+            f"resolution {resolution} is smaller than {stride}, the stride of this model",
+            hint=f"Take {stride} or more.",
         )
+    if resolution % stride:
+        cut = resolution // stride * stride
+        note(f"{resolution} pixels are no multiple of {stride}, the stride: what is beyond {cut} is cut off")
 
 
 def save_weights(source: Source, workspace: Workspace) -> Artifact:
@@ -208,7 +269,9 @@ def _copy(source: Path, path: Path) -> None:
 
 def open_source(artifact: Artifact, workspace: Workspace) -> Source:
     """Open the FP32 reference of an artifact, with the artifact's own preprocessing."""
-    return _described(load_checkpoint(find_weights(artifact, workspace).path).model, artifact.description)
+    described = artifact.description
+    weights = find_weights(artifact, workspace)
+    return _described(load_weights(weights.path, weights.description.architecture), described)
 
 
 def _described(reference: ConvNeXt, description: Description) -> Source:
@@ -220,4 +283,5 @@ def _described(reference: ConvNeXt, description: Description) -> Source:
         classes=description.classes,
         layout=description.layout,
         usual_resolution=description.usual_resolution,
+        task=description.task,
     )

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from convnext_edge.architecture import Architecture
 from convnext_edge.errors import UsageError
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.network.architecture import Architecture
 
 IN1K, IN12K, IN22K = 1000, 11821, 21841  # classes of ImageNet-1k and of timm's and the authors' larger sets
 
@@ -67,14 +67,14 @@ SIZES = {
     "femto": Architecture((2, 2, 6, 2), (48, 96, 192, 384)),
     "pico": Architecture((2, 2, 6, 2), (64, 128, 256, 512)),
     "nano": Architecture((2, 2, 8, 2), (80, 160, 320, 640)),
-    "v2_atto": Architecture((2, 2, 6, 2), (40, 80, 160, 320), grn=True),
-    "v2_femto": Architecture((2, 2, 6, 2), (48, 96, 192, 384), grn=True),
-    "v2_pico": Architecture((2, 2, 6, 2), (64, 128, 256, 512), grn=True),
-    "v2_nano": Architecture((2, 2, 8, 2), (80, 160, 320, 640), grn=True),
-    "v2_tiny": Architecture((3, 3, 9, 3), (96, 192, 384, 768), grn=True),
-    "v2_base": Architecture((3, 3, 27, 3), (128, 256, 512, 1024), grn=True),
-    "v2_large": Architecture((3, 3, 27, 3), (192, 384, 768, 1536), grn=True),
-    "v2_huge": Architecture((3, 3, 27, 3), (352, 704, 1408, 2816), grn=True),
+    "v2_atto": Architecture((2, 2, 6, 2), (40, 80, 160, 320), grn=True, layer_scale=False),
+    "v2_femto": Architecture((2, 2, 6, 2), (48, 96, 192, 384), grn=True, layer_scale=False),
+    "v2_pico": Architecture((2, 2, 6, 2), (64, 128, 256, 512), grn=True, layer_scale=False),
+    "v2_nano": Architecture((2, 2, 8, 2), (80, 160, 320, 640), grn=True, layer_scale=False),
+    "v2_tiny": Architecture((3, 3, 9, 3), (96, 192, 384, 768), grn=True, layer_scale=False),
+    "v2_base": Architecture((3, 3, 27, 3), (128, 256, 512, 1024), grn=True, layer_scale=False),
+    "v2_large": Architecture((3, 3, 27, 3), (192, 384, 768, 1536), grn=True, layer_scale=False),
+    "v2_huge": Architecture((3, 3, 27, 3), (352, 704, 1408, 2816), grn=True, layer_scale=False),
 }
 
 TAGS = {
@@ -175,13 +175,37 @@ def find_variant(name: str) -> Variant:
 
 
 def match(architecture: Architecture) -> str | None:
-    """Return the name of the size (or `demo`) of this architecture, whatever its number of classes.
+    """Return the name of the size (or `demo`) whose tensors this architecture has, but for those of a head.
 
-    None where no published model has it.
+    None where no published model has them.
     """
-    sizes = {**SIZES, DEMO.name: DEMO.architecture}
-    return next(
-        (name for name, size in sizes.items() if replace(architecture, classes=size.classes) == size), None
+    sought = visible(architecture)
+    return next((name for name, size in known_sizes().items() if visible(size) == sought), None)
+
+
+def known_sizes() -> dict[str, Architecture]:
+    """Return the architectures of all sizes and of the demo, by name."""
+    return {**SIZES, DEMO.name: DEMO.architecture}
+
+
+def visible(architecture: Architecture) -> Architecture:
+    """Return an architecture with the usual values for the head, and for all that shows in no tensor."""
+    usual = Architecture(architecture.depths, architecture.dims)
+    return replace(
+        architecture,
+        classes=usual.classes,
+        head_bias=usual.head_bias,
+        norm="layernorm" if architecture.norm_bias else "rmsnorm",
+        eps=usual.eps,
+        last_eps=usual.last_eps,
+        activation=usual.activation,
+        pooling=usual.pooling,
+        output_stride=usual.output_stride,
+        last_norm=usual.last_norm,
+        pooled=usual.pooled,
+        maps=usual.maps,
+        map_norms=usual.map_norms,
+        map_last_norm=usual.map_last_norm,
     )
 
 

@@ -16,6 +16,7 @@ import click
 import convnext_edge
 from convnext_edge import quiet
 from convnext_edge.cli import signals
+from convnext_edge.cli.parameters import Command as ClickCommand
 from convnext_edge.cli.parameters import former_names, to_click
 from convnext_edge.commands.declaration import COMMANDS, Command
 from convnext_edge.commands.result import Result
@@ -54,7 +55,7 @@ def click_command(declared: Command) -> click.Command:
     """Return a command with --json and -v, whose result is printed and whose errors have no traceback."""
     parameters = declared.parameters()
     renamed = former_names(parameters)
-    return click.Command(
+    return ClickCommand(
         declared.name,
         context_settings={"token_normalize_func": lambda token: renamed.get(token, token)} if renamed else {},
         params=[

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
+from typing import Any, Literal, TypeAlias, Union, cast, get_args, get_origin
 
 import click
 
@@ -78,12 +79,82 @@ class GivenPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class Numbers(click.ParamType[tuple[float, ...]]):
+    """One number or more, with spaces or commas between them."""
+
+    name = "numbers"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        """Return the numbers; Click shows the failure as wrong usage."""
+        if not isinstance(value, str):
+            return cast(tuple[float, ...], value)
+        parts = value.replace(",", " ").split()
+        if not parts or not all(is_number(part) for part in parts):
+            self.fail(f"{value!r} is no list of numbers, as 0.5 0.5 0.5.", param, ctx)
+        return tuple(float(part) for part in parts)
+
+
+class Size(click.ParamType[int | tuple[int, int]]):
+    """The edge of a square, or height and width with an `x` between them."""
+
+    name = "size"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | tuple[int, int]:
+        """Return the edge, or height and width; Click shows the failure as wrong usage."""
+        found = re.fullmatch(r"([0-9]{1,6})(?:x([0-9]{1,6}))?", str(value))
+        if found is None:
+            self.fail(f"{value!r} is no size in pixels, as 224, or 224x320 for height and width.", param, ctx)
+        height, width = found.groups()
+        return int(height) if width is None else (int(height), int(width))
+
+
+class Command(click.Command):
+    """A command with options that take all the numbers that follow them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Make one argument of the numbers behind such an option, for Click takes a fixed count of them."""
+        many = {flag for each in self.params if isinstance(each.type, Numbers) for flag in each.opts}
+        return super().parse_args(ctx, join_numbers(args, many))
+
+
+def join_numbers(arguments: Sequence[str], flags: Collection[str]) -> list[str]:
+    """Join the numbers behind any of the flags with spaces, as `--mean 0.5 0.5` to `--mean`, `0.5 0.5`."""
+    joined: list[str] = []
+    follows = False  # whether the last one is such a flag, or its numbers so far
+    for argument in arguments:
+        if follows and is_number(argument) and joined[-1] not in flags:
+            joined[-1] += f" {argument}"
+        else:
+            follows = argument.partition("=")[0] in flags or (follows and is_number(argument))
+            joined.append(argument)
+    return joined
+
+
+def is_number(text: str) -> bool:
+    """Return whether a text is a finite number."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def takes_many(kind: object) -> bool:
+    """Return whether values of a kind are tuples of any length."""
+    return get_origin(kind) is tuple and Ellipsis in get_args(kind)
+
+
 def click_type(kind: object, option: Option) -> click.ParamType[Any]:
     """Return Click's type of one value. Raises TypeError for a type that has no option."""
     if option.choices or get_origin(kind) is Literal:
         return click.Choice(option.choices or get_args(kind))
-    if get_origin(kind) is tuple:
-        return click.Tuple([click_type(part, option) for part in get_args(kind)])
+    if takes_many(kind):
+        return Numbers()
+    if any(get_origin(part) is tuple for part in get_args(kind)):
+        return Size()
     if get_origin(kind) is Sequence:
         return click.STRING
     if set(get_args(kind)) >= PATHS:

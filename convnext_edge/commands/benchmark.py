@@ -166,7 +166,7 @@ def time_candidate(
 
     reference = TorchSession(open_source(artifact, workspace).reference, threads)
     described = artifact.description
-    images = noise(described.preprocessing.resolution, described.input_type, batch=batch)
+    images = noise(described.preprocessing.shape, described.input_type, batch=batch)
     normalized = as_reference_takes(images, described.preprocessing)
     with open_session(artifact, target, threads) as candidate:
         refuse_simulated(candidate, target)

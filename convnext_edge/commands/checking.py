@@ -115,7 +115,8 @@ def fit_each(value: object, parts: tuple[object, ...], origin: object) -> object
     """Return a tuple of values that each are of their kind, or MISFIT."""
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
         return MISFIT
-    kinds = parts if origin is tuple else parts * len(value)
+    many = origin is not tuple or Ellipsis in parts
+    kinds = parts[:1] * len(value) if many else parts
     found = [fit(item, part) for item, part in zip(value, kinds, strict=False)]
     return MISFIT if MISFIT in found or len(kinds) != len(value) else tuple(found)
 
@@ -138,7 +139,7 @@ def in_words(kind: object) -> str:
     if origin is Sequence:
         return {str: "a list of strings"}.get(parts[0], "a list of paths or strings")
     if origin is tuple:
-        return f"{len(parts)} numbers"
+        return "a tuple of numbers" if Ellipsis in parts else f"{len(parts)} numbers"
     return WORDS.get(kind, str(kind))
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
+from convnext_edge.architecture import Activation, NormKind, Pooling
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.workspace import Workspace, check_suffix
 from convnext_edge.commands.declaration import Option, command
@@ -13,15 +14,17 @@ from convnext_edge.commands.options import RUNTIMES, Output, Seed, WorkspaceFold
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import lines
 from convnext_edge.errors import ExportError
-from convnext_edge.images.preprocessing import InputType, PreprocessingChanges, Triple
+from convnext_edge.images.preprocessing import Channels, InputType, PreprocessingChanges
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import NAMES, find_target
+from convnext_edge.tasks import Task
 
 if TYPE_CHECKING:
     from convnext_edge.checkpoints.source import Source
 
-PARITY = 1e-3  # of the largest logit: what a right export stays under by far
+PARITY = 1e-3  # of the largest output: what a right export stays under by far
+BESIDE = "Of the blocks.  [default: as a config.json beside the checkpoint says, else gelu]"
 
 
 @dataclass(frozen=True)
@@ -33,20 +36,40 @@ class Export(Result):
     variant: str | None
     params: int
     macs: int  # multiply-adds for one image
-    resolution: int  # edge of the input in pixels
-    classes: int
-    parity_max_abs_diff: float  # largest difference of a logit, ONNX Runtime against PyTorch on one input
+    resolution: int  # rows of the input, and columns where `width` is None
+    classes: int  # outputs of the head; 0 where the model has none
+    parity_max_abs_diff: float  # largest difference of an output, ONNX Runtime against PyTorch on one input
+    width: int | None = None  # columns of an input that is not square
+    channels: int = 3  # of the input
+    task: str = "classify"  # what the outputs mean
+    outputs: tuple[str, ...] = ("logits",)  # their names, in the order of the model
+    assumed: tuple[str, ...] = ()  # of a checkpoint: what none of its tensors shows and nothing told
+    expected_max_abs_diff: float | None = None  # with --expect: largest difference to what was expected
 
     def summary(self) -> str:
         """Return what was written."""
         return lines(
             ("wrote", self.artifact),
             ("weights", self.weights),
-            ("model", f"{self.variant or 'no named variant'}, {self.classes} classes"),
+            ("model", f"{self.variant or 'no named variant'}, {self._answers()}"),
             ("size", f"{self.params / 1e6:.1f} M parameters, {self.macs / 1e9:.2f} G multiply-adds"),
-            ("input", f"{self.resolution} x {self.resolution} pixels"),
-            ("parity", f"{self.parity_max_abs_diff:.1e} largest difference of a logit to PyTorch"),
+            ("input", f"{self.resolution} x {self.width or self.resolution} pixels" + self._channels()),
+            ("parity", f"{self.parity_max_abs_diff:.1e} largest difference of an output to PyTorch"),
+            *self._expected(),
         )
+
+    def _answers(self) -> str:
+        if self.task == "classify":
+            return f"{self.classes} classes"
+        return f"task {self.task}: {', '.join(self.outputs)}"
+
+    def _channels(self) -> str:
+        return "" if self.channels == 3 else f", {self.channels} channel{'s' if self.channels > 1 else ''}"
+
+    def _expected(self) -> list[tuple[str, object]]:
+        if self.expected_max_abs_diff is None:
+            return []
+        return [("expected", f"{self.expected_max_abs_diff:.1e} largest difference to --expect")]
 
 
 @command(example="convnext-edge export --variant tiny")
@@ -59,9 +82,22 @@ def export(
         AnyPath | None, Option("Weights of your own: .safetensors, .pth, .pt or .bin.")
     ] = None,
     random_weights: Annotated[bool, Option("Seeded noise as weights, for work on latency.")] = False,
+    task: Annotated[
+        Task | None, Option("What the outputs mean.  [default: as the tensors tell]", metavar="NAME")
+    ] = None,
+    with_map: Annotated[bool, Option("--task embed: the last map is an output, too.")] = False,
+    activation: Annotated[Activation | None, Option(BESIDE, metavar="NAME")] = None,
+    norm: Annotated[NormKind | None, Option("Of norms without a bias.", metavar="NAME")] = None,
+    norm_eps: Annotated[float | None, Option("Epsilon of the norms.", at_least=0, at_most=1)] = None,
+    pooling: Annotated[Pooling | None, Option("Of the last map.", metavar="NAME")] = None,
+    output_stride: Annotated[
+        int | None, Option("Where timm's strides become dilations: 8 or 16.", at_least=1)
+    ] = None,
+    expect: Annotated[AnyPath | None, Option("Your model's answer to --input-data: .npy or .npz.")] = None,
+    input_data: Annotated[AnyPath | None, Option("Normalized images (N, channels, H, W): .npy.")] = None,
     resolution: Annotated[
-        int | None,
-        Option("Edge of the input.  [default: the variant's]", metavar="PIXELS", at_least=1),
+        int | tuple[int, int] | None,
+        Option("Edge of the input, or height x width.  [default: the variant's]", metavar="PIXELS"),
     ] = None,
     crop: Annotated[
         float | None,
@@ -73,8 +109,8 @@ def export(
             above=True,
         ),
     ] = None,
-    mean: Annotated[Triple | None, Option("Of the pixels, in 0..1.", metavar="R G B")] = None,
-    std: Annotated[Triple | None, Option("Standard deviation of the pixels.", metavar="R G B")] = None,
+    mean: Annotated[Channels | None, Option("Of the pixels, in 0..1.", metavar="R G B...")] = None,
+    std: Annotated[Channels | None, Option("Standard deviation of the pixels.", metavar="R G B...")] = None,
     target: Annotated[
         str | None,
         Option(
@@ -97,16 +133,26 @@ def export(
     Raises CheckpointError, DownloadError, ExportError, UsageError.
     """
     with importing():
+        from convnext_edge.checkpoints.expectation import Expectation
         from convnext_edge.checkpoints.source import load_source, save_weights
+        from convnext_edge.checkpoints.traits import Traits
         from convnext_edge.targets.fp32 import write_fp32
 
     if target is not None:
         find_target(target)  # a wrong name is said before any work
     check_suffix(as_path(output), ".onnx")
-    changes = PreprocessingChanges(resolution=resolution, crop=crop, mean=mean, std=std)
+    proof = Expectation.at(as_path(expect), as_path(input_data))
+    rows, columns = resolution if isinstance(resolution, tuple) else (resolution, None)
+    changes = PreprocessingChanges(rows, crop, mean=mean, std=std, width=columns)
     source = load_source(
-        variant, as_path(checkpoint), random_weights=random_weights, changes=changes, seed=seed
-    )
+        variant,
+        as_path(checkpoint),
+        random_weights=random_weights,
+        changes=changes,
+        traits=Traits(activation, norm, norm_eps, pooling, output_stride),
+        seed=seed,
+    ).for_task(task, with_map=with_map)
+    expected = None if proof is None else proof.check(source)
     space = Workspace.at(workspace)
     weights = save_weights(source, space)
     differences: list[float] = []
@@ -118,21 +164,34 @@ def export(
         place=as_path(output) or space,
         check=lambda made: differences.append(parity(source, made)),
     )
-    architecture = source.reference.architecture
     return Export(
         artifact=artifact.path,
         weights=weights.path,
-        variant=source.variant,
-        params=architecture.params,
-        macs=architecture.macs(source.preprocessing.resolution),
-        resolution=source.preprocessing.resolution,
-        classes=architecture.classes,
         parity_max_abs_diff=differences[0],
+        expected_max_abs_diff=expected,
+        **figures(source),
     )
 
 
+def figures(source: Source) -> dict[str, Any]:
+    """Return the fields of the result that follow from the model."""
+    architecture, prepared = source.reference.architecture, source.preprocessing
+    return {
+        "variant": source.variant,
+        "params": architecture.params,
+        "macs": architecture.macs(*prepared.size),
+        "resolution": prepared.resolution,
+        "width": prepared.width,
+        "channels": architecture.channels,
+        "classes": architecture.classes,
+        "task": source.task,
+        "outputs": source.outputs,
+        "assumed": source.assumed,
+    }
+
+
 def parity(source: Source, artifact: Artifact) -> float:
-    """Return the largest difference of a logit, ONNX Runtime against PyTorch on the same noise.
+    """Return the largest difference of an output, ONNX Runtime against PyTorch on the same noise.
 
     Raises ExportError where they are not the same function.
     """
@@ -143,18 +202,22 @@ def parity(source: Source, artifact: Artifact) -> float:
         from convnext_edge.images.transform import as_reference_takes
         from convnext_edge.targets.torch import TorchSession
 
-    images = noise(source.preprocessing.resolution, artifact.description.input_type, batch=2, seed=1)
-    expected = TorchSession(source.reference).run(as_reference_takes(images, source.preprocessing))
-    if not np.isfinite(expected).all():
+    images = noise(source.preprocessing.shape, artifact.description.input_type, batch=2, seed=1)
+    expected = TorchSession(source.reference).run_all(as_reference_takes(images, source.preprocessing))
+    if not all(np.isfinite(output).all() for output in expected):
         raise ExportError(
-            f"{source.stem} answers with NaN or infinity at {source.preprocessing.resolution} pixels",
+            f"{source.stem} answers with NaN or infinity at {source.preprocessing.size_text} pixels",
             hint="Its weights are too large: take an earlier checkpoint of the training.",
         )
     with find_target("onnxruntime").open_session(artifact) as session:
-        difference = float(np.abs(session.run(images) - expected).max())
-    if not difference <= PARITY * max(1.0, float(np.abs(expected).max())):
-        raise ExportError(
-            f"{artifact.path.name} differs from PyTorch by {difference:.3g} in a logit",
-            hint="This is a fault of the exporter or the runtime; please report it with the versions.",
-        )
-    return difference
+        found = session.run_all(images)
+    largest = 0.0
+    for name, wanted, output in zip(source.outputs, expected, found, strict=True):
+        difference = float(np.abs(output - wanted).max())
+        if not difference <= PARITY * max(1.0, float(np.abs(wanted).max())):
+            raise ExportError(
+                f"{artifact.path.name} differs from PyTorch by {difference:.3g} in {name}",
+                hint="This is a fault of the exporter or the runtime; please report it with the versions.",
+            )
+        largest = max(largest, difference)
+    return largest

@@ -148,7 +148,7 @@ def validate(
             simulated=session.simulated,
             label=session.label,
             class_order=images.numbered_by,
-            **gates.verdict(found, int(artifact.description.architecture["classes"])),
+            **gates.verdict(found, artifact.description.architecture.classes),
         )
     keep("validate", result.to_json(), artifact, space)
     return result
@@ -165,7 +165,7 @@ class Gates:
         """Raise UsageError for a gate that no candidate can fail."""
         from convnext_edge.evaluation.trust import check_gates
 
-        check_gates(self.max_drop, self.min_agreement, int(artifact.description.architecture["classes"]))
+        check_gates(self.max_drop, self.min_agreement, artifact.description.architecture.classes)
 
     def check_labels(self, images: ImageSet) -> None:
         """Raise UsageError for a gate that these images cannot decide."""
@@ -194,7 +194,7 @@ class Gates:
 
 def check_classes(images: ImageSet, artifact: Artifact) -> None:
     """Raise ImageSetError where the labels cannot be those of the model."""
-    classes = int(artifact.description.architecture["classes"])
+    classes = artifact.description.architecture.classes
     found = len(images.classes) or 1 + max((entry.label for entry in images.entries), default=-1)
     if images.labelled and (found > classes or (images.classes and found != classes)):
         raise ImageSetError(

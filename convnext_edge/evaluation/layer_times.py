@@ -37,7 +37,7 @@ def time_saved(job: Job, calibrated: Calibrated, target: Target, *, runs: int, t
         model = load(int8)
         drop_quantization(model)
         save(model, fp32)
-        image = noise(job.source.preprocessing.resolution, job.input_type, batch=1)
+        image = noise(job.source.preprocessing.shape, job.input_type, batch=1)
 
         def measure(path: Path) -> Times | None:
             return target.time_layers(path, image, runs=runs, threads=threads)

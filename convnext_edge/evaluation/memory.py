@@ -37,7 +37,7 @@ def peak_rss(artifact: Artifact, target: str, *, batch: int, threads: int) -> in
 def _measure(path: Path, target: str, batch: int, threads: int) -> int:
     artifact = read_sidecar(path)
     described = artifact.description
-    images = noise(described.preprocessing.resolution, described.input_type, batch=batch)
+    images = noise(described.preprocessing.shape, described.input_type, batch=batch)
     with find_target(target).open_session(artifact, threads=threads) as session:
         for _ in range(CALLS):
             session.run(images)

@@ -25,7 +25,7 @@ GET_AGAIN = "Get these files again, or remove them from the set."
 class Batch:
     """N images in the form that a model takes, with their labels and names."""
 
-    images: NDArray[np.float32] | NDArray[np.uint8]  # (N, 3, H, W), RGB; normalized, or bytes as stored
+    images: NDArray[np.float32] | NDArray[np.uint8]  # (N, channels, H, W); normalized, or bytes as stored
     labels: NDArray[np.int64]  # (N,), 0-based, -1 where unlabelled
     names: tuple[str, ...]  # N names of the images within their set
 
@@ -46,7 +46,7 @@ class LoadedImage:
     """An image of a set, decoded and cropped to the size that the model takes."""
 
     entry: Entry
-    pixels: NDArray[np.uint8]  # (H, W, 3), RGB
+    pixels: NDArray[np.uint8]  # (H, W, channels)
 
 
 class SkipLog:
@@ -89,7 +89,7 @@ class SkipLog:
 def load(entry: Entry, contents: Contents, preprocessing: Preprocessing) -> LoadedImage | SkippedImage:
     """Read, decode and transform one image; return a `SkippedImage` where it is broken."""
     try:
-        image = decode(contents.read(entry.name))
+        image = decode(contents.read(entry.name), len(preprocessing.mean))
         return LoadedImage(entry, preprocess(image, preprocessing))
     except ImageSetError as error:
         return SkippedImage(entry.name, error.message)
@@ -129,5 +129,5 @@ def collate(
 
 
 def _stack(group: Sequence[LoadedImage]) -> NDArray[np.uint8]:
-    stacked = np.stack([image.pixels for image in group])  # (N, H, W, 3)
-    return np.ascontiguousarray(stacked.transpose(0, 3, 1, 2))  # (N, 3, H, W)
+    stacked = np.stack([image.pixels for image in group])  # (N, H, W, channels)
+    return np.ascontiguousarray(stacked.transpose(0, 3, 1, 2))  # (N, channels, H, W)

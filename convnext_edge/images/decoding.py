@@ -20,8 +20,11 @@ NO_KNOWN_RANGE = ("I", "F")  # 32-bit samples: nothing says which value is white
 MAX_PIXELS = 2**30 // 12
 
 
-def decode(data: bytes) -> Image.Image:
-    """Return the RGB image in `data`; of an animation, the first frame.
+MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # of Pillow, by the number of channels
+
+
+def decode(data: bytes, channels: int = 3) -> Image.Image:
+    """Return the image in `data`, in RGB or of as many channels; of an animation, the first frame.
 
     The EXIF orientation is not applied: neither timm nor torchvision applies it, so the published
     accuracies were measured with the pixels as they are stored.
@@ -34,7 +37,7 @@ def decode(data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         _refuse_bomb(image)
-        return to_rgb(image)
+        return to_channels(image, channels)
     except ImageSetError:
         raise
     except UnidentifiedImageError as error:
@@ -48,17 +51,37 @@ def _refuse_bomb(image: Image.Image) -> None:
         raise ImageSetError(f"it has {image.width}x{image.height} pixels, more than {MAX_PIXELS} in all")
 
 
+def to_channels(image: Image.Image, channels: int) -> Image.Image:
+    """Return `image` with 8 bits for each of 1 to 4 channels: gray, RGB, or either with its alpha channel.
+
+    Raises ImageSetError for other numbers, of which no photograph has any, and for samples of 32 bits.
+    """
+    mode = MODES.get(channels)
+    if mode is None:
+        raise ImageSetError(
+            f"the model takes {channels} channels, and images have 1 to 4",
+            hint="Such a model can be exported and built in float; it cannot be shown images of a set.",
+        )
+    if image.mode == mode:
+        return image
+    return to_rgb(image) if mode == "RGB" else _plain(image).convert(mode)
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """Return `image` as 8-bit RGB, as torchvision's loader makes it: `convert("RGB")` drops an alpha channel.
 
     There is one difference: of 16-bit gray, the upper byte is kept. Pillow would clip the values at 255, so
     that the image would be nearly white. Raises ImageSetError for samples of 32 bits.
     """
+    return _plain(image).convert("RGB")
+
+
+def _plain(image: Image.Image) -> Image.Image:
     if image.mode in NO_KNOWN_RANGE:
         raise ImageSetError(f"mode {image.mode} (32-bit samples) has no known range of values")
     if image.mode in SIXTEEN_BIT:
         samples = np.asarray(image)
-        image = Image.fromarray((samples >> 8).astype(np.uint8))
+        return Image.fromarray((samples >> 8).astype(np.uint8))
     if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")  # the same colours; Pillow warns of the direct way
-    return image.convert("RGB")
+        return image.convert("RGBA")  # the same colours; Pillow warns of the direct way
+    return image

@@ -9,12 +9,13 @@ from convnext_edge.images.preprocessing import InputType
 
 
 def noise(
-    resolution: int, input_type: InputType, *, batch: int, seed: int = 0
+    size: tuple[int, int, int], input_type: InputType, *, batch: int, seed: int = 0
 ) -> NDArray[np.uint8] | NDArray[np.float32]:
-    """Return noise (N, 3, H, W) in the shape and type of images; it must never calibrate a model.
+    """Return noise (N, channels, H, W) in the shape and type of images; it must never calibrate a model.
 
-    Speed does not depend on the values. The float32 values have about the range of normalized pixels.
+    size: channels, height and width. Speed does not depend on the values. The float32 values have about the
+    range of normalized pixels.
     """
-    shape = (batch, 3, resolution, resolution)
+    shape = (batch, *size)
     pixels = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
     return pixels if input_type == "uint8" else ((pixels - 127.5) / 64).astype(np.float32)

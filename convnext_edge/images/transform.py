@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from convnext_edge.errors import ImageSetError
-from convnext_edge.images.decoding import MAX_PIXELS, to_rgb
+from convnext_edge.images.decoding import MAX_PIXELS, to_channels
 from convnext_edge.images.preprocessing import Preprocessing
 
 INTERPOLATIONS = tuple(member.name.lower() for member in Image.Resampling)
@@ -23,19 +23,20 @@ INTERPOLATIONS = tuple(member.name.lower() for member in Image.Resampling)
 def preprocess(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """Resize `image` and crop it at the centre.
 
-    Returns (H, W, 3) uint8, RGB, with H = W = `preprocessing.resolution`. Raises ImageSetError for an image
-    that is too elongated to resize, or that has 32-bit samples.
+    Returns (H, W, channels) uint8 of the size and the channels that `preprocessing` tells. Raises
+    ImageSetError for an image that is too elongated to resize, or that has 32-bit samples.
     """
     check_preprocessing(preprocessing)
-    rgb = image if image.mode == "RGB" else to_rgb(image)  # what `decode` returns is RGB already
-    resized = _resize(rgb, preprocessing)
-    return np.array(_centre_crop(resized, preprocessing.resolution))
+    converted = to_channels(image, len(preprocessing.mean))
+    resized = _resize(converted, preprocessing)
+    pixels = np.array(_centre_crop(resized, preprocessing.size))
+    return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
 
 def normalize(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """Return (x / 255 - mean) / std of each channel, from (N, 3, H, W) uint8 to float32 of the same shape."""
-    mean = np.array(preprocessing.mean, np.float32).reshape(3, 1, 1)
-    std = np.array(preprocessing.std, np.float32).reshape(3, 1, 1)
+    """Return (x / 255 - mean) / std of each channel, from (N, channels, H, W) uint8 to float32."""
+    mean = np.array(preprocessing.mean, np.float32).reshape(-1, 1, 1)
+    std = np.array(preprocessing.std, np.float32).reshape(-1, 1, 1)
     scaled = images.astype(np.float32)
     scaled /= 255
     scaled -= mean
@@ -64,9 +65,9 @@ def check_preprocessing(preprocessing: Preprocessing) -> None:
             f"crop {preprocessing.crop} is out of range",
             hint="It is the fraction of the shorter edge that is kept: above 0, at most 1.",
         )
-    if preprocessing.resolution < 1:
+    if min(preprocessing.size) < 1:
         raise ImageSetError(
-            f"resolution {preprocessing.resolution} is out of range", hint="Give the input's edge in pixels."
+            f"resolution {preprocessing.size_text} is out of range", hint="Give the input's edge in pixels."
         )
 
 
@@ -81,16 +82,21 @@ def _resized_size(width: int, height: int, preprocessing: Preprocessing) -> tupl
     """Return width and height before the crop."""
     if preprocessing.crop == 1.0:
         # The official ConvNeXt: "warping (no cropping) when evaluated at 384 or larger".
-        return preprocessing.resolution, preprocessing.resolution
-    short = math.floor(preprocessing.resolution / preprocessing.crop)  # timm's scale_size
+        return preprocessing.size[1], preprocessing.size[0]
+    wanted = [math.floor(edge / preprocessing.crop) for edge in preprocessing.size]  # timm's scale_size
+    if wanted[0] != wanted[1]:  # timm's ResizeKeepRatio: the image covers both edges
+        ratio = min(height / wanted[0], width / wanted[1])
+        return round(width / ratio), round(height / ratio)
+    short = wanted[0]
     # torchvision's _compute_resized_output_size: the longer edge is cut off, not rounded.
     if width <= height:
         return short, int(short * height / width)
     return int(short * width / height), short
 
 
-def _centre_crop(image: Image.Image, edge: int) -> Image.Image:
+def _centre_crop(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    height, width = size
     # torchvision's center_crop: Python's rounding, so halves go to the even pixel.
-    left = round((image.width - edge) / 2)
-    top = round((image.height - edge) / 2)
-    return image.crop((left, top, left + edge, top + edge))
+    left = round((image.width - width) / 2)
+    top = round((image.height - height) / 2)
+    return image.crop((left, top, left + width, top + height))

@@ -2,7 +2,8 @@
 
 Sources: "A ConvNet for the 2020s" (Liu et al., 2022, arXiv:2201.03545) for V1 and
 "ConvNeXt V2" (Woo et al., 2023, arXiv:2301.00808) for V2, whose blocks carry a global response
-normalization (GRN) in place of the layer scale.
+normalization (GRN) in place of the layer scale. What models of timm have beyond the papers, as other stems
+and norms, follows timm.
 
 Shapes in the comments: N images, C channels, H and W rows and columns of the feature map.
 """
@@ -10,55 +11,54 @@ Shapes in the comments: N images, C channels, H and W rows and columns of the fe
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convnext_edge.network.architecture import EXPANSION, KERNEL, STRIDE, Architecture
+from convnext_edge.architecture import EXPANSION, OVERLAP, STRIDE, Activation, Architecture, Pooling
+from convnext_edge.network.norms import GRN, ChannelNorm, Norm
 
-EPS = 1e-6
 INITIAL_LAYER_SCALE = 1e-6  # the branches start as almost nothing (appendix A.1 of V1)
 
+Outputs = Tensor | tuple[Tensor, ...]  # one tensor where the model answers with one
 
-class ChannelNorm(nn.LayerNorm):
-    """LayerNorm over the channels of an (N, C, H, W) tensor."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.permute(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C)
-        x = F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
-        return x.permute(0, 3, 1, 2)  # (N, H, W, C) -> (N, C, H, W)
-
-
-class GRN(nn.Module):
-    """Global response normalization of an (N, H, W, C) tensor (ConvNeXt V2, equation 1 to 3)."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(dim))
-        self.bias = nn.Parameter(torch.zeros(dim))
-
-    def forward(self, x: Tensor) -> Tensor:
-        norms: Tensor = x.norm(p=2, dim=(1, 2), keepdim=True)  # (N, 1, 1, C)
-        relative = norms / (norms.mean(dim=-1, keepdim=True) + EPS)  # (N, 1, 1, C)
-        return self.weight * (x * relative) + self.bias + x
+ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
+    "gelu": nn.GELU,
+    "gelu_tanh": lambda: nn.GELU(approximate="tanh"),
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+    "hardswish": nn.Hardswish,
+}
 
 
 class Block(nn.Module):
-    """Depthwise 7x7, LayerNorm, pointwise to 4C, GELU, (GRN,) pointwise to C, (layer scale,) residual sum.
+    """Depthwise, norm, pointwise to 4C, activation, (GRN,) pointwise to C, (layer scale,) residual sum.
 
-    `gamma`, the layer scale, is None in V2 and in a V1 that has none.
+    `gamma`, the layer scale, is None where a block has none, as in V2.
     """
 
-    def __init__(self, dim: int, *, grn: bool, layer_scale: bool) -> None:
+    def __init__(self, architecture: Architecture, stage: int) -> None:
         super().__init__()
-        self.dwconv = nn.Conv2d(dim, dim, KERNEL, padding=KERNEL // 2, groups=dim)
-        self.norm = nn.LayerNorm(dim, eps=EPS)
+        dim, kernel = architecture.dims[stage], architecture.kernels[stage]
+        dilation = architecture.steps[stage].dilation
+        self.dwconv = nn.Conv2d(
+            dim,
+            dim,
+            kernel,
+            padding=dilation * (kernel // 2),
+            dilation=dilation,
+            groups=dim,
+            bias=architecture.conv_bias,
+        )
+        self.norm = Norm(dim, architecture.norm, eps=architecture.eps, bias=architecture.norm_bias)
         self.pwconv1 = nn.Linear(dim, EXPANSION * dim)
-        self.act: nn.Module = nn.GELU()
-        self.grn = GRN(EXPANSION * dim) if grn else nn.Identity()
+        self.act: nn.Module = ACTIVATIONS[architecture.activation]()
+        self.grn = GRN(EXPANSION * dim) if architecture.grn else nn.Identity()
         self.pwconv2 = nn.Linear(EXPANSION * dim, dim)
-        self.gamma = nn.Parameter(torch.full((dim,), INITIAL_LAYER_SCALE)) if layer_scale else None
+        start = torch.full((dim,), INITIAL_LAYER_SCALE)
+        self.gamma = nn.Parameter(start) if architecture.layer_scale else None
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.dwconv(x)
@@ -71,40 +71,67 @@ class Block(nn.Module):
 
 
 class Stem(nn.Module):
-    """Non-overlapping patches to the first stage's channels: stride `patch`, no padding."""
+    """Patches to the first stage's channels, without overlap: stride `patch`, no padding."""
 
-    def __init__(self, dim: int, patch: int) -> None:
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(3, dim, patch, stride=patch)
-        self.norm = ChannelNorm(dim, eps=EPS)
+        dim, patch = architecture.dims[0], architecture.patch
+        self.conv = nn.Conv2d(architecture.channels, dim, patch, stride=patch, bias=architecture.conv_bias)
+        self.norm = channel_norm(architecture, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         patches: Tensor = self.norm(self.conv(x))  # (N, C, H / patch, W / patch)
         return patches
 
 
-class Downsample(nn.Module):
-    """LayerNorm, then a 2x2 convolution of stride 2."""
+class OverlapStem(nn.Module):
+    """Two 3x3 convolutions of stride 2 that overlap, perhaps with the activation between."""
 
-    def __init__(self, dim_in: int, dim_out: int) -> None:
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        self.norm = ChannelNorm(dim_in, eps=EPS)
-        self.conv = nn.Conv2d(dim_in, dim_out, STRIDE, stride=STRIDE)
+        width, dim, bias = architecture.stem_width, architecture.dims[0], architecture.conv_bias
+        self.conv = nn.Conv2d(architecture.channels, width, OVERLAP, stride=2, padding=1, bias=bias)
+        between = ACTIVATIONS[architecture.activation] if architecture.stem == "overlap_act" else nn.Identity
+        self.act = between()
+        self.conv2 = nn.Conv2d(width, dim, OVERLAP, stride=2, padding=1, bias=bias)
+        self.norm = channel_norm(architecture, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        halved: Tensor = self.conv(self.norm(x))  # (N, dim_out, H / 2, W / 2)
-        return halved
+        y: Tensor = self.norm(self.conv2(self.act(self.conv(x))))  # (N, C, ceil(H / 4), ceil(W / 4))
+        return y
+
+
+class Downsample(nn.Module):
+    """A norm, then a 2x2 convolution of stride 2.
+
+    Where a dilation has taken the place of the stride, zeros are padded so that the map keeps its size, as
+    TensorFlow's "same" does: of an odd number, one more behind.
+    """
+
+    def __init__(self, architecture: Architecture, stage: int) -> None:
+        super().__init__()
+        before, dim = architecture.dims[max(stage - 1, 0)], architecture.dims[stage]
+        stride, dilation, _ = architecture.steps[stage]
+        self.norm = channel_norm(architecture, before)
+        self.padding = same_padding(dilation) if stride == 1 else None
+        self.conv = nn.Conv2d(
+            before, dim, STRIDE, stride=stride, dilation=dilation, bias=architecture.conv_bias
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(x)
+        y: Tensor = self.conv(x if self.padding is None else F.pad(x, self.padding))
+        return y  # (N, C, H / stride, W / stride)
 
 
 class Stage(nn.Module):
-    """A downsampling layer (the first stage has none) and the blocks of stage `index`."""
+    """A downsampling layer (of most models, the first stage has none) and the blocks of stage `index`."""
 
     def __init__(self, architecture: Architecture, index: int) -> None:
         super().__init__()
-        dim, grn, layer_scale = architecture.dims[index], architecture.grn, architecture.layer_scale
-        self.downsample = Downsample(architecture.dims[index - 1], dim) if index else nn.Identity()
-        blocks = (Block(dim, grn=grn, layer_scale=layer_scale) for _ in range(architecture.depths[index]))
-        self.blocks = nn.Sequential(*blocks)
+        down = architecture.downsamples(index)
+        self.downsample = Downsample(architecture, index) if down else nn.Identity()
+        self.blocks = nn.Sequential(*(Block(architecture, index) for _ in range(architecture.depths[index])))
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.blocks(self.downsample(x))
@@ -112,24 +139,115 @@ class Stage(nn.Module):
 
 
 class ConvNeXt(nn.Module):
-    """Classifier: (N, 3, H, W) normalized float images -> (N, classes) logits.
+    """A ConvNeXt: (N, channels, H, W) normalized float images -> what `architecture` says that it answers.
 
-    H and W are multiples of `architecture.stride`.
+    That is the pooled vector (N, outputs), such as the logits of a classifier, and then the map (N, C, H / s,
+    W / s) of each stage in `maps`, where s is the stage's stride. H and W are `architecture.stride` at least;
+    what strides do not divide is cut off.
     """
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
-        self.stem = Stem(architecture.dims[0], architecture.patch)
+        self.stem = Stem(architecture) if architecture.stem == "patch" else OverlapStem(architecture)
         self.stages = nn.Sequential(*(Stage(architecture, i) for i in range(len(architecture.dims))))
-        self.norm = nn.LayerNorm(architecture.dims[-1], eps=EPS)
-        self.head = nn.Linear(architecture.dims[-1], architecture.classes)
+        self.map_norms = nn.ModuleDict(
+            {str(i): channel_norm(architecture, architecture.dims[i]) for i in architecture.map_norms}
+        )
+        eps, first = architecture.last_eps, architecture.norm_first
+        if architecture.last_norm and first:
+            self.norm_pre = channel_norm(architecture, architecture.dims[-1], eps)
+        elif architecture.last_norm:
+            features = architecture.pooled_features
+            self.norm = Norm(features, architecture.norm, eps=eps, bias=architecture.norm_bias)
+        if architecture.hidden:
+            self.hidden = nn.Linear(architecture.pooled_features, architecture.hidden)
+        if architecture.classes:
+            width = architecture.hidden or architecture.pooled_features
+            self.head = nn.Linear(width, architecture.classes, bias=architecture.head_bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.stages(self.stem(x))  # (N, C, H / stride, W / stride)
-        x = x.mean(dim=(2, 3))  # (N, C)
-        logits: Tensor = self.head(self.norm(x))
-        return logits
+    def forward(self, x: Tensor) -> Outputs:
+        asked, maps = self.architecture.maps, []
+        x = self.stem(x)
+        for index, stage in enumerate(self.stages):
+            x = stage(x)  # (N, C, H / stride, W / stride)
+            if index in asked:
+                norm = self.map_norm(index)
+                maps.append(x if norm is None else over_channels(norm, x))
+        vector = [self._vector(x)] if self.architecture.pooled else []
+        outputs = (*vector, *maps)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def _vector(self, x: Tensor) -> Tensor:
+        """Return the pooled vector (N, outputs) of the last map (N, C, H, W)."""
+        architecture = self.architecture
+        if architecture.last_norm and architecture.norm_first:
+            x = self.norm_pre(x)
+        x = pool(x, architecture.pooling, spatial=(2, 3), axis=1).flatten(1)
+        if architecture.last_norm and not architecture.norm_first:
+            x = self.norm(x)
+        if architecture.hidden:
+            x = F.gelu(self.hidden(x))
+        return self.head(x) if architecture.classes else x
+
+    def map_norm(self, stage: int) -> Norm | None:
+        """Return the norm that a stage's map goes through where it is an output, if any."""
+        architecture, last = self.architecture, stage == len(self.stages) - 1
+        if stage in architecture.map_norms:
+            norm = self.map_norms[str(stage)]
+            assert isinstance(norm, Norm)
+            return norm
+        if last and architecture.last_norm and architecture.norm_first:
+            return self.norm_pre
+        return self.norm if last and architecture.last_norm and architecture.map_last_norm else None
+
+
+def part_of(model: ConvNeXt, architecture: Architecture) -> ConvNeXt:
+    """Return the part of a model that another architecture is of, with the same weights, in eval mode."""
+    with torch.device("meta"):
+        part = ConvNeXt(architecture)
+    state = model.state_dict()
+    part.load_state_dict({name: state[name] for name in architecture.shapes()}, assign=True)
+    return part.eval()
+
+
+def as_tuple(outputs: Outputs) -> tuple[Tensor, ...]:
+    """Return the outputs of a model as a tuple, be it one or several."""
+    return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def channel_norm(architecture: Architecture, dim: int, eps: float | None = None) -> ChannelNorm:
+    """Return the architecture's norm over `dim` channels of (N, C, H, W)."""
+    eps = architecture.eps if eps is None else eps
+    return ChannelNorm(dim, architecture.norm, eps=eps, bias=architecture.norm_bias)
+
+
+def over_channels(norm: Norm, x: Tensor) -> Tensor:
+    """Return (N, C, H, W) normalized over its channels, whichever axis the norm is of."""
+    if isinstance(norm, ChannelNorm):
+        return norm(x)  # type: ignore[no-any-return]
+    y: Tensor = norm(x.permute(0, 2, 3, 1))  # (N, H, W, C)
+    return y.permute(0, 3, 1, 2)
+
+
+def pool(x: Tensor, pooling: Pooling, *, spatial: tuple[int, int], axis: int) -> Tensor:
+    """Reduce the spatial axes of a map to 1: to its mean, its maximum, half of both, or both behind another.
+
+    axis: of the channels, which the last of these doubles.
+    """
+    match pooling:
+        case "avg":
+            return x.mean(dim=spatial, keepdim=True)
+        case "max":
+            return x.amax(dim=spatial, keepdim=True)
+    both = x.mean(dim=spatial, keepdim=True), x.amax(dim=spatial, keepdim=True)
+    return torch.cat(both, dim=axis) if pooling == "catavgmax" else 0.5 * (both[0] + both[1])
+
+
+def same_padding(dilation: int) -> tuple[int, int, int, int]:
+    """Return left, right, top and bottom zeros that keep the size under a 2x2 kernel of stride 1."""
+    before = dilation // 2
+    return before, dilation - before, before, dilation - before
 
 
 def random_model(architecture: Architecture, seed: int) -> ConvNeXt:
@@ -145,10 +263,12 @@ def random_model(architecture: Architecture, seed: int) -> ConvNeXt:
         match layer:
             case nn.Conv2d() | nn.Linear():
                 nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
-                assert layer.bias is not None  # all layers of a ConvNeXt have one
-                nn.init.uniform_(layer.bias, *_bias_range(layer.weight), generator=generator)
-            case nn.LayerNorm():
-                layer.reset_parameters()
+                if layer.bias is not None:
+                    nn.init.uniform_(layer.bias, *_bias_range(layer.weight), generator=generator)
+            case Norm():
+                nn.init.ones_(layer.weight)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
             case GRN():
                 nn.init.zeros_(layer.weight)
                 nn.init.zeros_(layer.bias)

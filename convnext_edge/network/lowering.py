@@ -16,18 +16,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
-import torch
 from torch import Tensor, nn
 
 from convnext_edge.images.preprocessing import InputType, Preprocessing
-from convnext_edge.network.convnext import GRN, Block, ConvNeXt, Downsample, Stage
-from convnext_edge.network.forms import LAYER_FACTORIES, LayerFactory, Rescalable
+from convnext_edge.network.conv_form import ConvLayerFactory
+from convnext_edge.network.convnext import ConvNeXt, Outputs, OverlapStem, Stage
+from convnext_edge.network.forms import LayerFactory
 from convnext_edge.network.layers import Layer, LayerKind, find_multiplication
+from convnext_edge.network.linear_form import LinearLayerFactory
+from convnext_edge.network.lowered_parts import (
+    LoweredBlock,
+    LoweredDownsample,
+    LoweredHead,
+    LoweredMap,
+    LoweredOverlapStem,
+    LoweredStage,
+    LoweredStem,
+    Normalized,
+)
 
 Form = Literal["plain", "linear", "conv"]
+
+LAYER_FACTORIES: dict[str, LayerFactory] = {"conv": ConvLayerFactory(), "linear": LinearLayerFactory()}
 
 
 def lower(
@@ -46,136 +59,17 @@ def lower(
     return lowered.eval().requires_grad_(False)
 
 
-# --- foldings: pairs of (weight, bias) -----------------------------------------------------------
-
-Affine = tuple[Tensor, Tensor]
-
-
-def fold_normalization(weight: Tensor, bias: Tensor, norm: nn.LayerNorm) -> Affine:
-    """Absorb what LayerNorm multiplies and adds into `weight` (out, in, ...), whose `in` is normalized."""
-    scale = norm.weight.view(1, -1, *[1] * (weight.ndim - 2))
-    shift = norm.bias.view(1, -1, *[1] * (weight.ndim - 2))
-    return weight * scale, bias + (weight * shift).flatten(1).sum(1)
-
-
-def fold_second_pointwise(block: Block) -> Affine:
-    """Absorb GRN's bias before the layer and gamma behind it. Returns weight (C, 4C) and bias (C,)."""
-    weight: Tensor = block.pwconv2.weight
-    bias: Tensor = block.pwconv2.bias
-    if isinstance(block.grn, GRN):
-        bias = bias + weight @ block.grn.bias
-    if block.gamma is not None:
-        weight, bias = weight * block.gamma[:, None], bias * block.gamma
-    return weight, bias
-
-
-def fold_image(weight: Tensor, bias: Tensor, preprocessing: Preprocessing) -> Affine:
-    """Absorb (x / 255 - mean) / std. Returns weight (C, 3, patch, patch) for values in 0..255, and bias."""
-    mean = torch.tensor(preprocessing.mean).view(1, 3, 1, 1)
-    std = torch.tensor(preprocessing.std).view(1, 3, 1, 1)
-    return weight / (255 * std), bias - (weight * mean / std).flatten(1).sum(1)
-
-
-def stem_affine(model: ConvNeXt, preprocessing: Preprocessing, input_type: InputType) -> Affine:
-    """Return the stem's weight (C, 3, patch, patch) and bias (C,), for images of `input_type`."""
-    weight, bias = model.stem.conv.weight, model.stem.conv.bias
-    assert bias is not None
-    return fold_image(weight, bias, preprocessing) if input_type == "uint8" else (weight, bias)
-
-
-# --- plain ---------------------------------------------------------------------------------------
-
-
 class Plain(nn.Module):
     """The reference as it is, behind the image normalization where the input is raw bytes."""
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, model: ConvNeXt, preprocessing: Preprocessing, input_type: InputType) -> None:
         super().__init__()
+        self.normalized = Normalized(preprocessing) if input_type == "uint8" else nn.Identity()
         self.model = deepcopy(model)
-        self.raw = input_type == "uint8"
-        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(preprocessing.std).view(1, 3, 1, 1))
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self.raw:
-            x = (x.float() / 255 - self.mean) / self.std
-        logits: Tensor = self.model(x)
-        return logits
-
-
-# --- lowered -------------------------------------------------------------------------------------
-
-
-class Scaled(nn.Module):
-    """A layer behind something that can be rescaled, so that scale may move from one to the other."""
-
-    def __init__(self, before: Rescalable, layer: nn.Module, factory: LayerFactory) -> None:
-        super().__init__()
-        self.before, self.layer, self.factory = before, layer, factory
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.layer(self.before(x))
-        return y
-
-    def move_scale(self, factor: Tensor) -> None:
-        """Divide the layer's input channels by `factor` (C,), and multiply its weights by it."""
-        self.before.rescale(1 / factor)
-        self.factory.scale_inputs(self.layer, factor)
-
-    def weight_peaks(self) -> Tensor:
-        """Return the largest |weight| of each input channel, (C,)."""
-        return self.factory.input_peaks(self.layer)
-
-
-class LoweredBlock(nn.Module):
-    """A block of the reference in the layers of a form, with its norm, gamma and GRN's bias folded."""
-
-    def __init__(self, block: Block, factory: LayerFactory) -> None:
-        super().__init__()
-        self.dwconv = factory.depthwise(block.dwconv)
-        first = factory.pointwise(*fold_normalization(block.pwconv1.weight, block.pwconv1.bias, block.norm))
-        second = factory.pointwise(*fold_second_pointwise(block))
-        self.pwconv1 = Scaled(factory.norm(block.norm.eps), first, factory)
-        self.act = block.act
-        grn = block.grn
-        self.pwconv2 = Scaled(factory.grn(grn), second, factory) if isinstance(grn, GRN) else second
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.pwconv2(self.act(self.pwconv1(self.dwconv(x))))  # 4C channels between the two
-        return x + y
-
-
-class LoweredDownsample(nn.Module):
-    """A downsampling layer of the reference in the layers of a form, with its norm folded."""
-
-    def __init__(self, downsample: Downsample, factory: LayerFactory) -> None:
-        super().__init__()
-        norm, conv = downsample.norm, downsample.conv
-        assert conv.bias is not None
-        patches = factory.patches(*fold_normalization(conv.weight, conv.bias, norm))
-        self.conv = Scaled(factory.norm(norm.eps), patches, factory)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.conv(x)
-        return y
-
-
-class LoweredStage(nn.Module):
-    """A stage of the reference in the layers of a form; the first has no downsampling layer."""
-
-    def __init__(self, stage: Stage, factory: LayerFactory) -> None:
-        super().__init__()
-        down = stage.downsample
-        self.downsample = LoweredDownsample(down, factory) if isinstance(down, Downsample) else nn.Identity()
-        blocks = cast(Iterable[Block], stage.blocks)
-        self.blocks = nn.Sequential(*(LoweredBlock(block, factory) for block in blocks))
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.blocks(self.downsample(x))
-        return y
+    def forward(self, x: Tensor) -> Outputs:
+        outputs: Outputs = self.model(self.normalized(x))
+        return outputs
 
 
 @dataclass(frozen=True)
@@ -184,6 +78,7 @@ class Part:
 
     run: Callable[[Tensor], Tensor]
     layers: tuple[Layer, ...]
+    output: Callable[[Tensor], Tensor] | None = None  # makes an output of the model from what `run` returns
 
 
 class LoweredConvNeXt(nn.Module):
@@ -193,24 +88,26 @@ class LoweredConvNeXt(nn.Module):
         self, model: ConvNeXt, factory: LayerFactory, preprocessing: Preprocessing, input_type: InputType
     ) -> None:
         super().__init__()
-        self.spatial, self.raw = factory.spatial, input_type == "uint8"
-        self.stem = factory.stem(*stem_affine(model, preprocessing, input_type))
-        self.stem_norm = factory.affine_norm(model.stem.norm)
+        architecture, stem = model.architecture, model.stem
+        self.stem = (
+            LoweredOverlapStem(stem, factory, preprocessing, input_type)
+            if isinstance(stem, OverlapStem)
+            else LoweredStem(model, factory, preprocessing, input_type)
+        )
         stages = cast(Iterable[Stage], model.stages)
         self.stages = nn.Sequential(*(LoweredStage(stage, factory) for stage in stages))
-        head = factory.pointwise(*fold_normalization(model.head.weight, model.head.bias, model.norm))
-        self.head = Scaled(factory.norm(model.norm.eps), head, factory)
+        self.maps = nn.ModuleDict({str(i): LoweredMap(model, i, factory) for i in architecture.maps})
+        self.head = LoweredHead(model, factory) if architecture.pooled else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self._end(self.stages(self._begin(x)))
-
-    def _begin(self, x: Tensor) -> Tensor:
-        y: Tensor = self.stem_norm(self.stem(x.float() if self.raw else x))  # bytes are 0..255
-        return y
-
-    def _end(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.head(x.mean(dim=self.spatial, keepdim=True)).flatten(1)  # (N, classes)
-        return logits
+    def forward(self, x: Tensor) -> Outputs:
+        maps = []
+        x = self.stem(x)
+        for index, stage in enumerate(self.stages):
+            x = stage(x)
+            if str(index) in self.maps:
+                maps.append(self.maps[str(index)](x))
+        outputs = (*maps,) if self.head is None else (self.head(x), *maps)
+        return outputs[0] if len(outputs) == 1 else outputs
 
     def layers(self) -> dict[str, Layer]:
         """Return the layers with weights by name, in the order in which they run."""
@@ -223,17 +120,31 @@ class LoweredConvNeXt(nn.Module):
         def layer(name: str, kind: LayerKind, module: nn.Module) -> Layer:
             multiplication = find_multiplication(module)
             weight_name = f"{paths[multiplication]}.weight"
-            return Layer(name, kind, multiplication, weight_name, self.raw and kind == "stem")
+            return Layer(name, kind, multiplication, weight_name, kind == "stem" and self.stem.reads_bytes)
 
-        found = [Part(self._begin, (layer("stem", "stem", self.stem),))]
+        stem = [layer("stem", "stem", self.stem.conv)]
+        if isinstance(self.stem, LoweredOverlapStem):
+            stem.append(layer("stem.conv2", "downsample", self.stem.conv2))
+        found = [Part(self.stem, tuple(stem))]
         for number, stage in enumerate(cast(Iterable[LoweredStage], self.stages)):
+            name = f"stages.{number}"
             if isinstance(down := stage.downsample, LoweredDownsample):
-                name = f"stages.{number}.downsample.conv"
-                found.append(Part(down, (layer(name, "downsample", down.conv),)))
-            for index, block in enumerate(cast(Iterable[LoweredBlock], stage.blocks)):
-                name = f"stages.{number}.blocks.{index}"
-                depthwise = layer(f"{name}.dwconv", "depthwise", block.dwconv)
-                first = layer(f"{name}.pwconv1", "pointwise", block.pwconv1)
-                second = layer(f"{name}.pwconv2", "pointwise", block.pwconv2)
-                found.append(Part(block, (depthwise, first, second)))
-        return [*found, Part(self._end, (layer("head", "head", self.head),))]
+                found.append(Part(down, (layer(f"{name}.downsample.conv", "downsample", down.conv),)))
+            found += [
+                Part(
+                    block,
+                    tuple(
+                        layer(f"{name}.blocks.{index}.{part}", kind, module)
+                        for part, kind, module in block.layers()
+                    ),
+                )
+                for index, block in enumerate(cast(Iterable[LoweredBlock], stage.blocks))
+            ]
+            if str(number) in self.maps:
+                found[-1] = replace(found[-1], output=self.maps[str(number)])
+        if self.head is not None:
+            head = self.head
+            layers = (("hidden", head.hidden), ("head", head.head))
+            held = tuple(layer(name, "head", module) for name, module in layers if module is not None)
+            found.append(Part(head, held, output=nn.Identity()))
+        return found

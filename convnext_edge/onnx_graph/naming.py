@@ -7,7 +7,7 @@ from onnx import ModelProto, NodeProto
 from convnext_edge.errors import ExportError
 from convnext_edge.onnx_graph.lookup import initializers, producer, replace_input
 
-INPUT, OUTPUT = "image", "logits"
+INPUT = "image"
 MULTIPLICATIONS = ("Conv", "MatMul", "Gemm")
 
 

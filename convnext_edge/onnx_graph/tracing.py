@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import onnxscript.optimizer
@@ -16,7 +16,7 @@ from convnext_edge.images.preprocessing import InputType
 from convnext_edge.network.exporter import exporter
 from convnext_edge.onnx_graph.files import save
 from convnext_edge.onnx_graph.lookup import add_constant, consumers, initializers
-from convnext_edge.onnx_graph.naming import INPUT, OUTPUT, name_layers, strip_notes
+from convnext_edge.onnx_graph.naming import INPUT, name_layers, strip_notes
 from convnext_edge.onnx_graph.qdq import drop_byte_casts
 
 OPSET = 20  # the first with Gelu
@@ -24,12 +24,14 @@ OPSET_16_BITS = 21  # the first whose Q/DQ take codes of 16 bits; it changed not
 BATCH = "batch"  # name of the axis
 
 
-def example_input(resolution: int, input_type: InputType, *, batch: int = 2, seed: int = 0) -> torch.Tensor:
+def example_input(
+    size: tuple[int, int, int], input_type: InputType, *, batch: int = 2, seed: int = 0
+) -> torch.Tensor:
     """Return noise of the right shape and type, to trace or compare with; never to calibrate with.
 
     Tracing a dynamic batch needs two images or more: one would be taken for a constant.
     """
-    return torch.from_numpy(noise(resolution, input_type, batch=batch, seed=seed))
+    return torch.from_numpy(noise(size, input_type, batch=batch, seed=seed))
 
 
 def export_program(module: nn.Module, example: torch.Tensor) -> torch.fx.GraphModule:
@@ -40,15 +42,21 @@ def export_program(module: nn.Module, example: torch.Tensor) -> torch.fx.GraphMo
 
 
 def write_onnx(
-    module: nn.Module, example: torch.Tensor, path: Path, *, layer_names: Iterable[str] = ()
+    module: nn.Module,
+    example: torch.Tensor,
+    path: Path,
+    *,
+    outputs: Sequence[str],
+    layer_names: Iterable[str] = (),
 ) -> None:
     """Write `module` with a dynamic batch; weights over 2 GiB go to a companion file `path`.data.
 
-    layer_names: of the convolutions and multiplications in order, to name nodes and weights by.
+    outputs: the names of what the module returns. layer_names: of the convolutions and multiplications in
+    order, to name nodes and weights by.
     Raises ExportError where the written file is not valid ONNX.
     """
     with exporter():
-        model = trace(module, example)
+        model = trace(module, example, outputs)
     free_batch(model, len(example))
     strip_notes(model)
     drop_byte_casts(model)
@@ -58,7 +66,7 @@ def write_onnx(
     save(model, path)
 
 
-def trace(module: nn.Module, example: torch.Tensor) -> ModelProto:
+def trace(module: nn.Module, example: torch.Tensor, outputs: Sequence[str]) -> ModelProto:
     """Return the module as ONNX for as many images as `example` holds.
 
     The batch is freed afterwards: with a symbol for it, the exporter takes twice as long.
@@ -69,7 +77,7 @@ def trace(module: nn.Module, example: torch.Tensor) -> ModelProto:
         dynamo=True,
         opset_version=OPSET,
         input_names=[INPUT],
-        output_names=[OUTPUT],
+        output_names=list(outputs),
         optimize=False,
         verbose=False,
     )

@@ -153,5 +153,8 @@ def insert_qdq(model: LoweredConvNeXt, specs: Mapping[str, LayerSpecs], example:
 def as_quantized(converted: GraphModule, placement: dict[str, bool], job: Job) -> Quantized:
     """Return a converted graph as the result of `job`, to be written with the layers' names."""
     return Quantized(
-        placement, lambda path: write_onnx(converted, job.example(), path, layer_names=placement)
+        placement,
+        lambda path: write_onnx(
+            converted, job.example(), path, outputs=job.source.outputs, layer_names=placement
+        ),
     )

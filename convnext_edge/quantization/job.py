@@ -68,7 +68,7 @@ class Job:
 
     def example(self) -> torch.Tensor:
         """Return noise to trace the model with, (2, 3, H, W)."""
-        return example_input(self.source.preprocessing.resolution, self.input_type)
+        return example_input(self.source.preprocessing.shape, self.input_type)
 
     def batches(self, purpose: str, *, limit: int | None = None, size: int = BATCH) -> Iterator[NDArray[Any]]:
         """Yield calibration images (N, 3, H, W) of the input's type, behind a progress bar.

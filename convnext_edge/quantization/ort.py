@@ -34,7 +34,7 @@ def quantize_ort(job: Job) -> Quantized:
     """Quantize with ONNX Runtime; the recipe has no say in it."""
     with temporary_folder() as folder, quiet():
         plain, prepared, made = (folder / name for name in ("plain.onnx", "prepared.onnx", "made.onnx"))
-        write_onnx(job.lowered(), job.example(), plain)
+        write_onnx(job.lowered(), job.example(), plain, outputs=job.source.outputs)
         prepare(plain, prepared)
         quantize_static(str(prepared), str(made), Reader(job.batches("calibrating", size=1)))
         model = load(made)

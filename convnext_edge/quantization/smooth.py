@@ -16,7 +16,8 @@ from copy import deepcopy
 import torch
 from torch import Tensor
 
-from convnext_edge.network.lowering import LoweredConvNeXt, Scaled
+from convnext_edge.network.lowered_parts import Scaled
+from convnext_edge.network.lowering import LoweredConvNeXt
 from convnext_edge.quantization.recording import record_inputs
 
 SMALLEST = 1e-30

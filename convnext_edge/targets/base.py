@@ -23,8 +23,9 @@ from convnext_edge.targets.vendor_errors import as_target_error
 if TYPE_CHECKING:  # for the type alone: an engine's process need not load PyTorch
     from convnext_edge.network.lowering import Form
 
-Images = NDArray[np.float32] | NDArray[np.uint8]  # (N, 3, H, W)
+Images = NDArray[np.float32] | NDArray[np.uint8]  # (N, channels, H, W)
 Logits = NDArray[np.float32]  # (N, classes)
+Outputs = tuple[NDArray[np.float32], ...]  # of a model, in its order, each (N, ...)
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,14 @@ class Session(ABC):
         session._turn = nullcontext() if cls.takes_threads else Lock()
         return session
 
-    def run(self, images: Images) -> Logits:
-        """Return the logits of images.
+    def run(self, images: Images) -> NDArray[np.float32]:
+        """Return the first output of a model, such as the logits (N, classes); otherwise as `run_all`."""
+        return self.run_all(images)[0]
 
-        images: (N, 3, H, W) of the artifact's input type. Returns (N, classes).
+    def run_all(self, images: Images) -> Outputs:
+        """Return all outputs of a model for images.
+
+        images: (N, channels, H, W) of the artifact's input type.
         Raises TargetError where the runtime fails: at images of another shape or type, or out of memory.
         """
         shape = "x".join(map(str, images.shape))
@@ -87,8 +92,8 @@ class Session(ABC):
             return self._run(images)
 
     @abstractmethod
-    def _run(self, images: Images) -> Logits:
-        """Do what `run` does, and let the runtime's own exceptions through."""
+    def _run(self, images: Images) -> Outputs:
+        """Do what `run_all` does, and let the runtime's own exceptions through."""
 
     def close(self) -> None:  # noqa: B027  a session without resources has nothing to close
         """Release what the session holds."""

@@ -44,14 +44,14 @@ def write_fp32(
         parent=weights.link,
     )
     module = lower(source.reference, form, preprocessing=source.preprocessing, input_type=input_type)
-    example = example_input(source.preprocessing.resolution, input_type)
+    example = example_input(source.preprocessing.shape, input_type)
     path = place if isinstance(place, Path) else place.folder / file_name(description, ".onnx")
     if isinstance(place, Workspace):
         announce_replacement(path, description)
-    note(f"exporting {source.stem} at {source.preprocessing.resolution}x{source.preprocessing.resolution}")
+    note(f"exporting {source.stem} at {source.preprocessing.size_text}")
 
     def write(file: Path) -> None:
-        write_onnx(module, example, file)
+        write_onnx(module, example, file, outputs=source.outputs)
         check(Artifact(file, description, files={}))
 
     return write_artifact(path, description, write)

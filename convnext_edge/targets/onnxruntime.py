@@ -21,7 +21,7 @@ from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.errors import TargetError
 from convnext_edge.quantization.recipe import ACTIVATION_BITS, Recipe
 from convnext_edge.quiet import importing
-from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Logits, Session, Target
+from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Outputs, Session, Target
 from convnext_edge.targets.vendor_errors import as_target_error, short_message
 
 PROVIDERS = ["CPUExecutionProvider"]
@@ -52,9 +52,8 @@ class ONNXRuntimeSession(Session):
         self.session = create(model, options)
         self.input = self.session.get_inputs()[0].name
 
-    def _run(self, images: Images) -> Logits:
-        logits: Logits = self.session.run(None, {self.input: images})[0]
-        return logits
+    def _run(self, images: Images) -> Outputs:
+        return tuple(self.session.run(None, {self.input: images}))
 
 
 class ONNXRuntime(Target):

@@ -10,7 +10,7 @@ import numpy as np
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quiet import importing
-from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Logits, Session, Target
+from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Outputs, Session, Target
 from convnext_edge.targets.vendor_errors import as_target_error, short_message
 
 
@@ -46,10 +46,10 @@ class OpenVINOSession(Session):
             self.request = self.compiled.create_infer_request()
         self.input = self.compiled.input(0)
 
-    def _run(self, images: Images) -> Logits:
+    def _run(self, images: Images) -> Outputs:
         self._check(images)
-        logits: Logits = np.array(self.request.infer({0: images})[self.compiled.output(0)], dtype=np.float32)
-        return logits
+        found = self.request.infer({0: images})
+        return tuple(np.array(found[output], dtype=np.float32) for output in self.compiled.outputs)
 
     def _check(self, images: Images) -> None:
         """Raise ValueError for what OpenVINO itself would silently cast, or take for another shape."""

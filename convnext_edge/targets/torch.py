@@ -9,13 +9,14 @@ import torch
 from torch import nn
 
 from convnext_edge.artifacts.artifact import Artifact
-from convnext_edge.checkpoints.loading import load_checkpoint
+from convnext_edge.checkpoints.loading import load_weights
 from convnext_edge.cpu import usable_cpus
 from convnext_edge.errors import TargetError
+from convnext_edge.network.convnext import as_tuple
 from convnext_edge.network.exporter import exporter, running
 from convnext_edge.network.threads import operator_threads
 from convnext_edge.quantization.recipe import ACTIVATION_BITS, Recipe
-from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Logits, Session, Target
+from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Outputs, Session, Target
 from convnext_edge.targets.simulation.graph import to_torch
 from convnext_edge.targets.vendor_errors import as_target_error
 
@@ -32,10 +33,10 @@ class TorchSession(Session):
         self.module = module
         self.threads = threads or min(torch.get_num_threads(), usable_cpus())
 
-    def _run(self, images: Images) -> Logits:
+    def _run(self, images: Images) -> Outputs:
         with running(), operator_threads(self.threads), torch.inference_mode():
-            logits: Logits = self.module(torch.from_numpy(images)).numpy()
-        return logits
+            found = self.module(torch.from_numpy(images))
+        return tuple(output.numpy() for output in as_tuple(found))
 
 
 class Torch(Target):
@@ -69,7 +70,7 @@ class Torch(Target):
         with exporter(), as_target_error(f"PyTorch refuses {artifact.path}"):
             match artifact.path.suffix:
                 case ".safetensors":
-                    module: nn.Module = load_checkpoint(artifact.path).model
+                    module: nn.Module = load_weights(artifact.path, artifact.description.architecture)
                 case ".onnx":
                     module = to_torch(artifact.path)
                 case ".pt2":

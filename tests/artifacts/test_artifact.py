@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from support.full_disk import small_files
 
+from convnext_edge.architecture import Architecture
 from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, Link
 from convnext_edge.artifacts.sidecar import read_sidecar, sidecar_path
 from convnext_edge.artifacts.store import find_link, open_artifact, write_artifact
@@ -22,7 +23,7 @@ DESCRIPTION = Description(
     kind="onnx",
     stem="tiny",
     variant="tiny",
-    architecture={"depths": [3, 3, 9, 3], "dims": [96, 192, 384, 768], "classes": 1000},
+    architecture=Architecture((3, 3, 9, 3), (96, 192, 384, 768)),
     preprocessing=Preprocessing(resolution=384, crop=1.0),
     precision="int8",
     target="openvino",

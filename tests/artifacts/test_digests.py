@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from convnext_edge.architecture import Architecture
 from convnext_edge.artifacts import digests
 from convnext_edge.artifacts.artifact import Description
 from convnext_edge.artifacts.digests import TICK_NS, sha256
@@ -17,7 +18,7 @@ from convnext_edge.artifacts.store import find_link, open_artifact, write_artifa
 from convnext_edge.errors import ArtifactError
 from convnext_edge.images.preprocessing import Preprocessing
 
-DESCRIPTION = Description("weights", "tiny", None, {"classes": 10}, Preprocessing())
+DESCRIPTION = Description("weights", "tiny", None, Architecture((1,), (8,)), Preprocessing())
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from support.wrong_values import WRONG, exchanged, places
 
+from convnext_edge.architecture import Architecture
 from convnext_edge.artifacts.artifact import Calibration, Description, Link
 from convnext_edge.artifacts.shapes import SidecarShape
 from convnext_edge.artifacts.sidecar import read_sidecar, sidecar_path
@@ -22,7 +23,7 @@ DESCRIPTION = Description(
     kind="engine",
     stem="tiny",
     variant="tiny",
-    architecture={"depths": [3, 3, 9, 3], "dims": [96, 192, 384, 768], "classes": 2, "grn": False},
+    architecture=Architecture((3, 3, 9, 3), (96, 192, 384, 768), classes=2),
     preprocessing=Preprocessing(resolution=384, crop=1.0),
     precision="int8",
     target="openvino",
@@ -50,9 +51,11 @@ FINE = {
     "variant": [None, *TEXT],
     "target": [None],
     "method": [None],
-    "architecture.depths": [[]],
-    "architecture.dims": [[]],
-    "architecture.grn": WRONG,  # which nobody reads
+    **{key: [True] for key in [f"architecture.{f.name}" for f in fields(Architecture) if f.type == "bool"]},
+    **{key: [0] for key in [f"architecture.{name}" for name in ("classes", "stem_width", "hidden")]},
+    **{key: [0] for key in [f"architecture.{name}" for name in ("eps", "last_eps")]},
+    **{key: [[]] for key in [f"architecture.{name}" for name in ("kernels", "maps", "map_norms")]},
+    "architecture.output_stride": [None],
     "preprocessing.interpolation": TEXT,  # compared with the known ones where it is used
     "preprocessing.mean.": [0],
     "recipe": [None, {}, {"a": {}}],
@@ -80,7 +83,8 @@ FINE = {
     "tools": [{}],
     "command": ANY_TEXT,
 }
-LATER = ("layout", "usual_resolution", "recipe_name")  # which sidecars of earlier versions lack
+# Which sidecars of earlier versions lack, and what they get.
+LATER = {"layout": None, "usual_resolution": None, "recipe_name": None, "task": "classify"}
 
 
 @pytest.fixture
@@ -121,7 +125,7 @@ def test_every_key_must_be_there_and_others_are_passed_over(engine: Path) -> Non
     for key in sidecar:
         sidecar_path(engine).write_text(json.dumps({k: v for k, v in sidecar.items() if k != key}))
         if key in LATER:
-            assert getattr(read_sidecar(engine).description, key) is None
+            assert getattr(read_sidecar(engine).description, key) == LATER[key]
             continue
         with pytest.raises(ArtifactError, match=f"it has no {key}"):
             read_sidecar(engine)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from convnext_edge.architecture import Architecture
 from convnext_edge.artifacts.artifact import Description
 from convnext_edge.artifacts.replaced import announce_replacement
 from convnext_edge.artifacts.store import write_artifact
@@ -17,7 +18,11 @@ from convnext_edge.errors import ArtifactError
 from convnext_edge.images.preprocessing import Preprocessing
 
 WEIGHTS = Description(
-    kind="weights", stem="tiny", variant="tiny", architecture={"classes": 10}, preprocessing=Preprocessing()
+    kind="weights",
+    stem="tiny",
+    variant="tiny",
+    architecture=Architecture((1,), (8,), classes=10),
+    preprocessing=Preprocessing(),
 )
 MODEL = replace(WEIGHTS, kind="onnx")
 

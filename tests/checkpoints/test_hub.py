@@ -16,11 +16,11 @@ import pytest
 from support.local_hub import COMMIT, LocalHub
 from support.places import TESTS
 
+from convnext_edge.architecture import Architecture
 from convnext_edge.checkpoints.hub import Fetched, fetch
 from convnext_edge.checkpoints.variants import Variant
 from convnext_edge.errors import DownloadError
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.network.architecture import Architecture
 
 WEIGHTS = (TESTS / "fixtures" / "checkpoints" / "timm_v1.safetensors").read_bytes()
 VARIANT = Variant(

@@ -65,7 +65,7 @@ def wrong_variant(folder: Path, models: Models) -> list[object]:
 
 
 def resolution(folder: Path, models: Models) -> list[object]:
-    return ["export", "--checkpoint", CHECKPOINT, "--resolution", 100]
+    return ["export", "--checkpoint", CHECKPOINT, "--resolution", 16]
 
 
 def quantize(models: Models, *options: object) -> list[object]:
@@ -141,7 +141,7 @@ CASES: list[tuple[str, Prepare, str, str]] = [
     ("code", export_of(saved_code()), "could run any code", "Save the weights alone"),
     ("other architecture", other_architecture, "bad.pth", ""),
     ("wrong variant", wrong_variant, "is not a tiny: it has depths (1, 1, 2, 1)", "Leave --variant out"),
-    ("resolution", resolution, "resolution 100 is not a multiple of 32", "Take 96 or 128"),
+    ("resolution", resolution, "resolution 16 is smaller than 32", "Take 32 or more"),
     ("empty calibration set", empty_folder, "empty holds no images", ".jpeg"),
     ("folder without images", no_images, "texts holds no images", ".jpeg"),
     ("broken images", only_broken_images, "one.png", "Get these files again"),

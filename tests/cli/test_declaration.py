@@ -90,7 +90,7 @@ def sample(  # noqa: PLR0913  one option of each kind
     data: Annotated[AnyPath, Option("Images.", metavar="NAME|PATH")],
     count: Annotated[int, Option("How many.", at_least=1)] = 3,
     rate: Annotated[float | None, Option("How fast.", at_least=0, above=True)] = None,
-    mean: Annotated[tuple[float, float, float] | None, Option("Of RGB.")] = None,
+    mean: Annotated[tuple[float, ...] | None, Option("Of RGB.")] = None,
     kind: Annotated[Literal["a", "b"], Option("Which.")] = "a",
     fast: Annotated[bool, Option("Hurry.")] = False,
     timing: Annotated[bool, Option("Time it.")] = True,

@@ -13,6 +13,7 @@ from support.int8_graphs import MULTIPLICATIONS
 from support.models import RESOLUTION, Models
 
 from convnext_edge import quantize, sensitivity
+from convnext_edge.architecture import Architecture
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.quantize.command import Quantize
 from convnext_edge.commands.quantize.gate import Gate
@@ -23,7 +24,6 @@ from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.images.noise import noise
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.network.architecture import Architecture
 from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.network.lowering import LoweredConvNeXt, lower
 from convnext_edge.onnx_graph.tracing import example_input
@@ -61,7 +61,7 @@ def test_openvino_tells_the_time_of_each_layer(found: Sensitivity) -> None:
 def test_onnxruntime_tells_the_time_of_each_layer(models: Models, input_type: str) -> None:
     path = models.quantized("onnxruntime", input_type=input_type)  # type: ignore[arg-type]
     artifact = open_artifact(path)
-    image = noise(RESOLUTION, artifact.description.input_type, batch=1)
+    image = noise((3, RESOLUTION, RESOLUTION), artifact.description.input_type, batch=1)
     times = find_target("onnxruntime").time_layers(path, image, runs=2, threads=1)
     assert times is not None
     assert set(artifact.description.quantized_layers) <= times.keys()
@@ -107,7 +107,7 @@ def test_a_model_is_the_chain_of_its_parts(form: str, input_type: str) -> None:
     given: Any = {"preprocessing": Preprocessing(resolution=32), "input_type": input_type}
     module = lower(reference, form, **given)  # type: ignore[arg-type]
     assert isinstance(module, LoweredConvNeXt)
-    batch = example_input(32, input_type)  # type: ignore[arg-type]
+    batch = example_input((3, 32, 32), input_type)  # type: ignore[arg-type]
     with torch.inference_mode():
         expected = module(batch)
         chain = PartwiseRun(module, batch)

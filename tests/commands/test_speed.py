@@ -168,7 +168,7 @@ def test_without_q_dq_the_answers_are_those_of_fp32(models: Models, tmp_path: Pa
     model = onnx.load(path)
     drop_quantization(model)
     save(model, tmp_path / "fp32.onnx")
-    images = noise(RESOLUTION, open_artifact(path).description.input_type, batch=8)
+    images = noise((3, RESOLUTION, RESOLUTION), open_artifact(path).description.input_type, batch=8)
     with (
         ONNXRuntimeSession(tmp_path / "fp32.onnx", 1) as found,
         ONNXRuntimeSession(models.exported(), 1) as expected,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.image_sets import save_class_folders
 
+from convnext_edge.architecture import Architecture
 from convnext_edge.artifacts.artifact import Description
 from convnext_edge.checkpoints.class_order import Numbering, order_of
 from convnext_edge.errors import UsageError
@@ -21,7 +22,11 @@ from convnext_edge.images.preprocessing import Preprocessing
 NUMBERS = [str(number) for number in range(1, 13)]
 TEXT = ["1", "10", "11", "12", "2", "3", "4", "5", "6", "7", "8", "9"]
 MODEL = Description(
-    kind="onnx", stem="m", variant=None, architecture={"classes": 12}, preprocessing=Preprocessing()
+    kind="onnx",
+    stem="m",
+    variant=None,
+    architecture=Architecture((1,), (8,), classes=12),
+    preprocessing=Preprocessing(),
 )
 
 
@@ -102,7 +107,7 @@ def test_files_of_names_settle_the_order_and_let_a_set_lack_classes(
     save_class_folders(tmp_path / "set", "owl", "dog")
     file = tmp_path / name
     file.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
-    model = replace(MODEL, architecture={"classes": 3})
+    model = replace(MODEL, architecture=Architecture((1,), (8,), classes=3))
     found = Numbering(file=file).apply(open_image_set(tmp_path / "set"), model)
     assert labels(found) == {"dog": 1, "owl": 2}
     assert len(found.classes) == 3
@@ -133,7 +138,7 @@ def test_options_that_do_not_fit_are_refused(numbered: ImageSet, tmp_path: Path)
     with pytest.raises(UsageError, match="names 2 classes, the model tells 12 apart"):
         Numbering(file=file).apply(numbered, MODEL)
     with pytest.raises(UsageError, match="has no '1', which is a class of numbers"):
-        Numbering(file=file).apply(numbered, replace(MODEL, architecture={"classes": 2}))
+        Numbering(file=file).apply(numbered, replace(MODEL, architecture=Architecture((1,), (8,), classes=2)))
     with pytest.raises(UsageError, match="exclude each other"):
         Numbering("text", file).apply(numbered, MODEL)
     with pytest.raises(UsageError, match="--class-order means nothing for"):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from convnext_edge.network.architecture import Architecture
+from convnext_edge.architecture import Architecture
 from convnext_edge.network.convnext import Block, ConvNeXt
 from convnext_edge.network.relu import with_relu
 

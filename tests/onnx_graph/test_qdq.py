@@ -73,7 +73,7 @@ def test_weights_alone_are_float_where_a_runtime_would_quantize_their_inputs_too
         timing=False,
         workspace=models.workspace,
     ).artifact
-    image = example_input(RESOLUTION, "float32").numpy()
+    image = example_input((3, RESOLUTION, RESOLUTION), "float32").numpy()
     graph = onnx.load(made)
     expected = onnxruntime.InferenceSession(made).run(None, {"image": image})[0]
     assert Counter(node.op_type for node in graph.graph.node)["DequantizeLinear"] > 0

@@ -14,9 +14,9 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from convnext_edge.architecture import Architecture
 from convnext_edge.errors import ExportError
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.network.architecture import Architecture
 from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.network.lowering import Form, lower
 from convnext_edge.onnx_graph import files, tracing
@@ -32,7 +32,7 @@ MANY = (
 def difference(architecture: Architecture, form: Form, resolution: int, path: Path) -> float:
     """Largest difference of a logit to PyTorch, once exported."""
     model, lowered = small_model(architecture, form, resolution)
-    write_onnx(lowered, example_input(resolution, "float32"), path)
+    write_onnx(lowered, example_input((3, resolution, resolution), "float32"), path, outputs=["logits"])
     return difference_in(path, model, resolution, architecture.classes)
 
 
@@ -48,7 +48,7 @@ def difference_in(path: Path, model: ConvNeXt, resolution: int, classes: int) ->
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     differences = []
     for batch in (1, 3):
-        images = example_input(resolution, "float32", batch=batch, seed=batch)
+        images = example_input((3, resolution, resolution), "float32", batch=batch, seed=batch)
         with torch.inference_mode():
             expected = model(images).numpy()[:, :classes]
         (found,) = session.run(None, {"image": images.numpy()})
@@ -65,16 +65,16 @@ def test_models_of_any_number_of_classes_are_exported(
     """PyTorch's exporter, which takes longest, runs once; what follows it sees each number of classes."""
     architecture = Architecture(depths=(0,), dims=(4,), patch=2, classes=MANY)  # a stem and a head
     model, lowered = small_model(architecture, form, 4)
-    example = example_input(4, "float32")
+    example = example_input((3, 4, 4), "float32")
     # each graph is made anew: the exporter is replaced below
     monkeypatch.setattr(tracing, "trace", tracing.trace.__wrapped__)  # type: ignore[attr-defined]
     with monkeypatch.context() as patch:
         patch.setattr(onnxscript.optimizer, "optimize", lambda *_, **__: None)
-        exported = trace(lowered, example)
+        exported = trace(lowered, example, ["logits"])
     for classes in CLASSES:
         program = torch.onnx.ONNXProgram(onnx_ir.from_proto(with_first(classes, exported)), None)
         monkeypatch.setattr(torch.onnx, "export", lambda *_, program=program, **__: program)
-        write_onnx(lowered, example, tmp_path / "model.onnx")
+        write_onnx(lowered, example, tmp_path / "model.onnx", outputs=["logits"])
         assert difference_in(tmp_path / "model.onnx", model, 4, classes) < 1e-5, f"{classes} classes"
 
 
@@ -104,7 +104,7 @@ def with_first(classes: int, exported: onnx.ModelProto) -> onnx.ModelProto:
 def test_dims_and_feature_maps_of_two_and_three_are_exported(
     form: Form, dims: tuple[int, ...], resolution: int, grn: bool, tmp_path: Path
 ) -> None:
-    architecture = Architecture(depths=(1, 1), dims=dims, patch=2, classes=3, grn=grn)
+    architecture = Architecture(depths=(1, 1), dims=dims, patch=2, classes=3, grn=grn, layer_scale=not grn)
     assert difference(architecture, form, resolution, tmp_path / "model.onnx") < 1e-4
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from convnext_edge.architecture import Architecture
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.network.architecture import Architecture
 from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.network.lowering import Form, LoweredConvNeXt, lower
 from convnext_edge.quantization.calibrate import Moments, calibrate, sample_rows

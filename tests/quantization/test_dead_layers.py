@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from convnext_edge import quantize
+from convnext_edge.architecture import Architecture
 from convnext_edge.checkpoints.loading import load_checkpoint
-from convnext_edge.network.architecture import Architecture
 from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.quantization.smooth import smoothing_factor
@@ -44,7 +44,7 @@ def test_a_layer_of_zeros_is_quantized(dead: str, recipe: str, photos: Path, tmp
         timing=False,
         workspace=tmp_path,
     )
-    images = example_input(224, "float32")
+    images = example_input((3, 224, 224), "float32")
     with torch.inference_mode():
         expected = load_checkpoint(tmp_path / "dead.pth").model(images)
     session = onnxruntime.InferenceSession(str(made.artifact), providers=["CPUExecutionProvider"])

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from convnext_edge.architecture import Architecture
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.network.architecture import Architecture
 from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.network.layers import Layer
 from convnext_edge.network.lowering import Form, LoweredConvNeXt, lower
@@ -37,7 +37,7 @@ def quantizer(layers: dict[str, Layer], chosen: set[str]) -> LayerQuantizer:
 @pytest.mark.parametrize("form", ["conv", "linear"])
 def test_only_the_chosen_layers_are_annotated(form: Form) -> None:
     module = model(form)
-    graph = export_program(module, example_input(32, "float32"))
+    graph = export_program(module, example_input((3, 32, 32), "float32"))
     chosen = {"stages.0.blocks.0.pwconv2", "stages.1.downsample.conv", "stages.1.blocks.0.dwconv"}
     quantizer(module.layers(), chosen).annotate(graph)
     found = [node for node in graph.graph.nodes if "quantization_annotation" in node.meta]
@@ -49,7 +49,7 @@ def test_only_the_chosen_layers_are_annotated(form: Form) -> None:
 
 def test_a_layer_that_the_graph_does_not_have_is_an_error() -> None:
     module = model("conv")
-    graph = export_program(module, example_input(32, "float32"))
+    graph = export_program(module, example_input((3, 32, 32), "float32"))
     layers = module.layers() | {
         "gone": replace(module.layers()["head"], name="gone", weight_name="gone.weight")
     }

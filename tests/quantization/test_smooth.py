@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from convnext_edge.architecture import Architecture
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.network.architecture import Architecture
 from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.network.lowering import Form, LoweredConvNeXt, Scaled, lower
 from convnext_edge.quantization.recording import record_inputs
@@ -16,7 +16,7 @@ from convnext_edge.quantization.smooth import smooth, smoothing_factor
 
 def model(form: Form, *, grn: bool) -> LoweredConvNeXt:
     torch.manual_seed(0)
-    reference = ConvNeXt(Architecture((1, 1), (8, 16), classes=5, grn=grn)).eval()
+    reference = ConvNeXt(Architecture((1, 1), (8, 16), classes=5, grn=grn, layer_scale=not grn)).eval()
     for name, parameter in reference.named_parameters():
         if "norm" in name or "grn" in name:
             torch.nn.init.normal_(parameter, mean=1)
@@ -46,7 +46,7 @@ def peaks(module: LoweredConvNeXt) -> dict[str, tuple[Tensor, Tensor]]:
 @pytest.mark.parametrize("form", ["conv", "linear"])
 @pytest.mark.parametrize("grn", [False, True])
 def test_activations_and_weights_share_their_scale_and_the_function_stays(form: Form, grn: bool) -> None:
-    before = model(form, grn=grn)
+    before = model(form, grn=grn, layer_scale=not grn)
     state = {name: tensor.clone() for name, tensor in before.state_dict().items()}
     smoothed = smooth(before, BATCHES, 0.5)
     with torch.inference_mode():

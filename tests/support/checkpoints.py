@@ -9,12 +9,14 @@ from safetensors.torch import load_file
 from support.places import TESTS
 from torch import Tensor
 
-from convnext_edge.network.architecture import Architecture
+from convnext_edge.architecture import Architecture
 
 FIXTURES = TESTS / "fixtures" / "checkpoints"
 UNUSUAL = [
     Architecture(depths=(1, 2), dims=(8, 12), patch=2, classes=3),
-    Architecture(depths=(1, 1, 1, 1, 1), dims=(4, 6, 8, 10, 12), patch=2, classes=2, grn=True),
+    Architecture(
+        depths=(1, 1, 1, 1, 1), dims=(4, 6, 8, 10, 12), patch=2, classes=2, grn=True, layer_scale=False
+    ),
     Architecture(depths=(2,), dims=(8,), patch=8, classes=5, layer_scale=False),
 ]
 

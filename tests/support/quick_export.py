@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
     from torch import Tensor, nn
 
-    Trace = Callable[[nn.Module, Tensor], ModelProto]
+    Trace = Callable[..., ModelProto]
 
 LARGE = 2_000_000  # parameters; the demo has fewer, ConvNeXt-T more
 
@@ -57,14 +57,14 @@ def traced_once(trace: Trace, folder: Path) -> Trace:
     from onnx import ModelProto
 
     @wraps(trace)  # tests of the exporter call what is wrapped
-    def once(module: nn.Module, example: Tensor) -> ModelProto:
-        known = identity(module, example)
+    def once(module: nn.Module, example: Tensor, *settings: object) -> ModelProto:
+        known = identity(module, example, *settings)
         if known is None:
-            return trace(module, example)
+            return trace(module, example, *settings)
         path = folder / f"{known}.onnx"
         if path.exists():
             return ModelProto.FromString(path.read_bytes())
-        made = trace(module, example)
+        made = trace(module, example, *settings)
         part = path.with_suffix(f".{os.getpid()}")
         with suppress(OSError):  # a test lets nobody write
             part.write_bytes(made.SerializeToString())
@@ -74,8 +74,8 @@ def traced_once(trace: Trace, folder: Path) -> Trace:
     return once
 
 
-def identity(module: nn.Module, example: Tensor) -> str | None:
-    """Return a digest of all that a module computes with, and of the input it is traced with.
+def identity(module: nn.Module, example: Tensor, *settings: object) -> str | None:
+    """Return a digest of all that a module computes with, and of what it is traced with.
 
     None where the module is large, or where it cannot be told by what pickle makes of it.
     """
@@ -88,7 +88,7 @@ def identity(module: nn.Module, example: Tensor) -> str | None:
     whole = (module.code, tensors) if isinstance(module, GraphModule) else module
     told = io.BytesIO()
     try:
-        ByValue(told).dump((whole, module.training, example))
+        ByValue(told).dump((whole, module.training, example, settings))
     except (AttributeError, TypeError, pickle.PicklingError):  # of local classes, and of bfloat16
         return None
     return hashlib.sha256(told.getvalue()).hexdigest()

@@ -20,11 +20,11 @@ from pathlib import Path
 
 from support.figures import finish, parser
 
+from convnext_edge.architecture import Architecture
 from convnext_edge.artifacts.artifact import Description
 from convnext_edge.artifacts.locks import reading
 from convnext_edge.artifacts.store import open_artifact, write_artifact
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.network.architecture import Architecture
 
 WRITERS, READERS = 3, 2
 SMALL = Architecture(depths=(1, 1, 1, 1), dims=(8, 8, 8, 8), classes=2)  # that sidecars tell of

@@ -42,7 +42,7 @@ def fill_readme(engine: Artifact, folder: Path, **more: str) -> None:
         "stem": described.stem,
         "engine": engine.path.name,
         "precision": described.precision.upper(),
-        "classes": described.architecture["classes"],
+        "classes": described.architecture.classes,
         "resolution": described.preprocessing.resolution,
         "ours": __version__,
         **more,
@@ -72,7 +72,7 @@ def manifest_lines(engine: Artifact, digests: dict[str, str]) -> list[str]:
         "interpolation": prepared.interpolation,
         "mean": " ".join(map(repr, prepared.mean)),
         "std": " ".join(map(repr, prepared.std)),
-        "classes": described.architecture["classes"],
+        "classes": described.architecture.classes,
     }
     return [f"{key} {value}" for key, value in values.items()] + [
         f"file {digest} {name}" for name, digest in digests.items()
@@ -94,7 +94,7 @@ def read_labels(engine: Artifact, path: Path | None) -> list[str]:
     They are the lines of `path`; without a path the model's own names, or else the numbers of the classes.
     Raises UsageError where `path` cannot be read, or has more or fewer labels than the model has classes.
     """
-    classes = int(engine.description.architecture["classes"])
+    classes = engine.description.architecture.classes
     if path is None:
         names = engine.description.classes or tuple(map(str, range(classes)))
         return [" ".join(name.split()) for name in names]

@@ -111,7 +111,7 @@ def open_gate(
     images = numbering.apply(images, described)
     if max_drop is None:
         return None
-    check_gates(max_drop, None, int(described.architecture["classes"]))
+    check_gates(max_drop, None, described.architecture.classes)
     if data is None:
         note("measuring the drop on the calibration images; --data names others")
     return Gate(max_drop, images)
@@ -166,7 +166,7 @@ class Attempts:
 
     def slowdown(self, number: int) -> float | None:
         """Return the median latency of the model of that number over that of the first; None if simulated."""
-        image = noise(self.job.source.preprocessing.resolution, self.job.input_type, batch=1)
+        image = noise(self.job.source.preprocessing.shape, self.job.input_type, batch=1)
         first, last = self._open(0), self._open(number)
         with first, last:
             if first.simulated:

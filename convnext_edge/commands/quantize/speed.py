@@ -70,7 +70,7 @@ def measure_speed(artifact: Artifact, reference: ConvNeXt, target: Target) -> Sp
         note(f"not timed against FP32: {why}")
         return None
     described = artifact.description
-    images = noise(described.preprocessing.resolution, described.input_type, batch=1)
+    images = noise(described.preprocessing.shape, described.input_type, batch=1)
     normalized = as_reference_takes(images, described.preprocessing)
     torch = TorchSession(reference, THREADS)
     with temporary_folder() as folder:

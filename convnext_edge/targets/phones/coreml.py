@@ -27,11 +27,19 @@ from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.artifacts.store import find_link
 from convnext_edge.network.exporter import exporter
 from convnext_edge.onnx_graph.files import load
-from convnext_edge.onnx_graph.naming import INPUT, OUTPUT
+from convnext_edge.onnx_graph.naming import INPUT
 from convnext_edge.progress import note
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quiet import quiet, quiet_below
-from convnext_edge.targets.base import NO_OPTIONS, Availability, BuildOptions, Images, Logits, Session, Target
+from convnext_edge.targets.base import (
+    NO_OPTIONS,
+    Availability,
+    BuildOptions,
+    Images,
+    Outputs,
+    Session,
+    Target,
+)
 from convnext_edge.targets.phones.decomposed import to_program
 from convnext_edge.targets.simulation.graph import to_torch
 from convnext_edge.targets.torch import TorchSession
@@ -61,8 +69,9 @@ class CoreMLSession(Session):
         (package,) = folder.glob("*.mlpackage")
         self.model = coremltools.models.MLModel(str(package))
 
-    def _run(self, images: Images) -> Logits:
-        return np.concatenate([self.model.predict({INPUT: self._value(image)})[OUTPUT] for image in images])
+    def _run(self, images: Images) -> Outputs:
+        calls = [self.model.predict({INPUT: self._value(image)}) for image in images]
+        return tuple(np.concatenate([call[name] for call in calls]) for name in calls[0])
 
     @staticmethod
     def _value(image: Images) -> Any:
@@ -150,7 +159,7 @@ def write_package(graph: ModelProto, package: Path) -> dict[str, int]:
     made = coremltools.convert(
         program,
         inputs=[image],
-        outputs=[coremltools.TensorType(name=OUTPUT, dtype=np.float32)],
+        outputs=[coremltools.TensorType(name=output.name, dtype=np.float32) for output in graph.graph.output],
         minimum_deployment_target=coremltools.target.iOS17,  # the first with INT8 activations
         skip_model_load=True,
     )

@@ -31,7 +31,7 @@ from convnext_edge.onnx_graph.lookup import add_constant, initializers, read_att
 from convnext_edge.onnx_graph.qdq import drop_weight_only_quantization
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quiet import quiet, quiet_below
-from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Logits, Session, Target
+from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Outputs, Session, Target
 from convnext_edge.targets.phones.decomposed import (
     DOMAIN,
     DYNAMIC,
@@ -86,9 +86,9 @@ class ExecuTorchSession(Session):
         self.opened.discard(self)
         del self.method, self.program
 
-    def _run(self, images: Images) -> Logits:
-        rows = [self.method.execute([torch.from_numpy(image[None])])[0].numpy() for image in images]
-        return np.concatenate(rows)
+    def _run(self, images: Images) -> Outputs:
+        calls = [self.method.execute([torch.from_numpy(image[None])]) for image in images]
+        return tuple(np.concatenate(parts) for parts in zip(*calls, strict=True))
 
 
 class ExecuTorch(Target):

@@ -32,7 +32,7 @@ from convnext_edge.onnx_graph.lookup import add_constant, initializers
 from convnext_edge.onnx_graph.qdq import dequantize, drop_weight_only_quantization
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quiet import quiet, quiet_below
-from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Logits, Session, Target
+from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Outputs, Session, Target
 from convnext_edge.targets.phones.decomposed import (
     DOMAIN,
     DYNAMIC,
@@ -58,16 +58,16 @@ class LiteRTSession(Session):
             self.interpreter = Interpreter(str(engine), num_threads=threads or usable_cpus())
             self.interpreter.allocate_tensors()
         self.image = self.interpreter.get_input_details()[0]["index"]
-        self.logits = self.interpreter.get_output_details()[0]["index"]
+        self.outputs = [output["index"] for output in self.interpreter.get_output_details()]
 
-    def _run(self, images: Images) -> Logits:
-        return np.concatenate([self._call(image) for image in images])
+    def _run(self, images: Images) -> Outputs:
+        calls = [self._call(image) for image in images]
+        return tuple(np.concatenate(parts) for parts in zip(*calls, strict=True))
 
-    def _call(self, image: Images) -> Logits:
+    def _call(self, image: Images) -> Outputs:
         self.interpreter.set_tensor(self.image, image[None])
         self.interpreter.invoke()
-        logits: Logits = self.interpreter.get_tensor(self.logits)
-        return logits
+        return tuple(self.interpreter.get_tensor(index) for index in self.outputs)
 
     def operators(self) -> tuple[dict[str, int], int]:
         """Return how many operators there are of each kind, and how many products have INT8 weights."""

@@ -39,9 +39,9 @@ Operators: TypeAlias = Mapping[str, Callable[..., Any]]
 def to_torch(path: Path) -> GraphModule:
     """Return the ONNX graph in `path` as a module of PyTorch operators, exact in the semantics of Q/DQ.
 
-    It takes the graph's inputs, under their names, and returns its one output. The first axis of an
-    input may be dynamic, (N, 3, H, W), and stays so under torch.export. Constants are buffers, quantized
-    ones as their codes, from the file or from the external data beside it.
+    It takes the graph's inputs, under their names, and returns its output, or a tuple of several. The first
+    axis of an input may be dynamic, (N, channels, H, W), and stays so under torch.export. Constants are
+    buffers, quantized ones as their codes, from the file or from the external data beside it.
 
     Raises TargetError for an operator, type or attribute that has no simulation.
     """
@@ -89,14 +89,12 @@ class Program(nn.Module):
 
     def __init__(self, graph: GraphProto, folder: Path, operators: Operators = OPERATORS) -> None:
         super().__init__()
-        if len(graph.output) != 1:
-            raise TargetError(f"a graph with {len(graph.output)} outputs cannot be simulated", hint=HINT)
         constants = dict(_constants(graph))
         types = {name: _known(tensor.data_type, name) for name, tensor in constants.items()}
         nodes = [node for node in graph.node if node.op_type != "Constant"]
         self.steps = [_step(node, types, operators) for node in nodes]
         self.inputs = [declared for declared in graph.input if declared.name not in constants]
-        self.output = graph.output[0].name
+        self.outputs = [declared.name for declared in graph.output]
         self.sizes: dict[str, Sizes] = {}
         self.buffer_names: dict[str, str] = {}
         for name, tensor in constants.items():
@@ -124,14 +122,15 @@ class Program(nn.Module):
             free += "_"
         return free
 
-    def forward(self, *inputs: Tensor) -> Value | None:
-        """Return the graph's output."""
+    def forward(self, *inputs: Tensor) -> Value | tuple[Value | None, ...] | None:
+        """Return the graph's output, or a tuple of several."""
         values: dict[str, Value | None] = {"": None, **self.sizes}
         values |= {name: self.get_buffer(buffer) for name, buffer in self.buffer_names.items()}
         values |= {declared.name: x for declared, x in zip(self.inputs, inputs, strict=True)}
         for step in self.steps:
             values[step.output] = step.run(values)
-        return values[self.output]
+        outputs = tuple(values[name] for name in self.outputs)
+        return outputs[0] if len(outputs) == 1 else outputs
 
 
 # --- reading the graph ---------------------------------------------------------------------------
@@ -217,7 +216,9 @@ def _plain(module: GraphModule, names: list[str]) -> GraphModule:
     for placeholder, name in zip(graph.find_nodes(op="placeholder"), names, strict=True):
         placeholder.target = name
     output = graph.output_node()
-    output.args = (output.all_input_nodes[0],)
+    (returned,) = output.args
+    assert isinstance(returned, tuple | list)  # of all outputs
+    output.args = (returned[0] if len(returned) == 1 else tuple(returned),)
     return GraphModule(module, graph, "Simulation")
 
 

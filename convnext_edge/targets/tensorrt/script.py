@@ -10,7 +10,7 @@ from onnx import ModelProto
 
 from convnext_edge.artifacts.digests import sha256
 from convnext_edge.onnx_graph.files import save
-from convnext_edge.onnx_graph.naming import INPUT, OUTPUT
+from convnext_edge.onnx_graph.naming import INPUT
 from convnext_edge.targets.tensorrt.builder import OPTIMAL_BATCH
 
 MODEL, ENGINE, SCRIPT, README, SUMS = "model.onnx", "model.engine", "build.sh", "README.md", "SHA256SUMS"
@@ -22,7 +22,8 @@ class Script:
 
     title: str  # what the model is called, as "tiny"
     precision: str  # of the engine, as "int8"
-    image: tuple[int, int, int]  # (3, H, W)
+    image: tuple[int, int, int]  # channels, H, W
+    outputs: tuple[str, ...]  # their names
     max_batch: int  # the most images in a call
     timing_cache: str = "timing.cache"  # name of the file with kernel timings
 
@@ -82,6 +83,6 @@ class Script:
             " that version of TensorRT only. Further options of trtexec may follow, as `--verbose`.\n\n"
             f"Time it: `trtexec --loadEngine={ENGINE} --shapes={INPUT}:1x{channels}x{height}x{width}`\n\n"
             f"Input `{INPUT}`: (N, {channels}, {height}, {width}), N from 1 to {self.max_batch}."
-            f" Output `{OUTPUT}`: (N, classes), FP32.\n"
+            f" Outputs, FP32, N first: {', '.join(f'`{name}`' for name in self.outputs)}.\n"
             f"The precision of every layer is in `{MODEL}`: no calibration and no precision flag is wanted.\n"
         )

@@ -11,8 +11,8 @@ from onnx import ModelProto
 from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.errors import TargetError
 from convnext_edge.onnx_graph.files import save
-from convnext_edge.onnx_graph.naming import INPUT, OUTPUT
-from convnext_edge.targets.base import Images, Logits, Session
+from convnext_edge.onnx_graph.naming import INPUT
+from convnext_edge.targets.base import Images, Outputs, Session
 from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
 from convnext_edge.targets.tensorrt.builder import Log
 from convnext_edge.targets.tensorrt.cuda import cuda_torch
@@ -40,25 +40,30 @@ class TensorRTSession(Session):
             )
         self.inspector_format = module.LayerInformationFormat.JSON
         self.stream = self.torch.cuda.Stream()
+        names = [self.engine.get_tensor_name(i) for i in range(self.engine.num_io_tensors)]
+        self.outputs = [name for name in names if name != INPUT]
 
-    def _run(self, images: Images) -> Logits:
+    def _run(self, images: Images) -> Outputs:
         """Run images in as many calls as the engine's largest batch asks for."""
         starts = range(0, len(images), self.max_batch)
-        return np.concatenate([self._call(images[start : start + self.max_batch]) for start in starts])
+        calls = [self._call(images[start : start + self.max_batch]) for start in starts]
+        return tuple(np.concatenate(parts) for parts in zip(*calls, strict=True))
 
-    def _call(self, images: Images) -> Logits:
+    def _call(self, images: Images) -> Outputs:
         torch = self.torch
         with torch.cuda.stream(self.stream):
             x = torch.from_numpy(np.ascontiguousarray(images)).to("cuda")  # TensorRT sees no strides
             if not self.context.set_input_shape(INPUT, tuple(x.shape)):
                 raise RuntimeError(self.log.reason())
-            y = torch.empty(tuple(self.context.get_tensor_shape(OUTPUT)), dtype=torch.float32, device="cuda")
             self.context.set_tensor_address(INPUT, x.data_ptr())
-            self.context.set_tensor_address(OUTPUT, y.data_ptr())
+            outputs = []
+            for name in self.outputs:
+                shape = tuple(self.context.get_tensor_shape(name))
+                outputs.append(torch.empty(shape, dtype=torch.float32, device="cuda"))
+                self.context.set_tensor_address(name, outputs[-1].data_ptr())
             if not self.context.execute_async_v3(self.stream.cuda_stream):
                 raise RuntimeError(self.log.reason())
-            logits: Logits = y.cpu().numpy()  # waits for the stream
-        return logits
+            return tuple(output.cpu().numpy() for output in outputs)  # waits for the stream
 
     def layers(self) -> list[Any]:
         """Return what TensorRT made of the graph: name, type and precision of each layer."""
@@ -97,5 +102,5 @@ class TensorRTSimulation(Session):
             save(graph, path)
             self.session = ONNXRuntimeSession(path, threads, optimized=False)
 
-    def _run(self, images: Images) -> Logits:
-        return self.session.run(images)
+    def _run(self, images: Images) -> Outputs:
+        return self.session.run_all(images)

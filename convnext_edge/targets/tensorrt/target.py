@@ -64,6 +64,7 @@ from convnext_edge.targets.tensorrt.cuda import Gpu, NoGpu, find_gpu
 from convnext_edge.targets.tensorrt.script import SCRIPT, Script
 from convnext_edge.targets.tensorrt.session import TensorRTSession, TensorRTSimulation
 from convnext_edge.targets.vendor_errors import as_target_error
+from convnext_edge.tasks import output_names
 
 MAX_BATCH = 8
 # What TensorRT-RTX builds for by itself: "8.0, 8.6, 8.9, 12.0, and later"
@@ -170,11 +171,11 @@ class TensorRT(Target):
         if not self.needs_gpu:
             return super().write_script(graph, folder, options)
         described = graph.description
-        edge = described.preprocessing.resolution
         script = Script(
             title=described.stem,
             precision=self.engine_precision(described.precision, options),
-            image=(3, edge, edge),
+            image=described.preprocessing.shape,
+            outputs=output_names(described.task, described.architecture),
             max_batch=options.max_batch or MAX_BATCH,
         )
         script.write(folder, self.graph(graph.path, options.precision))

@@ -23,7 +23,7 @@ from convnext_edge.targets.simulation.graph import to_torch
 @pytest.mark.parametrize("input_type", ["float32", "uint8"])
 def test_the_program_computes_what_the_graph_says(models: Models, target: str, input_type: str) -> None:
     model = models.quantized(target, input_type=input_type)  # type: ignore[arg-type]
-    image = example_input(RESOLUTION, input_type)[:1]  # type: ignore[arg-type]
+    image = example_input((3, RESOLUTION, RESOLUTION), input_type)[:1]  # type: ignore[arg-type]
     program = to_program(load(model))
     with torch.inference_mode():
         expected, found = to_torch(model)(image), program.module()(image)

@@ -31,7 +31,7 @@ HERE = util.find_spec("executorch") is not None
 
 
 def test_a_mean_over_channels_is_a_convolution(models: Models) -> None:
-    images = example_input(RESOLUTION, "float32").numpy()
+    images = example_input((3, RESOLUTION, RESOLUTION), "float32").numpy()
     graph = onnx.load(models.quantized(NAME))
     means = [node for node in graph.graph.node if node.op_type == "ReduceMean"]
     expected = onnxruntime.InferenceSession(graph.SerializeToString()).run(None, {"image": images})[0]

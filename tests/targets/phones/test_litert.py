@@ -27,7 +27,7 @@ HERE = util.find_spec("litert_torch") is not None
 
 
 def test_weights_as_floats_are_those_that_the_codes_stand_for(models: Models) -> None:
-    images = example_input(RESOLUTION, "float32").numpy()
+    images = example_input((3, RESOLUTION, RESOLUTION), "float32").numpy()
     graph = onnx.load(models.quantized(NAME))
     expected = onnxruntime.InferenceSession(graph.SerializeToString()).run(None, {"image": images})[0]
     products = sum(placement(graph).values())

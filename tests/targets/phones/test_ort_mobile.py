@@ -35,7 +35,7 @@ def config(engine: Path) -> Path:
 
 
 def test_the_engine_has_the_answers_of_onnx_runtime_on_the_graph(models: Models, engine: Path) -> None:
-    images = example_input(RESOLUTION, "float32", batch=3).numpy()
+    images = example_input((3, RESOLUTION, RESOLUTION), "float32", batch=3).numpy()
     graph = onnxruntime.InferenceSession(models.quantized(TARGET), providers=["CPUExecutionProvider"])
     expected = graph.run(None, {graph.get_inputs()[0].name: images})[0]
     with find_target(TARGET).open_session(open_artifact(engine), threads=1) as session:

@@ -16,8 +16,8 @@ from torch import nn
 from torch.export import Dim
 from torch.fx import GraphModule
 
+from convnext_edge.architecture import Architecture
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.network.architecture import Architecture
 from convnext_edge.network.convnext import GRN, ConvNeXt
 from convnext_edge.network.lowering import Form, LoweredConvNeXt, lower
 from convnext_edge.onnx_graph.tracing import write_onnx
@@ -42,7 +42,7 @@ def images(count: int) -> torch.Tensor:
 
 def model(*, grn: bool) -> ConvNeXt:
     torch.manual_seed(0)
-    model = ConvNeXt(Architecture((1, 2), (16, 24), classes=10, grn=grn)).eval()
+    model = ConvNeXt(Architecture((1, 2), (16, 24), classes=10, grn=grn, layer_scale=not grn)).eval()
     for name, parameter in model.named_parameters():
         if name.endswith("gamma"):
             nn.init.constant_(parameter, 0.5)
@@ -53,7 +53,12 @@ def model(*, grn: bool) -> ConvNeXt:
 
 
 def lowered(form: Form, *, grn: bool) -> nn.Module:
-    return lower(model(grn=grn), form, preprocessing=Preprocessing(resolution=RESOLUTION), input_type="uint8")
+    return lower(
+        model(grn=grn),
+        form,
+        preprocessing=Preprocessing(resolution=RESOLUTION),
+        input_type="uint8",
+    )
 
 
 def quantized(module: nn.Module) -> nn.Module:
@@ -67,7 +72,7 @@ def quantized(module: nn.Module) -> nn.Module:
 
 
 def save(module: nn.Module, path: Path) -> Path:
-    write_onnx(module, images(2), path)
+    write_onnx(module, images(2), path, outputs=["logits"])
     return path
 
 
@@ -88,7 +93,7 @@ class Exported:
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     form, grn = request.param
     folder = tmp_path_factory.mktemp("exported")
-    module = lowered(form, grn=grn)
+    module = lowered(form, grn=grn, layer_scale=not grn)
     fp32, int8 = save(module, folder / "fp32.onnx"), save(quantized(module), folder / "int8.onnx")
     return Exported(fp32, int8, to_torch(int8))
 

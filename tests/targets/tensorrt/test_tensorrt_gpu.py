@@ -45,7 +45,7 @@ def engine(models: Models, target: TensorRT, folder: Path, **options: object) ->
 
 
 def test_an_engine_answers_as_its_simulation(models: Models, target: TensorRT, tmp_path: Path) -> None:
-    images = example_input(RESOLUTION, "float32", batch=11).numpy()
+    images = example_input((3, RESOLUTION, RESOLUTION), "float32", batch=11).numpy()
     with target.open_session(open_artifact(engine(models, target, tmp_path))) as session:
         found = session.run(images)
     expected = TensorRTSimulation(target.graph(models.quantized(target.name), None), None).run(images)

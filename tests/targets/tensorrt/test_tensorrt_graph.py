@@ -96,7 +96,7 @@ def test_fp16_gives_the_same_answers(models: Models, name: str) -> None:
     model = onnx.load(path)
     half = to_half(model)
     onnx.checker.check_model(half, full_check=True)
-    images = example_input(RESOLUTION, "float32", batch=4, seed=3).numpy()
+    images = example_input((3, RESOLUTION, RESOLUTION), "float32", batch=4, seed=3).numpy()
     assert sqnr(run(model, images), run(half, images)) > (30 if name == "quantized" else 50)
 
 
@@ -123,7 +123,7 @@ def test_grn_stays_fp32_up_to_its_factor(v2: ModelProto) -> None:
 
 def test_what_would_overflow_in_fp16_does_not(v2: ModelProto) -> None:
     """GRN sums the squares of what comes out of GELU: with inputs of 300, each square is over 65504."""
-    images = 300 * example_input(RESOLUTION, "float32", batch=1).numpy()
+    images = 300 * example_input((3, RESOLUTION, RESOLUTION), "float32", batch=1).numpy()
     assert np.isfinite(run(to_half(v2), images)).all()
 
 

@@ -1,0 +1,51 @@
+"""What a lowered model folds into the weights of its layers: pairs of weight and bias, free of loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from convnext_edge.images.preprocessing import InputType, Preprocessing
+from convnext_edge.network.convnext import Block, ConvNeXt
+from convnext_edge.network.forms import bias_of
+from convnext_edge.network.norms import GRN, Norm
+
+Affine = tuple[Tensor, Tensor]
+
+
+def fold_normalization(layer: nn.Conv2d | nn.Linear, norm: Norm) -> Affine:
+    """Absorb what a norm multiplies and adds into the layer behind it, (out, in, ...) and (out,)."""
+    weight, bias = layer.weight, bias_of(layer)
+    shape = (1, -1, *[1] * (weight.ndim - 2))
+    if norm.bias is not None:
+        bias = bias + (weight * norm.bias.view(shape)).flatten(1).sum(1)
+    return weight * norm.weight.view(shape), bias
+
+
+def fold_second_pointwise(block: Block) -> Affine:
+    """Absorb GRN's bias before the layer and gamma behind it. Returns weight (C, 4C) and bias (C,)."""
+    weight: Tensor = block.pwconv2.weight
+    bias: Tensor = block.pwconv2.bias
+    if isinstance(block.grn, GRN):
+        bias = bias + weight @ block.grn.bias
+    if block.gamma is not None:
+        weight, bias = weight * block.gamma[:, None], bias * block.gamma
+    return weight, bias
+
+
+def fold_image(weight: Tensor, bias: Tensor, preprocessing: Preprocessing) -> Affine:
+    """Absorb (x / 255 - mean) / std. Returns weight (C, channels, kh, kw) for values in 0..255, and bias."""
+    mean, std = image_statistics(preprocessing)
+    return weight / (255 * std), bias - (weight * mean / std).flatten(1).sum(1)
+
+
+def stem_affine(model: ConvNeXt, preprocessing: Preprocessing, input_type: InputType) -> Affine:
+    """Return the weight (C, channels, patch, patch) and bias (C,) of a stem of patches, for `input_type`."""
+    weight, bias = model.stem.conv.weight, bias_of(model.stem.conv)
+    return fold_image(weight, bias, preprocessing) if input_type == "uint8" else (weight, bias)
+
+
+def image_statistics(preprocessing: Preprocessing) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of the pixels in 0..1, each (1, channels, 1, 1)."""
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (preprocessing.mean, preprocessing.std))
+    return mean, std

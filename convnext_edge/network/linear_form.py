@@ -1,0 +1,130 @@
+"""The form `linear`, for ONNX Runtime: (N, H, W, C) between the layers, each but the depthwise one a MatMul.
+
+ONNX Runtime fuses DequantizeLinear, MatMul and bias into one INT8 operator only where the weight is stored
+(in, out); a transpose between the two defeats it and is three times slower.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from convnext_edge.architecture import NormKind
+from convnext_edge.network.forms import FoldedGRN, MatMul, Rescalable, Sides, copied
+from convnext_edge.network.norms import Norm, normalize
+
+
+class LinearPatches(nn.Module):
+    """A convolution whose stride is its kernel: patches become rows, then a MatMul.
+
+    Takes (N, H, W, C), returns (N, H / stride, W / stride, out); what the stride does not divide is cut off.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.edge = weight.shape[-1]
+        self.matmul = MatMul(weight.permute(0, 2, 3, 1).flatten(1), bias)  # (out, kh * kw * in)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, height, width, c = x.shape
+        edge, h, w = self.edge, height // self.edge, width // self.edge
+        if height % edge or width % edge:
+            x = x[:, : h * edge, : w * edge]
+        x = x.reshape(n, h, edge, w, edge, c).permute(0, 1, 3, 2, 4, 5)
+        y: Tensor = self.matmul(x.reshape(n, h, w, edge**2 * c))
+        return y
+
+
+class LinearConvolution(nn.Module):
+    """A convolution of (N, H, W, C), between two transposes."""
+
+    def __init__(self, conv: nn.Module) -> None:
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(x.permute(0, 3, 1, 2))  # (N, H, W, C) -> (N, C, H, W)
+        return y.permute(0, 2, 3, 1)
+
+
+class LinearStem(nn.Module):
+    """The stem as a MatMul over patches: (N, channels, H, W) -> (N, H / patch, W / patch, C)."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.patches = LinearPatches(weight, bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.patches(x.permute(0, 2, 3, 1))  # (N, channels, H, W) -> (N, H, W, channels)
+        return y
+
+
+class LinearNorm(Rescalable):
+    """A norm over the last axis; a scale costs nothing, as ONNX's operators have one anyway."""
+
+    weight: Tensor | None
+    bias: Tensor | None
+
+    def __init__(self, kind: NormKind, eps: float, weight: Tensor | None, bias: Tensor | None) -> None:
+        super().__init__()
+        self.kind, self.eps = kind, eps
+        self.register_buffer("weight", None if weight is None else weight.detach().clone())
+        self.register_buffer("bias", None if bias is None else bias.detach().clone())
+
+    def rescale(self, factor: Tensor) -> None:
+        self.weight = factor if self.weight is None else self.weight * factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.kind == "layernorm":
+            return F.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
+        y = normalize(x, self.kind, self.eps, axis=-1)
+        return y if self.weight is None else y * self.weight
+
+
+class LinearLayerFactory:
+    """The factory of form `linear`."""
+
+    axis = -1
+    spatial = (1, 2)
+
+    def stem(self, weight: Tensor, bias: Tensor) -> nn.Module:
+        return LinearStem(weight, bias)
+
+    def convolution(self, conv: nn.Conv2d, padding: Sides | None = None) -> nn.Module:
+        return LinearConvolution(copied(conv, padding))
+
+    def pointwise(self, weight: Tensor, bias: Tensor) -> nn.Module:
+        return MatMul(weight, bias)
+
+    def patches(self, weight: Tensor, bias: Tensor) -> nn.Module:
+        return LinearPatches(weight, bias)
+
+    def grn(self, weight: Tensor) -> Rescalable:
+        return FoldedGRN(weight, self.spatial, self.axis)
+
+    def norm(self, norm: Norm, *, affine: bool) -> Rescalable:
+        return LinearNorm(norm.kind, norm.eps, *((norm.weight, norm.bias) if affine else (None, None)))
+
+    def arrange(self, x: Tensor) -> Tensor:
+        return x.permute(0, 2, 3, 1)
+
+    def restore(self, x: Tensor) -> Tensor:
+        return x.permute(0, 3, 1, 2)
+
+    def scale_inputs(self, layer: nn.Module, factor: Tensor) -> None:
+        matmul, patch = self._rows(layer)
+        matmul.weight.data = matmul.weight.data * factor.repeat(patch)[:, None]
+
+    def input_peaks(self, layer: nn.Module) -> Tensor:
+        matmul, patch = self._rows(layer)
+        return matmul.weight.abs().amax(1).view(patch, -1).amax(0)
+
+    def _rows(self, layer: nn.Module) -> tuple[MatMul, int]:
+        """Return the MatMul of a layer, and how often the channels repeat in its rows.
+
+        The rows of patches are (kh, kw, in).
+        """
+        if isinstance(layer, LinearPatches):
+            return layer.matmul, layer.edge**2
+        assert isinstance(layer, MatMul)
+        return layer, 1

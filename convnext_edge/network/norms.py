@@ -1,0 +1,69 @@
+"""The normalizations of ConvNeXt, over the channels of a tensor.
+
+layernorm   (x - mean) / sqrt(variance + eps), as all published models but timm's _rms ones have
+rmsnorm     x / sqrt(mean of squares + eps), timm's `rmsnorm2d`: RMSNorm (arXiv:1910.07467)
+simplenorm  x / sqrt(variance + eps), the mean left in, of timm's zepto; its variance divides by C - 1
+GRN         global response normalization, of V2
+
+A weight multiplies the result, and of a LayerNorm a bias is added.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from convnext_edge.architecture import NormKind
+
+GRN_EPS = 1e-6
+
+
+class Norm(nn.Module):
+    """A normalization over the last axis, of (..., C)."""
+
+    def __init__(
+        self, dim: int, kind: NormKind = "layernorm", *, eps: float = 1e-6, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.kind: NormKind = kind
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.bias = nn.Parameter(torch.zeros(dim)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.kind == "layernorm":
+            return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+        return normalize(x, self.kind, self.eps, axis=-1) * self.weight
+
+
+class ChannelNorm(Norm):
+    """A normalization over the channels of an (N, C, H, W) tensor."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = super().forward(x.permute(0, 2, 3, 1))  # (N, C, H, W) -> (N, H, W, C)
+        return x.permute(0, 3, 1, 2)  # (N, H, W, C) -> (N, C, H, W)
+
+
+class GRN(nn.Module):
+    """Global response normalization of an (N, H, W, C) tensor (ConvNeXt V2, equation 1 to 3)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(dim))
+        self.bias = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        norms: Tensor = x.norm(p=2, dim=(1, 2), keepdim=True)  # (N, 1, 1, C)
+        relative = norms / (norms.mean(dim=-1, keepdim=True) + GRN_EPS)  # (N, 1, 1, C)
+        return self.weight * (x * relative) + self.bias + x
+
+
+def normalize(x: Tensor, kind: NormKind, eps: float, *, axis: int) -> Tensor:
+    """Return `x` normalized over `axis`, without weight and bias."""
+    centred = x if kind == "rmsnorm" else x - x.mean(dim=axis, keepdim=True)
+    squares = (centred * centred).mean(dim=axis, keepdim=True)
+    if kind == "simplenorm":
+        count = x.shape[axis]
+        squares = squares * (count / (count - 1))
+    return (centred if kind == "layernorm" else x) / torch.sqrt(squares + eps)
