@@ -4,7 +4,7 @@ classify    `logits` (N, classes): the largest is the answer
 multilabel  `logits` (N, classes): each is the answer to a question of its own, by its sign
 regress     `values` (N, outputs): numbers as they are
 embed       `embedding` (N, features), by whose direction images are compared; perhaps `map`, the last map
-features    `map` and the number of the stage (N, C, H / stride, W / stride), as a detector or a segmenter takes them
+features    the map (N, C, H / stride, W / stride) of each stage, `map` with its number, for a detector
 
 Tensors tell a task only in part: a head may classify or regress.
 """

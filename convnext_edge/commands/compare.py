@@ -90,7 +90,7 @@ def cells(row: Row) -> tuple[str, ...]:
         Path(row["method"]).name,
         f"{row['candidate_top1']:.2%}" if labelled else "",
         f"{row['drop_points']:+.2f}" if labelled else "",
-        f"{row['agreement']:.2%}",
+        "" if row["agreement"] is None else f"{row['agreement']:.2%}",
         "exact" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f} dB",
         "unknown" if row["speedup"] is None else speedup_of(row),
         f"{row['bytes'] / MIB:.1f} MiB",

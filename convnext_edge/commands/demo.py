@@ -128,7 +128,7 @@ def _row(result: Validate, size: int, speed: Benchmark) -> DemoRow:
         engine=result.artifact,
         bytes=size,
         candidate_top1=result.candidate_top1 or 0.0,
-        agreement=result.agreement,
+        agreement=result.agreement or 0.0,
         sqnr_db=sqnr_db,
         speedup=speed.speedup,
         speedup_ci95=speed.speedup_ci95,

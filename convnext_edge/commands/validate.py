@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,17 +23,31 @@ from convnext_edge.commands.options import (
 )
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import lines, skipped, verdict, warned
-from convnext_edge.errors import ImageSetError, UsageError
+from convnext_edge.errors import ImageSetError
 from convnext_edge.paths import as_path
 from convnext_edge.progress import note
 from convnext_edge.quiet import importing
 
 if TYPE_CHECKING:
     from convnext_edge.artifacts.artifact import Artifact
+    from convnext_edge.checkpoints.source import Source
+    from convnext_edge.evaluation.comparison import Answer, Inputs
+    from convnext_edge.evaluation.gates import Gates
     from convnext_edge.evaluation.metrics import Comparison
     from convnext_edge.images.image_set import ImageSet
 
 BATCH = 8
+OF_LABELS = ("classify", "multilabel")  # tasks whose outputs are classes of the images
+OF_CLASSES = (  # fields that have a value for a classifier alone
+    "reference_top1",
+    "candidate_top1",
+    "reference_top5",
+    "candidate_top5",
+    "drop_points",
+    "drop_ci95_points",
+    "agreement",
+    "agreement_ci95",
+)
 
 
 @dataclass(frozen=True)
@@ -50,9 +64,9 @@ class Validate(Result):
     candidate_top5: float | None
     drop_points: float | None  # percentage points of top-1, positive where the candidate is worse
     drop_ci95_points: tuple[float, float] | None  # paired 95 % interval
-    agreement: float  # fraction of the images with the same top-1
-    agreement_ci95: tuple[float, float]
-    sqnr_db: float | None  # of the logits; None where they are identical
+    agreement: float | None  # fraction of the images with the same top-1; None for other tasks
+    agreement_ci95: tuple[float, float] | None
+    sqnr_db: float | None  # of the worst output; None where all are identical
     overlap: int  # images that were in the calibration set too
     skipped_images: tuple[str, ...]
     simulated: bool  # not run by the runtime that the target stands for
@@ -63,29 +77,33 @@ class Validate(Result):
     reference_top1_other_order: float | None = None  # with the other of the two orders, where they differ
     warnings: tuple[str, ...] = ()  # why not to rely on the accuracy, as sentences
     gates: tuple[str, ...] = ()  # what the gates are on that decided `passed`
+    task: str = "classify"
+    metrics: dict[str, float | None] = field(default_factory=dict)  # of other tasks, by name
 
     def summary(self) -> str:
         """Return the figures as lines."""
         seen = f", {self.overlap} of them calibrated with" if self.overlap else ""
-        low, high = self.agreement_ci95
         return lines(
             ("candidate", f"{self.artifact} on {self.target}" + (f" ({self.label})" if self.label else "")),
             ("images", f"{self.images} of {self.data}" + skipped(self.skipped_images) + seen),
-            *self._accuracy(),
-            ("agreement", f"{self.agreement:.2%} same top-1 (95 %: {low:.2%} to {high:.2%})"),
-            ("SQNR", "identical logits" if self.sqnr_db is None else f"{self.sqnr_db:.1f} dB"),
+            *(self._accuracy() if self.task == "classify" else metric_lines(self.metrics)),
+            ("SQNR", "identical outputs" if self.sqnr_db is None else f"{self.sqnr_db:.1f} dB"),
             *warned(self.warnings),
             ("gates", verdict(self.gates, self.passed)),
         )
 
     def _accuracy(self) -> list[tuple[str, object]]:
+        assert self.agreement_ci95 is not None  # of every classifier
+        agreed = "{:.2%} to {:.2%}".format(*self.agreement_ci95)
+        agreement = ("agreement", f"{self.agreement:.2%} same top-1 (95 %: {agreed})")
         if self.drop_points is None or self.drop_ci95_points is None:
-            return [("top-1", "unknown: the images have no labels")]
+            return [("top-1", "unknown: the images have no labels"), agreement]
         low, high = self.drop_ci95_points
         return [
             ("top-1", f"{self.candidate_top1:.2%} (reference {self.reference_top1:.2%})"),
             ("top-5", f"{self.candidate_top5:.2%} (reference {self.reference_top5:.2%})"),
             ("drop", f"{self.drop_points:+.2f} points (95 %: {low:+.2f} to {high:+.2f})"),
+            agreement,
         ]
 
 
@@ -98,7 +116,12 @@ def validate(
     target: RunOn = None,
     max_drop: MaxDrop = None,
     min_agreement: Annotated[
-        float | None, Option("Gate: same top-1.", metavar="FRACTION", at_least=0, at_most=1)
+        float | None, Option("Gate: same top-1, or decisions.", metavar="FRACTION", at_least=0, at_most=1)
+    ] = None,
+    min_sqnr: Annotated[float | None, Option("Gate: of the worst output.", metavar="DB")] = None,
+    min_r2: Annotated[float | None, Option("Gate of regress: R2.", metavar="R2", at_most=1)] = None,
+    min_cosine: Annotated[
+        float | None, Option("Gate of embed: mean cosine.", metavar="COSINE", at_least=-1, at_most=1)
     ] = None,
     class_order: ClassOrderOption = None,
     classes: ClassesFile = None,
@@ -109,87 +132,85 @@ def validate(
     """Compare MODEL (default: the newest) with FP32 PyTorch, image by image.
 
     model: an ONNX file or engine of ours. target: by default the one that the model was made for. max_drop
-    and min_agreement are gates, see `passed`. The result is kept in the workspace for `report`.
+    and the options that begin with min are gates, see `passed`; each task has its own. The result is kept in
+    the workspace for `report`.
     Raises ArtifactError, ImageSetError, TargetError, UsageError.
     """
     with importing():
         from convnext_edge.checkpoints.class_order import Numbering
         from convnext_edge.checkpoints.source import open_source
         from convnext_edge.evaluation.candidates import find_candidate, open_session, target_of
-        from convnext_edge.evaluation.comparison import Inputs, compare_answers
+        from convnext_edge.evaluation.comparison import Inputs
+        from convnext_edge.evaluation.gates import Gates
         from convnext_edge.evaluation.records import keep
         from convnext_edge.images.opening import open_image_set
         from convnext_edge.targets.torch import TorchSession
 
     space = Workspace.at(workspace)
-    gates = Gates(max_drop, min_agreement)
+    gates = Gates(max_drop, min_agreement, min_sqnr, min_r2, min_cosine)
     artifact = find_candidate(model, target, space)
     chosen = target_of(artifact, target)
-    gates.check(artifact)
     number = Numbering(class_order, as_path(classes)).for_model(artifact.description)
     images = number(open_image_set(data, data_root=data_root, split="evaluation")).subset(limit, seed)
-    check_classes(images, artifact)
-    gates.check_labels(images)
+    described = artifact.description
+    if described.task in OF_LABELS:
+        check_classes(images, artifact)
+    gates.check(described.task, described.architecture, labelled=images.labelled, images=images.name)
     if seen := count_seen(images, artifact):
         note(f"{seen} of the {len(images)} images were calibrated with")
     with open_session(artifact, chosen) as session:
         source = open_source(artifact, space)
         release()
-        inputs = Inputs(images, source.preprocessing, artifact.description.input_type == "uint8", BATCH)
-        reference = TorchSession(source.reference).run
-        found = compare_answers(reference, session.run, inputs, purpose="validating")
+        inputs = Inputs(images, source.preprocessing, described.input_type == "uint8", BATCH)
+        answers = (TorchSession(source.reference).run_all, session.run_all)
+        figures = compare_models(answers, inputs, source, gates)
         result = Validate(
             artifact=artifact.path,
             target=chosen,
             data=images.name,
-            **accuracy(found),
             overlap=seen,
             skipped_images=tuple(image.name for image in images.skipped),
             simulated=session.simulated,
             label=session.label,
             class_order=images.numbered_by,
-            **gates.verdict(found, artifact.description.architecture.classes),
+            **figures,
         )
     keep("validate", result.to_json(), artifact, space)
     return result
 
 
-@dataclass(frozen=True)
-class Gates:
-    """What a candidate must hold to pass."""
+def compare_models(
+    answers: tuple[Answer, Answer], inputs: Inputs, source: Source, gates: Gates
+) -> dict[str, Any]:
+    """Run reference and candidate over the images; return the fields of the result that follow."""
+    from convnext_edge.evaluation.closeness import MEASURES
+    from convnext_edge.evaluation.comparison import compare_answers
+    from convnext_edge.evaluation.gates import judge_classes, judge_others
+    from convnext_edge.evaluation.metrics import Comparison
 
-    max_drop: float | None  # points of top-1
-    min_agreement: float | None  # fraction of the images
+    if source.task == "classify":
+        sums = Comparison(other_labels=inputs.images.other_labels)
+        found = compare_answers(*answers, inputs, sums, purpose="validating")
+        verdict = judge_classes(found, gates, source.reference.architecture.classes)
+        return {**accuracy(found), **verdict}
+    measure = MEASURES[source.task](source.outputs)
+    other = compare_answers(*answers, inputs, measure, purpose="validating")
+    return {
+        **dict.fromkeys(OF_CLASSES),
+        "images": other.images,
+        "sqnr_db": other.worst_sqnr_db,
+        "task": source.task,
+        "metrics": other.figures(),
+        **judge_others(other, gates, source.task),
+    }
 
-    def check(self, artifact: Artifact) -> None:
-        """Raise UsageError for a gate that no candidate can fail."""
-        from convnext_edge.evaluation.trust import check_gates
 
-        check_gates(self.max_drop, self.min_agreement, artifact.description.architecture.classes)
-
-    def check_labels(self, images: ImageSet) -> None:
-        """Raise UsageError for a gate that these images cannot decide."""
-        if self.max_drop is not None and not images.labelled:
-            raise UsageError(
-                f"--max-drop needs labels, and {images.name} has none",
-                hint="Use --min-agreement, or a set with labels.",
-            )
-
-    def verdict(self, found: Comparison, classes: int) -> dict[str, Any]:
-        """Return the fields of the result that say whether the gates hold, and why not to rely on them."""
-        from convnext_edge.evaluation.trust import concerns, decide_drop, in_wrong_order
-
-        held, warnings = {}, concerns(found, classes)
-        if self.max_drop is not None:
-            held["drop"], unfit = decide_drop(found, self.max_drop)
-            warnings += unfit
-        if self.min_agreement is not None:
-            held["agreement"] = found.agreement >= self.min_agreement
-        return {
-            "warnings": warnings,
-            "gates": tuple(held),
-            "passed": all(held.values()) and not (held and in_wrong_order(found)),
-        }
+def metric_lines(metrics: dict[str, float | None]) -> list[tuple[str, object]]:
+    """Return the metrics of a task as lines."""
+    return [
+        (name.replace("_", " "), "unknown" if value is None else f"{value:.5g}")
+        for name, value in metrics.items()
+    ]
 
 
 def check_classes(images: ImageSet, artifact: Artifact) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.checkpoints.source import Source
-from convnext_edge.evaluation.metrics import Comparison
+from convnext_edge.evaluation.closeness import Closeness
 from convnext_edge.images.contents import UNLABELLED
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.transform import as_reference_takes
@@ -31,25 +31,25 @@ LEVELS = 2.0  # of 255, of standard deviation: sensors alone give more to images
 class CalibrationSample:
     """Some of the images that calibrate, decoded."""
 
-    pixels: NDArray[np.uint8]  # (N, 3, H, W), RGB
+    pixels: NDArray[np.uint8]  # (N, channels, H, W)
     concerns: tuple[str, ...]  # in what the images carry little, as sentences
     empty: bool  # whether they carry nothing to calibrate with
 
     def sqnr_db(self, artifact: Artifact, source: Source) -> float | None:
-        """Return the SQNR of the logits of a quantized ONNX file against FP32; None where they are equal.
+        """Return the SQNR of a quantized ONNX file against FP32, of its worst output; None where it is exact.
 
         It runs in ONNX Runtime, whatever its target: that is always here, and reads all Q/DQ graphs.
         """
         raw_bytes = artifact.description.input_type == "uint8"
-        reference, found = TorchSession(source.reference), Comparison()
+        reference, found = TorchSession(source.reference), Closeness(source.outputs)
         # one thread: more would spin while they wait for each other
         with find_target("onnxruntime").open_session(artifact, threads=1) as session:
             for start in range(0, min(len(self.pixels), ANSWERED), BATCH):
                 pixels = self.pixels[start : start + BATCH]
                 images = as_reference_takes(pixels, source.preprocessing)
-                answer = session.run(pixels if raw_bytes else images)
-                found.add(reference.run(images), answer, np.full(len(pixels), UNLABELLED))
-        return found.sqnr_db
+                answer = session.run_all(pixels if raw_bytes else images)
+                found.add_outputs(reference.run_all(images), answer, np.full(len(pixels), UNLABELLED))
+        return found.worst_sqnr_db
 
 
 def look_at(images: ImageSet, source: Source) -> CalibrationSample:
@@ -70,7 +70,7 @@ def look_at(images: ImageSet, source: Source) -> CalibrationSample:
 
 
 def is_constant(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return (N,) whether each of the images (N, 3, H, W) has one colour."""
+    """Return (N,) whether each of the images (N, channels, H, W) has one colour."""
     constant: NDArray[np.bool_] = pixels.std((2, 3)).max(1) < LEVELS
     return constant
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
-from convnext_edge.evaluation.metrics import Comparison
+import numpy as np
+from numpy.typing import NDArray
+
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.progress import track
-from convnext_edge.targets.base import Images, Logits
+from convnext_edge.targets.base import Images, Outputs
 
-Answer: TypeAlias = Callable[[Images], Logits]
+Answer: TypeAlias = Callable[[Images], Outputs]
 
 
 @dataclass(frozen=True)
@@ -28,18 +30,30 @@ class Inputs:
     processes: int = 1  # number of processes, which share the batches
 
 
-def compare_answers(reference: Answer, candidate: Answer, inputs: Inputs, *, purpose: str) -> Comparison:
-    """Run both models over the images and sum up how their logits differ; each image is decoded once.
+class Measure(Protocol):
+    """What sums up how far the outputs of two models are from each other."""
+
+    def add_outputs(self, reference: Outputs, candidate: Outputs, labels: NDArray[np.int64]) -> None:
+        """Add what both models answer to a batch of images."""
+        ...
+
+
+Found = TypeVar("Found", bound=Measure)
+
+
+def compare_answers(
+    reference: Answer, candidate: Answer, inputs: Inputs, found: Found, *, purpose: str
+) -> Found:
+    """Run both models over the images, and let `found` sum up how they differ; each is decoded once.
 
     purpose: text of the progress bar.
     """
     images, preprocessing = inputs.images, inputs.preprocessing
-    found = Comparison(other_labels=images.other_labels)
     batches = images.batches(preprocessing, batch=inputs.batch, dtype="uint8")
     tracked = track(batches, purpose, total=len(images), step=inputs.batch)
     for number, batch in enumerate(tracked):
         if number % inputs.processes == inputs.process:
             normalized = as_reference_takes(batch.images, preprocessing)
             answer = candidate(batch.images if inputs.raw_bytes else normalized)
-            found.add(reference(normalized), answer, batch.labels)
+            found.add_outputs(reference(normalized), answer, batch.labels)
     return found

@@ -22,14 +22,19 @@ from convnext_edge.quantization.ptq import Calibrated
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quantization.scales import fake_quantize_weight
 
+TINY = 1e-300  # instead of dividing by zero
+Answers = dict[int, Tensor]  # each output (N, ...), by the number of the part that makes it
+
 
 @dataclass(frozen=True)
 class Cost:
     """What quantizing one layer alone costs."""
 
     name: str  # of the layer
-    sqnr_db: float | None  # of the logits; None where they do not change
-    kl: float  # mean divergence of the answers (softmax) from the float model's, in nats
+    sqnr_db: float | None  # of the worst output; None where none changes
+    # Mean divergence of a classifier's answers (softmax) from the float model's, in nats; of other tasks the
+    # noise of the worst output over its signal.
+    kl: float
 
 
 def layer_costs(job: Job, calibrated: Calibrated, *, images: int | None = None) -> list[Cost]:
@@ -40,13 +45,13 @@ def layer_costs(job: Job, calibrated: Calibrated, *, images: int | None = None) 
     module, names = deepcopy(calibrated.smoothed), calibrated.quantized_layers
     layers, rounded = module.layers(), rounded_weights(job.recipe, calibrated)
     batches = [torch.from_numpy(batch) for batch in job.batches("reading", limit=images)]
-    exact: list[Tensor] = []
-    found: dict[str, list[Tensor]] = {name: [] for name in names}
+    exact: list[Answers] = []
+    found: dict[str, list[Answers]] = {name: [] for name in names}
 
     def steps() -> Iterator[tuple[str, PartwiseRun]]:
         for batch in batches:
             chain = PartwiseRun(module, batch)
-            exact.append(chain.logits)
+            exact.append(chain.answers)
             yield from ((name, chain) for name in names)
 
     total = len(names) * len(batches)
@@ -57,7 +62,8 @@ def layer_costs(job: Job, calibrated: Calibrated, *, images: int | None = None) 
             rounding = make_input_rounding(job.recipe.at(name), known)
             with quantized(layers[name].module, rounded[name], rounding):
                 found[name].append(chain.rerun(layers[name]))
-    costs = [cost(name, torch.cat(exact), torch.cat(logits)) for name, logits in found.items()]
+    wanted, classifies = whole(exact), job.source.task == "classify"
+    costs = [cost(name, wanted, whole(answers), classifies) for name, answers in found.items()]
     return sorted(costs, key=lambda found: -found.kl)
 
 
@@ -67,22 +73,31 @@ class PartwiseRun:
     def __init__(self, module: LoweredConvNeXt, batch: Tensor) -> None:
         self.parts = module.parts()
         self.inputs: list[Tensor] = []
+        self.answers: Answers = {}
         x = batch
-        for part in self.parts:
+        for number, part in enumerate(self.parts):
             self.inputs.append(x)
             with running():
                 x = part.run(x)
-        self.logits = x  # (N, classes)
+                if part.output is not None:
+                    self.answers[number] = part.output(x)
 
-    def rerun(self, layer: Layer) -> Tensor:
-        """Return the logits (N, classes) after a change of `layer` alone."""
+    def rerun(self, layer: Layer) -> Answers:
+        """Return the outputs after a change of `layer` alone."""
         names = [[held.name for held in part.layers] for part in self.parts]
         start = next(number for number, held in enumerate(names) if layer.name in held)
-        x = self.inputs[start]
-        for part in self.parts[start:]:
+        x, answers = self.inputs[start], dict(self.answers)
+        for number, part in enumerate(self.parts[start:], start):
             with running():
                 x = part.run(x)
-        return x
+                if part.output is not None:
+                    answers[number] = part.output(x)
+        return answers
+
+
+def whole(batches: list[Answers]) -> Answers:
+    """Return the outputs of all batches together."""
+    return {number: torch.cat([answers[number] for answers in batches]) for number in batches[0]}
 
 
 def rounded_weights(recipe: Recipe, calibrated: Calibrated) -> dict[str, dict[str, Tensor]]:
@@ -121,10 +136,16 @@ def quantized(module: Multiplication, state: dict[str, Tensor], rounding: Roundi
         handle.remove()
 
 
-def cost(name: str, exact: Tensor, found: Tensor) -> Cost:
-    """Compare the logits (N, classes) of a model with one quantized layer to the exact ones."""
-    noise = float((found - exact).double().square().sum())
-    signal = float(exact.double().square().sum())
-    p, q = exact.double().log_softmax(1), found.double().log_softmax(1)
+def cost(name: str, exact: Answers, found: Answers, classifies: bool) -> Cost:
+    """Compare the outputs of a model with one quantized layer to the exact ones."""
+    powers = [
+        (float(exact[key].double().square().sum()), float((found[key] - exact[key]).double().square().sum()))
+        for key in exact
+    ]
+    signal, noise = max(powers, key=lambda power: power[1] / max(power[0], TINY))
+    if not classifies:
+        return Cost(name, decibels(signal, noise), noise / max(signal, TINY))
+    ((logits, others),) = zip(exact.values(), found.values(), strict=True)
+    p, q = logits.double().log_softmax(1), others.double().log_softmax(1)
     kl = float((p.exp() * (p - q)).sum(1).mean())
     return Cost(name, decibels(signal, noise), max(kl, 0.0))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convnext_edge.images.contents import UNLABELLED
-from convnext_edge.targets.base import Logits
+from convnext_edge.targets.base import Logits, Outputs
 
 Z95 = 1.959964  # two-sided 95 % quantile of the normal distribution
 SUMS = (
@@ -55,6 +55,10 @@ class Comparison:
         self.labelled += int(known.sum())
         self._add_labelled(reference[known], candidate[known], labels[known])
 
+    def add_outputs(self, reference: Outputs, candidate: Outputs, labels: NDArray[np.int64]) -> None:
+        """Add the only output of each model, as `add` does."""
+        self.add(reference[0], candidate[0], labels)
+
     def _add_labelled(self, reference: Logits, candidate: Logits, labels: NDArray[np.int64]) -> None:
         right = [logits.argmax(1) == labels for logits in (reference, candidate)]
         self.only_reference += int((right[0] & ~right[1]).sum())
@@ -71,6 +75,11 @@ class Comparison:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for mine, theirs in ((self.top1, other.top1), (self.top5, other.top5)):
             mine[:] = [a + b for a, b in zip(mine, theirs, strict=True)]
+
+    @property
+    def worst_sqnr_db(self) -> float | None:
+        """The SQNR of the only output."""
+        return self.sqnr_db
 
     @property
     def agreement(self) -> float:

@@ -16,6 +16,7 @@ Time = Annotated[float, Field(gt=0, le=1e9)]  # milliseconds
 Ratio = Annotated[float, Field(gt=0, le=1e9)]
 Points = Annotated[float, Field(ge=-100, le=100)]  # of percentages
 Decibels = Annotated[float, Field(ge=-1000, le=1000)]
+Metric = Annotated[float, Field(ge=-1e30, le=1e30)]
 TWO = Field(min_length=2, max_length=2)  # ends of an interval
 Whole = Annotated[int, Field(ge=1, le=2**31)]
 
@@ -65,8 +66,8 @@ class ValidateShape(Shape):
     candidate_top5: Share | None
     drop_points: Points | None
     drop_ci95_points: Annotated[list[Points], TWO] | None
-    agreement: Share
-    agreement_ci95: Annotated[list[Share], TWO]
+    agreement: Share | None
+    agreement_ci95: Annotated[list[Share], TWO] | None
     sqnr_db: Decibels | None
     overlap: Count
     skipped_images: list[str]
@@ -77,6 +78,8 @@ class ValidateShape(Shape):
     reference_top1_other_order: Share | None = None
     warnings: list[str] = []
     gates: list[Line] = []
+    task: Line = "classify"
+    metrics: dict[Line, Metric | None] = {}
 
     @model_validator(mode="after")
     def _all_or_none(self) -> Self:

@@ -24,12 +24,13 @@ from convnext_edge.evaluation.comparison import Answer, Inputs, compare_answers
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.evaluation.trust import concerns
 from convnext_edge.images.image_set import ImageSet
+from convnext_edge.network.convnext import as_tuple
 from convnext_edge.network.exporter import running
 from convnext_edge.network.relu import with_relu
 from convnext_edge.progress import note
 from convnext_edge.quantization.job import Job
 from convnext_edge.quantization.qat import Student, convert_student, make_student
-from convnext_edge.targets.base import Images, Logits
+from convnext_edge.targets.base import Images, Outputs
 
 METHOD = "qat"
 MEASURED_BATCH = 32
@@ -195,7 +196,8 @@ class Run:
             processes=self.accelerator.num_processes,
         )
         reference, candidate = self.answers_of(self.teacher), self.answers_of(self.student)
-        found = compare_answers(reference, candidate, inputs, purpose="measuring")
+        sums = Comparison(other_labels=self.measured.other_labels)
+        found = compare_answers(reference, candidate, inputs, sums, purpose="measuring")
         total = together(found)
         for concern in concerns(total, self.classes) if when == "start" else ():
             note(concern)
@@ -204,10 +206,10 @@ class Run:
     def answers_of(self, module: nn.Module) -> Answer:
         """Return what runs a module in FP32: how the student trains is no matter of its artifact."""
 
-        def answer(images: Images) -> Logits:
+        def answer(images: Images) -> Outputs:
             with running(), torch.inference_mode():
-                logits: Logits = module(torch.from_numpy(images).to(self.accelerator.device)).cpu().numpy()
-            return logits
+                outputs = as_tuple(module(torch.from_numpy(images).to(self.accelerator.device)))
+            return tuple(output.cpu().numpy() for output in outputs)
 
         return answer
 

@@ -111,6 +111,11 @@ def open_gate(
     images = numbering.apply(images, described)
     if max_drop is None:
         return None
+    if described.task != "classify":
+        raise UsageError(
+            f"--max-drop is measured in top-1, and this model's task is {described.task}",
+            hint="Leave it out, and hold the result against FP32 with validate.",
+        )
     check_gates(max_drop, None, described.architecture.classes)
     if data is None:
         note("measuring the drop on the calibration images; --data names others")
@@ -162,7 +167,8 @@ class Attempts:
         with self.target.open_session(artifact) as session:
             inputs = Inputs(self.images, source.preprocessing, self.job.input_type == "uint8", BATCH)
             reference = TorchSession(source.reference)
-            return compare_answers(reference.run, session.run, inputs, purpose="measuring")
+            found = Comparison(other_labels=self.images.other_labels)
+            return compare_answers(reference.run_all, session.run_all, inputs, found, purpose="measuring")
 
     def slowdown(self, number: int) -> float | None:
         """Return the median latency of the model of that number over that of the first; None if simulated."""

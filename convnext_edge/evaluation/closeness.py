@@ -1,0 +1,205 @@
+"""How close a candidate's outputs are to the reference's, where they are not the logits of one label.
+
+Each task has a measure that sums up over batches; `figures` are what a result shows of it, by name. SQNR is
+in dB, None where there is no difference; a drop is in percentage points.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convnext_edge.evaluation.metrics import decibels
+from convnext_edge.evaluation.retrieval import NEIGHBOURS, knn_accuracy, nearest, shared
+from convnext_edge.images.contents import UNLABELLED
+from convnext_edge.targets.base import Outputs
+from convnext_edge.tasks import Task
+
+Figures: TypeAlias = dict[str, float | None]
+Labels: TypeAlias = NDArray[np.int64]  # (N,), -1 where an image has none
+THRESHOLD = 0.0  # of a logit: a probability of one half
+
+
+class Closeness:
+    """SQNR and cosine of each output of two models, whatever the outputs mean."""
+
+    def __init__(self, outputs: Sequence[str]) -> None:
+        self.outputs = tuple(outputs)
+        self.images = self.labelled = 0
+        self.signal, self.noise = (dict.fromkeys(self.outputs, 0.0) for _ in range(2))
+        self.cosines: dict[str, list[NDArray[np.float64]]] = {name: [] for name in self.outputs}
+
+    def add_outputs(self, reference: Outputs, candidate: Outputs, labels: Labels) -> None:
+        """Add what both models answer to a batch of images, each output (N, ...)."""
+        self.images += len(labels)
+        self.labelled += int((labels != UNLABELLED).sum())
+        for name, wanted, found in zip(self.outputs, reference, candidate, strict=True):
+            exact, other = (output.reshape(len(labels), -1).astype(np.float64) for output in (wanted, found))
+            self.signal[name] += float(np.square(exact).sum())
+            self.noise[name] += float(np.square(exact - other).sum())
+            self.cosines[name].append(cosine(exact, other))
+
+    def sqnr_db(self, output: str) -> float | None:
+        """Return the SQNR of one output."""
+        return decibels(self.signal[output], self.noise[output])
+
+    @property
+    def worst_sqnr_db(self) -> float | None:
+        """The SQNR of the output that is farthest off; None where all are the same."""
+        found = [self.sqnr_db(name) for name in self.outputs]
+        return min((value for value in found if value is not None), default=None)
+
+    def cosines_of(self, output: str) -> NDArray[np.float64]:
+        """Return the cosine of each image, (N,)."""
+        return np.concatenate(self.cosines[output])
+
+    def figures(self) -> Figures:
+        """Return SQNR and mean cosine of each output."""
+        found: Figures = {}
+        for name in self.outputs:
+            found[f"{name}_sqnr_db"] = self.sqnr_db(name)
+            found[f"{name}_cosine"] = float(self.cosines_of(name).mean())
+        return found
+
+
+class Values(Closeness):
+    """The numbers of a regression: errors in units of the deviation of the reference's values."""
+
+    def __init__(self, outputs: Sequence[str]) -> None:
+        super().__init__(outputs)
+        self.answers: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+
+    def add_outputs(self, reference: Outputs, candidate: Outputs, labels: Labels) -> None:
+        super().add_outputs(reference, candidate, labels)
+        self.answers.append((reference[0], candidate[0]))
+
+    def figures(self) -> Figures:
+        """Return R2, and the largest and the mean error.
+
+        Each of the values has its own deviation; R2 is the mean over the values. Where the reference answers
+        all images alike, nothing tells how large an error is.
+        """
+        exact, found = (
+            np.concatenate(column).astype(np.float64) for column in zip(*self.answers, strict=True)
+        )
+        deviation = exact.std(axis=0)
+        if not (deviation > 0).all():
+            return {"r2": None, "largest_error": None, "mean_error": None}
+        errors = np.abs(found - exact) / deviation
+        return {
+            "r2": float(1 - np.square(errors).mean(axis=0).mean()),
+            "largest_error": float(errors.max()),
+            "mean_error": float(errors.mean()),
+        }
+
+
+class Embeddings(Closeness):
+    """The directions of embeddings: cosine, nearest neighbours among the images, and their labels."""
+
+    def __init__(self, outputs: Sequence[str]) -> None:
+        super().__init__(outputs)
+        self.answers: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+        self.labels: list[Labels] = []
+
+    def add_outputs(self, reference: Outputs, candidate: Outputs, labels: Labels) -> None:
+        super().add_outputs(reference, candidate, labels)
+        self.answers.append((reference[0], candidate[0]))
+        self.labels.append(labels)
+
+    def figures(self) -> Figures:
+        """Return the cosines, the share of nearest neighbours that stay, and the accuracy of both by them."""
+        cosines = self.cosines_of(self.outputs[0])
+        found: Figures = {
+            "cosine_mean": float(cosines.mean()),
+            "cosine_p1": float(np.percentile(cosines, 1)),
+        }
+        if self.images > NEIGHBOURS:
+            found |= self._by_neighbours()
+        for name in self.outputs[1:]:
+            found[f"{name}_sqnr_db"] = self.sqnr_db(name)
+        return found
+
+    def _by_neighbours(self) -> Figures:
+        exact, other = (nearest(np.concatenate(column)) for column in zip(*self.answers, strict=True))
+        found: Figures = {"neighbours_kept": shared(exact, other)}
+        labels = np.concatenate(self.labels)
+        if self.labelled == self.images:
+            accuracies = [knn_accuracy(neighbours, labels) for neighbours in (exact, other)]
+            found["knn_reference"], found["knn_candidate"] = accuracies
+            found["drop_points"] = 100 * (accuracies[0] - accuracies[1])
+        return found
+
+
+class Decisions(Closeness):
+    """The decisions of a multi-label model: agreement, mean average precision, F1 at one half.
+
+    The label of an image stands for one decision that is right, all others for wrong ones.
+    """
+
+    def __init__(self, outputs: Sequence[str]) -> None:
+        super().__init__(outputs)
+        self.answers: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+        self.labels: list[Labels] = []
+        self.agreed = self.decided = 0
+
+    def add_outputs(self, reference: Outputs, candidate: Outputs, labels: Labels) -> None:
+        super().add_outputs(reference, candidate, labels)
+        same = (reference[0] > THRESHOLD) == (candidate[0] > THRESHOLD)
+        self.agreed, self.decided = self.agreed + int(same.sum()), self.decided + same.size
+        known = labels != UNLABELLED
+        self.answers.append((reference[0][known], candidate[0][known]))
+        self.labels.append(labels[known])
+
+    def figures(self) -> Figures:
+        """Return the agreement, and with labels the accuracy of both models."""
+        found: Figures = {"agreement": self.agreed / self.decided}
+        if self.labelled:
+            labels = np.concatenate(self.labels)
+            exact, other = (np.concatenate(column) for column in zip(*self.answers, strict=True))
+            truth = np.eye(exact.shape[1], dtype=bool)[labels]
+            precisions = [mean_average_precision(answers, truth) for answers in (exact, other)]
+            found["map_reference"], found["map_candidate"] = precisions
+            found["drop_points"] = 100 * (precisions[0] - precisions[1])
+            found["f1_reference"], found["f1_candidate"] = f1(exact, truth), f1(other, truth)
+        return found
+
+
+MEASURES: dict[Task, type[Closeness]] = {
+    "multilabel": Decisions,
+    "regress": Values,
+    "embed": Embeddings,
+    "features": Closeness,
+}
+
+
+def cosine(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the cosine of each row of two arrays (N, K); 1 where both are zero."""
+    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    both_zero = ~left.any(axis=1) & ~right.any(axis=1)
+    products = (left * right).sum(axis=1)
+    return np.where(both_zero, 1.0, products / np.where(lengths > 0, lengths, math.inf))
+
+
+def mean_average_precision(answers: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
+    """Return the mean over the classes that any image has of the precision, averaged over its images.
+
+    answers, truth: (N, classes). The average precision of scikit-learn: the sum over thresholds of the gain
+    in recall times the precision.
+    """
+    precisions = []
+    for scores, right in zip(answers.T, truth.T, strict=True):
+        if right.any():
+            hits = right[np.argsort(-scores, kind="stable")]
+            precisions.append(float((np.cumsum(hits) / np.arange(1, len(hits) + 1))[hits].mean()))
+    return float(np.mean(precisions))
+
+
+def f1(answers: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
+    """Return the F1 of all decisions together (micro average), at a probability of one half."""
+    decided = answers > THRESHOLD
+    right = int((decided & truth).sum())
+    return 2 * right / max(int(decided.sum()) + int(truth.sum()), 1)
