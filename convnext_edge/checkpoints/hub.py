@@ -14,6 +14,7 @@ from pydantic import Field
 from safetensors import SafetensorError, safe_open
 
 from convnext_edge.checkpoints.recognition import recognize
+from convnext_edge.checkpoints.sizes import visible
 from convnext_edge.checkpoints.variants import Variant
 from convnext_edge.errors import CheckpointError, DownloadError
 from convnext_edge.images.preprocessing import Preprocessing
@@ -150,11 +151,13 @@ def _preprocessing(config: dict[str, Any]) -> Preprocessing:
     channels, height, width = config["input_size"]
     if channels != 3 or height != width:
         raise ValueError(f"input_size {config['input_size']} is not a square of three channels")
-    mode = config.get("crop_mode", "center")
+    squash = config.get("crop_mode", "center") == "squash"
+    crop = 1.0 if squash else config["crop_pct"]
     return Preprocessing.from_json(
         {
             "resolution": height,
-            "crop": 1.0 if mode == "squash" else config["crop_pct"],
+            "crop": crop,
+            "squash": None if squash == (crop == 1.0) else squash,
             "interpolation": config["interpolation"],
             "mean": config["mean"],
             "std": config["std"],
@@ -183,7 +186,7 @@ def _check_weights(path: Path, variant: Variant) -> None:
         architecture = recognize(shapes, where).architecture
     except (OSError, SafetensorError, CheckpointError) as error:
         raise DownloadError(f"{where} cannot be used: {error}", hint=WAY_OUT) from error
-    if architecture != variant.architecture:
+    if visible(architecture) != visible(variant.architecture):
         raise DownloadError(
             f"{where} holds {architecture}, but {variant.name} is {variant.architecture}", hint=WAY_OUT
         )

@@ -18,8 +18,9 @@ from convnext_edge.artifacts.sidecar import sidecar_path
 from convnext_edge.artifacts.store import digest_of, find_link, open_artifact, unmistakable, write_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.loading import Checkpoint, load_checkpoint, load_weights
+from convnext_edge.checkpoints.sizes import visible
 from convnext_edge.checkpoints.traits import Traits, changed
-from convnext_edge.checkpoints.variants import Variant, find_variant, match, visible
+from convnext_edge.checkpoints.variants import Variant, find_variant, match
 from convnext_edge.errors import ArtifactError, CheckpointError, ExportError, UsageError
 from convnext_edge.images.definitions import calibration_dir
 from convnext_edge.images.preprocessing import Preprocessing, PreprocessingChanges
@@ -189,7 +190,7 @@ def _random(variant: Variant, seed: int) -> Source:
         if isinstance(block, Block) and block.gamma is not None:
             torch.nn.init.constant_(block.gamma, 0.1)  # 1e-6 would hide what the blocks compute
     note(f"{variant.name} gets random weights: good for latency, never for accuracy")
-    return Source(reference, f"{variant.name}-random", variant.name, variant.preprocessing)
+    return Source(reference, f"{variant.name}-random", variant.name, variant.preprocessing, task=variant.task)
 
 
 def _published(variant: Variant) -> Source:
@@ -200,7 +201,14 @@ def _published(variant: Variant) -> Source:
 
     fetched = fetch(variant)
     loaded = load_checkpoint(fetched.path)
-    return Source(loaded.model, variant.name, variant.name, fetched.preprocessing, layout=loaded.layout)
+    return Source(
+        loaded.model,
+        variant.name,
+        variant.name,
+        fetched.preprocessing,
+        layout=loaded.layout,
+        task=variant.task,
+    )
 
 
 def _check_resolution(resolution: int, stride: int) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from convnext_edge.architecture import Activation, Architecture, NormKind, Pooling
-from convnext_edge.checkpoints.variants import known_sizes, match
+from convnext_edge.checkpoints.sizes import UNPUBLISHED, visible
+from convnext_edge.checkpoints.variants import known_sizes
 from convnext_edge.errors import CheckpointError
 from convnext_edge.reading import Shape, read_json
 
@@ -136,10 +137,10 @@ def assumptions(known: Traits, architecture: Architecture) -> Iterator[str]:
 
 def of_published(shown: Architecture) -> Traits:
     """Return the values of the published model that has these shapes, if one has."""
-    name = match(shown)
-    if name is None:
+    sizes = {**known_sizes(), **UNPUBLISHED}.values()
+    known = next((size for size in sizes if visible(size) == visible(shown)), None)
+    if known is None:
         return Traits()
-    known = known_sizes()[name]
     return Traits(known.activation, known.norm, known.eps, known.pooling, known.output_stride)
 
 

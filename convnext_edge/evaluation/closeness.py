@@ -43,6 +43,14 @@ class Closeness:
             self.noise[name] += float(np.square(exact - other).sum())
             self.cosines[name].append(cosine(exact, other))
 
+    def merge(self, other: Closeness) -> None:
+        """Add the sums over other batches of the same models."""
+        self.images, self.labelled = self.images + other.images, self.labelled + other.labelled
+        for name in self.outputs:
+            self.signal[name] += other.signal[name]
+            self.noise[name] += other.noise[name]
+            self.cosines[name] += other.cosines[name]
+
     def sqnr_db(self, output: str) -> float | None:
         """Return the SQNR of one output."""
         return decibels(self.signal[output], self.noise[output])

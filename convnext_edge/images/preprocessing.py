@@ -31,12 +31,18 @@ class Preprocessing:
 
     resolution: int = 224  # rows of the input, and columns where `width` does not say otherwise
     # Fraction of the resized image's shorter edge that is kept. 1.0 squashes the whole image to the square,
-    # as ConvNeXt is evaluated at 384 (without crop).
+    # as ConvNeXt is evaluated at 384, unless `squash` says otherwise.
     crop: float = 0.875
     interpolation: str = "bicubic"  # name of a filter of Pillow
     mean: Channels = IMAGENET_MEAN  # of each channel, of values in 0..1
     std: Channels = IMAGENET_STD  # likewise
     width: int | None = None  # columns of an input that is not square
+    squash: bool | None = None  # whether the whole image is squashed; None: where nothing is cropped
+
+    @property
+    def squashes(self) -> bool:
+        """Whether the whole image is squashed to the input, whatever its sides."""
+        return self.crop == 1.0 if self.squash is None else self.squash
 
     @property
     def size(self) -> tuple[int, int]:
@@ -62,6 +68,7 @@ class Preprocessing:
             "mean": list(self.mean),
             "std": list(self.std),
             **({} if self.width is None else {"width": self.width}),
+            **({} if self.squash is None else {"squash": self.squash}),
         }
 
     @classmethod
@@ -75,6 +82,7 @@ class Preprocessing:
             mean=tuple(map(float, value["mean"])),
             std=tuple(map(float, value["std"])),
             width=value.get("width"),
+            squash=value.get("squash"),
         )
 
 
@@ -87,6 +95,7 @@ class PreprocessingShape(Shape):
     mean: Annotated[list[Share], CHANNELS]
     std: Annotated[list[Part], CHANNELS]
     width: Pixels | None = None
+    squash: bool | None = None
 
     @model_validator(mode="after")
     def _channels_fit(self) -> Self:

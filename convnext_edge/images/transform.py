@@ -80,7 +80,7 @@ def _resize(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
 
 def _resized_size(width: int, height: int, preprocessing: Preprocessing) -> tuple[int, int]:
     """Return width and height before the crop."""
-    if preprocessing.crop == 1.0:
+    if preprocessing.squashes:
         # The official ConvNeXt: "warping (no cropping) when evaluated at 384 or larger".
         return preprocessing.size[1], preprocessing.size[0]
     wanted = [math.floor(edge / preprocessing.crop) for edge in preprocessing.size]  # timm's scale_size

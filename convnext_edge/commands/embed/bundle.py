@@ -25,6 +25,7 @@ def write_bundle(engine: Artifact, labels: Path | None, folder: Path) -> None:
     Raises UsageError for an interpolation that the libraries do not have, or a wrong number of labels.
     """
     check_interpolation(engine)
+    check_task(engine)
     folder.mkdir()
     names = [*engine.files, sidecar_path(engine.path).name]
     for name in names:
@@ -33,6 +34,25 @@ def write_bundle(engine: Artifact, labels: Path | None, folder: Path) -> None:
     (folder / LABELS).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
     manifest = manifest_lines(engine, {name: sha256(folder / name) for name in [*names, LABELS]})
     (folder / MANIFEST).write_text("".join(f"{line}\n" for line in manifest), encoding="utf-8", newline="\n")
+
+
+def check_task(engine: Artifact) -> None:
+    """Raise UsageError for a model that the libraries cannot show a picture to, or tell the answer of."""
+    described = engine.description
+    channels, height, width = described.preprocessing.shape
+    for wrong, what in (
+        (described.task != "classify", f"its task is {described.task}, and the libraries classify"),
+        (channels != 3, f"it takes {channels} channels, and the libraries give RGB"),
+        (
+            described.preprocessing.crop == 1.0 and not described.preprocessing.squashes,
+            "its images are cropped, not squashed, at crop 1",
+        ),
+        (height != width, f"it takes {height}x{width} pixels, and the libraries cut squares"),
+    ):
+        if wrong:
+            raise UsageError(
+                f"{engine.path} cannot be embedded: {what}", hint="Run the engine with its own runtime."
+            )
 
 
 def fill_readme(engine: Artifact, folder: Path, **more: str) -> None:

@@ -49,8 +49,10 @@ class Finetune(Quantize):
     reference_top1: float | None = None  # fractions; None where the images have no labels
     start_top1: float | None = None  # of the quantized model before the first step
     final_top1: float | None = None  # and after the last
-    start_agreement: float = 0.0  # fraction of the images with the reference's top-1
-    final_agreement: float = 0.0
+    start_agreement: float | None = None  # fraction of the images with the reference's top-1
+    final_agreement: float | None = None
+    start_sqnr_db: float | None = None  # of the worst output, on the measured images; None where it is exact
+    final_sqnr_db: float | None = None
 
     def summary(self) -> str:
         """Return what was written, and how it did."""
@@ -61,13 +63,24 @@ class Finetune(Quantize):
             ("for", f"{self.target}, {layers}, {self.activation}"),
             ("trained", epochs + skipped(self.skipped_images)),
             ("measured", f"on {self.images} images of {self.data}"),
-            ("reference", accuracy_of(self.reference_top1)),
-            ("start", accuracy_of(self.start_top1, self.start_agreement)),
-            ("final", accuracy_of(self.final_top1, self.final_agreement)),
+            *self._before_and_after(),
             ("SQNR", f"{self._sqnr()} to FP32 on calibration images"),
             ("size", f"{self.bytes / MIB:.1f} MiB in {self.seconds:.1f} s"),
             *warned(self.warnings),
         )
+
+    def _before_and_after(self) -> list[tuple[str, object]]:
+        closeness = [
+            f"{'exact' if value is None else f'{value:.1f} dB'} to the reference"
+            for value in (self.start_sqnr_db, self.final_sqnr_db)
+        ]
+        if self.final_agreement is None:  # no classifier
+            return [("start", closeness[0]), ("final", closeness[1])]
+        return [
+            ("reference", accuracy_of(self.reference_top1)),
+            ("start", accuracy_of(self.start_top1, self.start_agreement)),
+            ("final", accuracy_of(self.final_top1, self.final_agreement)),
+        ]
 
 
 def check_options(epochs: float | None, steps: int | None, output: AnyPath | None) -> None:

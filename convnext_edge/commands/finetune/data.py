@@ -96,7 +96,7 @@ class TrainingImages:
         Raises ImageSetError where more than 1 % of the images of the set are broken.
         """
         try:
-            return decode(self.images.contents.read(entry.name))
+            return decode(self.images.contents.read(entry.name), len(self.preprocessing.mean))
         except ImageSetError as error:
             self.images.skip(SkippedImage(entry.name, error.message))
             return None
@@ -120,13 +120,14 @@ def permutation(epoch: int, count: int, seed: int) -> NDArray[np.int64]:
 
 
 def augment(image: Image.Image, preprocessing: Preprocessing, generator: Generator) -> NDArray[np.uint8]:
-    """Return a random crop of the image, resized, and mirrored in half of the cases; (3, H, W) uint8, RGB."""
-    edge = preprocessing.resolution
+    """Return a random crop of the image, resized, and mirrored in half of the cases; (channels, H, W)."""
+    height, width = preprocessing.size
     filter = Image.Resampling[preprocessing.interpolation.upper()]
-    cut = image.resize((edge, edge), filter, box=random_box(image.width, image.height, generator))
+    cut = image.resize((width, height), filter, box=random_box(image.width, image.height, generator))
     if generator.random() < 0.5:
         cut = cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return np.array(cut).transpose(2, 0, 1)
+    pixels = np.array(cut)
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
 def random_box(width: int, height: int, generator: Generator) -> tuple[float, float, float, float]:

@@ -13,13 +13,15 @@ from torch import nn
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.workspace import Workspace
+from convnext_edge.checkpoints.source import Source
 from convnext_edge.commands.finetune import snapshots
 from convnext_edge.commands.finetune.data import TrainingImages, check_labels
 from convnext_edge.commands.finetune.processes import check_same, from_all, from_first, skipped_by_any
 from convnext_edge.commands.finetune.snapshots import Snapshot
 from convnext_edge.commands.finetune.training import Plan, Training, make_optimizer
-from convnext_edge.errors import ArtifactError
+from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.evaluation.calibration_check import look_at
+from convnext_edge.evaluation.closeness import Closeness
 from convnext_edge.evaluation.comparison import Answer, Inputs, compare_answers
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.evaluation.trust import concerns
@@ -54,8 +56,7 @@ def finetune_job(
     Returns the artifact, and the fields of the result that training decides.
     """
     source = job.source
-    if plan.label_weight:
-        check_labels(trained, source.reference.architecture.classes)
+    check_label_weight(plan, trained, source)
     name = job.start.artifact.path.name
     note(f"fine-tuning {name} for {job.target}: {plan.steps} steps of {plan.batch} images of {trained.name}")
     sample = look_at(job.images, source)
@@ -75,7 +76,7 @@ def finetune_job(
         snapshot=workspace.folder / "snapshots" / f"{path.name}.pt",
         settings=settings,
         accelerator=accelerator,
-        classes=source.reference.architecture.classes,
+        source=source,
     )
     found = run.train(plan, resume=resume)
     artifact = from_first(accelerator, lambda: write(student, job, output, workspace))
@@ -90,6 +91,17 @@ def finetune_job(
         "calibration_sqnr_db": from_first(accelerator, lambda: sample.sqnr_db(artifact, source)),
         "warnings": sample.concerns,
     }
+
+
+def check_label_weight(plan: Plan, trained: ImageSet, source: Source) -> None:
+    """Raise an error of ours where labels are to train with, and cannot."""
+    if plan.label_weight and source.task != "classify":
+        raise UsageError(
+            f"--label-weight means nothing to task {source.task}",
+            hint="Leave it out: the reference's answers are enough to train with.",
+        )
+    if plan.label_weight:
+        check_labels(trained, source.reference.architecture.classes)
 
 
 def with_relu_in(job: Job) -> Job:
@@ -141,7 +153,7 @@ class Run:
     snapshot: Path  # of the first process, which is the only one to write
     settings: dict[str, Any]  # all that decides the result
     accelerator: Accelerator
-    classes: int  # that the models tell apart
+    source: Source  # of the teacher
 
     def train(self, plan: Plan, *, resume: bool) -> dict[str, Any]:
         """Train, and return the figures of the result before the first step and after the last."""
@@ -183,10 +195,12 @@ class Run:
         if plan.compiled:
             student, teacher = (cast(nn.Module, torch.compile(model)) for model in (student, teacher))
         # gradients are averaged over the processes
-        return Training(self.accelerator.prepare(student), teacher, self.images, plan, self.accelerator)
+        return Training(
+            self.accelerator.prepare(student), teacher, self.images, plan, self.accelerator, self.source.task
+        )
 
     def measure(self, when: str) -> dict[str, Any]:
-        """Return top-1 of reference and student, and how often they agree."""
+        """Return top-1 of reference and student, how often they agree, and how close they are."""
         inputs = Inputs(
             self.measured,
             self.images.preprocessing,
@@ -196,10 +210,14 @@ class Run:
             processes=self.accelerator.num_processes,
         )
         reference, candidate = self.answers_of(self.teacher), self.answers_of(self.student)
+        if self.source.task != "classify":
+            close = Closeness(self.source.outputs)
+            compare_answers(reference, candidate, inputs, close, purpose="measuring")
+            return {f"{when}_sqnr_db": worst_sqnr_db(close)}
         sums = Comparison(other_labels=self.measured.other_labels)
         found = compare_answers(reference, candidate, inputs, sums, purpose="measuring")
         total = together(found)
-        for concern in concerns(total, self.classes) if when == "start" else ():
+        for concern in concerns(total, self.source.reference.architecture.classes) if when == "start" else ():
             note(concern)
         return figures(total, when)
 
@@ -214,6 +232,14 @@ class Run:
         return answer
 
 
+def worst_sqnr_db(found: Closeness) -> float | None:
+    """Return the SQNR of the worst output over all that all processes saw."""
+    whole = Closeness(found.outputs)
+    for part in from_all(found):
+        whole.merge(part)
+    return whole.worst_sqnr_db
+
+
 def together(found: Comparison) -> Comparison:
     """Return the sums of what all processes found."""
     total = Comparison(other_labels=found.other_labels)
@@ -225,4 +251,9 @@ def together(found: Comparison) -> Comparison:
 def figures(found: Comparison, when: str) -> dict[str, Any]:
     """Return the fields of the result that a comparison gives. when: `start` or `final`."""
     top1 = [right / found.labelled for right in found.top1] if found.labelled else [None, None]
-    return {"reference_top1": top1[0], f"{when}_top1": top1[1], f"{when}_agreement": found.agreement}
+    return {
+        "reference_top1": top1[0],
+        f"{when}_top1": top1[1],
+        f"{when}_agreement": found.agreement,
+        f"{when}_sqnr_db": found.sqnr_db,
+    }

@@ -16,11 +16,14 @@ from torch.optim import AdamW, Optimizer
 
 from convnext_edge.commands.finetune.data import TrainingBatch, TrainingImages
 from convnext_edge.images.contents import UNLABELLED
+from convnext_edge.network.convnext import as_tuple
 from convnext_edge.network.exporter import running
 from convnext_edge.progress import Bars, note
+from convnext_edge.tasks import Task
 
 Precision = Literal["fp32", "bf16"]
 GRADIENT_NORM = 1.0
+SMALLEST = 1e-12  # signal that noise is divided by
 WARM_UP = 0.05  # of the steps
 NOTES = 20  # lines a run, where there is no terminal for a bar
 TEMPERATURE = 4.0  # with it, 200 steps of the demo model at 4 bits won back half as much again as with 1
@@ -81,6 +84,7 @@ class Training:
     images: TrainingImages
     plan: Plan
     accelerator: Accelerator
+    task: Task = "classify"
 
     def run(self, optimizer: Optimizer, *, first: int, save: Callable[[int], None]) -> None:
         """Train from step `first` to the last.
@@ -103,19 +107,23 @@ class Training:
                 meter.add(float(loss.detach()))
 
     def loss(self, batch: TrainingBatch) -> Tensor:
-        """Return the KL divergence of the student's answer from the teacher's.
+        """Return how far the student's answer is from the teacher's.
 
-        Both are softened by TEMPERATURE, and the loss is multiplied by its square (Hinton et al., 2015,
+        Of a classifier it is the KL divergence, of other tasks `relative_error`. Logits (N, classes) are
+        softened by TEMPERATURE, and the loss is multiplied by its square (Hinton et al., 2015,
         arXiv:1503.02531, section 2). Where an image has a label, `label_weight` of the loss is cross-entropy
-        instead. Logits are (N, classes).
+        instead.
         """
         device, share = self.accelerator.device, self.plan.label_weight
         normalized = batch.normalized(self.images.preprocessing).to(device)
         raw = torch.from_numpy(batch.pixels).to(device) if self.images.input_type == "uint8" else normalized
         with torch.autocast(device.type, torch.bfloat16, enabled=self.plan.precision == "bf16"):
             with torch.no_grad():
-                teacher = self.teacher(normalized).float()
-            logits = self.student(raw).float()
+                taught = as_tuple(self.teacher(normalized))
+            answered = as_tuple(self.student(raw))
+        if self.task != "classify":
+            return relative_error(answered, taught)
+        logits, teacher = answered[0].float(), taught[0].float()
         found, wanted = ((answer / TEMPERATURE).log_softmax(1) for answer in (logits, teacher))
         loss = TEMPERATURE**2 * F.kl_div(found, wanted, reduction="none", log_target=True).sum(1)  # (N,)
         if share:
@@ -123,6 +131,15 @@ class Training:
             labelled = F.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="none")
             loss = torch.where(labels == UNLABELLED, loss, (1 - share) * loss + share * labelled)
         return loss.mean()
+
+
+def relative_error(found: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> Tensor:
+    """Return the noise of each output (N, ...) over its signal, as a mean over outputs and images."""
+    shares = []
+    for output, exact in zip(found, wanted, strict=True):
+        noise = (output.float() - exact.float()).square().flatten(1).sum(1)
+        shares.append((noise / exact.float().square().flatten(1).sum(1).clamp(min=SMALLEST)).mean())
+    return torch.stack(shares).mean()
 
 
 def learning_rate(step: int, plan: Plan) -> float:
