@@ -7,10 +7,11 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.network.convnext import Block, ConvNeXt, Downsample
+from convnext_edge.network.norms import Norm
 
 OCTAVES = 6  # scales are multiplied by 2 ** -6 to 2 ** 6: 1/64 to 64
 
@@ -33,7 +34,7 @@ def rescale_norms(model: ConvNeXt, seed: int = 0) -> None:
         weight /= factor.view(1, -1, *[1] * (weight.ndim - 2))
 
 
-def normalized_weights(model: ConvNeXt) -> Iterator[tuple[nn.LayerNorm, Tensor]]:
+def normalized_weights(model: ConvNeXt) -> Iterator[tuple[Norm, Tensor]]:
     """Each LayerNorm, with the weight (out, in, ...) behind it; the stem's feeds residual sums too."""
     for module in model.modules():
         if isinstance(module, Block):

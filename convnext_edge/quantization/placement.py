@@ -14,6 +14,9 @@ from convnext_edge.network.layers import Layer
 from convnext_edge.quantization.recipe import Recipe, matches
 
 
+HEAD = "head"
+
+
 def choose_placement(layers: Iterable[Layer], recipe: Recipe) -> dict[str, bool]:
     """Return, by the name of each layer, whether `recipe` quantizes it; the order stays.
 
@@ -22,7 +25,8 @@ def choose_placement(layers: Iterable[Layer], recipe: Recipe) -> dict[str, bool]
     placement = {layer.name: is_quantized(layer, recipe) for layer in layers}
     for key in ("keep_float", "sixteen_bit", "weights_only"):
         for pattern in getattr(recipe, key):
-            if not any(matches(name, [pattern]) for name in placement):
+            of_targets = key == "weights_only" and pattern == HEAD  # which a backbone lacks
+            if not of_targets and not any(matches(name, [pattern]) for name in placement):
                 raise QuantizationError(
                     f"{key} {pattern!r} matches no layer",
                     hint=f"Layers are called {', '.join(list(placement)[:4])}, …",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -12,8 +13,9 @@ from torch import nn
 from convnext_edge.architecture import Architecture
 from convnext_edge.images.preprocessing import InputType, Preprocessing
 from convnext_edge.images.transform import normalize
-from convnext_edge.network.convnext import GRN, ConvNeXt
+from convnext_edge.network.convnext import ConvNeXt, as_tuple, part_of
 from convnext_edge.network.lowering import Form, LoweredConvNeXt, lower
+from convnext_edge.network.norms import GRN, Norm
 
 PREPROCESSING = Preprocessing(resolution=64, mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
 KINDS = {
@@ -22,25 +24,50 @@ KINDS = {
     "v1 of patch 2": Architecture((1, 2, 1), (16, 24, 32), patch=2, classes=7),
     "v2": Architecture((1, 1, 2, 1), (16, 24, 32, 48), classes=10, grn=True, layer_scale=False),
 }
+SMALL = Architecture((1, 1, 1), (8, 12, 16), classes=5)
+# What has no published model of its own, or answers more than logits.
+OTHERS = {
+    "overlapping stem": replace(SMALL, stem="overlap", stem_width=6, activation="silu"),
+    "overlapping stem with activation": replace(SMALL, stem="overlap_act", stem_width=8, activation="relu"),
+    "simplenorm": replace(SMALL, norm="simplenorm", norm_bias=False, activation="gelu_tanh"),
+    "rmsnorm": replace(SMALL, norm="rmsnorm", norm_bias=False, eps=1e-5, activation="hardswish"),
+    "layernorm without bias": replace(SMALL, norm_bias=False, conv_bias=False),
+    "kernels": replace(SMALL, kernels=(3, 5, 9), downsample_first=True, patch=2),
+    "norm first, maximum": replace(SMALL, norm_first=True, pooling="max"),
+    "maximum": replace(SMALL, pooling="max"),
+    "half of both": replace(SMALL, pooling="avgmax", head_bias=False),
+    "both poolings": replace(SMALL, pooling="catavgmax", norm_first=True),
+    "hidden layer": replace(SMALL, hidden=20),
+    "dilated once": replace(SMALL, output_stride=8),
+    "dilated twice": replace(SMALL, output_stride=4),
+    "GRN and layer scale": replace(SMALL, grn=True),
+    "embedding and map": replace(SMALL, classes=0, maps=(2,), map_last_norm=True),
+    "maps": replace(SMALL, classes=0, last_norm=False, pooled=False, maps=(0, 2), map_norms=(0, 2)),
+}
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def reference(request: pytest.FixtureRequest) -> ConvNeXt:
     """A model in which no fold is without effect: norms, GRN and layer scales are all random."""
+    return randomized(KINDS[request.param])
+
+
+def randomized(architecture: Architecture) -> ConvNeXt:
     torch.manual_seed(0)
-    model = ConvNeXt(KINDS[request.param]).eval()
+    model = ConvNeXt(architecture).eval()
     for module in model.modules():
-        if isinstance(module, nn.LayerNorm | GRN):
+        if isinstance(module, Norm | GRN):
             nn.init.normal_(module.weight, mean=1)
-            nn.init.normal_(module.bias)
+            if module.bias is not None:
+                nn.init.normal_(module.bias)
     for name, parameter in model.named_parameters():
         if name.endswith("gamma"):
             nn.init.normal_(parameter)
     return model
 
 
-def pixels(count: int = 3) -> np.ndarray:
-    return np.random.default_rng(1).integers(0, 256, (count, 3, 64, 64), np.uint8)
+def pixels(count: int = 3, edge: int = 64) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (count, 3, edge, edge), np.uint8)
 
 
 def logits_of(module: nn.Module, images: np.ndarray) -> torch.Tensor:
@@ -62,6 +89,40 @@ def test_a_form_has_the_logits_of_the_reference(
     assert found.shape == (3, reference.architecture.classes)
     assert expected.std() > 0.1, "the images must tell something apart"
     assert (found - expected).abs().max() < 1e-4 * max(1.0, float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("form", get_args(Form))
+@pytest.mark.parametrize("input_type", get_args(InputType))
+def test_a_form_has_all_outputs_of_any_architecture(kind: str, form: Form, input_type: InputType) -> None:
+    reference = randomized(OTHERS[kind])
+    raw = pixels(edge=53)  # which no stride divides
+    normalized = normalize(raw, PREPROCESSING)
+    lowered = lower(reference, form, preprocessing=PREPROCESSING, input_type=input_type)
+    with torch.inference_mode():
+        expected = as_tuple(reference(torch.from_numpy(normalized)))
+        found = as_tuple(lowered(torch.from_numpy(raw if input_type == "uint8" else normalized)))
+    assert len(found) == len(expected)
+    for output, wanted in zip(found, expected, strict=True):
+        assert output.shape == wanted.shape
+        assert wanted.std() > 0.05, "the images must tell something apart"
+        assert (output - wanted).abs().max() < 1e-4 * max(1.0, float(wanted.abs().max()))
+
+
+@pytest.mark.parametrize(("stride", "offset", "step"), [(16, 0, 2), (8, 1, 4)])
+def test_a_dilated_model_computes_the_strided_one_at_more_places(stride: int, offset: int, step: int) -> None:
+    """Every second, or fourth, cell of its last map is one of the other model's.
+
+    timm pads the second dilated 2x2 kernel on both sides, and so the cells lie off by one.
+    """
+    architecture = Architecture((1, 1, 1, 1), (8, 12, 16, 20), classes=0, pooled=False, last_norm=False)
+    strided = randomized(replace(architecture, maps=(3,)))
+    dilated = part_of(strided, replace(architecture, maps=(3,), output_stride=stride))
+    images = torch.from_numpy(normalize(pixels(), PREPROCESSING))
+    with torch.inference_mode():
+        wanted, found = strided(images), dilated(images)
+    assert found.shape[-1] == 64 // stride
+    torch.testing.assert_close(found[..., offset::step, offset::step], wanted, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("form", get_args(Form))

@@ -1,0 +1,81 @@
+"""A model of another task goes the whole way: exported, quantized, built, validated, its layers looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+from support.models import CHECKPOINT, RESOLUTION
+
+from convnext_edge import build, export, finetune, quantize, sensitivity, validate
+from convnext_edge.artifacts.store import open_artifact
+from convnext_edge.commands.export import Export
+from convnext_edge.errors import UsageError
+
+pytestmark = pytest.mark.slow
+LAST = 48  # channels of the last map
+
+
+def outputs(path: Path) -> dict[str, list[int | str]]:
+    return {
+        output.name: [dim.dim_param or dim.dim_value for dim in output.type.tensor_type.shape.dim]
+        for output in onnx.load(path).graph.output
+    }
+
+
+def exported(workspace: Path, **options: object) -> Export:
+    return export(checkpoint=CHECKPOINT, resolution=RESOLUTION, workspace=workspace, **options)  # type: ignore[arg-type]
+
+
+def test_a_classifier_without_its_head_is_an_embedding(tmp_path: Path, photos: Path) -> None:
+    made = exported(tmp_path, task="embed", with_map=True)
+    assert outputs(made.artifact) == {"embedding": ["batch", LAST], "map": ["batch", LAST, 2, 2]}
+    assert (made.task, made.classes, made.artifact.name) == ("embed", 0, "timm_v1-embed-map.onnx")
+    int8 = quantize(made.artifact, calib=photos, samples=16, timing=False, workspace=tmp_path)
+    engine = build(int8.artifact, workspace=tmp_path).engine
+    assert open_artifact(engine).description.task == "embed"
+    found = validate(engine, data=photos, min_cosine=0.99, min_sqnr=20, workspace=tmp_path)
+    assert found.passed
+    assert found.gates == ("sqnr", "cosine")
+    assert found.agreement is None
+    assert (found.metrics["cosine_p1"] or 0) > 0.99
+    assert "cosine mean" in found.summary()
+
+
+def test_maps_of_all_stages_are_features(tmp_path: Path, photos: Path) -> None:
+    made = exported(tmp_path, task="features")
+    edges = [RESOLUTION // stride for stride in (4, 8, 16, 32)]
+    assert [shape[1:] for shape in outputs(made.artifact).values()] == [
+        [channels, edge, edge] for channels, edge in zip((16, 24, 32, 48), edges, strict=True)
+    ]
+    int8 = quantize(
+        made.artifact, calib=photos, samples=16, target="onnxruntime", timing=False, workspace=tmp_path
+    )
+    found = validate(int8.artifact, data=photos, min_sqnr=25, workspace=tmp_path)
+    assert found.passed
+    worst = min(value or 0 for name, value in found.metrics.items() if name.endswith("sqnr_db"))
+    assert found.sqnr_db == worst
+    ranked = sensitivity(made.artifact, calib=photos, samples=8, workspace=tmp_path)
+    assert len(ranked.layers) > 10
+    trained = finetune(made.artifact, train=photos, steps=2, batch=4, samples=4, workspace=tmp_path)
+    assert trained.final_agreement is None
+    assert (trained.final_sqnr_db or 0) > 20
+
+
+def test_a_head_may_be_said_to_regress(tmp_path: Path, photos: Path) -> None:
+    made = exported(tmp_path, task="regress")
+    assert made.outputs == ("values",)
+    int8 = quantize(made.artifact, calib=photos, samples=16, timing=False, workspace=tmp_path)
+    found = validate(int8.artifact, data=photos, min_r2=0.9, workspace=tmp_path)
+    assert found.passed
+    assert 0.9 < (found.metrics["r2"] or 0) <= 1
+
+
+def test_a_task_that_the_tensors_do_not_allow_is_refused(tmp_path: Path) -> None:
+    features = exported(tmp_path, task="features").weights
+    for task, said in (("embed", "maps alone"), ("classify", "no head")):
+        with pytest.raises(UsageError, match=said):
+            export(checkpoint=features, task=task, workspace=tmp_path)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="--with-map belongs to --task embed"):
+        exported(tmp_path, with_map=True)

@@ -1,0 +1,132 @@
+"""The measures of tasks other than telling classes apart, against sums written out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from convnext_edge.architecture import Architecture
+from convnext_edge.errors import UsageError
+from convnext_edge.evaluation.closeness import Closeness, Decisions, Embeddings, Values
+from convnext_edge.evaluation.gates import Gates, judge_others
+from convnext_edge.evaluation.retrieval import NEIGHBOURS
+
+RANDOM = np.random.default_rng(0)
+UNKNOWN = np.full(40, -1)
+
+
+def answers(*shape: int, noise: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
+    exact = RANDOM.normal(size=(40, *shape)).astype(np.float32)
+    return exact, exact + noise * RANDOM.normal(size=exact.shape).astype(np.float32)
+
+
+def fed(
+    measure: Closeness, *outputs: tuple[np.ndarray, np.ndarray], labels: np.ndarray = UNKNOWN
+) -> Closeness:
+    """The measure after two batches."""
+    for part in (slice(0, 24), slice(24, None)):
+        reference, candidate = (tuple(pair[side][part] for pair in outputs) for side in (0, 1))
+        measure.add_outputs(reference, candidate, labels[part])
+    return measure
+
+
+def test_each_map_has_its_sqnr_and_cosine_and_the_worst_counts() -> None:
+    near, far = answers(3, 4, 4, noise=0.01), answers(5, 2, 2, noise=0.3)
+    found = fed(Closeness(("map0", "map1")), near, far)
+    for name, (exact, other) in {"map0": near, "map1": far}.items():
+        ratio = np.square(exact, dtype=np.float64).sum() / np.square(exact - other, dtype=np.float64).sum()
+        assert found.sqnr_db(name) == pytest.approx(10 * np.log10(ratio), abs=1e-4)
+    assert found.worst_sqnr_db == found.sqnr_db("map1")
+    assert found.figures()["map1_cosine"] == pytest.approx(0.958, abs=0.02)
+    assert fed(Closeness(("map0",)), (near[0], near[0])).worst_sqnr_db is None
+
+
+def test_sums_of_two_processes_are_those_of_one() -> None:
+    pair = answers(6)
+    whole, first, second = (Closeness(("embedding",)) for _ in range(3))
+    fed(whole, pair)
+    first.add_outputs((pair[0][:15],), (pair[1][:15],), UNKNOWN[:15])
+    second.add_outputs((pair[0][15:],), (pair[1][15:],), UNKNOWN[15:])
+    first.merge(second)
+    assert first.worst_sqnr_db == pytest.approx(whole.worst_sqnr_db)
+    assert first.figures() == pytest.approx(whole.figures())
+
+
+def test_errors_of_a_regression_are_in_deviations_of_each_value() -> None:
+    exact, other = answers(2)
+    scaled = np.array([1, 1000], np.float32)
+    found = fed(Values(("values",)), (exact * scaled, other * scaled)).figures()
+    errors = np.abs(other - exact) / exact.std(axis=0)
+    assert found["largest_error"] == pytest.approx(errors.max(), rel=1e-4)
+    assert found["mean_error"] == pytest.approx(errors.mean(), rel=1e-4)
+    assert found["r2"] == pytest.approx(1 - np.square(errors).mean(), rel=1e-4)
+    assert fed(Values(("values",)), (exact * 0, other)).figures()["r2"] is None
+
+
+def test_neighbours_and_their_labels_are_those_of_a_full_search() -> None:
+    labels = RANDOM.integers(0, 3, 40)
+    exact, other = answers(8, noise=0.4)
+    found = fed(Embeddings(("embedding",)), (exact, other), labels=labels).figures()
+    orders = []
+    for embedding in (exact, other):
+        unit = embedding / np.linalg.norm(embedding, axis=1, keepdims=True)
+        likeness = unit @ unit.T
+        np.fill_diagonal(likeness, -2)
+        orders.append(np.argsort(-likeness, axis=1)[:, :NEIGHBOURS])
+    kept = np.mean([len(set(a) & set(b)) / NEIGHBOURS for a, b in zip(*orders, strict=True)])
+    assert found["neighbours_kept"] == pytest.approx(kept)
+    right = [np.mean([vote(labels[row]) == own for row, own in zip(o, labels, strict=True)]) for o in orders]
+    assert [found["knn_reference"], found["knn_candidate"]] == pytest.approx(right)
+    assert found["drop_points"] == pytest.approx(100 * (right[0] - right[1]))
+    cosines = (exact * other).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(other, axis=1)
+    assert found["cosine_mean"] == pytest.approx(cosines.mean(), rel=1e-5)
+    assert found["cosine_p1"] == pytest.approx(np.percentile(cosines, 1), rel=1e-5)
+
+
+def vote(labels: np.ndarray) -> int:
+    counts = {label: (labels == label).sum() for label in labels}
+    return max(counts, key=lambda label: counts[label])  # of equals the first, which is the nearest
+
+
+def test_decisions_are_counted_each_by_itself() -> None:
+    labels = RANDOM.integers(0, 4, 40)
+    exact, other = answers(4, noise=0.5)
+    found = fed(Decisions(("logits",)), (exact, other), labels=labels).figures()
+    assert found["agreement"] == ((exact > 0) == (other > 0)).mean()
+    for key, scores in (("reference", exact), ("candidate", other)):
+        precisions = []
+        for label in range(4):
+            ranked = (labels == label)[np.argsort(-scores[:, label])]
+            precisions.append(np.mean([ranked[: n + 1].mean() for n in np.flatnonzero(ranked)]))
+        assert found[f"map_{key}"] == pytest.approx(np.mean(precisions))
+        truth = np.eye(4, dtype=bool)[labels]
+        hits = ((scores > 0) & truth).sum()
+        assert found[f"f1_{key}"] == pytest.approx(2 * hits / ((scores > 0).sum() + truth.sum()))
+
+
+@pytest.mark.parametrize(
+    ("task", "gates", "said"),
+    [
+        ("features", Gates(max_drop=1), "--max-drop means nothing to task features"),
+        ("regress", Gates(min_cosine=0.9), "--min-cosine means nothing to task regress"),
+        ("embed", Gates(max_drop=1), "--max-drop needs labels, and photos has none"),
+        ("embed", Gates(min_cosine=-1), "--min-cosine -1 cannot fail"),
+    ],
+)
+def test_a_gate_that_a_task_cannot_fail_is_refused(task: str, gates: Gates, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        gates.check(task, Architecture((1,), (8,)), labelled=False, images="photos")  # type: ignore[arg-type]
+
+
+def test_gates_are_decided_by_the_figures_of_the_task() -> None:
+    found = fed(Embeddings(("embedding",)), answers(8))
+    cosine = found.figures()["cosine_mean"]
+    assert cosine is not None
+    assert judge_others(found, Gates(min_cosine=cosine - 0.01, min_sqnr=10), "embed")["passed"]
+    judged = judge_others(found, Gates(min_cosine=cosine + 0.01, min_sqnr=10), "embed")
+    assert (judged["gates"], judged["passed"]) == (("sqnr", "cosine"), False)
+    undecided = judge_others(
+        fed(Values(("values",)), (np.zeros((40, 1), np.float32),) * 2), Gates(min_r2=0.9), "regress"
+    )
+    assert not undecided["passed"]
+    assert "could not be decided" in undecided["warnings"][0]
