@@ -58,6 +58,7 @@ class Description:
     # names of files carry what differs from these.
     usual_resolution: int | None = None
     recipe_name: str | None = None
+    opset: int | None = None  # of ONNX's operators, as asked for; None for the usual one
     weights: Link | None = None  # the FP32 weights that all of it goes back to
     parent: Link | None = None  # the artifact that it was made from
 

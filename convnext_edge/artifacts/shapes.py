@@ -127,6 +127,7 @@ class SidecarShape(FormatShape):
     layout: Line | None = None
     usual_resolution: Size | None = None
     recipe_name: str | None = None
+    opset: Annotated[int, Field(ge=1, le=1000)] | None = None
 
 
 def names(value: dict[str, Any]) -> dict[str, str]:

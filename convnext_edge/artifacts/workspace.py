@@ -10,6 +10,7 @@ from pathlib import Path
 from convnext_edge.artifacts.artifact import Artifact, Description
 from convnext_edge.artifacts.files import settle, settle_temporary
 from convnext_edge.artifacts.names import check_new
+from convnext_edge.artifacts.opsets import USUAL
 from convnext_edge.artifacts.sidecar import read_sidecar, sidecar_path
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.errors import ArtifactError, UsageError
@@ -97,7 +98,8 @@ def check_suffix(output: Path | None, suffix: str) -> None:
 def file_name(description: Description, suffix: str) -> str:
     """Return the name of an artifact in the workspace, as `tiny-int8-openvino.onnx`.
 
-    It tells a resolution that is not the variant's own, and a recipe that is not the target's own.
+    It tells a resolution that is not the variant's own, a recipe that is not the target's own, and an opset
+    that is not the usual one.
     """
     parts = [description.stem]
     resolution = description.preprocessing.resolution
@@ -113,4 +115,6 @@ def file_name(description: Description, suffix: str) -> str:
         parts.append(f"recipe-{description.recipe_name}")
     if description.target:
         parts.append(description.target)
+    if description.opset not in (None, USUAL):
+        parts.append(f"opset{description.opset}")
     return "-".join(parts) + suffix

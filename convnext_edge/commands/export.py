@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from convnext_edge.architecture import Activation, NormKind, Pooling
 from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.opsets import HIGHEST, LOWEST, USUAL
 from convnext_edge.artifacts.workspace import Workspace, check_suffix
 from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.options import RUNTIMES, Output, Seed, WorkspaceFolder
@@ -38,6 +39,7 @@ class Export(Result):
     macs: int  # multiply-adds for one image
     resolution: int  # rows of the input, and columns where `width` is None
     classes: int  # outputs of the head; 0 where the model has none
+    opset: int  # version of ONNX's operators
     parity_max_abs_diff: float  # largest difference of an output, ONNX Runtime against PyTorch on one input
     width: int | None = None  # columns of an input that is not square
     channels: int = 3  # of the input
@@ -122,6 +124,10 @@ def export(
     input_type: Annotated[
         InputType, Option("Normalized values, or raw RGB bytes.", flags=("--input",))
     ] = "float32",
+    opset: Annotated[
+        int | None,
+        Option(f"Version of ONNX's operators.  [default: {USUAL}]", at_least=LOWEST, at_most=HIGHEST),
+    ] = None,
     output: Output = None,
     workspace: WorkspaceFolder = None,
     seed: Seed = 0,
@@ -136,7 +142,7 @@ def export(
         from convnext_edge.checkpoints.expectation import Expectation
         from convnext_edge.checkpoints.source import load_source, save_weights
         from convnext_edge.checkpoints.traits import Traits
-        from convnext_edge.targets.fp32 import write_fp32
+        from convnext_edge.targets.fp32 import ExportOptions, write_fp32
 
     if target is not None:
         find_target(target)  # a wrong name is said before any work
@@ -159,14 +165,14 @@ def export(
     artifact = write_fp32(
         source,
         weights,
-        target=target,
-        input_type=input_type,
+        ExportOptions(target, input_type, opset),
         place=as_path(output) or space,
         check=lambda made: differences.append(parity(source, made)),
     )
     return Export(
         artifact=artifact.path,
         weights=weights.path,
+        opset=opset or USUAL,
         parity_max_abs_diff=differences[0],
         expected_max_abs_diff=expected,
         **figures(source),

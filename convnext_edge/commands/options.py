@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, TypeAlias
 
+from convnext_edge.artifacts.opsets import HIGHEST, LOWEST, USUAL
 from convnext_edge.commands.declaration import Argument, Option
 from convnext_edge.images.contents import ClassOrder
 from convnext_edge.paths import AnyPath
@@ -40,6 +41,10 @@ ClassOrderOption: TypeAlias = Annotated[
 ]
 ClassesFile: TypeAlias = Annotated[
     AnyPath | None, Option("Names of all classes by label, a name a line or JSON; images may lack some.")
+]
+Opset: TypeAlias = Annotated[
+    int | None,
+    Option(f"Version of ONNX's operators.  [default: MODEL's, or {USUAL}]", at_least=LOWEST, at_most=HIGHEST),
 ]
 Runs: TypeAlias = Annotated[int, Option("Timed calls of each.", at_least=1)]
 DataRoot: TypeAlias = Annotated[

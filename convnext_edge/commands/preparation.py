@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from convnext_edge.artifacts.locks import release
 from convnext_edge.artifacts.names import check_new
+from convnext_edge.artifacts.opsets import FIRST_WITH_16_BITS
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.errors import RecipeError
 from convnext_edge.paths import AnyPath, as_path
@@ -47,13 +48,15 @@ def prepare_job(
     seed: int,
     keep_float: Sequence[str] = (),
     form: Form | None = None,
+    opset: int | None = None,
     most: int = SAMPLES,
     decide: Callable[[Begin], tuple[Start, Recipe]] = at_once,
 ) -> Job:
     """Return the job that the options of a quantizing command name.
 
-    form: another than the target's own. most: images to calibrate with where `samples` gives no number.
-    decide: calls what finds the model and reads the recipe; of several processes, only the first does.
+    form: another than the target's own. opset: another than the model's own. most: images to calibrate with
+    where `samples` gives no number. decide: calls what finds the model and reads the recipe; of several
+    processes, only the first does.
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
     """
     with importing():
@@ -68,9 +71,20 @@ def prepare_job(
 
     start, chosen_recipe = decide(begin)
     release()
+    opset = opset or start.artifact.description.opset
+    check_opset(opset, chosen_recipe)
     images = calibration_images(calib, samples, data_root, seed, most=most)
     name = None if chosen_recipe == chosen.recipe else name_recipe(recipe, chosen_recipe, keep_float)
-    return Job(start, chosen.name, form or chosen.form, chosen_recipe, images, recipe_name=name)
+    return Job(start, chosen.name, form or chosen.form, chosen_recipe, images, recipe_name=name, opset=opset)
+
+
+def check_opset(opset: int | None, recipe: Recipe) -> None:
+    """Raise RecipeError where Q/DQ of the opset lack a type of activations that the recipe may give."""
+    if opset is not None and opset < FIRST_WITH_16_BITS and "uint16" in recipe.activations:
+        raise RecipeError(
+            f"recipe: opset {opset} has no activations of 16 bits, which came with {FIRST_WITH_16_BITS}",
+            hint=f"Take --opset {FIRST_WITH_16_BITS} or later, in export or quantize, or 8 bits.",
+        )
 
 
 def name_recipe(file: AnyPath | None, recipe: Recipe, keep_float: Sequence[str]) -> str:

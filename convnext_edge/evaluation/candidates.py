@@ -14,7 +14,7 @@ from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note
 from convnext_edge.targets.base import BuildOptions, Session
 from convnext_edge.targets.building import command_that_makes_one, write_engine
-from convnext_edge.targets.fp32 import write_fp32
+from convnext_edge.targets.fp32 import ExportOptions, write_fp32
 from convnext_edge.targets.registry import DEFAULT, find_target
 
 
@@ -73,8 +73,7 @@ def open_rival(artifact: Artifact, target: str, workspace: Workspace) -> Iterato
         graph = write_fp32(
             open_source(artifact, workspace),
             find_weights(artifact, workspace),
-            target=target,
-            input_type=artifact.description.input_type,
+            ExportOptions(target, artifact.description.input_type, artifact.description.opset),
             place=folder / "fp32.onnx",
         )
         note("building an FP16 engine to compare with")

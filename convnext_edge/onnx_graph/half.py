@@ -6,7 +6,7 @@ https://github.com/facebookresearch/ConvNeXt/issues/80 (LayerNorm of the last st
 https://github.com/facebookresearch/ConvNeXt-V2/issues/66 (right answers only without GRN).
 
 INT8 is left as it is; only the type in which QuantizeLinear reads and DequantizeLinear writes changes,
-which is the type of its scale.
+which is the type of its scale. That they have since opset 19, in which earlier graphs are written then.
 
 Written here because `onnxruntime.transformers.float16` (1.31) fails on these graphs: it names two Casts
 alike where two kept operators share a constant, rounds the constants of kept operators to FP16, and puts
@@ -24,9 +24,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
+from convnext_edge.artifacts.opsets import FIRST_WITH_HALF_QDQ
 from convnext_edge.onnx_graph.files import PROTOBUF_LIMIT, weight_bytes
 from convnext_edge.onnx_graph.lookup import add_constant, consumers, initializers, prune_constants
-from convnext_edge.onnx_graph.qdq import LAYOUT_ONLY, QDQ, along_channels
+from convnext_edge.onnx_graph.opset import raise_opset
+from convnext_edge.onnx_graph.qdq import LAYOUT_ONLY, QDQ, along_channels, is_quantized
 
 FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 KEPT = {"LayerNormalization", "ReduceMean", "ReduceSum", "ReduceL2", "Sqrt", "Div", "Reciprocal", "Pow"}
@@ -43,6 +45,8 @@ def to_half(model: ModelProto) -> ModelProto:
     # beyond protobuf's limit, the types that the exporter declared must do
     large = weight_bytes(model) > PROTOBUF_LIMIT
     result.CopyFrom(model if large else onnx.shape_inference.infer_shapes(model))
+    if is_quantized(result):
+        raise_opset(result, FIRST_WITH_HALF_QDQ)
     round_scales(result)
     conversion = Conversion(result)
     for node in list(result.graph.node):
@@ -77,6 +81,8 @@ class Conversion:
     def type_of(self, node: NodeProto) -> int:
         """Return the type that a node computes in, FLOAT or HALF."""
         values = [name for name in node.input if name in self.types]
+        if self.begins_gelu(node):
+            return HALF
         if node.op_type in KEPT or (node.op_type == "Mul" and node.input[0] == node.input[1]):
             return FLOAT
         if values and self.is_quantized_next(node):  # no Cast between LayerNorm and Q: they are to fuse
@@ -84,6 +90,12 @@ class Conversion:
         if node.op_type in FOLLOWING and values and all(self.types[name] == FLOAT for name in values):
             return FLOAT
         return HALF
+
+    def begins_gelu(self, node: NodeProto) -> bool:
+        """Return whether the node is the Div of a GELU below opset 20, which fuses in one type alone."""
+        return node.op_type == "Div" and any(
+            user.op_type == "Erf" for user in consumers(self.model, node.output[0])
+        )
 
     def is_quantized_next(self, node: NodeProto) -> bool:
         """Return whether the value goes into INT8 here, or behind changes of layout alone."""

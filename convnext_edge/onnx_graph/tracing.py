@@ -10,17 +10,19 @@ import torch
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from torch import nn
 
+from convnext_edge.artifacts.opsets import FIRST_WITH_16_BITS, USUAL
 from convnext_edge.errors import ExportError
 from convnext_edge.images.noise import noise
 from convnext_edge.images.preprocessing import InputType
 from convnext_edge.network.exporter import exporter
 from convnext_edge.onnx_graph.files import save
+from convnext_edge.onnx_graph.gelu import FIRST_WITH_GELU, write_gelu
 from convnext_edge.onnx_graph.lookup import add_constant, consumers, initializers
 from convnext_edge.onnx_graph.naming import INPUT, name_layers, strip_notes
+from convnext_edge.onnx_graph.opset import EXPORTERS_FIRST, lower_to_17, opset_of, set_opset
 from convnext_edge.onnx_graph.qdq import drop_byte_casts
 
-OPSET = 20  # the first with Gelu
-OPSET_16_BITS = 21  # the first whose Q/DQ take codes of 16 bits; it changed nothing else that we write
+GELU = torch.ops.aten.gelu.default
 BATCH = "batch"  # name of the axis
 
 
@@ -48,26 +50,43 @@ def write_onnx(
     *,
     outputs: Sequence[str],
     layer_names: Iterable[str] = (),
+    opset: int | None = None,
 ) -> None:
     """Write `module` with a dynamic batch; weights over 2 GiB go to a companion file `path`.data.
 
     outputs: the names of what the module returns. layer_names: of the convolutions and multiplications in
-    order, to name nodes and weights by.
-    Raises ExportError where the written file is not valid ONNX.
+    order, to name nodes and weights by. opset: by default the usual one, or the first that can hold the
+    graph.
+    Raises ExportError where the opset cannot hold the graph, or the written file is not valid ONNX.
     """
     with exporter():
-        model = trace(module, example, outputs)
+        model = trace(module, example, outputs, max(opset or USUAL, EXPORTERS_FIRST))
     free_batch(model, len(example))
     strip_notes(model)
     drop_byte_casts(model)
-    if any(tensor.data_type in (TensorProto.UINT16, TensorProto.INT16) for tensor in model.graph.initializer):
-        next(entry for entry in model.opset_import if not entry.domain).version = OPSET_16_BITS
+    fit_opset(model, opset)
     name_layers(model, list(layer_names))
     save(model, path)
 
 
-def trace(module: nn.Module, example: torch.Tensor, outputs: Sequence[str]) -> ModelProto:
-    """Return the module as ONNX for as many images as `example` holds.
+def fit_opset(model: ModelProto, opset: int | None) -> None:
+    """Bring a traced graph into the wanted opset, or the first that can hold it where None is wanted.
+
+    Raises ExportError where the wanted one cannot.
+    """
+    wide = any(t.data_type in (TensorProto.UINT16, TensorProto.INT16) for t in model.graph.initializer)
+    if wide and opset is None:
+        set_opset(model, FIRST_WITH_16_BITS)
+    elif wide and opset_of(model) < FIRST_WITH_16_BITS:
+        raise ExportError(
+            f"opset {opset} has no activations of 16 bits", hint=f"Take opset {FIRST_WITH_16_BITS} or later."
+        )
+    if opset is not None and opset < EXPORTERS_FIRST:
+        lower_to_17(model)
+
+
+def trace(module: nn.Module, example: torch.Tensor, outputs: Sequence[str], opset: int = USUAL) -> ModelProto:
+    """Return the module as ONNX for as many images as `example` holds, in an opset of the exporter's.
 
     The batch is freed afterwards: with a symbol for it, the exporter takes twice as long.
     """
@@ -75,7 +94,8 @@ def trace(module: nn.Module, example: torch.Tensor, outputs: Sequence[str]) -> M
         module,
         (example,),
         dynamo=True,
-        opset_version=OPSET,
+        opset_version=opset,
+        custom_translation_table={GELU: write_gelu} if opset < FIRST_WITH_GELU else None,
         input_names=[INPUT],
         output_names=list(outputs),
         optimize=False,

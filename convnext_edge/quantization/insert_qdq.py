@@ -155,6 +155,11 @@ def as_quantized(converted: GraphModule, placement: dict[str, bool], job: Job) -
     return Quantized(
         placement,
         lambda path: write_onnx(
-            converted, job.example(), path, outputs=job.source.outputs, layer_names=placement
+            converted,
+            job.example(),
+            path,
+            outputs=job.source.outputs,
+            layer_names=placement,
+            opset=job.opset,
         ),
     )

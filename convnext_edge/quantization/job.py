@@ -45,6 +45,7 @@ class Job:
     recipe: Recipe
     images: ImageSet  # the calibration set
     recipe_name: str | None = None  # where the recipe is not the target's own
+    opset: int | None = None  # another than the usual one
     training: dict[str, Any] | None = None  # settings of fine-tuning, which the sidecar tells with the recipe
 
     @property
@@ -90,6 +91,7 @@ class Job:
             method=method,
             precision=self.recipe.precision,
             recipe_name=self.recipe_name,
+            opset=self.opset,
             recipe=recipe if self.training is None else {**recipe, "finetune": self.training},
             calibration=Calibration(images.name, len(images), images.digest),
             calibration_hashes=tuple(digest[:HASH_DIGITS] for digest in images.hashes),

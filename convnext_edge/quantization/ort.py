@@ -11,6 +11,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.onnx_graph.files import load, save
+from convnext_edge.onnx_graph.gelu import find_gelu
 from convnext_edge.onnx_graph.naming import INPUT, strip_notes
 from convnext_edge.onnx_graph.qdq import placement
 from convnext_edge.onnx_graph.tracing import write_onnx
@@ -34,9 +35,15 @@ def quantize_ort(job: Job) -> Quantized:
     """Quantize with ONNX Runtime; the recipe has no say in it."""
     with temporary_folder() as folder, quiet():
         plain, prepared, made = (folder / name for name in ("plain.onnx", "prepared.onnx", "made.onnx"))
-        write_onnx(job.lowered(), job.example(), plain, outputs=job.source.outputs)
+        write_onnx(job.lowered(), job.example(), plain, outputs=job.source.outputs, opset=job.opset)
         prepare(plain, prepared)
-        quantize_static(str(prepared), str(made), Reader(job.batches("calibrating", size=1)))
+        quantize_static(
+            str(prepared),
+            str(made),
+            Reader(job.batches("calibrating", size=1)),
+            # the operator Gelu stays float by default, and so does what stands for it below opset 20
+            nodes_to_exclude=find_gelu(load(prepared)),
+        )
         model = load(made)
     strip_notes(model)
     return Quantized(placement(model), lambda path: save(model, path))

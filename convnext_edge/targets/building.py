@@ -13,7 +13,7 @@ from convnext_edge.errors import ArtifactError
 from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note
 from convnext_edge.targets.base import BuildOptions, Target
-from convnext_edge.targets.fp32 import write_fp32
+from convnext_edge.targets.fp32 import ExportOptions, write_fp32
 from convnext_edge.targets.registry import DEFAULT, find_target
 
 
@@ -54,8 +54,7 @@ def fit_graph(start: Artifact, target: Target, workspace: Workspace) -> Artifact
     return write_fp32(
         open_source(start, workspace),
         find_weights(start, workspace),
-        target=target.name,
-        input_type=described.input_type,
+        ExportOptions(target.name, described.input_type, described.opset),
         place=workspace,
     )
 

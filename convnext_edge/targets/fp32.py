@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from convnext_edge.artifacts.artifact import Artifact
@@ -18,40 +18,53 @@ from convnext_edge.progress import note
 from convnext_edge.targets.registry import find_target
 
 
+@dataclass(frozen=True)
+class ExportOptions:
+    """How a model is written, where that does not follow from the model."""
+
+    target: str | None  # the form is that of this target; None for the model as PyTorch has it
+    input_type: InputType
+    opset: int | None  # of ONNX's operators; None for the usual one
+
+    @property
+    def form(self) -> Form:
+        """Return the form in which the model is lowered."""
+        return find_target(self.target).form if self.target else "plain"
+
+
 def write_fp32(
     source: Source,
     weights: Artifact,
+    options: ExportOptions,
     *,
-    target: str | None,
-    input_type: InputType,
     place: Path | Workspace,
     check: Callable[[Artifact], object] = lambda made: None,
 ) -> Artifact:
     """Write the FP32 ONNX file of a source, in the form that suits a target.
 
-    weights: the artifact that holds the source's weights. target: None for the model as PyTorch has it.
-    place: the file to write, or the workspace where it gets a name. check: sees the file before it replaces
-    an older one; what it raises leaves that one as it was.
+    weights: the artifact that holds the source's weights. place: the file to write, or the workspace where it
+    gets a name. check: sees the file before it replaces an older one; what it raises leaves that one as it
+    was.
     Raises ExportError where the graph is not valid.
     """
-    form: Form = find_target(target).form if target else "plain"
     description = replace(
-        source.describe(),
-        kind="onnx",
-        target=target,
-        input_type=input_type,
-        weights=weights.link,
-        parent=weights.link,
+        source.describe(), kind="onnx", weights=weights.link, parent=weights.link, **vars(options)
     )
-    module = lower(source.reference, form, preprocessing=source.preprocessing, input_type=input_type)
-    example = example_input(source.preprocessing.shape, input_type)
+    module = lower(
+        source.reference,
+        options.form,
+        preprocessing=source.preprocessing,
+        input_type=options.input_type,
+    )
+    example = example_input(source.preprocessing.shape, options.input_type)
     path = place if isinstance(place, Path) else place.folder / file_name(description, ".onnx")
     if isinstance(place, Workspace):
         announce_replacement(path, description)
-    note(f"exporting {source.stem} at {source.preprocessing.size_text}")
+    asked = "" if options.opset is None else f" in opset {options.opset}"
+    note(f"exporting {source.stem} at {source.preprocessing.size_text}{asked}")
 
     def write(file: Path) -> None:
-        write_onnx(module, example, file, outputs=source.outputs)
+        write_onnx(module, example, file, outputs=source.outputs, opset=options.opset)
         check(Artifact(file, description, files={}))
 
     return write_artifact(path, description, write)

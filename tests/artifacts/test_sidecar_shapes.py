@@ -38,6 +38,7 @@ DESCRIPTION = Description(
     layout="timm_v1",
     usual_resolution=224,
     recipe_name="mine",
+    opset=17,
     weights=Link("tiny.safetensors", "cd" * 32),
     parent=Link("tiny.onnx", "ef" * 32),
 )
@@ -78,13 +79,14 @@ FINE = {
     "layout": [None, *TEXT],
     "usual_resolution": [None],
     "recipe_name": [None],
+    "opset": [None],
     "weights": [None],
     "parent": [None],
     "tools": [{}],
     "command": ANY_TEXT,
 }
 # Which sidecars of earlier versions lack, and what they get.
-LATER = {"layout": None, "usual_resolution": None, "recipe_name": None, "task": "classify"}
+LATER = {"layout": None, "usual_resolution": None, "recipe_name": None, "opset": None, "task": "classify"}
 
 
 @pytest.fixture

@@ -122,6 +122,8 @@ def test_which_one_was_chosen_is_told_and_for_which_target_none_is_there(
         ({"input_type": "uint8", "stem": "mine"}, "mine-uint8.onnx"),
         ({"usual_resolution": 224}, "tiny.onnx"),
         ({"usual_resolution": 384}, "tiny-224px.onnx"),
+        ({"opset": 20}, "tiny.onnx"),
+        ({"opset": 17, "target": "openvino"}, "tiny-openvino-opset17.onnx"),
         (
             {"precision": "w4a8", "recipe_name": "mine", "target": "openvino"},
             "tiny-w4a8-recipe-mine-openvino.onnx",

@@ -19,6 +19,7 @@ from convnext_edge.commands.options import (
     DataRoot,
     KeepFloat,
     Model,
+    Opset,
     Output,
     QuantizeFor,
     RecipeFile,
@@ -158,6 +159,7 @@ def quantize(
     ] = 20.0,
     class_order: ClassOrderOption = None,
     classes: ClassesFile = None,
+    opset: Opset = None,
     data_root: DataRoot = None,
     output: Output = None,
     workspace: WorkspaceFolder = None,
@@ -190,12 +192,12 @@ def quantize(
         recipe=recipe,
         keep_float=keep_float,
         form=FORMS.get(method),
+        opset=opset,
         data_root=data_root,
         workspace=space,
         seed=seed,
     )
-    name = job.start.artifact.path.name
-    note(f"quantizing {name} for {target} with {len(job.images)} images of {job.images.name}")
+    announce(job)
     sample = look_at(job.images, job.source)
     gate = open_gate(max_drop, data, data_root, job, Numbering(class_order, as_path(classes)))
     job, quantized, gated = run_method(job, method, gate)
@@ -211,6 +213,13 @@ def quantize(
         **({} if speed is None else speed.figures()),
         **judge(job, sample, sqnr_db, min_db=min_calibration_sqnr, speed=compared, gated=gated),
     )
+
+
+def announce(job: Job) -> None:
+    """Say what is quantized for what, with which images."""
+    images, asked = job.images, "" if job.opset is None else f" in opset {job.opset}"
+    name = job.start.artifact.path.name
+    note(f"quantizing {name} for {job.target}{asked} with {len(images)} images of {images.name}")
 
 
 def run_method(job: Job, method: Method, gate: Gate | None) -> tuple[Job, Quantized, Gated | None]:

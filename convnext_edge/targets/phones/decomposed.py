@@ -15,6 +15,7 @@ from torch.ao.quantization.fx import _decomposed  # noqa: F401  defines the oper
 from torch.export import ExportedProgram
 
 from convnext_edge.errors import TargetError
+from convnext_edge.onnx_graph.gelu import join_gelu
 from convnext_edge.onnx_graph.lookup import initializers, prune_constants
 from convnext_edge.onnx_graph.qdq import QDQ
 from convnext_edge.targets.simulation.graph import Operators, graph_to_torch
@@ -34,7 +35,7 @@ def to_program(model: ModelProto, operators: Operators | None = None) -> Exporte
     Raises TargetError for a graph that has none.
     """
     make_scales_attributes(model)
-    module = graph_to_torch(model.graph, {**OPERATORS, **DECOMPOSED, **(operators or {})})
+    module = graph_to_torch(join_gelu(model).graph, {**OPERATORS, **DECOMPOSED, **(operators or {})})
     image = next(iter(module.graph.find_nodes(op="placeholder"))).meta["val"]
     return torch.export.export(module, (torch.zeros((1, *image.shape[1:]), dtype=image.dtype),))
 

@@ -28,6 +28,7 @@ from convnext_edge.errors import TargetError
 from convnext_edge.network.exporter import exporter
 from convnext_edge.onnx_graph.files import load
 from convnext_edge.onnx_graph.lookup import add_constant, initializers, read_attribute
+from convnext_edge.onnx_graph.opset import EXPORTERS_FIRST, raise_opset
 from convnext_edge.onnx_graph.qdq import drop_weight_only_quantization
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quiet import quiet, quiet_below
@@ -129,6 +130,7 @@ class ExecuTorch(Target):
 
 def average_by_convolution(model: ModelProto) -> None:
     """Turn each mean over the channels of (N, C, H, W) into a 1x1 convolution with weights 1 / C."""
+    raise_opset(model, EXPORTERS_FIRST)  # where axes are inputs
     graph = onnx.shape_inference.infer_shapes(model).graph
     shapes = {value.name: value.type.tensor_type.shape.dim for value in graph.value_info}
     constants = initializers(model)

@@ -48,9 +48,11 @@ import onnx
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.files import temporary_folder
+from convnext_edge.artifacts.opsets import FIRST_WITH_HALF_QDQ
 from convnext_edge.artifacts.store import find_link
 from convnext_edge.errors import ArtifactError, TargetError
 from convnext_edge.onnx_graph.files import load
+from convnext_edge.onnx_graph.opset import opset_of
 from convnext_edge.onnx_graph.qdq import is_quantized
 from convnext_edge.progress import note
 from convnext_edge.quantization.recipe import Recipe
@@ -164,6 +166,11 @@ class TensorRT(Target):
             return graph
         from convnext_edge.onnx_graph.half import to_half
 
+        if is_quantized(graph) and opset_of(graph) < FIRST_WITH_HALF_QDQ:
+            note(
+                f"FP16 beside INT8 came with opset {FIRST_WITH_HALF_QDQ}: taking that, where {model.name} has"
+                f" {opset_of(graph)}; --precision fp32 keeps it"
+            )
         return to_half(graph)
 
     def write_script(self, graph: Artifact, folder: Path, options: BuildOptions) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -14,7 +15,7 @@ from support.models import RESOLUTION, Models
 from convnext_edge.errors import TargetError
 from convnext_edge.onnx_graph.files import load
 from convnext_edge.onnx_graph.qdq import placement
-from convnext_edge.onnx_graph.tracing import example_input
+from convnext_edge.onnx_graph.tracing import example_input, write_onnx
 from convnext_edge.targets.phones.decomposed import to_program
 from convnext_edge.targets.simulation.graph import to_torch
 
@@ -46,6 +47,18 @@ def test_codes_are_signed_and_each_product_keeps_its_own(models: Models) -> None
     assert codes == {torch.int8}
     weights = [name for name, tensor in program.state_dict.items() if tensor.dtype == torch.int8]
     assert len([name for name in weights if "weight" in name]) == products + 1
+
+
+@pytest.mark.slow
+def test_gelu_is_one_operator_whatever_the_opset(tmp_path: Path) -> None:
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.GELU(), torch.nn.Conv2d(4, 2, 1))
+    for opset in (17, 20):
+        path = tmp_path / f"{opset}.onnx"
+        image = torch.ones(2, 3, 4, 4)
+        write_onnx(module.requires_grad_(False), image, path, outputs=["logits"], opset=opset)
+        calls = {str(node.target) for node in to_program(load(path)).graph.nodes}
+        assert "aten.gelu.default" in calls
+        assert "aten.erf.default" not in calls
 
 
 def test_codes_of_16_bits_are_refused() -> None:

@@ -43,6 +43,17 @@ def test_a_mean_over_channels_is_a_convolution(models: Models) -> None:
     assert np.abs(expected - found).max() < 1e-4
 
 
+def test_a_mean_over_channels_is_a_convolution_where_axes_are_attributes_too() -> None:
+    graph = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 17]>'
+        "g (float[N, 3, 2, 2] image) => (float[N, 1, 2, 2] logits)"
+        "{ x = Relu(image) logits = ReduceMean<axes = [1], keepdims = 1>(x) }"
+    )
+    average_by_convolution(graph)
+    onnx.checker.check_model(graph, full_check=True)
+    assert [node.op_type for node in graph.graph.node] == ["Relu", "Conv"]
+
+
 @pytest.mark.skipif(HERE, reason="executorch is installed")
 def test_without_executorch_the_error_says_how_to_install_it(models: Models, tmp_path: Path) -> None:
     target = find_target(NAME)

@@ -16,7 +16,9 @@ from support.models import CHECKPOINT_V2, RESOLUTION, Models
 from convnext_edge import export
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.onnx_graph.half import half_scale, to_half
+from convnext_edge.onnx_graph.opset import opset_of
 from convnext_edge.onnx_graph.tracing import example_input
+from convnext_edge.targets.tensorrt.target import TENSORRT_RTX
 
 pytestmark = pytest.mark.usefixtures("no_gpu")
 
@@ -109,6 +111,45 @@ def test_norms_stay_fp32_and_products_become_fp16(quantized: Path) -> None:
         if node.op_type in ("MatMul", "Conv", "Gelu"):
             assert {kinds[name] for name in [*node.input, *node.output]} == {TensorProto.FLOAT16}
     assert kinds["image"] == kinds["logits"] == TensorProto.FLOAT
+
+
+OPSET_17 = """<ir_version: 8, opset_import: ["": 17]>
+g (float[N, 4] image) => (float[N, 4] logits)
+<float scale = {0.1}, int8 zero = {0}, float root = {1.4142135}, float one = {1}, float half = {0.5}>
+{
+    codes = QuantizeLinear(image, scale, zero)
+    x = DequantizeLinear(codes, scale, zero)
+    inner = Div(x, root)
+    error = Erf(inner)
+    sum = Add(error, one)
+    product = Mul(x, sum)
+    gelu = Mul(product, half)
+    mean = ReduceMean<axes = [1], keepdims = 1>(gelu)
+    logits = Sub(gelu, mean)
+}"""
+
+
+def test_fp16_beside_int8_is_written_in_an_opset_that_has_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "convnext_edge")
+    path = tmp_path / "old.onnx"
+    onnx.save(onnx.parser.parse_model(OPSET_17), path)
+    assert opset_of(TENSORRT_RTX.graph(path, "fp32")) == 17
+    assert not caplog.messages
+    half = TENSORRT_RTX.graph(path, None)
+    assert opset_of(half) == 19
+    assert "FP16 beside INT8 came with opset 19" in caplog.text
+    onnx.checker.check_model(half, full_check=True)
+    images = np.linspace(-2, 2, 8, dtype=np.float32).reshape(2, 4)
+    assert sqnr(run(onnx.load(path), images), run(half, images)) > 50
+
+
+def test_gelu_without_its_operator_is_fp16_as_a_whole() -> None:
+    kinds = types(to_half(onnx.parser.parse_model(OPSET_17)))
+    assert {kinds[name] for name in ("x", "inner", "error", "sum", "product", "gelu")} == {
+        TensorProto.FLOAT16
+    }
 
 
 def test_grn_stays_fp32_up_to_its_factor(v2: ModelProto) -> None:
