@@ -13,7 +13,6 @@ from convnext_edge.errors import QuantizationError
 from convnext_edge.network.layers import Layer
 from convnext_edge.quantization.recipe import Recipe, matches
 
-
 HEAD = "head"
 
 
