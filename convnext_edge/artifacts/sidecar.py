@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from convnext_edge.architecture import Architecture
-from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, Link
+from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, Link, Verdict
 from convnext_edge.artifacts.names import fault, shown
 from convnext_edge.artifacts.shapes import FormatShape, SidecarShape, names
 from convnext_edge.errors import ArtifactError
@@ -97,6 +97,10 @@ def _description(value: dict[str, Any]) -> Description:
         known[name] = None if found is None else kind(**{f.name: found[f.name] for f in fields(kind)})
     for name in ("quantized_layers", "float_layers", "classes", "calibration_hashes"):
         known[name] = tuple(known[name])
+    if known.get("verdict") is not None:
+        told = known["verdict"]
+        lists = {name: tuple(told[name]) for name in ("gates", "unmet", "warnings")}
+        known["verdict"] = Verdict(told["passed"], **lists)
     return Description(**known)
 
 

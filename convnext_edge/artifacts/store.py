@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from convnext_edge.artifacts.artifact import Artifact, Description, Link
+from convnext_edge.artifacts.artifact import Artifact, Description, Link, Verdict
 from convnext_edge.artifacts.digests import Stamp, remember_moved, sha256
 from convnext_edge.artifacts.files import settle, write_whole
 from convnext_edge.artifacts.locks import reading
@@ -49,10 +49,14 @@ def write_artifact(
     path: Path,
     description: Description,
     write: Callable[[Path], dict[str, Any] | None],
+    *,
+    judge: Callable[[Artifact], Verdict | None] = lambda made: None,
 ) -> Artifact:
     """Let `write` make the file (and companions beside it) in a scratch folder, then move all into place.
 
-    write: gets the path to write to; what it returns is added to the description's `engine`.
+    write: gets the path to write to; what it returns is added to the description's `engine`. judge: sees the
+    whole artifact in the scratch folder, and what it returns is the description's `verdict`; with None, that
+    stays as it is.
     Raises UsageError where a file or companion would take the place of one that is not ours. Whatever fails,
     the artifact that was there before is there still.
     """
@@ -63,7 +67,9 @@ def write_artifact(
         made = sorted(file.parent.iterdir())
         digests = {item.name: sha256(item) for item in made}
         described = replace(description, engine=engine)
-        artifact = Artifact(path, described, digests, tool_versions(), command_line())
+        artifact = Artifact(file, described, digests, tool_versions(), command_line())
+        described = replace(described, verdict=judge(artifact) or described.verdict)
+        artifact = replace(artifact, path=path, description=described)
         sidecar = sidecar_path(file)
         write_sidecar(artifact, sidecar)
         for item in made:  # safetensors would let only their owner read its files

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from convnext_edge.artifacts.failed import failings
 from convnext_edge.artifacts.store import write_folder
 from convnext_edge.artifacts.workspace import Workspace, file_name
 from convnext_edge.commands.checking import checked
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import lines
+from convnext_edge.commands.text import lines, warned
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import find_target
@@ -23,11 +24,15 @@ class BuildScript(Result):
     directory: Path
     files: tuple[str, ...]
     build_command: str  # to run there, in the folder
+    warnings: tuple[str, ...] = ()  # that the model did not pass, and why, as sentences
 
     def summary(self) -> str:
         """Return what was written, and what to run where."""
         return lines(
-            ("wrote", self.directory), ("files", " ".join(self.files)), ("run there", self.build_command)
+            ("wrote", self.directory),
+            ("files", " ".join(self.files)),
+            ("run there", self.build_command),
+            *warned(self.warnings),
         )
 
 
@@ -62,4 +67,4 @@ def build_script(
     folder = as_path(output) or space.folder / file_name(description, "-script")
     command = write_folder(folder, lambda made: chosen.write_script(graph, made, options))
     files = tuple(sorted(file.name for file in folder.iterdir()))
-    return BuildScript(directory=folder, files=files, build_command=command)
+    return BuildScript(directory=folder, files=files, build_command=command, warnings=failings(graph))

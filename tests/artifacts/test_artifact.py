@@ -12,7 +12,7 @@ import pytest
 from support.full_disk import small_files
 
 from convnext_edge.architecture import Architecture
-from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, Link
+from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, Link, Verdict
 from convnext_edge.artifacts.sidecar import read_sidecar, sidecar_path
 from convnext_edge.artifacts.store import find_link, open_artifact, write_artifact
 from convnext_edge.errors import ArtifactError, TargetError, UsageError
@@ -36,6 +36,7 @@ DESCRIPTION = Description(
     classes=("cat", "dog"),
     weights=Link("tiny.safetensors", "cd" * 32),
     parent=Link("tiny.onnx", "ef" * 32),
+    verdict=Verdict(False, ("speed", "drop"), ("drop (2 points lost, 1 allowed)",), ("few images",)),
 )
 
 
@@ -73,6 +74,35 @@ def test_an_artifact_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert open_artifact(tmp_path / "deeper" / "model.onnx") == written
     assert written.description == DESCRIPTION
     assert names(tmp_path / "deeper") == {"model.onnx", "model.onnx.json"}
+
+
+def test_what_is_judged_is_whole_and_not_yet_in_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    bare = replace(DESCRIPTION, verdict=None)
+    seen: list[Artifact] = []
+
+    def judge(made: Artifact) -> Verdict:
+        assert (made.path.read_bytes(), path.exists()) == (b"graph", False)
+        seen.append(made)
+        return Verdict(passed=True, gates=("speed",))
+
+    written = write_artifact(path, bare, lambda file: file.write_bytes(b"graph") and None, judge=judge)
+    assert open_artifact(path) == written
+    assert written.description == replace(bare, verdict=Verdict(passed=True, gates=("speed",)))
+    assert seen == [replace(written, path=seen[0].path, description=bare)]
+
+
+def test_what_cannot_be_judged_leaves_the_old_file(tmp_path: Path) -> None:
+    def judge(made: Artifact) -> Verdict:
+        raise TargetError("refused", hint="")
+
+    write(tmp_path / "model.onnx", b"old")
+    with pytest.raises(TargetError):
+        write_artifact(
+            tmp_path / "model.onnx", DESCRIPTION, lambda file: file.write_bytes(b"new") and None, judge=judge
+        )
+    assert open_artifact(tmp_path / "model.onnx").path.read_bytes() == b"old"
+    assert names(tmp_path) == {"model.onnx", "model.onnx.json"}
 
 
 def test_a_sidecar_holds_the_digest_the_tools_and_the_command(tmp_path: Path) -> None:

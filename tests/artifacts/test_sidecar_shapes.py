@@ -12,7 +12,7 @@ import pytest
 from support.wrong_values import WRONG, exchanged, places
 
 from convnext_edge.architecture import Architecture
-from convnext_edge.artifacts.artifact import Calibration, Description, Link
+from convnext_edge.artifacts.artifact import Calibration, Description, Link, Verdict
 from convnext_edge.artifacts.shapes import SidecarShape
 from convnext_edge.artifacts.sidecar import read_sidecar, sidecar_path
 from convnext_edge.artifacts.store import open_artifact, write_artifact
@@ -40,6 +40,7 @@ DESCRIPTION = Description(
     recipe_name="mine",
     weights=Link("tiny.safetensors", "cd" * 32),
     parent=Link("tiny.onnx", "ef" * 32),
+    verdict=Verdict(False, ("speed", "drop"), ("drop (2 points lost, 1 allowed)",), ("few images",)),
 )
 TEXT, ANY_TEXT, RECIPE = (
     ["", "../../evil"],
@@ -80,11 +81,15 @@ FINE = {
     "recipe_name": [None],
     "weights": [None],
     "parent": [None],
+    "verdict": [None],
+    "verdict.passed": [True],
+    **{f"verdict.{key}": [[]] for key in ("gates", "unmet", "warnings")},
+    **{f"verdict.{key}.": TEXT for key in ("gates", "unmet", "warnings")},
     "tools": [{}],
     "command": ANY_TEXT,
 }
 # Which sidecars of earlier versions lack, and what they get.
-LATER = {"layout": None, "usual_resolution": None, "recipe_name": None, "task": "classify"}
+LATER = {"layout": None, "usual_resolution": None, "recipe_name": None, "verdict": None, "task": "classify"}
 
 
 @pytest.fixture

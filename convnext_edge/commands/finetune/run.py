@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.artifact import Artifact, Verdict
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.source import Source
 from convnext_edge.commands.finetune import snapshots
@@ -20,7 +20,7 @@ from convnext_edge.commands.finetune.processes import check_same, from_all, from
 from convnext_edge.commands.finetune.snapshots import Snapshot
 from convnext_edge.commands.finetune.training import Plan, Training, make_optimizer
 from convnext_edge.errors import ArtifactError, UsageError
-from convnext_edge.evaluation.calibration_check import look_at
+from convnext_edge.evaluation.calibration_check import CalibrationSample, look_at
 from convnext_edge.evaluation.closeness import Closeness
 from convnext_edge.evaluation.comparison import Answer, Inputs, compare_answers
 from convnext_edge.evaluation.metrics import Comparison
@@ -79,7 +79,7 @@ def finetune_job(
         source=source,
     )
     found = run.train(plan, resume=resume)
-    artifact = from_first(accelerator, lambda: write(student, job, output, workspace))
+    artifact, sqnr_db = from_first(accelerator, lambda: write(student, job, sample, output, workspace))
     return artifact, {
         **found,
         "epochs": round(plan.steps * plan.batch / len(trained), 3),
@@ -88,8 +88,7 @@ def finetune_job(
         "data": measured.name,
         "images": len(measured),
         "skipped_images": skipped_by_any(trained),
-        "calibration_sqnr_db": from_first(accelerator, lambda: sample.sqnr_db(artifact, source)),
-        "warnings": sample.concerns,
+        "calibration_sqnr_db": sqnr_db,
     }
 
 
@@ -114,10 +113,23 @@ def with_relu_in(job: Job) -> Job:
     return replace(job, start=replace(job.start, source=changed))
 
 
-def write(student: Student, job: Job, output: Path | None, workspace: Workspace) -> Artifact:
-    """Convert the trained student and write its artifact."""
+def write(
+    student: Student, job: Job, sample: CalibrationSample, output: Path | None, workspace: Workspace
+) -> tuple[Artifact, float | None]:
+    """Convert the trained student and write its artifact; return it with the SQNR on calibration images.
+
+    No gate is set on what was trained: weights of few bits may be far from FP32 and right.
+    """
+    found: list[float | None] = []
+
+    def look(made: Artifact) -> Verdict:
+        found.append(sample.sqnr_db(made, job.source))
+        return Verdict(passed=True, warnings=sample.concerns)
+
     student.graph.to("cpu")
-    return job.write(convert_student(student, job), METHOD, output=output, workspace=workspace)
+    quantized = convert_student(student, job)
+    artifact = job.write(quantized, METHOD, output=output, workspace=workspace, judge=look)
+    return artifact, found[0]
 
 
 def settings_of(job: Job, images: TrainingImages, measured: ImageSet) -> dict[str, Any]:

@@ -71,6 +71,15 @@ class Gated:
     passed: bool
     warnings: tuple[str, ...] = ()  # why not to rely on the gate, as sentences
 
+    @property
+    def fault(self) -> str:
+        """Say why the gate is not met; empty where it is."""
+        if self.passed:
+            return ""
+        if self.drop_points > self.max_drop:
+            return f"{self.drop_points:.2f} points lost, {self.max_drop:g} allowed"
+        return self.warnings[0]
+
     def figures(self) -> dict[str, Any]:
         """Return the fields of the result."""
         return {
