@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, overload
 from convnext_edge.artifacts.failed import failings
 from convnext_edge.artifacts.replaced import announce_replacement
 from convnext_edge.artifacts.workspace import Workspace, check_suffix, file_name
-from convnext_edge.commands.build_script import BuildScript, build_script
+from convnext_edge.commands.build_script import BuildScript, FloatPrecision, MaxBatch, build_script
 from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.options import Model, Output, RunOn, WorkspaceFolder
 from convnext_edge.commands.result import Result
@@ -25,13 +25,6 @@ from convnext_edge.targets.registry import DEFAULT, find_target
 if TYPE_CHECKING:
     from convnext_edge.targets.base import BuildOptions
 
-FloatPrecision: TypeAlias = Annotated[
-    Literal["fp32", "fp16"] | None,
-    Option("TensorRT: of layers that are not INT8.  [default: fp16 beside INT8, else fp32]"),
-]
-MaxBatch: TypeAlias = Annotated[
-    int | None, Option("TensorRT: most images in a call.  [default: 8]", at_least=1)
-]
 Capabilities: TypeAlias = Annotated[
     Sequence[str],
     Option("TensorRT-RTX: of the GPUs to build for; repeatable.  [default: 8.0 and later]", metavar="X.Y"),
