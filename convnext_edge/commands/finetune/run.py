@@ -56,7 +56,7 @@ def finetune_job(
     Returns the artifact, and the fields of the result that training decides.
     """
     source = job.source
-    check_label_weight(plan, trained, source)
+    check_label_weight(plan, trained, job)
     name = job.start.artifact.path.name
     note(f"fine-tuning {name} for {job.target}: {plan.steps} steps of {plan.batch} images of {trained.name}")
     sample = look_at(job.images, source)
@@ -92,15 +92,15 @@ def finetune_job(
     }
 
 
-def check_label_weight(plan: Plan, trained: ImageSet, source: Source) -> None:
+def check_label_weight(plan: Plan, trained: ImageSet, job: Job) -> None:
     """Raise an error of ours where labels are to train with, and cannot."""
-    if plan.label_weight and source.task != "classify":
+    if plan.label_weight and job.source.task != "classify":
         raise UsageError(
-            f"--label-weight means nothing to task {source.task}",
+            f"--label-weight means nothing to task {job.source.task}",
             hint="Leave it out: the reference's answers are enough to train with.",
         )
     if plan.label_weight:
-        check_labels(trained, source.reference.architecture.classes)
+        check_labels(trained, job.start.artifact)
 
 
 def with_relu_in(job: Job) -> Job:

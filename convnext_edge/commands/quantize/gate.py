@@ -17,7 +17,7 @@ from convnext_edge.evaluation.comparison import Inputs, compare_answers
 from convnext_edge.evaluation.layer_costs import layer_costs
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.evaluation.timing import interleave
-from convnext_edge.evaluation.trust import check_gates, concerns, decide_drop, in_wrong_order
+from convnext_edge.evaluation.trust import check_classes, check_gates, concerns, decide_drop, in_wrong_order
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.noise import noise
 from convnext_edge.images.opening import open_image_set
@@ -109,7 +109,8 @@ def open_gate(
 ) -> Gate | None:
     """Return the gate that was asked for, on the images of `data` or else those of the calibration.
 
-    numbering: what gives labels to their class folders. Raises UsageError for a gate that cannot fail.
+    numbering: what gives labels to their class folders. Raises UsageError for a gate that cannot fail,
+    ImageSetError for images of other classes than the model's.
     """
     images = job.images
     if data is not None:
@@ -126,6 +127,7 @@ def open_gate(
             hint="Leave it out, and hold the result against FP32 with validate.",
         )
     check_gates(max_drop, None, described.architecture.classes)
+    check_classes(images, job.start.artifact)
     if data is None:
         note("measuring the drop on the calibration images; --data names others")
     return Gate(max_drop, images)
