@@ -49,7 +49,7 @@ def embed(
     *,
     lang: Annotated[Language, Option("Language of the application.")],
     labels: Annotated[
-        AnyPath | None, Option("Text with one label a line.  [default: the model's own]")
+        AnyPath | None, Option("Text with a label a line, or JSON.  [default: the model's own]")
     ] = None,
     runtime: Annotated[
         AnyPath | None,
