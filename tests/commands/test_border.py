@@ -115,3 +115,12 @@ def test_what_is_no_command_has_the_same_border(monkeypatch: pytest.MonkeyPatch)
         build_script(max_batch=0)
     with pytest.raises(ConvNeXtEdgeError, match="mine cannot be used: Permission denied"):
         build_script(workspace="mine")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_link_in_the_place_of_the_output_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "link.onnx").symlink_to("model.onnx")
+    done = run("export", "--variant", "demo", "-o", "link.onnx")
+    assert done.exit_code == 2
+    assert "link.onnx is a link to model.onnx, and writing would replace it" in said(done)
+    assert [path.name for path in tmp_path.iterdir()] == ["link.onnx"]
