@@ -119,6 +119,11 @@ def settle(folder: Path) -> None:
         hold(folder)
 
 
+def unfinished(folder: Path) -> list[str]:
+    """Return the names of files that a killed writer had committed in a folder, and that could not move."""
+    return [item.name for committed in _committed(folder) for item in _contents(committed / NEW)]
+
+
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Write a file that is complete or absent at any moment; raise ArtifactError where that fails."""
     write_whole(path, lambda file: file.write_bytes(content))

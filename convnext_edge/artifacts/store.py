@@ -13,7 +13,7 @@ from typing import Any
 
 from convnext_edge.artifacts.artifact import Artifact, Description, Link, Verdict
 from convnext_edge.artifacts.digests import Stamp, remember_moved, sha256
-from convnext_edge.artifacts.files import settle, write_whole
+from convnext_edge.artifacts.files import settle, unfinished, write_whole
 from convnext_edge.artifacts.locks import reading
 from convnext_edge.artifacts.provenance import command_line, tool_versions
 from convnext_edge.artifacts.sidecar import read_sidecar, sidecar_path, write_sidecar
@@ -31,6 +31,8 @@ def open_artifact(path: Path) -> Artifact:
 
 
 def _opened(path: Path) -> Artifact:
+    if not (path.is_file() and sidecar_path(path).is_file()):
+        _refuse_half_written(path)
     if not path.is_file():
         is_what = "is a folder, not a file" if path.is_dir() else "does not exist"
         raise ArtifactError(f"{path} {is_what}", hint="Name a file that export, quantize or build wrote.")
@@ -160,12 +162,25 @@ def is_artifact(path: Path) -> bool:
 
 def _check_digest(path: Path, expected: str) -> None:
     if not path.is_file():
+        _refuse_half_written(path)
         raise ArtifactError(
             f"{path} is missing, though the sidecar lists it", hint="Make the artifact again."
         )
     found = sha256(path)
     if found != expected:
+        _refuse_half_written(path)
         raise ArtifactError(
             f"{path} does not match its sidecar: sha256 {found[:12]}… instead of {expected[:12]}…",
             hint="The file was changed after it was made; make it again.",
+        )
+
+
+def _refuse_half_written(path: Path) -> None:
+    """Raise ArtifactError where a killed writer is to blame, whose files this user may not move."""
+    left = unfinished(path.parent)
+    if left:
+        raise ArtifactError(
+            f"{path} was being written by a command that was killed, and this user may not complete that:"
+            f" {path.parent} cannot be written, where {', '.join(left)} waits to be moved into place",
+            hint=f"Let who may write there run any convnext-edge command with --workspace {path.parent}.",
         )

@@ -12,7 +12,9 @@ import pytest
 from support.full_disk import small_files
 
 from convnext_edge.architecture import Architecture
+from convnext_edge.artifacts import files
 from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, Link, Verdict
+from convnext_edge.artifacts.files import COMMITTED
 from convnext_edge.artifacts.sidecar import read_sidecar, sidecar_path
 from convnext_edge.artifacts.store import find_link, open_artifact, write_artifact
 from convnext_edge.errors import ArtifactError, TargetError, UsageError
@@ -132,6 +134,29 @@ def test_a_changed_companion_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes(b"Weights")
     with pytest.raises(ArtifactError, match=r"model\.bin does not match its sidecar"):
         open_artifact(tmp_path / "model.xml")
+
+
+@pytest.mark.parametrize("moved", [1, 2])
+def test_what_a_killed_writer_left_and_nobody_may_move_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: int
+) -> None:
+    path, left = tmp_path / "model.xml", tmp_path / f"{COMMITTED}x" / "new"
+    write(path, b"old", companion=b"old")
+    write(left / path.name, b"new", companion=b"new")
+    for file in sorted(left.iterdir())[:moved]:
+        file.replace(tmp_path / file.name)
+
+    def refuse(committed: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(files, "_move", refuse)
+    error = refusal(path)
+    waiting = ", ".join(["model.xml", "model.xml.json"][moved - 1 :])
+    assert "was being written by a command that was killed" in error.message
+    assert f"{tmp_path} cannot be written, where {waiting} waits" in error.message
+    assert f"--workspace {tmp_path}" in error.hint
+    monkeypatch.undo()
+    assert open_artifact(path).path.read_bytes() == b"new"
 
 
 def test_a_missing_companion_is_refused(tmp_path: Path) -> None:
