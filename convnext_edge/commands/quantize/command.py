@@ -245,7 +245,7 @@ def quantize_figures(artifact: Artifact, job: Job) -> dict[str, Any]:
 
 def find_method(method: Method) -> Callable[[Job], Quantized]:
     """Return what runs a method. Each is imported only when chosen: NNCF alone takes seconds."""
-    with importing():
+    with importing("onnxruntime"):
         match method:
             case "ptq":
                 from convnext_edge.quantization.ptq import quantize_ptq as run
