@@ -63,6 +63,8 @@ def finetune_job(
     with snapshots.told_when_stopped(plan.steps, plan.save_every, resume=resume) as saved:
         source = job.source
         sample = look_at(job.images, source)
+        for concern in sample.concerns:  # here too, as the result may come hours later
+            note(concern)
         images = TrainingImages(trained, source.preprocessing, job.input_type, plan.batch, plan.seed)
         job = replace(job, training=plan.settings())
         if plan.activation == "relu":
@@ -70,13 +72,12 @@ def finetune_job(
         student = make_student(job)
         settings = settings_of(job, images, measured)
         check_same(settings)
-        path = job.path(METHOD, output, workspace)
         run = Run(
             student=student.graph,
             teacher=source.reference,
             images=images,
             measured=measured,
-            snapshot=workspace.folder / "snapshots" / f"{path.name}.pt",
+            snapshot=workspace.folder / "snapshots" / f"{job.path(METHOD, output, workspace).name}.pt",
             settings=settings,
             accelerator=accelerator,
             saved=saved,
