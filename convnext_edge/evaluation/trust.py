@@ -53,6 +53,21 @@ def decide_drop(found: Comparison, max_drop: float) -> tuple[bool, tuple[str, ..
     return found.drop_points <= max_drop, ()
 
 
+def undecided_drop(interval: tuple[float, float], max_drop: float, images: int) -> tuple[str, ...]:
+    """Return, as a sentence, that so few images do not decide a gate; none where they do.
+
+    interval: of the drop, 95 %, in points. The gate goes by the drop itself: the limit in its interval means
+    that other images could as well have given the other answer.
+    """
+    low, high = interval
+    if not low <= max_drop < high:
+        return ()
+    return (
+        f"{images} images do not decide the gate: the drop is {low:+.2f} to {high:+.2f} points (95 %), and"
+        f" {max_drop:g} may be lost; give more images",
+    )
+
+
 def check_classes(images: ImageSet, artifact: Artifact) -> None:
     """Raise ImageSetError where the labels of the images cannot be those of the model.
 
