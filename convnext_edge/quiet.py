@@ -54,9 +54,12 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def importing() -> Iterator[None]:
-    """Silence the imports inside, and their reports; let no other thread import or trace meanwhile."""
-    with ALONE, quiet(), no_usage_reports():
+def importing(*reporting: str) -> Iterator[None]:
+    """Silence the imports inside, and their reports; let no other thread import or trace meanwhile.
+
+    reporting: those of the packages inside that would report their use to their makers.
+    """
+    with ALONE, quiet(), no_usage_reports(reporting):
         yield
 
 

@@ -168,7 +168,7 @@ def check(value: Any, shape: type[Shape]) -> None:
         raise DamagedError(_explain(error.errors(include_url=False, include_input=False), value)) from error
 
 
-def shown(value: object, write: Callable[[object], str] = repr) -> str:
+def shown(value: Any, write: Callable[[Any], str] = repr) -> str:
     """Return a value as messages show it: shortened where it is long, written by `write`."""
     try:
         text = write(value)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 # What OpenVINO, ONNX Runtime and NNCF look at when they are imported: on a CI server they report nothing.
@@ -11,11 +12,15 @@ SWITCHES = {"CI": "true", "NNCF_CI": "1"}
 
 
 @contextmanager
-def no_usage_reports() -> Iterator[None]:
-    """Let the imports inside report nothing; the environment is as before afterwards.
+def no_usage_reports(packages: Sequence[str]) -> Iterator[None]:
+    """Let the first import of these packages report nothing; the environment is as before afterwards.
 
-    Only `quiet.importing` calls this, one thread at a time.
+    Where all are loaded, nothing is done: they look at the environment once. Only `quiet.importing` calls
+    this, one thread at a time.
     """
+    if all(name in sys.modules for name in packages):
+        yield
+        return
     before = {name: os.environ.get(name) for name in SWITCHES}
     os.environ.update(SWITCHES)
     try:

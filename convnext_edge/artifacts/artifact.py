@@ -31,6 +31,16 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """What was found of a model when it was made."""
+
+    passed: bool  # all gates that were set
+    gates: tuple[str, ...] = ()  # what those are on
+    unmet: tuple[str, ...] = ()  # of each that is not met: which, and why
+    warnings: tuple[str, ...] = ()  # why not to rely on the model, as sentences
+
+
+@dataclass(frozen=True)
 class Description:
     """All that a sidecar says of its artifact, except the digests, which are taken when it is written."""
 
@@ -61,6 +71,7 @@ class Description:
     opset: int | None = None  # of ONNX's operators, as asked for; None for the usual one
     weights: Link | None = None  # the FP32 weights that all of it goes back to
     parent: Link | None = None  # the artifact that it was made from
+    verdict: Verdict | None = None  # None: never judged, as an export; an engine has that of its model
 
     @property
     def weights_only(self) -> bool:

@@ -24,7 +24,7 @@ from typing import TypeVar
 
 from convnext_edge.artifacts.locks import exclusive, hold
 from convnext_edge.artifacts.scratch import remove_abandoned, scratch_folder
-from convnext_edge.errors import ArtifactError
+from convnext_edge.errors import ArtifactError, UsageError
 
 # What is found under these names is removed: none may be one that a user gives to a folder.
 TEMPORARY = ".convnext-edge-scratch-"
@@ -47,9 +47,11 @@ def write_whole(
     make: gets a path in a scratch folder, with the name of `path`; what it returns is returned.
     superseded: is called when nobody else writes there, with the names that will appear. It returns those
     that go away at the same time, or raises an error that leaves all as it was.
-    Raises ArtifactError where the system does not let us write; nothing half-written stays behind.
+    Raises ArtifactError where the system does not let us write, UsageError where a link is in the place of
+    what is written; nothing half-written stays behind.
     """
     folder = path.parent
+    refuse_link(path)
     try:
         with _made_folder(folder), scratch_folder(folder, WRITING) as scratch:
             new = scratch / NEW
@@ -66,6 +68,19 @@ def write_whole(
     except OSError as error:
         raise cannot_write(path, error) from error
     return returned
+
+
+def refuse_link(path: Path) -> None:
+    """Raise UsageError for a symbolic link in the place of what is written.
+
+    Moving a file there would replace the link; following it would write to a folder that nobody has locked,
+    and its sidecar beside it. Links among the folders above are followed.
+    """
+    if path.is_symlink():
+        raise UsageError(
+            f"{path} is a link to {path.readlink()}, and writing would replace it",
+            hint="Name with -o what it leads to, or take the link away.",
+        )
 
 
 @contextmanager
@@ -104,6 +119,11 @@ def settle(folder: Path) -> None:
         hold(folder)
 
 
+def unfinished(folder: Path) -> list[str]:
+    """Return the names of files that a killed writer had committed in a folder, and that could not move."""
+    return [item.name for committed in _committed(folder) for item in _contents(committed / NEW)]
+
+
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Write a file that is complete or absent at any moment; raise ArtifactError where that fails."""
     write_whole(path, lambda file: file.write_bytes(content))
@@ -131,6 +151,7 @@ def _commit(scratch: Path, gone: Collection[str]) -> None:
     new, place = scratch / NEW, scratch.parent
     items = sorted(new.iterdir())
     for item in items:
+        refuse_link(place / item.name)
         _check_place(item, place / item.name)
     if len(items) == 1 and not gone:
         items[0].replace(place / items[0].name)

@@ -10,6 +10,7 @@ import re
 import unicodedata
 
 from convnext_edge.errors import ConvNeXtEdgeError
+from convnext_edge.reading import shown
 
 MAX_BYTES = 199  # file systems allow 255, and what belongs to a file has its name with more at the end
 MAX_STEM_BYTES = 120  # so that precision, target and suffix find room behind it
@@ -36,14 +37,13 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def shown(name: str) -> str:
-    """Return a name as messages show it: in quotes, control characters escaped, a long one shortened."""
-    quoted = repr(printable(name)).replace("\\\\x", "\\x")
-    return quoted if len(quoted) <= 80 else quoted[:78] + "…'"
+def quoted(name: str) -> str:
+    """Return a name in quotes, with control characters and what is not UTF-8 escaped."""
+    return repr(printable(name)).replace("\\\\x", "\\x")
 
 
 def check_new(name: str, kind: type[ConvNeXtEdgeError], *, hint: str, most: int = MAX_BYTES) -> None:
     """Raise an error of that kind for a name that would spoil what is made of it."""
     why = fault(name, most)
     if why:
-        raise kind(f"the name {shown(name)} {why}", hint=hint)
+        raise kind(f"the name {shown(name, quoted)} {why}", hint=hint)

@@ -47,6 +47,15 @@ Numbers = Annotated[list[Number], Field(max_length=100)]
 Epsilon = Annotated[float, Field(ge=0, le=1)]
 
 
+class VerdictShape(Shape):
+    """Shape of a `Verdict`."""
+
+    passed: bool
+    gates: list[Line]
+    unmet: list[Line]
+    warnings: list[Line]
+
+
 class ArchitectureShape(Shape):
     """Shape of an `Architecture`; what early sidecars lack has its default there."""
 
@@ -128,6 +137,7 @@ class SidecarShape(FormatShape):
     usual_resolution: Size | None = None
     recipe_name: str | None = None
     opset: Annotated[int, Field(ge=1, le=1000)] | None = None
+    verdict: VerdictShape | None = None
 
 
 def names(value: dict[str, Any]) -> dict[str, str]:

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from convnext_edge.architecture import Architecture
-from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, Link
-from convnext_edge.artifacts.names import fault, shown
+from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, Link, Verdict
+from convnext_edge.artifacts.names import fault, quoted
 from convnext_edge.artifacts.shapes import FormatShape, SidecarShape, names
 from convnext_edge.errors import ArtifactError
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.reading import DamagedError, check, read_json
+from convnext_edge.reading import DamagedError, check, read_json, shown
 
 SIDECAR_FORMAT = 1
 AGAIN = "Make the artifact again."
@@ -60,7 +60,8 @@ def write_sidecar(artifact: Artifact, path: Path) -> None:
         _check_names(value)
     except DamagedError as error:
         raise ArtifactError(
-            f"cannot write {shown(artifact.path.name)}: {error}", hint="Give the output another name with -o."
+            f"cannot write {shown(artifact.path.name, quoted)}: {error}",
+            hint="Give the output another name with -o.",
         ) from error
     path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
@@ -69,7 +70,7 @@ def _check_names(value: dict[str, Any]) -> None:
     for place, name in names(value).items():
         why = fault(name)
         if why:
-            raise DamagedError(f"{place} must be a plain name, is {shown(name)}, which {why}")
+            raise DamagedError(f"{place} must be a plain name, is {shown(name, quoted)}, which {why}")
 
 
 def _to_json(artifact: Artifact) -> dict[str, Any]:
@@ -97,6 +98,10 @@ def _description(value: dict[str, Any]) -> Description:
         known[name] = None if found is None else kind(**{f.name: found[f.name] for f in fields(kind)})
     for name in ("quantized_layers", "float_layers", "classes", "calibration_hashes"):
         known[name] = tuple(known[name])
+    if known.get("verdict") is not None:
+        told = known["verdict"]
+        lists = {name: tuple(told[name]) for name in ("gates", "unmet", "warnings")}
+        known["verdict"] = Verdict(told["passed"], **lists)
     return Description(**known)
 
 

@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from convnext_edge.artifacts.artifact import Artifact, Description, Link
+from convnext_edge.artifacts.artifact import Artifact, Description, Link, Verdict
 from convnext_edge.artifacts.digests import Stamp, remember_moved, sha256
-from convnext_edge.artifacts.files import settle, write_whole
+from convnext_edge.artifacts.files import settle, unfinished, write_whole
 from convnext_edge.artifacts.locks import reading
 from convnext_edge.artifacts.provenance import command_line, tool_versions
 from convnext_edge.artifacts.sidecar import read_sidecar, sidecar_path, write_sidecar
@@ -31,6 +31,8 @@ def open_artifact(path: Path) -> Artifact:
 
 
 def _opened(path: Path) -> Artifact:
+    if not (path.is_file() and sidecar_path(path).is_file()):
+        _refuse_half_written(path)
     if not path.is_file():
         is_what = "is a folder, not a file" if path.is_dir() else "does not exist"
         raise ArtifactError(f"{path} {is_what}", hint="Name a file that export, quantize or build wrote.")
@@ -49,10 +51,14 @@ def write_artifact(
     path: Path,
     description: Description,
     write: Callable[[Path], dict[str, Any] | None],
+    *,
+    judge: Callable[[Artifact], Verdict | None] = lambda made: None,
 ) -> Artifact:
     """Let `write` make the file (and companions beside it) in a scratch folder, then move all into place.
 
-    write: gets the path to write to; what it returns is added to the description's `engine`.
+    write: gets the path to write to; what it returns is added to the description's `engine`. judge: sees the
+    whole artifact in the scratch folder, and what it returns is the description's `verdict`; with None, that
+    stays as it is.
     Raises UsageError where a file or companion would take the place of one that is not ours. Whatever fails,
     the artifact that was there before is there still.
     """
@@ -63,7 +69,9 @@ def write_artifact(
         made = sorted(file.parent.iterdir())
         digests = {item.name: sha256(item) for item in made}
         described = replace(description, engine=engine)
-        artifact = Artifact(path, described, digests, tool_versions(), command_line())
+        artifact = Artifact(file, described, digests, tool_versions(), command_line())
+        described = replace(described, verdict=judge(artifact) or described.verdict)
+        artifact = replace(artifact, path=path, description=described)
         sidecar = sidecar_path(file)
         write_sidecar(artifact, sidecar)
         for item in made:  # safetensors would let only their owner read its files
@@ -154,12 +162,25 @@ def is_artifact(path: Path) -> bool:
 
 def _check_digest(path: Path, expected: str) -> None:
     if not path.is_file():
+        _refuse_half_written(path)
         raise ArtifactError(
             f"{path} is missing, though the sidecar lists it", hint="Make the artifact again."
         )
     found = sha256(path)
     if found != expected:
+        _refuse_half_written(path)
         raise ArtifactError(
             f"{path} does not match its sidecar: sha256 {found[:12]}… instead of {expected[:12]}…",
             hint="The file was changed after it was made; make it again.",
+        )
+
+
+def _refuse_half_written(path: Path) -> None:
+    """Raise ArtifactError where a killed writer is to blame, whose files this user may not move."""
+    left = unfinished(path.parent)
+    if left:
+        raise ArtifactError(
+            f"{path} was being written by a command that was killed, and this user may not complete that:"
+            f" {path.parent} cannot be written, where {', '.join(left)} waits to be moved into place",
+            hint=f"Let who may write there run any convnext-edge command with --workspace {path.parent}.",
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convnext_edge.artifacts.artifact import Artifact, Description
+from convnext_edge.artifacts.failed import announce_failings
 from convnext_edge.artifacts.files import settle, settle_temporary
 from convnext_edge.artifacts.names import check_new
 from convnext_edge.artifacts.opsets import USUAL
@@ -60,21 +61,28 @@ class Workspace:
     ) -> Artifact:
         """Return the artifact at `named`, or else the newest that `wanted` accepts, and say which.
 
+        Of one that did not pass when it was made, that is said too.
         what: the thing that is looked for, as messages name it; `target` is added to that name. command: what
         makes one.
         Raises ArtifactError where there is none.
         """
-        if named is not None:
-            return open_artifact(Path(named))
+        path = self._newest(wanted, what) if named is None else Path(named)
+        if path is None:
+            sought = f"{what} for {target}" if target else what
+            raise ArtifactError(
+                f"there is no {sought} in the workspace {self.folder}", hint=f"Make one: {command}"
+            )
+        artifact = open_artifact(path)
+        announce_failings(artifact)
+        return artifact
+
+    def _newest(self, wanted: Callable[[Description], bool], what: str) -> Path | None:
         settle(self.folder)
         for path in self._newest_first():
             if wanted(read_sidecar(path).description):
                 note(f"taking {path}, the newest {what} of the workspace")
-                return open_artifact(path)
-        sought = f"{what} for {target}" if target else what
-        raise ArtifactError(
-            f"there is no {sought} in the workspace {self.folder}", hint=f"Make one: {command}"
-        )
+                return path
+        return None
 
     def _newest_first(self) -> Iterator[Path]:
         sidecars = list(self.folder.glob("*.json"))

@@ -10,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import ParamSpec, TypeVar, get_args
 
+from convnext_edge.artifacts.files import refuse_link
 from convnext_edge.errors import ConvNeXtEdgeError, UsageError
 from convnext_edge.reading import shown
 
@@ -75,6 +76,8 @@ def check_path(value: object, option: str, *, written: bool = False, named: bool
             f"{option} {text} names a folder that is there already, not what to write",
             hint=f"Add a name: {option} {Path(text) / 'NAME'}.",
         )
+    if written:
+        refuse_link(Path(text))  # before the work
 
 
 def as_bytes(text: str) -> bytes | str:

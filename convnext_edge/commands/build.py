@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, overload
 
+from convnext_edge.artifacts.failed import failings
 from convnext_edge.artifacts.replaced import announce_replacement
 from convnext_edge.artifacts.workspace import Workspace, check_suffix, file_name
-from convnext_edge.commands.build_script import BuildScript, build_script
+from convnext_edge.commands.build_script import BuildScript, FloatPrecision, MaxBatch, build_script
 from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.options import Model, Output, RunOn, WorkspaceFolder
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import MIB, fold, lines
+from convnext_edge.commands.text import MIB, fold, lines, warned
 from convnext_edge.errors import UsageError
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note
@@ -24,13 +25,6 @@ from convnext_edge.targets.registry import DEFAULT, find_target
 if TYPE_CHECKING:
     from convnext_edge.targets.base import BuildOptions
 
-FloatPrecision: TypeAlias = Annotated[
-    Literal["fp32", "fp16"] | None,
-    Option("TensorRT: of layers that are not INT8.  [default: fp16 beside INT8, else fp32]"),
-]
-MaxBatch: TypeAlias = Annotated[
-    int | None, Option("TensorRT: most images in a call.  [default: 8]", at_least=1)
-]
 Capabilities: TypeAlias = Annotated[
     Sequence[str],
     Option("TensorRT-RTX: of the GPUs to build for; repeatable.  [default: 8.0 and later]", metavar="X.Y"),
@@ -50,6 +44,7 @@ class Build(Result):
     seconds: float
     files: tuple[str, ...] = ()  # the engine's name and those of its companions
     notes: tuple[str, ...] = ()  # what the target has to say of it, such as what is unverified
+    warnings: tuple[str, ...] = ()  # that its model did not pass, and why, as sentences
 
     def summary(self) -> str:
         """Return where the engine is, and what the target says of it."""
@@ -58,6 +53,7 @@ class Build(Result):
             *(("beside it", name) for name in self.files if name != self.engine.name),
             ("runtime", f"{self.runtime} {self.runtime_version}"),
             ("size", f"{self.bytes / MIB:.1f} MiB in {self.seconds:.1f} s"),
+            *warned(self.warnings),
         )
         return "\n".join([written, *map(fold, self.notes)])
 
@@ -163,4 +159,5 @@ def build_engine(
         seconds=round(time.perf_counter() - started, 3),
         files=tuple(engine.files),
         notes=tuple((engine.description.engine or {}).get("notes", ())),
+        warnings=failings(engine),
     )

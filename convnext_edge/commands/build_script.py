@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
+from convnext_edge.artifacts.failed import failings
 from convnext_edge.artifacts.store import write_folder
 from convnext_edge.artifacts.workspace import Workspace, file_name
-from convnext_edge.commands.checking import checked
+from convnext_edge.commands.declaration import Option, public
+from convnext_edge.commands.options import Model, Output, RunOn, WorkspaceFolder
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import lines
-from convnext_edge.paths import AnyPath, as_path
+from convnext_edge.commands.text import lines, warned
+from convnext_edge.paths import as_path
 from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import find_target
+
+FloatPrecision: TypeAlias = Annotated[
+    Literal["fp32", "fp16"] | None,
+    Option("TensorRT: of layers that are not INT8.  [default: fp16 beside INT8, else fp32]"),
+]
+MaxBatch: TypeAlias = Annotated[
+    int | None, Option("TensorRT: most images in a call.  [default: 8]", at_least=1)
+]
 
 
 @dataclass(frozen=True)
@@ -23,23 +33,27 @@ class BuildScript(Result):
     directory: Path
     files: tuple[str, ...]
     build_command: str  # to run there, in the folder
+    warnings: tuple[str, ...] = ()  # that the model did not pass, and why, as sentences
 
     def summary(self) -> str:
         """Return what was written, and what to run where."""
         return lines(
-            ("wrote", self.directory), ("files", " ".join(self.files)), ("run there", self.build_command)
+            ("wrote", self.directory),
+            ("files", " ".join(self.files)),
+            ("run there", self.build_command),
+            *warned(self.warnings),
         )
 
 
-@checked
+@public
 def build_script(
-    model: AnyPath | None = None,
+    model: Model = None,
     *,
-    target: str | None = None,
-    precision: Literal["fp32", "fp16"] | None = None,
-    max_batch: int | None = None,
-    output: AnyPath | None = None,
-    workspace: AnyPath | None = None,
+    target: RunOn = None,
+    precision: FloatPrecision = None,
+    max_batch: MaxBatch = None,
+    output: Output = None,
+    workspace: WorkspaceFolder = None,
 ) -> BuildScript:
     """Write a folder with the ONNX file, the command that compiles it, and checksums of both.
 
@@ -62,4 +76,4 @@ def build_script(
     folder = as_path(output) or space.folder / file_name(description, "-script")
     command = write_folder(folder, lambda made: chosen.write_script(graph, made, options))
     files = tuple(sorted(file.name for file in folder.iterdir()))
-    return BuildScript(directory=folder, files=files, build_command=command)
+    return BuildScript(directory=folder, files=files, build_command=command, warnings=failings(graph))

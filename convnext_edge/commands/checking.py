@@ -16,6 +16,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from convnext_edge.errors import UsageError
+from convnext_edge.reading import shown
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,7 +59,7 @@ def check_value(value: object, hint: object, name: str, function: str) -> object
     found = fit(value, kind)
     if found is MISFIT:
         raise TypeError(
-            f"{function}: {name} must be {in_words(kind)}, is {shown(value)}{remedy(value, kind)}"
+            f"{function}: {name} must be {in_words(kind)}, is {described(value)}{remedy(value, kind)}"
         )
     choices = get_args(kind_of(kind)) if get_origin(kind_of(kind)) is Literal else ()
     if found is not None and choices and found not in choices:
@@ -143,10 +144,9 @@ def in_words(kind: object) -> str:
     return WORDS.get(kind, str(kind))
 
 
-def shown(value: object) -> str:
-    """Return a value with its type, shortened."""
-    text = repr(value)
-    return f"{text[:60]}{'...' if len(text) > 60 else ''} ({KINDS.get(type(value), type(value).__name__)})"
+def described(value: object) -> str:
+    """Return a value with its type."""
+    return f"{shown(value)} ({KINDS.get(type(value), type(value).__name__)})"
 
 
 def remedy(value: object, kind: object) -> str:

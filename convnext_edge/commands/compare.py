@@ -275,4 +275,6 @@ class Contest:
             workspace=self.workspace,
             seed=self.seed,
         )
+        for warning in made.warnings:
+            note(f"WARNING: {warning}")
         return build(made.artifact, target=target, output=output, workspace=self.workspace).engine

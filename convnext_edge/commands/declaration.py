@@ -102,26 +102,34 @@ COMMANDS: dict[str, Command] = {}
 
 
 def command(*, example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Declare the decorated function as a command, which checks its arguments.
+    """Declare the decorated function as a command, and make it `public`.
 
     example: a call that the help ends with.
     """
 
     def register(function: Callable[P, R]) -> Callable[P, R]:
-        paths = {p.name: p.typed for p in Command(function, example).parameters() if takes_path(p.annotation)}
-        strict = checked(function)
-
-        @functools.wraps(function)
-        def run(*args: P.args, **kwargs: P.kwargs) -> R:
-            with reading():  # what the command opens stays as it is until it is loaded
-                return strict(*args, **kwargs)
-
-        guarded = guard(run, paths)
-        declared = COMMANDS[function.__name__] = Command(guarded, example)
+        offered = public(function)
+        declared = COMMANDS[function.__name__] = Command(offered, example)
         document(declared)
-        return guarded
+        return offered
 
     return register
+
+
+def public(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a function be called by anybody: values and paths are checked, and errors are made for people.
+
+    What it opens stays as it is until it is loaded.
+    """
+    parameters = Command(function, example="").parameters()
+    strict = checked(function)
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        with reading():
+            return strict(*args, **kwargs)
+
+    return guard(run, {p.name: p.typed for p in parameters if takes_path(p.annotation)})
 
 
 def document(declared: Command) -> None:

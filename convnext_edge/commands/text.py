@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from textwrap import wrap
 
 MIB = 2**20
 WIDTH = 80  # columns
 
 
+class Sentence(str):
+    """A value that is broken between words where its line would be too long."""
+
+    __slots__ = ()
+
+
 def lines(*rows: tuple[str, object]) -> str:
-    """Return a line for each pair of name and value, with the values aligned."""
+    """Return a line for each pair of name and value, with the values aligned; of a `Sentence`, several."""
     width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+    told = []
+    for name, value in rows:
+        parts = _broken(value, WIDTH - width - 2) if isinstance(value, Sentence) else [value]
+        told += [f"{label:<{width}}  {part}" for label, part in zip_longest([name], parts, fillvalue="")]
+    return "\n".join(told)
 
 
 def fold(text: str) -> str:
     """Return the text with its long lines broken between words."""
-    folded = [wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False) for line in text.splitlines()]
-    return "\n".join("\n".join(lines) for lines in folded)
+    return "\n".join("\n".join(_broken(line, WIDTH)) for line in text.splitlines())
+
+
+def _broken(line: str, width: int) -> list[str]:
+    return wrap(line, width, break_long_words=False, break_on_hyphens=False)
 
 
 def table(rows: Iterable[Sequence[str]]) -> str:
@@ -39,12 +53,8 @@ def verdict(gates: Sequence[str], passed: bool) -> str:
 
 
 def warned(warnings: Iterable[str]) -> list[tuple[str, object]]:
-    """Return each line of the warnings as a pair of name and value, for `lines`."""
-    pairs: list[tuple[str, object]] = []
-    for warning in warnings:
-        first, *others = wrap(warning, WIDTH - len("candidate  "), break_long_words=False)
-        pairs += [("WARNING", first), *(("", other) for other in others)]
-    return pairs
+    """Return each of the warnings as a pair of name and value, for `lines`."""
+    return [("WARNING", Sentence(warning)) for warning in warnings]
 
 
 def skipped(names: Sequence[str]) -> str:

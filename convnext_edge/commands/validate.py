@@ -23,7 +23,6 @@ from convnext_edge.commands.options import (
 )
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import lines, skipped, verdict, warned
-from convnext_edge.errors import ImageSetError
 from convnext_edge.paths import as_path
 from convnext_edge.progress import note
 from convnext_edge.quiet import importing
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from convnext_edge.images.image_set import ImageSet
 
 BATCH = 8
-OF_LABELS = ("classify", "multilabel")  # tasks whose outputs are classes of the images
 OF_CLASSES = (  # fields that have a value for a classifier alone
     "reference_top1",
     "candidate_top1",
@@ -143,6 +141,7 @@ def validate(
         from convnext_edge.evaluation.comparison import Inputs
         from convnext_edge.evaluation.gates import Gates
         from convnext_edge.evaluation.records import keep
+        from convnext_edge.evaluation.trust import check_classes
         from convnext_edge.images.opening import open_image_set
         from convnext_edge.targets.torch import TorchSession
 
@@ -162,8 +161,8 @@ def validate(
         release()
         inputs = Inputs(images, source.preprocessing, described.input_type == "uint8", BATCH)
         answers = (TorchSession(source.reference).run_all, session.run_all)
-        figures = compare_models(answers, inputs, source, gates)
         result = Validate(
+            **compare_models(answers, inputs, source, gates),
             artifact=artifact.path,
             target=chosen,
             data=images.name,
@@ -172,7 +171,6 @@ def validate(
             simulated=session.simulated,
             label=session.label,
             class_order=images.numbered_by,
-            **figures,
         )
     keep("validate", result.to_json(), artifact, space)
     return result
@@ -210,19 +208,6 @@ def metric_lines(metrics: dict[str, float | None]) -> list[tuple[str, object]]:
         (name.replace("_", " "), "unknown" if value is None else f"{value:.5g}")
         for name, value in metrics.items()
     ]
-
-
-def check_classes(images: ImageSet, artifact: Artifact) -> None:
-    """Raise ImageSetError where the labels cannot be those of the model."""
-    if artifact.description.task not in OF_LABELS:
-        return
-    classes = artifact.description.architecture.classes
-    found = len(images.classes) or 1 + max((entry.label for entry in images.entries), default=-1)
-    if images.labelled and (found > classes or (images.classes and found != classes)):
-        raise ImageSetError(
-            f"{images.name} has {found} classes, {artifact.path.name} tells {classes} apart",
-            hint="Give images of the model's own classes, or --classes FILE with the names of all of them.",
-        )
 
 
 def count_seen(images: ImageSet, artifact: Artifact) -> int:

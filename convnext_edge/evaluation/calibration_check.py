@@ -17,7 +17,6 @@ from convnext_edge.evaluation.closeness import Closeness
 from convnext_edge.images.contents import UNLABELLED
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.transform import as_reference_takes
-from convnext_edge.progress import note
 from convnext_edge.targets.registry import find_target
 from convnext_edge.targets.torch import TorchSession
 
@@ -64,8 +63,6 @@ def look_at(images: ImageSet, source: Source) -> CalibrationSample:
         concerns.append(f"{blank} of {count} calibration images that were looked at have one colour")
     elif alike:
         concerns.append(f"the {count} calibration images that were looked at are nearly equal")
-    for concern in concerns:
-        note(concern)
     return CalibrationSample(pixels, tuple(concerns), empty=alike or blank == count)
 
 

@@ -10,7 +10,7 @@ from convnext_edge.architecture import Architecture
 from convnext_edge.errors import UsageError
 from convnext_edge.evaluation.closeness import Closeness
 from convnext_edge.evaluation.metrics import Comparison
-from convnext_edge.evaluation.trust import check_gates, concerns, decide_drop, in_wrong_order
+from convnext_edge.evaluation.trust import check_gates, concerns, decide_drop, in_wrong_order, undecided_drop
 from convnext_edge.tasks import Task
 
 # Of each task the gates that it can fail, as fields of `Gates`, and the figure that each is on.
@@ -86,7 +86,7 @@ def judge_classes(found: Comparison, gates: Gates, classes: int) -> dict[str, An
     held, warnings = gates.decide("classify", figures), concerns(found, classes)
     if gates.max_drop is not None:
         held["drop"], unfit = decide_drop(found, gates.max_drop)
-        warnings += unfit
+        warnings += unfit or undecided_drop(found.drop_ci95_points, gates.max_drop, found.labelled)
     passed = all(held.values()) and not (held and in_wrong_order(found))
     return {"warnings": warnings, "gates": tuple(held), "passed": passed}
 

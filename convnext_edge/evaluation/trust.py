@@ -1,9 +1,13 @@
-"""Whether a comparison on labelled images can be believed, and whether a gate on it can fail."""
+"""Whether labels and a comparison on them can be believed, and whether a gate on it can fail."""
 
 from __future__ import annotations
 
-from convnext_edge.errors import UsageError
+from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.errors import ImageSetError, UsageError
 from convnext_edge.evaluation.metrics import Comparison, wilson
+from convnext_edge.images.image_set import ImageSet
+
+OF_LABELS = ("classify", "multilabel")  # tasks whose outputs are classes of the images
 
 
 def concerns(found: Comparison, classes: int) -> tuple[str, ...]:
@@ -47,6 +51,38 @@ def decide_drop(found: Comparison, max_drop: float) -> tuple[bool, tuple[str, ..
         )
         return False, (why,)
     return found.drop_points <= max_drop, ()
+
+
+def undecided_drop(interval: tuple[float, float], max_drop: float, images: int) -> tuple[str, ...]:
+    """Return, as a sentence, that so few images do not decide a gate; none where they do.
+
+    interval: of the drop, 95 %, in points. The gate goes by the drop itself: the limit in its interval means
+    that other images could as well have given the other answer.
+    """
+    low, high = interval
+    if not low <= max_drop < high:
+        return ()
+    return (
+        f"{images} images do not decide the gate: the drop is {low:+.2f} to {high:+.2f} points (95 %), and"
+        f" {max_drop:g} may be lost; give more images",
+    )
+
+
+def check_classes(images: ImageSet, artifact: Artifact) -> None:
+    """Raise ImageSetError where the labels of the images cannot be those of the model.
+
+    Whatever depends on labels asks this first: a gate, figures of accuracy, training with labels. To a model
+    of another task than those of OF_LABELS, labels are no classes of its own.
+    """
+    if artifact.description.task not in OF_LABELS:
+        return
+    classes = artifact.description.architecture.classes
+    found = len(images.classes) or 1 + max((entry.label for entry in images.entries), default=-1)
+    if images.labelled and (found > classes or (images.classes and found != classes)):
+        raise ImageSetError(
+            f"{images.name} has {found} classes, {artifact.path.name} tells {classes} apart",
+            hint="Give images of the model's own classes, or --classes FILE with the names of all of them.",
+        )
 
 
 def check_gates(max_drop: float | None, min_agreement: float | None, classes: int) -> None:

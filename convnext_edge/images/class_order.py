@@ -21,6 +21,10 @@ from convnext_edge.images.texts import decode_text
 from convnext_edge.reading import parse_json
 
 DIGITS = re.compile(r"(\d{1,1000})")  # Python refuses to read numbers that are much longer
+NUMBERED = {
+    "number name": re.compile(r"(?P<number>\d+)[\s,;:]+(?P<name>.+)"),
+    "name number": re.compile(r"(?P<name>.+?)[\s,;:]+(?P<number>\d+)"),
+}
 FORMS = (
     'Give a text file with a name a line, or JSON: ["cat", "dog"], {"0": "cat", "1": "dog"},'
     ' {"cat": 0, "dog": 1} or {"0": ["n02123045", "cat"], ...}.'
@@ -74,33 +78,44 @@ def read_classes(path: Path) -> list[tuple[str, ...]]:
 
     Raises UsageError for a file that cannot be read, or that leaves a label or a name open.
     """
-    try:
-        if not path.is_file():
-            raise ValueError("it is no file")
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"it has {path.stat().st_size} bytes, more than {MAX_BYTES}")
-        text = decode_text(path.read_bytes())
-        rows = _json_rows(parse_json(text)) if path.suffix.lower() == ".json" else _text_rows(text)
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise UsageError(f"--classes {path} cannot be read: {error}", hint=FORMS) from error
-    columns = [tuple(column) for column in zip(*rows, strict=True)]
+    columns = [tuple(column) for column in zip(*read_rows(path, "--classes"), strict=True)]
     usable = [column for column in columns if len(set(column)) == len(column) and all(column)]
     if not usable:
         raise UsageError(f"--classes {path} names no classes, or one of them twice", hint=FORMS)
     return usable
 
 
-def _text_rows(text: str) -> list[list[str]]:
+def read_rows(path: Path, option: str) -> list[list[str]]:
+    """Return the names of each label, by label, the one for people first; all have equally many.
+
+    option: what a user typed before the path. Raises UsageError for a file that cannot be read as names.
+    """
+    try:
+        if not path.is_file():
+            raise ValueError("it is no file")
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"it has {path.stat().st_size} bytes, more than {MAX_BYTES}")
+        text = decode_text(path.read_bytes()).strip()
+        is_json = path.suffix.lower() == ".json" or text.startswith(("{", "["))
+        return _json_rows(parse_json(text)) if is_json else _text_rows(text.splitlines())
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise UsageError(f"{option} {path} cannot be read: {error}", hint=FORMS) from error
+
+
+def _text_rows(lines: list[str]) -> list[list[str]]:
     """Return of each line its words together, and the first of them (of `n01440764 tench, Tinca tinca`)."""
-    lines = [line.strip() for line in text.strip().splitlines()]
-    ends = {line.rpartition(" ")[2] for line in lines if " " in line}
-    if len(lines) > 1 and ends == {str(number) for number in range(len(lines))}:
-        raise ValueError("its lines end with numbers, as of `name number`")
+    lines = [line.strip() for line in lines]
+    for form, pattern in NUMBERED.items():
+        found = [match for line in lines if (match := pattern.fullmatch(line))]
+        numbers, names = ({match[part] for match in found} for part in ("number", "name"))
+        counted = [set(map(str, range(first, first + len(lines)))) for first in (0, 1)]
+        if len(lines) > 1 and numbers in counted and len(names) == len(lines):
+            raise ValueError(f"its lines are `{form}`, not names alone")
     return [[line, line.partition(" ")[0]] for line in lines]
 
 
 def _json_rows(value: Any) -> list[list[str]]:
-    """Return the name (or names) of each label; raise ValueError for JSON of another form."""
+    """Return the names of each label, a synset last; raise ValueError for JSON of another form."""
     if isinstance(value, dict):
         inverted = all(type(label) is int for label in value.values())
         pairs = [(str(b), a) if inverted else (a, b) for a, b in value.items()]
@@ -110,6 +125,8 @@ def _json_rows(value: Any) -> list[list[str]]:
             raise ValueError("its labels are not 0, 1, 2 and so on, each once")
         value = [by_label[number] for number in numbers]
     rows = [[names] if isinstance(names, str) else names for names in value]
-    if not all(isinstance(row, list) and all(isinstance(name, str) for name in row) for row in rows):
+    if not all(isinstance(row, list) and row and all(isinstance(name, str) for name in row) for row in rows):
         raise ValueError("it has names that are no text")
-    return rows
+    if len({len(row) for row in rows}) > 1:
+        raise ValueError("some of its labels have more names than others")
+    return [row[::-1] for row in rows]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from convnext_edge.artifacts.artifact import Artifact, Calibration, Description
+from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, Verdict
 from convnext_edge.artifacts.replaced import announce_replacement
 from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.artifacts.workspace import Workspace, file_name
@@ -106,12 +106,21 @@ class Job:
         return output or workspace.folder / file_name(self.describe({}, method), ".onnx")
 
     def write(
-        self, quantized: Quantized, method: str, *, output: Path | None, workspace: Workspace
+        self,
+        quantized: Quantized,
+        method: str,
+        *,
+        output: Path | None,
+        workspace: Workspace,
+        judge: Callable[[Artifact], Verdict | None] = lambda made: None,
     ) -> Artifact:
-        """Write the quantized model with its sidecar, and keep its weights where they will be found."""
+        """Write the quantized model with its sidecar, and keep its weights where they will be found.
+
+        judge: as of `write_artifact`.
+        """
         path = self.path(method, output, workspace)
         description = self.describe(quantized.placement, method)
         if output is None:
             announce_replacement(path, description)
         keep_weights(self.start.artifact, path, workspace)
-        return write_artifact(path, description, quantized.write)
+        return write_artifact(path, description, quantized.write, judge=judge)

@@ -45,7 +45,7 @@ def quantize_nncf(job: Job) -> Quantized:
     Raises TargetError where NNCF is not installed, and QuantizationError as `choose_placement` does.
     """
     try:
-        with importing():
+        with importing("nncf"):
             import nncf
             from nncf.experimental.torch.fx import quantize_pt2e
     except ImportError as error:

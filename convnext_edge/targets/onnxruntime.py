@@ -72,7 +72,7 @@ class ONNXRuntime(Target):
 
         Weights that stand alone in INT8 stay so: the file is to be small.
         """
-        with importing():
+        with importing("onnxruntime"):
             import onnxruntime
 
         from convnext_edge.onnx_graph.files import load
@@ -146,7 +146,7 @@ def session_options(*, optimized: bool) -> Any:
     Where weights alone are INT8, products are computed in float.
     optimized: False runs the graph node by node as the file says.
     """
-    with importing():
+    with importing("onnxruntime"):
         import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -162,7 +162,7 @@ def create(model: Path, options: Any, *, without: Sequence[str] = ()) -> Any:
 
     without: names of the optimizers that are not to run. Raises TargetError where the graph is refused.
     """
-    with importing():
+    with importing("onnxruntime"):
         import onnxruntime
 
     with as_target_error(f"ONNX Runtime refuses {model}"):

@@ -26,7 +26,7 @@ class OpenVINOSession(Session):
     runner = "OpenVINO"
 
     def __init__(self, model: Path, threads: int | None, *, timed: bool = False) -> None:
-        with importing():
+        with importing("openvino"):
             import openvino
 
         # An engine must not fall to bfloat16 by itself where a CPU offers it (f32), nor quantize the
@@ -90,7 +90,7 @@ class OpenVINO(Target):
 
         OpenVINO's own function for it takes the same two steps, and reports each call to its makers.
         """
-        with importing():
+        with importing("openvino"):
             import openvino
         from openvino._offline_transformations import apply_moc_transformations
 

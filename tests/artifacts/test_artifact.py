@@ -12,7 +12,9 @@ import pytest
 from support.full_disk import small_files
 
 from convnext_edge.architecture import Architecture
-from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, Link
+from convnext_edge.artifacts import files
+from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, Link, Verdict
+from convnext_edge.artifacts.files import COMMITTED
 from convnext_edge.artifacts.sidecar import read_sidecar, sidecar_path
 from convnext_edge.artifacts.store import find_link, open_artifact, write_artifact
 from convnext_edge.errors import ArtifactError, TargetError, UsageError
@@ -36,6 +38,7 @@ DESCRIPTION = Description(
     classes=("cat", "dog"),
     weights=Link("tiny.safetensors", "cd" * 32),
     parent=Link("tiny.onnx", "ef" * 32),
+    verdict=Verdict(False, ("speed", "drop"), ("drop (2 points lost, 1 allowed)",), ("few images",)),
 )
 
 
@@ -75,6 +78,35 @@ def test_an_artifact_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert names(tmp_path / "deeper") == {"model.onnx", "model.onnx.json"}
 
 
+def test_what_is_judged_is_whole_and_not_yet_in_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    bare = replace(DESCRIPTION, verdict=None)
+    seen: list[Artifact] = []
+
+    def judge(made: Artifact) -> Verdict:
+        assert (made.path.read_bytes(), path.exists()) == (b"graph", False)
+        seen.append(made)
+        return Verdict(passed=True, gates=("speed",))
+
+    written = write_artifact(path, bare, lambda file: file.write_bytes(b"graph") and None, judge=judge)
+    assert open_artifact(path) == written
+    assert written.description == replace(bare, verdict=Verdict(passed=True, gates=("speed",)))
+    assert seen == [replace(written, path=seen[0].path, description=bare)]
+
+
+def test_what_cannot_be_judged_leaves_the_old_file(tmp_path: Path) -> None:
+    def judge(made: Artifact) -> Verdict:
+        raise TargetError("refused", hint="")
+
+    write(tmp_path / "model.onnx", b"old")
+    with pytest.raises(TargetError):
+        write_artifact(
+            tmp_path / "model.onnx", DESCRIPTION, lambda file: file.write_bytes(b"new") and None, judge=judge
+        )
+    assert open_artifact(tmp_path / "model.onnx").path.read_bytes() == b"old"
+    assert names(tmp_path) == {"model.onnx", "model.onnx.json"}
+
+
 def test_a_sidecar_holds_the_digest_the_tools_and_the_command(tmp_path: Path) -> None:
     write(tmp_path / "model.onnx")
     sidecar = json.loads((tmp_path / "model.onnx.json").read_text())
@@ -102,6 +134,29 @@ def test_a_changed_companion_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes(b"Weights")
     with pytest.raises(ArtifactError, match=r"model\.bin does not match its sidecar"):
         open_artifact(tmp_path / "model.xml")
+
+
+@pytest.mark.parametrize("moved", [1, 2])
+def test_what_a_killed_writer_left_and_nobody_may_move_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: int
+) -> None:
+    path, left = tmp_path / "model.xml", tmp_path / f"{COMMITTED}x" / "new"
+    write(path, b"old", companion=b"old")
+    write(left / path.name, b"new", companion=b"new")
+    for file in sorted(left.iterdir())[:moved]:
+        file.replace(tmp_path / file.name)
+
+    def refuse(committed: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(files, "_move", refuse)
+    error = refusal(path)
+    waiting = ", ".join(["model.xml", "model.xml.json"][moved - 1 :])
+    assert "was being written by a command that was killed" in error.message
+    assert f"{tmp_path} cannot be written, where {waiting} waits" in error.message
+    assert f"--workspace {tmp_path}" in error.hint
+    monkeypatch.undo()
+    assert open_artifact(path).path.read_bytes() == b"new"
 
 
 def test_a_missing_companion_is_refused(tmp_path: Path) -> None:

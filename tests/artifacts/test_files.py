@@ -22,7 +22,7 @@ from convnext_edge.artifacts.files import (
     write_whole,
 )
 from convnext_edge.artifacts.locks import reading
-from convnext_edge.errors import ArtifactError
+from convnext_edge.errors import ArtifactError, UsageError
 
 
 def names(folder: Path) -> list[str]:
@@ -51,6 +51,29 @@ def test_a_folder_that_cannot_be_made_is_an_error_of_ours(tmp_path: Path) -> Non
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ArtifactError, match=r"cannot write .*below: (Not a directory|File exists)"):
         write_bytes(tmp_path / "file" / "below", b"")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_link_is_not_replaced_and_a_folder_behind_one_is_written_to(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "file").write_bytes(b"old")
+    (tmp_path / "work").symlink_to("far")
+    (tmp_path / "far" / "link").symlink_to("file")
+    (tmp_path / "far" / "nowhere").symlink_to("gone")
+    for name, target in (("link", "file"), ("nowhere", "gone")):
+        with pytest.raises(UsageError, match=f"work/{name} is a link to {target}, and writing would replace"):
+            write_bytes(tmp_path / "work" / name, b"new")
+
+    def make(file: Path) -> None:
+        for name in ("file", "link"):  # a companion
+            file.with_name(name).write_bytes(b"new")
+
+    with pytest.raises(UsageError, match="is a link to file"):
+        write_whole(tmp_path / "work" / "file", make)
+    assert (tmp_path / "far" / "file").read_bytes() == b"old"
+    write_bytes(tmp_path / "work" / "file", b"new")
+    assert (tmp_path / "far" / "file").read_bytes() == b"new"
+    assert names(tmp_path / "far") == ["file", "link", "nowhere"]
 
 
 def write_often(path: Path, byte: int) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from support.embedded_apps import NO_PLAIN_NAMES
 
-from convnext_edge.artifacts.names import check_new, fault, printable, shown
+from convnext_edge.artifacts.names import check_new, fault, printable, quoted
 from convnext_edge.errors import UsageError
+from convnext_edge.reading import shown
 
 
 @pytest.mark.parametrize(
@@ -39,5 +40,5 @@ def test_a_bad_name_is_shown_on_one_line_with_what_to_do() -> None:
 def test_a_name_that_is_not_utf8_is_shown_with_its_bytes() -> None:
     name = bytes(Path(b"caf\xe9".decode("utf-8", "surrogateescape"))).decode("utf-8", "surrogateescape")
     assert printable(name) == r"caf\xe9"
-    assert shown(name) == r"'caf\xe9'"
+    assert shown(name, quoted) == r"'caf\xe9'"
     assert printable("café") == "café"

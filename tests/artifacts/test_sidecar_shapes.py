@@ -12,7 +12,7 @@ import pytest
 from support.wrong_values import WRONG, exchanged, places
 
 from convnext_edge.architecture import Architecture
-from convnext_edge.artifacts.artifact import Calibration, Description, Link
+from convnext_edge.artifacts.artifact import Calibration, Description, Link, Verdict
 from convnext_edge.artifacts.shapes import SidecarShape
 from convnext_edge.artifacts.sidecar import read_sidecar, sidecar_path
 from convnext_edge.artifacts.store import open_artifact, write_artifact
@@ -41,6 +41,7 @@ DESCRIPTION = Description(
     opset=17,
     weights=Link("tiny.safetensors", "cd" * 32),
     parent=Link("tiny.onnx", "ef" * 32),
+    verdict=Verdict(False, ("speed", "drop"), ("drop (2 points lost, 1 allowed)",), ("few images",)),
 )
 TEXT, ANY_TEXT, RECIPE = (
     ["", "../../evil"],
@@ -82,11 +83,18 @@ FINE = {
     "opset": [None],
     "weights": [None],
     "parent": [None],
+    "verdict": [None],
+    "verdict.passed": [True],
+    **{f"verdict.{key}": [[]] for key in ("gates", "unmet", "warnings")},
+    **{f"verdict.{key}.": TEXT for key in ("gates", "unmet", "warnings")},
     "tools": [{}],
     "command": ANY_TEXT,
 }
 # Which sidecars of earlier versions lack, and what they get.
-LATER = {"layout": None, "usual_resolution": None, "recipe_name": None, "opset": None, "task": "classify"}
+LATER = {
+    **dict.fromkeys(["layout", "usual_resolution", "recipe_name", "opset", "verdict"]),
+    "task": "classify",
+}
 
 
 @pytest.fixture

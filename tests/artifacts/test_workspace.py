@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from convnext_edge.architecture import Architecture
-from convnext_edge.artifacts.artifact import Description
+from convnext_edge.artifacts.artifact import Description, Verdict
 from convnext_edge.artifacts.replaced import announce_replacement
 from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.artifacts.workspace import Workspace, file_name
@@ -55,6 +55,29 @@ def test_the_newest_artifact_of_the_kind_is_taken(tmp_path: Path) -> None:
     wanted = put(workspace, "new.onnx", MODEL, age=20)
     put(workspace, "newer.safetensors", WEIGHTS, age=10)
     assert newest(workspace) == wanted
+
+
+FAILED = Verdict(False, ("speed", "drop"), ("drop (2 points lost, 1 allowed)",))
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["named", "newest"])
+@pytest.mark.parametrize(
+    ("kind", "verdict", "said"),
+    [
+        ("onnx", None, ""),
+        ("onnx", Verdict(passed=True, gates=("drop",)), ""),
+        ("onnx", FAILED, "WARNING: m did not pass when it was made: drop (2 points lost, 1 allowed). "),
+        ("engine", FAILED, "WARNING: the model of m did not pass when it was made: drop (2 points"),
+    ],
+)
+def test_a_model_that_did_not_pass_is_taken_loudly(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: Any, verdict: Any, said: str, *, named: bool
+) -> None:
+    caplog.set_level("INFO", "convnext_edge")
+    path = put(Workspace(tmp_path), "m", replace(MODEL, kind=kind, verdict=verdict), age=0)
+    Workspace(tmp_path).choose(path if named else None, lambda _: True, what="model", command="")
+    assert said in caplog.text
+    assert ("WARNING: " in caplog.text) is bool(said)
 
 
 @pytest.mark.parametrize("exists", [True, False], ids=["empty", "missing"])

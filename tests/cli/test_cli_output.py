@@ -210,7 +210,6 @@ NOTES = [
     r"\d+ of the \d+ images were calibrated with",
     r"timing is not to be relied on: .*",  # on a busy machine
     r"the gate on speed is not decided: .*",
-    r"\d+ calibration images are few: take 256",
     r"\S+ is replaced: it had another resolution .*",
     r"the reference gets .* right, which is no better than chance .*",
 ]

@@ -14,6 +14,7 @@ import pytest
 
 import convnext_edge
 from convnext_edge.cli import main
+from convnext_edge.cli.parameters import Command as NumbersCommand
 from convnext_edge.cli.parameters import to_click
 from convnext_edge.commands.declaration import COMMANDS, Argument, Command, Option
 from convnext_edge.commands.result import Result
@@ -103,7 +104,7 @@ def sample(  # noqa: PLR0913  one option of each kind
 
 @pytest.fixture
 def command() -> click.Command:
-    return click.Command("sample", params=[to_click(p) for p in Command(sample, "sample").parameters()])
+    return NumbersCommand("sample", params=[to_click(p) for p in Command(sample, "sample").parameters()])
 
 
 def parsed(command: click.Command, *arguments: str) -> dict[str, object]:

@@ -12,7 +12,9 @@ from support.command_line import commands_in, run, said
 from support.models import CHECKPOINT
 
 from benchmarks.fuzzing.readers import record as kept
-from convnext_edge import export, report
+from convnext_edge import build_script, export, report
+from convnext_edge.artifacts import locks
+from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.border import check_path, refused
 from convnext_edge.errors import ConvNeXtEdgeError, UsageError
 
@@ -99,3 +101,26 @@ def test_half_a_character_in_a_result_does_not_stop_report(tmp_path: Path) -> No
         report(workspace=tmp_path)
     except ConvNeXtEdgeError as error:
         assert "one.json" in error.message  # noqa: PT017  says which file to delete
+
+
+def test_what_is_no_command_has_the_same_border(monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_workspace(folder: object) -> Workspace:
+        assert locks._reading.get() is not None
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Workspace, "at", open_workspace)
+    with pytest.raises(UsageError, match="-o '' is no path"):
+        build_script(output="")
+    with pytest.raises(UsageError, match="--max-batch 0 is less than 1"):
+        build_script(max_batch=0)
+    with pytest.raises(ConvNeXtEdgeError, match="mine cannot be used: Permission denied"):
+        build_script(workspace="mine")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_link_in_the_place_of_the_output_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "link.onnx").symlink_to("model.onnx")
+    done = run("export", "--variant", "demo", "-o", "link.onnx")
+    assert done.exit_code == 2
+    assert "link.onnx is a link to model.onnx, and writing would replace it" in said(done)
+    assert [path.name for path in tmp_path.iterdir()] == ["link.onnx"]

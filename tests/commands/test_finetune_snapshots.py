@@ -44,3 +44,26 @@ def test_a_snapshot_of_another_shape_is_refused(tmp_path: Path, changes: dict[st
         snapshots.load(tmp_path / "run.pt", SETTINGS)
     assert said in caught.value.message
     assert caught.value.hint == "Start without --resume."
+
+
+@pytest.mark.parametrize(
+    ("saved", "resume", "said"),
+    [
+        ([], False, "nothing was saved yet to --resume from; the first time is after 50 steps"),
+        ([], True, "nothing new was saved: the same command begins again where this one did"),
+        ([50, 100], True, "saved at step 100 of 300: the same command with --resume goes on from there"),
+    ],
+)
+def test_a_run_that_is_stopped_says_whether_it_can_be_gone_on_with(
+    caplog: pytest.LogCaptureFixture, saved: list[int], said: str, *, resume: bool
+) -> None:
+    caplog.set_level("INFO", "convnext_edge")
+
+    def stop() -> None:
+        with snapshots.told_when_stopped(300, 50, resume=resume) as steps:
+            steps += saved
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop()
+    assert caplog.messages == [said]

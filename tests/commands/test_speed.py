@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from support.models import RESOLUTION, Models
 
-from convnext_edge import export
+from convnext_edge import build, embed, export
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.source import open_source
@@ -110,6 +110,18 @@ def test_slower_int8_exits_with_3_unless_told_otherwise(
     assert (tmp_path / "int8.onnx").is_file(), "the file is there either way"
     assert "ship FP32" in done.stdout
     assert (f"convnext-edge build {models.exported()} --target openvino" in done.stderr) is (code == 3)
+    judged = open_artifact(tmp_path / "int8.onnx").description.verdict
+    assert judged is not None
+    assert (judged.passed, judged.unmet) == (
+        (False, ("speed (slower than FP32 on openvino)",)) if code else (True, ())
+    )
+    built = build(tmp_path / "int8.onnx", output=tmp_path / "int8.xml", workspace=models.workspace)
+    packed = embed(built.engine, lang="cpp", output=tmp_path / "app", workspace=models.workspace)
+    assert open_artifact(built.engine).description.verdict == judged
+    for warnings in (built.warnings, packed.warnings):
+        assert [text.split(".xml")[1].split(". ")[0] for text in warnings] == (
+            [" did not pass when it was made: speed (slower than FP32 on openvino)"] if code else []
+        )
 
 
 # Where there is nothing to time

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from support.image_sets import save_class_folders
 from support.models import CLASSES, Models
 
-from convnext_edge import validate
+from convnext_edge import finetune, quantize, validate
 from convnext_edge.artifacts.store import open_artifact
-from convnext_edge.commands.validate import Gates, Validate
+from convnext_edge.checkpoints.class_order import Numbering
+from convnext_edge.commands.finetune.data import choose_images
+from convnext_edge.commands.quantize.gate import open_gate
+from convnext_edge.commands.validate import Validate
 from convnext_edge.errors import ImageSetError, UsageError
+from convnext_edge.evaluation.gates import Gates, judge_classes
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.images.opening import open_image_set
 
@@ -138,8 +146,8 @@ def test_an_agreement_under_the_gate_does_not_pass() -> None:
     found, labels = Comparison(), np.full(4, -1)
     answers = np.eye(4, CLASSES, dtype=np.float32)
     found.add(answers, answers[[0, 1, 2, 2]], labels)
-    assert not Gates(None, 0.76).verdict(found, CLASSES)["passed"]
-    assert Gates(None, 0.75).verdict(found, CLASSES)["passed"]
+    assert not judge_classes(found, Gates(min_agreement=0.76), CLASSES)["passed"]
+    assert judge_classes(found, Gates(min_agreement=0.75), CLASSES)["passed"]
 
 
 def test_a_drop_that_equals_the_gate_passes(models: Models) -> None:
@@ -195,11 +203,28 @@ def test_images_of_other_classes_are_refused(
     for label in range(classes):
         (tmp_path / "other" / f"class{label:02}").mkdir(parents=True)
         shutil.copy(image, tmp_path / "other" / f"class{label:02}")
-    with pytest.raises(ImageSetError) as caught:
-        int8(models, data=str(tmp_path / "other"))
-    assert f"other has {classes} classes, {models.quantized().name} tells {CLASSES} apart" in str(
-        caught.value
-    )
+    start, other = models.exported(), tmp_path / "other"
+    options = {"output": tmp_path / "a.onnx", "workspace": models.workspace}
+    calls: list[tuple[Path, Callable[[], object]]] = [
+        (models.quantized(), lambda: int8(models, data=str(other))),
+        (start, lambda: quantize(start, calib=other, max_drop=1, **options)),  # type: ignore[arg-type]
+        (start, lambda: quantize(start, calib=photos, max_drop=1, data=other, **options)),  # type: ignore[arg-type]
+        (start, lambda: finetune(start, train=other, label_weight=0.5, **options)),  # type: ignore[arg-type]
+        (start, lambda: finetune(start, train=photos, data=other, **options)),  # type: ignore[arg-type]
+    ]
+    for model, call in calls:
+        with pytest.raises(ImageSetError) as caught:
+            call()
+        assert f"other has {classes} classes, {model.name} tells {CLASSES} apart" in str(caught.value)
+
+
+def test_where_labels_do_not_count_images_of_other_classes_will_do(models: Models, tmp_path: Path) -> None:
+    save_class_folders(tmp_path, *"abcdefghijkl", count=1)
+    start = open_artifact(models.exported())
+    trained, measured = choose_images(tmp_path, None, None, 0, Numbering(), start)
+    assert (len(trained), len(measured)) == (11, 1)
+    job: Any = SimpleNamespace(images=open_image_set(tmp_path), start=SimpleNamespace(artifact=start))
+    assert open_gate(None, None, None, job, Numbering()) is None
 
 
 def test_an_engine_does_not_run_on_another_target(models: Models, photos: Path) -> None:

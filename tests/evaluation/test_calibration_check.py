@@ -71,8 +71,9 @@ def test_a_model_far_from_fp32_on_its_own_images_is_not_to_be_shipped(
     sample = CalibrationSample(np.zeros((0, 3, 1, 1), np.uint8), (), empty)
     job: Any = None
     found = judge(job, sample, sqnr_db, min_db=min_db, speed=None, gated=None)
-    assert (found["gates"], found["passed"]) == (gates, passed)
-    warned = any("do not ship this model" in text for text in found["warnings"])
+    assert (found.gates, found.passed) == (gates, passed)
+    assert bool(found.unmet) is not passed
+    warned = any("do not ship this model" in text for text in found.warnings)
     assert warned is (empty or (sqnr_db is not None and sqnr_db < 20))
 
 

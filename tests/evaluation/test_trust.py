@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from convnext_edge.commands.quantize.gate import Gate
 from convnext_edge.errors import UsageError
 from convnext_edge.evaluation.metrics import Comparison
-from convnext_edge.evaluation.trust import check_gates, concerns, decide_drop, in_wrong_order
+from convnext_edge.evaluation.trust import check_gates, concerns, decide_drop, in_wrong_order, undecided_drop
 
 CLASSES = 12
 TEXT = sorted(map(str, range(1, CLASSES + 1)))  # 1, 10, 11, 12, 2, ...
@@ -48,6 +51,26 @@ def test_a_drop_that_no_candidate_could_have_does_not_hold() -> None:
     held, (why,) = decide_drop(compared(0, 72), 1.0)
     assert not held
     assert "gets 0.00 % right: a gate of 1 points cannot fail" in why
+
+
+def test_a_gate_that_few_images_do_not_decide_is_told_of() -> None:
+    """By hand, of Agresti and Min's interval with half an image added to each count: 0 +- 1.96 / 74."""
+    found = compared(54, 18)
+    low, high = found.drop_ci95_points
+    assert (low, high) == (pytest.approx(-2.65, abs=0.01), pytest.approx(2.65, abs=0.01))
+    (said,) = undecided_drop((low, high), 1.0, 72)
+    assert "72 images do not decide the gate: the drop is -2.65 to +2.65 points (95 %), and 1 may be" in said
+    assert undecided_drop((low, high), 3.0, 72) == undecided_drop((low, high), -3.0, 72) == ()
+
+
+@pytest.mark.parametrize(("labels", "said"), [([0, 1, 2, 3], "-"), ([-1] * 4, "+0.00")])
+def test_the_gate_of_quantize_says_so_with_labels_and_without(labels: list[int], said: str) -> None:
+    images: Any = None
+    found, logits = Comparison(), np.eye(4)
+    found.add(logits, logits, np.array(labels))
+    (sentence,) = Gate(1.0, images).open_questions(found)
+    assert f"4 images do not decide the gate: the drop is {said}" in sentence
+    assert Gate(1.0, images).holds(found)
 
 
 @pytest.mark.parametrize("gates", [(1.0, None), (None, 0.9)])

@@ -13,7 +13,7 @@ from convnext_edge.architecture import Architecture
 from convnext_edge.artifacts.artifact import Description
 from convnext_edge.checkpoints.class_order import Numbering, order_of
 from convnext_edge.errors import UsageError
-from convnext_edge.images.class_order import read_classes, sort_classes
+from convnext_edge.images.class_order import read_classes, read_rows, sort_classes
 from convnext_edge.images.contents import ClassOrder
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.opening import open_image_set
@@ -123,13 +123,39 @@ def test_files_of_names_settle_the_order_and_let_a_set_lack_classes(
         ("[]", "names no classes"),
         ("[" * 100_000, "cannot be read"),
         ("3", "cannot be read"),
+        ('{"0": ["n1", "cat"], "1": ["dog"]}', "some of its labels have more names than others"),
     ],
 )
-def test_a_file_of_another_form_is_refused(tmp_path: Path, content: str, said: str) -> None:
-    (tmp_path / "classes.json").write_text(content)
+@pytest.mark.parametrize("name", ["classes.json", "classes.txt"])
+def test_a_file_of_another_form_is_refused(tmp_path: Path, name: str, content: str, said: str) -> None:
+    if name.endswith(".txt") and content == "3":
+        return
+    (tmp_path / name).write_text(content)
     with pytest.raises(UsageError, match=said) as caught:
-        read_classes(tmp_path / "classes.json")
+        read_classes(tmp_path / name)
     assert '{"cat": 0, "dog": 1}' in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("0\tcat\n1\tdog\n", "`number name`"),
+        ("1: cat\n2: dog\n", "`number name`"),
+        ("cat 1\ndog 0\n", "`name number`"),
+        ("{0: 'cat',\n 1: 'dog'}\n", "it is not JSON"),
+    ],
+)
+def test_lines_that_are_more_than_names_are_refused(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "labels").write_text(content)
+    with pytest.raises(UsageError, match=f"--labels .*labels cannot be read: .*{said}"):
+        read_rows(tmp_path / "labels", "--labels")
+
+
+@pytest.mark.parametrize("content", ["class 0\nclass 1\n", "\n 7 seas \n8 mile\n\n", "crane\ncrane\n"])
+def test_names_may_have_numbers_or_be_equal(tmp_path: Path, content: str) -> None:
+    (tmp_path / "labels").write_text(content)
+    found = [row[0] for row in read_rows(tmp_path / "labels", "--labels")]
+    assert found == [line.strip() for line in content.strip().splitlines()]
 
 
 def test_options_that_do_not_fit_are_refused(numbered: ImageSet, tmp_path: Path) -> None:

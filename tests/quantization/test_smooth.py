@@ -9,7 +9,8 @@ from torch import Tensor
 from convnext_edge.architecture import Architecture
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.convnext import ConvNeXt
-from convnext_edge.network.lowering import Form, LoweredConvNeXt, Scaled, lower
+from convnext_edge.network.lowered_parts import Scaled
+from convnext_edge.network.lowering import Form, LoweredConvNeXt, lower
 from convnext_edge.quantization.recording import record_inputs
 from convnext_edge.quantization.smooth import smooth, smoothing_factor
 

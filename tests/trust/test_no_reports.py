@@ -13,8 +13,10 @@ from support.models import Models
 WATCHED = """
 import sys
 
+WATCHED = ["os.fork", "socket.connect", "socket.getaddrinfo"]
+
 def watch(event, arguments):
-    if event in ("os.fork", "socket.connect", "socket.getaddrinfo"):
+    if event in WATCHED:
         print(event, arguments)
 
 sys.addaudithook(watch)
@@ -23,6 +25,8 @@ from convnext_edge import build, validate
 built = build(sys.argv[1], target="openvino", output=sys.argv[2], workspace=sys.argv[3])
 validate(built.engine, data=sys.argv[4], limit=2, workspace=sys.argv[3])
 validate(sys.argv[1], data=sys.argv[4], limit=2, target="onnxruntime", workspace=sys.argv[3])
+WATCHED.append("os.putenv")  # once the runtimes are loaded, nothing need be told to them
+validate(built.engine, data=sys.argv[4], limit=1, workspace=sys.argv[3])
 """
 
 

@@ -10,7 +10,7 @@ from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.digests import sha256
 from convnext_edge.artifacts.sidecar import sidecar_path
 from convnext_edge.errors import UsageError
-from convnext_edge.images.texts import decode_text
+from convnext_edge.images.class_order import read_rows
 from convnext_edge.version import __version__
 
 FORMAT = 1
@@ -111,25 +111,20 @@ def runtime_of(engine: Artifact) -> str:
 def read_labels(engine: Artifact, path: Path | None) -> list[str]:
     """Return a label for each class.
 
-    They are the lines of `path`; without a path the model's own names, or else the numbers of the classes.
+    They are the names in `path`; without a path the model's own, or else the numbers of the classes.
     Raises UsageError where `path` cannot be read, or has more or fewer labels than the model has classes.
     """
     classes = engine.description.architecture.classes
     if path is None:
-        names = engine.description.classes or tuple(map(str, range(classes)))
-        return [" ".join(name.split()) for name in names]
-    try:
-        lines = [line.strip() for line in decode_text(path.read_bytes()).splitlines()]
-    except (OSError, ValueError) as error:
+        names = list(engine.description.classes) or [str(number) for number in range(classes)]
+    else:
+        names = [row[0] for row in read_rows(path, "--labels")]
+    if len(names) != classes:
         raise UsageError(
-            f"{path} cannot be read: {error}", hint="Give a text file in UTF-8 with one label on each line."
-        ) from error
-    if len(lines) != classes:
-        raise UsageError(
-            f"{path} has {len(lines)} labels, the model has {classes} classes",
+            f"{path} has {len(names)} labels, the model has {classes} classes",
             hint="Give one label on each line, in the order of the classes.",
         )
-    return lines
+    return [" ".join(name.split()) for name in names]
 
 
 def check_interpolation(engine: Artifact) -> None:

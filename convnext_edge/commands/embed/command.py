@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.failed import failings
 from convnext_edge.artifacts.store import write_folder
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.declaration import Argument, Option, command
 from convnext_edge.commands.options import WorkspaceFolder
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import lines
+from convnext_edge.commands.text import lines, warned
 from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.paths import AnyPath, as_path
 
@@ -30,6 +31,7 @@ class Embed(Result):
     directory: Path
     files: tuple[str, ...]  # relative to the folder
     build_command: str  # to run in the folder
+    warnings: tuple[str, ...] = ()  # that its model did not pass, and why, as sentences
 
     def summary(self) -> str:
         """Return what was written, and what to run there."""
@@ -37,6 +39,7 @@ class Embed(Result):
             ("wrote", self.directory),
             ("files", f"{len(self.files)}, README.md among them"),
             ("run there", self.build_command),
+            *warned(self.warnings),
         )
 
 
@@ -46,7 +49,7 @@ def embed(
     *,
     lang: Annotated[Language, Option("Language of the application.")],
     labels: Annotated[
-        AnyPath | None, Option("Text with one label a line.  [default: the model's own]")
+        AnyPath | None, Option("Text with a label a line, or JSON.  [default: the model's own]")
     ] = None,
     runtime: Annotated[
         AnyPath | None,
@@ -74,7 +77,7 @@ def embed(
     folder = as_path(output) or space.folder / f"{chosen.path.name.split('.')[0]}-{lang}"
     build_command = write_folder(folder, lambda made: fill(chosen, as_path(labels), made))
     files = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
-    return Embed(directory=folder, files=tuple(files), build_command=build_command)
+    return Embed(directory=folder, files=tuple(files), build_command=build_command, warnings=failings(chosen))
 
 
 def filler(lang: str, runtime: Path | None) -> Fill:

@@ -182,8 +182,8 @@ def finetune(
         seed=seed,
         decide=partial(processes.from_first, accelerator),
     )
-    numbering = Numbering(class_order, as_path(classes)).for_model(job.start.artifact.description)
-    trained, measured = choose_images(train, data, data_root, seed, numbering)
+    numbering = Numbering(class_order, as_path(classes))
+    trained, measured = choose_images(train, data, data_root, seed, numbering, job.start.artifact)
     plan = Plan(
         activation=activation,
         batch=batch,

@@ -7,7 +7,7 @@ several processes together see the same images as a single process.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.checkpoints.class_order import Numbering
 from convnext_edge.errors import ImageSetError
+from convnext_edge.evaluation.trust import check_classes
 from convnext_edge.images.batches import SkippedImage
 from convnext_edge.images.contents import Entry
 from convnext_edge.images.decoding import decode
@@ -157,30 +160,30 @@ def choose_images(
     data: AnyPath | None,
     data_root: AnyPath | None,
     seed: int,
-    number: Callable[[ImageSet], ImageSet],
+    numbering: Numbering,
+    model: Artifact,
 ) -> tuple[ImageSet, ImageSet]:
-    """Return the images to train with and the images to measure on, labelled as `number` does.
+    """Return the images to train with and the images to measure on, numbered as the model's classes are.
 
-    Where `data` is None, some of the images of `train` are held out to measure on.
+    Where `data` is None, some of the images of `train` are held out to measure on. Raises ImageSetError where
+    those of `data` are of other classes than the model's.
     """
+    number = numbering.for_model(model.description)
     images = number(open_image_set(train, data_root=data_root, split="calibration"))
     if data is not None:
-        return images, number(open_image_set(data, data_root=data_root, split="evaluation"))
+        measured = number(open_image_set(data, data_root=data_root, split="evaluation"))
+        check_classes(measured, model)
+        return images, measured
     trained, measured = hold_out(images, seed)
     note(f"measuring on {len(measured)} images of {images.name}, which are not used for training")
     return trained, measured
 
 
-def check_labels(images: ImageSet, classes: int) -> None:
+def check_labels(images: ImageSet, model: Artifact) -> None:
     """Raise ImageSetError for images without labels, or with labels that the model does not have."""
     if not images.labelled:
         raise ImageSetError(
             f"{images.name} has no labels, which --label-weight needs",
             hint="Leave --label-weight out: the logits of the reference are enough to train with.",
         )
-    largest = max(entry.label for entry in images.entries)
-    if largest >= classes:
-        raise ImageSetError(
-            f"{images.name} has the label {largest}, but the model has {classes} classes",
-            hint="Leave --label-weight out, or give images of the model's own classes.",
-        )
+    check_classes(images, model)

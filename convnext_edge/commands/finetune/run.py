@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +13,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.artifact import Artifact, Verdict
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.source import Source
 from convnext_edge.commands.finetune import snapshots
@@ -55,53 +57,56 @@ def finetune_job(
 
     Returns the artifact, and the fields of the result that training decides.
     """
-    source = job.source
-    check_label_weight(plan, trained, source)
+    check_label_weight(plan, trained, job)
     name = job.start.artifact.path.name
     note(f"fine-tuning {name} for {job.target}: {plan.steps} steps of {plan.batch} images of {trained.name}")
-    sample = look_at(job.images, source)
-    images = TrainingImages(trained, source.preprocessing, job.input_type, plan.batch, plan.seed)
-    job = replace(job, training=plan.settings())
-    if plan.activation == "relu":
-        job = with_relu_in(job)
-    student = make_student(job)
-    settings = settings_of(job, images, measured)
-    check_same(settings)
-    path = job.path(METHOD, output, workspace)
-    run = Run(
-        student=student.graph,
-        teacher=source.reference,
-        images=images,
-        measured=measured,
-        snapshot=workspace.folder / "snapshots" / f"{path.name}.pt",
-        settings=settings,
-        accelerator=accelerator,
-        source=source,
-    )
-    found = run.train(plan, resume=resume)
-    artifact = from_first(accelerator, lambda: write(student, job, output, workspace))
-    return artifact, {
-        **found,
-        "epochs": round(plan.steps * plan.batch / len(trained), 3),
-        "steps": plan.steps,
-        "activation": plan.activation,
-        "data": measured.name,
-        "images": len(measured),
-        "skipped_images": skipped_by_any(trained),
-        "calibration_sqnr_db": from_first(accelerator, lambda: sample.sqnr_db(artifact, source)),
-        "warnings": sample.concerns,
-    }
+    with snapshots.told_when_stopped(plan.steps, plan.save_every, resume=resume) as saved:
+        source = job.source
+        sample = look_at(job.images, source)
+        for concern in sample.concerns:  # here too, as the result may come hours later
+            note(concern)
+        images = TrainingImages(trained, source.preprocessing, job.input_type, plan.batch, plan.seed)
+        job = replace(job, training=plan.settings())
+        if plan.activation == "relu":
+            job = with_relu_in(job)
+        student = make_student(job)
+        settings = settings_of(job, images, measured)
+        check_same(settings)
+        run = Run(
+            student=student.graph,
+            teacher=source.reference,
+            images=images,
+            measured=measured,
+            snapshot=workspace.folder / "snapshots" / f"{job.path(METHOD, output, workspace).name}.pt",
+            settings=settings,
+            accelerator=accelerator,
+            saved=saved,
+            source=source,
+        )
+        found = run.train(plan, resume=resume)
+        sqnr_db = partial(sample.sqnr_db, source=source)
+        done = partial(write, student, job, sqnr_db, sample.concerns, output, workspace)
+        artifact, found["calibration_sqnr_db"] = from_first(accelerator, done)
+        return artifact, {
+            **found,
+            "epochs": round(plan.steps * plan.batch / len(trained), 3),
+            "steps": plan.steps,
+            "activation": plan.activation,
+            "data": measured.name,
+            "images": len(measured),
+            "skipped_images": skipped_by_any(trained),
+        }
 
 
-def check_label_weight(plan: Plan, trained: ImageSet, source: Source) -> None:
+def check_label_weight(plan: Plan, trained: ImageSet, job: Job) -> None:
     """Raise an error of ours where labels are to train with, and cannot."""
-    if plan.label_weight and source.task != "classify":
+    if plan.label_weight and job.source.task != "classify":
         raise UsageError(
-            f"--label-weight means nothing to task {source.task}",
+            f"--label-weight means nothing to task {job.source.task}",
             hint="Leave it out: the reference's answers are enough to train with.",
         )
     if plan.label_weight:
-        check_labels(trained, source.reference.architecture.classes)
+        check_labels(trained, job.start.artifact)
 
 
 def with_relu_in(job: Job) -> Job:
@@ -114,10 +119,29 @@ def with_relu_in(job: Job) -> Job:
     return replace(job, start=replace(job.start, source=changed))
 
 
-def write(student: Student, job: Job, output: Path | None, workspace: Workspace) -> Artifact:
-    """Convert the trained student and write its artifact."""
+def write(
+    student: Student,
+    job: Job,
+    sqnr_db: Callable[[Artifact], float | None],
+    concerns: tuple[str, ...],
+    output: Path | None,
+    workspace: Workspace,
+) -> tuple[Artifact, float | None]:
+    """Convert the trained student and write its artifact; return it with its SQNR to the reference.
+
+    No gate is set on what was trained: weights of few bits may be far from FP32 and right. concerns: what
+    is wrong with the calibration images, as sentences.
+    """
+    found: list[float | None] = []
+
+    def judge(made: Artifact) -> Verdict:
+        found.append(sqnr_db(made))
+        return Verdict(passed=True, warnings=concerns)
+
     student.graph.to("cpu")
-    return job.write(convert_student(student, job), METHOD, output=output, workspace=workspace)
+    quantized = convert_student(student, job)
+    artifact = job.write(quantized, METHOD, output=output, workspace=workspace, judge=judge)
+    return artifact, found[0]
 
 
 def settings_of(job: Job, images: TrainingImages, measured: ImageSet) -> dict[str, Any]:
@@ -153,6 +177,7 @@ class Run:
     snapshot: Path  # of the first process, which is the only one to write
     settings: dict[str, Any]  # all that decides the result
     accelerator: Accelerator
+    saved: list[int]  # steps that can be gone on from, the last one behind
     source: Source  # of the teacher
 
     def train(self, plan: Plan, *, resume: bool) -> dict[str, Any]:
@@ -165,12 +190,14 @@ class Run:
             first, before = 0, self.measure("start")
         else:
             first, before = found.step, found.start
+            self.saved.append(first)
             self.restore(found, optimizer)
 
         def save(step: int) -> None:
             if self.accelerator.is_main_process:
                 state = (self.student.state_dict(), optimizer.state_dict())
                 snapshots.save(Snapshot(step, self.settings, before, *state), self.snapshot)
+                self.saved.append(step)
 
         if first < plan.steps:
             self.training(plan).run(optimizer, first=first, save=save)

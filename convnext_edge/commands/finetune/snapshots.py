@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -37,6 +39,26 @@ class Snapshot:
     start: dict[str, Any]  # figures measured before the first step
     student: dict[str, Any]  # its state dict
     optimizer: dict[str, Any]  # its state dict
+
+
+@contextmanager
+def told_when_stopped(steps: int, every: int, *, resume: bool) -> Iterator[list[int]]:
+    """Say where a run that is stopped inside can be gone on with; yield a list for the steps that are saved.
+
+    steps: of the whole run. every: how many lie between two that are saved. resume: whether it goes on from
+    an earlier run.
+    """
+    saved: list[int] = []
+    try:
+        yield saved
+    except KeyboardInterrupt:
+        if saved:
+            note(f"saved at step {saved[-1]} of {steps}: the same command with --resume goes on from there")
+        elif resume:
+            note("nothing new was saved: the same command begins again where this one did")
+        else:
+            note(f"nothing was saved yet to --resume from; the first time is after {min(every, steps)} steps")
+        raise
 
 
 def save(snapshot: Snapshot, path: Path) -> None:

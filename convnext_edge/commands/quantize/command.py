@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from convnext_edge.artifacts.artifact import Calibration
+from convnext_edge.artifacts.artifact import Calibration, Verdict
 from convnext_edge.artifacts.workspace import Workspace, check_suffix
 from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.options import (
@@ -82,6 +82,7 @@ class Quantize(Result):
     calibration_sqnr_db: float | None = None
     warnings: tuple[str, ...] = ()  # why not to rely on this model, as sentences
     gates: tuple[str, ...] = ()  # what the gates are on that decided `passed`
+    unmet: tuple[str, ...] = ()  # of each that is not met: which, and why
     passed: bool = True  # all gates
 
     def summary(self) -> str:
@@ -201,18 +202,18 @@ def quantize(
     sample = look_at(job.images, job.source)
     gate = open_gate(max_drop, data, data_root, job, Numbering(class_order, as_path(classes)))
     job, quantized, gated = run_method(job, method, gate)
-    artifact = job.write(quantized, method, output=as_path(output), workspace=space)
-    seconds = round(time.perf_counter() - started, 3)
-    speed = measure_speed(artifact, job.source.reference, find_target(target)) if timing else None
-    sqnr_db = sample.sqnr_db(artifact, job.source)
-    compared = None if allow_slower else speed
-    return Quantize(
-        **quantize_figures(artifact, job),
-        seconds=seconds,
-        **({} if gated is None else gated.figures()),
-        **({} if speed is None else speed.figures()),
-        **judge(job, sample, sqnr_db, min_db=min_calibration_sqnr, speed=compared, gated=gated),
-    )
+    figures = {} if gated is None else gated.figures()
+
+    def look(made: Artifact) -> Verdict:
+        figures["seconds"] = round(time.perf_counter() - started, 3)
+        speed = measure_speed(made, job.source.reference, find_target(target)) if timing else None
+        figures.update({} if speed is None else speed.figures())
+        figures["calibration_sqnr_db"] = sqnr_db = sample.sqnr_db(made, job.source)
+        compared = None if allow_slower else speed
+        return judge(job, sample, sqnr_db, min_db=min_calibration_sqnr, speed=compared, gated=gated)
+
+    artifact = job.write(quantized, method, output=as_path(output), workspace=space, judge=look)
+    return Quantize(**quantize_figures(artifact, job), **figures)
 
 
 def announce(job: Job) -> None:
@@ -236,6 +237,7 @@ def quantize_figures(artifact: Artifact, job: Job) -> dict[str, Any]:
     """Return the fields of the result that follow from the written model."""
     described = artifact.description
     assert described.calibration is not None  # of every model that is calibrated
+    assert described.verdict is not None  # likewise
     return {
         "artifact": artifact.path,
         "target": job.target,
@@ -246,12 +248,13 @@ def quantize_figures(artifact: Artifact, job: Job) -> dict[str, Any]:
         "float_layers": described.float_layers,
         "bytes": artifact.bytes,
         "skipped_images": tuple(image.name for image in job.images.skipped),
+        **asdict(described.verdict),
     }
 
 
 def find_method(method: Method) -> Callable[[Job], Quantized]:
     """Return what runs a method. Each is imported only when chosen: NNCF alone takes seconds."""
-    with importing():
+    with importing("onnxruntime"):
         match method:
             case "ptq":
                 from convnext_edge.quantization.ptq import quantize_ptq as run

@@ -17,7 +17,14 @@ from convnext_edge.evaluation.comparison import Inputs, compare_answers
 from convnext_edge.evaluation.layer_costs import layer_costs
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.evaluation.timing import interleave
-from convnext_edge.evaluation.trust import check_gates, concerns, decide_drop, in_wrong_order
+from convnext_edge.evaluation.trust import (
+    check_classes,
+    check_gates,
+    concerns,
+    decide_drop,
+    in_wrong_order,
+    undecided_drop,
+)
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.noise import noise
 from convnext_edge.images.opening import open_image_set
@@ -45,6 +52,12 @@ class Gate:
         """Return the points lost; without labels the share of images whose top-1 changed, a bound of it."""
         return found.drop_points if found.labelled else 100 * (1 - found.agreement)
 
+    def open_questions(self, found: Comparison) -> tuple[str, ...]:
+        """Return, as sentences, that other images could have given the other answer."""
+        low, high = (100 * (1 - bound) for bound in reversed(found.agreement_ci95))
+        interval = found.drop_ci95_points if found.labelled else (low, high)
+        return undecided_drop(interval, self.max_drop, found.labelled or found.images)
+
     def holds(self, found: Comparison) -> bool:
         """Return whether no more is lost than may be."""
         return self.drop(found) <= self.max_drop
@@ -70,6 +83,15 @@ class Gated:
     slowdown: float | None
     passed: bool
     warnings: tuple[str, ...] = ()  # why not to rely on the gate, as sentences
+
+    @property
+    def fault(self) -> str:
+        """Say why the gate is not met; empty where it is."""
+        if self.passed:
+            return ""
+        if self.drop_points > self.max_drop:
+            return f"{self.drop_points:.2f} points lost, {self.max_drop:g} allowed"
+        return self.warnings[0]
 
     def figures(self) -> dict[str, Any]:
         """Return the fields of the result."""
@@ -100,7 +122,8 @@ def open_gate(
 ) -> Gate | None:
     """Return the gate that was asked for, on the images of `data` or else those of the calibration.
 
-    numbering: what gives labels to their class folders. Raises UsageError for a gate that cannot fail.
+    numbering: what gives labels to their class folders. Raises UsageError for a gate that cannot fail,
+    ImageSetError for images of other classes than the model's.
     """
     images = job.images
     if data is not None:
@@ -117,6 +140,7 @@ def open_gate(
             hint="Leave it out, and hold the result against FP32 with validate.",
         )
     check_gates(max_drop, None, described.architecture.classes)
+    check_classes(images, job.start.artifact)
     if data is None:
         note("measuring the drop on the calibration images; --data names others")
     return Gate(max_drop, images)
@@ -146,7 +170,7 @@ def quantize_gated(job: Job, gate: Gate) -> Gated:
             note(f"drop of {drop:.2f} points is over {gate.max_drop:g}: {order[len(kept)]} costs most, {way}")
             kept.append(order[len(kept)])
         slowdown = attempts.slowdown(len(kept)) if kept else None
-    warnings = tuple(dict.fromkeys((*concerns(found, classes), *doubts)))
+    warnings = tuple(dict.fromkeys((*concerns(found, classes), *(doubts or gate.open_questions(found)))))
     recipe = job.recipe.relaxed(kept)
     return Gated(quantized, recipe, tuple(kept), drop, gate.max_drop, slowdown, passed, warnings)
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any
 
+from convnext_edge.artifacts.artifact import Verdict
 from convnext_edge.commands.quantize.gate import Gated
 from convnext_edge.commands.quantize.speed import Speed
 from convnext_edge.evaluation.calibration_check import CalibrationSample
 from convnext_edge.progress import note
 from convnext_edge.quantization.job import Job
 
-SHIPPED_DB = (
-    20.0  # at least, of SQNR on its own calibration images: what is under it answers otherwise than FP32
-)
+# At least, of SQNR on its own calibration images: what is under it answers otherwise than FP32.
+SHIPPED_DB = 20.0
 
 
 def judge(
@@ -24,28 +23,37 @@ def judge(
     min_db: float,
     speed: Speed | None,
     gated: Gated | None,
-) -> dict[str, Any]:
-    """Return the fields of the result that say how the model did.
+) -> Verdict:
+    """Return how the model did at the gates that were set.
 
     sqnr_db: on the calibration images. min_db: what it must reach, 0 for no gate. speed: None where it is
     no gate.
     """
     close = float("-inf") if sample.empty else float("inf") if sqnr_db is None else sqnr_db
-    held = {"calibration": close >= min_db} if min_db > 0 else {}
+    faults: dict[str, str] = {}  # of each gate, why it is not met; empty where it is
+    if min_db > 0:
+        faults["calibration"] = "" if close >= min_db else too_far(sample, sqnr_db, min_db)
     if speed is not None and is_decided(speed):
-        held["speed"] = is_fast_enough(speed, job)
+        faults["speed"] = "" if is_fast_enough(speed, job) else f"slower than FP32 on {job.target}"
     if gated is not None:
-        held["drop"] = gated.passed
-    return {
-        "calibration_sqnr_db": sqnr_db,
-        "warnings": (
+        faults["drop"] = gated.fault
+    return Verdict(
+        passed=not any(faults.values()),
+        gates=tuple(faults),
+        unmet=tuple(f"{gate} ({fault})" for gate, fault in faults.items() if fault),
+        warnings=(
             *sample.concerns,
             *(gated.warnings if gated else ()),
             *([] if close >= SHIPPED_DB else [not_to_ship(sample, sqnr_db)]),
         ),
-        "gates": tuple(held),
-        "passed": all(held.values()),
-    }
+    )
+
+
+def too_far(sample: CalibrationSample, sqnr_db: float | None, min_db: float) -> str:
+    """Say why the gate on the calibration images is not met."""
+    if sample.empty:
+        return "the images carry nothing"
+    return f"{sqnr_db:.1f} dB of SQNR, {min_db:g} wanted"
 
 
 def not_to_ship(sample: CalibrationSample, sqnr_db: float | None) -> str:

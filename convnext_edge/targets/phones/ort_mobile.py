@@ -16,7 +16,7 @@ from typing import Any
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.quantization.recipe import Recipe
-from convnext_edge.quiet import quiet
+from convnext_edge.quiet import importing, quiet
 from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Target
 from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
 from convnext_edge.targets.vendor_errors import as_target_error
@@ -77,9 +77,10 @@ class ORTMobile(Target):
 
 def write_ort(model: Path, folder: Path) -> None:
     """Write the engine and its configuration into `folder`, under the name of `model`."""
-    with quiet(), as_target_error(f"ONNX Runtime refuses {model}"):
+    with importing("onnxruntime"):
         from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort
 
+    with quiet(), as_target_error(f"ONNX Runtime refuses {model}"):
         convert_onnx_models_to_ort(
             model,
             folder,
@@ -92,10 +93,11 @@ def write_ort(model: Path, folder: Path) -> None:
 
 def check_usability(model: Path) -> dict[str, Usability]:
     """Return ONNX Runtime's own judgement of a graph, by provider for a phone's accelerators."""
-    with quiet(), temporary_folder() as folder:
+    with importing("onnxruntime"):
         from onnxruntime.tools.mobile_helpers import usability_checker as checker
         from onnxruntime.tools.onnx_model_utils import ModelProtoWithShapeInfo, optimize_model
 
+    with quiet(), temporary_folder() as folder:
         basic = folder / "basic.onnx"
         optimize_model(model, basic, use_external_initializers=True)
         graph = ModelProtoWithShapeInfo(basic).model_with_shape_info

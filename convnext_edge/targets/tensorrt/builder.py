@@ -153,7 +153,7 @@ def read_timing_cache(config: Any, path: Path | None) -> None:
 def write_timing_cache(config: Any, path: Path | None) -> None:
     """Keep the timings of this build and of those before it, where a file is given."""
     if path is not None:
-        write_bytes(path, bytes(config.get_timing_cache().serialize()))
+        write_bytes(path.resolve(), bytes(config.get_timing_cache().serialize()))
 
 
 # --- what the builder tells ----------------------------------------------------------------------

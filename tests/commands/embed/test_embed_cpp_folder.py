@@ -119,6 +119,10 @@ def test_labels_are_the_users_where_given_and_must_be_as_many_as_classes(
     (tmp_path / "labels").write_text(names, encoding="utf-8-sig")
     made = embed(engine, lang="cpp", labels=tmp_path / "labels", output=tmp_path / "app")
     assert (made.directory / "model" / "labels.txt").read_text("utf-8").splitlines() == names.splitlines()
+    index = {str(n): [f"n{n}", f"class\n{n}"] for n in range(CLASSES)}  # the form of ImageNet's
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    made = embed(engine, lang="cpp", labels=tmp_path / "index.json", output=tmp_path / "json")
+    assert (made.directory / "model" / "labels.txt").read_text("utf-8").splitlines() == names.splitlines()
     (tmp_path / "labels").write_text("one\ntwo")
     with pytest.raises(UsageError, match="has 2 labels, the model has 10 classes"):
         embed(engine, lang="cpp", labels=tmp_path / "labels", output=tmp_path / "other")
