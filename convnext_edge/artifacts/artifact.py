@@ -53,6 +53,7 @@ class Description:
     target: str | None = None  # None: the artifact is made for none in particular
     input_type: InputType = "float32"
     task: Task = "classify"
+    dynamic_size: bool = False  # whether images may have any height and width
     method: str | None = None  # how it was quantized, as "ptq"; None where nothing is
     recipe: dict[str, Any] | None = None
     calibration: Calibration | None = None

@@ -28,7 +28,7 @@ def announce_replacement(path: Path, description: Description) -> None:
 
 def differences(old: Description, new: Description) -> dict[str, bool]:
     """Return, by what it is called, whether each part of the descriptions differs that names do not tell."""
-    was, now = old.preprocessing.resolution, new.preprocessing.resolution
+    was, now = old.preprocessing.size_text, new.preprocessing.size_text
     return {
         "architecture": old.architecture != new.architecture,
         f"resolution ({was}, now {now})": was != now,

@@ -133,6 +133,7 @@ class SidecarShape(FormatShape):
     tools: dict[Line, Line]
     command: str
     task: Task = "classify"
+    dynamic_size: bool = False
     layout: Line | None = None
     usual_resolution: Size | None = None
     recipe_name: str | None = None

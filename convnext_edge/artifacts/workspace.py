@@ -110,9 +110,12 @@ def file_name(description: Description, suffix: str) -> str:
     that is not the usual one.
     """
     parts = [description.stem]
-    resolution = description.preprocessing.resolution
-    if description.usual_resolution not in (None, resolution):
-        parts.append(f"{resolution}px")
+    size = description.preprocessing.size_text
+    usual = description.usual_resolution
+    if size != str(usual) and (usual is not None or description.preprocessing.width is not None):
+        parts.append(f"{size}px")
+    if description.dynamic_size:
+        parts.append("dynamic")
     if description.input_type == "uint8":
         parts.append("uint8")
     if description.precision != "fp32":

@@ -140,7 +140,8 @@ def in_words(kind: object) -> str:
     if origin is Sequence:
         return {str: "a list of strings"}.get(parts[0], "a list of paths or strings")
     if origin is tuple:
-        return "a tuple of numbers" if Ellipsis in parts else f"{len(parts)} numbers"
+        kind = "integers" if parts[0] is int else "numbers"
+        return f"a tuple of {kind}" if Ellipsis in parts else f"{len(parts)} {kind}"
     return WORDS.get(kind, str(kind))
 
 

@@ -124,6 +124,9 @@ def export(
     input_type: Annotated[
         InputType, Option("Normalized values, or raw RGB bytes.", flags=("--input",))
     ] = "float32",
+    dynamic_size: Annotated[
+        bool, Option("Images of any height and width; calibrated and timed at --resolution.")
+    ] = False,
     opset: Annotated[
         int | None,
         Option(f"Version of ONNX's operators.  [default: {USUAL}]", at_least=LOWEST, at_most=HIGHEST),
@@ -165,7 +168,7 @@ def export(
     artifact = write_fp32(
         source,
         weights,
-        ExportOptions(target, input_type, opset),
+        ExportOptions(target, input_type, opset, dynamic_size),
         place=as_path(output) or space,
         check=lambda made: differences.append(parity(source, made)),
     )
@@ -201,6 +204,17 @@ def parity(source: Source, artifact: Artifact) -> float:
 
     Raises ExportError where they are not the same function.
     """
+    described = artifact.description
+    sizes = [source.preprocessing.shape]
+    if described.dynamic_size:
+        channels, rows, columns = sizes[0]
+        stride = source.reference.architecture.stride
+        sizes.append((channels, rows + stride, columns + 2 * stride))
+    return max(parity_at(size, source, artifact) for size in sizes)
+
+
+def parity_at(size: tuple[int, int, int], source: Source, artifact: Artifact) -> float:
+    """Return the largest difference on images of one size (channels, rows, columns), as `parity` does."""
     import numpy as np
 
     with importing():
@@ -208,7 +222,7 @@ def parity(source: Source, artifact: Artifact) -> float:
         from convnext_edge.images.transform import as_reference_takes
         from convnext_edge.targets.torch import TorchSession
 
-    images = noise(source.preprocessing.shape, artifact.description.input_type, batch=2, seed=1)
+    images = noise(size, artifact.description.input_type, batch=2, seed=1)
     expected = TorchSession(source.reference).run_all(as_reference_takes(images, source.preprocessing))
     if not all(np.isfinite(output).all() for output in expected):
         raise ExportError(

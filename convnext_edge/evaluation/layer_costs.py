@@ -63,7 +63,7 @@ def layer_costs(job: Job, calibrated: Calibrated, *, images: int | None = None) 
             with quantized(layers[name].module, rounded[name], rounding):
                 found[name].append(chain.rerun(layers[name]))
     wanted, classifies = whole(exact), job.source.task == "classify"
-    costs = [cost(name, wanted, whole(answers), classifies) for name, answers in found.items()]
+    costs = [cost(name, wanted, whole(answers), classifies=classifies) for name, answers in found.items()]
     return sorted(costs, key=lambda found: -found.kl)
 
 
@@ -136,7 +136,7 @@ def quantized(module: Multiplication, state: dict[str, Tensor], rounding: Roundi
         handle.remove()
 
 
-def cost(name: str, exact: Answers, found: Answers, classifies: bool) -> Cost:
+def cost(name: str, exact: Answers, found: Answers, *, classifies: bool) -> Cost:
     """Compare the outputs of a model with one quantized layer to the exact ones."""
     powers = [
         (float(exact[key].double().square().sum()), float((found[key] - exact[key]).double().square().sum()))

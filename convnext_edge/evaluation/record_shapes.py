@@ -87,6 +87,9 @@ class ValidateShape(Shape):
         drop = (self.drop_points, self.drop_ci95_points)
         if len({figure is None for figure in (*accuracy, *drop)}) > 1:
             raise ValueError("has some figures of top-1 and top-5 without the others")
+        agreed = (self.agreement, self.agreement_ci95)
+        if (None in agreed) != (self.task != "classify") or len({one is None for one in agreed}) > 1:
+            raise ValueError("has an agreement where its task has none, or lacks one")
         return self
 
 

@@ -63,6 +63,7 @@ def to_channels(image: Image.Image, channels: int) -> Image.Image:
             hint="Such a model can be exported and built in float; it cannot be shown images of a set.",
         )
     if image.mode == mode:
+        image.load()  # a damaged one fails here, and not wherever its pixels are first looked at
         return image
     return to_rgb(image) if mode == "RGB" else _plain(image).convert(mode)
 

@@ -56,8 +56,9 @@ class Preprocessing:
 
     @property
     def size_text(self) -> str:
-        """Rows and columns of the input, as `224x320`."""
-        return "x".join(map(str, self.size))
+        """The edge of a square input as `224`, or else rows and columns as `224x320`."""
+        rows, columns = self.size
+        return str(rows) if rows == columns else f"{rows}x{columns}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the values as a JSON object, as a sidecar keeps them."""

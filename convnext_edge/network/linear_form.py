@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convnext_edge.architecture import NormKind
-from convnext_edge.network.forms import FoldedGRN, MatMul, Rescalable, Sides, copied
+from convnext_edge.network.forms import FoldedGRN, MatMul, Rescalable, Sides, convolution, copied
 from convnext_edge.network.norms import Norm, normalize
 
 
@@ -128,3 +128,43 @@ class LinearLayerFactory:
             return layer.matmul, layer.edge**2
         assert isinstance(layer, MatMul)
         return layer, 1
+
+
+class DynamicLinearLayerFactory(LinearLayerFactory):
+    """The factory of form `linear` for images of any size: its patches are convolutions.
+
+    The reshape that makes rows of patches would keep the size of the image in the graph.
+    """
+
+    def stem(self, weight: Tensor, bias: Tensor) -> nn.Module:
+        return ConvolvedStem(convolution(weight, bias, stride=weight.shape[-1]))
+
+    def patches(self, weight: Tensor, bias: Tensor) -> nn.Module:
+        return LinearConvolution(convolution(weight, bias, stride=weight.shape[-1]))
+
+    def scale_inputs(self, layer: nn.Module, factor: Tensor) -> None:
+        if isinstance(layer, LinearConvolution):
+            weight = layer.conv.weight
+            assert isinstance(weight, nn.Parameter)
+            weight.data = weight.data * factor.view(1, -1, 1, 1)
+        else:
+            super().scale_inputs(layer, factor)
+
+    def input_peaks(self, layer: nn.Module) -> Tensor:
+        if isinstance(layer, LinearConvolution):
+            weight = layer.conv.weight
+            assert isinstance(weight, nn.Parameter)
+            return weight.abs().amax((0, 2, 3))
+        return super().input_peaks(layer)
+
+
+class ConvolvedStem(nn.Module):
+    """The stem as a convolution: (N, channels, H, W) -> (N, H / patch, W / patch, C)."""
+
+    def __init__(self, conv: nn.Module) -> None:
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(x)
+        return y.permute(0, 2, 3, 1)

@@ -26,7 +26,7 @@ from convnext_edge.network.conv_form import ConvLayerFactory
 from convnext_edge.network.convnext import ConvNeXt, Outputs, OverlapStem, Stage
 from convnext_edge.network.forms import LayerFactory
 from convnext_edge.network.layers import Layer, LayerKind, find_multiplication
-from convnext_edge.network.linear_form import LinearLayerFactory
+from convnext_edge.network.linear_form import DynamicLinearLayerFactory, LinearLayerFactory
 from convnext_edge.network.lowered_parts import (
     LoweredBlock,
     LoweredDownsample,
@@ -44,18 +44,24 @@ LAYER_FACTORIES: dict[str, LayerFactory] = {"conv": ConvLayerFactory(), "linear"
 
 
 def lower(
-    model: ConvNeXt, form: Form, *, preprocessing: Preprocessing, input_type: InputType = "float32"
+    model: ConvNeXt,
+    form: Form,
+    *,
+    preprocessing: Preprocessing,
+    input_type: InputType = "float32",
+    dynamic_size: bool = False,
 ) -> nn.Module:
     """Return the same function as `model` in another form, in eval mode; `model` is left as it is.
 
-    Takes (N, 3, H, W): float32 normalized as `preprocessing` says, or raw RGB bytes where `input_type`
-    is "uint8". Returns (N, classes) float32 logits.
+    Takes (N, channels, H, W): float32 normalized as `preprocessing` says, or raw bytes where `input_type`
+    is "uint8". dynamic_size: whether the graph may hold nothing that depends on H and W.
     """
     lowered: nn.Module
     if form == "plain":
         lowered = Plain(model, preprocessing, input_type)
     else:
-        lowered = LoweredConvNeXt(model, LAYER_FACTORIES[form], preprocessing, input_type)
+        factory = DynamicLinearLayerFactory() if dynamic_size and form == "linear" else LAYER_FACTORIES[form]
+        lowered = LoweredConvNeXt(model, factory, preprocessing, input_type)
     return lowered.eval().requires_grad_(False)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnxscript.optimizer
@@ -24,6 +25,7 @@ from convnext_edge.onnx_graph.qdq import drop_byte_casts
 
 GELU = torch.ops.aten.gelu.default
 BATCH = "batch"  # name of the axis
+VECTOR = 2  # axes of a pooled vector, (N, features)
 
 
 def example_input(
@@ -43,29 +45,30 @@ def export_program(module: nn.Module, example: torch.Tensor) -> torch.fx.GraphMo
         return torch.export.export(module, (example,), dynamic_shapes=dynamic).module()
 
 
-def write_onnx(
-    module: nn.Module,
-    example: torch.Tensor,
-    path: Path,
-    *,
-    outputs: Sequence[str],
-    layer_names: Iterable[str] = (),
-    opset: int | None = None,
-) -> None:
+@dataclass(frozen=True)
+class Graph:
+    """What an ONNX graph is to be like, where that does not follow from its module."""
+
+    outputs: Sequence[str]  # names of what the module returns
+    layer_names: Iterable[str] = ()  # of convolutions and multiplications in order, to name nodes by
+    opset: int | None = None  # by default the usual one, or the first that can hold the graph
+    dynamic_size: bool = False  # whether images may have any height and width
+
+
+def write_onnx(module: nn.Module, example: torch.Tensor, path: Path, graph: Graph) -> None:
     """Write `module` with a dynamic batch; weights over 2 GiB go to a companion file `path`.data.
 
-    outputs: the names of what the module returns. layer_names: of the convolutions and multiplications in
-    order, to name nodes and weights by. opset: by default the usual one, or the first that can hold the
-    graph.
     Raises ExportError where the opset cannot hold the graph, or the written file is not valid ONNX.
     """
     with exporter():
-        model = trace(module, example, outputs, max(opset or USUAL, EXPORTERS_FIRST))
+        model = trace(module, example, graph.outputs, max(graph.opset or USUAL, EXPORTERS_FIRST))
     free_batch(model, len(example))
+    if graph.dynamic_size:
+        free_size(model)
     strip_notes(model)
     drop_byte_casts(model)
-    fit_opset(model, opset)
-    name_layers(model, list(layer_names))
+    fit_opset(model, graph.opset)
+    name_layers(model, list(graph.layer_names))
     save(model, path)
 
 
@@ -127,6 +130,21 @@ def free_batch(model: ModelProto, size: int) -> None:
             if first.dim_value != size:
                 raise ExportError(f"{value.name} of the exporter's graph does not begin with the batch")
             first.dim_param = BATCH
+
+
+def free_size(model: ModelProto) -> None:
+    """Let height and width vary in a graph whose operators read no constant that depends on them.
+
+    Raises ExportError where one does: a shape that a Reshape keeps beyond the channels.
+    """
+    constants = initializers(model)
+    for node in model.graph.node:
+        if node.op_type == "Reshape" and len(numpy_helper.to_array(constants[node.input[1]])) > VECTOR:
+            raise ExportError(f"{node.name} keeps the size of the images, so that it cannot be dynamic")
+    del model.graph.value_info[:]
+    for value in [*model.graph.input, *model.graph.output]:
+        for axis, name in zip(value.type.tensor_type.shape.dim[2:], ("height", "width"), strict=False):
+            axis.dim_param = name if value.name == INPUT else f"{value.name}_{name}"
 
 
 def free_shape(model: ModelProto, name: str, reshapes: list[NodeProto]) -> None:

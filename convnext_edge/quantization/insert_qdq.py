@@ -154,12 +154,5 @@ def as_quantized(converted: GraphModule, placement: dict[str, bool], job: Job) -
     """Return a converted graph as the result of `job`, to be written with the layers' names."""
     return Quantized(
         placement,
-        lambda path: write_onnx(
-            converted,
-            job.example(),
-            path,
-            outputs=job.source.outputs,
-            layer_names=placement,
-            opset=job.opset,
-        ),
+        lambda path: write_onnx(converted, job.example(), path, job.graph(placement)),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from convnext_edge.checkpoints.source import Source, keep_weights
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.preprocessing import InputType
 from convnext_edge.network.lowering import Form, lower
-from convnext_edge.onnx_graph.tracing import example_input
+from convnext_edge.onnx_graph.tracing import Graph, example_input
 from convnext_edge.progress import track
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quantization.start import Start
@@ -65,7 +65,13 @@ class Job:
             self.form,
             preprocessing=self.source.preprocessing,
             input_type=self.input_type,
+            dynamic_size=self.start.artifact.description.dynamic_size,
         )
+
+    def graph(self, layer_names: Iterable[str] = ()) -> Graph:
+        """Return what the written graph is to be like."""
+        dynamic = self.start.artifact.description.dynamic_size
+        return Graph(self.source.outputs, layer_names, self.opset, dynamic)
 
     def example(self) -> torch.Tensor:
         """Return noise to trace the model with, (2, 3, H, W)."""

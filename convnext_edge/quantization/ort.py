@@ -35,7 +35,7 @@ def quantize_ort(job: Job) -> Quantized:
     """Quantize with ONNX Runtime; the recipe has no say in it."""
     with temporary_folder() as folder, quiet():
         plain, prepared, made = (folder / name for name in ("plain.onnx", "prepared.onnx", "made.onnx"))
-        write_onnx(job.lowered(), job.example(), plain, outputs=job.source.outputs, opset=job.opset)
+        write_onnx(job.lowered(), job.example(), plain, job.graph())
         prepare(plain, prepared)
         quantize_static(
             str(prepared),

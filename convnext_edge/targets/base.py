@@ -120,6 +120,7 @@ class Target(ABC):
     rivals_fp16: ClassVar[bool] = False  # INT8 is worth shipping only where it beats the target's own FP16
     has_int8_kernels: ClassVar[bool] = True  # False: it simulates the products of integers in float
     for_other_machines: ClassVar[bool] = False  # as phones: what is timed here says little
+    takes_dynamic_size: ClassVar[bool] = False  # whether images may have any height and width
     activations: ClassVar[frozenset[ActivationType]] = frozenset({"uint8", "int8"})  # types that it runs
 
     def availability(self) -> Availability:
@@ -144,6 +145,14 @@ class Target(ABC):
             if name not in self.options:
                 option = "compute-capability" if name == "compute_capabilities" else name.replace("_", "-")
                 raise UsageError(f"--{option} means nothing to target {self.name}", hint="Leave it out.")
+
+    def check_dynamic_size(self) -> None:
+        """Raise TargetError where images of this target must all have one size."""
+        if not self.takes_dynamic_size:
+            raise TargetError(
+                f"target {self.name} takes images of one size, and --dynamic-size is asked for",
+                hint="Take openvino or onnxruntime, or export for each size.",
+            )
 
     def check_recipe(self, recipe: Recipe) -> None:
         """Raise RecipeError for activations that this runtime has no use for."""

@@ -40,6 +40,8 @@ def fit_graph(start: Artifact, target: Target, workspace: Workspace) -> Artifact
     An FP32 model of another form, and weights, are lowered afresh. Raises ArtifactError for an engine.
     """
     described = start.description
+    if described.dynamic_size:
+        target.check_dynamic_size()
     if described.kind == "engine":
         raise ArtifactError(
             f"{start.path} is an engine already", hint="Build from the ONNX file that it came from."
@@ -54,7 +56,7 @@ def fit_graph(start: Artifact, target: Target, workspace: Workspace) -> Artifact
     return write_fp32(
         open_source(start, workspace),
         find_weights(start, workspace),
-        ExportOptions(target.name, described.input_type, described.opset),
+        ExportOptions(target.name, described.input_type, described.opset, described.dynamic_size),
         place=workspace,
     )
 

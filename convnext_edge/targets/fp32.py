@@ -13,7 +13,7 @@ from convnext_edge.artifacts.workspace import Workspace, file_name
 from convnext_edge.checkpoints.source import Source
 from convnext_edge.images.preprocessing import InputType
 from convnext_edge.network.lowering import Form, lower
-from convnext_edge.onnx_graph.tracing import example_input, write_onnx
+from convnext_edge.onnx_graph.tracing import Graph, example_input, write_onnx
 from convnext_edge.progress import note
 from convnext_edge.targets.registry import find_target
 
@@ -25,6 +25,7 @@ class ExportOptions:
     target: str | None  # the form is that of this target; None for the model as PyTorch has it
     input_type: InputType
     opset: int | None  # of ONNX's operators; None for the usual one
+    dynamic_size: bool = False  # whether images may have any height and width
 
     @property
     def form(self) -> Form:
@@ -45,8 +46,10 @@ def write_fp32(
     weights: the artifact that holds the source's weights. place: the file to write, or the workspace where it
     gets a name. check: sees the file before it replaces an older one; what it raises leaves that one as it
     was.
-    Raises ExportError where the graph is not valid.
+    Raises ExportError where the graph is not valid, TargetError for a dynamic size that the target lacks.
     """
+    if options.dynamic_size and options.target:
+        find_target(options.target).check_dynamic_size()
     description = replace(
         source.describe(), kind="onnx", weights=weights.link, parent=weights.link, **vars(options)
     )
@@ -55,6 +58,7 @@ def write_fp32(
         options.form,
         preprocessing=source.preprocessing,
         input_type=options.input_type,
+        dynamic_size=options.dynamic_size,
     )
     example = example_input(source.preprocessing.shape, options.input_type)
     path = place if isinstance(place, Path) else place.folder / file_name(description, ".onnx")
@@ -64,7 +68,8 @@ def write_fp32(
     note(f"exporting {source.stem} at {source.preprocessing.size_text}{asked}")
 
     def write(file: Path) -> None:
-        write_onnx(module, example, file, outputs=source.outputs, opset=options.opset)
+        graph = Graph(source.outputs, opset=options.opset, dynamic_size=options.dynamic_size)
+        write_onnx(module, example, file, graph)
         check(Artifact(file, description, files={}))
 
     return write_artifact(path, description, write)

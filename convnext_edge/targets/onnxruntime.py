@@ -65,6 +65,7 @@ class ONNXRuntime(Target):
     form = "linear"
     recipe = Recipe(weights_only=("head",))  # whose input in INT8 costs fidelity and saves no time
     activations = frozenset(ACTIVATION_BITS)
+    takes_dynamic_size = True
     suffix = ".opt.onnx"
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:

@@ -54,7 +54,10 @@ class OpenVINOSession(Session):
     def _check(self, images: Images) -> None:
         """Raise ValueError for what OpenVINO itself would silently cast, or take for another shape."""
         kind, shape = self.input.element_type, self.input.partial_shape
-        fits = list(images.shape[1:]) == [length.get_length() for length in list(shape)[1:]]
+        fits = images.ndim == len(shape) and all(
+            length.is_dynamic or length.get_length() == edge
+            for length, edge in zip(list(shape)[1:], images.shape[1:], strict=True)
+        )
         if not fits or images.dtype != kind.to_dtype():
             raise ValueError(f"its input is {shape.to_string()} of {kind.to_string()}")
 
@@ -83,6 +86,7 @@ class OpenVINO(Target):
     recipe = Recipe(weights_only=("head",))  # whose input in INT8 costs fidelity and saves no time
     # it leaves Q/DQ of 16 bits out of the graph: what runs would be `float`
     activations = frozenset({"uint8", "int8", "float"})
+    takes_dynamic_size = True
     suffix = ".xml"
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:

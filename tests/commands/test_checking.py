@@ -15,13 +15,13 @@ from convnext_edge.errors import UsageError
 from convnext_edge.paths import AnyPath
 
 WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
-    (export, {"resolution": "32"}, "export: resolution must be an integer, is '32' (a string)"),
-    (export, {"resolution": 32.0}, "export: resolution must be an integer, is 32.0 (a float)"),
+    (export, {"resolution": "32"}, "export: resolution must be an integer or 2 integers, is '32' (a string)"),
+    (export, {"resolution": 32.0}, "export: resolution must be an integer or 2 integers, is 32.0 (a float)"),
     (export, {"seed": True}, "export: seed must be an integer, is True (a bool)"),
     (export, {"seed": None}, "export: seed must be an integer, is None (NoneType)"),
     (export, {"random_weights": "no"}, "export: random_weights must be True or False, is 'no' (a string)"),
     (export, {"checkpoint": 3}, "export: checkpoint must be a path, is 3 (an integer)"),
-    (export, {"mean": (0.5, 0.5)}, "export: mean must be 3 numbers, is (0.5, 0.5) (tuple)"),
+    (export, {"mean": 0.5}, "export: mean must be a tuple of numbers, is 0.5 (a float)"),
     (export, {"variant": Path("tiny")}, "export: variant must be a string, is "),
     (export, {"input_type": 8}, "export: input_type must be one of 'float32', 'uint8', is 8 (an integer)"),
     (

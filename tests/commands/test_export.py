@@ -24,7 +24,7 @@ from convnext_edge.errors import CheckpointError, ExportError, UsageError
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import normalize
 from convnext_edge.onnx_graph import files
-from convnext_edge.onnx_graph.tracing import write_onnx
+from convnext_edge.onnx_graph.tracing import Graph, write_onnx
 
 pytestmark = pytest.mark.slow(seconds=25)
 
@@ -84,7 +84,7 @@ class Turned(torch.nn.Module):
 
 def test_a_batch_that_moves_is_no_batch_to_let_vary(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="does not begin with the batch"):
-        write_onnx(Turned(), torch.ones(2, 3, 8, 8), tmp_path / "model.onnx", outputs=["logits"])
+        write_onnx(Turned(), torch.ones(2, 3, 8, 8), tmp_path / "model.onnx", Graph(["logits"]))
     assert not list(tmp_path.iterdir())
 
 

@@ -13,6 +13,7 @@ import pytest
 from support.command_line import commands_in, run, said
 from support.models import CHECKPOINT
 
+from convnext_edge.architecture import Architecture
 from convnext_edge.artifacts.artifact import Description, Kind, Link
 from convnext_edge.artifacts.sidecar import sidecar_path
 from convnext_edge.artifacts.store import write_artifact
@@ -52,8 +53,9 @@ def foreign(kind: Kind, changes: dict[str, object], content: bytes = b"content")
     """A file of somebody else, whose sidecar has such changes."""
     link = Link("tiny.safetensors", 64 * "0")
     target = "openvino" if kind == "engine" else None
+    small = Architecture((1,), (8,), classes=10)
     described = Description(
-        kind, "tiny", "tiny", {"classes": 10}, Preprocessing(), target=target, weights=link, parent=link
+        kind, "tiny", "tiny", small, Preprocessing(), target=target, weights=link, parent=link
     )
     path = Path("c") / ("model.xml" if kind == "engine" else "model.onnx")
     write_artifact(path, described, lambda file: file.write_bytes(content) and None)

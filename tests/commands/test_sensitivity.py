@@ -109,26 +109,39 @@ def test_a_model_is_the_chain_of_its_parts(form: str, input_type: str) -> None:
     assert isinstance(module, LoweredConvNeXt)
     batch = example_input((3, 32, 32), input_type)  # type: ignore[arg-type]
     with torch.inference_mode():
-        expected = module(batch)
         chain = PartwiseRun(module, batch)
-        assert torch.equal(chain.logits, expected)
+        assert torch.equal(only(chain.answers), module(batch))
         for name, layer in module.layers().items():
-            assert torch.equal(chain.rerun(layer), expected)
+            assert torch.equal(only(chain.rerun(layer)), module(batch))
             before = layer.weight.clone()
             layer.weight.mul_(2)
-            assert torch.equal(chain.rerun(layer), module(batch)), name
+            assert torch.equal(only(chain.rerun(layer)), module(batch)), name
             layer.weight.copy_(before)
 
 
 def test_cost_is_divergence_and_signal_over_noise() -> None:
     exact = torch.tensor([[3.0, 4.0]])
-    same = cost("layer", exact, exact)
+    same = cost("layer", {0: exact}, {0: exact}, classifies=True)
     assert (same.sqnr_db, same.kl) == (None, 0.0)
-    other = cost("layer", exact, exact + torch.tensor([[0.0, 0.5]]))
+    changed = {0: exact + torch.tensor([[0.0, 0.5]])}
+    other = cost("layer", {0: exact}, changed, classifies=True)
     assert other.sqnr_db == pytest.approx(20)  # 25 over 0.25
     p = torch.tensor([3.0, 4.0]).softmax(0)
     q = torch.tensor([3.0, 4.5]).softmax(0)
     assert other.kl == pytest.approx(float((p * (p / q).log()).sum()), rel=1e-4)
+
+
+def only(answers: dict[int, torch.Tensor]) -> torch.Tensor:
+    (answer,) = answers.values()
+    return answer
+
+
+def test_the_worst_output_tells_the_cost_of_other_tasks() -> None:
+    exact = {0: torch.full((2, 4), 2.0), 3: torch.ones(2, 3, 1, 1)}
+    changed = {0: exact[0] + 0.02, 3: exact[3] + 0.1}
+    found = cost("layer", exact, changed, classifies=False)
+    assert found.sqnr_db == pytest.approx(20, abs=1e-3)
+    assert found.kl == pytest.approx(0.01, rel=1e-3)
 
 
 # The gate of quantize

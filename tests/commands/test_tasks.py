@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from support.models import CHECKPOINT, RESOLUTION
@@ -11,7 +12,8 @@ from support.models import CHECKPOINT, RESOLUTION
 from convnext_edge import build, export, finetune, quantize, sensitivity, validate
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.export import Export
-from convnext_edge.errors import UsageError
+from convnext_edge.errors import TargetError, UsageError
+from convnext_edge.targets.registry import find_target
 
 pytestmark = pytest.mark.slow
 LAST = 48  # channels of the last map
@@ -61,6 +63,17 @@ def test_maps_of_all_stages_are_features(tmp_path: Path, photos: Path) -> None:
     trained = finetune(made.artifact, train=photos, steps=2, batch=4, samples=4, workspace=tmp_path)
     assert trained.final_agreement is None
     assert (trained.final_sqnr_db or 0) > 20
+
+
+def test_images_may_have_any_size(tmp_path: Path, photos: Path) -> None:
+    made = exported(tmp_path, task="features", dynamic_size=True, target="openvino")
+    assert outputs(made.artifact)["map1"] == ["batch", 24, "map1_height", "map1_width"]
+    int8 = quantize(made.artifact, calib=photos, samples=8, timing=False, workspace=tmp_path)
+    images = np.random.default_rng(0).normal(size=(1, 3, 97, 70)).astype(np.float32)
+    with find_target("openvino").open_session(open_artifact(int8.artifact)) as session:
+        assert [answer.shape[2:] for answer in session.run_all(images)] == [(24, 17), (12, 8), (6, 4), (3, 2)]
+    with pytest.raises(TargetError, match="takes images of one size"):
+        build(made.artifact, target="tensorrt-rtx", workspace=tmp_path)
 
 
 def test_a_head_may_be_said_to_regress(tmp_path: Path, photos: Path) -> None:

@@ -22,7 +22,7 @@ from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.network.lowering import Form, lower
 from convnext_edge.onnx_graph.gelu import find_gelu, join_gelu
 from convnext_edge.onnx_graph.opset import opset_of, raise_opset
-from convnext_edge.onnx_graph.tracing import example_input, fit_opset, write_onnx
+from convnext_edge.onnx_graph.tracing import Graph, example_input, fit_opset, write_onnx
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ def reference() -> ConvNeXt:
 def written(form: Form, opset: int, folder: Path) -> Path:
     path = folder / "model.onnx"
     lowered = lower(reference(), form, preprocessing=Preprocessing(resolution=RESOLUTION))
-    write_onnx(lowered, IMAGES, path, outputs=["logits"], opset=opset)
+    write_onnx(lowered, IMAGES, path, Graph(["logits"], opset=opset))
     return path
 
 
@@ -100,7 +100,7 @@ def test_the_approximated_gelu_is_fused_too(opset: int, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.GELU("tanh"), nn.Conv2d(4, 2, 1)).requires_grad_(False)
-    write_onnx(module, IMAGES, path, outputs=["logits"], opset=opset)
+    write_onnx(module, IMAGES, path, Graph(["logits"], opset=opset))
     assert operators(onnx.load(path))["Gelu" if opset == 20 else "Tanh"] == 1
     answers, fused = in_onnxruntime(path, IMAGES)
     assert np.abs(answers - module(IMAGES).numpy()).max() < 1e-5

@@ -20,7 +20,7 @@ from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.network.lowering import Form, lower
 from convnext_edge.onnx_graph import files, tracing
-from convnext_edge.onnx_graph.tracing import example_input, free_batch, trace, write_onnx
+from convnext_edge.onnx_graph.tracing import Graph, example_input, free_batch, trace, write_onnx
 
 FORMS: tuple[Form, ...] = ("plain", "linear", "conv")
 CLASSES = (*range(1, 33), 49, 64, 100, 196)
@@ -32,7 +32,7 @@ MANY = (
 def difference(architecture: Architecture, form: Form, resolution: int, path: Path) -> float:
     """Largest difference of a logit to PyTorch, once exported."""
     model, lowered = small_model(architecture, form, resolution)
-    write_onnx(lowered, example_input((3, resolution, resolution), "float32"), path, outputs=["logits"])
+    write_onnx(lowered, example_input((3, resolution, resolution), "float32"), path, Graph(["logits"]))
     return difference_in(path, model, resolution, architecture.classes)
 
 
@@ -74,7 +74,7 @@ def test_models_of_any_number_of_classes_are_exported(
     for classes in CLASSES:
         program = torch.onnx.ONNXProgram(onnx_ir.from_proto(with_first(classes, exported)), None)
         monkeypatch.setattr(torch.onnx, "export", lambda *_, program=program, **__: program)
-        write_onnx(lowered, example, tmp_path / "model.onnx", outputs=["logits"])
+        write_onnx(lowered, example, tmp_path / "model.onnx", Graph(["logits"]))
         assert difference_in(tmp_path / "model.onnx", model, 4, classes) < 1e-5, f"{classes} classes"
 
 

@@ -50,9 +50,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[bytes]:
     counts: Counter[bytes] = Counter()
     decode = batches.decode
 
-    def count(content: bytes) -> Any:
+    def count(content: bytes, channels: int) -> Any:
         counts[content] += 1
-        return decode(content)
+        return decode(content, channels)
 
     monkeypatch.setattr(batches, "decode", count)
     return counts

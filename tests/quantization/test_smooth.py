@@ -47,7 +47,7 @@ def peaks(module: LoweredConvNeXt) -> dict[str, tuple[Tensor, Tensor]]:
 @pytest.mark.parametrize("form", ["conv", "linear"])
 @pytest.mark.parametrize("grn", [False, True])
 def test_activations_and_weights_share_their_scale_and_the_function_stays(form: Form, grn: bool) -> None:
-    before = model(form, grn=grn, layer_scale=not grn)
+    before = model(form, grn=grn)
     state = {name: tensor.clone() for name, tensor in before.state_dict().items()}
     smoothed = smooth(before, BATCHES, 0.5)
     with torch.inference_mode():

@@ -15,7 +15,7 @@ from support.models import RESOLUTION, Models
 from convnext_edge.errors import TargetError
 from convnext_edge.onnx_graph.files import load
 from convnext_edge.onnx_graph.qdq import placement
-from convnext_edge.onnx_graph.tracing import example_input, write_onnx
+from convnext_edge.onnx_graph.tracing import Graph, example_input, write_onnx
 from convnext_edge.targets.phones.decomposed import to_program
 from convnext_edge.targets.simulation.graph import to_torch
 
@@ -55,7 +55,7 @@ def test_gelu_is_one_operator_whatever_the_opset(tmp_path: Path) -> None:
     for opset in (17, 20):
         path = tmp_path / f"{opset}.onnx"
         image = torch.ones(2, 3, 4, 4)
-        write_onnx(module.requires_grad_(False), image, path, outputs=["logits"], opset=opset)
+        write_onnx(module.requires_grad_(False), image, path, Graph(["logits"], opset=opset))
         calls = {str(node.target) for node in to_program(load(path)).graph.nodes}
         assert "aten.gelu.default" in calls
         assert "aten.erf.default" not in calls

@@ -20,7 +20,7 @@ from convnext_edge.architecture import Architecture
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.convnext import GRN, ConvNeXt
 from convnext_edge.network.lowering import Form, LoweredConvNeXt, lower
-from convnext_edge.onnx_graph.tracing import write_onnx
+from convnext_edge.onnx_graph.tracing import Graph, write_onnx
 from convnext_edge.quantization.calibrate import calibrate
 from convnext_edge.quantization.insert_qdq import insert_qdq, known_specs
 from convnext_edge.quantization.placement import choose_placement
@@ -72,7 +72,7 @@ def quantized(module: nn.Module) -> nn.Module:
 
 
 def save(module: nn.Module, path: Path) -> Path:
-    write_onnx(module, images(2), path, outputs=["logits"])
+    write_onnx(module, images(2), path, Graph(["logits"]))
     return path
 
 

@@ -212,7 +212,11 @@ def test_a_session_splits_what_exceeds_the_engine(monkeypatch: pytest.MonkeyPatc
         empty=lambda shape, dtype, device: torch.empty(shape, dtype=dtype),
     )
     monkeypatch.setattr(tensorrt_session, "cuda_torch", lambda: stand_in)
-    engine = SimpleNamespace(create_execution_context=lambda: context)
+    engine = SimpleNamespace(
+        create_execution_context=lambda: context,
+        num_io_tensors=2,
+        get_tensor_name=["image", "logits"].__getitem__,
+    )
     runtime = SimpleNamespace(deserialize_cuda_engine=lambda plan: engine)
     severity = SimpleNamespace(INFO=1, WARNING=2, ERROR=3, INTERNAL_ERROR=4)
     module = SimpleNamespace(
