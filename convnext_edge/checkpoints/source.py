@@ -19,7 +19,7 @@ from convnext_edge.artifacts.store import digest_of, find_link, open_artifact, u
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.loading import Checkpoint, load_checkpoint, load_weights
 from convnext_edge.checkpoints.sizes import visible
-from convnext_edge.checkpoints.traits import Traits, changed
+from convnext_edge.checkpoints.traits import Traits, changed, traits_of
 from convnext_edge.checkpoints.variants import Variant, find_variant, match
 from convnext_edge.errors import ArtifactError, CheckpointError, ExportError, UsageError
 from convnext_edge.images.definitions import calibration_dir
@@ -134,7 +134,8 @@ def _from_checkpoint(path: Path, name: str | None, traits: Traits) -> Source:
         if name is not None:
             _check_variant(path, reference, find_variant(name))
         return _described(reference, kept)
-    loaded = load_checkpoint(path, traits)
+    named = traits if name is None else traits.over(traits_of(find_variant(name).architecture))
+    loaded = load_checkpoint(path, named)
     if name is not None:
         _check_variant(path, loaded.model, find_variant(name))
     tell(loaded, path)

@@ -6,10 +6,10 @@ from the published model of the same shapes, in this order. What none of them te
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from convnext_edge.architecture import Activation, Architecture, NormKind, Pooling
 from convnext_edge.checkpoints.sizes import UNPUBLISHED, visible
@@ -33,6 +33,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "hard_swish": "hardswish",
     "hardswish": "hardswish",
 }
+POOLINGS: dict[str, Pooling] = {name: name for name in get_args(Pooling)}
 NORMS: dict[str, NormKind] = {
     "layernorm": "layernorm",
     "layernorm2d": "layernorm",
@@ -49,7 +50,8 @@ class Traits:
 
     activation: Activation | None = None
     norm: NormKind | None = None  # of norms without a bias
-    norm_eps: float | None = None
+    norm_eps: float | None = None  # of all norms
+    last_eps: float | None = None  # of the last norm, where it has its own, as in transformers
     pooling: Pooling | None = None
     output_stride: int | None = None
 
@@ -86,29 +88,37 @@ class ConfigShape(Shape):
 def resolve(shown: Architecture, family: str, path: Path, asked: Traits) -> Resolved:
     """Complete the architecture that the tensors of the checkpoint `path` show.
 
-    family: the library whose names the tensors have. asked: what the user says.
-    Raises CheckpointError for a value in a config beside the file that no model of ours has.
+    family: the library whose names the tensors have. asked: what the user says. The published model of the
+    same shapes gives values, but proves nothing: anybody may have trained these shapes in another way.
+    Raises CheckpointError for a value that no model of ours has, or none of these tensors.
     """
     config, source = read_config(path, shown)
-    known = asked.over(config).over(of_published(shown))
-    architecture = apply(known, shown, family)
+    known = asked.over(config)
+    architecture = apply(known.over(of_published(shown)), shown, family)
+    if architecture.shapes() != shown.shapes():
+        raise CheckpointError(
+            f"{path} has a head for {shown.pooling} pooling, not for {architecture.pooling}",
+            hint=f"Take --pooling {shown.pooling}.",
+        )
+    if known.norm not in (None, architecture.norm):
+        raise CheckpointError(
+            f"{path} has norms with a bias, which is LayerNorm and not {known.norm}",
+            hint="Leave --norm out.",
+        )
     return Resolved(architecture, tuple(assumptions(known, architecture)), source)
 
 
 def apply(traits: Traits, shown: Architecture, family: str) -> Architecture:
     """Return `shown` with the values that are told, and the usual ones of the library for the others."""
     eps = 1e-6 if traits.norm_eps is None else traits.norm_eps
-    last = eps
-    if family == "transformers":
-        # its layer_norm_eps is that of the last norm alone
-        eps, last = 1e-6, EPS_OF_TRANSFORMERS if traits.norm_eps is None else traits.norm_eps
+    usual = EPS_OF_TRANSFORMERS if family == "transformers" and traits.norm_eps is None else eps
     norm = shown.norm if shown.norm_bias else traits.norm or "rmsnorm"
     return replace(
         shown,
         activation=traits.activation or "gelu",
         norm=norm,
         eps=eps,
-        last_eps=last,
+        last_eps=usual if traits.last_eps is None else traits.last_eps,
         pooling=traits.pooling or shown.pooling,
         output_stride=traits.output_stride,
     )
@@ -118,6 +128,7 @@ def changed(architecture: Architecture, traits: Traits) -> dict[str, Any]:
     """Return the fields of an architecture that `traits` change."""
     told = {name: getattr(traits, name) for name in traits.told()}
     eps = told.pop("norm_eps", None)
+    told.pop("last_eps", None)
     return told if eps is None else {**told, "eps": eps, "last_eps": eps}
 
 
@@ -127,7 +138,7 @@ def assumptions(known: Traits, architecture: Architecture) -> Iterator[str]:
         yield f"activation {architecture.activation}"
     if known.norm is None and not architecture.norm_bias:
         yield f"norm {architecture.norm} (timm's zepto has simplenorm)"
-    if known.norm_eps is None:
+    if known.norm_eps is None and known.last_eps is None:
         yield f"epsilon {architecture.last_eps:g}"
     if known.pooling is None and architecture.pooled:
         yield f"{architecture.pooling} pooling"
@@ -141,7 +152,14 @@ def of_published(shown: Architecture) -> Traits:
     known = next((size for size in sizes if visible(size) == visible(shown)), None)
     if known is None:
         return Traits()
-    return Traits(known.activation, known.norm, known.eps, known.pooling, known.output_stride)
+    return traits_of(known)
+
+
+def traits_of(known: Architecture) -> Traits:
+    """Return all that shows in no tensor of a model that is known."""
+    norm = None if known.norm_bias else known.norm
+    whole = known.output_stride or known.stride  # no dilation is a stride of the whole model
+    return Traits(known.activation, norm, known.eps, pooling=known.pooling, output_stride=whole)
 
 
 def read_config(path: Path, shown: Architecture) -> tuple[Traits, str | None]:
@@ -151,32 +169,51 @@ def read_config(path: Path, shown: Architecture) -> tuple[Traits, str | None]:
         return Traits(), None
     found = read_json(place, ConfigShape, hint="Repair it, or move it away.", kind=CheckpointError)
     if found.get("model_type") in TRANSFORMERS_TYPES:
-        if tuple(found.get("hidden_sizes") or shown.dims) != shown.dims:
-            return Traits(), None
-        activation = named(found.get("hidden_act"), ACTIVATIONS, "hidden_act", place)
-        return Traits(activation=activation, norm_eps=found.get("layer_norm_eps"), pooling="avg"), CONFIG
-    if not str(found.get("architecture")).startswith(("convnext", "test_convnext")):
+        fits = tuple(found.get("hidden_sizes") or shown.dims) == shown.dims
+        return (of_transformers(found, shown, place), CONFIG) if fits else (Traits(), None)
+    name = str(found.get("architecture")).removeprefix("convnext_").replace("convnextv2_", "v2_")
+    size = {**known_sizes(), **UNPUBLISHED}.get(name)
+    if size is None or size.dims != shown.dims:
         return Traits(), None
-    arguments = found.get("model_args") or {}
-    return (
-        Traits(
-            activation=named(arguments.get("act_layer"), ACTIVATIONS, "act_layer", place),
-            norm=named(arguments.get("norm_layer"), NORMS, "norm_layer", place),
-            norm_eps=arguments.get("norm_eps"),
-            pooling=found.get("global_pool") or arguments.get("global_pool"),
-            output_stride=arguments.get("output_stride"),
-        ),
-        CONFIG,
+    return of_timm(found, place).over(traits_of(size)), CONFIG
+
+
+def of_transformers(config: dict[str, Any], shown: Architecture, place: Path) -> Traits:
+    """Return what a config of transformers says; its models have no dilation, and average."""
+    eps = config.get("layer_norm_eps")
+    everywhere = config["model_type"] == "dinov3_convnext"
+    return Traits(
+        activation=named(config.get("hidden_act"), ACTIVATIONS, "hidden_act", place),
+        norm_eps=eps if everywhere else None,
+        last_eps=None if everywhere else eps,
+        pooling="avg",
+        output_stride=shown.stride,
     )
 
 
-def named(value: Any, known: dict[str, Any], key: str, place: Path) -> Any:
+def of_timm(config: dict[str, Any], place: Path) -> Traits:
+    """Return what a config of timm changes of the model that it names."""
+    arguments = config.get("model_args") or {}
+    strides = {stride: stride for stride in (8, 16, 32)}
+    eps = arguments.get("norm_eps")
+    return Traits(
+        activation=named(arguments.get("act_layer"), ACTIVATIONS, "act_layer", place),
+        norm=named(arguments.get("norm_layer"), NORMS, "norm_layer", place),
+        norm_eps=None if eps is None else float(eps),
+        pooling=named(
+            config.get("global_pool") or arguments.get("global_pool"), POOLINGS, "global_pool", place
+        ),
+        output_stride=named(arguments.get("output_stride"), strides, "output_stride", place),
+    )
+
+
+def named(value: Any, known: Mapping[Any, Any], key: str, place: Path) -> Any:
     """Return our word for a value of a config, None for None; raise CheckpointError where there is none."""
     if value is None:
         return None
-    if value not in known:
+    if not isinstance(value, Hashable) or value not in known:
         raise CheckpointError(
             f"{place} says {key} {value!r}, which no model of ours has",
-            hint=f"Known are {', '.join(known)}.",
+            hint=f"Known are {', '.join(map(str, known))}.",
         )
     return known[value]

@@ -158,7 +158,7 @@ def export(
         as_path(checkpoint),
         random_weights=random_weights,
         changes=changes,
-        traits=Traits(activation, norm, norm_eps, pooling, output_stride),
+        traits=Traits(activation, norm, norm_eps, pooling=pooling, output_stride=output_stride),
         seed=seed,
     ).for_task(task, with_map=with_map)
     expected = None if proof is None else proof.check(source)
