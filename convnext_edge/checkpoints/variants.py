@@ -72,6 +72,11 @@ def variants() -> list[Variant]:
     return [*default, DEMO, *chosen]
 
 
+def names() -> list[str]:
+    """Return the names of all known variants."""
+    return [variant.name for variant in variants()]
+
+
 def find_variant(name: str) -> Variant:
     """Return the variant of that name, as timm, torchvision, transformers or the hub write it.
 

@@ -16,6 +16,7 @@ from convnext_edge.commands.declaration import Argument, Option, Parameter
 from convnext_edge.paths import AnyPath
 
 Callback: TypeAlias = Callable[[click.Context, click.Parameter, Any], object]
+Complete: TypeAlias = Callable[[click.Context, click.Parameter, str], list[str]]
 PATHS = set(get_args(AnyPath))  # `str | PathLike[str]` is a path, `str` alone is text
 
 
@@ -37,9 +38,18 @@ def to_click(parameter: Parameter) -> click.Parameter:
         multiple=get_origin(kind) is Sequence,
         is_flag=True if kind is bool else None,
         callback=callback(kind, option),
+        shell_complete=completion(option),
         metavar=option.metavar,
         help=option.help,
     )
+
+
+def completion(option: Option) -> Complete | None:
+    """Return what a shell calls to complete a value, or None where files or nothing are offered."""
+    values = option.completions
+    if values is None:
+        return None
+    return lambda _context, _parameter, begun: [name for name in values() if name.startswith(begun)]
 
 
 def declarations(parameter: Parameter, kind: object, option: Option) -> Sequence[str]:

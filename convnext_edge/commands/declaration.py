@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar, get_args, get_type_hints
 
@@ -43,6 +43,7 @@ class Option:
     folder: bool = False  # of a path: a file is refused
     separated: bool = False  # of a repeatable option: takes several names separated by commas, too
     hide_default: bool = False  # where the help tells the default in words
+    completions: Callable[[], Iterable[str]] | None = None  # values that a shell offers
     formerly: tuple[str, ...] = ()  # names of earlier versions, without dashes, which are still taken
 
 

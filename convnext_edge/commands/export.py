@@ -10,6 +10,7 @@ from convnext_edge.architecture import Activation, NormKind, Pooling
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.opsets import HIGHEST, LOWEST, USUAL
 from convnext_edge.artifacts.workspace import Workspace, check_suffix
+from convnext_edge.checkpoints.variants import names
 from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.options import RUNTIMES, Output, Seed, WorkspaceFolder
 from convnext_edge.commands.result import Result
@@ -77,7 +78,8 @@ class Export(Result):
 @command(example="convnext-edge export --variant tiny")
 def export(
     variant: Annotated[
-        str | None, Option("Name from `convnext-edge variants`; beside --checkpoint, a check.")
+        str | None,
+        Option("Name from `convnext-edge variants`; beside --checkpoint, a check.", completions=names),
     ] = None,
     *,
     checkpoint: Annotated[

@@ -171,3 +171,11 @@ def test_all_that_a_star_imports_is_the_functions_and_the_version() -> None:
     taken: dict[str, object] = {}
     exec("from convnext_edge import *", taken)
     assert taken.keys() - {"__builtins__"} == {*COMMANDS, "build_script", "__version__"}
+
+
+def test_a_shell_completes_the_names_of_variants() -> None:
+    variant = next(parameter for parameter in main.commands["export"].params if parameter.name == "variant")
+    with main.commands["export"].make_context("export", [], resilient_parsing=True) as context:
+        offered = [item.value for item in variant.shell_complete(context, "tiny")]
+    assert {"tiny", "tiny_hnf", "tiny.dinov3_lvd1689m"} <= set(offered)
+    assert all(name.startswith("tiny") for name in offered)
