@@ -116,9 +116,10 @@ def load_source(
         _check_resolution(edge, architecture.stride)
     without_sidecar = checkpoint is not None and not sidecar_path(checkpoint).is_file()
     if checkpoint is not None and without_sidecar and source.variant is None and changes.mean is None:
+        taken = "ImageNet's values" if architecture.channels == 3 else "pixels in 0..1 as they are"
         note(
-            f"{checkpoint.name} does not say how images are prepared: taking ImageNet's values, which"
-            " --resolution, --crop, --mean and --std change"
+            f"{checkpoint.name} does not say how images are prepared: taking {taken}, which --resolution,"
+            " --crop, --mean and --std change"
         )
     usual = source.usual_resolution
     if usual is None and source.variant is not None:
