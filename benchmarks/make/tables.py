@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.make.trust_tables import counts, fuzz, soak
+from benchmarks.make.trust_tables import counts, fuzz, kills, soak
 from benchmarks.support.headline import headline
 from benchmarks.support.markdown import Report, table
 
@@ -261,7 +261,7 @@ TABLES = {
     "recipes": recipes,
     "fuzz": fuzz,
     "soak": soak,
-    "kills": counts,
+    "kills": kills,
     "race": counts,
     "disks": counts,
 }

@@ -31,6 +31,16 @@ def soak_cells(name: str, row: Report) -> Iterator[str]:
     yield f"{row['slope_bytes_a_minute'] / 2**10:.0f}"
 
 
+def kills(report: Report) -> Iterator[str]:
+    header = ("command", "kills", "that it died of", "after which the next command had something to do")
+    keys = ("kills", "interrupted", "left")
+    rows = {
+        **report["commands"],
+        "all": {key: sum(row[key] for row in report["commands"].values()) for key in keys},
+    }
+    yield from table(header, ([name, *(f"{row[key]}" for key in keys)] for name, row in rows.items()))
+
+
 def counts(report: Report) -> Iterator[str]:
     yield from table(("what", "times"), ([name, f"{count}"] for name, count in report["counts"].items()))
 

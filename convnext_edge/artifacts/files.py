@@ -102,8 +102,12 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def settle_temporary() -> None:
-    """Remove the temporary folders of commands that were killed."""
+    """Remove the temporary folders of commands that were killed, and what they began in the current folder.
+
+    There stands what was written by `-o NAME`; in any other folder, the next that is written there does it.
+    """
     remove_abandoned(Path(tempfile.gettempdir()), TEMPORARY)
+    remove_abandoned(Path(), WRITING)
 
 
 def settle(folder: Path) -> None:

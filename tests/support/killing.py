@@ -21,7 +21,9 @@ from pathlib import Path
 
 from support.models import CHECKPOINT
 
+OURS = ".convnext-edge-"  # how the names of our temporary files begin
 LIMIT = 120.0  # seconds, after which a command counts as hanging
+APP = "app"  # the folder that `embed` writes, beside the workspace
 CACHE = "torchinductor_"  # that PyTorch keeps among the temporary files, kills or not
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 OPERATIONS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod", "shutil.rmtree")
@@ -41,9 +43,15 @@ class Place:
     def temporary(self) -> Path:
         return self.folder / "tmp"
 
+    @property
+    def embedded(self) -> set[str]:
+        """The names of what `embed` wrote."""
+        app = self.folder / APP
+        return {str(path.relative_to(app)) for path in app.rglob("*")}
+
     def copy(self, folder: Path) -> Place:
         # `embed` writes to a new folder only
-        shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns("app"))
+        shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns(APP))
         return Place(folder)
 
 
@@ -91,7 +99,7 @@ def commands(photos: Path) -> dict[str, list[str]]:
         "quantize": ["quantize", *calib, "--allow-slower"],
         "build openvino": ["build", "--target", "openvino"],
         "build onnxruntime": ["build", "--target", "onnxruntime"],
-        "embed": ["embed", "--lang", "cpp", "-o", "app"],
+        "embed": ["embed", "--lang", "cpp", "-o", APP],
         "validate": ["validate", *data],
         "benchmark": ["benchmark", "--runs", "2", "--threads", "1"],
         "report": ["report"],
@@ -125,14 +133,15 @@ def run(
 
 
 def inspect(place: Place) -> Findings:
-    """Return what is wrong in the workspace and in the place of temporary files."""
+    """Return what is wrong in the workspace, beside it, and in the place of temporary files."""
     left = [path.name for path in place.temporary.iterdir() if not path.name.startswith(CACHE)]
+    left += [path.name for path in place.folder.iterdir() if path.name.startswith(OURS)]
     found = Findings(temporaries=left)
     known: set[str] = set()
     for sidecar in place.workspace.glob("*.json"):
         known |= _check(sidecar, found)
     for path in place.workspace.rglob("*"):
-        if ".convnext-edge-" in path.name or path.suffix == ".part":
+        if OURS in path.name or path.suffix == ".part":
             found.temporaries.append(str(path.relative_to(place.folder)))
         elif path.is_file() and path.parent == place.workspace and path.name not in known:
             found.unpaired.append(path.name)
@@ -195,7 +204,7 @@ def _watch(folder: Path, kill: Kill | None) -> Callable[[], int]:
         if event not in OPERATIONS or not arguments:
             return
         path = os.fsdecode(arguments[0]) if isinstance(arguments[0], str | bytes | os.PathLike) else ""
-        if not (path.startswith((inside, "work", "app", ".convnext"))):
+        if not (path.removeprefix("./").startswith((inside, "work", APP, OURS))):
             return
         count += 1
         if kill is not None and count == kill.at_operation:

@@ -3,11 +3,13 @@
     sudo env PYTHONPATH=tests:. python tests/trust/disks.py -o benchmarks/results
 
 It mounts small file systems in memory, which takes root. A command has to succeed, or to fail with a message
-and leave all files as they were.
+and leave all files as they were. Where files are somebody else's, the command is still run by root, whose
+Python nobody else may be able to read, but without the capabilities of root.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import shutil
@@ -20,9 +22,12 @@ from pathlib import Path
 
 from kill import draw, import_all
 from support.figures import finish, parser
-from support.killing import Ended, Place, commands, inspect, make_place, run
+from support.killing import APP, Ended, Place, commands, inspect, make_place, run
 
 NOBODY = 65534
+CAPABILITIES = range(64)
+DROP_FROM_CHILDREN = 24  # PR_CAPBSET_DROP of linux/prctl.h
+CAPSET_HEADER = (0x20080522, 0)  # version 3 of linux/capability.h, this process
 STEPS = 6  # sizes of the full disk: from no free space to nearly enough
 GROWTH = 600_000  # bytes that the largest command here adds
 
@@ -58,7 +63,8 @@ def try_all(folder: Path) -> tuple[dict[str, int], list[str]]:
 
 def tries(folder: Path, base: Place, line: list[str]) -> Iterator[tuple[str, Ended, list[str]]]:
     """Run a command on each kind of disk; yield the kind, how it ended, and what it left that is wrong."""
-    used = sum(path.stat().st_blocks * 512 for path in base.folder.rglob("*"))
+    copied = [path for path in base.folder.rglob("*") if path.relative_to(base.folder).parts[0] != APP]
+    used = sum(path.stat().st_blocks * 512 for path in copied)
     for step in range(STEPS):
         size = used + 65536 + GROWTH * step // STEPS
         with mounted(folder / "disk", base, f"size={size}") as place:
@@ -66,8 +72,10 @@ def tries(folder: Path, base: Place, line: list[str]) -> Iterator[tuple[str, End
     with mounted(folder / "disk", base, "size=64m") as place:
         subprocess.run(["mount", "-o", "remount,ro", place.folder.parent], check=True)
         yield from tried("read-only", place, line)
-    with mounted(folder / "disk", base, "size=64m") as place:
-        yield from tried("another's", place, line, lambda: os.setresuid(NOBODY, NOBODY, NOBODY))
+    for kind, mode in (("another's", 0o755), ("forbidden", 0o700)):
+        with mounted(folder / "disk", base, "size=64m") as place:
+            give_away(place, mode)
+            yield from tried(kind, place, line, be_an_ordinary_user)
     place = base.copy(folder / "limited")
     limit = (20_000, resource.RLIM_INFINITY)
     yield from tried("no large files", place, line, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
@@ -84,6 +92,23 @@ def tried(
     if ended.code == 1 and contents(place.folder).keys() - before.keys():
         left.append(f"files that a failed command left: {contents(place.folder).keys() - before.keys()}")
     yield kind, ended, left
+
+
+def give_away(place: Place, mode: int) -> None:
+    """Let all be somebody else's but the temporary files, with `mode` for the workspace."""
+    place.workspace.chmod(mode)
+    for path in (place.folder, place.workspace, *place.workspace.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+
+
+def be_an_ordinary_user() -> None:
+    """Take from this process, and from those it will start, what root may do beyond others."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for capability in CAPABILITIES:
+        libc.prctl(DROP_FROM_CHILDREN, capability, 0, 0, 0)
+    none = (ctypes.c_uint32 * 6)()  # effective, permitted and inheritable, in two halves
+    if libc.capset((ctypes.c_uint32 * 2)(*CAPSET_HEADER), none):
+        raise OSError(ctypes.get_errno(), "capset")
 
 
 def contents(folder: Path) -> dict[str, int]:

@@ -17,15 +17,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 
 from PIL import Image
 from support.figures import finish, parser
 from support.killing import Ended, Findings, Kill, Place, commands, inspect, make_place, run
 
-SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+LISTENED = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGKILL, *LISTENED)
 NEXT = ["report", "--workspace", "work"]
+KILLED = {-signal.SIGKILL, *(-number for number in LISTENED), *(128 + number for number in LISTENED)}
+KINDS = ("kills", "interrupted", "left")  # left: something for the next command to finish or to remove
 STARTED = 0.05  # seconds until Python itself has started: before, a signal meets no line of ours
 
 
@@ -39,11 +41,11 @@ def main() -> None:
     asked = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         counts, faults = kill_often(Path(folder), asked)
-    found = {"kills": asked.kills, "seed": asked.seed, "counts": counts, "faults": faults}
+    found = {"kills": asked.kills, "seed": asked.seed, "commands": counts, "faults": faults}
     finish("kills", found, {"faults after the next command": len(faults)}, asked.output)
 
 
-def kill_often(folder: Path, asked: argparse.Namespace) -> tuple[dict[str, int], list[str]]:
+def kill_often(folder: Path, asked: argparse.Namespace) -> tuple[dict[str, dict[str, int]], list[str]]:
     """Return how often which command was killed, and a line for each thing that was wrong."""
     import_all()
     photos = draw(folder / "photos")
@@ -52,17 +54,18 @@ def kill_often(folder: Path, asked: argparse.Namespace) -> tuple[dict[str, int],
     usual = {name: run(base, line) for name, line in lines.items()}
     assert not any(ended.code for ended in usual.values()), usual
     choose = random.Random(asked.seed)
-    hit: Counter[str] = Counter()
+    counts = {name: dict.fromkeys(KINDS, 0) for name in sorted(lines)}
     faults: list[str] = []
     for number in range(asked.kills):
         name = choose.choice(sorted(lines))
         place = base.copy(folder / "place")
         ended, told = kill_once(place, lines[name], usual[name], choose, outside=number % 10 == 0)
-        hit[name] += 1
-        hit["all that ended by the signal"] += ended.code not in (0, 3)
-        faults += [f"{number}: {name}, {told}: {fault}" for fault in aftermath(place, ended)]
+        killed, left = ended.code in KILLED, bool(inspect(place))
+        for kind, there in zip(KINDS, (True, killed, left), strict=True):
+            counts[name][kind] += there
+        faults += [f"{number}: {name}, {told}: {fault}" for fault in aftermath(place, base, ended)]
         shutil.rmtree(place.folder)
-    return dict(sorted(hit.items())), faults
+    return counts, faults
 
 
 def kill_once(
@@ -100,13 +103,15 @@ def run_program(place: Place, line: list[str], number: int, after: float) -> End
     return Ended(process.returncode, said, time.perf_counter() - began)
 
 
-def aftermath(place: Place, ended: Ended) -> list[str]:
-    """Run the next command, and return what is wrong then."""
+def aftermath(place: Place, base: Place, ended: Ended) -> list[str]:
+    """Run the next command, and return what is wrong then. base: the place as it was made."""
     after = run(place, NEXT)
     found: Findings = inspect(place)
     faults = [f"{what}: {names}" for what, names in vars(found).items() if names]
-    if ended.traceback:
-        faults.append(f"traceback: {ended.said[-2000:]}")
+    if place.embedded and place.embedded != base.embedded:
+        faults.append(f"half a folder: without {base.embedded - place.embedded}")
+    if ended.traceback or ended.code not in {0, 3, *KILLED}:
+        faults.append(f"ended with {ended.code}: {ended.said[-2000:]}")
     if after.code or after.traceback:
         faults.append(f"the next command ended with {after.code}: {after.said[-2000:]}")
     return faults

@@ -37,7 +37,9 @@ def test_a_kill_leaves_the_old_files_or_the_new_ones_and_nothing_else(models: Mo
     only = [option for name in cheap for option in ("--only", name)]
     found = figures_of("kill.py", "--kills", 24, "--base", models.workspace, *only)
     assert found["faults"] == []
-    assert found["counts"]["all that ended by the signal"] > 12  # type: ignore[index]
+    counts: dict[str, dict[str, int]] = found["commands"]  # type: ignore[assignment]
+    assert sum(each["interrupted"] for each in counts.values()) > 12
+    assert counts["embed"]["interrupted"]
 
 
 def test_writers_and_readers_of_one_name_never_see_a_mixture() -> None:
