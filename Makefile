@@ -19,7 +19,7 @@ export TIMEFORMAT := took %1R s
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env npm demo test test-fast lint format bench fuzz kill race disks soak audit test-gpu test-mobile wheel constraints clean $(CHECKS)
+.PHONY: help env npm demo test test-fast lint format bench fuzz kill race disks threads soak audit test-gpu test-mobile wheel constraints clean $(CHECKS)
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ race: env ## Let writers and readers of one name race for 500 rounds
 
 disks: env ## Run all commands on full, read-only and foreign disks (as root, on Linux)
 	$(TRUST)/disks.py -o benchmarks/results
+
+threads: env ## Run 4 exports, 4 quantizations and 8 validations at once in one process
+	GUESTS=4 $(BIN)/pytest tests/trust/test_guest.py --durations 3
 
 soak: env ## Keep Python's and C++'s sessions busy for ten minutes, and watch their memory
 	$(BIN)/python -m benchmarks.measure.soak

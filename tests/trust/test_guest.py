@@ -24,6 +24,8 @@ from support.models import CHECKPOINT, RESOLUTION, Models
 from convnext_edge import export, quantize, validate
 from convnext_edge.quiet import quiet, quiet_below
 
+TIMES = int(os.environ.get("GUESTS", "2"))  # exports, quantizations, and half the validations, all at once
+
 
 def in_thread(function: Callable[[], None]) -> None:
     with ThreadPoolExecutor(1) as one:
@@ -215,7 +217,7 @@ def test_commands_in_threads_do_what_they_do_alone(
         return validate(quantized, data=calib, limit=16, workspace=tmp_path / f"{number}").to_json()
 
     expected = [*map(digest, [exported, quantized]), validate_it(0)]
-    calls = [export_it, quantize_it, validate_it, validate_it] * 2
+    calls = [export_it, quantize_it, validate_it, validate_it] * TIMES
     before, said = state(), list[str]()
     capsys.readouterr()
     with (
@@ -226,7 +228,10 @@ def test_commands_in_threads_do_what_they_do_alone(
         warnings.simplefilter("always")
         running = [pool.submit(call, number) for number, call in enumerate(calls)]
         found = [future.result() for future in running]
-    assert [digest(one) if isinstance(one, Path) else one for one in found] == 2 * [*expected, expected[-1]]
+    assert [digest(one) if isinstance(one, Path) else one for one in found] == TIMES * [
+        *expected,
+        expected[-1],
+    ]
     assert len(said) > 10
     assert capsys.readouterr().out.splitlines() == said
     assert [record.getMessage() for record in caplog.records if record.name == "host"] == said
