@@ -63,7 +63,10 @@ def kill_often(folder: Path, asked: argparse.Namespace) -> tuple[dict[str, dict[
         killed, left = ended.code in KILLED, bool(inspect(place))
         for kind, there in zip(KINDS, (True, killed, left), strict=True):
             counts[name][kind] += there
-        faults += [f"{number}: {name}, {told}: {fault}" for fault in aftermath(place, base, ended)]
+        found = [f"{number}: {name}, {told}: {fault}" for fault in aftermath(place, base, ended)]
+        sys.stderr.write(f"{number}: {name}, {told}: {ended.code}{', left something' * left}\n")
+        sys.stderr.writelines(f"{fault}\n" for fault in found)
+        faults += found
         shutil.rmtree(place.folder)
     return counts, faults
 
