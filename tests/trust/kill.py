@@ -53,6 +53,7 @@ def kill_often(folder: Path, asked: argparse.Namespace) -> tuple[dict[str, dict[
     base = make_place(folder / "base", asked.base)
     usual = {name: run(base, line) for name, line in lines.items()}
     assert not any(ended.code for ended in usual.values()), usual
+    whole = embedded(base.copy(folder / "place"), lines.get("embed"))
     choose = random.Random(asked.seed)
     counts = {name: dict.fromkeys(KINDS, 0) for name in sorted(lines)}
     faults: list[str] = []
@@ -63,7 +64,7 @@ def kill_often(folder: Path, asked: argparse.Namespace) -> tuple[dict[str, dict[
         killed, left = ended.code in KILLED, bool(inspect(place))
         for kind, there in zip(KINDS, (True, killed, left), strict=True):
             counts[name][kind] += there
-        found = [f"{number}: {name}, {told}: {fault}" for fault in aftermath(place, base, ended)]
+        found = [f"{number}: {name}, {told}: {fault}" for fault in aftermath(place, whole, ended)]
         sys.stderr.write(f"{number}: {name}, {told}: {ended.code}{', left something' * left}\n")
         sys.stderr.writelines(f"{fault}\n" for fault in found)
         faults += found
@@ -106,13 +107,22 @@ def run_program(place: Place, line: list[str], number: int, after: float) -> End
     return Ended(process.returncode, said, time.perf_counter() - began)
 
 
-def aftermath(place: Place, base: Place, ended: Ended) -> list[str]:
-    """Run the next command, and return what is wrong then. base: the place as it was made."""
+def embedded(place: Place, line: list[str] | None) -> set[str]:
+    """Return the names of what `embed` writes where nothing kills it, and remove the place."""
+    if line is not None:
+        run(place, line)
+    found = place.embedded
+    shutil.rmtree(place.folder)
+    return found
+
+
+def aftermath(place: Place, whole: set[str], ended: Ended) -> list[str]:
+    """Run the next command, and return what is wrong then. whole: names of all that `embed` writes."""
     after = run(place, NEXT)
     found: Findings = inspect(place)
     faults = [f"{what}: {names}" for what, names in vars(found).items() if names]
-    if place.embedded and place.embedded != base.embedded:
-        faults.append(f"half a folder: without {base.embedded - place.embedded}")
+    if place.embedded and place.embedded != whole:
+        faults.append(f"half a folder: {place.embedded ^ whole}")
     if ended.traceback or ended.code not in {0, 3, *KILLED}:
         faults.append(f"ended with {ended.code}: {ended.said[-2000:]}")
     if after.code or after.traceback:
