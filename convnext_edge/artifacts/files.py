@@ -60,7 +60,7 @@ def write_whole(
             names = sorted(item.name for item in new.iterdir())
             for name in names:
                 _sync(new / name)
-            remove_abandoned(folder, WRITING)
+            remove_begun(folder)
             with exclusive(folder) as locked:
                 _finish_all(folder, locked=locked)
                 _refuse_unfinished(folder)
@@ -102,12 +102,13 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def settle_temporary() -> None:
-    """Remove the temporary folders of commands that were killed, and what they began in the current folder.
-
-    There stands what was written by `-o NAME`; in any other folder, the next that is written there does it.
-    """
+    """Remove the temporary folders of commands that were killed."""
     remove_abandoned(Path(tempfile.gettempdir()), TEMPORARY)
-    remove_abandoned(Path(), WRITING)
+
+
+def remove_begun(folder: Path) -> None:
+    """Remove what writers that were killed had begun in a folder; what they had committed stays for `settle`."""
+    remove_abandoned(folder, WRITING)
 
 
 def settle(folder: Path) -> None:
@@ -115,7 +116,7 @@ def settle(folder: Path) -> None:
 
     Inside `locks.reading`, no other process changes the folder from then on until `locks.release`.
     """
-    remove_abandoned(folder, WRITING)
+    remove_begun(folder)
     hold(folder)
     if _committed(folder):
         with exclusive(folder, still_reading=True) as locked:

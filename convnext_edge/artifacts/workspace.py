@@ -9,7 +9,7 @@ from pathlib import Path
 
 from convnext_edge.artifacts.artifact import Artifact, Description
 from convnext_edge.artifacts.failed import announce_failings
-from convnext_edge.artifacts.files import settle, settle_temporary
+from convnext_edge.artifacts.files import remove_begun, settle, settle_temporary
 from convnext_edge.artifacts.names import check_new
 from convnext_edge.artifacts.opsets import USUAL
 from convnext_edge.artifacts.sidecar import read_sidecar, sidecar_path
@@ -32,7 +32,8 @@ class Workspace:
     def at(cls, folder: AnyPath | None) -> Workspace:
         """Return the workspace in `folder`, else $CONVNEXT_EDGE_WORKSPACE, else ./convnext-edge-out.
 
-        What commands that were killed have left there is finished or removed, also their temporary files.
+        What commands that were killed have left there is finished or removed, also their temporary files, and
+        what they began in the current folder, which `-o NAME` writes to. In any other, the next writer does it.
         """
         settle_temporary()
         workspace = cls(Path(folder or os.environ.get(VARIABLE) or DEFAULT))
@@ -41,6 +42,8 @@ class Workspace:
                 f"${VARIABLE} {str(workspace.folder)!a} has characters that runtimes do not take in a path",
                 hint="Name another folder.",
             )
+        for place in (Path(), workspace.snapshots):
+            remove_begun(place)
         for place in (workspace.folder, workspace.results):
             settle(place)
         return workspace
@@ -49,6 +52,11 @@ class Workspace:
     def results(self) -> Path:
         """The folder of what `validate` and `benchmark` found."""
         return self.folder / "results"
+
+    @property
+    def snapshots(self) -> Path:
+        """The folder of what `finetune` goes on from."""
+        return self.folder / "snapshots"
 
     def choose(
         self,

@@ -76,7 +76,7 @@ def runner(declared: Command) -> Callable[..., None]:
     def run(as_json: bool, verbose: bool, **options: object) -> None:
         listen(verbose)
         try:
-            with redirect_stdout(sys.stderr):  # what libraries print
+            with signals.undoing(), redirect_stdout(sys.stderr):  # what libraries print
                 result = getattr(convnext_edge, declared.name)(**options)
         except KeyboardInterrupt:
             signals.end()

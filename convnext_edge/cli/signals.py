@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
 import click
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_begun = False
 _received: list[int] = []  # numbers of the signals, the first of which ends the process
 
 
 def listen() -> None:
-    """Let the first signal raise KeyboardInterrupt, so that what was begun is undone; a second one kills."""
+    """Let the first signal raise KeyboardInterrupt inside of `undoing`; a second one kills."""
     _handle(_interrupt)
+
+
+@contextmanager
+def undoing() -> Iterator[None]:
+    """Let a signal undo what was begun inside; outside there is nothing to undo, and it kills at once."""
+    global _begun
+    _begun = True
+    try:
+        yield
+    finally:
+        _begun = False
 
 
 def kill_at_once() -> None:
@@ -45,5 +59,7 @@ def _handle(handler: Callable[[int, FrameType | None], None] | signal.Handlers) 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     kill_at_once()
+    if not _begun:
+        os.kill(os.getpid(), number)
     _received.append(number)
     raise KeyboardInterrupt

@@ -104,16 +104,6 @@ def test_what_a_writer_had_not_committed_is_removed(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-def test_what_a_killed_command_began_in_the_current_folder_is_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """There `embed -o app` writes, beside the workspace."""
-    (tmp_path / f"{WRITING}x" / "new").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path)
-    settle_temporary()
-    assert names(tmp_path) == []
-
-
 @pytest.mark.parametrize("moved", [0, 1, 2], ids=["none", "one", "all"])
 def test_what_a_writer_had_committed_is_finished(tmp_path: Path, moved: int) -> None:
     committed = tmp_path / f"{COMMITTED}x"

@@ -11,6 +11,7 @@ import pytest
 
 from convnext_edge.architecture import Architecture
 from convnext_edge.artifacts.artifact import Description, Verdict
+from convnext_edge.artifacts.files import WRITING
 from convnext_edge.artifacts.replaced import announce_replacement
 from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.artifacts.workspace import Workspace, file_name
@@ -38,6 +39,21 @@ def put(workspace: Workspace, name: str, description: Description, *, age: int) 
 def newest(workspace: Workspace, kind: str = "onnx") -> Path:
     wanted = workspace.choose(None, lambda d: d.kind == kind, what="model", command="convnext-edge export")
     return wanted.path
+
+
+def test_what_a_killed_command_began_in_a_folder_that_commands_write_to_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`embed -o app` writes beside the workspace, and `finetune` into a folder in it."""
+    workspace = Workspace(tmp_path / "work")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    places = (Path(), workspace.folder, workspace.results, workspace.snapshots)
+    begun = [place / f"{WRITING}x" for place in places]
+    for folder in begun:
+        folder.mkdir(parents=True)
+    Workspace.at(workspace.folder)
+    assert [folder for folder in begun if folder.exists()] == []
 
 
 def test_the_folder_is_the_one_given_else_of_the_environment_else_the_default(

@@ -77,7 +77,7 @@ def finetune_job(
             teacher=source.reference,
             images=images,
             measured=measured,
-            snapshot=workspace.folder / "snapshots" / f"{job.path(METHOD, output, workspace).name}.pt",
+            snapshot=workspace.snapshots / f"{job.path(METHOD, output, workspace).name}.pt",
             settings=settings,
             accelerator=accelerator,
             saved=saved,
