@@ -107,7 +107,7 @@ def settle_temporary() -> None:
 
 
 def remove_begun(folder: Path) -> None:
-    """Remove what writers that were killed had begun in a folder; what they had committed stays for `settle`."""
+    """Remove what killed writers had begun in a folder; what they had committed stays for `settle`."""
     remove_abandoned(folder, WRITING)
 
 

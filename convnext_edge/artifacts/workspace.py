@@ -32,8 +32,8 @@ class Workspace:
     def at(cls, folder: AnyPath | None) -> Workspace:
         """Return the workspace in `folder`, else $CONVNEXT_EDGE_WORKSPACE, else ./convnext-edge-out.
 
-        What commands that were killed have left there is finished or removed, also their temporary files, and
-        what they began in the current folder, which `-o NAME` writes to. In any other, the next writer does it.
+        What killed commands have left there is finished or removed, also their temporary files, and what they
+        began in the current folder, which `-o NAME` writes to. In any other folder, the next writer does it.
         """
         settle_temporary()
         workspace = cls(Path(folder or os.environ.get(VARIABLE) or DEFAULT))
