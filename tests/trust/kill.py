@@ -39,6 +39,7 @@ def main() -> None:
     options.add_argument("--base", type=Path, help="workspace to copy, in place of one that is made")
     options.add_argument("--only", action="append", help="command; repeatable")
     asked = options.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
     with tempfile.TemporaryDirectory() as folder:
         counts, faults = kill_often(Path(folder), asked)
     found = {"kills": asked.kills, "seed": asked.seed, "commands": counts, "faults": faults}
