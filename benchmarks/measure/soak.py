@@ -10,10 +10,10 @@ answer is compared with the first to the same question, bit by bit.
 Memory is the resident set of each program behind each round, when only the shared sessions are left (in
 between, it depends on how many others are open at that moment), and when the allocator has given back what it
 keeps for later (that depends on how the threads took turns). glibc is told to allocate for all threads from
-one arena, as it keeps what is free in the others, and to give large blocks back as soon as they are free; both
-change where blocks lie, not how many there are. The first fifth of the rounds is warm-up: growth is the median
-of the last fifth against that of the second; `slope` is that of a straight line through all rounds behind the
-warm-up. `peak` is sampled once a second.
+one arena, as it keeps what is free in the others, and to give large blocks back as soon as they are free:
+that changes where blocks lie, not how many there are. The first fifth of the rounds is warm-up: growth is the
+median of the last fifth against that of the second; `slope` is that of a straight line through all rounds
+behind the warm-up. `peak` is sampled once a second.
 """
 
 from __future__ import annotations
