@@ -55,7 +55,7 @@ def try_all(folder: Path) -> tuple[dict[str, int], list[str]]:
         for kind, ended, left in tries(folder, base, line):
             counts[f"{kind}: tried"] += 1
             counts[f"{kind}: refused"] += ended.code != 0
-            if ended.traceback or ended.code not in (0, 1, 3):
+            if ended.traceback or ended.code not in (0, 1, 2, 3):
                 faults.append(f"{name}, {kind}: ended with {ended.code}: {ended.said[-1500:]}")
             faults += [f"{name}, {kind}: {fault}" for fault in left]
     return dict(counts), faults
@@ -89,7 +89,7 @@ def tried(
     before = contents(place.folder)
     ended = run(place, line, change=change)
     left = [f"{what}: {names}" for what, names in vars(inspect(place)).items() if names]
-    if ended.code == 1 and contents(place.folder).keys() - before.keys():
+    if ended.code in (1, 2) and contents(place.folder).keys() - before.keys():
         left.append(f"files that a failed command left: {contents(place.folder).keys() - before.keys()}")
     yield kind, ended, left
 
