@@ -9,16 +9,14 @@ answer is compared with the first to the same question, bit by bit.
 
 Memory is the resident set of each program behind each round, when only the shared sessions are left (in
 between, it depends on how many others are open at that moment), and when the allocator has given back what it
-keeps for later (that depends on how the threads took turns). glibc is told to allocate for all threads from
-one arena, as it keeps what is free in the others: that changes where blocks lie, not how many there are. The
-first fifth of the rounds is warm-up: growth is the median of the last fifth against that of the second;
-`slope` is that of a straight line through all rounds behind the warm-up. `peak` is sampled once a second.
+keeps for later (that depends on how the threads took turns). The first fifth of the rounds is warm-up:
+growth is the median of the last fifth against that of the second; `slope` is that of a straight line through
+all rounds behind the warm-up. `peak` is sampled once a second.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -43,7 +41,6 @@ INTERVAL = 1.0  # seconds from one sample to the next
 FIFTHS = 5
 ROUNDS = 25  # that growth is judged by: five in each fifth
 SLACK = 300.0  # seconds beyond their time after which programs count as hanging
-ALLOCATOR = {"GLIBC_TUNABLES": "glibc.malloc.arena_max=1"}
 NOTHING: dict[str, Any] = {"calls": 0, "opened": 0, "wrong": 0, "errors": 1, "at_rest": []}
 
 
@@ -85,9 +82,7 @@ def soak(wanted: list[Program], seconds: float) -> dict[str, dict[str, Any]]:
             question, outputs[program.name] = (opened.enter_context(TemporaryFile()) for _ in range(2))
             question.write(program.given)
             question.seek(0)
-            answer = outputs[program.name]
-            environment = {**os.environ, **ALLOCATOR}
-            running[program.name] = Popen(program.command, stdin=question, stdout=answer, env=environment)
+            running[program.name] = Popen(program.command, stdin=question, stdout=outputs[program.name])
         peaks = watch(running, seconds + SLACK)
         found = {}
         for name, process in running.items():
