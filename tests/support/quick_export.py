@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import os
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache, wraps
 from pathlib import Path
@@ -17,8 +18,10 @@ import pytest
 if TYPE_CHECKING:
     from onnx import ModelProto
     from torch import Tensor, nn
+    from torch.fx import GraphModule
 
     Trace = Callable[..., ModelProto]
+    Export = Callable[[nn.Module, Tensor], GraphModule]
 
 LARGE = 2_000_000  # parameters; the demo has fewer, ConvNeXt-T more
 
@@ -36,6 +39,7 @@ def remembered(traced: Path) -> Iterator[None]:
     from torch.onnx._internal.exporter import _schemas
 
     from convnext_edge.onnx_graph import tracing
+    from convnext_edge.quantization import insert_qdq
 
     look_up = utils._materialize_cpp_cia_ops
     look_up_once = cache(lambda _registrations: look_up())
@@ -49,6 +53,7 @@ def remembered(traced: Path) -> Iterator[None]:
             lambda: look_up_once(len(registrations("CompositeImplicitAutograd"))),
         )
         patch.setattr(tracing, "trace", traced_once(tracing.trace, traced))
+        patch.setattr(insert_qdq, "export_program", exported_once(insert_qdq.export_program))
         yield
 
 
@@ -81,26 +86,68 @@ def identity(module: nn.Module, example: Tensor, *settings: object) -> str | Non
     """
     from torch.fx import GraphModule
 
-    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    tensors = weights_of(module)
     if sum(tensor.numel() for tensor in tensors.values()) > LARGE:
         return None
     # the code of a graph has all but its tensors
     whole = (module.code, tensors) if isinstance(module, GraphModule) else module
-    told = io.BytesIO()
+    return digest((whole, module.training, example, settings))
+
+
+def exported_once(export: Export) -> Export:
+    """Return `export_program` that looks once a process at modules that differ in the values of weights only.
+
+    What it returns is a copy of the graph with the module's own weights.
+    """
+    graphs: dict[str, GraphModule] = {}
+
+    @wraps(export)
+    def once(module: nn.Module, example: Tensor) -> GraphModule:
+        weights = weights_of(module)
+        alike = digest((module, module.training, example), {id(held): n for n, held in weights.items()})
+        if alike is None:
+            return export(module, example)
+        if alike not in graphs:
+            graphs[alike] = export(module, example)
+        graph = graphs[alike]
+        made = copy.deepcopy(graph, {id(held): held for held in weights_of(graph).values()})
+        for name in weights.keys() & weights_of(made).keys():
+            owner, _, attribute = name.rpartition(".")
+            setattr(made.get_submodule(owner), attribute, weights[name])
+        return made
+
+    return once
+
+
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    """Return parameters and buffers by name, with all names of those that have several."""
+    parameters = module.named_parameters(remove_duplicate=False)
+    return {**dict(parameters), **dict(module.named_buffers(remove_duplicate=False))}
+
+
+def digest(told: object, names: Mapping[int, str] | None = None) -> str | None:
+    """Return a digest of what pickle makes of something, or None where it cannot be pickled."""
+    pickled = io.BytesIO()
     try:
-        ByValue(told).dump((whole, module.training, example, settings))
+        TensorsAside(pickled, names or {}).dump(told)
     except (AttributeError, TypeError, pickle.PicklingError):  # of local classes, and of bfloat16
         return None
-    return hashlib.sha256(told.getvalue()).hexdigest()
+    return hashlib.sha256(pickled.getvalue()).hexdigest()
 
 
-class ByValue(pickle.Pickler):
-    """Pickles tensors as digests of their values."""
+class TensorsAside(pickle.Pickler):
+    """Pickles tensors as digests of their values, and those whose `id` has a name without their values."""
+
+    def __init__(self, file: io.BytesIO, names: Mapping[int, str]) -> None:
+        super().__init__(file)
+        self.names = names
 
     def persistent_id(self, item: Any) -> object:
         import torch
 
         if not isinstance(item, torch.Tensor):
             return None
-        content = item.detach().contiguous().numpy().tobytes()
-        return str(item.dtype), tuple(item.shape), item.requires_grad, hashlib.sha256(content).hexdigest()
+        kind = str(item.dtype), tuple(item.shape), item.stride(), item.requires_grad
+        if id(item) in self.names:
+            return *kind, self.names[id(item)]
+        return *kind, hashlib.sha256(item.detach().contiguous().numpy().tobytes()).hexdigest()
