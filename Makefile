@@ -57,7 +57,7 @@ check-format: env
 	time $(BIN)/ruff format --check .
 
 check-types: env
-	time $(BIN)/mypy
+	time $(BIN)/mypy --num-workers $(WORKERS)
 
 check-layers: env
 	time $(BIN)/lint-imports --no-logo

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import socket
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
+from support.command_line import commands_in
 from support.places import ROOT
 
+import convnext_edge
 from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.checkpoints.source import load_source
 from convnext_edge.checkpoints.variants import DEMO
@@ -21,32 +22,30 @@ from convnext_edge.images.opening import open_image_set
 RECORD = ROOT / "benchmarks" / "results" / "demo_training.json"
 
 
-# Runs the demo once, and prints what it found for people and as JSON.
-PRINT_BOTH = """
-from functools import cache
-
-import convnext_edge
-from convnext_edge.cli import main
-
-convnext_edge.demo = cache(convnext_edge.demo)
-for arguments in (["demo"], ["demo", "--json"]):
-    assert not main(arguments, standalone_mode=False)
-    print("---")
-"""
-
-
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
-    """The summary and the JSON of one run."""
+    """The summary and the JSON of one run, which asks for no connection."""
     folder = tmp_path_factory.mktemp("demo")
-    no_network = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hub")}
-    command = [sys.executable, "-c", PRINT_BOTH]
-    done = subprocess.run(command, cwd=folder, env=no_network, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    summary, json_text, _ = done.stdout.split("---\n")
-    result: dict[str, Any] = json.loads(json_text)
+    asked: list[object] = []
+
+    def no_network(*given: object, **_: object) -> NoReturn:
+        asked.append(given)
+        raise OSError("there is no network")
+
+    with pytest.MonkeyPatch.context() as patch, commands_in(folder, patch) as run:
+        for place, name in (
+            (socket.socket, "connect"),
+            (socket.socket, "connect_ex"),
+            (socket, "getaddrinfo"),
+        ):
+            patch.setattr(place, name, no_network)
+        patch.setattr(convnext_edge, "demo", cache(convnext_edge.demo))
+        summary, as_json = run("demo"), run("demo", "--json")
+    assert asked == []
+    assert (summary.exit_code, as_json.exit_code) == (0, 0), summary.output
+    result: dict[str, Any] = json.loads(as_json.stdout)
     assert (folder / result["engine"]).is_file()
-    return summary, result
+    return summary.stdout, result
 
 
 @pytest.fixture(scope="module")

@@ -48,6 +48,8 @@ def build_arm64(folder: Path, place: Path, headers: Path | None = None) -> Build
 
     headers: of ONNX Runtime, for its engines: its package for ARM has none.
     """
+    with (folder / TOOLCHAIN).open("a", encoding="utf-8") as added:
+        added.write("set(CMAKE_UNITY_BUILD ON)\n")  # half as much to compile
     manifest = (folder / "model" / "convnext_edge.txt").read_text(encoding="utf-8")
     if "runtime onnxruntime\n" in manifest:
         assert headers is not None

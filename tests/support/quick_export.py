@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Trace = Callable[..., ModelProto]
     Export = Callable[[nn.Module, Tensor], GraphModule]
 
-LARGE = 2_000_000  # parameters; the demo has fewer, ConvNeXt-T more
+LARGE = 4_000_000  # numbers; the quantized demo has fewer, ConvNeXt-T more
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +24,7 @@ from support.embedded import (
     run,
 )
 from support.models import CLASSES, Models
+from support.readme import CPP, commands
 
 from convnext_edge import embed
 from convnext_edge.commands.benchmark import Benchmark
@@ -70,23 +71,33 @@ def test_bench_prints_the_keys_of_benchmark(
     assert (found["threads"], found["runs"], found["target"]) == (1, 5, "openvino")
 
 
-def test_the_build_command_works_as_it_is_printed_and_installs_the_runtime(
+@pytest.mark.slow
+def test_the_commands_of_the_readme_build_and_the_runtime_is_installed(
     models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # as in a shell where the environment is active: CMake asks `python` where OpenVINO is
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     engine = models.engine("openvino", models.quantized())
-    made = embed(engine, lang="cpp", output=tmp_path / "app")
-    assert set(made.files) == {f.relative_to(tmp_path / "app").as_posix() for f in files(tmp_path / "app")}
-    subprocess.run(made.build_command, shell=True, cwd=made.directory, check=True, capture_output=True)
+    made = embed(engine, lang="cpp", output=tmp_path / "classifier")
+    assert set(made.files) == {f.relative_to(made.directory).as_posix() for f in files(made.directory)}
+    Image.fromarray(noise(40, 30)).save(tmp_path / "photo.ppm")
+    shown = [in_the_shell(command, tmp_path) for command in commands() if command.startswith(CPP)]
+    assert len(shown) == 3
+    assert re.fullmatch(r"( *[\d.]+ %  +\d+  .+\n){3}", shown[-1])
+    # the folder's own command builds the same, and finds it built
+    assert "Building CXX" not in in_the_shell(made.build_command, made.directory)
     run("cmake", "build", "-DCONVNEXT_EDGE_INSTALL_RUNTIME=ON", cwd=made.directory)
     run("cmake", "--install", "build", "--prefix", tmp_path / "device", cwd=made.directory)
     libraries = [f for f in files(tmp_path / "device" / "lib") if ".so" in f.name]
     assert sum(f.stat().st_size for f in libraries if "convnext_edge" not in f.name) < 100e6
-    Image.fromarray(noise(40, 30)).save(tmp_path / "picture.ppm")
     model = tmp_path / "device" / "share" / "convnext_edge" / "model"
-    shown = run(tmp_path / "device" / "bin" / "classify", "--model", model, tmp_path / "picture.ppm")
-    assert len(shown.splitlines()) == 5
+    installed = tmp_path / "device" / "bin" / "classify"
+    assert run(installed, "--model", model, "--top", "3", tmp_path / "photo.ppm").decode() == shown[-1]
+
+
+def in_the_shell(command: str, folder: Path) -> str:
+    """Standard output of a printed command that must succeed."""
+    return run("sh", "-c", command, cwd=folder).decode()
 
 
 def files(folder: Path) -> list[Path]:
