@@ -86,6 +86,16 @@ def quick_export(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def few_rounds() -> Iterator[None]:
+    """Time INT8 against FP32 in the fewest rounds, not for 5 s: no test reads what they measure."""
+    from convnext_edge.commands.quantize import speed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(speed, "SECONDS", 0.0)
+        yield
+
+
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four images in each of ten class folders, as smooth as photographs are."""

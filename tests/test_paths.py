@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from support.models import CHECKPOINT, RESOLUTION, Models
 
 import convnext_edge as ce
@@ -45,6 +46,7 @@ def test_each_function_takes_text_for_a_path_and_a_path_for_text(
     assert ce.report(output=str(at / "r.html"), workspace=workspace).html == at / "r.html"
 
 
+@pytest.mark.slow(seconds=15)
 def test_so_do_those_that_take_long(models: Models, photos: Path, tmp_path: Path) -> None:
     start, workspace = str(models.exported()), str(models.workspace)
     (tmp_path / "recipe.toml").write_text("smoothing = 0.0\n")

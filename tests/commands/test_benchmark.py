@@ -77,6 +77,7 @@ def test_no_gate_passes_on_a_busy_machine(models: Models, monkeypatch: pytest.Mo
     assert timed(models).passed, "without a gate"
 
 
+@pytest.mark.slow(seconds=20)
 @pytest.mark.parametrize("target", ["torch", "onnxruntime", "openvino"])
 def test_engines_of_every_target_are_timed(models: Models, target: str) -> None:
     engine = models.engine(target, models.quantized())

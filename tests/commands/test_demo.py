@@ -53,7 +53,7 @@ def demo(printed: tuple[str, dict[str, Any]]) -> dict[str, Any]:
     return printed[1]
 
 
-@pytest.mark.slow(seconds=40)
+@pytest.mark.slow(seconds=30)
 def test_demo_meets_its_bars_on_both_targets(demo: dict[str, Any]) -> None:
     assert demo["passed"]
     assert demo["images"] == 1000
@@ -64,7 +64,7 @@ def test_demo_meets_its_bars_on_both_targets(demo: dict[str, Any]) -> None:
         assert row["sqnr_db"] >= 35
 
 
-@pytest.mark.slow(seconds=40)
+@pytest.mark.slow(seconds=30)
 def test_demo_tells_what_the_contract_promises(demo: dict[str, Any]) -> None:
     promised = {
         "reference_top1",
@@ -80,7 +80,7 @@ def test_demo_tells_what_the_contract_promises(demo: dict[str, Any]) -> None:
     assert demo["candidate_top1"] == demo["rows"][0]["candidate_top1"]
 
 
-@pytest.mark.slow(seconds=40)
+@pytest.mark.slow(seconds=30)
 def test_demo_model_is_as_good_as_its_record(demo: dict[str, Any]) -> None:
     record = json.loads(RECORD.read_text(encoding="utf-8"))
     assert record["test_accuracy"] >= 0.84
@@ -88,7 +88,7 @@ def test_demo_model_is_as_good_as_its_record(demo: dict[str, Any]) -> None:
     assert demo["reference_top1"] == pytest.approx(record["test_accuracy"], abs=0.035)
 
 
-@pytest.mark.slow(seconds=40)
+@pytest.mark.slow(seconds=30)
 def test_demo_works_as_the_readme_prints_it(printed: tuple[str, dict[str, Any]]) -> None:
     summary, demo = printed
     assert "\n$ convnext-edge demo\n" in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -167,7 +167,7 @@ def kill_when(arguments: list[str], checkpoint: Path, seconds: float) -> int:
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.slow(seconds=80)
+@pytest.mark.slow(seconds=45)
 def test_a_run_that_was_killed_again_and_again_goes_on_to_the_same_bytes(
     models: Models, photos: Path, tmp_path: Path, precision: AskedPrecision
 ) -> None:

@@ -58,7 +58,7 @@ def difference_in(path: Path, model: ConvNeXt, resolution: int, classes: int) ->
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.slow
+@pytest.mark.slow(seconds=20)
 def test_models_of_any_number_of_classes_are_exported(
     form: Form, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,7 +28,7 @@ DEAD = [
 
 
 @pytest.mark.parametrize(("dead", "recipe"), DEAD, ids=[dead or "all" for dead, _ in DEAD])
-@pytest.mark.slow
+@pytest.mark.slow(seconds=15)
 def test_a_layer_of_zeros_is_quantized(dead: str, recipe: str, photos: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     state = ConvNeXt(Architecture((1, 1), (16, 24), classes=10)).state_dict()

@@ -115,6 +115,7 @@ def sessions(models: Models, model: Path) -> dict[str, Session]:
     return found
 
 
+@pytest.mark.slow(seconds=45)
 @pytest.mark.parametrize(
     ("target", "input_type"), [("openvino", "float32"), ("onnxruntime", "uint8")], ids=lambda value: value
 )

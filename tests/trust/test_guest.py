@@ -269,7 +269,7 @@ print(json.dumps({"same": first == second, "before": before, "after": state()}))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=12)
 def test_the_first_calls_of_a_process_may_come_from_two_threads(tmp_path: Path) -> None:
     """Both import PyTorch and the exporters at the same time, and leave the process as it was."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TORCH")}

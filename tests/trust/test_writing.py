@@ -13,7 +13,7 @@ from support.models import Models
 from support.places import ROOT, TESTS
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(seconds=15),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes that are forked"),
 ]
 

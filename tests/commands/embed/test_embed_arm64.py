@@ -28,7 +28,7 @@ from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import preprocess
 
-pytestmark = [pytest.mark.programs(*TOOLS), pytest.mark.slow(seconds=60)]
+pytestmark = [pytest.mark.programs(*TOOLS), pytest.mark.slow(seconds=40)]
 RUNTIMES = ("openvino", "onnxruntime")
 
 Built = Callable[[str], tuple[Path, Build]]

@@ -27,7 +27,7 @@ from convnext_edge.images.decoding import decode
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.transform import normalize, preprocess
 
-pytestmark = pytest.mark.slow(seconds=60)
+pytestmark = pytest.mark.slow(seconds=30)
 
 ARTIFACTS = ROOT / "build" / "ci-artifacts"
 

@@ -20,6 +20,7 @@ from convnext_edge.targets.phones.decomposed import to_program
 from convnext_edge.targets.simulation.graph import to_torch
 
 
+@pytest.mark.slow(seconds=30)
 @pytest.mark.parametrize("target", ["openvino", "onnxruntime"])
 @pytest.mark.parametrize("input_type", ["float32", "uint8"])
 def test_the_program_computes_what_the_graph_says(models: Models, target: str, input_type: str) -> None:
