@@ -113,6 +113,7 @@ def apply(traits: Traits, shown: Architecture, family: str) -> Architecture:
     eps = 1e-6 if traits.norm_eps is None else traits.norm_eps
     usual = EPS_OF_TRANSFORMERS if family == "transformers" and traits.norm_eps is None else eps
     norm = shown.norm if shown.norm_bias else traits.norm or "rmsnorm"
+    dilates = traits.output_stride is not None and traits.output_stride < shown.stride
     return replace(
         shown,
         activation=traits.activation or "gelu",
@@ -120,7 +121,7 @@ def apply(traits: Traits, shown: Architecture, family: str) -> Architecture:
         eps=eps,
         last_eps=usual if traits.last_eps is None else traits.last_eps,
         pooling=traits.pooling or shown.pooling,
-        output_stride=traits.output_stride,
+        output_stride=traits.output_stride if dilates else None,
     )
 
 
