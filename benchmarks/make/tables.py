@@ -255,6 +255,7 @@ TABLES = {
     "embed_arm64": embed_arm64,
     "rtx_engines": rtx_engines,
     "relu_latency": latency,
+    "architectures": latency,
     "finetune": finetune,
     "training_speed": training_speed,
     "kill_resume": kill_resume,

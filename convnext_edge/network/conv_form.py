@@ -41,6 +41,7 @@ class ConvLayerFactory:
 
     axis = 1
     spatial = (2, 3)
+    int8_convolutions = True
 
     def stem(self, weight: Tensor, bias: Tensor) -> nn.Module:
         return convolution(weight, bias, stride=weight.shape[-1])

@@ -26,6 +26,7 @@ class LayerFactory(Protocol):
 
     axis: int  # of the channels in the form's layout
     spatial: tuple[int, int]  # axes of rows and columns in the form's layout
+    int8_convolutions: bool  # whether its runtimes have convolutions of INT8 that give floats
 
     def stem(self, weight: Tensor, bias: Tensor) -> nn.Module: ...
     def convolution(self, conv: nn.Conv2d, padding: Sides | None = None) -> nn.Module: ...

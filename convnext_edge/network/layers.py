@@ -21,6 +21,8 @@ class Layer:
     module: Multiplication
     weight_name: str  # of module.weight in the model's state_dict, and in every graph exported from it
     reads_bytes: bool  # whether its input is the uint8 image
+    # Whether runtimes of this form compute it in INT8 with an output in float: ONNX Runtime no convolution.
+    has_int8_kernel: bool = True
 
     @property
     def depthwise(self) -> bool:

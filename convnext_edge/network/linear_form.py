@@ -86,6 +86,7 @@ class LinearLayerFactory:
 
     axis = -1
     spatial = (1, 2)
+    int8_convolutions = False
 
     def stem(self, weight: Tensor, bias: Tensor) -> nn.Module:
         return LinearStem(weight, bias)

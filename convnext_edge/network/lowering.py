@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from convnext_edge.images.preprocessing import InputType, Preprocessing
 from convnext_edge.network.conv_form import ConvLayerFactory
 from convnext_edge.network.convnext import ConvNeXt, Outputs, OverlapStem, Stage
-from convnext_edge.network.forms import LayerFactory
+from convnext_edge.network.forms import LayerFactory, MatMul
 from convnext_edge.network.layers import Layer, LayerKind, find_multiplication
 from convnext_edge.network.linear_form import DynamicLinearLayerFactory, LinearLayerFactory
 from convnext_edge.network.lowered_parts import (
@@ -95,6 +95,7 @@ class LoweredConvNeXt(nn.Module):
     ) -> None:
         super().__init__()
         architecture, stem = model.architecture, model.stem
+        self.int8_convolutions = factory.int8_convolutions
         self.stem = (
             LoweredOverlapStem(stem, factory, preprocessing, input_type)
             if isinstance(stem, OverlapStem)
@@ -125,8 +126,14 @@ class LoweredConvNeXt(nn.Module):
 
         def layer(name: str, kind: LayerKind, module: nn.Module) -> Layer:
             multiplication = find_multiplication(module)
-            weight_name = f"{paths[multiplication]}.weight"
-            return Layer(name, kind, multiplication, weight_name, kind == "stem" and self.stem.reads_bytes)
+            return Layer(
+                name,
+                kind,
+                multiplication,
+                weight_name=f"{paths[multiplication]}.weight",
+                reads_bytes=kind == "stem" and self.stem.reads_bytes,
+                has_int8_kernel=self.int8_convolutions or isinstance(multiplication, MatMul),
+            )
 
         stem = [layer("stem", "stem", self.stem.conv)]
         if isinstance(self.stem, LoweredOverlapStem):

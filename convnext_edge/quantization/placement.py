@@ -2,7 +2,8 @@
 
 Quantized are the inputs and weights of the matrix multiplications (pointwise, downsampling and head
 layers, and the stem where its input is raw bytes). LayerNorm, GELU, GRN, residual sums and biases stay
-float: quantizing them buys no speed and costs accuracy.
+float: quantizing them buys no speed and costs accuracy. So does a convolution that overlaps or is dilated in
+ONNX Runtime, which has none of INT8 that gives floats.
 """
 
 from __future__ import annotations
@@ -41,5 +42,7 @@ def is_quantized(layer: Layer, recipe: Recipe) -> bool:
         return False
     if layer.depthwise:
         return recipe.depthwise
+    if not layer.has_int8_kernel:
+        return False
     # bytes are codes without a sign: a stem that reads them is INT8 only where activations are unsigned
     return layer.kind != "stem" or (layer.reads_bytes and recipe.activation in ("uint8", "uint16"))

@@ -16,6 +16,8 @@ from convnext_edge.images.transform import normalize
 from convnext_edge.network.convnext import ConvNeXt, as_tuple, part_of
 from convnext_edge.network.lowering import Form, LoweredConvNeXt, lower
 from convnext_edge.network.norms import GRN, Norm
+from convnext_edge.quantization.placement import choose_placement
+from convnext_edge.quantization.recipe import Recipe
 
 PREPROCESSING = Preprocessing(resolution=64, mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
 KINDS = {
@@ -188,3 +190,17 @@ def test_layers_run_in_their_order_each_once(reference: ConvNeXt, form: Form) ->
         layer.module.register_forward_pre_hook(lambda _module, _inputs, name=name: ran.append(name))
     logits_of(lowered, normalize(pixels(), PREPROCESSING))
     assert ran == list(lowered.layers())
+
+
+@pytest.mark.parametrize(
+    ("form", "dynamic", "kept"), [("conv", False, 0), ("linear", False, 2), ("linear", True, 4)]
+)
+def test_convolutions_that_a_runtime_has_no_int8_for_stay_float(form: Form, dynamic: bool, kept: int) -> None:
+    """ONNX Runtime multiplies matrices in INT8 and gives floats; its convolutions it computes in float."""
+    architecture = replace(SMALL, stem="overlap", stem_width=6, output_stride=8)
+    lowered = lower(randomized(architecture), form, preprocessing=PREPROCESSING, dynamic_size=dynamic)
+    assert isinstance(lowered, LoweredConvNeXt)
+    placement = choose_placement(lowered.layers().values(), Recipe())
+    dense = {name for name, layer in lowered.layers().items() if layer.kind == "downsample"}
+    assert dense == {"stem.conv2", "stages.1.downsample.conv", "stages.2.downsample.conv"}
+    assert sum(not placement[name] for name in dense) == kept
