@@ -28,6 +28,7 @@ from convnext_edge.evaluation.candidates import open_session
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import normalize, preprocess
+from convnext_edge.targets.base import Outputs
 
 HARNESS = TESTS / "fixtures" / "cpp"
 MANIFEST = "convnext_edge.txt"
@@ -216,6 +217,11 @@ def photographs(count: int) -> list[Pixels]:
 
 def python_logits(folder: Path, images: list[Pixels]) -> NDArray[np.float32]:
     """(N, classes) of the engine in `folder`, one image a call, as C++ runs it."""
+    return np.concatenate([outputs[0] for outputs in python_outputs(folder, images)])
+
+
+def python_outputs(folder: Path, images: list[Pixels]) -> list[Outputs]:
+    """All outputs of the engine in `folder` for each image, (1, ...), one image a call."""
     (sidecar,) = (folder / "model").glob("*.json")
     artifact = open_artifact(sidecar.with_suffix(""))
     description = artifact.description
@@ -223,6 +229,4 @@ def python_logits(folder: Path, images: list[Pixels]) -> NDArray[np.float32]:
     batches = [np.ascontiguousarray(square.transpose(2, 0, 1)[None]) for square in squares]
     with open_session(artifact, str(description.target)) as session:
         floats = description.input_type == "float32"
-        return np.concatenate(
-            [session.run(normalize(b, description.preprocessing) if floats else b) for b in batches]
-        )
+        return [session.run_all(normalize(b, description.preprocessing) if floats else b) for b in batches]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from support.embedded import MANIFEST
 
@@ -25,6 +26,15 @@ SIZES = [
 ]
 FILTERS = ("bicubic", "bilinear", "box", "hamming", "lanczos")
 CROPS = (1.0, 0.875, 0.6)
+# Inputs that are not square, and images that are squashed or cropped against the rule of crop 1
+FRAMES: list[dict[str, Any]] = [
+    {"crop": 0.875, "width": 48},
+    {"crop": 0.6, "width": 21},
+    {"crop": 1.0, "width": 48},
+    {"crop": 1.0, "width": 48, "squash": False},
+    {"crop": 1.0, "squash": False},
+    {"crop": 0.875, "squash": True},
+]
 ZEROS = 64 * "0"
 NO_PLAIN_NAMES = ("..", ".", "../up", "a/b", "a\\b", "/root", "C:drive", "bell\a", "\u0085", 200 * "x", "")
 # What all four readers refuse alike
@@ -34,9 +44,15 @@ BOUNDED_MANIFESTS: list[tuple[dict[str, str], str]] = [
     ({"version": 2**20 * "1"}, "is damaged: it has more than 1048576 bytes"),
     ({"mean": "0.5 -1.0 0.5"}, "mean or std are out of range"),
     ({"std": "0.2 0.2 0.0"}, "mean or std are out of range"),
+    ({"task": "segment"}, "task 'segment' is not known"),
+    ({"task": "embed"}, "is damaged: outputs is 'logits'"),
+    ({"task": "features", "outputs": "map0 map0"}, "is damaged: outputs is 'map0 map0'"),
+    ({"task": "embed", "outputs": "embedding map"}, "resolution, crop or classes are out of range"),
+    ({"crop": "1.0\nsquash no"}, "is damaged: squash is 'no'"),
+    ({"resolution": "64\nwidth 0"}, "out of range"),
 ]
 DAMAGED_MANIFESTS = [
-    ({"format": "2"}, "has format 2, this version reads 1"),
+    ({"format": "3"}, "has format 3, this version reads 1 and 2"),
     ({"resolution": "many"}, "is damaged: resolution is 'many'"),
     ({"resolution": ""}, "is damaged: resolution is ''"),
     ({"resolution": "-3"}, "out of range"),
@@ -51,13 +67,34 @@ DAMAGED_MANIFESTS = [
 ]
 
 
+def frame_lines(keys: dict[str, Any]) -> dict[str, str]:
+    """Of a frame, the crop in a manifest, with the lines behind it that the others need."""
+    more = {key: str(value).lower() for key, value in keys.items() if key != "crop"}
+    return {"crop": "\n".join([str(keys["crop"]), *(f"{key} {value}" for key, value in more.items())])}
+
+
 def as_for(target: str, engine: Path, place: Path) -> Path:
     """A copy of an engine whose sidecar says that it is for another target, and its runtime's."""
+    sidecar = read_sidecar(engine)
+    return with_sidecar(engine, place, target=target, engine=sidecar["engine"] | {"runtime": target})
+
+
+def of_grey(engine: Path, place: Path) -> Path:
+    """A copy of an engine whose sidecar says that it takes grey images."""
+    prepared = read_sidecar(engine)["preprocessing"] | {"mean": [0.5], "std": [0.5]}
+    return with_sidecar(engine, place, preprocessing=prepared)
+
+
+def read_sidecar(engine: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(engine.with_name(f"{engine.name}.json").read_text())
+    return found
+
+
+def with_sidecar(engine: Path, place: Path, **values: object) -> Path:
+    """A copy of an engine in which keys of the sidecar have other values."""
     copy = place / engine.name
     shutil.copy(engine, copy)
-    sidecar = json.loads(engine.with_name(f"{engine.name}.json").read_text())
-    sidecar |= {"target": target, "engine": sidecar["engine"] | {"runtime": target}}
-    copy.with_name(f"{copy.name}.json").write_text(json.dumps(sidecar))
+    copy.with_name(f"{copy.name}.json").write_text(json.dumps(read_sidecar(engine) | values))
     return copy
 
 

@@ -8,9 +8,18 @@ from pathlib import Path
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.commands.embed.bundle import fill_readme, write_bundle
 from convnext_edge.commands.embed.mobile import check_runtime, write_sample
+from convnext_edge.tasks import Task
 
 SOURCES = Path(__file__).parents[2] / "embed_sources" / "android"
 BUILD = "gradle assembleDebug"
+# What an application calls
+CALLS: dict[Task, str] = {
+    "classify": "for (found in model.classify(image, 5)) println(found)",
+    "multilabel": "for (found in model.multilabel(image)) println(found)",
+    "regress": "val values: FloatArray = model.regress(image)",
+    "embed": "val embedding: FloatArray = model.embed(image) // `cosine` compares two",
+    "features": 'for (map in model.features(image)) println("${map.name} ${map.shape}")',
+}
 
 
 def write_android(engine: Artifact, labels: Path | None, folder: Path) -> str:
@@ -24,5 +33,5 @@ def write_android(engine: Artifact, labels: Path | None, folder: Path) -> str:
     assets.mkdir()
     write_bundle(engine, labels, assets / "model")
     write_sample(engine, folder / "app" / "src" / "main" / "assets")
-    fill_readme(engine, folder, build=BUILD)
+    fill_readme(engine, folder, build=BUILD, call=CALLS[engine.description.task])
     return BUILD

@@ -11,9 +11,11 @@ from convnext_edge.artifacts.digests import sha256
 from convnext_edge.artifacts.sidecar import sidecar_path
 from convnext_edge.errors import UsageError
 from convnext_edge.images.class_order import read_rows
+from convnext_edge.tasks import OF_HEADS, output_names
 from convnext_edge.version import __version__
 
 FORMAT = 1
+LATER_FORMAT = 2  # of what a library that knows format 1 would take for a classifier of squares
 MANIFEST = "convnext_edge.txt"
 LABELS = "labels.txt"
 ANTIALIASED = ("bicubic", "bilinear", "box", "hamming", "lanczos")
@@ -22,10 +24,8 @@ ANTIALIASED = ("bicubic", "bilinear", "box", "hamming", "lanczos")
 def write_bundle(engine: Artifact, labels: Path | None, folder: Path) -> None:
     """Copy the engine with its other files and its sidecar, and write labels and manifest.
 
-    Raises UsageError for an interpolation that the libraries do not have, or a wrong number of labels.
+    Raises UsageError for a wrong number of labels.
     """
-    check_interpolation(engine)
-    check_task(engine)
     folder.mkdir()
     names = [*engine.files, sidecar_path(engine.path).name]
     for name in names:
@@ -36,23 +36,28 @@ def write_bundle(engine: Artifact, labels: Path | None, folder: Path) -> None:
     (folder / MANIFEST).write_text("".join(f"{line}\n" for line in manifest), encoding="utf-8", newline="\n")
 
 
-def check_task(engine: Artifact) -> None:
-    """Raise UsageError for a model that the libraries cannot show a picture to, or tell the answer of."""
+def check_images(engine: Artifact) -> None:
+    """Raise UsageError for a model of images that the libraries cannot prepare."""
+    prepared = engine.description.preprocessing
+    channels = len(prepared.mean)
+    if channels != 3:
+        raise UsageError(
+            f"{engine.path} cannot be embedded: the libraries give RGB, and its images have {channels} "
+            + ("channel" if channels == 1 else "channels"),
+            hint="Run the engine with its own runtime.",
+        )
+    if prepared.interpolation not in ANTIALIASED:
+        raise UsageError(
+            f"{engine.path} takes images resized by {prepared.interpolation!r}, which the embedded library"
+            " does not have",
+            hint=f"Export again with one of: {', '.join(ANTIALIASED)}.",
+        )
+
+
+def labelled(engine: Artifact) -> int:
+    """Return how many numbers of the answer have a label: none of an embedding, or of maps."""
     described = engine.description
-    channels, height, width = described.preprocessing.shape
-    for wrong, what in (
-        (described.task != "classify", f"its task is {described.task}, and the libraries classify"),
-        (channels != 3, f"it takes {channels} channels, and the libraries give RGB"),
-        (
-            described.preprocessing.crop == 1.0 and not described.preprocessing.squashes,
-            "its images are cropped, not squashed, at crop 1",
-        ),
-        (height != width, f"it takes {height}x{width} pixels, and the libraries cut squares"),
-    ):
-        if wrong:
-            raise UsageError(
-                f"{engine.path} cannot be embedded: {what}", hint="Run the engine with its own runtime."
-            )
+    return described.architecture.classes if described.task in OF_HEADS else 0
 
 
 def fill_readme(engine: Artifact, folder: Path, **more: str) -> None:
@@ -62,14 +67,32 @@ def fill_readme(engine: Artifact, folder: Path, **more: str) -> None:
         "stem": described.stem,
         "engine": engine.path.name,
         "precision": described.precision.upper(),
-        "classes": described.architecture.classes,
-        "resolution": described.preprocessing.resolution,
+        "task": described.task,
+        "answers": answers(engine),
+        "size": described.preprocessing.size_text.replace("x", " x "),
         "ours": __version__,
         **more,
     }
     readme = folder / "README.md"
     text = Template(readme.read_text(encoding="utf-8")).substitute(values)
     readme.write_text(text, encoding="utf-8", newline="\n")
+
+
+def answers(engine: Artifact) -> str:
+    """Return what a model answers, in words."""
+    described = engine.description
+    match described.task:
+        case "embed":
+            found = f"an embedding of {described.architecture.outputs} numbers"
+            return f"{found} and a map" if described.architecture.maps else found
+        case "features":
+            return f"{len(described.architecture.maps)} maps"
+        case "regress":
+            return f"{labelled(engine)} values"
+        case "multilabel":
+            return f"{labelled(engine)} labels"
+        case _:
+            return f"{labelled(engine)} classes"
 
 
 def manifest_lines(engine: Artifact, digests: dict[str, str]) -> list[str]:
@@ -80,19 +103,26 @@ def manifest_lines(engine: Artifact, digests: dict[str, str]) -> list[str]:
     described = engine.description
     prepared = described.preprocessing
     recorded = described.engine or {}
+    apart = {
+        **({} if prepared.size[0] == prepared.size[1] else {"width": prepared.size[1]}),
+        **({} if prepared.squashes == (prepared.crop == 1) else {"squash": str(prepared.squashes).lower()}),
+    }
     values = {
-        "format": FORMAT,
+        "format": LATER_FORMAT if apart or described.task != "classify" else FORMAT,
         "version": __version__,
         "runtime": runtime_of(engine),
         "runtime_version": recorded.get("version", "unknown"),
         "engine": engine.path.name,
+        "task": described.task,
+        "outputs": " ".join(output_names(described.task, described.architecture)),
         "input": described.input_type,
         "resolution": prepared.resolution,
         "crop": repr(prepared.crop),
         "interpolation": prepared.interpolation,
         "mean": " ".join(map(repr, prepared.mean)),
         "std": " ".join(map(repr, prepared.std)),
-        "classes": described.architecture.classes,
+        "classes": labelled(engine),
+        **apart,
     }
     return [f"{key} {value}" for key, value in values.items()] + [
         f"file {digest} {name}" for name, digest in digests.items()
@@ -109,14 +139,19 @@ def runtime_of(engine: Artifact) -> str:
 
 
 def read_labels(engine: Artifact, path: Path | None) -> list[str]:
-    """Return a label for each class.
+    """Return a label for each class, or for each value of a regression.
 
     They are the names in `path`; without a path the model's own, or else the numbers of the classes.
     Raises UsageError where `path` cannot be read, or has more or fewer labels than the model has classes.
     """
-    classes = engine.description.architecture.classes
+    classes = labelled(engine)
+    if path and not classes:
+        raise UsageError(
+            f"--labels: the task of {engine.path} is {engine.description.task}", hint="Leave it out."
+        )
     if path is None:
-        names = list(engine.description.classes) or [str(number) for number in range(classes)]
+        names = list(engine.description.classes) if classes else []
+        names = names or [str(number) for number in range(classes)]
     else:
         names = [row[0] for row in read_rows(path, "--labels")]
     if len(names) != classes:
@@ -125,13 +160,3 @@ def read_labels(engine: Artifact, path: Path | None) -> list[str]:
             hint="Give one label on each line, in the order of the classes.",
         )
     return [" ".join(name.split()) for name in names]
-
-
-def check_interpolation(engine: Artifact) -> None:
-    """Raise UsageError for an interpolation that the embedded libraries do not have."""
-    name = engine.description.preprocessing.interpolation
-    if name not in ANTIALIASED:
-        raise UsageError(
-            f"{engine.path} takes images resized by {name!r}, which the embedded library does not have",
-            hint=f"Export again with one of: {', '.join(ANTIALIASED)}.",
-        )

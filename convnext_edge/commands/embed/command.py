@@ -13,6 +13,7 @@ from convnext_edge.artifacts.failed import failings
 from convnext_edge.artifacts.store import write_folder
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.declaration import Argument, Option, command
+from convnext_edge.commands.embed.bundle import check_images
 from convnext_edge.commands.options import WorkspaceFolder
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import lines, warned
@@ -67,13 +68,14 @@ def embed(
 ) -> Embed:
     """Put ENGINE (default: the newest) into a folder for an application.
 
-    The folder holds the engine and the library that classifies images with it; it may not exist yet or be
+    The folder holds the engine and the library that shows it images; it may not exist yet or be
     empty, and comes whole or not at all.
     Raises ArtifactError, UsageError.
     """
     fill = filler(lang, as_path(runtime))
     space = Workspace.at(workspace)
     chosen = find_engine(engine, space)
+    check_images(chosen)
     folder = as_path(output) or space.folder / f"{chosen.path.name.split('.')[0]}-{lang}"
     build_command = write_folder(folder, lambda made: fill(chosen, as_path(labels), made))
     files = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())

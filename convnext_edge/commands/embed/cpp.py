@@ -9,9 +9,30 @@ from pathlib import Path
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.commands.embed.bundle import fill_readme, runtime_of, write_bundle
 from convnext_edge.errors import UsageError
+from convnext_edge.tasks import Task
 
 SOURCES = Path(__file__).parents[2] / "embed_sources" / "cpp"
 BUILD = "cmake -S . -B build && cmake --build build"
+IMAGE = "{pixels, width, height}"
+# What an application calls
+CALLS: dict[Task, str] = {
+    "classify": f"""\
+const auto found = model.classify({IMAGE}, 5);  // 8-bit RGB of any size
+std::cout << found[0].label << ' ' << found[0].probability << '\\n';""",
+    "multilabel": f"""\
+for (const auto& found : model.multilabel({IMAGE})) {{  // 8-bit RGB of any size
+    std::cout << found.label << ' ' << found.probability << '\\n';
+}}""",
+    "regress": f"const std::vector<float> values = model.regress({IMAGE});  // 8-bit RGB of any size",
+    "embed": f"""\
+const std::vector<float> one = model.embed({IMAGE});  // 8-bit RGB of any size
+const std::vector<float> other = model.embed({{pixels2, width2, height2}});
+std::cout << convnext_edge::cosine(one, other) << '\\n';""",
+    "features": f"""\
+for (const auto& map : model.features({IMAGE})) {{  // 8-bit RGB of any size
+    std::cout << map.name << ' ' << map.shape[0] << ' ' << map.shape[1] << ' ' << map.shape[2] << '\\n';
+}}""",
+}
 BUILD_ARM64 = """\
 cmake -S . -B build-arm64 -DCMAKE_TOOLCHAIN_FILE=cmake/aarch64-linux-gnu.cmake \\
     -DCONVNEXT_EDGE_INSTALL_RUNTIME=ON {runtime}
@@ -87,5 +108,6 @@ def write_cpp(engine: Artifact, labels: Path | None, folder: Path) -> str:
     write_bundle(engine, labels, folder / "model")
     version = (engine.description.engine or {}).get("version", "unknown")
     guide = {key: text.format(version=version) for key, text in asdict(GUIDES[runtime]).items()}
-    fill_readme(engine, folder, runtime=runtime, version=version, build=BUILD, **guide)
+    call = CALLS[engine.description.task]
+    fill_readme(engine, folder, runtime=runtime, version=version, build=BUILD, call=call, **guide)
     return BUILD

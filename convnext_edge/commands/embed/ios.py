@@ -13,9 +13,18 @@ from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.commands.embed.bundle import fill_readme, write_bundle
 from convnext_edge.commands.embed.mobile import check_runtime, write_sample
 from convnext_edge.images.transform import preprocess
+from convnext_edge.tasks import Task
 
 SOURCES = Path(__file__).parents[2] / "embed_sources" / "ios"
 BUILD = "swift build"
+# What an application calls
+CALLS: dict[Task, str] = {
+    "classify": "for found in try model.classify(image, topK: 5) { print(found.probability, found.label) }",
+    "multilabel": "for found in try model.multilabel(image) { print(found.probability, found.label) }",
+    "regress": "let values: [Float] = try model.regress(image)",
+    "embed": "let embedding: [Float] = try model.embed(image)  // `cosine` compares two",
+    "features": "for map in try model.features(image) { print(map.name, map.shape) }",
+}
 # Width and height of test images: enlarged; shrunk, rows first; shrunk, columns first
 CASES = ((7, 5), (301, 220), (90, 400))
 
@@ -30,7 +39,7 @@ def write_ios(engine: Artifact, labels: Path | None, folder: Path) -> str:
     write_bundle(engine, labels, folder / "Sources" / "ConvNeXtEdge" / "model")
     write_sample(engine, folder / "Sources" / "ConvNeXtEdgeSample")
     (folder / "Tests" / "ConvNeXtEdgeTests" / "squares.bin").write_bytes(squares(engine))
-    fill_readme(engine, folder, build=BUILD)
+    fill_readme(engine, folder, build=BUILD, call=CALLS[engine.description.task])
     return BUILD
 
 

@@ -1,6 +1,6 @@
 """What folders for Android and iOS have in common: their runtime, and a picture for the sample application.
 
-With the picture come the logits that Python computes for it, so that a device can compare its own.
+With the picture comes what Python answers to it, so that a device can compare its own answer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from convnext_edge.images.transform import normalize, preprocess
 
 RUNTIME = "onnxruntime"
 PICTURE = "picture.png"
-LOGITS = "picture.txt"
+ANSWER = "picture.txt"
 
 
 def check_runtime(engine: Artifact, system: str) -> None:
@@ -33,7 +33,9 @@ def check_runtime(engine: Artifact, system: str) -> None:
 
 
 def write_sample(engine: Artifact, folder: Path) -> None:
-    """Write the first photograph of the demo as PNG, and the engine's logits for it, one on each line.
+    """Write the first photograph of the demo as PNG, and what the engine answers, a number on each line.
+
+    They are those of the vector, such as the logits; of a model that has maps alone, those of its last map.
 
     Raises TargetError where the engine does not run on this machine.
     """
@@ -45,7 +47,8 @@ def write_sample(engine: Artifact, folder: Path) -> None:
     square = np.ascontiguousarray(preprocess(picture, prepared).transpose(2, 0, 1)[None])
     with open_session(engine, str(engine.description.target), threads=1) as session:
         takes_bytes = engine.description.input_type == "uint8"
-        logits = session.run(square if takes_bytes else normalize(square, prepared))[0]
+        outputs = session.run_all(square if takes_bytes else normalize(square, prepared))
+    answer = outputs[0 if outputs[0].ndim == 2 else -1].ravel()
     # the shortest decimal number that is read as the same float32
-    lines = "".join(f"{np.format_float_scientific(logit, unique=True)}\n" for logit in logits)
-    (folder / LOGITS).write_text(lines, encoding="ascii", newline="\n")
+    lines = "".join(f"{np.format_float_scientific(value, unique=True)}\n" for value in answer)
+    (folder / ANSWER).write_text(lines, encoding="ascii", newline="\n")

@@ -14,6 +14,7 @@ from convnext_edge.commands.embed.bundle import fill_readme, write_bundle
 from convnext_edge.errors import UsageError
 from convnext_edge.progress import note
 from convnext_edge.reading import Line, Shape, Version, read_json
+from convnext_edge.tasks import Task
 
 SOURCES = Path(__file__).parents[2] / "embed_sources" / "web"
 RUNTIME = "onnxruntime"
@@ -22,6 +23,15 @@ TESTED = "1.30.0"
 SCRIPT = "ort.wasm.min.js"
 # Files that the script loads itself; a browser does not allow that for a page opened from disk.
 LOADED = ("ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
+PRINTED = "console.log(probability, label);"
+# What a page calls
+CALLS: dict[Task, str] = {
+    "classify": f"for (const {{ label, probability }} of await model.classify(picture, 5)) {PRINTED}",
+    "multilabel": f"for (const {{ label, probability }} of await model.multilabel(picture)) {PRINTED}",
+    "regress": "const values = await model.regress(picture);",
+    "embed": "const embedding = await model.embed(picture); // convnextEdge.cosine compares two",
+    "features": "for (const { name, shape } of await model.features(picture)) console.log(name, shape);",
+}
 OPEN = "python3 -m http.server"
 PART = 3 * 2**20  # bytes, a multiple of 3, so that each part of a file is whole in base64
 
@@ -52,7 +62,7 @@ def write_web(engine: Artifact, labels: Path | None, folder: Path, package: Path
         shutil.copyfile(source / "dist" / name, folder / "runtime" / name)
     write_offline(folder, "model", sorted(path.name for path in (folder / "model").iterdir()))
     write_offline(folder, "runtime", LOADED)
-    fill_readme(engine, folder, runtime=version)
+    fill_readme(engine, folder, runtime=version, call=CALLS[engine.description.task])
     return OPEN
 
 

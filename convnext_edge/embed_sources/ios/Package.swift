@@ -25,7 +25,7 @@ let package = Package(
         ),
         .executableTarget(
             name: "classify",
-            dependencies: ["ConvNeXtEdge"]
+            dependencies: ["ConvNeXtEdge", "ConvNeXtEdgeSample"]
         ),
         .testTarget(
             name: "ConvNeXtEdgeTests",

@@ -15,7 +15,16 @@ import pytest
 from PIL import Image
 from support.control_groups import FREE, LIMITED, systems
 from support.embedded import MANIFEST, noise, packed
-from support.embedded_apps import CROPS, DAMAGED_MANIFESTS, FILTERS, SIZES, as_for, with_manifest
+from support.embedded_apps import (
+    CROPS,
+    DAMAGED_MANIFESTS,
+    FILTERS,
+    FRAMES,
+    SIZES,
+    as_for,
+    frame_lines,
+    with_manifest,
+)
 from support.models import CLASSES, RESOLUTION, Models
 from support.needs import npm_package, program
 from support.places import TESTS
@@ -97,6 +106,25 @@ def test_squares_are_those_of_pillow_bit_by_bit(
         for image, square in zip(images, squares, strict=True):
             expected = preprocess(Image.fromarray(image), prepared)
             np.testing.assert_array_equal(square, expected, f"{image.shape} {crop}")
+
+
+def test_pixels_of_any_frame_are_those_of_pillow_bit_by_bit(folder: Path, run: Run, tmp_path: Path) -> None:
+    images = [noise(width, height) for width, height in SIZES]
+    for number, keys in enumerate(FRAMES):
+        model = with_manifest(folder / ASSETS / "model", tmp_path / str(number), **frame_lines(keys))
+        found = np.frombuffer(answer(run, model, "squares", packed(images)), np.uint8)
+        prepared = Preprocessing(RESOLUTION, **keys)
+        for image, pixels in zip(images, found.reshape(len(SIZES), *prepared.size, 3), strict=True):
+            expected = preprocess(Image.fromarray(image), prepared)
+            np.testing.assert_array_equal(pixels, expected, f"{image.shape} {keys}")
+
+
+def test_labels_may_hold_each_by_itself_and_embeddings_have_a_cosine(folder: Path, run: Run) -> None:
+    shares = answer(run, folder, "judge", b"-2.0 0.0 100.0").split()
+    np.testing.assert_allclose(list(map(float, shares)), [1 / (1 + np.exp(2)), 0.5, 1], rtol=1e-6)
+    assert answer(run, folder, "cosine", b"1.0 2.0\n-2.0 -4.0") == b"-1.0"
+    refused = b"embeddings of 2 and 1 numbers are not of one model"
+    assert refused in run(folder, "cosine", b"1.0 2.0\n3.0").stderr
 
 
 def test_inputs_of_the_engine_are_those_of_python_bit_by_bit(folder: Path, run: Run) -> None:
@@ -197,6 +225,7 @@ def test_the_sample_knows_what_python_answers_to_its_picture(folder: Path, run: 
     assert (
         answer(run, folder, "compare", f"{near}\n{told}".encode()) == b"The class is Python's, 40.0 dB SQNR."
     )
+    assert answer(run, folder, "likeness", f"{near}\n{told}".encode()) == b"40.0 dB SQNR to Python's answer."
     far = " ".join(map(repr, (-logits).tolist()))
     assert b"The class is NOT Python's" in answer(run, folder, "compare", f"{far}\n{told}".encode())
 

@@ -149,10 +149,10 @@ def test_misuse_is_an_exception_or_the_right_answer(
         "Error: 2147483647x2147483647 pixels, more than 89478485 in all",
         "Error: top_k 0 is less than 1|Give a whole number from 1.",
         str(CLASSES),
-        "Error: the workspace is not of this classifier|Take one from its workspace().",
+        "Error: the workspace is not of this model|Take one from its workspace().",
         "Error: threads -1 is out of range|Give a whole number from 1 to 1024, or 0 for all cores.",
-        "Error: there are no logits|Call infer() before rank().",
-        "Error: the workspace was moved from|Take another one from Classifier::workspace().",
+        "Error: there are no outputs|Call infer() first.",
+        "Error: the workspace was moved from|Take another one from Model::workspace().",
         "Error: no image was prepared|Call prepare() before infer().",
     ]
     assert lines[:-2] == expected
@@ -189,7 +189,7 @@ def test_a_damaged_engine_is_refused_in_the_words_of_python(
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"format": "2"}, "has format 2, this version reads 1"),
+        ({"format": "3"}, "has format 3, this version reads 1 and 2"),
         ({"resolution": "many"}, "is damaged: resolution is 'many'"),
         ({"resolution": "64px"}, "is damaged: resolution is '64px'"),
         ({"resolution": "-3"}, "out of range"),

@@ -9,12 +9,21 @@ import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from support.embedded import MANIFEST, noise, packed
-from support.embedded_apps import CROPS, DAMAGED_MANIFESTS, FILTERS, SIZES, with_manifest
+from support.embedded_apps import (
+    CROPS,
+    DAMAGED_MANIFESTS,
+    FILTERS,
+    FRAMES,
+    SIZES,
+    frame_lines,
+    with_manifest,
+)
 from support.embedded_web import FIXTURES, KINDS, hasty_engine, page_folder, png
 from support.needs import program
 
@@ -71,6 +80,18 @@ def test_squares_are_those_of_pillow_bit_by_bit(folder: Path, tmp_path: Path, fi
         for image, square in zip(images, squares, strict=True):
             expected = preprocess(Image.fromarray(image), prepared)
             np.testing.assert_array_equal(square, expected, f"{image.shape} {crop}")
+
+
+@pytest.mark.parametrize("keys", FRAMES, ids=str)
+def test_pixels_of_any_frame_are_those_of_pillow_bit_by_bit(
+    folder: Path, tmp_path: Path, keys: dict[str, Any]
+) -> None:
+    images = [noise(width, height) for width, height in SIZES]
+    copy = changed(folder, tmp_path, **frame_lines(keys))
+    prepared = Preprocessing(RESOLUTION, **keys)
+    found = np.frombuffer(node(copy, "squares", given=packed(images)), np.uint8)
+    for image, pixels in zip(images, found.reshape(len(SIZES), *prepared.size, 3), strict=True):
+        np.testing.assert_array_equal(pixels, preprocess(Image.fromarray(image), prepared), str(image.shape))
 
 
 def test_inputs_of_the_engine_are_those_of_python_bit_by_bit(folder: Path, tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
-/// Classifies RGB images with an engine that `convnext-edge embed` put into a folder.
+/// Answers RGB images with an engine that `convnext-edge embed` put into a folder.
 ///
-///     const convnext_edge::Classifier classifier("model");
-///     for (const auto& found : classifier.classify({pixels, width, height}, 5)) {
+///     const convnext_edge::Model model("model");
+///     for (const auto& found : model.classify({pixels, width, height}, 5)) {
 ///         std::cout << found.probability << "  " << found.label << '\n';
 ///     }
 ///
-/// Images are resized, cropped and normalized exactly as `convnext-edge validate` does it, so the accuracy that
-/// was validated is the accuracy that an application gets.
+/// The call has the name of the model's task: classify, multilabel, regress, embed or features. Images are resized,
+/// cropped and normalized exactly as `convnext-edge validate` does it, so the accuracy that was validated is the
+/// accuracy that an application gets.
 #pragma once
 
 #include <cstddef>
@@ -33,7 +34,7 @@ class ArtifactError : public Error {
     using Error::Error;
 };
 
-/// An image that cannot be classified: no pixels, too large, too elongated.
+/// An image that the model cannot be shown: no pixels, too large, too elongated.
 class ImageError : public Error {
    public:
     using Error::Error;
@@ -62,10 +63,21 @@ struct Image {
 /// One class of an answer.
 struct Prediction {
     std::size_t index = 0;   ///< position among the model's classes
-    std::string_view label;  ///< lives as long as a Classifier or Workspace of the model
+    std::string_view label;  ///< lives as long as a Model or Workspace of the model
     float logit = 0;         ///< what the model computed
-    float probability = 0;   ///< softmax over all classes
+    float probability = 0;   ///< softmax over all classes; of multilabel the sigmoid of its own logit
 };
+
+/// One output of the model for an image.
+struct Output {
+    std::string name;                ///< "logits", "values", "embedding", "map", or "map0" for that of stage 0
+    std::vector<std::size_t> shape;  ///< (numbers) of a vector; (channels, rows, columns) of a map
+    std::vector<float> values;       ///< the last axis fastest
+};
+
+/// Cosine of the angle between two embeddings of a model: 1 where they point in the same direction, -1 where in opposite
+/// ones. Throws UsageError for vectors of different lengths, or one that is zero.
+double cosine(const std::vector<float>& a, const std::vector<float>& b);
 
 struct Options {
     /// That one call may use, up to 1024; 0 leaves it to the runtime (all cores). ExecuTorch has one pool for a process:
@@ -79,33 +91,53 @@ struct Info {
     std::string runtime;          ///< "openvino", "onnxruntime" or "executorch"
     std::string runtime_version;  ///< of the library that is loaded
     std::string target_version;   ///< of the runtime that the engine was built with
-    int resolution = 0;           ///< edge of the square that the model sees, in pixels
+    int resolution = 0;           ///< rows of what the model sees, in pixels
     bool takes_bytes = false;     ///< whether the engine takes raw bytes, or normalized float32
-    std::size_t classes = 0;
+    std::size_t classes = 0;      ///< numbers that have a label: none of `embed` and `features`
+    int width = 0;                ///< columns of what the model sees, in pixels
+    std::string task;             ///< "classify", "multilabel", "regress", "embed" or "features"
 };
 
 class Workspace;
 
 /// A loaded model. All const members may be called from several threads at once. Copies are cheap: they share
 /// the model.
-class Classifier {
+///
+/// `run` is for every task, the others are for the one of their name and throw UsageError at other models. All of them
+/// throw ImageError and TargetError, and take a workspace from a pool, which grows to as many as there are calls at a
+/// time. Given a workspace, they do the same without any allocation by this library once it has seen an image of this
+/// size; the answer is then valid until the workspace is used again.
+class Model {
    public:
     /// Loads the engine in `folder` after checking the SHA-256 of each file.
     /// Throws ArtifactError, TargetError, UsageError.
-    explicit Classifier(const std::filesystem::path& folder, const Options& options = {});
-    // No moves, which are copies then: no classifier is ever without a model.
-    ~Classifier();
-    Classifier(const Classifier&) noexcept;
-    Classifier& operator=(const Classifier&) noexcept;
+    explicit Model(const std::filesystem::path& folder, const Options& options = {});
+    // No moves, which are copies then: no Model is ever without a model.
+    ~Model();
+    Model(const Model&) noexcept;
+    Model& operator=(const Model&) noexcept;
+
+    /// All outputs, as the engine computes them.
+    std::vector<Output> run(const Image& image) const;
+    const std::vector<Output>& run(const Image& image, Workspace& workspace) const;
 
     /// The `top_k` likeliest classes, best first (all of them where there are fewer; the lower index first
-    /// among equals). Takes a workspace from a pool, which grows to as many as there are calls at a time.
-    /// Throws ImageError, TargetError, UsageError.
+    /// among equals).
     std::vector<Prediction> classify(const Image& image, std::size_t top_k = 1) const;
-
-    /// The same without any allocation by this library once the workspace has seen an image of this size.
-    /// The answer is valid until the workspace is used again.
     const std::vector<Prediction>& classify(const Image& image, std::size_t top_k, Workspace& workspace) const;
+
+    /// All labels in their order, each with a probability of its own: the answer is yes from 0.5, where the logit is 0.
+    std::vector<Prediction> multilabel(const Image& image) const;
+    const std::vector<Prediction>& multilabel(const Image& image, Workspace& workspace) const;
+
+    /// The values, in the order of the labels.
+    std::vector<float> regress(const Image& image) const;
+
+    /// The embedding; `cosine` compares two. Where the model has a map too, `run` has both.
+    std::vector<float> embed(const Image& image) const;
+
+    /// The map of each stage, the finest first.
+    std::vector<Output> features(const Image& image) const;
 
     /// Memory for one call at a time; one for each thread.
     Workspace workspace() const;
@@ -116,31 +148,45 @@ class Classifier {
    private:
     friend class Workspace;
     struct State;
+    template <typename Call>
+    auto borrowing(Call call) const;
+    std::vector<Output> checked(const char* task, const Image& image) const;
     std::shared_ptr<State> state_;
 };
 
-/// Buffers of one call and, in its single steps, what a call does: `prepare`, `infer`, `rank`. A step without the
-/// one before it, or of a workspace that was moved from, throws UsageError.
-/// It keeps its model alive, and may outlive the Classifier.
+/// As a model for the task `classify` was called first.
+using Classifier = Model;
+
+/// Buffers of one call and, in its single steps, what a call does: `prepare`, `infer`, and `rank` or `judge`. A step
+/// without the one before it, or of a workspace that was moved from, throws UsageError.
+/// It keeps its model alive, and may outlive the Model.
 class Workspace {
    public:
     ~Workspace();
     Workspace(Workspace&&) noexcept;
     Workspace& operator=(Workspace&&) noexcept;
 
-    /// Resizes, crops and normalizes `image` into the engine's input. Returns the cropped square before
-    /// normalization: (resolution, resolution, 3) bytes. Throws ImageError.
+    /// Resizes, crops and normalizes `image` into the engine's input. Returns what was cropped before
+    /// normalization: (resolution, width, 3) bytes. Throws ImageError.
     const std::vector<std::uint8_t>& prepare(const Image& image);
 
-    /// Runs the engine on what was prepared last. Returns the (classes) logits. Throws TargetError.
+    /// Runs the engine on what was prepared last. Returns the values of the first output, such as the (classes) logits.
+    /// Throws TargetError.
     const std::vector<float>& infer();
 
-    /// The likeliest classes of the last logits. Throws UsageError for a `top_k` of 0, and TargetError where a logit
-    /// is no number.
+    /// All outputs of the last `infer`.
+    const std::vector<Output>& outputs() const;
+
+    /// The likeliest classes of the last logits. Throws UsageError for a `top_k` of 0 and for another task than
+    /// `classify`, and TargetError where a logit is no number.
     const std::vector<Prediction>& rank(std::size_t top_k);
 
+    /// The labels of the last logits, each with its probability. Throws UsageError for another task than `multilabel`,
+    /// and TargetError where a logit is no number.
+    const std::vector<Prediction>& judge();
+
    private:
-    friend class Classifier;
+    friend class Model;
     struct State;
     explicit Workspace(std::unique_ptr<State> state);
     State& state() const;

@@ -108,15 +108,20 @@ std::string doubt(const std::vector<double>& times) {
 std::string bench(const convnext_edge::Image& image, const BenchOptions& options) {
     const int threads = options.threads > 0 ? options.threads : usable_cpus();
     auto started = Clock::now();
-    const convnext_edge::Classifier classifier(options.model, {threads});
+    const convnext_edge::Model model(options.model, {threads});
     const double load_ms = since(started);
-    auto workspace = classifier.workspace();
+    auto workspace = model.workspace();
+    const auto& info = model.info();
+    const auto answer = [&] {
+        model.run(image, workspace);
+        if (info.task == "classify") workspace.rank(1);
+        if (info.task == "multilabel") workspace.judge();
+    };
     started = Clock::now();
-    classifier.classify(image, 1, workspace);
+    answer();
     const double first_ms = since(started);
     const auto engine = time_calls(options.runs, [&] { workspace.infer(); });
-    const auto whole = time_calls(options.runs, [&] { classifier.classify(image, 1, workspace); });
-    const auto& info = classifier.info();
+    const auto whole = time_calls(options.runs, answer);
     const std::string why = doubt(engine);
     const auto field = [](const char* name, const std::string& value) {
         return std::string("  \"") + name + "\": " + value + ",\n";

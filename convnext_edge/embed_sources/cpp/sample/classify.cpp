@@ -1,8 +1,10 @@
-// Classifies a picture: see `classify --help`.
+// Shows what a model answers to a picture: see `classify --help`.
 
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <string>
+#include <vector>
 
 #include "bench.hpp"
 #include "convnext_edge.hpp"
@@ -13,10 +15,11 @@ namespace {
 constexpr char kHelp[] =
     "Usage: classify [OPTIONS] PICTURE\n"
     "\n"
-    "  Prints the likeliest classes of a picture: a binary PPM, or raw RGB bytes.\n"
+    "  Prints what the model answers to a picture, a binary PPM or raw RGB bytes: the likeliest classes, the\n"
+    "  probability of each label, the values, the embedding, or the shapes of maps.\n"
     "\n"
     "  --model DIR    folder with convnext_edge.txt  [default: model]\n"
-    "  --top N        how many classes  [default: 5]\n"
+    "  --top N        how many classes, or numbers of a vector  [default: 5]\n"
     "  --size WxH     PICTURE is raw RGB of that many pixels\n"
     "  --threads N    of the engine  [default: all cores]\n"
     "  --bench        time it instead, and print JSON\n"
@@ -68,17 +71,47 @@ Arguments parse(int count, char** words) {
     return found;
 }
 
+void show_predictions(const std::vector<convnext_edge::Prediction>& found) {
+    for (const auto& one : found) {
+        std::printf("%6.2f %%  %4zu  %.*s\n", 100.0 * static_cast<double>(one.probability), one.index,
+                    static_cast<int>(one.label.size()), one.label.data());
+    }
+}
+
+void show_values(const std::vector<float>& values, const std::vector<std::string>& labels) {
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        std::printf("%12.6g  %s\n", static_cast<double>(values[i]), labels[i].c_str());
+    }
+}
+
+/// Name and shape of each output, and the first numbers of a vector.
+void show_outputs(const std::vector<convnext_edge::Output>& outputs, std::size_t top) {
+    for (const auto& output : outputs) {
+        std::string line = output.name + " ";
+        for (std::size_t i = 0; i < output.shape.size(); ++i) line += (i > 0 ? "x" : "") + std::to_string(output.shape[i]);
+        std::printf("%s", line.c_str());
+        const std::size_t shown = output.shape.size() == 1 ? std::min(top, output.values.size()) : 0;
+        for (std::size_t i = 0; i < shown; ++i) std::printf("%s%g", i > 0 ? " " : ": ", static_cast<double>(output.values[i]));
+        std::printf("%s\n", shown > 0 && shown < output.values.size() ? " ..." : "");
+    }
+}
+
+void show(const convnext_edge::Model& model, const convnext_edge::Image& image, std::size_t top) {
+    const std::string& task = model.info().task;
+    if (task == "classify") show_predictions(model.classify(image, top));
+    else if (task == "multilabel") show_predictions(model.multilabel(image));
+    else if (task == "regress") show_values(model.regress(image), model.labels());
+    else show_outputs(model.run(image), top);
+}
+
 void run(const Arguments& arguments) {
     const Picture picture = read_picture(arguments.picture, arguments.size);
     if (arguments.timed) {
         std::cout << bench(picture.image(), arguments.bench) << '\n';
         return;
     }
-    const convnext_edge::Classifier classifier(arguments.bench.model, {arguments.bench.threads});
-    for (const auto& found : classifier.classify(picture.image(), static_cast<std::size_t>(arguments.top))) {
-        std::printf("%6.2f %%  %4zu  %.*s\n", 100.0 * static_cast<double>(found.probability), found.index,
-                    static_cast<int>(found.label.size()), found.label.data());
-    }
+    const convnext_edge::Model model(arguments.bench.model, {arguments.bench.threads});
+    show(model, picture.image(), static_cast<std::size_t>(arguments.top));
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
 #include "manifest.hpp"
 
+#include <algorithm>
 #include <fstream>
 #include <locale>
 #include <map>
+#include <set>
 #include <sstream>
 #include <system_error>
 
@@ -16,11 +18,15 @@ using std::filesystem::path;
 
 constexpr char kName[] = "convnext_edge.txt";
 constexpr char kLabels[] = "labels.txt";
-constexpr char kFormat[] = "1";
+const std::set<std::string> kFormats = {"1", "2"};  // 2: what older libraries would take for a classifier of squares
 constexpr char kFile[] = "file";  // the one key that may come again
 constexpr char kAgain[] = "\nMake the folder again: convnext-edge embed.";
 constexpr std::size_t kMaxBytes = 1 << 20;  // of the manifest; usual are up to 2 KiB
 constexpr std::size_t kMaxName = 199;       // bytes of a file name
+
+// Each task, and the name of the vector that is its first output; the other outputs are maps.
+const std::map<std::string, std::string> kVectors = {
+    {"classify", "logits"}, {"multilabel", "logits"}, {"regress", "values"}, {"embed", "embedding"}, {"features", ""}};
 
 using Values = std::multimap<std::string, std::string>;
 
@@ -93,6 +99,12 @@ class Reader {
         return found->second;
     }
 
+    bool has(const std::string& key) const { return values_.count(key) > 0; }
+
+    std::string text(const std::string& key, const std::string& otherwise) const {
+        return has(key) ? text(key) : otherwise;
+    }
+
     template <typename T>
     T number(const std::string& key) const {
         std::istringstream stream(text(key));
@@ -113,16 +125,52 @@ class Reader {
 
 void check_format(const Reader& reader) {
     const std::string format = reader.text("format");
-    if (format != kFormat) {
-        throw ArtifactError(reader.file().string() + " has format " + format + ", this version reads " + kFormat +
+    if (kFormats.count(format) == 0) {
+        throw ArtifactError(reader.file().string() + " has format " + format + ", this version reads 1 and 2" +
                             "\nEmbed again with the version of these sources.");
     }
 }
 
+bool read_squash(const Reader& reader, double crop) {
+    const std::string said = reader.text("squash", crop == 1.0 ? "true" : "false");
+    if (said != "true" && said != "false") throw damaged(reader.file(), "squash is '" + said + "'");
+    return said == "true";
+}
+
+std::string read_task(const Reader& reader) {
+    std::string task = reader.text("task", "classify");
+    if (kVectors.count(task) > 0) return task;
+    std::string known;
+    for (const auto& each : kVectors) known += (known.empty() ? "" : ", ") + each.first;
+    throw ArtifactError("task '" + task + "' is not known\nKnown: " + known + ".");
+}
+
+/// Whether it is "map", or that with the number of a stage.
+bool is_map(const std::string& name) {
+    return name.compare(0, 3, "map") == 0 && name.size() <= 5 &&
+           std::all_of(name.begin() + 3, name.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+/// A vector where the task has one, and maps.
+std::vector<std::string> read_outputs(const Reader& reader, const std::string& task) {
+    const std::string said = task == "classify" ? reader.text("outputs", "logits") : reader.text("outputs");
+    std::istringstream words(said);
+    std::vector<std::string> names;
+    for (std::string word; words >> word;) names.push_back(word);
+    const std::string& vector = kVectors.at(task);
+    const bool fits = !names.empty() && (vector.empty() || names.front() == vector) &&
+                      std::all_of(names.begin() + (vector.empty() ? 0 : 1), names.end(), is_map) &&
+                      std::set<std::string>(names.begin(), names.end()).size() == names.size();
+    if (!fits) throw damaged(reader.file(), "outputs is '" + said + "'");
+    return names;
+}
+
 void check_ranges(const path& file, const Manifest& manifest) {
-    const bool sound = manifest.resolution >= 1 && manifest.resolution <= 1 << 14 && manifest.crop <= 1 &&
-                       manifest.crop * (1 << 30) >= manifest.resolution &&
-                       manifest.classes >= 1 && manifest.classes <= 1 << 24;
+    const bool labelled = manifest.task != "embed" && manifest.task != "features";
+    const bool sound = std::min(manifest.resolution, manifest.width) >= 1 &&
+                       std::max(manifest.resolution, manifest.width) <= 1 << 14 && manifest.crop <= 1 &&
+                       manifest.crop * (1 << 30) >= std::max(manifest.resolution, manifest.width) &&
+                       (manifest.classes >= 1) == labelled && manifest.classes <= 1 << 24;
     if (!sound) throw damaged(file, "resolution, crop or classes are out of range");
     for (std::size_t channel = 0; channel < 3; ++channel) {
         const double mean = manifest.mean[channel];
@@ -174,8 +222,12 @@ Manifest read_manifest(const path& folder) {
     manifest.runtime_version = reader.text("runtime_version");
     manifest.engine = reader.text("engine");
     manifest.takes_bytes = reader.text("input") == "uint8";
+    manifest.task = read_task(reader);
+    manifest.outputs = read_outputs(reader, manifest.task);
     manifest.resolution = reader.number<int>("resolution");
+    manifest.width = reader.has("width") ? reader.number<int>("width") : manifest.resolution;
     manifest.crop = reader.number<double>("crop");
+    manifest.squash = read_squash(reader, manifest.crop);
     manifest.interpolation = reader.text("interpolation");
     manifest.mean = reader.triple("mean");
     manifest.deviation = reader.triple("std");

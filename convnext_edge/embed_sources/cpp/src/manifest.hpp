@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "preprocess.hpp"
+
 namespace convnext_edge::detail {
 
 /// convnext_edge.txt: what `convnext-edge embed` wrote of the engine, from its sidecar.
@@ -15,13 +17,19 @@ struct Manifest {
     std::string runtime_version;
     std::string engine;
     bool takes_bytes = false;  // else normalized float32
-    int resolution = 0;        // pixels
-    double crop = 0;           // part of the shorter edge that is kept
+    std::string task;                  // as "classify"
+    std::vector<std::string> outputs;  // names, in the order of the engine
+    int resolution = 0;                // rows of the input
+    int width = 0;                     // columns of the input
+    double crop = 0;                   // part of the shorter edge that is kept
+    bool squash = false;               // whether the whole image is squashed to the input
     std::string interpolation;
     std::array<double, 3> mean{};  // by channel, of values in 0..1
     std::array<double, 3> deviation{};
-    std::size_t classes = 0;
+    std::size_t classes = 0;  // numbers that have a label; 0 for an embedding and for maps
     std::vector<std::pair<std::string, std::string>> files;  // SHA-256 and name
+
+    Frame frame() const { return {resolution, width, crop, squash}; }
 };
 
 /// Reads the manifest and checks the digest of each file that it lists. Throws ArtifactError.

@@ -33,10 +33,18 @@ void check(const Image& image) {
     }
 }
 
+/// To the nearest whole number, and halves to the even one, as Python's round() does.
+std::int64_t nearest(double value) { return static_cast<std::int64_t>(value - std::remainder(value, 1.0)); }
+
 /// Size before the crop.
-Size resized(const Image& image, int resolution, double crop) {
-    if (crop == 1.0) return {resolution, resolution};
-    const auto edge = static_cast<std::int64_t>(std::floor(resolution / crop));
+Size resized(const Image& image, const Frame& frame) {
+    if (frame.squash) return {frame.columns, frame.rows};
+    const auto edge = static_cast<std::int64_t>(std::floor(frame.rows / frame.crop));
+    const auto wide = static_cast<std::int64_t>(std::floor(frame.columns / frame.crop));
+    if (edge != wide) {  // timm's ResizeKeepRatio: the image covers both edges
+        const double ratio = std::min(image.height / static_cast<double>(edge), image.width / static_cast<double>(wide));
+        return {nearest(image.width / ratio), nearest(image.height / ratio)};
+    }
     const auto scaled = [edge](int longer, int shorter) {
         return static_cast<std::int64_t>(static_cast<double>(edge * longer) / shorter);
     };
@@ -59,49 +67,48 @@ int half(std::int64_t margin) {
 
 }  // namespace
 
-Preprocessor::Preprocessor(int resolution, double crop, const std::string& interpolation)
-    : resolution_(resolution), crop_(crop), filter_(find_filter(interpolation)) {
-    const auto edge = static_cast<std::size_t>(resolution);
-    row_.resize(3 * edge);
-    sums_.resize(3 * edge * edge);
-    square_.resize(3 * edge * edge);
+Preprocessor::Preprocessor(const Frame& frame, const std::string& interpolation)
+    : frame_(frame), filter_(find_filter(interpolation)) {
+    row_.resize(3 * static_cast<std::size_t>(frame.columns));
+    sums_.resize(row_.size() * static_cast<std::size_t>(frame.rows));
+    made_.resize(sums_.size());
 }
 
 const std::vector<std::uint8_t>& Preprocessor::run(const Image& image) {
     check(image);
-    const Size size = resized(image, resolution_, crop_);
+    const Size size = resized(image, frame_);
     if (size.width > kMaxEdge || size.height > kMaxEdge || size.width * size.height > kMaxPixels) {
         throw ImageError(pixels(image) + " pixels are too elongated to resize");
     }
-    across_.compute(filter_, image.width, static_cast<int>(size.width), half(size.width - resolution_), resolution_);
-    down_.compute(filter_, image.height, static_cast<int>(size.height), half(size.height - resolution_), resolution_);
+    across_.compute(filter_, image.width, static_cast<int>(size.width), half(size.width - frame_.columns), frame_.columns);
+    down_.compute(filter_, image.height, static_cast<int>(size.height), half(size.height - frame_.rows), frame_.rows);
     const std::size_t stride = image.stride != 0 ? image.stride : 3 * static_cast<std::size_t>(image.width);
     if (columns_first(image, size)) {
         run_columns_first(image, stride);
     } else {
         run_rows_first(image, stride);
     }
-    return square_;
+    return made_;
 }
 
 /// Row by row, each added to the few output rows that it is a part of: no copy of the image is needed.
 void Preprocessor::run_rows_first(const Image& image, std::size_t stride) {
     std::fill(sums_.begin(), sums_.end(), kHalf);
     int first = 0;
-    for (int y = down_.begin(0); y < down_.end(resolution_ - 1); ++y) {
+    for (int y = down_.begin(0); y < down_.end(frame_.rows - 1); ++y) {
         resample_row(image.rgb + stride * static_cast<std::size_t>(y), row_.data());
         add_row(y, first);
-        while (first < resolution_ && down_.end(first) <= y + 1) finish_row(first++);
+        while (first < frame_.rows && down_.end(first) <= y + 1) finish_row(first++);
     }
 }
 
 void Preprocessor::run_columns_first(const Image& image, std::size_t stride) {
     const std::size_t width = 3 * static_cast<std::size_t>(image.width);
     const std::size_t begin = 3 * static_cast<std::size_t>(across_.begin(0));
-    const std::size_t end = 3 * static_cast<std::size_t>(across_.end(resolution_ - 1));
+    const std::size_t end = 3 * static_cast<std::size_t>(across_.end(frame_.columns - 1));
     wide_sums_.resize(width);
     wide_row_.resize(width);
-    for (int output = 0; output < resolution_; ++output) {
+    for (int output = 0; output < frame_.rows; ++output) {
         std::fill(wide_sums_.begin(), wide_sums_.end(), kHalf);
         const std::int32_t* weights = down_.weights(output);
         for (int y = down_.begin(output); y < down_.end(output); ++y) {
@@ -110,12 +117,12 @@ void Preprocessor::run_columns_first(const Image& image, std::size_t stride) {
             for (std::size_t i = begin; i < end; ++i) wide_sums_[i] += weight * source[i];
         }
         std::transform(wide_sums_.begin(), wide_sums_.end(), wide_row_.begin(), to_sample);
-        resample_row(wide_row_.data(), square_.data() + row_.size() * static_cast<std::size_t>(output));
+        resample_row(wide_row_.data(), made_.data() + row_.size() * static_cast<std::size_t>(output));
     }
 }
 
 void Preprocessor::resample_row(const std::uint8_t* source, std::uint8_t* made) const {
-    for (int x = 0; x < resolution_; ++x) {
+    for (int x = 0; x < frame_.columns; ++x) {
         const std::int32_t* weights = across_.weights(x);
         const std::uint8_t* pixel = source + 3 * static_cast<std::size_t>(across_.begin(x));
         const int count = across_.end(x) - across_.begin(x);
@@ -134,7 +141,7 @@ void Preprocessor::resample_row(const std::uint8_t* source, std::uint8_t* made) 
 
 /// Adds source row `y` to each output row from `first` on that it is a part of.
 void Preprocessor::add_row(int y, int first) {
-    for (int output = first; output < resolution_ && down_.begin(output) <= y; ++output) {
+    for (int output = first; output < frame_.rows && down_.begin(output) <= y; ++output) {
         const std::int32_t weight = down_.weights(output)[y - down_.begin(output)];
         std::int32_t* sums = sums_.data() + row_.size() * static_cast<std::size_t>(output);
         for (std::size_t i = 0; i < row_.size(); ++i) sums[i] += weight * row_[i];
@@ -144,7 +151,7 @@ void Preprocessor::add_row(int y, int first) {
 void Preprocessor::finish_row(int output) {
     const auto start = static_cast<std::ptrdiff_t>(row_.size()) * output;
     std::transform(sums_.begin() + start, sums_.begin() + start + static_cast<std::ptrdiff_t>(row_.size()),
-                   square_.begin() + start, to_sample);
+                   made_.begin() + start, to_sample);
 }
 
 }  // namespace convnext_edge::detail

@@ -4,18 +4,35 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace convnext_edge::detail {
 
 /// What to do about an engine that a runtime refuses.
 constexpr char kRefused[] = "\nTake the version of the runtime that it was built with, or build and embed it again.";
 
+/// Why an engine is refused whose inputs or outputs are others.
+constexpr char kOtherwise[] = "its input or output is not what the sidecar says";
+
+/// Sizes of an array's axes.
+using Shape = std::vector<std::size_t>;
+
+std::size_t count(const Shape& shape);
+
 /// What an engine must look like.
 struct Contract {
     std::filesystem::path file;
-    bool takes_bytes;        // else float32
-    std::size_t resolution;  // pixels
-    std::size_t classes;
+    bool takes_bytes;     // else float32
+    std::size_t rows;     // pixels
+    std::size_t columns;  // pixels
+    std::vector<std::string> outputs;
+    std::size_t classes;  // numbers in the first output; 0: whatever it has
+
+    std::size_t input_values() const { return 3 * rows * columns; }
+
+    /// Whether these are shapes of the outputs, for a batch of one image: (1, numbers) of a vector, (1, channels, rows,
+    /// columns) of a map. 0 stands for a size that the engine leaves open: only the first may be.
+    bool fits(const std::vector<Shape>& shapes) const;
 };
 
 /// One call at a time of an engine, with its own memory.
@@ -23,11 +40,14 @@ class Request {
    public:
     virtual ~Request() = default;
 
-    /// (3, resolution, resolution) values, bytes or floats, to be filled before `run`.
+    /// (3, rows, columns) values, bytes or floats, to be filled before `run`.
     virtual void* input() = 0;
 
-    /// Computes (classes) logits, valid until the next call. Throws TargetError.
-    virtual const float* run() = 0;
+    /// Computes the outputs. Throws TargetError.
+    virtual void run() = 0;
+
+    /// The values of an output, valid until the next call.
+    virtual const float* output(std::size_t index) = 0;
 };
 
 /// A loaded engine; `request` may be called from several threads at once.
@@ -35,12 +55,18 @@ class Engine {
    public:
     virtual ~Engine() = default;
 
+    /// Those of the outputs for one image, without the axis of the batch.
+    virtual const std::vector<Shape>& shapes() const = 0;
+
     /// Throws TargetError.
     virtual std::unique_ptr<Request> request() = 0;
 };
 
 /// Loads an engine for calls of `threads` threads (0: all cores). Throws TargetError.
 std::unique_ptr<Engine> load_engine(const Contract& contract, int threads);
+
+/// The shapes of the outputs without the axis of the batch.
+std::vector<Shape> of_one_image(std::vector<Shape> shapes);
 
 /// As the sidecar calls it.
 const char* runtime_name();

@@ -30,7 +30,7 @@ using executorch::extension::Module;
 using executorch::runtime::Result;
 using executorch::runtime::TensorInfo;
 using Failure = executorch::runtime::Error;
-using Shape = std::vector<std::int32_t>;
+using Sizes = std::vector<executorch::aten::SizesType>;
 
 constexpr char kMethod[] = "forward";
 
@@ -81,35 +81,42 @@ std::optional<threadpool::NoThreadPoolGuard> on_this_thread(bool alone) {
     return guard;
 }
 
+Sizes input_sizes(const Contract& contract) {
+    return {1, 3, static_cast<Sizes::value_type>(contract.rows), static_cast<Sizes::value_type>(contract.columns)};
+}
+
+ScalarType input_type(const Contract& contract) { return contract.takes_bytes ? ScalarType::Byte : ScalarType::Float; }
+
 /// Input and activations have memory of their own, the program is that of the engine.
 template <typename T>
 class ExecuTorchRequest : public Request {
    public:
     ExecuTorchRequest(std::shared_ptr<executorch::extension::Program> program, const Contract& contract, bool alone)
-        : alone_(alone), module_(std::move(program)), values_(3 * contract.resolution * contract.resolution) {
+        : alone_(alone), module_(std::move(program)), values_(contract.input_values()) {
         const auto guard = on_this_thread(alone_);
-        const auto edge = static_cast<std::int32_t>(contract.resolution);
-        const auto type = contract.takes_bytes ? ScalarType::Byte : ScalarType::Float;
-        image_ = executorch::extension::from_blob(values_.data(), {1, 3, edge, edge}, type);
+        image_ = executorch::extension::from_blob(values_.data(), input_sizes(contract), input_type(contract));
         accept(module_.load_method(kMethod), contract);
     }
 
     void* input() override { return values_.data(); }
 
-    const float* run() override {
+    void run() override {
         const auto guard = on_this_thread(alone_);
-        const auto made = module_.execute(kMethod, *image_);
+        auto made = module_.execute(kMethod, *image_);
         if (!made.ok()) {
             throw TargetError(std::string("ExecuTorch fails: ") + executorch::runtime::to_string(made.error()));
         }
-        return made->front().toTensor().template const_data_ptr<float>();
+        made_ = std::move(*made);
     }
+
+    const float* output(std::size_t index) override { return made_[index].toTensor().template const_data_ptr<float>(); }
 
    private:
     bool alone_;
     Module module_;
     std::vector<T> values_;
     executorch::extension::TensorPtr image_;
+    std::vector<executorch::runtime::EValue> made_;  // views into the method's memory
 };
 
 class ExecuTorchEngine : public Engine {
@@ -119,8 +126,11 @@ class ExecuTorchEngine : public Engine {
         if (!alone_) pool_.emplace(threads);
         accept(module_.load(), contract_);
         check();
+        shapes_ = of_one_image(output_shapes());
         first_ = make();  // which tells whether all backends and kernels are there
     }
+
+    const std::vector<Shape>& shapes() const override { return shapes_; }
 
     std::unique_ptr<Request> request() override {
         {
@@ -139,27 +149,37 @@ class ExecuTorchEngine : public Engine {
     }
 
     void check() {
-        const auto edge = static_cast<std::int32_t>(contract_.resolution);
-        const auto classes = static_cast<std::int32_t>(contract_.classes);
-        const auto type = contract_.takes_bytes ? ScalarType::Byte : ScalarType::Float;
         const auto found = module_.method_meta(kMethod);
         accept(found.error(), contract_);
-        const bool fits = found->num_inputs() == 1 && found->num_outputs() == 1 &&
-                          is(found->input_tensor_meta(0), type, {1, 3, edge, edge}) &&
-                          is(found->output_tensor_meta(0), ScalarType::Float, {1, classes});
-        if (!fits) throw refusal(contract_, "its input or output is not what the sidecar says");
+        const bool fits = found->num_inputs() == 1 && takes(found->input_tensor_meta(0)) &&
+                          contract_.fits(output_shapes());
+        if (!fits) throw refusal(contract_, kOtherwise);
     }
 
-    static bool is(const Result<TensorInfo>& info, ScalarType type, const Shape& wanted) {
-        if (!info.ok() || info->scalar_type() != type) return false;
+    bool takes(const Result<TensorInfo>& info) const {
+        if (!info.ok() || info->scalar_type() != input_type(contract_)) return false;
         const auto found = info->sizes();
-        return Shape(found.begin(), found.end()) == wanted;
+        return Sizes(found.begin(), found.end()) == input_sizes(contract_);
+    }
+
+    /// None for what is no array of float32.
+    std::vector<Shape> output_shapes() {
+        const auto found = module_.method_meta(kMethod);
+        accept(found.error(), contract_);
+        std::vector<Shape> shapes(found->num_outputs());
+        for (std::size_t i = 0; i < shapes.size(); ++i) {
+            const auto info = found->output_tensor_meta(i);
+            if (!info.ok() || info->scalar_type() != ScalarType::Float) continue;
+            for (const auto size : info->sizes()) shapes[i].push_back(static_cast<std::size_t>(size));
+        }
+        return shapes;
     }
 
     Contract contract_;
     bool alone_;
     std::optional<PoolUser> pool_;
     Module module_;
+    std::vector<Shape> shapes_;
     std::mutex mutex_;
     std::unique_ptr<Request> first_;
 };

@@ -1,7 +1,7 @@
 #include <onnxruntime_cxx_api.h>
 
-#include <array>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "convnext_edge.hpp"
@@ -10,7 +10,7 @@
 namespace convnext_edge::detail {
 namespace {
 
-using Shape = std::vector<std::int64_t>;
+using Sizes = std::vector<std::int64_t>;
 
 TargetError refusal(const Contract& contract, const std::string& why) {
     return TargetError("ONNX Runtime refuses " + contract.file.string() + ": " + why + kRefused);
@@ -20,45 +20,60 @@ TargetError failure(const std::exception& error) {
     return TargetError(std::string("ONNX Runtime fails: ") + error.what());
 }
 
-Ort::Value tensor(const Ort::MemoryInfo& memory, std::vector<float>& data, const Shape& shape) {
+Ort::Value tensor(const Ort::MemoryInfo& memory, std::vector<float>& data, const Sizes& shape) {
     return Ort::Value::CreateTensor<float>(memory, data.data(), data.size(), shape.data(), shape.size());
 }
 
-Ort::Value tensor(const Ort::MemoryInfo& memory, std::vector<std::uint8_t>& data, const Shape& shape) {
+Ort::Value tensor(const Ort::MemoryInfo& memory, std::vector<std::uint8_t>& data, const Sizes& shape) {
     return Ort::Value::CreateTensor<std::uint8_t>(memory, data.data(), data.size(), shape.data(), shape.size());
 }
 
-/// Input and output stay in our own memory from call to call.
+/// (1, ...)
+Sizes batch_of_one(const Shape& shape) {
+    Sizes sizes = {1};
+    for (const std::size_t size : shape) sizes.push_back(static_cast<std::int64_t>(size));
+    return sizes;
+}
+
+/// What an engine's inputs and outputs are called, and the shapes of outputs without the axis of the batch.
+struct Ports {
+    std::string input;
+    std::vector<std::string> outputs;
+    std::vector<Shape> shapes;
+};
+
+/// Input and outputs stay in our own memory from call to call.
 template <typename T>
 class ONNXRuntimeRequest : public Request {
    public:
-    ONNXRuntimeRequest(Ort::Session& session, const char* input, const char* output, const Contract& contract)
-        : session_(session),
-          values_(3 * contract.resolution * contract.resolution),
-          logits_(contract.classes),
-          binding_(session) {
+    ONNXRuntimeRequest(Ort::Session& session, const Ports& ports, const Contract& contract)
+        : session_(session), values_(contract.input_values()), made_(ports.shapes.size()), binding_(session) {
         const auto memory = Ort::MemoryInfo::CreateCpu(OrtDeviceAllocator, OrtMemTypeCPU);
-        const auto edge = static_cast<std::int64_t>(contract.resolution);
-        binding_.BindInput(input, tensor(memory, values_, {1, 3, edge, edge}));
-        binding_.BindOutput(output, tensor(memory, logits_, {1, static_cast<std::int64_t>(contract.classes)}));
+        const Sizes shape = batch_of_one({3, contract.rows, contract.columns});
+        binding_.BindInput(ports.input.c_str(), tensor(memory, values_, shape));
+        for (std::size_t i = 0; i < made_.size(); ++i) {
+            made_[i].resize(count(ports.shapes[i]));
+            binding_.BindOutput(ports.outputs[i].c_str(), tensor(memory, made_[i], batch_of_one(ports.shapes[i])));
+        }
     }
 
     void* input() override { return values_.data(); }
 
-    const float* run() override {
+    void run() override {
         try {
             session_.Run(options_, binding_);
-            return logits_.data();
         } catch (const std::exception& error) {
             throw failure(error);
         }
     }
 
+    const float* output(std::size_t index) override { return made_[index].data(); }
+
    private:
     Ort::Session& session_;
     Ort::RunOptions options_;
     std::vector<T> values_;
-    std::vector<float> logits_;
+    std::vector<std::vector<float>> made_;
     Ort::IoBinding binding_;
 };
 
@@ -80,9 +95,14 @@ class ONNXRuntimeEngine : public Engine {
           session_(environment_, contract.file.c_str(), session_options(threads)) {
         check();
         Ort::AllocatorWithDefaultOptions allocator;
-        input_ = session_.GetInputNameAllocated(0, allocator).get();
-        output_ = session_.GetOutputNameAllocated(0, allocator).get();
+        ports_.input = session_.GetInputNameAllocated(0, allocator).get();
+        for (std::size_t i = 0; i < session_.GetOutputCount(); ++i) {
+            ports_.outputs.emplace_back(session_.GetOutputNameAllocated(i, allocator).get());
+        }
+        ports_.shapes = of_one_image(output_shapes());
     }
+
+    const std::vector<Shape>& shapes() const override { return ports_.shapes; }
 
     std::unique_ptr<Request> request() override {
         try {
@@ -96,36 +116,47 @@ class ONNXRuntimeEngine : public Engine {
    private:
     template <typename T>
     std::unique_ptr<Request> make() {
-        return std::make_unique<ONNXRuntimeRequest<T>>(session_, input_.c_str(), output_.c_str(), contract_);
+        return std::make_unique<ONNXRuntimeRequest<T>>(session_, ports_, contract_);
     }
 
     void check() const {
-        const auto edge = static_cast<std::int64_t>(contract_.resolution);
         const auto type = contract_.takes_bytes ? ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8
                                                 : ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
-        const bool fits =
-            session_.GetInputCount() == 1 && session_.GetOutputCount() == 1 &&
-            is(session_.GetInputTypeInfo(0), type, {1, 3, edge, edge}) &&
-            is(session_.GetOutputTypeInfo(0), ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,
-               {1, static_cast<std::int64_t>(contract_.classes)});
-        if (!fits) throw refusal(contract_, "its input or output is not what the sidecar says");
+        const bool fits = session_.GetInputCount() == 1 &&
+                          is(session_.GetInputTypeInfo(0), type, batch_of_one({3, contract_.rows, contract_.columns})) &&
+                          contract_.fits(output_shapes());
+        if (!fits) throw refusal(contract_, kOtherwise);
     }
 
     /// An edge of -1 is one that the model leaves open.
-    static bool is(const Ort::TypeInfo& info, ONNXTensorElementDataType type, const Shape& wanted) {
+    static bool is(const Ort::TypeInfo& info, ONNXTensorElementDataType type, const Sizes& wanted) {
         if (info.GetONNXType() != ONNX_TYPE_TENSOR) return false;
         const auto tensor_info = info.GetTensorTypeAndShapeInfo();
-        const Shape found = tensor_info.GetShape();
+        const Sizes found = tensor_info.GetShape();
         bool fits = tensor_info.GetElementType() == type && found.size() == wanted.size();
         for (std::size_t i = 0; fits && i < wanted.size(); ++i) fits = found[i] == -1 || found[i] == wanted[i];
         return fits;
     }
 
+    /// 0 for sizes that are left open; none for what is no array of float32.
+    std::vector<Shape> output_shapes() const {
+        std::vector<Shape> shapes(session_.GetOutputCount());
+        for (std::size_t i = 0; i < shapes.size(); ++i) {
+            const Ort::TypeInfo info = session_.GetOutputTypeInfo(i);
+            if (info.GetONNXType() != ONNX_TYPE_TENSOR) continue;
+            const auto tensor_info = info.GetTensorTypeAndShapeInfo();
+            if (tensor_info.GetElementType() != ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT) continue;
+            for (const std::int64_t size : tensor_info.GetShape()) {
+                shapes[i].push_back(size > 0 ? static_cast<std::size_t>(size) : 0);
+            }
+        }
+        return shapes;
+    }
+
     Contract contract_;
     Ort::Env environment_;
     Ort::Session session_;
-    std::string input_;
-    std::string output_;
+    Ports ports_;
 };
 
 }  // namespace

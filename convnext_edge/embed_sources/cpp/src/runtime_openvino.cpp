@@ -1,5 +1,7 @@
 #include <openvino/openvino.hpp>
 
+#include <algorithm>
+
 #include "convnext_edge.hpp"
 #include "runtime.hpp"
 
@@ -20,33 +22,54 @@ TargetError failure(const std::exception& error) { return TargetError("OpenVINO 
 
 class OpenVINORequest : public Request {
    public:
-    OpenVINORequest(ov::InferRequest request, ov::element::Type type, std::size_t edge)
-        : request_(std::move(request)), input_(type, ov::Shape{1, 3, edge, edge}) {
+    OpenVINORequest(ov::InferRequest request, ov::element::Type type, const ov::Shape& shape)
+        : request_(std::move(request)), input_(type, shape) {
         request_.set_input_tensor(input_);
     }
 
     void* input() override { return input_.data(); }
 
-    const float* run() override {
+    void run() override {
         try {
             request_.infer();
-            return request_.get_output_tensor().data<float>();
         } catch (const std::exception& error) {
             throw failure(error);
         }
     }
+
+    const float* output(std::size_t index) override { return request_.get_output_tensor(index).data<float>(); }
 
    private:
     ov::InferRequest request_;
     ov::Tensor input_;
 };
 
+/// 0 for sizes that are left open.
+std::vector<Shape> output_shapes(const ov::Model& model) {
+    std::vector<Shape> shapes;
+    for (const auto& output : model.outputs()) {
+        Shape shape;
+        for (const auto& size : output.get_partial_shape()) {
+            shape.push_back(size.is_static() ? static_cast<std::size_t>(size.get_length()) : 0);
+        }
+        shapes.push_back(shape);
+    }
+    return shapes;
+}
+
+bool all_float(const ov::Model& model) {
+    const auto outputs = model.outputs();
+    return std::all_of(outputs.begin(), outputs.end(),
+                       [](const auto& output) { return output.get_element_type() == ov::element::f32; });
+}
+
 class OpenVINOEngine : public Engine {
    public:
     OpenVINOEngine(const Contract& contract, int threads)
-        : type_(contract.takes_bytes ? ov::element::u8 : ov::element::f32), edge_(contract.resolution) {
+        : type_(contract.takes_bytes ? ov::element::u8 : ov::element::f32), shape_{1, 3, contract.rows, contract.columns} {
         const auto model = core_.read_model(contract.file.string());
         check(contract, *model);
+        shapes_ = of_one_image(output_shapes(*model));
         // an engine must not fall to bfloat16 by itself where a CPU offers it (f32), nor quantize the
         // activations that meet compressed weights (0: no group)
         ov::AnyMap options = {ov::hint::inference_precision(ov::element::f32),
@@ -56,9 +79,11 @@ class OpenVINOEngine : public Engine {
         compiled_ = core_.compile_model(model, "CPU", options);
     }
 
+    const std::vector<Shape>& shapes() const override { return shapes_; }
+
     std::unique_ptr<Request> request() override {
         try {
-            return std::make_unique<OpenVINORequest>(compiled_.create_infer_request(), type_, edge_);
+            return std::make_unique<OpenVINORequest>(compiled_.create_infer_request(), type_, shape_);
         } catch (const std::exception& error) {
             throw failure(error);
         }
@@ -66,19 +91,16 @@ class OpenVINOEngine : public Engine {
 
    private:
     void check(const Contract& contract, const ov::Model& model) const {
-        const auto edge = static_cast<std::int64_t>(contract.resolution);
-        const auto classes = static_cast<std::int64_t>(contract.classes);
-        const bool fits = model.inputs().size() == 1 && model.outputs().size() == 1 &&
-                          model.input().get_element_type() == type_ &&
-                          model.input().get_partial_shape().compatible({1, 3, edge, edge}) &&
-                          model.output().get_element_type() == ov::element::f32 &&
-                          model.output().get_partial_shape().compatible({1, classes});
-        if (!fits) throw refusal(contract, "its input or output is not what the sidecar says");
+        const bool fits = model.inputs().size() == 1 && model.input().get_element_type() == type_ &&
+                          model.input().get_partial_shape().compatible(ov::PartialShape(shape_)) && all_float(model) &&
+                          contract.fits(output_shapes(model));
+        if (!fits) throw refusal(contract, kOtherwise);
     }
 
     ov::Core core_;
     ov::element::Type type_;
-    std::size_t edge_;
+    ov::Shape shape_;
+    std::vector<Shape> shapes_;
     ov::CompiledModel compiled_;
 };
 

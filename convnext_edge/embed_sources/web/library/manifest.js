@@ -6,10 +6,13 @@
   const NAME = "convnext_edge.txt";
   const LABELS = "labels.txt";
   const FILE = "file"; // the one key that may come again
-  const FORMAT = "1";
+  const FORMATS = ["1", "2"]; // 2: what older libraries would take for a classifier of squares
   const MAX_BYTES = 2 ** 20; // of the manifest; usual are up to 2 KiB
   const MAX_NAME = 199; // bytes of a file name
   const RUNTIME = "onnxruntime";
+  /** Each task, and the name of the vector that is its first output; the other outputs are maps. */
+  const VECTORS = { classify: "logits", multilabel: "logits", regress: "values", embed: "embedding", features: null };
+  const UNLABELLED = ["embed", "features"];
   const AGAIN = "Make the folder again: convnext-edge embed.";
 
   const damaged = (why) => new ours.ArtifactError(`${NAME} is damaged: ${why}`, AGAIN);
@@ -37,10 +40,14 @@
       }
     }
 
-    text(key) {
+    text(key, otherwise) {
       const found = this.pairs.find(([name]) => name === key);
-      if (!found) throw damaged(`it has no ${key}`);
-      return found[1];
+      if (!found && otherwise === undefined) throw damaged(`it has no ${key}`);
+      return found ? found[1] : otherwise;
+    }
+
+    has(key) {
+      return this.text(key, null) !== null;
     }
 
     numbers(key, count) {
@@ -65,10 +72,34 @@
     }
   }
 
-  function checkRanges({ resolution, crop, classes, mean, std }) {
-    const whole = Number.isInteger(resolution) && Number.isInteger(classes);
-    const sizes = resolution >= 1 && resolution <= 2 ** 14 && classes >= 1 && classes <= 2 ** 24;
-    if (!whole || !sizes || crop > 1 || crop * 2 ** 30 < resolution) {
+  function readTask(reader) {
+    const task = reader.text("task", "classify");
+    if (Object.hasOwn(VECTORS, task)) return task;
+    throw new ours.ArtifactError(`task '${task}' is not known`, `Known: ${Object.keys(VECTORS).join(", ")}.`);
+  }
+
+  /** Names of the outputs: a vector where the task has one, and maps. */
+  function readOutputs(reader, task) {
+    const said = reader.text("outputs", task === "classify" ? "logits" : undefined);
+    const names = said.split(" ");
+    const vector = VECTORS[task];
+    const maps = vector === null ? names : names.slice(1);
+    const fits = (vector ?? names[0]) === names[0] && maps.every((name) => /^map\d{0,2}$/.test(name));
+    if (!fits || new Set(names).size !== names.length) throw damaged(`outputs is '${said}'`);
+    return names;
+  }
+
+  function readSquash(reader, crop) {
+    const said = reader.text("squash", String(crop === 1));
+    if (said !== "true" && said !== "false") throw damaged(`squash is '${said}'`);
+    return said === "true";
+  }
+
+  function checkRanges({ task, resolution, width, crop, classes, mean, std }) {
+    const whole = [resolution, width, classes].every(Number.isInteger);
+    const edges = Math.min(resolution, width) >= 1 && Math.max(resolution, width) <= 2 ** 14;
+    const sizes = edges && classes >= 1 === !UNLABELLED.includes(task) && classes >= 0 && classes <= 2 ** 24;
+    if (!whole || !sizes || crop > 1 || crop * 2 ** 30 < Math.max(resolution, width)) {
       throw damaged("resolution, crop or classes are out of range");
     }
     if (mean.some((value) => value < 0 || value > 1) || std.some((value) => value <= 0 || value > 1)) {
@@ -80,19 +111,26 @@
   function readManifest(bytes) {
     const reader = new Reader(bytes);
     const format = reader.text("format");
-    if (format !== FORMAT) {
+    if (!FORMATS.includes(format)) {
       throw new ours.ArtifactError(
-        `${NAME} has format ${format}, this version reads ${FORMAT}`,
+        `${NAME} has format ${format}, this version reads ${FORMATS.join(" and ")}`,
         "Embed again with the version of these files.",
       );
     }
+    const task = readTask(reader);
+    const resolution = reader.numbers("resolution", 1)[0];
+    const crop = reader.numbers("crop", 1)[0];
     const manifest = {
+      task,
+      outputs: readOutputs(reader, task),
+      resolution, // rows of the input
+      width: reader.has("width") ? reader.numbers("width", 1)[0] : resolution, // columns of the input
+      crop,
+      squash: readSquash(reader, crop),
       engine: reader.text("engine"),
       runtime: reader.text("runtime"),
       runtimeVersion: reader.text("runtime_version"),
       takesBytes: reader.text("input") === "uint8",
-      resolution: reader.numbers("resolution", 1)[0],
-      crop: reader.numbers("crop", 1)[0],
       interpolation: reader.text("interpolation"),
       mean: reader.numbers("mean", 3),
       std: reader.numbers("std", 3),
@@ -123,7 +161,7 @@
   }
 
   function readLabels(bytes, classes) {
-    const labels = toLines(bytes);
+    const labels = bytes.length === 0 ? [] : toLines(bytes);
     if (labels.length !== classes) {
       throw new ours.ArtifactError(`${LABELS} has ${labels.length} labels for ${classes} classes`, AGAIN);
     }

@@ -22,10 +22,22 @@
     }
   }
 
+  /** To the nearest whole number, and halves to the even one, as Python's round() does. */
+  function nearest(value) {
+    const down = Math.floor(value);
+    const rest = value - down;
+    return rest > 0.5 || (rest === 0.5 && down % 2 !== 0) ? down + 1 : down;
+  }
+
   /** Size before the crop. */
-  function resizedSize(width, height, { resolution, crop }) {
-    if (crop === 1) return { width: resolution, height: resolution };
-    const edge = Math.floor(resolution / crop);
+  function resizedSize(width, height, prepared) {
+    if (prepared.squash) return { width: prepared.width, height: prepared.resolution };
+    const edge = Math.floor(prepared.resolution / prepared.crop);
+    const wide = Math.floor(prepared.width / prepared.crop);
+    if (edge !== wide) {
+      const ratio = Math.min(height / edge, width / wide); // timm's ResizeKeepRatio: the image covers both edges
+      return { width: nearest(width / ratio), height: nearest(height / ratio) };
+    }
     if (width <= height) return { width: edge, height: Math.trunc((edge * height) / width) };
     return { width: Math.trunc((edge * width) / height), height: edge };
   }
@@ -39,37 +51,34 @@
     return image.height > size.height && image.height - size.height > 2 * shrunk;
   }
 
-  /** Half of a margin, with halves rounded to the even number, as Python's round() does. */
-  function half(margin) {
-    const down = Math.floor(margin / 2);
-    return margin % 2 !== 0 && down % 2 !== 0 ? down + 1 : down;
-  }
+  const half = (margin) => nearest(margin / 2);
 
   /**
-   * Resizes and crops to the square that the model sees.
+   * Resizes and crops to what the model sees.
    *
    * image: `{ data, width, height }` of RGBA bytes, as ImageData has them; alpha is left out of account.
-   * prepared: `{ resolution, crop, interpolation }` of the manifest. Returns (resolution, resolution, 3) bytes.
+   * prepared: `{ resolution, width, crop, squash, interpolation }` of the manifest. Returns (resolution, width, 3)
+   * bytes.
    * Throws ImageError.
    */
-  function prepareSquare(image, prepared) {
+  function prepareImage(image, prepared) {
     checkImage(image);
     const size = resizedSize(image.width, image.height, prepared);
     if (size.width * size.height > MAX_PIXELS) {
       throw new ours.ImageError(`${image.width}x${image.height} pixels are too elongated to resize`);
     }
     const filter = ours.findFilter(prepared.interpolation);
-    const edge = prepared.resolution;
-    const across = new ours.Taps(filter, image.width, size.width, half(size.width - edge), edge);
-    const down = new ours.Taps(filter, image.height, size.height, half(size.height - edge), edge);
+    const { resolution: rows, width: columns } = prepared;
+    const across = new ours.Taps(filter, image.width, size.width, half(size.width - columns), columns);
+    const down = new ours.Taps(filter, image.height, size.height, half(size.height - rows), rows);
     const whole = { samples: image.data, width: image.width, channels: 4 };
     if (columnsFirst(image, size)) {
       const samples = ours.resizeColumns(whole, across.begin, across.end, down);
       const width = across.end - across.begin;
-      return ours.resizeRows({ samples, width, channels: 3, shift: across.begin }, 0, edge, across);
+      return ours.resizeRows({ samples, width, channels: 3, shift: across.begin }, 0, rows, across);
     }
     const samples = ours.resizeRows(whole, down.begin, down.end, across);
-    return ours.resizeColumns({ samples, width: edge, channels: 3, shift: down.begin }, 0, edge, down);
+    return ours.resizeColumns({ samples, width: columns, channels: 3, shift: down.begin }, 0, columns, down);
   }
 
   /** (value / 255 - mean) / std by channel, in float32 as NumPy computes it; (3, 256). */
@@ -84,17 +93,17 @@
   }
 
   /** From (H, W, 3) bytes to (3, H, W): of bytes where `table` is null, else of what it has for each byte. */
-  function toPlanes(square, table) {
-    const plane = square.length / 3;
-    const made = table === null ? new Uint8Array(square.length) : new Float32Array(square.length);
+  function toPlanes(pixels, table) {
+    const plane = pixels.length / 3;
+    const made = table === null ? new Uint8Array(pixels.length) : new Float32Array(pixels.length);
     for (let channel = 0; channel < 3; channel++) {
       for (let i = 0; i < plane; i++) {
-        const value = square[3 * i + channel];
+        const value = pixels[3 * i + channel];
         made[plane * channel + i] = table === null ? value : table[256 * channel + value];
       }
     }
     return made;
   }
 
-  Object.assign(ours, { checkSize, prepareSquare, normalization, toPlanes });
+  Object.assign(ours, { checkSize, prepareImage, normalization, toPlanes });
 })();

@@ -45,6 +45,9 @@
     return image;
   }
 
+  /** The whole answer to a picture: the call has the name of the task. */
+  const answer = (model, image) => model[model.manifest.task](image);
+
   /**
    * Times single calls of the engine, and whole answers from `image` (noise where there is none).
    *
@@ -52,20 +55,20 @@
    * here. loadMs, firstMs: what `load` and the first answer took. report: called with how many calls of how many are
    * done.
    */
-  async function bench(classifier, { image, runs = 50, loadMs, firstMs, report = () => undefined } = {}) {
+  async function bench(model, { image, runs = 50, loadMs, firstMs, report = () => undefined } = {}) {
     if (!Number.isInteger(runs) || runs < 1) {
       throw new ours.UsageError(`runs ${runs} is no whole number from 1`, "Give one.");
     }
     const picture = image ?? noise();
-    const square = classifier.prepare(picture);
-    const engine = await timeCalls(runs, () => classifier.infer(square), (done) => report(done, 2 * runs));
-    const whole = await timeCalls(runs, () => classifier.classify(picture), (done) => report(runs + done, 2 * runs));
+    const square = model.prepare(picture);
+    const engine = await timeCalls(runs, () => model.infer(square), (done) => report(done, 2 * runs));
+    const whole = await timeCalls(runs, () => answer(model, picture), (done) => report(runs + done, 2 * runs));
     return {
-      artifact: `model/${classifier.manifest.engine}`,
-      target: classifier.manifest.runtime,
-      runtime_version: `onnxruntime-web ${classifier.runtimeVersion}`,
+      artifact: `model/${model.manifest.engine}`,
+      target: model.manifest.runtime,
+      runtime_version: `onnxruntime-web ${model.runtimeVersion}`,
       batch: 1,
-      threads: classifier.threads,
+      threads: model.threads,
       runs,
       cpu: null,
       isa: ["wasm_simd128"],
@@ -96,5 +99,5 @@
     return ratio > 2 ? `a median is ${ratio.toFixed(1)} times the least time` : "";
   }
 
-  Object.assign(ours, { bench, noise });
+  Object.assign(ours, { bench, noise, answer });
 })();

@@ -3,13 +3,23 @@
   "use strict";
   const ours = globalThis.convnextEdge;
   const TOP = 5;
+  const MOST = 100; // values of a regression
+  /** Of each task, what the page is called, and what it does meanwhile. */
+  const WORDS = {
+    classify: { title: "Classify a picture", doing: "Classifying" },
+    multilabel: { title: "Label a picture", doing: "Labelling" },
+    regress: { title: "Measure a picture", doing: "Measuring" },
+    embed: { title: "Embed a picture", doing: "Embedding" },
+    features: { title: "Maps of a picture", doing: "Mapping" },
+  };
 
   const element = (id) => document.getElementById(id);
   const percent = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
   const milliseconds = (value) => `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
 
-  let classifier = null;
-  let picture; // the last that was classified
+  let model = null;
+  let picture; // the last that was answered
+  let before = null; // the embedding of the picture before
   let loadMs;
   let firstMs; // of the first answer: a browser translates the program while it runs first
   let newest = 0; // number of the picture that was chosen last
@@ -46,55 +56,89 @@
     return [value, performance.now() - started];
   }
 
-  function showSquare(square, edge) {
-    const canvas = Object.assign(element("square"), { width: edge, height: edge });
-    const image = new ImageData(edge, edge);
-    for (let i = 0; i < edge * edge; i++) {
-      image.data.set(square.subarray(3 * i, 3 * i + 3), 4 * i);
+  /** pixels: (resolution, width, 3) bytes. */
+  function showPixels(pixels, { resolution: height, width }) {
+    const canvas = Object.assign(element("square"), { width, height });
+    const image = new ImageData(width, height);
+    for (let i = 0; i < width * height; i++) {
+      image.data.set(pixels.subarray(3 * i, 3 * i + 3), 4 * i);
       image.data[4 * i + 3] = 255;
     }
     canvas.getContext("2d").putImageData(image, 0, 0);
   }
 
-  function row({ index, label, probability }) {
+  /** A line of the answer. share: from 0 to 1, shown as a bar; undefined where there is none. */
+  function row({ index, label, text, share }) {
     const item = document.createElement("li");
-    item.dataset.index = index;
+    if (index !== undefined) item.dataset.index = index;
     const name = Object.assign(document.createElement("span"), { textContent: label, className: "label" });
-    const number = Object.assign(document.createElement("span"), { textContent: percent.format(probability) });
-    number.className = "number";
-    const bar = Object.assign(document.createElement("progress"), { max: 1, value: probability });
-    bar.setAttribute("aria-hidden", "true");
-    item.append(name, number, bar);
+    const number = Object.assign(document.createElement("span"), { textContent: text, className: "number" });
+    item.append(name, number);
+    if (share !== undefined) {
+      const bar = Object.assign(document.createElement("progress"), { max: 1, value: share });
+      bar.setAttribute("aria-hidden", "true");
+      item.append(bar);
+    }
     return item;
   }
 
-  function showAnswer(name, found, square, times) {
+  const ofPrediction = ({ index, label, probability }) => {
+    return { index, label, text: percent.format(probability), share: probability };
+  };
+
+  const ofOutput = ({ name, shape }) => ({ label: name, text: shape.join(" × ") });
+
+  /** Numbers of a vector, as many as a line takes. */
+  const beginning = (values) => [...values.slice(0, TOP)].map((value) => value.toPrecision(4)).join("  ");
+
+  /** Lines of the answer from the outputs, by task. */
+  const ROWS = {
+    classify: ([{ values }]) => model.rank(values, TOP).map(ofPrediction),
+    multilabel: ([{ values }]) => {
+      const found = model.judge(values).sort((a, b) => b.probability - a.probability || a.index - b.index);
+      return found.slice(0, TOP).map(ofPrediction);
+    },
+    regress: ([{ values }]) => {
+      const rows = Array.from(values, (value, index) => ({ index, label: model.labels[index], text: value.toPrecision(6) }));
+      return rows.slice(0, MOST);
+    },
+    embed: (outputs) => {
+      const [{ values }] = outputs;
+      const rows = [...outputs.map(ofOutput), { label: "begins with", text: beginning(values) }];
+      if (before) rows.push({ label: "cosine to the picture before", text: ours.cosine(before, values).toFixed(4) });
+      before = values;
+      return rows;
+    },
+    features: (outputs) => outputs.map(ofOutput),
+  };
+
+  function showAnswer(name, rows, pixels, times) {
     element("answer-title").textContent = name;
-    element("classes").replaceChildren(...found.map(row));
+    element("classes").replaceChildren(...rows.map(row));
     element("times").textContent =
       `${milliseconds(times.model)} in the model, ${milliseconds(times.prepare)} to resize and crop, ` +
       `${milliseconds(times.decode)} to open the file`;
     element("remarks").textContent = picture.remarks.join(" ");
     element("remarks").hidden = picture.remarks.length === 0;
-    showSquare(square, classifier.manifest.resolution);
+    showPixels(pixels, model.manifest);
     element("answer").hidden = false;
-    say(`${found[0].label}, ${percent.format(found[0].probability)}`);
+    say(`${rows[0].label}, ${rows[0].text}`);
   }
 
-  /** Classifies a Blob or File; a newer one makes its answer void. */
-  async function classify(file) {
+  /** Answers a Blob or File; a newer one makes its answer void. */
+  async function answer(file) {
     const name = file.name ?? "Picture";
     const turn = ++newest;
     clearError();
-    say(`Classifying ${name} …`);
+    say(`${WORDS[model.manifest.task].doing} ${name} …`);
     try {
       const [opened, decode] = await timed(() => ours.decode(file));
       await paint();
-      const [square, prepare] = await timed(() => classifier.prepare(opened));
-      const [logits, model] = await timed(() => classifier.infer(square));
+      const [pixels, prepare] = await timed(() => model.prepare(opened));
+      const [outputs, inModel] = await timed(() => model.compute(pixels));
       if (turn !== newest) return;
       picture = opened;
-      showAnswer(name, classifier.rank(logits, TOP), square, { decode, prepare, model });
+      showAnswer(name, ROWS[model.manifest.task](outputs), pixels, { decode, prepare, model: inModel });
     } catch (error) {
       if (turn !== newest) return;
       element("answer").hidden = true;
@@ -109,7 +153,7 @@
     try {
       const runs = Number(element("runs").value);
       const report = (done, all) => say(`Measuring: ${done} of ${all} calls`);
-      const result = await ours.bench(classifier, { image: picture, runs, loadMs, firstMs, report });
+      const result = await ours.bench(model, { image: picture, runs, loadMs, firstMs, report });
       element("measured").textContent = JSON.stringify(result, null, 2);
       element("measured").hidden = false;
       element("copy").hidden = false;
@@ -141,7 +185,7 @@
   function take(file) {
     if (element("file").disabled) return; // the model is not there yet
     if (file === null) showError(new ours.ImageError("that was no file", "Drop or paste a picture."));
-    else busily(() => classify(file));
+    else busily(() => answer(file));
   }
 
   function listen() {
@@ -164,12 +208,21 @@
     element("copy").addEventListener("click", copy);
   }
 
+  /** What the model answers, in a word or two. */
+  function answers() {
+    const { task, classes, outputs } = model.manifest;
+    if (task === "classify") return `${classes} classes`;
+    if (task === "multilabel") return `${classes} labels`;
+    return task === "regress" ? `${classes} values` : outputs.join(", ");
+  }
+
   function showModel() {
-    const { engine, classes, resolution } = classifier.manifest;
-    const digest = classifier.manifest.files.get(engine).slice(0, 12);
-    element("model").textContent = `${engine} · ${classes} classes · ${resolution}×${resolution} pixels`;
-    const threads = classifier.threads === 1 ? "1 thread" : `${classifier.threads} threads`;
-    element("runtime").textContent = `ONNX Runtime Web ${classifier.runtimeVersion}, ${threads} · SHA-256 ${digest}…`;
+    const { engine, task, resolution, width } = model.manifest;
+    const digest = model.manifest.files.get(engine).slice(0, 12);
+    element("title").textContent = document.title = WORDS[task].title;
+    element("model").textContent = `${engine} · ${answers()} · ${resolution}×${width} pixels`;
+    const threads = model.threads === 1 ? "1 thread" : `${model.threads} threads`;
+    element("runtime").textContent = `ONNX Runtime Web ${model.runtimeVersion}, ${threads} · SHA-256 ${digest}…`;
   }
 
   /** `?threads=N` sets the threads of a call, `?bench` measures at once, `?runs=N` says how many calls. */
@@ -178,8 +231,8 @@
     const threads = wanted.has("threads") ? Number(wanted.get("threads")) : undefined;
     if (wanted.has("runs")) element("runs").value = wanted.get("runs");
     try {
-      [classifier, loadMs] = await timed(() => ours.load({ threads, report: say }));
-      [, firstMs] = await timed(() => classifier.classify(ours.noise()));
+      [model, loadMs] = await timed(() => ours.load({ threads, report: say }));
+      [, firstMs] = await timed(() => ours.answer(model, ours.noise()));
     } catch (error) {
       say("");
       showError(error, "The model cannot be loaded: ");

@@ -8,21 +8,21 @@ private let warmUp = 3
 /// reference is not here; load_ms, first_answer_ms and end_to_end_ms come with it.
 ///
 /// threads: of a call, 0 for all cores. runs: timed calls. Throws `ConvNeXtEdgeError`.
-public func bench(_ image: RGBAImage, folder: URL = Classifier.bundledModel, threads: Int = 0, runs: Int = 50) throws
+public func bench(_ image: RGBAImage, folder: URL = Model.bundledModel, threads: Int = 0, runs: Int = 50) throws
     -> String
 {
     if runs < 1 { throw ConvNeXtEdgeError.usage("runs \(runs) is less than 1\nGive a whole number from 1.") }
     let used = threads > 0 ? threads : ProcessInfo.processInfo.activeProcessorCount
-    let (classifier, loadMs) = try timed { try Classifier(folder: folder, threads: used) }
-    let firstMs = try timed { try classifier.classify(image) }.1
-    let square = try classifier.prepare(image)
-    let engine = try timeCalls(runs) { _ = try classifier.infer(square) }
-    let whole = try timeCalls(runs) { _ = try classifier.classify(image) }
+    let (model, loadMs) = try timed { try Model(folder: folder, threads: used) }
+    let firstMs = try timed { try answer(model, image) }.1
+    let pixels = try model.prepare(image)
+    let engine = try timeCalls(runs) { _ = try model.infer(pixels) }
+    let whole = try timeCalls(runs) { try answer(model, image) }
     let nothing = NSNull()
     let fields: [String: Any] = [
-        "artifact": "model/\(classifier.engine)",
-        "target": classifier.runtime,
-        "runtime_version": classifier.runtimeVersion,
+        "artifact": "model/\(model.engine)",
+        "target": model.runtime,
+        "runtime_version": model.runtimeVersion,
         "batch": 1,
         "threads": used,
         "runs": runs,
@@ -46,6 +46,15 @@ public func bench(_ image: RGBAImage, folder: URL = Classifier.bundledModel, thr
     ]
     let options: JSONSerialization.WritingOptions = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     return String(decoding: try JSONSerialization.data(withJSONObject: fields, options: options), as: UTF8.self)
+}
+
+/// Computes the whole answer, whatever the task.
+private func answer(_ model: Model, _ image: RGBAImage) throws {
+    switch model.task {
+    case "classify": _ = try model.classify(image)
+    case "multilabel": _ = try model.multilabel(image)
+    default: _ = try model.run(image)
+    }
 }
 
 /// Why times are not to be relied on; empty where they are, as on a quiet machine.

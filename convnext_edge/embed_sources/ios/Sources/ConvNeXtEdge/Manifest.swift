@@ -5,7 +5,11 @@ import Foundation
 struct Manifest {
     static let name = "convnext_edge.txt"
     static let labelsName = "labels.txt"
-    private static let format = "1"
+    private static let formats = ["1", "2"]  // 2: what older libraries would take for a classifier of squares
+    /// Each task, and the name of the vector that is its first output; the other outputs are maps.
+    private static let vectors: KeyValuePairs = [
+        "classify": "logits", "multilabel": "logits", "regress": "values", "embed": "embedding", "features": "",
+    ]
     private static let onlyRuntime = "onnxruntime"
     private static let maxBytes = 1 << 20  // of the manifest; usual are up to 2 KiB
     private static let again = "Make the folder again: convnext-edge embed."
@@ -13,8 +17,16 @@ struct Manifest {
     let engine: String
     let runtime: String
     let takesBytes: Bool
+    let task: String
+    /// Names, in the order of the engine.
+    let outputs: [String]
+    /// Rows of the input.
     let resolution: Int
+    /// Columns of the input.
+    let width: Int
     let crop: Double
+    /// Whether the whole image is squashed to the input.
+    let squash: Bool
     let interpolation: String
     let mean: [Double]
     let std: [Double]
@@ -26,16 +38,21 @@ struct Manifest {
     init(_ text: String) throws {
         let reader = try Reader(text)
         let found = try reader.text("format")
-        if found != Manifest.format {
+        if !Manifest.formats.contains(found) {
+            let known = Manifest.formats.joined(separator: " and ")
             throw ConvNeXtEdgeError.artifact(
-                "\(Manifest.name) has format \(found), this version reads \(Manifest.format)\n"
+                "\(Manifest.name) has format \(found), this version reads \(known)\n"
                     + "Embed again with the version of these sources.")
         }
         engine = try reader.text("engine")
         runtime = try reader.text("runtime")
         takesBytes = try reader.text("input") == "uint8"
+        task = try Manifest.task(reader)
+        outputs = try Manifest.outputs(reader, task)
         resolution = try reader.values("resolution", 1, Int.init)[0]
+        width = reader.has("width") ? try reader.values("width", 1, Int.init)[0] : resolution
         crop = try reader.values("crop", 1, Double.init)[0]
+        squash = reader.has("squash") ? try reader.values("squash", 1, Bool.init)[0] : crop == 1
         interpolation = try reader.text("interpolation")
         mean = try reader.values("mean", 3, Double.init)
         std = try reader.values("std", 3, Double.init)
@@ -44,9 +61,32 @@ struct Manifest {
         try check()
     }
 
+    private static func task(_ reader: Reader) throws -> String {
+        let found = reader.has("task") ? try reader.text("task") : "classify"
+        if vectors.contains(where: { $0.key == found }) { return found }
+        let known = vectors.map { $0.key }.joined(separator: ", ")
+        throw ConvNeXtEdgeError.artifact("task '\(found)' is not known\nKnown: \(known).")
+    }
+
+    /// Names: a vector where the task has one, and maps.
+    private static func outputs(_ reader: Reader, _ task: String) throws -> [String] {
+        let said = task == "classify" && !reader.has("outputs") ? "logits" : try reader.text("outputs")
+        let names = said.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
+        let vector = vectors.first { $0.key == task }?.value ?? ""
+        let maps = vector.isEmpty ? names[...] : names.dropFirst()
+        let isMap = { (name: String) in
+            name.hasPrefix("map") && name.count <= 5 && name.dropFirst(3).allSatisfy { "0123456789".contains($0) }
+        }
+        let fits = (vector.isEmpty || names[0] == vector) && maps.allSatisfy(isMap)
+        if !fits || Set(names).count != names.count { throw damaged("outputs is '\(said)'") }
+        return names
+    }
+
     private func check() throws {
-        let sizes = (1...(1 << 14)).contains(resolution) && (1...(1 << 24)).contains(classes)
-        if !sizes || !(crop <= 1 && crop * Double(1 << 30) >= Double(resolution)) {
+        let edges = 1...(1 << 14)
+        let labelled = task == "embed" || task == "features" ? 0...0 : 1...(1 << 24)
+        let sizes = edges.contains(resolution) && edges.contains(width) && labelled.contains(classes)
+        if !sizes || !(crop <= 1 && crop * Double(1 << 30) >= Double(max(resolution, width))) {
             throw Manifest.damaged("resolution, crop or classes are out of range")
         }
         if !mean.allSatisfy({ (0...1).contains($0) }) || !std.allSatisfy({ $0 > 0 && $0 <= 1 }) {
@@ -81,7 +121,7 @@ struct Manifest {
 
     func labels(_ folder: URL) throws -> [String] {
         let text = String(decoding: try Manifest.read(folder, Manifest.labelsName), as: UTF8.self)
-        let found = Reader.lines(text)
+        let found = text.isEmpty ? [] : Reader.lines(text)
         if found.count != classes {
             throw ConvNeXtEdgeError.artifact(
                 "\(Manifest.labelsName) has \(found.count) labels for \(classes) classes\n\(Manifest.again)")
@@ -134,6 +174,8 @@ private struct Reader {
         let whole = text.hasSuffix("\n") ? String(text.dropLast()) : text
         return whole.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
     }
+
+    func has(_ key: String) -> Bool { pairs.contains { $0.key == key } }
 
     func text(_ key: String) throws -> String {
         guard let found = pairs.first(where: { $0.key == key }) else { throw Manifest.damaged("it has no \(key)") }

@@ -19,39 +19,39 @@ struct Preprocessor {
         }
     }
 
-    /// The square that the model sees: (resolution, resolution, 3) bytes. Throws `ConvNeXtEdgeError.image`.
-    func square(_ image: RGBAImage) throws -> [UInt8] {
+    /// What the model sees: (resolution, width, 3) bytes. Throws `ConvNeXtEdgeError.image`.
+    func prepare(_ image: RGBAImage) throws -> [UInt8] {
         try check(image)
         let (width, height) = resized(image)
         let (tooMany, overflows) = width.multipliedReportingOverflow(by: height)
         if overflows || tooMany > Preprocessor.maxPixels {
             throw ConvNeXtEdgeError.image("\(image.width)x\(image.height) pixels are too elongated to resize")
         }
-        let edge = manifest.resolution
+        let (rows, columns) = (manifest.resolution, manifest.width)
         let across = Taps(
-            filter, source: image.width, target: width, first: Preprocessor.halfOf(width - edge), count: edge)
+            filter, source: image.width, target: width, first: Preprocessor.halfOf(width - columns), count: columns)
         let down = Taps(
-            filter, source: image.height, target: height, first: Preprocessor.halfOf(height - edge), count: edge)
+            filter, source: image.height, target: height, first: Preprocessor.halfOf(height - rows), count: rows)
         let whole = Pixels(bytes: image.rgba, width: image.width, channels: 4)
         if Preprocessor.columnsFirst(image, width, height) {
-            return resizeRows(resizeColumns(whole, across.range, down), 0..<edge, across).bytes
+            return resizeRows(resizeColumns(whole, across.range, down), 0..<rows, across).bytes
         }
-        return resizeColumns(resizeRows(whole, down.range, across), 0..<edge, down).bytes
+        return resizeColumns(resizeRows(whole, down.range, across), 0..<columns, down).bytes
     }
 
-    /// A square as planes of red, green and blue, normalized: (3, resolution, resolution).
-    func floats(_ square: [UInt8]) -> [Float] {
-        let plane = square.count / 3
-        return (0..<square.count).map { index in
+    /// What `prepare` returned as planes of red, green and blue, normalized: (3, resolution, width).
+    func floats(_ pixels: [UInt8]) -> [Float] {
+        let plane = pixels.count / 3
+        return (0..<pixels.count).map { index in
             let channel = index / plane
-            return normalized[256 * channel + Int(square[3 * (index % plane) + channel])]
+            return normalized[256 * channel + Int(pixels[3 * (index % plane) + channel])]
         }
     }
 
     /// The same as raw bytes.
-    func bytes(_ square: [UInt8]) -> [UInt8] {
-        let plane = square.count / 3
-        return (0..<square.count).map { square[3 * ($0 % plane) + $0 / plane] }
+    func bytes(_ pixels: [UInt8]) -> [UInt8] {
+        let plane = pixels.count / 3
+        return (0..<pixels.count).map { pixels[3 * ($0 % plane) + $0 / plane] }
     }
 
     private func check(_ image: RGBAImage) throws {
@@ -72,8 +72,14 @@ struct Preprocessor {
 
     /// Size before the crop.
     private func resized(_ image: RGBAImage) -> (Int, Int) {
-        if manifest.crop == 1 { return (manifest.resolution, manifest.resolution) }
+        if manifest.squash { return (manifest.width, manifest.resolution) }
         let short = Int((Double(manifest.resolution) / manifest.crop).rounded(.down))
+        let wide = Int((Double(manifest.width) / manifest.crop).rounded(.down))
+        if short != wide {  // timm's ResizeKeepRatio: the image covers both edges; halves go to the even number
+            let ratio = min(Double(image.height) / Double(short), Double(image.width) / Double(wide))
+            let scaled = { (edge: Int) in Int((Double(edge) / ratio).rounded(.toNearestOrEven)) }
+            return (scaled(image.width), scaled(image.height))
+        }
         func scaled(_ longer: Int, _ shorter: Int) -> Int { Int(Double(short * longer) / Double(shorter)) }
         if image.width <= image.height { return (short, scaled(image.height, image.width)) }
         return (scaled(image.width, image.height), short)

@@ -7,7 +7,7 @@ public enum Sample {
         return try RGBAImage(contentsOf: resources(of: .module).appendingPathComponent("picture.png"))
     }
 
-    /// Logits; nil where another picture took its place without them.
+    /// The numbers of the answer; nil where another picture took its place without them.
     public static func expected() -> [Float]? {
         let url = resources(of: .module).appendingPathComponent("picture.txt")
         guard let text = try? String(contentsOf: url, encoding: .utf8) else { return nil }
@@ -15,15 +15,43 @@ public enum Sample {
     }
 }
 
-/// How `logits` compare with those of Python, for a person: the class, and SQNR in decibels.
-public func compare(_ logits: [Float], _ expected: [Float]) -> String {
-    if logits.count != expected.count {
-        return "Python answered with \(expected.count) logits, not \(logits.count)."
+/// What a model answers to an image, a line for each class, value or output.
+public func describe(_ model: Model, _ image: RGBAImage, top: Int) throws -> [String] {
+    switch model.task {
+    case "classify":
+        return try model.classify(image, topK: top).map(line)
+    case "multilabel":
+        return try model.multilabel(image).sorted { $0.probability > $1.probability }.prefix(top).map(line)
+    case "regress":
+        return try zip(model.regress(image), model.labels).map { "\($0)  \($1)" }
+    default:
+        return try model.run(image).map { output in
+            let named = output.name + " " + output.shape.map(String.init).joined(separator: "x")
+            let first = output.values.prefix(top).map { "\($0)" }.joined(separator: " ")
+            return output.shape.count > 1 ? named : "\(named): \(first) ..."
+        }
     }
-    if logits == expected { return "Identical to Python's answer." }
+}
+
+private func line(_ found: Prediction) -> String {
+    return String(format: "%6.2f %%  %4d  %@", 100 * found.probability, found.index, found.label)
+}
+
+/// What of a model's outputs is compared with Python's answer: the vector, or the last map where there is none.
+public func compared(_ outputs: [Output]) -> [Float] {
+    return (outputs[0].shape.count == 1 ? outputs[0] : outputs[outputs.count - 1]).values
+}
+
+/// How an answer compares with that of Python, for a person: the class where there are classes, and SQNR in decibels.
+public func compare(_ found: [Float], _ expected: [Float], classes: Bool) -> String {
+    if found.count != expected.count {
+        return "Python answered with \(expected.count) numbers, not \(found.count)."
+    }
+    if found == expected { return "Identical to Python's answer." }
     let signal = expected.reduce(0.0) { $0 + Double($1) * Double($1) }
-    let noise = zip(logits, expected).reduce(0.0) { $0 + pow(Double($1.0) - Double($1.1), 2) }
+    let noise = zip(found, expected).reduce(0.0) { $0 + pow(Double($1.0) - Double($1.1), 2) }
     let sqnr = String(format: "%.1f dB SQNR", 10 * log10(signal / noise))
-    let isSame = logits.firstIndex(of: logits.max() ?? 0) == expected.firstIndex(of: expected.max() ?? 0)
+    if !classes { return "\(sqnr) to Python's answer." }
+    let isSame = found.firstIndex(of: found.max() ?? 0) == expected.firstIndex(of: expected.max() ?? 0)
     return isSame ? "The class is Python's, \(sqnr)." : "The class is NOT Python's, \(sqnr)."
 }

@@ -2,7 +2,7 @@
 import ConvNeXtEdge
 import SwiftUI
 
-/// Classifies the picture that comes with the sample, compares the answer with Python's, and measures latency.
+/// Shows the model the picture that comes with the sample, compares the answer with Python's, and measures latency.
 ///
 ///     @main struct SampleApp: App {
 ///         var body: some Scene { WindowGroup { SampleView() } }
@@ -27,7 +27,7 @@ public struct SampleView: View {
             .padding()
         }
         .task {
-            answer = await Self.work(Self.describe)
+            answer = await Self.work(Self.report)
             isBusy = false
             if CommandLine.arguments.contains("--bench") { await measure() }
         }
@@ -41,16 +41,14 @@ public struct SampleView: View {
         isBusy = false
     }
 
-    nonisolated private static func describe() throws -> String {
-        let classifier = try Classifier()
+    nonisolated private static func report() throws -> String {
+        let model = try Model()
         let image = try Sample.picture()
-        let classes = try classifier.classify(image, topK: 5).map {
-            String(format: "%.1f %%  %@", 100 * $0.probability, $0.label)
-        }
-        let logits = try classifier.infer(classifier.prepare(image))
-        let runtime = "\(classifier.engine), ONNX Runtime \(classifier.runtimeVersion)"
-        let comparison = Sample.expected().map { compare(logits, $0) }
-        return (classes + ["", runtime] + [comparison].compactMap { $0 }).joined(separator: "\n")
+        let answer = try describe(model, image, top: 5)
+        let found = compared(try model.run(image))
+        let runtime = "\(model.engine), ONNX Runtime \(model.runtimeVersion)"
+        let comparison = Sample.expected().map { compare(found, $0, classes: model.task == "classify") }
+        return (answer + ["", runtime] + [comparison].compactMap { $0 }).joined(separator: "\n")
     }
 
     /// What `call` returns, or the text of what it throws; run beside the thread that draws.

@@ -1,11 +1,12 @@
-// Classifies a picture on a Mac: classify [--bench] [--threads N] [--runs N] [--top N] [--model DIR] PICTURE
+// Shows what a model answers to a picture on a Mac: classify [--bench] [--threads N] [--runs N] [--top N] [--model DIR] PICTURE
 
 import ConvNeXtEdge
+import ConvNeXtEdgeSample
 import Foundation
 
 struct Arguments {
     var picture = ""
-    var model = Classifier.bundledModel
+    var model = Model.bundledModel
     var isTimed = false
     var numbers = ["--threads": 0, "--runs": 50, "--top": 5]
 
@@ -46,10 +47,8 @@ func run(_ arguments: Arguments) throws {
         print(try bench(image, folder: arguments.model, threads: threads, runs: runs))
         return
     }
-    let classifier = try Classifier(folder: arguments.model, threads: threads)
-    for found in try classifier.classify(image, topK: arguments.numbers["--top", default: 5]) {
-        print(String(format: "%6.2f %%  %4d  %@", 100 * found.probability, found.index, found.label))
-    }
+    let model = try Model(folder: arguments.model, threads: threads)
+    for line in try describe(model, image, top: arguments.numbers["--top", default: 5]) { print(line) }
 }
 
 do {

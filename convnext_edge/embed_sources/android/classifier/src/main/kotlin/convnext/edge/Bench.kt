@@ -18,17 +18,17 @@ private val INSTRUCTIONS = listOf(
  * object that `convnext-edge benchmark --json` prints: reference_ms and what follows from it are null, as the reference
  * is not here; `load_ms`, `first_answer_ms` and `end_to_end_ms` come with it.
  *
- * threads: of a call, 0 for all cores. runs: timed calls. Throws what `Classifier` throws.
+ * threads: of a call, 0 for all cores. runs: timed calls. Throws what `Model` throws.
  */
 fun bench(files: Files, image: Image, threads: Int = 0, runs: Int = 50): String {
     if (runs < 1) throw UsageException("runs $runs is less than 1", "Give a whole number from 1.")
     val used = if (threads > 0) threads else usableCpus()
-    val (classifier, loadMs) = timed { Classifier(files, used) }
-    return classifier.use {
-        val firstMs = timed { it.classify(image) }.second
-        val square = it.prepare(image)
-        val engine = timeCalls(runs) { it.infer(square) }
-        val whole = timeCalls(runs) { it.classify(image) }
+    val (model, loadMs) = timed { Model(files, used) }
+    return model.use {
+        val firstMs = timed { it.answer(image) }.second
+        val pixels = it.prepare(image)
+        val engine = timeCalls(runs) { it.infer(pixels) }
+        val whole = timeCalls(runs) { it.answer(image) }
         val fields = linkedMapOf(
             "artifact" to quoted("model/${it.info.engine}"),
             "target" to quoted(it.info.runtime),
@@ -56,6 +56,13 @@ fun bench(files: Files, image: Image, threads: Int = 0, runs: Int = 50): String 
         )
         fields.entries.joinToString(",\n", "{\n", "\n}") { (key, value) -> "  \"$key\": $value" }
     }
+}
+
+/** The whole answer, whatever the task. */
+private fun Model.answer(image: Image): Any = when (info.task) {
+    "classify" -> classify(image)
+    "multilabel" -> multilabel(image)
+    else -> run(image)
 }
 
 /** Why times are not to be relied on; empty where they are, as on a quiet machine. */

@@ -18,8 +18,8 @@ internal class Manifest(text: String) {
         val twice = pairs.map { it.first }.filter { it != FILE }.groupBy { it }.values.find { it.size > 1 }
         if (twice != null) throw damaged("it has ${twice.first()} twice")
         val format = text("format")
-        if (format != FORMAT) {
-            val what = "$NAME has format $format, this version reads $FORMAT"
+        if (format !in FORMATS) {
+            val what = "$NAME has format $format, this version reads ${FORMATS.joinToString(" and ")}"
             throw ArtifactException(what, "Embed again with the version of these sources.")
         }
     }
@@ -28,8 +28,16 @@ internal class Manifest(text: String) {
     val runtime = text("runtime")
     val runtimeVersion = text("runtime_version")
     val takesBytes = text("input") == "uint8"
+    val task = readTask()
+    val outputs = readOutputs()
+
+    /** Rows and columns of the input. */
     val resolution = numbers("resolution", 1) { it.toIntOrNull() }.single()
+    val width = if (has("width")) numbers("width", 1) { it.toIntOrNull() }.single() else resolution
     val crop = numbers("crop", 1) { it.toDoubleOrNull() }.single()
+
+    /** Whether the whole image is squashed to the input. */
+    val squash = if (has("squash")) readSquash() else crop == 1.0
     val interpolation = text("interpolation")
     val mean = numbers("mean", 3) { it.toDoubleOrNull() }
     val std = numbers("std", 3) { it.toDoubleOrNull() }
@@ -42,8 +50,9 @@ internal class Manifest(text: String) {
     }
 
     init {
-        val sizes = resolution in 1..(1 shl 14) && classes in 1..(1 shl 24)
-        if (!sizes || !(crop <= 1 && crop * (1 shl 30) >= resolution)) {
+        val labelled = if (task == "embed" || task == "features") 0..0 else 1..(1 shl 24)
+        val sizes = listOf(resolution, width).all { it in 1..(1 shl 14) } && classes in labelled
+        if (!sizes || !(crop <= 1 && crop * (1 shl 30) >= maxOf(resolution, width))) {
             throw damaged("resolution, crop or classes are out of range")
         }
         if (!mean.all { it in 0.0..1.0 } || !std.all { it > 0 && it <= 1 }) {
@@ -58,6 +67,28 @@ internal class Manifest(text: String) {
         }
     }
 
+    private fun readTask(): String {
+        val found = if (has("task")) text("task") else "classify"
+        if (found in VECTORS) return found
+        throw ArtifactException("task '$found' is not known", "Known: ${VECTORS.keys.joinToString()}.")
+    }
+
+    /** Names: a vector where the task has one, and maps. */
+    private fun readOutputs(): List<String> {
+        val said = if (task == "classify" && !has("outputs")) "logits" else text("outputs")
+        val names = said.split(' ')
+        val vector = VECTORS.getValue(task)
+        val maps = if (vector.isEmpty()) names else names.drop(1)
+        val fits = (vector.isEmpty() || names.first() == vector) && maps.all { Regex("map[0-9]{0,2}").matches(it) }
+        if (!fits || names.toSet().size != names.size) throw damaged("outputs is '$said'")
+        return names
+    }
+
+    private fun readSquash(): Boolean =
+        text("squash").toBooleanStrictOrNull() ?: throw damaged("squash is '${text("squash")}'")
+
+    private fun has(key: String): Boolean = pairs.any { it.first == key }
+
     private fun text(key: String): String =
         pairs.find { it.first == key }?.second ?: throw damaged("it has no $key")
 
@@ -71,7 +102,16 @@ internal class Manifest(text: String) {
         const val NAME = "convnext_edge.txt"
         const val LABELS = "labels.txt"
         private const val FILE = "file" // the one key that may come again
-        private const val FORMAT = "1"
+        private val FORMATS = listOf("1", "2") // 2: what older libraries would take for a classifier of squares
+
+        // Each task, and the name of the vector that is its first output; the other outputs are maps.
+        private val VECTORS = linkedMapOf(
+            "classify" to "logits",
+            "multilabel" to "logits",
+            "regress" to "values",
+            "embed" to "embedding",
+            "features" to "",
+        )
         private const val MAX_BYTES = 1 shl 20 // of the manifest; usual are up to 2 KiB
         private const val MAX_NAME = 199 // bytes of a file name
         private const val RUNTIME = "onnxruntime"
@@ -89,6 +129,7 @@ internal class Manifest(text: String) {
         }
 
         fun labels(bytes: ByteArray, classes: Int): List<String> {
+            if (bytes.isEmpty() && classes == 0) return emptyList()
             val labels = String(bytes, Charsets.UTF_8).removeSuffix("\n").split('\n')
             if (labels.size != classes) {
                 throw ArtifactException("$LABELS has ${labels.size} labels for $classes classes", AGAIN)

@@ -2,6 +2,8 @@ package convnext.edge
 
 import kotlin.math.floor
 import kotlin.math.max
+import kotlin.math.min
+import kotlin.math.round
 
 /** Pixels as Android's `Bitmap.getPixels` gives them: 0xAARRGGBB by rows; alpha is left out of account. */
 class Image(val pixels: IntArray, val width: Int, val height: Int)
@@ -9,7 +11,8 @@ class Image(val pixels: IntArray, val width: Int, val height: Int)
 /** Resize, centre crop and normalization, as convnext_edge/images/transform.py does them. */
 internal class Preprocessor(private val manifest: Manifest) {
     private val filter = Filter.find(manifest.interpolation)
-    private val edge = manifest.resolution
+    private val rows = manifest.resolution
+    private val columns = manifest.width
 
     /** (value / 255 - mean) / std by channel, in float32 as NumPy computes it; (3, 256). */
     private val normalized = FloatArray(3 * 256) {
@@ -17,41 +20,46 @@ internal class Preprocessor(private val manifest: Manifest) {
         ((it and 255).toFloat() / 255f - manifest.mean[channel].toFloat()) / manifest.std[channel].toFloat()
     }
 
-    /** The square that the model sees: (resolution, resolution) pixels as 0xRRGGBB. Throws ImageException. */
-    fun square(image: Image): IntArray {
+    /** What the model sees: (resolution, width) pixels as 0xRRGGBB. Throws ImageException. */
+    fun prepare(image: Image): IntArray {
         check(image)
         val (width, height) = resized(image)
         if (width * height > MAX_PIXELS) {
             throw ImageException("${image.width}x${image.height} pixels are too elongated to resize")
         }
-        val across = Taps(filter, image.width, width.toInt(), half(width - edge), edge)
-        val down = Taps(filter, image.height, height.toInt(), half(height - edge), edge)
+        val across = Taps(filter, image.width, width.toInt(), half(width - columns), columns)
+        val down = Taps(filter, image.height, height.toInt(), half(height - rows), rows)
         val whole = Pixels(image.pixels, image.width)
         val made = if (columnsFirst(image, width, height)) {
-            resizeRows(resizeColumns(whole, across.begin, across.end, down), 0, edge, across)
+            resizeRows(resizeColumns(whole, across.begin, across.end, down), 0, rows, across)
         } else {
-            resizeColumns(resizeRows(whole, down.begin, down.end, across), 0, edge, down)
+            resizeColumns(resizeRows(whole, down.begin, down.end, across), 0, columns, down)
         }
         return made.values
     }
 
-    /** A square as planes of red, green and blue, normalized: (3, resolution, resolution). */
-    fun floats(square: IntArray): FloatArray = FloatArray(3 * square.size) {
-        val channel = it / square.size
-        normalized[256 * channel + value(square, channel, it % square.size)]
+    /** What `prepare` returned as planes of red, green and blue, normalized: (3, resolution, width). */
+    fun floats(pixels: IntArray): FloatArray = FloatArray(3 * pixels.size) {
+        val channel = it / pixels.size
+        normalized[256 * channel + value(pixels, channel, it % pixels.size)]
     }
 
     /** The same as raw bytes. */
-    fun bytes(square: IntArray): ByteArray = ByteArray(3 * square.size) {
-        value(square, it / square.size, it % square.size).toByte()
+    fun bytes(pixels: IntArray): ByteArray = ByteArray(3 * pixels.size) {
+        value(pixels, it / pixels.size, it % pixels.size).toByte()
     }
 
-    private fun value(square: IntArray, channel: Int, index: Int): Int = square[index] shr (16 - 8 * channel) and 255
+    private fun value(pixels: IntArray, channel: Int, index: Int): Int = pixels[index] shr (16 - 8 * channel) and 255
 
     /** Size before the crop. */
     private fun resized(image: Image): Pair<Long, Long> {
-        if (manifest.crop == 1.0) return Pair(edge.toLong(), edge.toLong())
-        val short = floor(edge / manifest.crop).toLong()
+        if (manifest.squash) return Pair(columns.toLong(), rows.toLong())
+        val short = floor(rows / manifest.crop).toLong()
+        val wide = floor(columns / manifest.crop).toLong()
+        if (short != wide) { // timm's ResizeKeepRatio: the image covers both edges; halves go to the even number
+            val ratio = min(image.height.toDouble() / short, image.width.toDouble() / wide)
+            return Pair(round(image.width / ratio).toLong(), round(image.height / ratio).toLong())
+        }
         fun scaled(longer: Int, shorter: Int): Long = ((short * longer).toDouble() / shorter).toLong()
         if (image.width <= image.height) return Pair(short, scaled(image.height, image.width))
         return Pair(scaled(image.width, image.height), short)

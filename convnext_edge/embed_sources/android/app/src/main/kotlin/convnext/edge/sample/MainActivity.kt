@@ -11,16 +11,16 @@ import android.widget.ImageView
 import android.widget.LinearLayout
 import android.widget.ScrollView
 import android.widget.TextView
-import convnext.edge.Classifier
 import convnext.edge.ConvNeXtEdgeException
 import convnext.edge.Files
 import convnext.edge.Image
+import convnext.edge.Model
 import convnext.edge.bench
 import java.io.IOException
 import java.util.concurrent.Executors
 
 /**
- * Classifies the picture that comes with the application, compares the answer with Python's, and measures latency: at
+ * Shows the model the picture that comes with the application, compares the answer with Python's, and measures latency: at
  * the touch of a button, or started with
  *
  *     adb shell am start -n convnext.edge.sample/.MainActivity --ez bench true --ei runs 50 --ei threads 0
@@ -62,14 +62,13 @@ class MainActivity : Activity() {
         return Image(pixels, bitmap.width, bitmap.height)
     }
 
-    private fun describe(image: Image): String = Classifier(files).use { classifier ->
-        val logits = classifier.infer(classifier.prepare(image))
-        val classes = classifier.classify(image, TOP).joinToString("\n") {
-            "%.1f %%  %s".format(100 * it.probability, it.label)
-        }
-        val info = classifier.info
+    private fun describe(image: Image): String = Model(files).use { model ->
+        val outputs = model.run(image)
+        val compared = outputs.first().takeIf { it.shape.size == 1 } ?: outputs.last()
+        val info = model.info
         val runtime = "${info.engine}, ONNX Runtime ${info.runtimeVersion}"
-        listOfNotNull(classes, runtime, expected()?.let { compare(logits, it) }).joinToString("\n\n")
+        val comparison = expected()?.let { compare(compared.values, it, info.task == "classify") }
+        listOfNotNull(answerOf(model, image), runtime, comparison).joinToString("\n\n")
     }
 
     /** What Python answered for the bundled picture; null where another picture took its place without that. */
@@ -128,6 +127,5 @@ class MainActivity : Activity() {
         const val TAG = "convnext-edge"
         const val PICTURE = "picture.png"
         const val EXPECTED = "picture.txt"
-        const val TOP = 5
     }
 }

@@ -1,0 +1,30 @@
+#include <algorithm>
+#include <functional>
+#include <numeric>
+
+#include "runtime.hpp"
+
+namespace convnext_edge::detail {
+
+std::size_t count(const Shape& shape) {
+    return std::accumulate(shape.begin(), shape.end(), std::size_t{1}, std::multiplies<>());
+}
+
+bool Contract::fits(const std::vector<Shape>& shapes) const {
+    if (shapes.size() != outputs.size()) return false;
+    for (std::size_t i = 0; i < shapes.size(); ++i) {
+        const Shape& shape = shapes[i];
+        const bool is_map = outputs[i].compare(0, 3, "map") == 0;
+        if (shape.size() != (is_map ? 4 : 2) || shape[0] > 1) return false;
+        if (std::find(shape.begin() + 1, shape.end(), 0) != shape.end()) return false;
+        if (i == 0 && classes > 0 && shape[1] != classes) return false;
+    }
+    return true;
+}
+
+std::vector<Shape> of_one_image(std::vector<Shape> shapes) {
+    for (Shape& shape : shapes) shape.erase(shape.begin());
+    return shapes;
+}
+
+}  // namespace convnext_edge::detail

@@ -1,0 +1,170 @@
+import Foundation
+import OnnxRuntimeBindings
+
+/// Answers images with the engine that `convnext-edge embed` put into a folder.
+///
+///     let model = try Model()
+///     for found in try model.classify(RGBAImage(contentsOf: url), topK: 5) { print(found) }
+///
+/// `run` is for every task, the other calls are for the one of their name and throw `ConvNeXtEdgeError.usage` at other
+/// models. Images are resized, cropped and normalized exactly as `convnext-edge validate` does it, so the accuracy that was
+/// validated is the accuracy that an application gets. All members may be called from several threads at once.
+public final class Model: @unchecked Sendable {
+    public let labels: [String]
+    /// "classify", "multilabel", "regress", "embed" or "features".
+    public let task: String
+    /// File name of the engine.
+    public let engine: String
+    /// What runs it: "onnxruntime".
+    public let runtime: String
+    /// Of the ONNX Runtime that is loaded.
+    public let runtimeVersion: String
+
+    // More than any device has cores; the runtime starts as many as it is told.
+    private static let maxThreads = 1024
+
+    private let manifest: Manifest
+    private let preprocessor: Preprocessor
+    private let environment: ORTEnv  // has to outlive the session
+    private let session: ORTSession
+    private let input: String
+    private let outputs: [String]  // as the engine calls them
+
+    /// The folder that comes with this package.
+    public static var bundledModel: URL { resources(of: .module).appendingPathComponent("model") }
+
+    /// Loads the engine in `folder` after checking the SHA-256 of each file.
+    ///
+    /// threads: that one call may use; 0 leaves it to the runtime. Throws `ConvNeXtEdgeError`.
+    public init(folder: URL = Model.bundledModel, threads: Int = 0) throws {
+        if !(0...Model.maxThreads).contains(threads) {
+            throw ConvNeXtEdgeError.usage(
+                "threads \(threads) is out of range\n"
+                    + "Give a whole number from 1 to \(Model.maxThreads), or 0 for all cores.")
+        }
+        let manifest = try Manifest.load(folder)
+        self.manifest = manifest
+        labels = try manifest.labels(folder)
+        preprocessor = try Preprocessor(manifest)
+        task = manifest.task
+        engine = manifest.engine
+        runtime = manifest.runtime
+        runtimeVersion = ORTVersion() ?? "unknown"
+        do {
+            environment = try ORTEnv(loggingLevel: .error)
+            let options = try ORTSessionOptions()
+            if threads > 0 { try options.setIntraOpNumThreads(Int32(threads)) }
+            let path = folder.appendingPathComponent(manifest.engine).path
+            session = try ORTSession(env: environment, modelPath: path, sessionOptions: options)
+            input = try session.inputNames()[0]
+            outputs = try session.outputNames()
+        } catch {
+            throw Model.failure("ONNX Runtime refuses \(manifest.engine)", error)
+        }
+        if outputs.count != manifest.outputs.count {
+            throw ConvNeXtEdgeError.target(
+                "\(manifest.engine) has \(outputs.count) outputs, not \(manifest.outputs.count)\n"
+                    + "Build and embed it again.")
+        }
+    }
+
+    /// All outputs, as the engine computes them. Throws `ConvNeXtEdgeError`, as all calls do.
+    public func run(_ image: RGBAImage) throws -> [Output] {
+        return try compute(prepare(image))
+    }
+
+    /// The `topK` likeliest classes, best first.
+    public func classify(_ image: RGBAImage, topK: Int = 1) throws -> [Prediction] {
+        try check(task: "classify")
+        return try rank(infer(prepare(image)), labels, topK)
+    }
+
+    /// All labels in their order, each with a probability of its own: the answer is yes from 0.5.
+    public func multilabel(_ image: RGBAImage) throws -> [Prediction] {
+        try check(task: "multilabel")
+        return try judge(infer(prepare(image)), labels)
+    }
+
+    /// The values, in the order of the labels.
+    public func regress(_ image: RGBAImage) throws -> [Float] {
+        return try checked("regress", image)[0].values
+    }
+
+    /// The embedding; `cosine` compares two. Where the model has a map too, `run` has both.
+    public func embed(_ image: RGBAImage) throws -> [Float] {
+        return try checked("embed", image)[0].values
+    }
+
+    /// The map of each stage, the finest first.
+    public func features(_ image: RGBAImage) throws -> [Output] {
+        return try checked("features", image)
+    }
+
+    /// What the model sees of an image: (resolution, width, 3) bytes.
+    public func prepare(_ image: RGBAImage) throws -> [UInt8] {
+        return try preprocessor.prepare(image)
+    }
+
+    /// The values of the first output, such as the (classes) logits, for what `prepare` returned.
+    public func infer(_ pixels: [UInt8]) throws -> [Float] {
+        return try compute(pixels)[0].values
+    }
+
+    /// All outputs for what `prepare` returned.
+    public func compute(_ pixels: [UInt8]) throws -> [Output] {
+        do {
+            let answer = try session.run(
+                withInputs: [input: tensor(pixels)], outputNames: Set(outputs), runOptions: nil)
+            return try zip(manifest.outputs, outputs).map { name, output in
+                guard let made = answer[output] else {
+                    throw ConvNeXtEdgeError.target("ONNX Runtime computed no \(output)\nBuild and embed it again.")
+                }
+                let shape = try made.tensorTypeAndShapeInfo().shape.dropFirst().map { $0.intValue }
+                let data = try made.tensorData() as Data
+                return Output(name: name, shape: shape, values: data.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) })
+            }
+        } catch let error as ConvNeXtEdgeError {
+            throw error
+        } catch {
+            throw Model.failure("ONNX Runtime fails at \(engine)", error)
+        }
+    }
+
+    private func checked(_ task: String, _ image: RGBAImage) throws -> [Output] {
+        try check(task: task)
+        let found = try run(image)
+        for output in found where !output.values.allSatisfy({ $0.isFinite }) {
+            throw ConvNeXtEdgeError.target(
+                "the \(output.name) of \(engine) are not finite\nValidate it: convnext-edge validate.")
+        }
+        return found
+    }
+
+    private func check(task call: String) throws {
+        if task != call {
+            throw ConvNeXtEdgeError.usage(
+                "the task of \(engine) is \(task), not \(call)\nCall \(task)(), or run() for all outputs.")
+        }
+    }
+
+    private func tensor(_ pixels: [UInt8]) throws -> ORTValue {
+        let shape: [NSNumber] = [1, 3, NSNumber(value: manifest.resolution), NSNumber(value: manifest.width)]
+        let bytes = manifest.takesBytes
+            ? preprocessor.bytes(pixels).withUnsafeBytes { NSMutableData(data: Data($0)) }
+            : preprocessor.floats(pixels).withUnsafeBytes { NSMutableData(data: Data($0)) }
+        return try ORTValue(tensorData: bytes, elementType: manifest.takesBytes ? .uInt8 : .float, shape: shape)
+    }
+
+    private static func failure(_ what: String, _ error: Error) -> ConvNeXtEdgeError {
+        return .target(
+            "\(what): \(error.localizedDescription)\nTake a newer ONNX Runtime, or build the engine again.")
+    }
+}
+
+/// The folder of a bundle's resources, which is not the bundle itself on every system.
+public func resources(of bundle: Bundle) -> URL {
+    return bundle.resourceURL ?? bundle.bundleURL
+}
+
+/// As a model for the task `classify` was called first.
+public typealias Classifier = Model

@@ -1,0 +1,172 @@
+"""Embedded C++ for every task, and for inputs that are not square, against Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.embedded import SIZES, Build, Embedded, Pixels, noise, python_logits, python_outputs, run
+from support.embedded_apps import FRAMES, frame_lines, of_grey, with_manifest
+from support.models import CHECKPOINT, CLASSES, RESOLUTION, Models
+
+from convnext_edge import build, embed, export
+from convnext_edge.commands.embed.command import Language
+from convnext_edge.errors import UsageError
+from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.images.transform import preprocess
+
+pytestmark = [pytest.mark.programs("cmake", "c++"), pytest.mark.slow]
+RUNTIMES = ("openvino", "onnxruntime")
+WIDTH = 96
+KINDS: dict[str, dict[str, object]] = {
+    "embed": {"resolution": (RESOLUTION, WIDTH), "with_map": True},
+    "features": {"resolution": RESOLUTION},
+}
+LAST = 48  # channels of the last map
+CALLS = ("classify", "multilabel", "regress", "embed", "features")
+
+Folders = Callable[[str, str], Path]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    """The folder of the small FP32 model for a task and a runtime."""
+    place = tmp_path_factory.mktemp("tasks")
+
+    @cache
+    def exported(task: str) -> Path:
+        return export(checkpoint=CHECKPOINT, task=task, workspace=place, **KINDS[task]).artifact  # type: ignore[arg-type]
+
+    @cache
+    def of(task: str, runtime: str) -> Path:
+        engine = build(exported(task), target=runtime, workspace=place).engine
+        return embed(engine, lang="cpp", output=place / f"{task}-{runtime}").directory
+
+    return of
+
+
+def called(program: Build, model: Path, image: Pixels) -> dict[str, str]:
+    """What the call of each task answers, and what follows of the harness."""
+    lines = program.lines(model, "calls", [image])
+    return dict(zip((*CALLS, "lengths", "zeros"), lines, strict=True))
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("task", KINDS)
+def test_all_outputs_are_those_of_python_bit_by_bit(
+    folders: Folders, built: Callable[[str], Build], task: str, runtime: str
+) -> None:
+    folder, images = folders(task, runtime), [noise(*size) for size in SIZES]
+    found = np.frombuffer(built(runtime).answer(folder / "model", "outputs", images), np.float32)
+    expected = [output.ravel() for outputs in python_outputs(folder, images) for output in outputs]
+    assert found.size > 11 * LAST
+    np.testing.assert_array_equal(found, np.concatenate(expected))
+
+
+def test_an_embedding_has_a_direction_and_no_classes(folders: Folders, built: Callable[[str], Build]) -> None:
+    folder, image = folders("embed", "openvino"), noise(91, 57)
+    found = called(built("openvino"), folder / "model", image)
+    same, opposite, *values = map(float, found.pop("embed").split())
+    assert (same, opposite, len(values)) == (1, -1, LAST)
+    np.testing.assert_array_equal(np.array(values, np.float32), python_outputs(folder, [image])[0][0][0])
+    assert found.pop("lengths").startswith("Error: embeddings of 2 and 3 numbers are not of one model|")
+    assert found.pop("zeros").startswith("Error: an embedding of zeros has no direction|")
+    engine = next((folder / "model").glob("*.xml")).name
+    for call, said in found.items():
+        assert said == (
+            f"Error: the task of {engine} is embed, not {call}|Call embed(), or run() for all outputs."
+        )
+
+
+def test_features_are_the_maps_of_the_stages(folders: Folders, built: Callable[[str], Build]) -> None:
+    found = called(built("onnxruntime"), folders("features", "onnxruntime") / "model", noise(40, 90))
+    assert found["features"].split() == [
+        *("map0", "16", "16", "16", "map1", "24", "8", "8", "map2", "32", "4", "4", "map3", "48", "2", "2")
+    ]
+    assert found["embed"].startswith("Error: the task of timm_v1-features-onnxruntime.opt.onnx is features")
+
+
+def test_labels_may_hold_each_by_itself_and_values_are_as_they_are(
+    embedded: Embedded, built: Callable[[str], Build], tmp_path: Path
+) -> None:
+    folder, image = embedded("openvino"), noise(50, 70)
+    logits = python_logits(folder, [image])[0].astype(np.float64)
+    many = with_manifest(folder / "model", tmp_path / "many", format=2, task="multilabel")
+    found = called(built("openvino"), many, image)["multilabel"].split()
+    np.testing.assert_allclose(np.array(found, float), 1 / (1 + np.exp(-logits)), rtol=1e-6)
+    values = with_manifest(folder / "model", tmp_path / "values", format=2, task="regress", outputs="values")
+    found = called(built("openvino"), values, image)["regress"].split()
+    np.testing.assert_array_equal(np.array(found, np.float32), logits.astype(np.float32))
+    assert len(found) == CLASSES
+
+
+@pytest.mark.parametrize("keys", FRAMES, ids=str)
+def test_pixels_of_any_frame_are_those_of_pillow_bit_by_bit(
+    folders: Folders, built: Callable[[str], Build], tmp_path: Path, keys: dict[str, Any]
+) -> None:
+    folder = folders("embed", "openvino")
+    prepared = Preprocessing(RESOLUTION, **(keys | {"width": WIDTH}))  # as the engine takes them
+    keys = {key: value for key, value in keys.items() if key != "width"}
+    model = with_manifest(folder / "model", tmp_path / "model", **frame_lines(keys))
+    images = [noise(*size) for size in SIZES]
+    found = np.frombuffer(built("openvino").answer(model, "squares", images), np.uint8)
+    for image, pixels in zip(images, found.reshape(len(SIZES), *prepared.size, 3), strict=True):
+        np.testing.assert_array_equal(pixels, preprocess(Image.fromarray(image), prepared), str(image.shape))
+
+
+def test_an_image_may_be_cropped_at_crop_1(
+    embedded: Embedded, built: Callable[[str], Build], tmp_path: Path
+) -> None:
+    model = with_manifest(embedded("openvino") / "model", tmp_path / "model", crop="1.0\nsquash false")
+    images = [noise(*size) for size in SIZES]
+    found = np.frombuffer(built("openvino").answer(model, "squares", images), np.uint8)
+    prepared = Preprocessing(RESOLUTION, 1.0, squash=False)
+    expected = [preprocess(Image.fromarray(image), prepared) for image in images]
+    np.testing.assert_array_equal(found, np.stack(expected).ravel())
+
+
+def test_the_sample_shows_what_fits_the_task(
+    folders: Folders, built: Callable[[str], Build], tmp_path: Path
+) -> None:
+    image = noise(91, 57)
+    Image.fromarray(image).save(tmp_path / "picture.ppm")
+
+    def shown(task: str) -> list[str]:
+        call = (built("openvino").sample, "--top", "3", tmp_path / "picture.ppm")
+        return run(*call, cwd=folders(task, "openvino")).decode().splitlines()
+
+    first = python_outputs(folders("embed", "openvino"), [image])[0][0][0][:3]
+    assert shown("embed") == [
+        f"embedding {LAST}: {' '.join(f'{value:g}' for value in first)} ...",
+        "map 48x2x3",
+    ]
+    assert shown("features") == ["map0 16x16x16", "map1 24x8x8", "map2 32x4x4", "map3 48x2x2"]
+
+
+def test_the_manifest_says_what_differs_and_the_readme_the_call(folders: Folders) -> None:
+    folder = folders("embed", "openvino")
+    lines = (folder / "model" / "convnext_edge.txt").read_text().splitlines()
+    for line in ("format 2", "task embed", "outputs embedding map", "classes 0", f"width {WIDTH}"):
+        assert line in lines
+    assert (folder / "model" / "labels.txt").read_bytes() == b""
+    assert "convnext_edge::cosine" in (folder / "README.md").read_text()
+    assert "model.features({pixels" in (folders("features", "openvino") / "README.md").read_text()
+
+
+def test_labels_without_classes_and_grey_images_are_refused(
+    folders: Folders, models: Models, tmp_path: Path
+) -> None:
+    engine = next(folders("embed", "openvino").parent.glob("*embed*.xml"))
+    (tmp_path / "labels").write_text("one\n")
+    with pytest.raises(UsageError, match=r"--labels: the task of .* is embed"):
+        embed(engine, lang="cpp", labels=tmp_path / "labels", output=tmp_path / "app")
+    grey = of_grey(models.engine("onnxruntime", models.exported()), tmp_path)
+    for lang in get_args(Language):
+        with pytest.raises(UsageError, match=r"the libraries give RGB, and its images have 1 channel$"):
+            embed(grey, lang=lang, output=tmp_path / "app")
+    assert not (tmp_path / "app").exists()
