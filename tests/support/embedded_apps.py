@@ -90,11 +90,11 @@ def read_sidecar(engine: Path) -> dict[str, Any]:
     return found
 
 
-def with_sidecar(engine: Path, place: Path, **values: object) -> Path:
+def with_sidecar(original: Path, place: Path, /, **values: object) -> Path:
     """A copy of an engine in which keys of the sidecar have other values."""
-    copy = place / engine.name
-    shutil.copy(engine, copy)
-    copy.with_name(f"{copy.name}.json").write_text(json.dumps(read_sidecar(engine) | values))
+    copy = place / original.name
+    shutil.copy(original, copy)
+    copy.with_name(f"{copy.name}.json").write_text(json.dumps(read_sidecar(original) | values))
     return copy
 
 

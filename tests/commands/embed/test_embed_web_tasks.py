@@ -50,7 +50,7 @@ def test_a_page_shows_the_embedding_and_the_map_that_python_computes(
         complaints = browser("log")["complaints"]
     assert complaints == []
     assert shown[0]["labels"] == ["embedding", "map", "begins with"]
-    assert shown[0]["percents"][:2] == ["48", "48 × 2 × 3"]
+    assert shown[0]["percents"][:2] == ["48", "48 \N{MULTIPLICATION SIGN} 2 \N{MULTIPLICATION SIGN} 3"]
     assert (shown[1]["labels"][-1], shown[1]["percents"][-1]) == ("cosine to the picture before", "1.0000")
     assert found["cosine"] == pytest.approx(-1)
     engine = next((folder / "model").glob("*.opt.onnx")).name

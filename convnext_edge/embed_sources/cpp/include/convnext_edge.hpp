@@ -75,8 +75,8 @@ struct Output {
     std::vector<float> values;       ///< the last axis fastest
 };
 
-/// Cosine of the angle between two embeddings of a model: 1 where they point in the same direction, -1 where in opposite
-/// ones. Throws UsageError for vectors of different lengths, or one that is zero.
+/// Cosine of the angle between two embeddings of a model: 1 where they point in the same direction, -1 where in
+/// opposite ones. Throws UsageError for vectors of different lengths, or one that is zero.
 double cosine(const std::vector<float>& a, const std::vector<float>& b);
 
 struct Options {
@@ -154,7 +154,7 @@ class Model {
     std::shared_ptr<State> state_;
 };
 
-/// As a model for the task `classify` was called first.
+/// Another name of Model, for programs that classify.
 using Classifier = Model;
 
 /// Buffers of one call and, in its single steps, what a call does: `prepare`, `infer`, and `rank` or `judge`. A step

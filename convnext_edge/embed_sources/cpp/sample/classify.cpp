@@ -84,15 +84,23 @@ void show_values(const std::vector<float>& values, const std::vector<std::string
     }
 }
 
+std::string text(float value) {
+    char made[32];
+    std::snprintf(made, sizeof made, "%g", static_cast<double>(value));
+    return made;
+}
+
 /// Name and shape of each output, and the first numbers of a vector.
 void show_outputs(const std::vector<convnext_edge::Output>& outputs, std::size_t top) {
     for (const auto& output : outputs) {
-        std::string line = output.name + " ";
-        for (std::size_t i = 0; i < output.shape.size(); ++i) line += (i > 0 ? "x" : "") + std::to_string(output.shape[i]);
-        std::printf("%s", line.c_str());
-        const std::size_t shown = output.shape.size() == 1 ? std::min(top, output.values.size()) : 0;
-        for (std::size_t i = 0; i < shown; ++i) std::printf("%s%g", i > 0 ? " " : ": ", static_cast<double>(output.values[i]));
-        std::printf("%s\n", shown > 0 && shown < output.values.size() ? " ..." : "");
+        std::string line = output.name;
+        for (std::size_t i = 0; i < output.shape.size(); ++i) line += (i > 0 ? "x" : " ") + std::to_string(output.shape[i]);
+        if (output.shape.size() == 1) {
+            line += ':';
+            for (std::size_t i = 0; i < std::min(top, output.values.size()); ++i) line += ' ' + text(output.values[i]);
+            if (top < output.values.size()) line += " ...";
+        }
+        std::cout << line << '\n';
     }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <utility>
 
 namespace convnext_edge::detail {
 namespace {
@@ -42,7 +43,8 @@ Size resized(const Image& image, const Frame& frame) {
     const auto edge = static_cast<std::int64_t>(std::floor(frame.rows / frame.crop));
     const auto wide = static_cast<std::int64_t>(std::floor(frame.columns / frame.crop));
     if (edge != wide) {  // timm's ResizeKeepRatio: the image covers both edges
-        const double ratio = std::min(image.height / static_cast<double>(edge), image.width / static_cast<double>(wide));
+        const double ratio =
+            std::min(image.height / static_cast<double>(edge), image.width / static_cast<double>(wide));
         return {nearest(image.width / ratio), nearest(image.height / ratio)};
     }
     const auto scaled = [edge](int longer, int shorter) {
@@ -80,8 +82,9 @@ const std::vector<std::uint8_t>& Preprocessor::run(const Image& image) {
     if (size.width > kMaxEdge || size.height > kMaxEdge || size.width * size.height > kMaxPixels) {
         throw ImageError(pixels(image) + " pixels are too elongated to resize");
     }
-    across_.compute(filter_, image.width, static_cast<int>(size.width), half(size.width - frame_.columns), frame_.columns);
-    down_.compute(filter_, image.height, static_cast<int>(size.height), half(size.height - frame_.rows), frame_.rows);
+    const auto [rows, columns] = std::pair(frame_.rows, frame_.columns);
+    across_.compute(filter_, image.width, static_cast<int>(size.width), half(size.width - columns), columns);
+    down_.compute(filter_, image.height, static_cast<int>(size.height), half(size.height - rows), rows);
     const std::size_t stride = image.stride != 0 ? image.stride : 3 * static_cast<std::size_t>(image.width);
     if (columns_first(image, size)) {
         run_columns_first(image, stride);

@@ -122,8 +122,8 @@ class ONNXRuntimeEngine : public Engine {
     void check() const {
         const auto type = contract_.takes_bytes ? ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8
                                                 : ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
-        const bool fits = session_.GetInputCount() == 1 &&
-                          is(session_.GetInputTypeInfo(0), type, batch_of_one({3, contract_.rows, contract_.columns})) &&
+        const Sizes image = batch_of_one({3, contract_.rows, contract_.columns});
+        const bool fits = session_.GetInputCount() == 1 && is(session_.GetInputTypeInfo(0), type, image) &&
                           contract_.fits(output_shapes());
         if (!fits) throw refusal(contract_, kOtherwise);
     }

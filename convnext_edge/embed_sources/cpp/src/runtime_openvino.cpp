@@ -66,7 +66,8 @@ bool all_float(const ov::Model& model) {
 class OpenVINOEngine : public Engine {
    public:
     OpenVINOEngine(const Contract& contract, int threads)
-        : type_(contract.takes_bytes ? ov::element::u8 : ov::element::f32), shape_{1, 3, contract.rows, contract.columns} {
+        : type_(contract.takes_bytes ? ov::element::u8 : ov::element::f32),
+          shape_{1, 3, contract.rows, contract.columns} {
         const auto model = core_.read_model(contract.file.string());
         check(contract, *model);
         shapes_ = of_one_image(output_shapes(*model));

@@ -5,8 +5,9 @@
  *     const picture = await convnextEdge.decode(file);
  *     for (const { label, probability } of await model.classify(picture, 5)) console.log(probability, label);
  *
- * The call has the name of the model's task: classify, multilabel, regress, embed or features. Pictures are resized, cropped and normalized exactly as `convnext-edge validate` does it, so the accuracy that was
- * validated is the accuracy that a page gets.
+ * The call has the name of the model's task: classify, multilabel, regress, embed or features. Pictures are resized,
+ * cropped and normalized exactly as `convnext-edge validate` does it, so the accuracy that was validated is the
+ * accuracy that a page gets.
  */
 (() => {
   "use strict";
@@ -56,8 +57,8 @@
 
   /**
    * A loaded model. `run` is for every task, the other calls are for the one of their name and throw UsageError at
-   * other models. Images are `{ data, width, height }` of RGBA bytes, as ImageData or `decode` has them. All calls throw
-   * ImageError and TargetError.
+   * other models. Images are `{ data, width, height }` of RGBA bytes, as ImageData or `decode` has them. All calls
+   * throw ImageError and TargetError.
    */
   class Model {
     #session;
@@ -87,7 +88,7 @@
       return answer;
     }
 
-    /** The values of the first output, such as the (classes) logits, for what `prepare` returned. Throws TargetError. */
+    /** The values of the first output, such as the (classes) logits, for what `prepare` returned. */
     async infer(pixels) {
       return (await this.compute(pixels))[0].values;
     }

@@ -7,8 +7,8 @@ import OnnxRuntimeBindings
 ///     for found in try model.classify(RGBAImage(contentsOf: url), topK: 5) { print(found) }
 ///
 /// `run` is for every task, the other calls are for the one of their name and throw `ConvNeXtEdgeError.usage` at other
-/// models. Images are resized, cropped and normalized exactly as `convnext-edge validate` does it, so the accuracy that was
-/// validated is the accuracy that an application gets. All members may be called from several threads at once.
+/// models. Images are resized, cropped and normalized exactly as `convnext-edge validate` does it, so the accuracy that
+/// was validated is the accuracy that an application gets. All members may be called from several threads at once.
 public final class Model: @unchecked Sendable {
     public let labels: [String]
     /// "classify", "multilabel", "regress", "embed" or "features".
@@ -121,7 +121,8 @@ public final class Model: @unchecked Sendable {
                 }
                 let shape = try made.tensorTypeAndShapeInfo().shape.dropFirst().map { $0.intValue }
                 let data = try made.tensorData() as Data
-                return Output(name: name, shape: shape, values: data.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) })
+                let values = data.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
+                return Output(name: name, shape: shape, values: values)
             }
         } catch let error as ConvNeXtEdgeError {
             throw error
@@ -166,5 +167,5 @@ public func resources(of bundle: Bundle) -> URL {
     return bundle.resourceURL ?? bundle.bundleURL
 }
 
-/// As a model for the task `classify` was called first.
+/// Another name of Model, for programs that classify.
 public typealias Classifier = Model

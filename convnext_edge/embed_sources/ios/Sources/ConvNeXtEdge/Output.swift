@@ -10,8 +10,8 @@ public struct Output: Equatable, Sendable {
     public let values: [Float]
 }
 
-/// Cosine of the angle between two embeddings of a model: 1 where they point in the same direction, -1 where in opposite
-/// ones. Throws `ConvNeXtEdgeError.usage` for vectors of different lengths, or one that is zero.
+/// Cosine of the angle between two embeddings of a model: 1 where they point in the same direction, -1 where in
+/// opposite ones. Throws `ConvNeXtEdgeError.usage` for vectors of different lengths, or one that is zero.
 public func cosine(_ a: [Float], _ b: [Float]) throws -> Double {
     if a.count != b.count {
         throw ConvNeXtEdgeError.usage(

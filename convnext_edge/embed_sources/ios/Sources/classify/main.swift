@@ -1,4 +1,5 @@
-// Shows what a model answers to a picture on a Mac: classify [--bench] [--threads N] [--runs N] [--top N] [--model DIR] PICTURE
+// Shows what a model answers to a picture, on a Mac:
+// classify [--bench] [--threads N] [--runs N] [--top N] [--model DIR] PICTURE
 
 import ConvNeXtEdge
 import ConvNeXtEdgeSample

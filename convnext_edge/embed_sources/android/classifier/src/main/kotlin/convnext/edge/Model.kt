@@ -38,8 +38,8 @@ data class Info(
  *     }
  *
  * `run` is for every task, the other calls are for the one of their name and throw UsageException at other models. All
- * throw ImageException and TargetException. Images are resized, cropped and normalized exactly as `convnext-edge validate` does it, so the accuracy that was
- * validated is the accuracy that an application gets.
+ * throw ImageException and TargetException. Images are resized, cropped and normalized exactly as `convnext-edge
+ * validate` does it, so the accuracy that was validated is the accuracy that an application gets.
  *
  * files: the model's folder. threads: that one call may use; 0 leaves it to the runtime. Loading checks the SHA-256 of
  * each file. Throws ArtifactException, TargetException, UsageException.
@@ -160,5 +160,5 @@ class Model(files: Files, threads: Int = 0) : AutoCloseable {
     }
 }
 
-/** As a model for the task `classify` was called first. */
+/** Another name of Model, for programs that classify. */
 typealias Classifier = Model

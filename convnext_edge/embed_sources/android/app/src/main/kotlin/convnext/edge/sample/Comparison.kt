@@ -2,7 +2,7 @@ package convnext.edge.sample
 
 import kotlin.math.log10
 
-/** How an answer compares with that of Python, for a person: the class where there are classes, and SQNR in decibels. */
+/** How an answer compares with that of Python, for a person: the class where there are classes, and SQNR. */
 internal fun compare(found: FloatArray, expected: FloatArray, classes: Boolean): String {
     if (found.size != expected.size) return "Python answered with ${expected.size} numbers, not ${found.size}."
     if (found.contentEquals(expected)) return "Identical to Python's answer."

@@ -20,8 +20,8 @@ import java.io.IOException
 import java.util.concurrent.Executors
 
 /**
- * Shows the model the picture that comes with the application, compares the answer with Python's, and measures latency: at
- * the touch of a button, or started with
+ * Shows the model the picture that comes with the application, compares the answer with Python's, and measures
+ * latency: at the touch of a button, or started with
  *
  *     adb shell am start -n convnext.edge.sample/.MainActivity --ez bench true --ei runs 50 --ei threads 0
  *
