@@ -132,7 +132,8 @@ def average_by_convolution(model: ModelProto) -> None:
     """Turn each mean over the channels of (N, C, H, W) into a 1x1 convolution with weights 1 / C."""
     raise_opset(model, EXPORTERS_FIRST)  # where axes are inputs
     graph = onnx.shape_inference.infer_shapes(model).graph
-    shapes = {value.name: value.type.tensor_type.shape.dim for value in graph.value_info}
+    known = [*graph.value_info, *graph.output]  # of a model for maps, outputs are read by layers too
+    shapes = {value.name: value.type.tensor_type.shape.dim for value in known}
     constants = initializers(model)
     for node in model.graph.node:
         if node.op_type == "ReduceMean" and _axes(node, constants) == [1]:

@@ -1,4 +1,4 @@
-"""Embedded pages for other tasks than classifying, in Chromium: the outputs of Python, shown as what they are."""
+"""Embedded pages for other tasks than classifying, in Chromium: the outputs of Python, and how they look."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ convnextEdge.load().then(async (model) => {
   const image = { data: Uint8ClampedArray.from(%s), width: 91, height: 57 };
   const outputs = await model.run(image);
   const embedding = await model.embed(image);
-  const refused = await model.classify(image).catch((error) => `${error.name}: ${error.message} ${error.hint}`);
+  const say = (error) => `${error.name}: ${error.message} ${error.hint}`;
+  const refused = await model.classify(image).catch(say);
   return {
     outputs: outputs.map(({ name, shape, values }) => ({ name, shape, values: [...values] })),
     cosine: convnextEdge.cosine(embedding, embedding.map((value) => -2 * value)),

@@ -54,6 +54,16 @@ def test_a_mean_over_channels_is_a_convolution_where_axes_are_attributes_too() -
     assert [node.op_type for node in graph.graph.node] == ["Relu", "Conv"]
 
 
+def test_a_mean_over_the_channels_of_an_output_is_a_convolution() -> None:
+    graph = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 20]>'
+        "g (float[N, 3, 2, 2] image) => (float[N, 3, 2, 2] map0, float[N, 1, 2, 2] mean)"
+        "<int64[1] axes = {1}> { map0 = Relu(image) mean = ReduceMean<keepdims = 1>(map0, axes) }"
+    )
+    average_by_convolution(graph)
+    assert [node.op_type for node in graph.graph.node] == ["Relu", "Conv"]
+
+
 @pytest.mark.skipif(HERE, reason="executorch is installed")
 def test_without_executorch_the_error_says_how_to_install_it(models: Models, tmp_path: Path) -> None:
     target = find_target(NAME)

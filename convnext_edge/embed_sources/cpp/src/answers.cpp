@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 
 namespace convnext_edge {
@@ -53,7 +54,7 @@ double cosine(const std::vector<float>& a, const std::vector<float>& b) {
         return std::inner_product(one.begin(), one.end(), other.begin(), 0.0, std::plus<>(),
                                   [](double x, double y) { return x * y; });
     };
-    const double lengths = std::sqrt(product(a, a)) * std::sqrt(product(b, b));
+    const double lengths = std::sqrt(product(a, a) * product(b, b));
     if (!(lengths > 0)) throw UsageError("an embedding of zeros has no direction\nGive what embed() returned.");
     return product(a, b) / lengths;
 }

@@ -200,7 +200,7 @@
       throw new ours.UsageError(what, "Compare those of the same model.");
     }
     const product = (one, other) => one.reduce((sum, value, i) => sum + value * other[i], 0);
-    const lengths = Math.sqrt(product(a, a)) * Math.sqrt(product(b, b));
+    const lengths = Math.sqrt(product(a, a) * product(b, b));
     if (!(lengths > 0)) throw new ours.UsageError("an embedding of zeros has no direction", "Give what embed() returned.");
     return product(a, b) / lengths;
   }

@@ -17,7 +17,7 @@ public func cosine(_ a: [Float], _ b: [Float]) throws -> Double {
         throw ConvNeXtEdgeError.usage(
             "embeddings of \(a.count) and \(b.count) numbers are not of one model\nCompare those of the same model.")
     }
-    let lengths = product(a, a).squareRoot() * product(b, b).squareRoot()
+    let lengths = (product(a, a) * product(b, b)).squareRoot()
     if !(lengths > 0) {
         throw ConvNeXtEdgeError.usage("an embedding of zeros has no direction\nGive what embed() returned.")
     }

@@ -19,7 +19,7 @@ fun cosine(a: FloatArray, b: FloatArray): Double {
         val what = "embeddings of ${a.size} and ${b.size} numbers are not of one model"
         throw UsageException(what, "Compare those of the same model.")
     }
-    val lengths = sqrt(product(a, a)) * sqrt(product(b, b))
+    val lengths = sqrt(product(a, a) * product(b, b))
     if (!(lengths > 0)) throw UsageException("an embedding of zeros has no direction", "Give what embed() returned.")
     return product(a, b) / lengths
 }
