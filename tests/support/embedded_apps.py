@@ -79,12 +79,6 @@ def as_for(target: str, engine: Path, place: Path) -> Path:
     return with_sidecar(engine, place, target=target, engine=sidecar["engine"] | {"runtime": target})
 
 
-def of_grey(engine: Path, place: Path) -> Path:
-    """A copy of an engine whose sidecar says that it takes grey images."""
-    prepared = read_sidecar(engine)["preprocessing"] | {"mean": [0.5], "std": [0.5]}
-    return with_sidecar(engine, place, preprocessing=prepared)
-
-
 def read_sidecar(engine: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(engine.with_name(f"{engine.name}.json").read_text())
     return found

@@ -40,18 +40,23 @@ def check_images(engine: Artifact) -> None:
     """Raise UsageError for a model of images that the libraries cannot prepare."""
     prepared = engine.description.preprocessing
     channels = len(prepared.mean)
-    if channels != 3:
-        raise UsageError(
-            f"{engine.path} cannot be embedded: the libraries give RGB, and its images have {channels} "
-            + ("channel" if channels == 1 else "channels"),
-            hint="Run the engine with its own runtime.",
-        )
-    if prepared.interpolation not in ANTIALIASED:
-        raise UsageError(
-            f"{engine.path} takes images resized by {prepared.interpolation!r}, which the embedded library"
-            " does not have",
-            hint=f"Export again with one of: {', '.join(ANTIALIASED)}.",
-        )
+    own = "Run the engine with its own runtime"
+    again = f"Export again with one of: {', '.join(ANTIALIASED)}"
+    for wrong, why, hint in (
+        (channels != 3, f"give RGB, and its images have {channels} channel{'s' * (channels > 1)}", own),
+        (
+            engine.description.dynamic_size,
+            "prepare images of one size, and it takes any",
+            f"{own}, or export without --dynamic-size",
+        ),
+        (
+            prepared.interpolation not in ANTIALIASED,
+            f"do not have {prepared.interpolation!r}, by which its images are resized",
+            again,
+        ),
+    ):
+        if wrong:
+            raise UsageError(f"{engine.path} cannot be embedded: the libraries {why}", hint=f"{hint}.")
 
 
 def labelled(engine: Artifact) -> int:
@@ -147,7 +152,8 @@ def read_labels(engine: Artifact, path: Path | None) -> list[str]:
     classes = labelled(engine)
     if path and not classes:
         raise UsageError(
-            f"--labels: the task of {engine.path} is {engine.description.task}", hint="Leave it out."
+            f"--labels: the task of {engine.path} is {engine.description.task}, which has none",
+            hint="Leave it out.",
         )
     if path is None:
         names = list(engine.description.classes) if classes else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.embedded import SIZES, Build, Embedded, Pixels, noise, python_logits, python_outputs, run
-from support.embedded_apps import FRAMES, frame_lines, of_grey, with_manifest
+from support.embedded_apps import FRAMES, frame_lines, read_sidecar, with_manifest, with_sidecar
 from support.models import CHECKPOINT, CLASSES, RESOLUTION, Models
 
 from convnext_edge import build, embed, export
@@ -158,15 +159,32 @@ def test_the_manifest_says_what_differs_and_the_readme_the_call(folders: Folders
     assert "model.features({pixels" in (folders("features", "openvino") / "README.md").read_text()
 
 
-def test_labels_without_classes_and_grey_images_are_refused(
-    folders: Folders, models: Models, tmp_path: Path
-) -> None:
+def test_labels_are_refused_where_nothing_has_one(folders: Folders, tmp_path: Path) -> None:
     engine = next(folders("embed", "openvino").parent.glob("*embed*.xml"))
     (tmp_path / "labels").write_text("one\n")
-    with pytest.raises(UsageError, match=r"--labels: the task of .* is embed"):
+    with pytest.raises(UsageError, match=r"--labels: the task of .* is embed, which has none"):
         embed(engine, lang="cpp", labels=tmp_path / "labels", output=tmp_path / "app")
-    grey = of_grey(models.engine("onnxruntime", models.exported()), tmp_path)
-    for lang in get_args(Language):
-        with pytest.raises(UsageError, match=r"the libraries give RGB, and its images have 1 channel$"):
-            embed(grey, lang=lang, output=tmp_path / "app")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"mean": [0.5], "std": [0.5]}, "the libraries give RGB, and its images have 1 channel"),
+        (
+            {"interpolation": "nearest"},
+            "the libraries do not have 'nearest', by which its images are resized",
+        ),
+        ({}, "the libraries prepare images of one size, and it takes any"),
+    ],
+    ids=["grey", "nearest", "dynamic"],
+)
+@pytest.mark.parametrize("lang", get_args(Language))
+def test_images_that_the_libraries_cannot_prepare_are_refused(
+    models: Models, tmp_path: Path, lang: Language, values: dict[str, object], said: str
+) -> None:
+    engine = models.engine("onnxruntime", models.exported())
+    prepared = read_sidecar(engine)["preprocessing"] | values
+    other = with_sidecar(engine, tmp_path, preprocessing=prepared, dynamic_size=not values)
+    with pytest.raises(UsageError, match=re.escape(said)):
+        embed(other, lang=lang, output=tmp_path / "app")
     assert not (tmp_path / "app").exists()
