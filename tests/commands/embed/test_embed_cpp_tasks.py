@@ -188,3 +188,19 @@ def test_images_that_the_libraries_cannot_prepare_are_refused(
     with pytest.raises(UsageError, match=re.escape(said)):
         embed(other, lang=lang, output=tmp_path / "app")
     assert not (tmp_path / "app").exists()
+
+
+@pytest.mark.parametrize(("lang", "task"), [("android", "embed"), ("ios", "features")])
+def test_folders_for_telephones_bring_what_python_answers(
+    folders: Folders, tmp_path: Path, lang: Language, task: str
+) -> None:
+    cpp = folders(task, "onnxruntime")
+    engine = next((cpp / "model").glob("*.opt.onnx"))
+    made = embed(engine, lang=lang, output=tmp_path / "app").directory
+    (told,) = made.rglob("picture.txt")
+    picture = np.array(Image.open(told.with_name("picture.png")))
+    outputs = python_outputs(cpp, [picture])[0]
+    expected = outputs[0 if task == "embed" else -1].ravel()
+    np.testing.assert_allclose(np.array(told.read_text().split(), np.float32), expected, rtol=1e-4, atol=1e-5)
+    assert f"model.{task}(image)" in (made / "README.md").read_text()
+    assert f"\ntask {task}\n" in next(made.rglob("convnext_edge.txt")).read_text()

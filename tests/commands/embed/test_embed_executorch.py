@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from support.embedded import (
     MANIFEST,
+    SIZES,
     Build,
     attempt,
     build,
@@ -24,17 +25,20 @@ from support.embedded import (
     noise,
     photographs,
     python_logits,
+    python_outputs,
     run,
     sanitized,
 )
 from support.emulated import TOOLS, build_arm64
-from support.models import CHECKPOINT_V2, CLASSES, Models
+from support.models import CHECKPOINT, CHECKPOINT_V2, CLASSES, RESOLUTION, Models
 
-from convnext_edge import embed
+import convnext_edge
+from convnext_edge import embed, export
 from convnext_edge.artifacts.digests import sha256
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.errors import ArtifactError
 from convnext_edge.evaluation.metrics import Comparison
+from convnext_edge.tasks import Task
 
 NAME = "executorch"
 # The `cmake` of its environment is newer than that of many systems.
@@ -87,6 +91,25 @@ def test_the_logits_are_those_of_python_bit_by_bit(embedded: Embedded, built: Bu
     folder, pictures = embedded(kind), photographs(60)
     found = np.frombuffer(built.answer(folder / "model", "logits", pictures), np.float32)
     np.testing.assert_array_equal(found.reshape(len(pictures), CLASSES), python_logits(folder, pictures))
+
+
+@pytest.mark.parametrize("task", ["embed", "features"])
+def test_all_outputs_of_other_tasks_are_those_of_python_bit_by_bit(
+    built: Build, tmp_path: Path, task: Task
+) -> None:
+    model = export(
+        checkpoint=CHECKPOINT,
+        task=task,
+        with_map=task == "embed",
+        resolution=(RESOLUTION, RESOLUTION + 32),
+        workspace=tmp_path,
+    ).artifact
+    engine = convnext_edge.build(model, target=NAME, workspace=tmp_path).engine
+    folder = embed(engine, lang="cpp", output=tmp_path / "app").directory
+    images = [noise(*size) for size in SIZES]
+    found = np.frombuffer(built.answer(folder / "model", "outputs", images), np.float32)
+    expected = [output.ravel() for outputs in python_outputs(folder, images) for output in outputs]
+    np.testing.assert_array_equal(found, np.concatenate(expected))
 
 
 def test_eight_threads_at_once_agree(embedded: Embedded, built: Build) -> None:
