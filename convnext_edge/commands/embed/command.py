@@ -13,7 +13,6 @@ from convnext_edge.artifacts.failed import failings
 from convnext_edge.artifacts.store import write_folder
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.declaration import Argument, Option, command
-from convnext_edge.commands.embed.bundle import check_images
 from convnext_edge.commands.options import WorkspaceFolder
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import lines, warned
@@ -72,6 +71,8 @@ def embed(
     empty, and comes whole or not at all.
     Raises ArtifactError, UsageError.
     """
+    from convnext_edge.commands.embed.bundle import check_images
+
     fill = filler(lang, as_path(runtime))
     space = Workspace.at(workspace)
     chosen = find_engine(engine, space)
