@@ -58,6 +58,7 @@ FINE = {
     **{key: [0] for key in [f"architecture.{name}" for name in ("eps", "last_eps")]},
     **{key: [[]] for key in [f"architecture.{name}" for name in ("kernels", "maps", "map_norms")]},
     "architecture.output_stride": [None],
+    "dynamic_size": [True],
     "preprocessing.interpolation": TEXT,  # compared with the known ones where it is used
     "preprocessing.mean.": [0],
     "recipe": [None, {}, {"a": {}}],
@@ -94,6 +95,7 @@ FINE = {
 LATER = {
     **dict.fromkeys(["layout", "usual_resolution", "recipe_name", "opset", "verdict"]),
     "task": "classify",
+    "dynamic_size": False,
 }
 
 
