@@ -7,6 +7,7 @@ Threads of the host may call several commands at once. What libraries cannot do 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import multiprocessing
 import os
@@ -127,3 +128,28 @@ def _forget_default_start_method() -> None:
     if multiprocessing.get_start_method(allow_none=True) == multiprocessing.get_all_start_methods()[0]:
         with contextlib.suppress(RuntimeError):
             multiprocessing.set_start_method(None, force=True)
+
+
+class SignalStack(ctypes.Structure):
+    """The struct stack_t of sigaltstack(2)."""
+
+    _fields_ = (("sp", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+@contextmanager
+def keep_signal_stack() -> Iterator[None]:
+    """Give this thread its alternate signal stack back, where what is called inside sets another.
+
+    OpenVINO sets one where it compiles, and puts the one before back where the model goes. Of two models
+    that go in the order in which they came, the second puts back a stack that is freed already. The next
+    signal with a handler in Python, which runs on that stack, is then a segmentation fault.
+    """
+    switch = getattr(ctypes.CDLL(None), "sigaltstack", None) if os.name == "posix" else None
+    before = SignalStack()
+    if switch is not None:
+        switch(None, ctypes.byref(before))
+    try:
+        yield
+    finally:
+        if switch is not None:
+            switch(ctypes.byref(before), None)

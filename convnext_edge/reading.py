@@ -37,6 +37,7 @@ Line: TypeAlias = Annotated[str, Field(pattern=LINE, max_length=10_000)]
 Sha256: TypeAlias = Annotated[str, Field(pattern=SHA256)]
 Version: TypeAlias = Annotated[str, Field(pattern=VERSION)]
 Count: TypeAlias = Annotated[int, Field(ge=0, le=2**53)]
+Epsilon: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
 PHRASES = {

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from convnext_edge.architecture import Activation, NormKind, Pooling, Stem
 from convnext_edge.artifacts.artifact import Kind
 from convnext_edge.images.preprocessing import InputType, PreprocessingShape
-from convnext_edge.reading import Count, Line, Sha256, Shape, Version
+from convnext_edge.reading import Count, Epsilon, Line, Sha256, Shape, Version
 from convnext_edge.tasks import Task
 
 Hash = Annotated[str, Field(pattern=r"\A[0-9a-f]{8,64}\z")]
@@ -44,7 +44,6 @@ class CalibrationShape(Shape):
 Stages = Annotated[list[Size], Field(max_length=100)]
 Number = Annotated[int, Field(ge=0, le=2**24)]
 Numbers = Annotated[list[Number], Field(max_length=100)]
-Epsilon = Annotated[float, Field(ge=0, le=1)]
 
 
 class VerdictShape(Shape):
@@ -91,8 +90,19 @@ class ArchitectureShape(Shape):
     def _stages_fit(self) -> Self:
         if not len(self.depths) == len(self.dims) == len(self.kernels or self.dims):
             raise ValueError("depths, dims and kernels must be of the same stages")
-        if any(stage >= len(self.dims) for stage in (*self.maps, *self.map_norms)):
-            raise ValueError("maps and map_norms must be stages of the model")
+        for stages in (self.maps, self.map_norms):
+            if stages != sorted(set(stages)) or any(stage >= len(self.dims) for stage in stages):
+                raise ValueError("maps and map_norms must be stages of the model, in their order")
+        if not (self.pooled or self.maps):
+            raise ValueError("a model must have an output")
+        if any(kernel % 2 == 0 for kernel in self.kernels):
+            raise ValueError("kernels must be odd")
+        if (self.stem != "patch") != (self.stem_width > 0):
+            raise ValueError("stem_width must be that of an overlapping stem")
+        if self.norm_bias and self.norm != "layernorm":
+            raise ValueError("norm_bias must be false but for layernorm")
+        if self.norm == "simplenorm" and 1 in self.dims:
+            raise ValueError("norm must not be simplenorm over one channel")
         return self
 
 

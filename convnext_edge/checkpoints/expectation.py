@@ -17,6 +17,7 @@ from convnext_edge.network.convnext import as_tuple
 from convnext_edge.network.exporter import running
 
 CLOSE = 1e-4  # of the deviation of an output: the same function in another order of float32 additions
+ROUNDING = 1e-6  # of the largest value: what adding up in another order changes, in a constant as well
 MAKE = "Save arrays with numpy.save; of several outputs, with numpy.savez under their names."
 
 
@@ -38,7 +39,7 @@ class Expectation:
         if expect is None or input_data is None:
             raise UsageError("--expect and --input-data belong together", hint="Give both.")
         images = read_array(input_data)
-        if isinstance(images, Mapping) or images.ndim != 4:
+        if isinstance(images, Mapping) or images.ndim != 4 or not len(images):
             raise UsageError(f"{input_data} holds no images (N, channels, H, W)", hint=MAKE)
         answers = read_array(expect)
         return cls(images, answers if isinstance(answers, Mapping) else {"": answers})
@@ -53,12 +54,17 @@ class Expectation:
             raise UsageError(
                 f"--input-data has {self.images.shape[1]} channels, the model takes {channels}", hint=MAKE
             )
+        edge = min(self.images.shape[2:])
+        if edge < source.reference.architecture.stride:
+            raise UsageError(f"--input-data has images of {edge} pixels, too few for this model", hint=MAKE)
         with torch.inference_mode(), running():
             outputs = as_tuple(source.reference(torch.from_numpy(self.images)))
         found = dict(zip(source.outputs, (output.numpy() for output in outputs), strict=True))
-        wanted = {name or source.outputs[0]: answer for name, answer in self.answers.items()}
-        if unknown := [name for name in wanted if name not in found]:
-            raise UsageError(f"--expect has {unknown[0]}, the model {', '.join(found)}", hint=MAKE)
+        only = source.outputs[0] if len(source.outputs) == 1 else ""
+        wanted = {name or only: answer for name, answer in self.answers.items()}
+        if set(wanted) != set(found):
+            has = ", ".join(wanted) if any(wanted) else "one array"
+            raise UsageError(f"--expect has {has or 'nothing'}, the model {', '.join(found)}", hint=MAKE)
         return max(difference(name, answer, found[name], source) for name, answer in wanted.items())
 
 
@@ -67,7 +73,7 @@ def difference(name: str, wanted: NDArray[Any], found: NDArray[np.float32], sour
     if wanted.shape != found.shape:
         raise UsageError(f"--expect has {name} of shape {wanted.shape}, the model {found.shape}", hint=MAKE)
     largest, deviation = float(np.abs(wanted - found).max()), float(wanted.std())
-    if not largest <= CLOSE * deviation:
+    if not largest <= CLOSE * deviation + ROUNDING * float(np.abs(wanted).max()):
         assumed = f" What was assumed: {', '.join(source.assumed)}." if source.assumed else ""
         raise ExportError(
             f"{source.stem} is not the model of --expect: {name} differs by {largest:.3g}, which is"
@@ -82,8 +88,15 @@ def read_array(path: Path) -> NDArray[np.float32] | dict[str, NDArray[np.float32
     try:
         held = np.load(path, allow_pickle=False)
         if isinstance(held, np.ndarray):
-            return held.astype(np.float32)
+            return real(held)
         with held:
-            return {name: held[name].astype(np.float32) for name in held.files}
+            return {name: real(held[name]) for name in held.files}
     except (OSError, ValueError, EOFError, KeyError) as error:
         raise UsageError(f"{path} cannot be read as an array: {error}", hint=MAKE) from error
+
+
+def real(array: NDArray[Any]) -> NDArray[np.float32]:
+    """Return numbers as float32; raise ValueError for complex ones, and for what are none."""
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"it holds values of type {array.dtype}")
+    return array.astype(np.float32)

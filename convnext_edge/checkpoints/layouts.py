@@ -76,11 +76,13 @@ OVERLAP_ACT_STEM: Table = (
     ("stem.2.{p}", "stem.conv2.{p}"),
     ("stem.3.{p}", "stem.norm.{p}"),
 )
-# timm's features_only=True flattens two levels of names
-TIMM_MAPS: Table = tuple(
-    (name.replace("stem.", "stem_").replace("stages.", "stages_"), ours)
-    for name, ours in (*PATCH_STEM, *TIMM_BODY)
-)
+
+
+def flattened(stem: Table) -> Table:
+    """Return the names of timm's features_only=True, which flattens two levels of them."""
+    rows = (*stem, *TIMM_BODY)
+    return tuple((name.replace("stem.", "stem_").replace("stages.", "stages_"), ours) for name, ours in rows)
+
 
 # open_clip's image tower: a model of timm without its head, and a projection or a hidden layer behind
 OPEN_CLIP: Table = (
@@ -186,7 +188,9 @@ LAYOUTS = (
     Layout("timm", (*OVERLAP_ACT_STEM, *TIMM_BODY), stem="overlap_act"),
     Layout("timm", (*OVERLAP_STEM, *TIMM_BODY), stem="overlap"),
     Layout("timm", (*PATCH_STEM, *TIMM_BODY)),
-    Layout("timm", TIMM_MAPS),
+    Layout("timm", flattened(OVERLAP_ACT_STEM), stem="overlap_act"),
+    Layout("timm", flattened(OVERLAP_STEM), stem="overlap"),
+    Layout("timm", flattened(PATCH_STEM)),
     Layout("open_clip", OPEN_CLIP, scope="visual."),
     Layout("torchvision", TORCHVISION),
     Layout("transformers", classifier_of_transformers("convnext.")),

@@ -33,6 +33,13 @@ FOREIGN = (
     (r"(grn\.\w+|gamma|layer_scale\w*)$", "all blocks have the same parts"),
     (r"(decoder|mask_token|proj)\b", "this is a model in pretraining (FCMAE), which answers no question yet"),
 )
+# What stands beside a model and computes nothing of its answer: text towers, losses, metrics, the parts of a
+# detector or a segmenter that take its maps.
+BESIDE = (
+    r"(^|\.)(text|text_model|transformer|token_embedding|positional_embedding|text_projection|ln_final|"
+    r"logit_scale|logit_bias|attn_mask|criterion|loss|losses|loss_fn|\w*metrics?|(train|val|test)_\w+|"
+    r"\w*_head|neck|n_averaged|optimizer|projectors|norms)(\.|$)"
+)
 # A tensor that is missing or has another shape, by our name.
 DEVIATIONS = (
     (r"head\.", "the head is one linear layer, behind at most one hidden layer"),
@@ -75,6 +82,8 @@ def recognize(shapes: Mapping[str, Shape], where: str) -> Recognition:
     """
     layout, prefix = _find_layout(shapes, where)
     scope = prefix + layout.scope
+    left_out = tuple(name for name in shapes if not name.startswith(scope))
+    _check_left_out(left_out, scope, where)
     inside = {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(scope)}
     renamed = {name: layout.rename(name) for name in inside}
     names = {ours: name for name, ours in renamed.items() if ours is not None}
@@ -102,7 +111,7 @@ def recognize(shapes: Mapping[str, Shape], where: str) -> Recognition:
         architecture=architecture,
         names={ours: prefix + name for ours, name in names.items()},
         family=layout.family,
-        left_out=tuple(name for name in shapes if not name.startswith(scope)),
+        left_out=left_out,
     )
 
 
@@ -117,7 +126,13 @@ def _find_layout(shapes: Mapping[str, Shape], where: str) -> tuple[Layout, str]:
                 inside = (name.removeprefix(prefix) for name in shapes if name.startswith(prefix))
                 found.append((sum(layout.rename(name) is not None for name in inside), layout, prefix))
     if found:
-        _, layout, prefix = max(found, key=lambda item: item[0])  # of equals the first
+        _, layout, prefix = max(found, key=lambda item: item[0])
+        if len({each + known.marks[0] for _, known, each in found}) > 1:
+            places = " and ".join(sorted({f"{each or 'the top'}" for _, _, each in found}))
+            raise CheckpointError(
+                f"{where} holds several ConvNeXts, under {places}",
+                hint="Save the tensors of the one that is meant in a file of its own.",
+            )
         return layout, prefix
     stems = ", ".join(f"{layout.marks[0]} ({layout.family})" for layout in LAYOUTS)
     raise CheckpointError(
@@ -125,6 +140,16 @@ def _find_layout(shapes: Mapping[str, Shape], where: str) -> tuple[Layout, str]:
         f" Its first tensors are {_first(shapes)}",
         hint=SUPPORTED,
     )
+
+
+def _check_left_out(names: tuple[str, ...], scope: str, where: str) -> None:
+    """Raise CheckpointError for a tensor beside the model that is not known to compute nothing of it."""
+    unknown = [name for name in names if not re.search(BESIDE, name)]
+    if unknown:
+        raise CheckpointError(
+            f"{where} has {unknown[0]} beside the ConvNeXt under {scope}, and nothing tells what it computes",
+            hint="Save the tensors of the ConvNeXt alone, with its head; or without one, for a backbone.",
+        )
 
 
 def _layout_name(layout: Layout, architecture: Architecture, conv_mlp: bool) -> str:

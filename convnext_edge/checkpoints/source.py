@@ -19,7 +19,7 @@ from convnext_edge.artifacts.store import digest_of, find_link, open_artifact, u
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.loading import Checkpoint, load_checkpoint, load_weights
 from convnext_edge.checkpoints.sizes import visible
-from convnext_edge.checkpoints.traits import Traits, changed, traits_of
+from convnext_edge.checkpoints.traits import Traits, changed
 from convnext_edge.checkpoints.variants import Variant, find_variant, match
 from convnext_edge.errors import ArtifactError, CheckpointError, ExportError, UsageError
 from convnext_edge.images.definitions import calibration_dir
@@ -46,6 +46,7 @@ class Source:
     usual_resolution: int | None = None  # the variant's own; None where the model is no named variant
     task: Task = "classify"
     assumed: tuple[str, ...] = ()  # of a checkpoint: what none of its tensors shows and nothing told
+    left_out: tuple[str, ...] = ()  # of a checkpoint: names of tensors that are not of the image model
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -131,12 +132,11 @@ def _from_checkpoint(path: Path, name: str | None, traits: Traits) -> Source:
     check_new(path.stem, CheckpointError, hint=RENAME, most=MAX_STEM_BYTES)
     if sidecar_path(path).is_file():  # `export` kept these weights, with their description
         kept = open_artifact(path).description
-        reference = load_weights(path, replace(kept.architecture, **changed(kept.architecture, traits)))
+        reference = load_weights(path, replace(kept.architecture, **changed(kept.architecture, traits, path)))
         if name is not None:
             _check_variant(path, reference, find_variant(name))
         return _described(reference, kept)
-    named = traits if name is None else traits.over(traits_of(find_variant(name).architecture))
-    loaded = load_checkpoint(path, named)
+    loaded = load_checkpoint(path, traits)
     if name is not None:
         _check_variant(path, loaded.model, find_variant(name))
     tell(loaded, path)
@@ -152,6 +152,7 @@ def _from_checkpoint(path: Path, name: str | None, traits: Traits) -> Source:
         layout=loaded.layout,
         task=loaded.task,
         assumed=loaded.assumed,
+        left_out=loaded.left_out,
     )
 
 
@@ -220,8 +221,7 @@ def _check_resolution(resolution: int, stride: int) -> None:
             hint=f"Take {stride} or more.",
         )
     if resolution % stride:
-        cut = resolution // stride * stride
-        note(f"{resolution} pixels are no multiple of {stride}, the stride: what is beyond {cut} is cut off")
+        note(f"{resolution} pixels are no multiple of {stride}: what a stride does not divide is left out")
 
 
 def save_weights(source: Source, workspace: Workspace) -> Artifact:
@@ -280,8 +280,9 @@ def _copy(source: Path, path: Path) -> None:
 def open_source(artifact: Artifact, workspace: Workspace) -> Source:
     """Open the FP32 reference of an artifact, with the artifact's own preprocessing."""
     described = artifact.description
+    # its sidecar may tell of another export of the same tensors, with another activation
     weights = find_weights(artifact, workspace)
-    return _described(load_weights(weights.path, weights.description.architecture), described)
+    return _described(load_weights(weights.path, described.architecture), described)
 
 
 def _described(reference: ConvNeXt, description: Description) -> Source:

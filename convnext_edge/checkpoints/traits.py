@@ -15,10 +15,11 @@ from convnext_edge.architecture import Activation, Architecture, NormKind, Pooli
 from convnext_edge.checkpoints.sizes import UNPUBLISHED, visible
 from convnext_edge.checkpoints.variants import known_sizes
 from convnext_edge.errors import CheckpointError
-from convnext_edge.reading import Shape, read_json
+from convnext_edge.reading import Epsilon, Shape, read_json
 
 CONFIG = "config.json"
 TRANSFORMERS_TYPES = ("convnext", "convnextv2", "dinov3_convnext")
+OUTPUT_STRIDE_OF_TIMM = 32
 EPS_OF_TRANSFORMERS = 1e-12  # of the last norm of ConvNextModel, where no config says otherwise
 
 # Names of activations: timm's and transformers' -> ours.
@@ -78,11 +79,12 @@ class ConfigShape(Shape):
 
     model_type: str | None = None
     hidden_act: str | None = None
-    layer_norm_eps: float | None = None
+    layer_norm_eps: Epsilon | None = None
     architecture: str | None = None
     global_pool: str | None = None
     model_args: dict[str, Any] | None = None
     hidden_sizes: list[int] | None = None
+    depths: list[int] | None = None
 
 
 def resolve(shown: Architecture, family: str, path: Path, asked: Traits) -> Resolved:
@@ -94,7 +96,16 @@ def resolve(shown: Architecture, family: str, path: Path, asked: Traits) -> Reso
     """
     config, source = read_config(path, shown)
     known = asked.over(config)
-    architecture = apply(known.over(of_published(shown)), shown, family)
+    published = of_published(shown)
+    if family == "transformers":  # whose last norm has an epsilon of its own, whatever the shapes
+        published = replace(published, norm_eps=None)
+    architecture = apply(known.over(published), shown, family)
+    check_fits(architecture, shown, known, path)
+    return Resolved(architecture, tuple(assumptions(known, architecture)), source)
+
+
+def check_fits(architecture: Architecture, shown: Architecture, known: Traits, path: Path) -> None:
+    """Raise CheckpointError for a value that the tensors contradict."""
     if architecture.shapes() != shown.shapes():
         raise CheckpointError(
             f"{path} has a head for {shown.pooling} pooling, not for {architecture.pooling}",
@@ -103,9 +114,8 @@ def resolve(shown: Architecture, family: str, path: Path, asked: Traits) -> Reso
     if known.norm not in (None, architecture.norm):
         raise CheckpointError(
             f"{path} has norms with a bias, which is LayerNorm and not {known.norm}",
-            hint="Leave --norm out.",
+            hint="Leave --norm out, or mend the config beside the file.",
         )
-    return Resolved(architecture, tuple(assumptions(known, architecture)), source)
 
 
 def apply(traits: Traits, shown: Architecture, family: str) -> Architecture:
@@ -113,7 +123,9 @@ def apply(traits: Traits, shown: Architecture, family: str) -> Architecture:
     eps = 1e-6 if traits.norm_eps is None else traits.norm_eps
     usual = EPS_OF_TRANSFORMERS if family == "transformers" and traits.norm_eps is None else eps
     norm = shown.norm if shown.norm_bias else traits.norm or "rmsnorm"
-    dilates = traits.output_stride is not None and traits.output_stride < shown.stride
+    # timm's models have 32 where nothing else is said, also those with patches of 8 or 16 pixels
+    told = traits.output_stride or (OUTPUT_STRIDE_OF_TIMM if family == "timm" else shown.stride)
+    dilates = told < shown.stride
     return replace(
         shown,
         activation=traits.activation or "gelu",
@@ -121,12 +133,14 @@ def apply(traits: Traits, shown: Architecture, family: str) -> Architecture:
         eps=eps,
         last_eps=usual if traits.last_eps is None else traits.last_eps,
         pooling=traits.pooling or shown.pooling,
-        output_stride=traits.output_stride if dilates else None,
+        output_stride=told if dilates else None,
     )
 
 
-def changed(architecture: Architecture, traits: Traits) -> dict[str, Any]:
-    """Return the fields of an architecture that `traits` change."""
+def changed(architecture: Architecture, traits: Traits, path: Path) -> dict[str, Any]:
+    """Return the fields of the architecture of kept weights that `traits` change; raise as `resolve` does."""
+    if traits.told():
+        check_fits(apply(traits, architecture, ""), architecture, traits, path)
     told = {name: getattr(traits, name) for name in traits.told()}
     eps = told.pop("norm_eps", None)
     told.pop("last_eps", None)
@@ -144,7 +158,8 @@ def assumptions(known: Traits, architecture: Architecture) -> Iterator[str]:
     if known.pooling is None and architecture.pooled:
         yield f"{architecture.pooling} pooling"
     if known.output_stride is None:
-        yield "strides and no dilation"
+        dilated = architecture.output_stride is not None
+        yield f"output stride {architecture.output_stride}" if dilated else "strides and no dilation"
 
 
 def of_published(shown: Architecture) -> Traits:
@@ -170,13 +185,22 @@ def read_config(path: Path, shown: Architecture) -> tuple[Traits, str | None]:
         return Traits(), None
     found = read_json(place, ConfigShape, hint="Repair it, or move it away.", kind=CheckpointError)
     if found.get("model_type") in TRANSFORMERS_TYPES:
-        fits = tuple(found.get("hidden_sizes") or shown.dims) == shown.dims
+        fits = all(
+            tuple(found.get(key) or mine) == mine
+            for key, mine in (("hidden_sizes", shown.dims), ("depths", shown.depths))
+        )
         return (of_transformers(found, shown, place), CONFIG) if fits else (Traits(), None)
-    name = str(found.get("architecture")).removeprefix("convnext_").replace("convnextv2_", "v2_")
-    size = {**known_sizes(), **UNPUBLISHED}.get(name)
-    if size is None or size.dims != shown.dims:
+    architecture = str(found.get("architecture")).partition(".")[0]
+    if not architecture.startswith(("convnext", "test_convnext")):
         return Traits(), None
-    return of_timm(found, place).over(traits_of(size)), CONFIG
+    name = architecture.removeprefix("convnext_").replace("convnextv2_", "v2_")
+    size = {**known_sizes(), **UNPUBLISHED}.get(name)
+    arguments = found.get("model_args") or {}
+    dims = tuple(arguments.get("dims") or (shown.dims if size is None else size.dims))
+    if dims != shown.dims:
+        return Traits(), None
+    own = Traits() if size is None else traits_of(size)
+    return of_timm(found, place).over(own), CONFIG
 
 
 def of_transformers(config: dict[str, Any], shown: Architecture, place: Path) -> Traits:
@@ -197,10 +221,14 @@ def of_timm(config: dict[str, Any], place: Path) -> Traits:
     arguments = config.get("model_args") or {}
     strides = {stride: stride for stride in (8, 16, 32)}
     eps = arguments.get("norm_eps")
+    if eps is not None and not (isinstance(eps, float) and 0 <= eps <= 1):
+        raise CheckpointError(
+            f"{place} says norm_eps {eps!r}, which is no epsilon", hint="Repair it, or move it away."
+        )
     return Traits(
         activation=named(arguments.get("act_layer"), ACTIVATIONS, "act_layer", place),
         norm=named(arguments.get("norm_layer"), NORMS, "norm_layer", place),
-        norm_eps=None if eps is None else float(eps),
+        norm_eps=eps,
         pooling=named(
             config.get("global_pool") or arguments.get("global_pool"), POOLINGS, "global_pool", place
         ),

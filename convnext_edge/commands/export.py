@@ -47,6 +47,7 @@ class Export(Result):
     task: str = "classify"  # what the outputs mean
     outputs: tuple[str, ...] = ("logits",)  # their names, in the order of the model
     assumed: tuple[str, ...] = ()  # of a checkpoint: what none of its tensors shows and nothing told
+    left_out: tuple[str, ...] = ()  # of a checkpoint: tensors that are not of the image model
     expected_max_abs_diff: float | None = None  # with --expect: largest difference to what was expected
 
     def summary(self) -> str:
@@ -198,6 +199,7 @@ def figures(source: Source) -> dict[str, Any]:
         "task": source.task,
         "outputs": source.outputs,
         "assumed": source.assumed,
+        "left_out": source.left_out,
     }
 
 

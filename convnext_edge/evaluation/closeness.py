@@ -21,6 +21,7 @@ from convnext_edge.tasks import Task
 
 Figures: TypeAlias = dict[str, float | None]
 Labels: TypeAlias = NDArray[np.int64]  # (N,), -1 where an image has none
+ROUNDING = 1e-6  # of the largest value: less deviation is that of float32, and no answer
 THRESHOLD = 0.0  # of a logit: a probability of one half
 
 
@@ -95,7 +96,7 @@ class Values(Closeness):
             np.concatenate(column).astype(np.float64) for column in zip(*self.answers, strict=True)
         )
         deviation = exact.std(axis=0)
-        if not (deviation > 0).all():
+        if not (deviation > ROUNDING * np.abs(exact).max(axis=0)).all():
             return {"r2": None, "largest_error": None, "mean_error": None}
         errors = np.abs(found - exact) / deviation
         return {
@@ -201,9 +202,18 @@ def mean_average_precision(answers: NDArray[np.float32], truth: NDArray[np.bool_
     precisions = []
     for scores, right in zip(answers.T, truth.T, strict=True):
         if right.any():
-            hits = right[np.argsort(-scores, kind="stable")]
-            precisions.append(float((np.cumsum(hits) / np.arange(1, len(hits) + 1))[hits].mean()))
+            precisions.append(average_precision(scores, right))
     return float(np.mean(precisions))
+
+
+def average_precision(scores: NDArray[np.float32], right: NDArray[np.bool_]) -> float:
+    """Return the average precision of one class. Equal scores are one threshold, as INT8 has many."""
+    order = np.argsort(-scores, kind="stable")
+    last_of_equals = np.append(np.diff(scores[order]) != 0, True)
+    hits = np.cumsum(right[order])[last_of_equals]
+    precision = hits / (np.flatnonzero(last_of_equals) + 1)
+    recall_gain = np.diff(hits, prepend=0) / right.sum()
+    return float((precision * recall_gain).sum())
 
 
 def f1(answers: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:

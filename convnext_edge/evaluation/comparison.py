@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convnext_edge.errors import TargetError
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import as_reference_takes
@@ -38,6 +39,17 @@ class Measure(Protocol):
         ...
 
 
+def check_finite(outputs: Outputs, names: Sequence[str]) -> None:
+    """Raise TargetError where a model answers with NaN or infinity. names: of the images."""
+    for output in outputs:
+        finite = np.isfinite(output).reshape(len(output), -1).all(axis=1)
+        if not finite.all():
+            raise TargetError(
+                f"the model answers with NaN or infinity to {names[int(np.argmin(finite))]}",
+                hint="Quantize it again, with other images or another recipe.",
+            )
+
+
 Found = TypeVar("Found", bound=Measure)
 
 
@@ -55,5 +67,6 @@ def compare_answers(
         if number % inputs.processes == inputs.process:
             normalized = as_reference_takes(batch.images, preprocessing)
             answer = candidate(batch.images if inputs.raw_bytes else normalized)
+            check_finite(answer, batch.names)
             found.add_outputs(reference(normalized), answer, batch.labels)
     return found

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from convnext_edge.images.contents import UNLABELLED
 from convnext_edge.targets.base import Logits, Outputs
 
+FLOOR_DB = -999.0  # what an error beside no signal counts as
 Z95 = 1.959964  # two-sided 95 % quantile of the normal distribution
 SUMS = (
     "images",
@@ -117,7 +118,9 @@ class Comparison:
 
 def decibels(signal: float, noise: float) -> float | None:
     """Return 10 log10 of the power of a signal over that of its error; None where there is no error."""
-    return 10 * math.log10(signal / noise) if noise else None
+    if not noise:
+        return None
+    return max(10 * math.log10(signal / noise), FLOOR_DB) if signal else FLOOR_DB
 
 
 def in_top(logits: Logits, labels: NDArray[np.int64], count: int) -> NDArray[np.bool_]:

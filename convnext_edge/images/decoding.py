@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from convnext_edge.errors import ImageSetError
+from convnext_edge.errors import ImageSetError, UsageError
 
 # Pillow's other plugins read no photographs, and some start foreign programs (EPS: Ghostscript).
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
@@ -38,7 +38,7 @@ def decode(data: bytes, channels: int = 3) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         _refuse_bomb(image)
         return to_channels(image, channels)
-    except ImageSetError:
+    except (ImageSetError, UsageError):
         raise
     except UnidentifiedImageError as error:
         raise ImageSetError(f"it is no image of a known kind ({', '.join(FORMATS)})") from error
@@ -54,11 +54,11 @@ def _refuse_bomb(image: Image.Image) -> None:
 def to_channels(image: Image.Image, channels: int) -> Image.Image:
     """Return `image` with 8 bits for each of 1 to 4 channels: gray, RGB, or either with its alpha channel.
 
-    Raises ImageSetError for other numbers, of which no photograph has any, and for samples of 32 bits.
+    Raises UsageError for other numbers, of which no photograph has any, ImageSetError for samples of 32 bits.
     """
     mode = MODES.get(channels)
     if mode is None:
-        raise ImageSetError(
+        raise UsageError(
             f"the model takes {channels} channels, and images have 1 to 4",
             hint="Such a model can be exported and built in float; it cannot be shown images of a set.",
         )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.guest import keep_signal_stack
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quiet import importing
 from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Outputs, Session, Target
@@ -40,7 +41,7 @@ class OpenVINOSession(Session):
             options["PERF_COUNT"] = True
         if threads is not None:
             options["INFERENCE_NUM_THREADS"] = threads
-        with as_target_error(f"OpenVINO refuses {model}"):
+        with as_target_error(f"OpenVINO refuses {model}"), keep_signal_stack():
             core = openvino.Core()
             self.compiled = core.compile_model(core.read_model(model), "CPU", options)
             self.request = self.compiled.create_infer_request()

@@ -216,7 +216,7 @@ def test_what_the_stride_does_not_divide_is_cut_off_and_said(
 ) -> None:
     made = export(checkpoint=CHECKPOINT, resolution=(64, 76), workspace=tmp_path)
     assert (made.resolution, made.width) == (64, 76)
-    assert "76 pixels are no multiple of 32, the stride: what is beyond 64 is cut off" in caplog.text
+    assert "76 pixels are no multiple of 32: what a stride does not divide is left out" in caplog.text
     assert open_artifact(made.artifact).description.preprocessing.size == (64, 76)
 
 

@@ -66,7 +66,7 @@ def test_an_engine_of_fp32_is_made_from_a_graph_in_the_same_opset(
     assert engine.description.parent is not None
     assert engine.description.parent.name == "timm_v1-onnxruntime-opset17.onnx"
     assert opset_in(old.with_name(engine.description.parent.name)) == 17
-    assert "exporting timm_v1 at 64x64 in opset 17" in caplog.messages
+    assert "exporting timm_v1 at 64 in opset 17" in caplog.messages
 
 
 @pytest.mark.slow

@@ -93,7 +93,7 @@ class Exported:
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     form, grn = request.param
     folder = tmp_path_factory.mktemp("exported")
-    module = lowered(form, grn=grn, layer_scale=not grn)
+    module = lowered(form, grn=grn)
     fp32, int8 = save(module, folder / "fp32.onnx"), save(quantized(module), folder / "int8.onnx")
     return Exported(fp32, int8, to_torch(int8))
 
