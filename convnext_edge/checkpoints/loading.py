@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +50,16 @@ def load_checkpoint(path: Path, asked: Traits = Traits()) -> Checkpoint:  # noqa
     resolved = resolve(found.architecture, found.family, path, asked)
     model = _model(resolved.architecture, found, tensors, path)
     task = infer_task(model.architecture, projects=found.family == "open_clip")
-    return Checkpoint(model, found.layout, resolved.assumed, resolved.config, found.left_out, task)
+    assumed = (*resolved.assumed, *assumed_of_names(found))
+    return Checkpoint(model, found.layout, assumed, resolved.config, found.left_out, task)
+
+
+def assumed_of_names(found: Recognition) -> Iterator[str]:
+    """Yield what other layers without tensors, or of the same ones, could stand in a checkpoint's places."""
+    if found.names.get("head.weight", "").endswith(".1.weight"):
+        yield "nothing but dropout before the last layer"
+    if found.layout.endswith("conv_mlp") and found.architecture.norm == "layernorm":
+        yield "LayerNorm"
 
 
 def load_weights(path: Path, architecture: Architecture) -> ConvNeXt:

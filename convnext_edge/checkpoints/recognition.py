@@ -87,6 +87,11 @@ def recognize(shapes: Mapping[str, Shape], where: str) -> Recognition:
     inside = {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(scope)}
     renamed = {name: layout.rename(name) for name in inside}
     names = {ours: name for name, ours in renamed.items() if ours is not None}
+    for name, ours in renamed.items():
+        if ours is not None and names[ours] != name:
+            raise CheckpointError(
+                f"{where} has both {name} and {names[ours]}, which are one layer", hint=SUPPORTED
+            )
     architecture = infer({ours: inside[name] for ours, name in names.items()}, layout)
     if not architecture.depths:
         raise CheckpointError(

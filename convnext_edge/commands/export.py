@@ -15,7 +15,7 @@ from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.options import RUNTIMES, Output, Seed, WorkspaceFolder
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import lines
-from convnext_edge.errors import ExportError
+from convnext_edge.errors import ExportError, UsageError
 from convnext_edge.images.preprocessing import Channels, InputType, PreprocessingChanges
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.quiet import importing
@@ -25,6 +25,7 @@ from convnext_edge.tasks import Task
 if TYPE_CHECKING:
     from convnext_edge.checkpoints.source import Source
 
+OUTPUT_STRIDES = (8, 16, 32)
 PARITY = 1e-3  # of the largest output: what a right export stays under by far
 BESIDE = "Of the blocks.  [default: as a config.json beside the checkpoint says, else gelu]"
 
@@ -153,6 +154,8 @@ def export(
     if target is not None:
         find_target(target)  # a wrong name is said before any work
     check_suffix(as_path(output), ".onnx")
+    if output_stride not in (None, *OUTPUT_STRIDES):
+        raise UsageError(f"--output-stride {output_stride} is none that timm has", hint="Take 8, 16 or 32.")
     proof = Expectation.at(as_path(expect), as_path(input_data))
     rows, columns = resolution if isinstance(resolution, tuple) else (resolution, None)
     changes = PreprocessingChanges(rows, crop, mean=mean, std=std, width=columns)

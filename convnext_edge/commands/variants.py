@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from convnext_edge.checkpoints import variants as published
 from convnext_edge.commands.declaration import command
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import table
+from convnext_edge.commands.text import fold, table
+
+# Licenses as the table names them, beside names of models that leave little room.
+SHORT = {
+    "apache-2.0": "apache",
+    "cc-by-nc-4.0": "by-nc",
+    "dinov3-license": "dinov3",
+    "fair-noncommercial-research-license": "fair",
+}
 
 
 @dataclass(frozen=True)
@@ -35,20 +43,20 @@ class Variants(Result):
 
     def summary(self) -> str:
         """Return a table with a line for each."""
-        header = ("name", "params", "MACs", "px", "class", "top-1", "license")
+        header = ("name", "params", "MACs", "px", "top-1", "terms")
         rows = [
             (
                 row.name,
                 three_digits(row.params / 1e6) + "M",
                 three_digits(row.macs / 1e9) + "G",
                 str(row.resolution),
-                str(row.classes),
                 "" if row.published_top1 is None else f"{row.published_top1:.1%}",
-                row.license,
+                SHORT.get(row.license, row.license),
             )
             for row in self.variants
         ]
-        return table([header, *rows])
+        meanings = ", ".join(f"{short} is {license}" for license, short in SHORT.items())
+        return table([header, *rows]) + f"\n{fold(meanings)}"
 
 
 @command(example="convnext-edge variants")

@@ -11,6 +11,7 @@ import torch
 
 from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.checkpoints.traits import Traits
+from convnext_edge.errors import CheckpointError
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.convnext import as_tuple
 from convnext_edge.network.lowering import Form, lower
@@ -38,3 +39,21 @@ def test_an_architecture_answers_as_its_own_library_does(name: str, form: Form) 
     for output, answer in zip(names, answers, strict=True):
         expected = np.load(KEPT / f"{name}.{output}.npy")
         np.testing.assert_allclose(answer, expected, atol=1e-5 * expected.std(), rtol=0)
+
+
+def test_two_models_in_one_file_are_refused(tmp_path: Path) -> None:
+    state = torch.load(KEPT / "timm_patch2.pth", weights_only=True)["state_dict"]
+    both = {f"{owner}.{name}": tensor for owner in ("net", "ema") for name, tensor in state.items()}
+    torch.save(both, tmp_path / "both.pth")
+    with pytest.raises(CheckpointError, match=r"several ConvNeXts, under ema\. and net\."):
+        load_checkpoint(tmp_path / "both.pth")
+
+
+def test_what_stands_beside_a_model_is_left_out_only_where_it_is_known(tmp_path: Path) -> None:
+    state = torch.load(KEPT / "timm_patch2.pth", weights_only=True)["state_dict"]
+    inside = {f"net.{name}": tensor for name, tensor in state.items()}
+    torch.save({**inside, "criterion.weight": torch.ones(10)}, tmp_path / "loss.pth")
+    assert load_checkpoint(tmp_path / "loss.pth").left_out == ("criterion.weight",)
+    torch.save({**inside, "fc.weight": torch.ones(4, 10)}, tmp_path / "fc.pth")
+    with pytest.raises(CheckpointError, match=r"fc\.weight beside the ConvNeXt under net\."):
+        load_checkpoint(tmp_path / "fc.pth")

@@ -92,3 +92,14 @@ def test_a_task_that_the_tensors_do_not_allow_is_refused(tmp_path: Path) -> None
             export(checkpoint=features, task=task, workspace=tmp_path)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="--with-map belongs to --task embed"):
         exported(tmp_path, with_map=True)
+
+
+def test_an_export_stays_what_it_was_when_another_has_its_weights(tmp_path: Path, photos: Path) -> None:
+    """Both have the same tensors, and so the same file of weights, whose sidecar tells of the second."""
+    first = exported(tmp_path, output=tmp_path / "gelu.onnx").artifact
+    exported(tmp_path, output=tmp_path / "relu.onnx", activation="relu")
+    checked = validate(first, data=photos, target="onnxruntime", workspace=tmp_path)
+    assert checked.sqnr_db is None or checked.sqnr_db > 100
+    int8 = quantize(first, calib=photos, samples=8, target="onnxruntime", timing=False, workspace=tmp_path)
+    assert open_artifact(int8.artifact).description.architecture.activation == "gelu"
+    assert not [node for node in onnx.load(int8.artifact).graph.node if node.op_type == "Relu"]

@@ -7,7 +7,7 @@ import pytest
 
 from convnext_edge.architecture import Architecture
 from convnext_edge.errors import UsageError
-from convnext_edge.evaluation.closeness import Closeness, Decisions, Embeddings, Values
+from convnext_edge.evaluation.closeness import Closeness, Decisions, Embeddings, Values, average_precision
 from convnext_edge.evaluation.gates import Gates, judge_others
 from convnext_edge.evaluation.retrieval import NEIGHBOURS
 
@@ -130,3 +130,11 @@ def test_gates_are_decided_by_the_figures_of_the_task() -> None:
     )
     assert not undecided["passed"]
     assert "could not be decided" in undecided["warnings"][0]
+
+
+def test_equal_scores_are_one_threshold() -> None:
+    """By hand: at the first threshold 2 of 3 are right, at the second 3 of 5."""
+    scores = np.array([1, 1, 1, 0, 0], np.float32)
+    right = np.array([True, False, True, True, False])
+    assert average_precision(scores, right) == pytest.approx(2 / 3 * 2 / 3 + 1 / 3 * 3 / 5)
+    assert average_precision(scores * 0, right) == pytest.approx(3 / 5)

@@ -7,15 +7,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 
 from convnext_edge.artifacts.files import write_bytes
 from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.progress import note
-from convnext_edge.reading import Count, Shape, Share, check
+from convnext_edge.reading import Count, Shape, check
 
+Figure = Annotated[float, Field(ge=-1000, le=1000)]
 AGAIN = "Start without --resume."
 FORMAT = 2  # in the settings of a run: states of another format would be taken apart wrongly
 
@@ -25,7 +27,7 @@ class SnapshotShape(Shape, extra="forbid"):
 
     step: Count
     settings: dict[str, Any]
-    start: dict[str, Share | None]
+    start: dict[str, Figure | None]  # shares, and decibels
     student: dict[str, Any]
     optimizer: dict[str, Any]
 
