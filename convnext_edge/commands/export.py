@@ -154,8 +154,6 @@ def export(
     if target is not None:
         find_target(target)  # a wrong name is said before any work
     check_suffix(as_path(output), ".onnx")
-    if output_stride not in (None, *OUTPUT_STRIDES):
-        raise UsageError(f"--output-stride {output_stride} is none that timm has", hint="Take 8, 16 or 32.")
     proof = Expectation.at(as_path(expect), as_path(input_data))
     rows, columns = resolution if isinstance(resolution, tuple) else (resolution, None)
     changes = PreprocessingChanges(rows, crop, mean=mean, std=std, width=columns)
@@ -164,7 +162,7 @@ def export(
         as_path(checkpoint),
         random_weights=random_weights,
         changes=changes,
-        traits=Traits(activation, norm, norm_eps, pooling=pooling, output_stride=output_stride),
+        traits=Traits(activation, norm, norm_eps, pooling=pooling, output_stride=checked(output_stride)),
         seed=seed,
     ).for_task(task, with_map=with_map)
     expected = None if proof is None else proof.check(source)
@@ -186,6 +184,13 @@ def export(
         expected_max_abs_diff=expected,
         **figures(source),
     )
+
+
+def checked(output_stride: int | None) -> int | None:
+    """Return an output stride; raise UsageError for one that timm does not have."""
+    if output_stride not in (None, *OUTPUT_STRIDES):
+        raise UsageError(f"--output-stride {output_stride} is none that timm has", hint="Take 8, 16 or 32.")
+    return output_stride
 
 
 def figures(source: Source) -> dict[str, Any]:

@@ -214,6 +214,7 @@ def test_the_output_goes_where_it_is_wanted(tmp_path: Path) -> None:
 def test_what_the_stride_does_not_divide_is_cut_off_and_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "convnext_edge")
     made = export(checkpoint=CHECKPOINT, resolution=(64, 76), workspace=tmp_path)
     assert (made.resolution, made.width) == (64, 76)
     assert "76 pixels are no multiple of 32: what a stride does not divide is left out" in caplog.text
