@@ -75,16 +75,32 @@ class Closeness:
         return found
 
 
-class Values(Closeness):
-    """The numbers of a regression: errors in units of the deviation of the reference's values."""
+class KeptAnswers(Closeness):
+    """The first output of both models, and the labels: for figures that need all images at once."""
 
     def __init__(self, outputs: Sequence[str]) -> None:
         super().__init__(outputs)
         self.answers: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+        self.labels: list[Labels] = []
 
     def add_outputs(self, reference: Outputs, candidate: Outputs, labels: Labels) -> None:
         super().add_outputs(reference, candidate, labels)
-        self.answers.append((reference[0], candidate[0]))
+        kept = self.of_use(labels)
+        self.answers.append((reference[0][kept], candidate[0][kept]))
+        self.labels.append(labels[kept])
+
+    def of_use(self, labels: Labels) -> NDArray[np.bool_]:
+        """Return which images of a batch to keep, (N,)."""
+        return np.ones(len(labels), dtype=bool)
+
+    def all_answers(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return what the reference and the candidate answer to all images kept, each (N, ...)."""
+        reference, candidate = zip(*self.answers, strict=True)
+        return np.concatenate(reference), np.concatenate(candidate)
+
+
+class Values(KeptAnswers):
+    """The numbers of a regression: errors in units of the deviation of the reference's values."""
 
     def figures(self) -> Figures:
         """Return R2, and the largest and the mean error.
@@ -92,9 +108,7 @@ class Values(Closeness):
         Each of the values has its own deviation; R2 is the mean over the values. Where the reference answers
         all images alike, nothing tells how large an error is.
         """
-        exact, found = (
-            np.concatenate(column).astype(np.float64) for column in zip(*self.answers, strict=True)
-        )
+        exact, found = (answers.astype(np.float64) for answers in self.all_answers())
         deviation = exact.std(axis=0)
         if not (deviation > ROUNDING * np.abs(exact).max(axis=0)).all():
             return {"r2": None, "largest_error": None, "mean_error": None}
@@ -106,18 +120,8 @@ class Values(Closeness):
         }
 
 
-class Embeddings(Closeness):
+class Embeddings(KeptAnswers):
     """The directions of embeddings: cosine, nearest neighbours among the images, and their labels."""
-
-    def __init__(self, outputs: Sequence[str]) -> None:
-        super().__init__(outputs)
-        self.answers: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
-        self.labels: list[Labels] = []
-
-    def add_outputs(self, reference: Outputs, candidate: Outputs, labels: Labels) -> None:
-        super().add_outputs(reference, candidate, labels)
-        self.answers.append((reference[0], candidate[0]))
-        self.labels.append(labels)
 
     def figures(self) -> Figures:
         """Return the cosines, the share of nearest neighbours that stay, and the accuracy of both by them."""
@@ -133,7 +137,7 @@ class Embeddings(Closeness):
         return found
 
     def _by_neighbours(self) -> Figures:
-        exact, other = (nearest(np.concatenate(column)) for column in zip(*self.answers, strict=True))
+        exact, other = (nearest(answers) for answers in self.all_answers())
         found: Figures = {"neighbours_kept": shared(exact, other)}
         labels = np.concatenate(self.labels)
         if self.labelled == self.images:
@@ -143,7 +147,7 @@ class Embeddings(Closeness):
         return found
 
 
-class Decisions(Closeness):
+class Decisions(KeptAnswers):
     """The decisions of a multi-label model: agreement, mean average precision, F1 at one half.
 
     The label of an image stands for one decision that is right, all others for wrong ones.
@@ -151,24 +155,24 @@ class Decisions(Closeness):
 
     def __init__(self, outputs: Sequence[str]) -> None:
         super().__init__(outputs)
-        self.answers: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
-        self.labels: list[Labels] = []
         self.agreed = self.decided = 0
 
     def add_outputs(self, reference: Outputs, candidate: Outputs, labels: Labels) -> None:
         super().add_outputs(reference, candidate, labels)
         same = (reference[0] > THRESHOLD) == (candidate[0] > THRESHOLD)
         self.agreed, self.decided = self.agreed + int(same.sum()), self.decided + same.size
-        known = labels != UNLABELLED
-        self.answers.append((reference[0][known], candidate[0][known]))
-        self.labels.append(labels[known])
+
+    def of_use(self, labels: Labels) -> NDArray[np.bool_]:
+        """Only labelled images: the agreement of the others is summed up already."""
+        labelled: NDArray[np.bool_] = labels != UNLABELLED
+        return labelled
 
     def figures(self) -> Figures:
         """Return the agreement, and with labels the accuracy of both models."""
         found: Figures = {"agreement": self.agreed / self.decided}
         if self.labelled:
             labels = np.concatenate(self.labels)
-            exact, other = (np.concatenate(column) for column in zip(*self.answers, strict=True))
+            exact, other = self.all_answers()
             truth = np.eye(exact.shape[1], dtype=bool)[labels]
             precisions = [mean_average_precision(answers, truth) for answers in (exact, other)]
             found["map_reference"], found["map_candidate"] = precisions

@@ -42,13 +42,13 @@ class Gates:
     def check(self, task: Task, architecture: Architecture, *, labelled: bool, images: str) -> None:
         """Raise UsageError for a gate that this task cannot fail, or that these images cannot decide."""
         for name in self.given:
-            option = f"--{name.replace('_', '-')}"
             if name not in DECIDED[task]:
-                known = ", ".join(f"--{each.replace('_', '-')}" for each in DECIDED[task])
-                raise UsageError(f"{option} means nothing to task {task}", hint=f"It has {known}.")
+                known = ", ".join(option_of(each) for each in DECIDED[task])
+                raise UsageError(f"{option_of(name)} means nothing to task {task}", hint=f"It has {known}.")
             if name in NEEDS_LABELS and not labelled:
                 raise UsageError(
-                    f"{option} needs labels, and {images} has none", hint="Use another gate, or other images."
+                    f"{option_of(name)} needs labels, and {images} has none",
+                    hint="Use another gate, or other images.",
                 )
         if task == "classify":
             check_gates(self.max_drop, self.min_agreement, architecture.classes)
@@ -56,7 +56,7 @@ class Gates:
             value = getattr(self, name)
             if value is not None and value <= floor:
                 raise UsageError(
-                    f"--{name.replace('_', '-')} {value:g} cannot fail", hint=f"Give more than {floor:g}."
+                    f"{option_of(name)} {value:g} cannot fail", hint=f"Give more than {floor:g}."
                 )
 
     def decide(self, task: Task, figures: Mapping[str, float | None]) -> dict[str, bool]:
@@ -98,7 +98,10 @@ def judge_others(found: Closeness, gates: Gates, task: Task) -> dict[str, Any]:
     lacking = [
         name for name in gates.given if figures.get(DECIDED[task][name]) is None and name != "min_sqnr"
     ]
-    why = tuple(
-        f"--{name.replace('_', '-')} could not be decided: these images do not tell it" for name in lacking
-    )
+    why = tuple(f"{option_of(name)} could not be decided: these images do not tell it" for name in lacking)
     return {"warnings": why, "gates": tuple(held), "passed": all(held.values())}
+
+
+def option_of(gate: str) -> str:
+    """Return the option that sets a gate, as `--max-drop` for `max_drop`."""
+    return f"--{gate.replace('_', '-')}"
