@@ -86,7 +86,10 @@ def check_classes(images: ImageSet, artifact: Artifact) -> None:
 
 
 def check_gates(max_drop: float | None, min_agreement: float | None, classes: int) -> None:
-    """Raise UsageError for a gate that no candidate can fail. classes: that the model tells apart."""
+    """Raise UsageError for a gate that no classifier can fail. classes: that the model tells apart.
+
+    `Gates.check` knows the bounds that no model of any task can fail.
+    """
     given = {"max-drop": max_drop, "min-agreement": min_agreement}
     for name, value in given.items():
         if value is not None and classes == 1:
@@ -96,5 +99,3 @@ def check_gates(max_drop: float | None, min_agreement: float | None, classes: in
             )
     if max_drop is not None and max_drop >= 100:
         raise UsageError(f"--max-drop {max_drop:g} cannot fail: there are 100 points", hint="Give fewer.")
-    if min_agreement is not None and min_agreement <= 0:
-        raise UsageError(f"--min-agreement {min_agreement:g} cannot fail", hint="Give more than 0.")

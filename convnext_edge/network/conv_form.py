@@ -10,7 +10,15 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from convnext_edge.architecture import STRIDE, NormKind
-from convnext_edge.network.forms import FoldedGRN, Rescalable, Sides, convolution, copied
+from convnext_edge.network.forms import (
+    FoldedGRN,
+    Rescalable,
+    Sides,
+    convolution,
+    copied,
+    kernel_peaks,
+    scale_kernel,
+)
 from convnext_edge.network.norms import Norm, normalize
 
 
@@ -68,9 +76,7 @@ class ConvLayerFactory:
         return x
 
     def scale_inputs(self, layer: nn.Module, factor: Tensor) -> None:
-        assert isinstance(layer, nn.Conv2d)
-        layer.weight.data = layer.weight.data * factor.view(1, -1, 1, 1)
+        scale_kernel(layer, factor)
 
     def input_peaks(self, layer: nn.Module) -> Tensor:
-        assert isinstance(layer, nn.Conv2d)
-        return layer.weight.abs().amax((0, 2, 3))
+        return kernel_peaks(layer)

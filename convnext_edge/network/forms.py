@@ -109,6 +109,18 @@ def copied(conv: nn.Conv2d, padding: Sides | None = None) -> nn.Module:
     return copy if padding is None else nn.Sequential(nn.ZeroPad2d(padding), copy)
 
 
+def scale_kernel(conv: nn.Module, factor: Tensor) -> None:
+    """Multiply the weight of a convolution by `factor` (C,) along its input channels."""
+    assert isinstance(conv, nn.Conv2d)
+    conv.weight.data = conv.weight.data * factor.view(1, -1, 1, 1)
+
+
+def kernel_peaks(conv: nn.Module) -> Tensor:
+    """Return the largest |weight| of each input channel of a convolution, (C,)."""
+    assert isinstance(conv, nn.Conv2d)
+    return conv.weight.abs().amax((0, 2, 3))
+
+
 def bias_of(layer: nn.Conv2d | nn.Linear) -> Tensor:
     """Return the bias (out,) of a layer, zeros where it has none."""
     return torch.zeros(len(layer.weight)) if layer.bias is None else layer.bias

@@ -10,7 +10,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convnext_edge.architecture import NormKind
-from convnext_edge.network.forms import FoldedGRN, MatMul, Rescalable, Sides, convolution, copied
+from convnext_edge.network.forms import (
+    FoldedGRN,
+    MatMul,
+    Rescalable,
+    Sides,
+    convolution,
+    copied,
+    kernel_peaks,
+    scale_kernel,
+)
 from convnext_edge.network.norms import Norm, normalize
 
 
@@ -145,17 +154,13 @@ class DynamicLinearLayerFactory(LinearLayerFactory):
 
     def scale_inputs(self, layer: nn.Module, factor: Tensor) -> None:
         if isinstance(layer, LinearConvolution):
-            weight = layer.conv.weight
-            assert isinstance(weight, nn.Parameter)
-            weight.data = weight.data * factor.view(1, -1, 1, 1)
+            scale_kernel(layer.conv, factor)
         else:
             super().scale_inputs(layer, factor)
 
     def input_peaks(self, layer: nn.Module) -> Tensor:
         if isinstance(layer, LinearConvolution):
-            weight = layer.conv.weight
-            assert isinstance(weight, nn.Parameter)
-            return weight.abs().amax((0, 2, 3))
+            return kernel_peaks(layer.conv)
         return super().input_peaks(layer)
 
 
