@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
-from torch import Tensor
 
 from convnext_edge.architecture import Architecture
-from convnext_edge.artifacts.artifact import Artifact, Description
+from convnext_edge.artifacts.artifact import Description
 from convnext_edge.artifacts.names import MAX_STEM_BYTES, check_new
 from convnext_edge.artifacts.sidecar import sidecar_path
-from convnext_edge.artifacts.store import digest_of, find_link, open_artifact, unmistakable, write_artifact
-from convnext_edge.artifacts.workspace import Workspace
+from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.checkpoints.loading import Checkpoint, load_checkpoint, load_weights
 from convnext_edge.checkpoints.sizes import visible
 from convnext_edge.checkpoints.traits import Traits, changed
 from convnext_edge.checkpoints.variants import Variant, find_variant, match
-from convnext_edge.errors import ArtifactError, CheckpointError, ExportError, UsageError
+from convnext_edge.errors import CheckpointError, ExportError, UsageError
 from convnext_edge.images.definitions import calibration_dir
 from convnext_edge.images.preprocessing import Preprocessing, PreprocessingChanges
 from convnext_edge.network.convnext import Block, ConvNeXt, part_of, random_model
@@ -52,6 +47,20 @@ class Source:
     def outputs(self) -> tuple[str, ...]:
         """The names of what the model answers, in its order."""
         return output_names(self.task, self.reference.architecture)
+
+    @classmethod
+    def of(cls, reference: ConvNeXt, description: Description) -> Source:
+        """Return the source that a sidecar describes, with its weights as `reference`."""
+        return cls(
+            reference=reference,
+            stem=description.stem,
+            variant=description.variant,
+            preprocessing=description.preprocessing,
+            classes=description.classes,
+            layout=description.layout,
+            usual_resolution=description.usual_resolution,
+            task=description.task,
+        )
 
     def describe(self) -> Description:
         """Return the description of the weights in our own layout, for their sidecar."""
@@ -135,7 +144,7 @@ def _from_checkpoint(path: Path, name: str | None, traits: Traits) -> Source:
         reference = load_weights(path, replace(kept.architecture, **changed(kept.architecture, traits, path)))
         if name is not None:
             _check_variant(path, reference, find_variant(name))
-        return _described(reference, kept)
+        return Source.of(reference, kept)
     loaded = load_checkpoint(path, traits)
     if name is not None:
         _check_variant(path, loaded.model, find_variant(name))
@@ -222,77 +231,3 @@ def _check_resolution(resolution: int, stride: int) -> None:
         )
     if resolution % stride:
         note(f"{resolution} pixels are no multiple of {stride}: what a stride does not divide is left out")
-
-
-def save_weights(source: Source, workspace: Workspace) -> Artifact:
-    """Keep the weights in the workspace, as `STEM.safetensors`, in our own layout.
-
-    Raises UsageError where a file of that name is not ours, such as the user's own checkpoint.
-    """
-    tensors = {name: tensor.contiguous() for name, tensor in source.reference.state_dict().items()}
-    path = workspace.folder / f"{source.stem}.safetensors"
-    before = digest_of(path)
-    written = write_artifact(path, source.describe(), lambda file: _save(tensors, file))
-    if before not in (None, written.sha256):
-        note(f"{path} held other weights: models made from those can no longer be compared with FP32")
-    return written
-
-
-def _save(tensors: dict[str, Tensor], path: Path) -> None:
-    try:
-        save_file(tensors, path)
-    except SafetensorError as error:  # it takes these tensors, so that only a full disk is left as the cause
-        raise OSError(str(error)) from error
-
-
-def find_weights(artifact: Artifact, workspace: Workspace) -> Artifact:
-    """Find the weights that an artifact was made from: itself, or a file beside it or in the workspace."""
-    if artifact.description.kind == "weights":
-        return artifact
-    link = artifact.description.weights
-    if link is None:  # every other kind that we write has one
-        raise ArtifactError(f"the sidecar of {artifact.path} names no weights", hint="Make it again: export.")
-    return find_link(link, (artifact.path.parent, workspace.folder), wanted_by=artifact.path)
-
-
-def keep_weights(artifact: Artifact, path: Path, workspace: Workspace) -> None:
-    """Copy the weights of a model into the workspace, where a file made of it at `path` will find them.
-
-    Nothing is copied where the file finds them already, beside itself or in the workspace. Where other
-    weights have the name there, the copy gets the one of `unmistakable`.
-    """
-    link = artifact.description.weights or artifact.link
-    given = artifact.path.parent / link.name
-    folders = {folder.resolve() for folder in (path.parent, workspace.folder)}
-    if not given.is_file() or given.parent.resolve() in folders:
-        return
-    kept = workspace.folder / link.name
-    if kept.exists() and digest_of(kept) != link.sha256:
-        kept = kept.with_name(unmistakable(link))
-    if not kept.exists():
-        write_artifact(kept, find_weights(artifact, workspace).description, lambda file: _copy(given, file))
-
-
-def _copy(source: Path, path: Path) -> None:
-    shutil.copyfile(source, path)
-
-
-def open_source(artifact: Artifact, workspace: Workspace) -> Source:
-    """Open the FP32 reference of an artifact, with the artifact's own preprocessing."""
-    described = artifact.description
-    # its sidecar may tell of another export of the same tensors, with another activation
-    weights = find_weights(artifact, workspace)
-    return _described(load_weights(weights.path, described.architecture), described)
-
-
-def _described(reference: ConvNeXt, description: Description) -> Source:
-    return Source(
-        reference=reference,
-        stem=description.stem,
-        variant=description.variant,
-        preprocessing=description.preprocessing,
-        classes=description.classes,
-        layout=description.layout,
-        usual_resolution=description.usual_resolution,
-        task=description.task,
-    )

@@ -156,7 +156,7 @@ def time_candidate(
 ) -> list[list[float]]:
     """Return milliseconds of single calls: of reference, candidate and, where INT8 has one, FP16 rival."""
     with importing():
-        from convnext_edge.checkpoints.source import open_source
+        from convnext_edge.checkpoints.kept_weights import open_source
         from convnext_edge.evaluation.candidates import open_rival, open_session
         from convnext_edge.evaluation.timing import interleave
         from convnext_edge.images.noise import noise

@@ -133,7 +133,7 @@ def build_engine(
 ) -> Build:
     """Build an engine of the model that is named, or of the newest that fits the target."""
     with importing():
-        from convnext_edge.checkpoints.source import keep_weights
+        from convnext_edge.checkpoints.kept_weights import keep_weights
         from convnext_edge.targets.building import describe_engine, find_model, fit_graph, write_engine
 
     started = time.perf_counter()

@@ -147,7 +147,8 @@ def export(
     """
     with importing():
         from convnext_edge.checkpoints.expectation import Expectation
-        from convnext_edge.checkpoints.source import load_source, save_weights
+        from convnext_edge.checkpoints.kept_weights import save_weights
+        from convnext_edge.checkpoints.source import load_source
         from convnext_edge.checkpoints.traits import Traits
         from convnext_edge.targets.fp32 import ExportOptions, write_fp32
 

@@ -136,7 +136,7 @@ def validate(
     """
     with importing():
         from convnext_edge.checkpoints.class_order import Numbering
-        from convnext_edge.checkpoints.source import open_source
+        from convnext_edge.checkpoints.kept_weights import open_source
         from convnext_edge.evaluation.candidates import find_candidate, open_session, target_of
         from convnext_edge.evaluation.comparison import Inputs
         from convnext_edge.evaluation.gates import Gates

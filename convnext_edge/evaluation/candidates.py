@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.artifacts.workspace import Workspace
-from convnext_edge.checkpoints.source import find_weights, open_source
+from convnext_edge.checkpoints.kept_weights import find_weights, open_source
 from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note

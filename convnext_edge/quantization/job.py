@@ -14,7 +14,8 @@ from convnext_edge.artifacts.artifact import Artifact, Calibration, Description,
 from convnext_edge.artifacts.replaced import announce_replacement
 from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.artifacts.workspace import Workspace, file_name
-from convnext_edge.checkpoints.source import Source, keep_weights
+from convnext_edge.checkpoints.kept_weights import keep_weights
+from convnext_edge.checkpoints.source import Source
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.preprocessing import InputType
 from convnext_edge.network.lowering import Form, lower

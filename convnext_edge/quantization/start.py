@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.workspace import Workspace
-from convnext_edge.checkpoints.source import Source, find_weights, load_source, open_source, save_weights
+from convnext_edge.checkpoints.kept_weights import find_weights, open_source, save_weights
+from convnext_edge.checkpoints.source import Source, load_source
 from convnext_edge.errors import QuantizationError, UsageError
 from convnext_edge.paths import AnyPath, as_path
 

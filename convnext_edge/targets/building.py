@@ -8,7 +8,7 @@ from pathlib import Path
 from convnext_edge.artifacts.artifact import Artifact, Description
 from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.artifacts.workspace import Workspace
-from convnext_edge.checkpoints.source import find_weights, open_source
+from convnext_edge.checkpoints.kept_weights import find_weights, open_source
 from convnext_edge.errors import ArtifactError
 from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note

@@ -15,7 +15,7 @@ from support.models import RESOLUTION, Models
 from convnext_edge import build, embed, export
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.artifacts.workspace import Workspace
-from convnext_edge.checkpoints.source import open_source
+from convnext_edge.checkpoints.kept_weights import open_source
 from convnext_edge.cli import main
 from convnext_edge.commands.quantize import speed
 from convnext_edge.commands.quantize.speed import Speed
