@@ -64,6 +64,7 @@ class Description:
     float_layers: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()  # names in the order of the logits, or empty
     engine: dict[str, Any] | None = None  # how it was built: runtime, version and what else a target records
+    assumed: tuple[str, ...] = ()  # of the model: what no tensor shows, nothing told and nobody proved
     layout: str | None = None  # of the checkpoint that the weights came from, as `timm_v1`; None if unknown
     # The variant's own resolution in pixels, and what the recipe is called where it is not the target's own:
     # names of files carry what differs from these.

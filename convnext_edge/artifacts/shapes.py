@@ -144,6 +144,7 @@ class SidecarShape(FormatShape):
     command: str
     task: Task = "classify"
     dynamic_size: bool = False
+    assumed: list[Line] = []
     layout: Line | None = None
     usual_resolution: Size | None = None
     recipe_name: str | None = None

@@ -98,6 +98,7 @@ def _description(value: dict[str, Any]) -> Description:
         known[name] = None if found is None else kind(**{f.name: found[f.name] for f in fields(kind)})
     for name in ("quantized_layers", "float_layers", "classes", "calibration_hashes"):
         known[name] = tuple(known[name])
+    known["assumed"] = tuple(known.get("assumed", ()))
     if known.get("verdict") is not None:
         told = known["verdict"]
         lists = {name: tuple(told[name]) for name in ("gates", "unmet", "warnings")}

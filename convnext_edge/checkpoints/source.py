@@ -14,7 +14,7 @@ from convnext_edge.artifacts.sidecar import sidecar_path
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.checkpoints.loading import Checkpoint, load_checkpoint, load_weights
 from convnext_edge.checkpoints.sizes import visible
-from convnext_edge.checkpoints.traits import Traits, changed
+from convnext_edge.checkpoints.traits import Traits, changed, still_assumed, tell_assumed
 from convnext_edge.checkpoints.variants import Variant, find_variant, match
 from convnext_edge.errors import CheckpointError, ExportError, UsageError
 from convnext_edge.images.definitions import calibration_dir
@@ -40,7 +40,7 @@ class Source:
     layout: str | None = None  # of the checkpoint; None where no library wrote it
     usual_resolution: int | None = None  # the variant's own; None where the model is no named variant
     task: Task = "classify"
-    assumed: tuple[str, ...] = ()  # of a checkpoint: what none of its tensors shows and nothing told
+    assumed: tuple[str, ...] = ()  # what no tensor shows, nothing told and nobody proved
     left_out: tuple[str, ...] = ()  # of a checkpoint: names of tensors that are not of the image model
 
     @property
@@ -60,6 +60,7 @@ class Source:
             layout=description.layout,
             usual_resolution=description.usual_resolution,
             task=description.task,
+            assumed=description.assumed,
         )
 
     def describe(self) -> Description:
@@ -74,6 +75,7 @@ class Source:
             layout=self.layout,
             usual_resolution=self.usual_resolution,
             task=self.task,
+            assumed=self.assumed,
         )
 
     def for_task(self, task: Task | None, *, with_map: bool = False) -> Source:
@@ -144,7 +146,9 @@ def _from_checkpoint(path: Path, name: str | None, traits: Traits) -> Source:
         reference = load_weights(path, replace(kept.architecture, **changed(kept.architecture, traits, path)))
         if name is not None:
             _check_variant(path, reference, find_variant(name))
-        return Source.of(reference, kept)
+        assumed = still_assumed(kept.assumed, traits, kept.architecture)
+        tell_assumed(assumed, path)
+        return replace(Source.of(reference, kept), assumed=assumed)
     loaded = load_checkpoint(path, traits)
     if name is not None:
         _check_variant(path, loaded.model, find_variant(name))
@@ -182,11 +186,7 @@ def tell(loaded: Checkpoint, path: Path) -> None:
     if loaded.left_out:
         names = ", ".join(loaded.left_out[:SHOWN]) + (", …" if len(loaded.left_out) > SHOWN else "")
         note(f"{path.name}: {len(loaded.left_out)} tensors are not of the image model, left out: {names}")
-    if loaded.assumed:
-        note(
-            f"{path.name}: no tensor shows it, so it is assumed: {', '.join(loaded.assumed)}."
-            " Options change it, and --expect proves it"
-        )
+    tell_assumed(loaded.assumed, path)
 
 
 def _shape(architecture: Architecture) -> str:

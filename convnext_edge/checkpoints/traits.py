@@ -15,6 +15,7 @@ from convnext_edge.architecture import Activation, Architecture, NormKind, Pooli
 from convnext_edge.checkpoints.sizes import UNPUBLISHED, visible
 from convnext_edge.checkpoints.variants import known_sizes
 from convnext_edge.errors import CheckpointError
+from convnext_edge.progress import note
 from convnext_edge.reading import Epsilon, Shape, read_json
 
 CONFIG = "config.json"
@@ -160,6 +161,21 @@ def assumptions(known: Traits, architecture: Architecture) -> Iterator[str]:
     if known.output_stride is None:
         dilated = architecture.output_stride is not None
         yield f"output stride {architecture.output_stride}" if dilated else "strides and no dilation"
+
+
+def still_assumed(assumed: tuple[str, ...], told: Traits, before: Architecture) -> tuple[str, ...]:
+    """Return what of `assumed` the values that are told do not settle. before: what it was assumed of."""
+    settled = set(assumptions(Traits(), before)) - set(assumptions(told, before))
+    return tuple(each for each in assumed if each not in settled)
+
+
+def tell_assumed(assumed: tuple[str, ...], path: Path) -> None:
+    """Say what is assumed of the weights at `path`."""
+    if assumed:
+        note(
+            f"{path.name}: no tensor shows it, so it is assumed: {', '.join(assumed)}."
+            " Options change it, and --expect proves it"
+        )
 
 
 def of_published(shown: Architecture) -> Traits:

@@ -35,6 +35,7 @@ DESCRIPTION = Description(
     float_layers=("stem",),
     classes=("cat", "dog"),
     engine={"runtime": "openvino", "version": "2026.4.1", "notes": ["unverified"], "max_batch": 8},
+    assumed=("activation gelu",),
     layout="timm_v1",
     usual_resolution=224,
     recipe_name="mine",
@@ -74,6 +75,8 @@ FINE = {
     "float_layers.": TEXT,
     "classes": [[]],
     "classes.": ANY_TEXT,
+    "assumed": [[]],
+    "assumed.": TEXT,
     "engine": [None, {}, {"a": {}}],
     "engine.runtime": TEXT,
     "engine.notes": [[]],
@@ -96,6 +99,7 @@ LATER = {
     **dict.fromkeys(["layout", "usual_resolution", "recipe_name", "opset", "verdict"]),
     "task": "classify",
     "dynamic_size": False,
+    "assumed": (),
 }
 
 

@@ -12,7 +12,11 @@ import pytest
 from support.models import CHECKPOINT
 
 from convnext_edge import export
+from convnext_edge.artifacts.store import open_artifact
+from convnext_edge.artifacts.workspace import Workspace
+from convnext_edge.checkpoints.kept_weights import save_weights
 from convnext_edge.checkpoints.sizes import SIZES
+from convnext_edge.checkpoints.source import load_source
 from convnext_edge.checkpoints.traits import Resolved, Traits, resolve
 from convnext_edge.errors import CheckpointError, ExportError, UsageError
 
@@ -102,6 +106,21 @@ def test_what_the_tensors_contradict_is_refused(tmp_path: Path) -> None:
         export("demo", activation="relu", workspace=tmp_path)
 
 
+def test_what_is_assumed_stays_so_with_kept_weights_until_it_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = load_source(checkpoint=CHECKPOINT)
+    kept = save_weights(given, Workspace.at(tmp_path))
+    caplog.set_level("INFO", "convnext_edge")
+    again = load_source(checkpoint=kept.path)
+    assert again.assumed == given.assumed == kept.description.assumed
+    assert "activation gelu" in again.assumed
+    assert f"it is assumed: {', '.join(given.assumed)}." in caplog.text
+    told = load_source(checkpoint=kept.path, traits=Traits("relu", norm_eps=1e-5))
+    assert told.assumed == ("avg pooling", "strides and no dilation")
+    assert told.describe().assumed == told.assumed
+
+
 @pytest.mark.slow
 def test_the_answer_of_ones_own_model_proves_an_export(tmp_path: Path) -> None:
     """The fixture's own library answered with GELU."""
@@ -110,6 +129,8 @@ def test_the_answer_of_ones_own_model_proves_an_export(tmp_path: Path) -> None:
     made = export(expect=answer, input_data=images, **given)
     assert made.expected_max_abs_diff is not None
     assert made.expected_max_abs_diff < 1e-4
+    sidecars = [open_artifact(path).description for path in (made.artifact, made.weights)]
+    assert [made.assumed, *(described.assumed for described in sidecars)] == [(), (), ()]
     with pytest.raises(ExportError, match=r"not the model of --expect: logits differs(?s:.)*epsilon"):
         export(expect=answer, input_data=images, activation="relu", **given)
     with pytest.raises(UsageError, match="belong together"):
