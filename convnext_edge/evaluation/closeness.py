@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,7 @@ class Closeness:
             self.noise[name] += float(np.square(exact - other).sum())
             self.cosines[name].append(cosine(exact, other))
 
-    def merge(self, other: Closeness) -> None:
+    def merge(self, other: Self) -> None:
         """Add the sums over other batches of the same models."""
         self.images, self.labelled = self.images + other.images, self.labelled + other.labelled
         for name in self.outputs:
@@ -88,6 +88,11 @@ class KeptAnswers(Closeness):
         kept = self.of_use(labels)
         self.answers.append((reference[0][kept], candidate[0][kept]))
         self.labels.append(labels[kept])
+
+    def merge(self, other: Self) -> None:
+        super().merge(other)
+        self.answers += other.answers
+        self.labels += other.labels
 
     def of_use(self, labels: Labels) -> NDArray[np.bool_]:
         """Return which images of a batch to keep, (N,)."""
@@ -161,6 +166,10 @@ class Decisions(KeptAnswers):
         super().add_outputs(reference, candidate, labels)
         same = (reference[0] > THRESHOLD) == (candidate[0] > THRESHOLD)
         self.agreed, self.decided = self.agreed + int(same.sum()), self.decided + same.size
+
+    def merge(self, other: Self) -> None:
+        super().merge(other)
+        self.agreed, self.decided = self.agreed + other.agreed, self.decided + other.decided
 
     def of_use(self, labels: Labels) -> NDArray[np.bool_]:
         """Only labelled images: the agreement of the others is summed up already."""

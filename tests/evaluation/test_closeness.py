@@ -7,7 +7,15 @@ import pytest
 
 from convnext_edge.architecture import Architecture
 from convnext_edge.errors import UsageError
-from convnext_edge.evaluation.closeness import Closeness, Decisions, Embeddings, Values, average_precision
+from convnext_edge.evaluation.closeness import (
+    MEASURES,
+    Closeness,
+    Decisions,
+    Embeddings,
+    KeptAnswers,
+    Values,
+    average_precision,
+)
 from convnext_edge.evaluation.gates import Gates, judge_others
 from convnext_edge.evaluation.retrieval import NEIGHBOURS
 
@@ -41,15 +49,19 @@ def test_each_map_has_its_sqnr_and_cosine_and_the_worst_counts() -> None:
     assert fed(Closeness(("map0",)), (near[0], near[0])).worst_sqnr_db is None
 
 
-def test_sums_of_two_processes_are_those_of_one() -> None:
-    pair = answers(6)
-    whole, first, second = (Closeness(("embedding",)) for _ in range(3))
-    fed(whole, pair)
-    first.add_outputs((pair[0][:15],), (pair[1][:15],), UNKNOWN[:15])
-    second.add_outputs((pair[0][15:],), (pair[1][15:],), UNKNOWN[15:])
+@pytest.mark.parametrize("measure", [*MEASURES.values(), KeptAnswers])
+def test_the_halves_of_a_measure_are_merged_to_the_whole(measure: type[Closeness]) -> None:
+    vectors, maps, labels = answers(6), answers(3, 2, 2), RANDOM.integers(-1 + (measure is Embeddings), 6, 40)
+    whole, first, second = (measure(("vector", "map")) for _ in range(3))
+    fed(whole, vectors, maps, labels=labels)
+    for half, part in ((first, slice(0, 15)), (second, slice(15, None))):
+        reference, candidate = (tuple(pair[side][part] for pair in (vectors, maps)) for side in (0, 1))
+        half.add_outputs(reference, candidate, labels[part])
+    assert first.figures() != whole.figures()
     first.merge(second)
-    assert first.worst_sqnr_db == pytest.approx(whole.worst_sqnr_db)
     assert first.figures() == pytest.approx(whole.figures())
+    assert (first.images, first.labelled) == (whole.images, whole.labelled)
+    assert first.worst_sqnr_db == pytest.approx(whole.worst_sqnr_db)
 
 
 def test_errors_of_a_regression_are_in_deviations_of_each_value() -> None:
