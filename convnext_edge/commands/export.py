@@ -23,6 +23,7 @@ from convnext_edge.targets.registry import NAMES, find_target
 from convnext_edge.tasks import Task
 
 if TYPE_CHECKING:
+    from convnext_edge.checkpoints.expectation import Expectation
     from convnext_edge.checkpoints.source import Source
 
 OUTPUT_STRIDES = (8, 16, 32)
@@ -166,9 +167,7 @@ def export(
         traits=Traits(activation, norm, norm_eps, pooling=pooling, output_stride=checked(output_stride)),
         seed=seed,
     ).for_task(task, with_map=with_map)
-    expected = None if proof is None else proof.check(source)
-    if expected is not None:
-        source = replace(source, assumed=())  # proved
+    source, expected = prove(source, proof)
     space = Workspace.at(workspace)
     weights = save_weights(source, space)
     differences: list[float] = []
@@ -187,6 +186,14 @@ def export(
         expected_max_abs_diff=expected,
         **figures(source),
     )
+
+
+def prove(source: Source, proof: Expectation | None) -> tuple[Source, float | None]:
+    """Return the source with nothing assumed any more, and how far it is from what is expected of it."""
+    if proof is None:
+        return source, None
+    expected = proof.check(source)
+    return replace(source, assumed=()), expected
 
 
 def checked(output_stride: int | None) -> int | None:

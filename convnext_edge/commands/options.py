@@ -35,6 +35,14 @@ KeepFloat: TypeAlias = Annotated[
     Sequence[str], Option("Layers to leave in float; repeatable.", metavar="PATTERN")
 ]
 MaxDrop: TypeAlias = Annotated[float | None, Option("Gate: top-1 points that may be lost.", metavar="POINTS")]
+MinAgreement: TypeAlias = Annotated[
+    float | None, Option("Gate: same top-1, or decisions.", metavar="FRACTION", at_least=0, at_most=1)
+]
+MinSqnr: TypeAlias = Annotated[float | None, Option("Gate: of the worst output.", metavar="DB")]
+MinR2: TypeAlias = Annotated[float | None, Option("Gate of regress: R2.", metavar="R2", at_most=1)]
+MinCosine: TypeAlias = Annotated[
+    float | None, Option("Gate of embed: mean cosine.", metavar="COSINE", at_least=-1, at_most=1)
+]
 ClassOrderOption: TypeAlias = Annotated[
     ClassOrder | None,
     Option("How folders of classes are numbered: 2 before 10, or after.  [default: as the model's library]"),

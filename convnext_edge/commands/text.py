@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from textwrap import wrap
 
 MIB = 2**20
 WIDTH = 80  # columns
+# Parts of the names of figures -> how they read.
+WORDS = {
+    "sqnr": "SQNR",
+    "db": "(dB)",
+    "r2": "R2",
+    "knn": "k-NN",
+    "f1": "F1",
+    "p1": "1st percentile",
+    "points": "(points)",
+}
 
 
 class Sentence(str):
@@ -55,6 +65,20 @@ def verdict(gates: Sequence[str], passed: bool) -> str:
 def warned(warnings: Iterable[str]) -> list[tuple[str, object]]:
     """Return each of the warnings as a pair of name and value, for `lines`."""
     return [("WARNING", Sentence(warning)) for warning in warnings]
+
+
+def title_of(figure: str) -> str:
+    """Return the name of a figure as people read it, as `SQNR (dB)` for `sqnr_db`."""
+    if figure in ("map_reference", "map_candidate"):  # of a mean average precision; else of a map of features
+        return figure.replace("map_", "mAP, ")
+    return " ".join(WORDS.get(word, word) for word in figure.split("_"))
+
+
+def metric_lines(metrics: Mapping[str, float | None]) -> list[tuple[str, object]]:
+    """Return the metrics of a task as lines."""
+    return [
+        (title_of(name), "unknown" if value is None else f"{value:.5g}") for name, value in metrics.items()
+    ]
 
 
 def skipped(names: Sequence[str]) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from convnext_edge.artifacts.locks import release
 from convnext_edge.artifacts.workspace import Workspace
-from convnext_edge.commands.declaration import Option, command
+from convnext_edge.commands.declaration import command
 from convnext_edge.commands.options import (
     ClassesFile,
     ClassOrderOption,
@@ -16,13 +16,17 @@ from convnext_edge.commands.options import (
     DataRoot,
     Limit,
     MaxDrop,
+    MinAgreement,
+    MinCosine,
+    MinR2,
+    MinSqnr,
     Model,
     RunOn,
     Seed,
     WorkspaceFolder,
 )
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import lines, skipped, verdict, warned
+from convnext_edge.commands.text import lines, metric_lines, skipped, verdict, warned
 from convnext_edge.paths import as_path
 from convnext_edge.progress import note
 from convnext_edge.quiet import importing
@@ -113,14 +117,10 @@ def validate(
     limit: Limit = None,
     target: RunOn = None,
     max_drop: MaxDrop = None,
-    min_agreement: Annotated[
-        float | None, Option("Gate: same top-1, or decisions.", metavar="FRACTION", at_least=0, at_most=1)
-    ] = None,
-    min_sqnr: Annotated[float | None, Option("Gate: of the worst output.", metavar="DB")] = None,
-    min_r2: Annotated[float | None, Option("Gate of regress: R2.", metavar="R2", at_most=1)] = None,
-    min_cosine: Annotated[
-        float | None, Option("Gate of embed: mean cosine.", metavar="COSINE", at_least=-1, at_most=1)
-    ] = None,
+    min_agreement: MinAgreement = None,
+    min_sqnr: MinSqnr = None,
+    min_r2: MinR2 = None,
+    min_cosine: MinCosine = None,
     class_order: ClassOrderOption = None,
     classes: ClassesFile = None,
     data_root: DataRoot = None,
@@ -180,34 +180,24 @@ def compare_models(
     answers: tuple[Answer, Answer], inputs: Inputs, source: Source, gates: Gates
 ) -> dict[str, Any]:
     """Run reference and candidate over the images; return the fields of the result that follow."""
-    from convnext_edge.evaluation.closeness import MEASURES
+    from convnext_edge.evaluation.closeness import new_measure
     from convnext_edge.evaluation.comparison import compare_answers
-    from convnext_edge.evaluation.gates import judge_classes, judge_others
+    from convnext_edge.evaluation.gates import judge
     from convnext_edge.evaluation.metrics import Comparison
 
-    if source.task == "classify":
-        sums = Comparison(other_labels=inputs.images.other_labels)
-        found = compare_answers(*answers, inputs, sums, purpose="validating")
-        verdict = judge_classes(found, gates, source.reference.architecture.classes)
-        return {**accuracy(found), **verdict}
-    measure = MEASURES[source.task](source.outputs)
-    other = compare_answers(*answers, inputs, measure, purpose="validating")
+    measure = new_measure(source.task, source.outputs, inputs.images.other_labels)
+    found = compare_answers(*answers, inputs, measure, purpose="validating")
+    judged = judge(found, gates, source.task, source.reference.architecture.classes).fields()
+    if isinstance(found, Comparison):
+        return {**accuracy(found), **judged}
     return {
         **dict.fromkeys(OF_CLASSES),
-        "images": other.images,
-        "sqnr_db": other.worst_sqnr_db,
+        "images": found.images,
+        "sqnr_db": found.worst_sqnr_db,
         "task": source.task,
-        "metrics": other.figures(),
-        **judge_others(other, gates, source.task),
+        "metrics": found.figures(),
+        **judged,
     }
-
-
-def metric_lines(metrics: dict[str, float | None]) -> list[tuple[str, object]]:
-    """Return the metrics of a task as lines."""
-    return [
-        (name.replace("_", " "), "unknown" if value is None else f"{value:.5g}")
-        for name, value in metrics.items()
-    ]
 
 
 def count_seen(images: ImageSet, artifact: Artifact) -> int:

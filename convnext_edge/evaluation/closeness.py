@@ -13,7 +13,7 @@ from typing import Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from convnext_edge.evaluation.metrics import decibels
+from convnext_edge.evaluation.metrics import Comparison, decibels
 from convnext_edge.evaluation.retrieval import NEIGHBOURS, knn_accuracy, nearest, shared
 from convnext_edge.images.contents import UNLABELLED
 from convnext_edge.targets.base import Outputs
@@ -196,6 +196,13 @@ MEASURES: dict[Task, type[Closeness]] = {
     "embed": Embeddings,
     "features": Closeness,
 }
+
+
+def new_measure(
+    task: Task, outputs: Sequence[str], other_labels: tuple[int, ...] = ()
+) -> Comparison | Closeness:
+    """Return the empty measure of a task. other_labels: as of `Comparison`, for `classify`."""
+    return Comparison(other_labels=other_labels) if task == "classify" else MEASURES[task](outputs)
 
 
 def cosine(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convnext_edge.artifacts.artifact import Artifact
-from convnext_edge.errors import ImageSetError, UsageError
+from convnext_edge.errors import ImageSetError
 from convnext_edge.evaluation.metrics import Comparison, wilson
 from convnext_edge.images.image_set import ImageSet
 
@@ -39,18 +39,17 @@ def in_wrong_order(found: Comparison) -> bool:
     return wilson(found.other_top1, total)[0] > wilson(found.top1[0], total)[1]
 
 
-def decide_drop(found: Comparison, max_drop: float) -> tuple[bool, tuple[str, ...]]:
-    """Return whether no more than `max_drop` points are lost, and why that says nothing, as sentences.
+def unfit_drop(right: float, max_drop: float) -> tuple[str, ...]:
+    """Return, as a sentence, that no candidate could lose more than a gate allows; none where one could.
 
-    It is not held where the reference gets so few images right that no candidate could lose more.
+    right: what can be lost, as a fraction: of the images that it gets right, or its mean average precision.
     """
-    top1 = 100 * found.top1[0] / found.labelled
-    if top1 <= max_drop:
-        why = (
-            f"the reference gets {top1:.2f} % right: a gate of {max_drop:g} points cannot fail, so is not met"
-        )
-        return False, (why,)
-    return found.drop_points <= max_drop, ()
+    if 100 * right > max_drop:
+        return ()
+    return (
+        f"the reference gets {100 * right:.2f} % right: a gate of {max_drop:g} points cannot fail,"
+        " so is not met",
+    )
 
 
 def undecided_drop(interval: tuple[float, float], max_drop: float, images: int) -> tuple[str, ...]:
@@ -83,19 +82,3 @@ def check_classes(images: ImageSet, artifact: Artifact) -> None:
             f"{images.name} has {found} classes, {artifact.path.name} tells {classes} apart",
             hint="Give images of the model's own classes, or --classes FILE with the names of all of them.",
         )
-
-
-def check_gates(max_drop: float | None, min_agreement: float | None, classes: int) -> None:
-    """Raise UsageError for a gate that no classifier can fail. classes: that the model tells apart.
-
-    `Gates.check` knows the bounds that no model of any task can fail.
-    """
-    given = {"max-drop": max_drop, "min-agreement": min_agreement}
-    for name, value in given.items():
-        if value is not None and classes == 1:
-            raise UsageError(
-                f"--{name} cannot fail: the model has one output, which is always the largest",
-                hint="Leave the gate out, and look at the SQNR.",
-            )
-    if max_drop is not None and max_drop >= 100:
-        raise UsageError(f"--max-drop {max_drop:g} cannot fail: there are 100 points", hint="Give fewer.")

@@ -19,10 +19,10 @@ from convnext_edge.commands.quantize.command import Quantize
 from convnext_edge.commands.quantize.gate import Gate
 from convnext_edge.commands.sensitivity import Sensitivity
 from convnext_edge.errors import UsageError
+from convnext_edge.evaluation.gates import Gates, Judgement, judge_classes
 from convnext_edge.evaluation.layer_costs import PartwiseRun, cost
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.images.noise import noise
-from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.network.lowering import LoweredConvNeXt, lower
@@ -167,14 +167,19 @@ def test_a_gate_that_holds_keeps_nothing_float(models: Models, photos: Path, tmp
     assert set(made.quantized_layers) == MULTIPLICATIONS
 
 
+def judged(drop: float) -> Judgement:
+    """At a gate of one point."""
+    return Judgement(
+        {"drop_points": drop}, {"drop": "" if drop <= 1 else f"{drop:.2f} points lost, 1 allowed"}
+    )
+
+
 @pytest.mark.slow(seconds=20)
 def test_layers_go_back_to_float_costliest_first(
     models: Models, photos: Path, tmp_path: Path, found: Sensitivity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drops = iter([3.0, 2.0, 0.5])
-    monkeypatch.setattr(Gate, "drop", lambda _gate, _found: next(drops))
-    monkeypatch.setattr(Gate, "holds", lambda gate, _found: next(verdicts))
-    verdicts = iter([False, False, True])
+    judgements = iter([judged(3.0), judged(2.0), judged(0.5)])
+    monkeypatch.setattr(Gate, "judge", lambda _gate, _found, _source: next(judgements))
     made = gated(models, photos, tmp_path, 1)
     assert made.kept_float == tuple(row.name for row in found.layers[:2])
     assert set(made.quantized_layers) == MULTIPLICATIONS - set(made.kept_float)
@@ -185,22 +190,24 @@ def test_layers_go_back_to_float_costliest_first(
     assert {weights[f"{name}.weight"] for name in made.kept_float} == {onnx.TensorProto.FLOAT}
 
 
-def test_without_labels_a_changed_answer_counts_as_a_drop(photos: Path) -> None:
-    images = open_image_set(str(photos))
+def test_without_labels_a_changed_answer_counts_as_a_drop() -> None:
     exact, other = np.eye(4, 10, dtype=np.float32), np.eye(4, 10, k=1, dtype=np.float32)
     other[:3] = exact[:3]
     for labels, drop in ((np.full(4, -1), 25.0), (np.array([0, 1, 2, 9]), 0.0)):
         compared = Comparison()
         compared.add(exact, other, labels)
-        assert Gate(10, images).drop(compared) == drop
-        assert Gate(10, images).holds(compared) is (drop < 10)
+        judged = judge_classes(compared, Gates(max_drop=10), 10)
+        assert judged.figures == {"drop_points": drop}
+        assert judged.passed is (drop < 10)
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         ({"max_drop": 1.0, "method": "nncf"}, "--max-drop means nothing with --method nncf"),
-        ({"data": "photos"}, "--data is what --max-drop is measured on"),
+        ({"min_cosine": 0.9, "method": "ort"}, "--min-cosine means nothing with --method ort"),
+        ({"max_drop": 100.0}, "--max-drop 100 cannot fail"),
+        ({"data": "photos"}, "--data is what a gate is measured on"),
     ],
 )
 def test_options_of_the_gate_that_mean_nothing_are_refused(options: dict[str, object], said: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,8 +14,12 @@ from support.models import CHECKPOINT, RESOLUTION
 from convnext_edge import build, export, finetune, quantize, sensitivity, validate
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.export import Export
+from convnext_edge.commands.quantize.gate import Gate
+from convnext_edge.commands.text import title_of
 from convnext_edge.errors import TargetError, UsageError
+from convnext_edge.evaluation.gates import Gates, Judgement
 from convnext_edge.targets.registry import find_target
+from convnext_edge.tasks import Task
 
 pytestmark = pytest.mark.slow
 LAST = 48  # channels of the last map
@@ -83,6 +89,48 @@ def test_a_head_may_be_said_to_regress(tmp_path: Path, photos: Path) -> None:
     found = validate(int8.artifact, data=photos, min_r2=0.9, workspace=tmp_path)
     assert found.passed
     assert 0.9 < (found.metrics["r2"] or 0) <= 1
+
+
+@pytest.mark.slow(seconds=20)
+@pytest.mark.parametrize(
+    ("task", "gate", "figure"),
+    [
+        ("embed", "min_cosine", "cosine_mean"),
+        ("regress", "min_r2", "r2"),
+        ("features", "min_sqnr", "sqnr_db"),
+    ],
+)
+def test_layers_go_back_to_float_until_the_gate_of_the_task_holds(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, task: Task, gate: str, figure: str
+) -> None:
+    """The bound lies a little over what the model with all layers in INT8 reaches."""
+    real, reached = Gate.judge, list[float]()
+
+    def judge(given: Gate, *found: Any) -> Judgement:
+        reached.append(real(given, *found).figures[figure] or 0)
+        bound = reached[0] + (0.3 if figure == "sqnr_db" else (1 - reached[0]) / 20)
+        return real(replace(given, gates=Gates(**{gate: bound})), *found)
+
+    monkeypatch.setattr(Gate, "judge", judge)
+    bound: dict[str, Any] = {gate: 0.5}
+    made = quantize(
+        exported(tmp_path, task=task).artifact,
+        calib=photos,
+        samples=8,
+        target="onnxruntime",
+        timing=False,
+        workspace=tmp_path,
+        **bound,
+    )
+    assert made.passed
+    assert made.gates == ("calibration", gate.removeprefix("min_"))
+    assert len(made.kept_float) == len(reached) - 1 > 0
+    assert not set(made.kept_float) & set(made.quantized_layers)
+    assert made.measured[figure] == pytest.approx(reached[-1], abs=1e-6)
+    assert title_of(figure) in made.summary()
+    again = validate(made.artifact, data=photos, limit=8, workspace=tmp_path)  # the same eight images
+    figures = {**again.metrics, "sqnr_db": again.sqnr_db}
+    assert figures[figure] == pytest.approx(reached[-1], abs=1e-5)
 
 
 def test_a_task_that_the_tensors_do_not_allow_is_refused(tmp_path: Path) -> None:

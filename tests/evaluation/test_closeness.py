@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convnext_edge.architecture import Architecture
-from convnext_edge.errors import UsageError
 from convnext_edge.evaluation.closeness import (
     MEASURES,
     Closeness,
@@ -16,7 +14,6 @@ from convnext_edge.evaluation.closeness import (
     Values,
     average_precision,
 )
-from convnext_edge.evaluation.gates import Gates, judge_others
 from convnext_edge.evaluation.retrieval import NEIGHBOURS
 
 RANDOM = np.random.default_rng(0)
@@ -114,34 +111,6 @@ def test_decisions_are_counted_each_by_itself() -> None:
         truth = np.eye(4, dtype=bool)[labels]
         hits = ((scores > 0) & truth).sum()
         assert found[f"f1_{key}"] == pytest.approx(2 * hits / ((scores > 0).sum() + truth.sum()))
-
-
-@pytest.mark.parametrize(
-    ("task", "gates", "said"),
-    [
-        ("features", Gates(max_drop=1), "--max-drop means nothing to task features"),
-        ("regress", Gates(min_cosine=0.9), "--min-cosine means nothing to task regress"),
-        ("embed", Gates(max_drop=1), "--max-drop needs labels, and photos has none"),
-        ("embed", Gates(min_cosine=-1), "--min-cosine -1 cannot fail"),
-    ],
-)
-def test_a_gate_that_a_task_cannot_fail_is_refused(task: str, gates: Gates, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
-        gates.check(task, Architecture((1,), (8,)), labelled=False, images="photos")  # type: ignore[arg-type]
-
-
-def test_gates_are_decided_by_the_figures_of_the_task() -> None:
-    found = fed(Embeddings(("embedding",)), answers(8))
-    cosine = found.figures()["cosine_mean"]
-    assert cosine is not None
-    assert judge_others(found, Gates(min_cosine=cosine - 0.01, min_sqnr=10), "embed")["passed"]
-    judged = judge_others(found, Gates(min_cosine=cosine + 0.01, min_sqnr=10), "embed")
-    assert (judged["gates"], judged["passed"]) == (("sqnr", "cosine"), False)
-    undecided = judge_others(
-        fed(Values(("values",)), (np.zeros((40, 1), np.float32),) * 2), Gates(min_r2=0.9), "regress"
-    )
-    assert not undecided["passed"]
-    assert "could not be decided" in undecided["warnings"][0]
 
 
 def test_equal_scores_are_one_threshold() -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
-from convnext_edge.commands.quantize.gate import Gate
-from convnext_edge.errors import UsageError
+from convnext_edge.evaluation.gates import Gates, judge_classes
 from convnext_edge.evaluation.metrics import Comparison
-from convnext_edge.evaluation.trust import check_gates, concerns, decide_drop, in_wrong_order, undecided_drop
+from convnext_edge.evaluation.trust import concerns, in_wrong_order, undecided_drop
 
 CLASSES = 12
 TEXT = sorted(map(str, range(1, CLASSES + 1)))  # 1, 10, 11, 12, 2, ...
@@ -47,9 +44,10 @@ def test_a_reference_that_is_far_better_in_the_other_order_is_told_of() -> None:
 
 
 def test_a_drop_that_no_candidate_could_have_does_not_hold() -> None:
-    assert decide_drop(compared(54, 18), 1.0) == (True, ())
-    held, (why,) = decide_drop(compared(0, 72), 1.0)
-    assert not held
+    assert judge_classes(compared(54, 18), Gates(max_drop=3.0), CLASSES).faults == {"drop": ""}
+    judged = judge_classes(compared(0, 72), Gates(max_drop=1.0), CLASSES)
+    assert not judged.passed
+    (why,) = judged.doubts
     assert "gets 0.00 % right: a gate of 1 points cannot fail" in why
 
 
@@ -64,18 +62,19 @@ def test_a_gate_that_few_images_do_not_decide_is_told_of() -> None:
 
 
 @pytest.mark.parametrize(("labels", "said"), [([0, 1, 2, 3], "-"), ([-1] * 4, "+0.00")])
-def test_the_gate_of_quantize_says_so_with_labels_and_without(labels: list[int], said: str) -> None:
-    images: Any = None
+def test_a_gate_says_so_with_labels_and_without(labels: list[int], said: str) -> None:
     found, logits = Comparison(), np.eye(4)
     found.add(logits, logits, np.array(labels))
-    (sentence,) = Gate(1.0, images).open_questions(found)
+    judged = judge_classes(found, Gates(max_drop=1.0), 4)
+    (sentence,) = judged.warnings
     assert f"4 images do not decide the gate: the drop is {said}" in sentence
-    assert Gate(1.0, images).holds(found)
+    assert (judged.passed, judged.doubts) == (True, ())
 
 
-@pytest.mark.parametrize("gates", [(1.0, None), (None, 0.9)])
-def test_a_model_with_one_output_has_no_gates(gates: tuple[float | None, float | None]) -> None:
-    with pytest.raises(UsageError, match="cannot fail: the model has one output"):
-        check_gates(*gates, classes=1)
-    check_gates(*gates, classes=2)
-    check_gates(None, None, classes=1)
+def test_a_reference_in_the_wrong_order_meets_no_gate() -> None:
+    found = compared(5, 67, tuple((label + 1) % CLASSES for label in range(CLASSES)))
+    judged = judge_classes(found, Gates(min_agreement=0.5), CLASSES)
+    assert judged.faults == {"agreement": "the classes are in another order"}
+    assert judged.doubts == judged.warnings
+    assert "with the other: give --class-order" in judged.warnings[0]
+    assert judge_classes(found, Gates(), CLASSES).passed

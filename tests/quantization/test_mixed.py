@@ -20,6 +20,7 @@ from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.quantize.command import Quantize
 from convnext_edge.commands.quantize.gate import Gate
 from convnext_edge.errors import QuantizationError, RecipeError
+from convnext_edge.evaluation.gates import Judgement
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.targets.registry import find_target
 
@@ -145,8 +146,10 @@ def test_wide_codes_mean_the_same_in_pytorch_and_onnxruntime(models: Models, mak
 
 @pytest.mark.slow(seconds=25)
 def test_the_gate_may_widen_the_costliest_layers(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    verdicts = iter([False, False, True])
-    monkeypatch.setattr(Gate, "holds", lambda _gate, _found: next(verdicts))
+    faults = iter(["too much lost", "too much lost", ""])
+    monkeypatch.setattr(
+        Gate, "judge", lambda _gate, _found, _source: Judgement({"drop_points": 0.0}, {"drop": next(faults)})
+    )
     made = make('fallback = "sixteen_bit"', max_drop=1)
     assert made.kept_float == ()
     assert len(made.sixteen_bit) == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -18,6 +18,10 @@ from convnext_edge.commands.options import (
     ClassOrderOption,
     DataRoot,
     KeepFloat,
+    MinAgreement,
+    MinCosine,
+    MinR2,
+    MinSqnr,
     Model,
     Opset,
     Output,
@@ -29,7 +33,7 @@ from convnext_edge.commands.options import (
 )
 from convnext_edge.commands.preparation import prepare_job
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import MIB, lines, skipped, verdict, warned
+from convnext_edge.commands.text import MIB, lines, metric_lines, skipped, verdict, warned
 from convnext_edge.errors import UsageError
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import note
@@ -64,11 +68,12 @@ class Quantize(Result):
     bytes: int  # of that file
     precision: str = "int8"  # bits of weights and activations, as `w4a8`
     skipped_images: tuple[str, ...] = ()
-    # --max-drop; None where it was not asked for
+    # with gates of accuracy; None where they were not asked for
     kept_float: tuple[str, ...] = ()  # layers that the gate took out of INT8, costliest first
     sixteen_bit: tuple[str, ...] = ()  # layers that it gave 16-bit activations instead
-    drop_points: float | None = None  # points of top-1 that are lost in the end
+    drop_points: float | None = None  # points that are lost in the end
     max_drop: float | None = None  # points that may be lost
+    measured: dict[str, float | None] = field(default_factory=dict)  # what each gate is on, in the end
     slowdown: float | None = None  # latency over that of all layers in INT8
     # timing on the target, one image on one thread; None where the target was not timed
     speedup_over_fp32: float | None = None  # against the target's own FP32
@@ -97,7 +102,7 @@ class Quantize(Result):
                 f"{len(self.quantized_layers)} layers; {len(self.float_layers)} stay float",
             ),
             ("size", f"{self.bytes / MIB:.1f} MiB in {self.seconds:.1f} s"),
-            *self._drop(),
+            *self._accuracy(),
             *self._speed(),
             ("SQNR", f"{self._sqnr()} to FP32 on calibration images"),
             *warned(self.warnings),
@@ -107,14 +112,18 @@ class Quantize(Result):
     def _sqnr(self) -> str:
         return "no difference" if self.calibration_sqnr_db is None else f"{self.calibration_sqnr_db:.1f} dB"
 
-    def _drop(self) -> list[tuple[str, object]]:
-        """Return what --max-drop did, where it was asked for."""
-        if self.drop_points is None:
-            return []
+    def _accuracy(self) -> list[tuple[str, object]]:
+        """Return what the gates of accuracy found and did, where they were asked for."""
         kept = [("kept float", name) for name in self.kept_float]
         kept += [("16-bit", f"activations of {name}") for name in self.sixteen_bit]
         slower = [("price", f"{self.slowdown:.2f}x the latency of all in INT8")] if self.slowdown else []
-        return [*kept, *slower, ("drop", f"{self.drop_points:+.2f} points, {self.max_drop:g} allowed")]
+        others = {name: value for name, value in self.measured.items() if name != "drop_points"}
+        return [*kept, *slower, *self._drop(), *metric_lines(others)]
+
+    def _drop(self) -> list[tuple[str, object]]:
+        if self.drop_points is None:
+            return []
+        return [("drop", f"{self.drop_points:+.2f} points, {self.max_drop:g} allowed")]
 
     def _speed(self) -> list[tuple[str, object]]:
         """Return how INT8 does against FP32, where it was timed."""
@@ -145,11 +154,15 @@ def quantize(
     keep_float: KeepFloat = (),
     max_drop: Annotated[
         float | None,
-        Option("Gate: keep layers float, costliest first, until no more top-1 is lost.", metavar="POINTS"),
+        Option("Gate: keep layers float, costliest first, until no more points are lost.", metavar="POINTS"),
     ] = None,
+    min_agreement: MinAgreement = None,
+    min_sqnr: MinSqnr = None,
+    min_r2: MinR2 = None,
+    min_cosine: MinCosine = None,
     data: Annotated[
         AnyPath | None,
-        Option("Images for --max-drop.  [default: those of --calib]", metavar="NAME|PATH"),
+        Option("Images for these gates.  [default: those of --calib]", metavar="NAME|PATH"),
     ] = None,
     timing: Annotated[
         bool, Option("Gate: no slower than the target's own FP32, where the target runs here.")
@@ -168,10 +181,11 @@ def quantize(
 ) -> Quantize:
     """Quantize to INT8 after training, from MODEL (default: the newest export).
 
-    model: an artifact of export. max_drop: layers go back to float (or to the recipe's `fallback`), the
-    costliest first, until no more is lost on `data`. timing: the file is timed against FP32 on the target,
-    where that runs here. min_calibration_sqnr: a model that is far from FP32 on the images that it was
-    calibrated with should not be shipped. All three are gates, see `passed`.
+    model: an artifact of export. max_drop, min_agreement, min_sqnr, min_r2, min_cosine: gates as of
+    `validate`, by the task; layers go back to float (or to the recipe's `fallback`), the costliest first,
+    until all hold on `data`. timing: the file is timed against FP32 on the target, where that runs here.
+    min_calibration_sqnr: a model that is far from FP32 on the images that it was calibrated with should not
+    be shipped. Both are gates, too, see `passed`.
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
     """
     with importing():
@@ -179,9 +193,10 @@ def quantize(
         from convnext_edge.commands.quantize.gate import check_gate, open_gate
         from convnext_edge.commands.quantize.speed import measure_speed
         from convnext_edge.commands.quantize.verdict import judge
-        from convnext_edge.evaluation.calibration_check import look_at
+        from convnext_edge.evaluation import calibration_check, gates
     started = time.perf_counter()
-    check_gate(max_drop, data, method, changed=recipe is not None or bool(keep_float))
+    bounds = gates.Gates(max_drop, min_agreement, min_sqnr, min_r2, min_cosine)
+    check_gate(bounds, data, method, changed=recipe is not None or bool(keep_float))
     check_suffix(as_path(output), ".onnx")
     space = Workspace.at(workspace)
     job = prepare_job(
@@ -198,9 +213,8 @@ def quantize(
         workspace=space,
         seed=seed,
     )
-    announce(job)
-    sample = look_at(job.images, job.source)
-    gate = open_gate(max_drop, data, data_root, job, Numbering(class_order, as_path(classes)))
+    sample = calibration_check.look_at(job.images, job.source)
+    gate = open_gate(bounds, data, data_root, job, Numbering(class_order, as_path(classes)))
     job, quantized, gated = run_method(job, method, gate)
     figures = {} if gated is None else gated.figures()
 
@@ -225,6 +239,7 @@ def announce(job: Job) -> None:
 
 def run_method(job: Job, method: Method, gate: Gate | None) -> tuple[Job, Quantized, Gated | None]:
     """Quantize a job until the gate holds; return it with the recipe that it went by in the end."""
+    announce(job)
     if gate is None:
         return job, find_method(method)(job), None
     from convnext_edge.commands.quantize.gate import quantize_gated

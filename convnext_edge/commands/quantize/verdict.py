@@ -36,14 +36,14 @@ def judge(
     if speed is not None and is_decided(speed):
         faults["speed"] = "" if is_fast_enough(speed, job) else f"slower than FP32 on {job.target}"
     if gated is not None:
-        faults["drop"] = gated.fault
+        faults |= gated.judgement.faults
     return Verdict(
         passed=not any(faults.values()),
         gates=tuple(faults),
         unmet=tuple(f"{gate} ({fault})" for gate, fault in faults.items() if fault),
         warnings=(
             *sample.concerns,
-            *(gated.warnings if gated else ()),
+            *(gated.judgement.warnings if gated else ()),
             *([] if close >= SHIPPED_DB else [not_to_ship(sample, sqnr_db)]),
         ),
     )
