@@ -30,8 +30,8 @@ from convnext_edge.commands.options import (
 )
 from convnext_edge.commands.quantize.command import METHODS, Method, quantize
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.rows import Row, make_row, speedup_of
-from convnext_edge.commands.text import MIB, fold, table
+from convnext_edge.commands.rows import LEGENDS, Figure, Row, figures_of, make_row, speedup_of, task_of
+from convnext_edge.commands.text import fold, size_of, table
 from convnext_edge.commands.validate import validate
 from convnext_edge.errors import ConvNeXtEdgeError, RecipeError, TargetError, UsageError
 from convnext_edge.images.contents import ClassOrder
@@ -66,12 +66,15 @@ class Compare(Result):
 
     def summary(self) -> str:
         """Return a table with a line for each engine."""
-        header = ("target", "method", "top-1", "drop", "agreement", "SQNR", "speedup", "size")
-        first = self.rows[0]
+        figures = figures_of(self.rows)
+        titles = (figure.title for figure in figures)
+        header = ("target", "method", *titles, "SQNR", "speedup", "size")
+        first, legend = self.rows[0], LEGENDS.get(task_of(self.rows))
         images = f"{first['images']} images of {Path(first['data']).name}"
         return (
-            table([header, *map(cells, self.rows)])
+            table([header, *(cells(row, figures) for row in self.rows)])
             + f"\n{images}, speedup against FP32 PyTorch, {self.seconds:.0f} s"
+            + (f"\n{fold(legend)}" if legend else "")
             + self._doubts()
             + "".join(f"\n{fold(f'{r.method} on {r.target} is refused: {r.reason}')}" for r in self.refused)
         )
@@ -82,18 +85,15 @@ class Compare(Result):
         return f"\n{fold('? NOT to be relied on: ' + '; '.join(doubts))}" if doubts else ""
 
 
-def cells(row: Row) -> tuple[str, ...]:
-    """Return one line of the table."""
-    labelled = row["candidate_top1"] is not None
+def cells(row: Row, figures: Sequence[Figure]) -> tuple[str, ...]:
+    """Return one line of the table. figures: what it shows of the task."""
     return (
         row["target"],
         Path(row["method"]).name,
-        f"{row['candidate_top1']:.2%}" if labelled else "",
-        f"{row['drop_points']:+.2f}" if labelled else "",
-        "" if row["agreement"] is None else f"{row['agreement']:.2%}",
+        *(figure.text(row) for figure in figures),
         "exact" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f} dB",
         "unknown" if row["speedup"] is None else speedup_of(row),
-        f"{row['bytes'] / MIB:.1f} MiB",
+        size_of(row["bytes"]),
     )
 
 

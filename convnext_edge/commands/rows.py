@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 from convnext_edge.commands.benchmark import Benchmark
@@ -10,6 +11,74 @@ from convnext_edge.commands.validate import Validate
 from convnext_edge.evaluation.records import Record
 
 Row = dict[str, Any]
+OF_A_MAP = "_sqnr_db"  # how the name of a figure ends that each map of features has
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of a task, as tables show it."""
+
+    title: str  # short: a table has 80 columns
+    key: str  # of the row or of its metrics
+    form: str  # how the value is written
+
+    def value(self, row: Row) -> float | None:
+        """Return the value; None where it is not known."""
+        found: float | None = (row["metrics"] or {}).get(self.key, row.get(self.key))
+        return found
+
+    def text(self, row: Row) -> str:
+        """Return the value as people read it; nothing where it is not known."""
+        found = self.value(row)
+        return "" if found is None else self.form.format(found)
+
+
+# Of each task the figures that say most, apart from the SQNR.
+FIGURES: dict[str, tuple[Figure, ...]] = {
+    "classify": (
+        Figure("top-1", "candidate_top1", "{:.2%}"),
+        Figure("drop", "drop_points", "{:+.2f}"),
+        Figure("agreement", "agreement", "{:.2%}"),
+    ),
+    "multilabel": (
+        Figure("mAP", "map_candidate", "{:.2%}"),
+        Figure("drop", "drop_points", "{:+.2f}"),
+        Figure("agreement", "agreement", "{:.2%}"),
+    ),
+    "regress": (
+        Figure("R2", "r2", "{:.5f}"),
+        Figure("error", "mean_error", "{:.4f}"),
+        Figure("largest", "largest_error", "{:.3f}"),
+    ),
+    "embed": (
+        Figure("cosine", "cosine_mean", "{:.5f}"),
+        Figure("p1", "cosine_p1", "{:.4f}"),
+        Figure("10-NN", "neighbours_kept", "{:.1%}"),
+        Figure("drop", "drop_points", "{:+.2f}"),
+    ),
+}
+
+LEGENDS: dict[str, str] = {
+    "multilabel": "mAP: mean average precision; drop: its points lost; agreement: of the decisions",
+    "regress": "error: mean and largest, in deviations of the reference's values",
+    "embed": "cosine: mean and 1st percentile (p1); 10-NN: nearest neighbours kept, of 10;"
+    " drop: points of the accuracy by them",
+    "features": "map0 and so on: SQNR of each map in dB; SQNR: of the worst map",
+}
+
+
+def task_of(rows: Sequence[Row]) -> str:
+    """Return the task of rows of one model; one that was only timed tells none."""
+    return next((row["task"] for row in rows if row["task"]), "classify")
+
+
+def figures_of(rows: Sequence[Row]) -> list[Figure]:
+    """Return the figures that rows of one task have; of features, the SQNR of each map."""
+    known = FIGURES.get(task_of(rows))
+    if known is None:
+        maps = dict.fromkeys(key for row in rows for key in row["metrics"] or {} if key.endswith(OF_A_MAP))
+        known = tuple(Figure(key.removesuffix(OF_A_MAP), key, "{:.1f}") for key in maps)
+    return [figure for figure in known if any(figure.value(row) is not None for row in rows)]
 
 
 def join_rows(records: list[Record]) -> list[Row]:

@@ -81,6 +81,12 @@ def metric_lines(metrics: Mapping[str, float | None]) -> list[tuple[str, object]
     ]
 
 
+def size_of(count: int) -> str:
+    """Return a number of bytes as MiB, in at most three digits where there are fewer than 1,000."""
+    size = count / MIB
+    return f"{size:.0f} MiB" if size >= 99.95 else f"{size:.1f} MiB"
+
+
 def skipped(names: Sequence[str]) -> str:
     """Say how many images were skipped, and name the first three; empty where there are none."""
     return f", {len(names)} broken ones skipped: {', '.join(names[:3])}" if names else ""

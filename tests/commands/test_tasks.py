@@ -96,7 +96,6 @@ def test_a_head_may_be_said_to_regress(tmp_path: Path, photos: Path) -> None:
     ("task", "gate", "figure"),
     [
         ("embed", "min_cosine", "cosine_mean"),
-        ("regress", "min_r2", "r2"),
         ("features", "min_sqnr", "sqnr_db"),
     ],
 )

@@ -7,14 +7,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from convnext_edge.commands.report.charts import Mark, bar_chart, interval_chart
 from convnext_edge.commands.report.markup import Element, document, element
-from convnext_edge.commands.report.table import how, make_table
-from convnext_edge.commands.rows import Row, speedup_of
+from convnext_edge.commands.report.plots import plots
+from convnext_edge.commands.report.table import make_table
+from convnext_edge.commands.rows import Row, task_of
 from convnext_edge.evaluation.records import Record
 from convnext_edge.version import __version__
 
 STYLE = Path(__file__).with_name("style.css")
+# Metrics of the reference, and how they read.
+OF_REFERENCES = {"map_reference": "mAP", "knn_reference": "accuracy by the 10 nearest neighbours"}
 COLOURS = 5  # number of colours in the style sheet
 
 
@@ -25,7 +27,7 @@ def make_page(rows: Sequence[Row], records: Sequence[Record]) -> str:
     """
     targets = sorted({row["target"] for row in rows})
     models = sorted({row["model"] for row in rows})
-    coloured = [{**row, "colour": targets.index(row["target"]) % COLOURS} for row in rows]
+    coloured = [{**row, "colour": targets.index(row["target"]) % COLOURS} for row in with_task(rows)]
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -39,10 +41,16 @@ def make_page(rows: Sequence[Row], records: Sequence[Record]) -> str:
         element("h1", "ConvNeXt engines against FP32 PyTorch"),
         element("p", f"Written by convnext-edge {__version__} on {now}.", class_="soft"),
     )
-    for model in models:
-        body.extend(section(model, [row for row in coloured if row["model"] == model]))
+    for key in sorted({(row["model"], row["task"]) for row in coloured}):
+        body.extend(section(key[0], [row for row in coloured if (row["model"], row["task"]) == key]))
     body.extend(measured(records))
     return document(element("html", head, body, lang="en"))
+
+
+def with_task(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with a task also where they were only timed: that of their model."""
+    of_models = {row["model"]: row["task"] for row in rows if row["task"]}
+    return [{**row, "task": row["task"] or of_models.get(row["model"], "classify")} for row in rows]
 
 
 def section(model: str, rows: Sequence[Row]) -> Iterator[Element]:
@@ -51,66 +59,25 @@ def section(model: str, rows: Sequence[Row]) -> Iterator[Element]:
     yield element("h2", model)
     yield element("p", reference(ordered), class_="soft")
     yield make_table(ordered)
-    yield element("div", *charts(ordered), class_="charts")
+    yield element("div", *plots(ordered), class_="charts")
 
 
 def reference(rows: Sequence[Row]) -> str:
-    """Describe the images and the accuracy of the reference model."""
+    """Describe the images and the accuracy of the reference model, and the task where it is not classify."""
     known = next((row for row in rows if row["reference_top1"] is not None), None)
+    task = task_of(rows)
     images = sorted({(Path(row["data"]).name, row["images"]) for row in rows if row["data"] is not None})
-    facts = [f"{count} images of {name}" for name, count in images]
+    facts = [] if task == "classify" else [f"Task {task}"]
+    facts += [f"{count} images of {name}" for name, count in images]
     if known is not None:
         facts.append(
             f"FP32 PyTorch: top-1 {known['reference_top1']:.2%}, top-5 {known['reference_top5']:.2%}"
         )
+    metrics = [row["metrics"] or {} for row in rows]
+    for key, name in OF_REFERENCES.items():
+        value = next((found[key] for found in metrics if found.get(key) is not None), None)
+        facts += [] if value is None else [f"FP32 PyTorch: {name} {value:.2%}"]
     return "; ".join(facts)
-
-
-# --- charts --------------------------------------------------------------------------------------
-
-
-def charts(rows: Sequence[Row]) -> Iterator[Element]:
-    """Yield the charts that have values.
-
-    Those of accuracy leave FP32 out, because it loses nothing; that of speed includes it.
-    """
-    quantized = [row for row in rows if row["precision"] != "fp32" and row["agreement"] is not None]
-    labelled = [row for row in quantized if row["drop_points"] is not None]
-    noisy = [row for row in quantized if row["sqnr_db"] is not None]
-    timed = [row for row in rows if row["speedup"] is not None]
-    if quantized:
-        title = "Same top-1 as FP32, with 95 % intervals"
-        yield interval_chart(title, [share(row) for row in quantized], unit="%")
-    if labelled:
-        title = "Top-1 lost, with paired 95 % intervals"
-        yield interval_chart(title, [drop(row) for row in labelled], unit="points", line=0)
-    if noisy:
-        marks = [mark(row, row["sqnr_db"], f"{row['sqnr_db']:.1f} dB") for row in noisy]
-        yield bar_chart("Signal over quantization noise, logits", marks, unit="dB")
-    if timed:
-        marks = [
-            mark(row, row["speedup"], speedup_of(row), *(row.get("speedup_ci95") or ())) for row in timed
-        ]
-        yield interval_chart("Times as fast as FP32 PyTorch, with 95 % intervals", marks, unit="x", line=1)
-
-
-def share(row: Row) -> Mark:
-    """Return the agreement with the reference, in percent."""
-    low, high = (100 * end for end in row["agreement_ci95"])
-    return mark(row, 100 * row["agreement"], f"{row['agreement']:.2%}", low, high)
-
-
-def drop(row: Row) -> Mark:
-    """Return the accuracy drop, in percentage points."""
-    return mark(row, row["drop_points"], f"{row['drop_points']:+.2f}", *row["drop_ci95_points"])
-
-
-def mark(row: Row, value: float, text: str, low: float | None = None, high: float | None = None) -> Mark:
-    """Return a row's line in a chart, with its name and colour."""
-    return Mark(f"{how(row)} · {row['target']}", row["colour"], value, text, low, high)
-
-
-# --- how and where -------------------------------------------------------------------------------
 
 
 def measured(records: Sequence[Record]) -> Iterator[Element]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from convnext_edge.commands.report.markup import Content, Element, element
-from convnext_edge.commands.rows import Row, speedup_of
+from convnext_edge.commands.rows import OF_A_MAP, Row, speedup_of, task_of
 from convnext_edge.commands.text import MIB
 
 NOTHING = ["-"]
@@ -15,11 +15,12 @@ NOTHING = ["-"]
 def make_table(rows: Sequence[Row]) -> Element:
     """Make the table.
 
-    rows: what `join_rows` returns, each with the number of its colour under the key `colour`.
+    rows: what `join_rows` returns, of one task, each with the number of its colour under the key `colour`.
     """
-    head = element("tr", *(element("th", *column.title) for column in COLUMNS))
+    columns = (*COLUMNS, *columns_of_task(rows), *MEASURED)
+    head = element("tr", *(element("th", *column.title) for column in columns))
     body = [
-        element("tr", *(element("td", *column.cell(row)) for column in COLUMNS), title=row["file"])
+        element("tr", *(element("td", *column.cell(row)) for column in columns), title=row["file"])
         for row in rows
     ]
     table = element("table", element("thead", head), element("tbody", *body))
@@ -81,9 +82,42 @@ def agreement(row: Row) -> Sequence[Content]:
     return [f"{row['agreement']:.2%}", small(f"{low:.2%} to {high:.2%}")]
 
 
+def of_task(title: Sequence[Content], key: str, form: str, *below: tuple[str, str]) -> Column:
+    """Make a column of a metric of a task, and below it others; nothing where the metric is not known.
+
+    form: how the value is written. below: the key of another metric, and how that is written.
+    """
+
+    def cell(row: Row) -> Sequence[Content]:
+        metrics = row["metrics"] or {}
+        if metrics.get(key) is None:
+            return NOTHING
+        known = [(metrics[name], how_written) for name, how_written in below if metrics.get(name) is not None]
+        shown = ", ".join(how_written.format(value) for value, how_written in known)
+        return [form.format(metrics[key]), *([small(shown)] if shown else [])]
+
+    return Column(title, cell)
+
+
+def columns_of_task(rows: Sequence[Row]) -> list[Column]:
+    """Return the columns of the task of the rows; of other tasks than classify, those that have a value."""
+    task = task_of(rows)
+    if task == "classify":
+        return list(OF_CLASSES)
+    maps = dict.fromkeys(key for row in rows for key in row["metrics"] or {} if key.endswith(OF_A_MAP))
+    of_maps = [map_column(key.removesuffix(OF_A_MAP)) for key in maps]
+    columns = [*OF_TASKS.get(task, ()), *of_maps]
+    return [column for column in columns if any(column.cell(row) != NOTHING for row in rows)]
+
+
+def map_column(name: str) -> Column:
+    """Return the column of a map of features: its SQNR, and below it the cosine."""
+    return of_task([name, small("cosine")], f"{name}_sqnr_db", "{:.1f} dB", (f"{name}_cosine", "{:.5f}"))
+
+
 def sqnr(row: Row) -> Sequence[Content]:
-    """Show the SQNR in dB, or that the logits are exactly the reference's."""
-    if row["agreement"] is None:
+    """Show the SQNR in dB, or that the outputs are exactly the reference's."""
+    if row["images"] is None:
         return NOTHING
     return ["exact" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f} dB"]
 
@@ -120,12 +154,33 @@ def gates(row: Row) -> Sequence[Content]:
     return [element("span", verdict, class_=kind)]
 
 
+OF_CLASSES = (
+    Column(["Top-1", small("points lost, 95 %")], top1),
+    Column(["Same top-1", small("95 %")], agreement),
+)
+LOST = ("drop_points", "{:+.2f} lost")
+OF_TASKS: dict[str, tuple[Column, ...]] = {
+    "multilabel": (
+        of_task(["mAP", small("points lost")], "map_candidate", "{:.2%}", LOST),
+        of_task(["F1", small("FP32")], "f1_candidate", "{:.2%}", ("f1_reference", "{:.2%}")),
+        of_task(["Same decisions"], "agreement", "{:.2%}"),
+    ),
+    "regress": (
+        of_task(["R2"], "r2", "{:.5f}"),
+        of_task(["Error", small("largest")], "mean_error", "{:.4f}", ("largest_error", "{:.4f}")),
+    ),
+    "embed": (
+        of_task(["Cosine", small("1st percentile")], "cosine_mean", "{:.5f}", ("cosine_p1", "{:.5f}")),
+        of_task(["Neighbours", small("kept, of 10")], "neighbours_kept", "{:.1%}"),
+        of_task(["k-NN", small("points lost")], "knn_candidate", "{:.2%}", LOST),
+    ),
+}
 COLUMNS = (
     Column(["Method"], method),
     Column(["Runtime"], runtime),
     Column(["Size"], lambda row: [f"{row['bytes'] / MIB:.1f} MiB"]),
-    Column(["Top-1", small("points lost, 95 %")], top1),
-    Column(["Same top-1", small("95 %")], agreement),
+)
+MEASURED = (
     Column(["SQNR"], sqnr),
     Column(["Latency", small("median")], latency),
     Column(["Speedup", small("FP32 PyTorch")], speedup),

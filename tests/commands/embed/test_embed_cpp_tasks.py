@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from functools import cache
@@ -15,7 +16,7 @@ from support.embedded import SIZES, Build, Embedded, Pixels, noise, python_logit
 from support.embedded_apps import FRAMES, frame_lines, read_sidecar, with_manifest, with_sidecar
 from support.models import CHECKPOINT, CLASSES, RESOLUTION, Models
 
-from convnext_edge import build, embed, export
+from convnext_edge import build, embed, export, quantize
 from convnext_edge.commands.embed.command import Language
 from convnext_edge.errors import UsageError
 from convnext_edge.images.preprocessing import Preprocessing
@@ -31,12 +32,12 @@ KINDS: dict[str, dict[str, object]] = {
 LAST = 48  # channels of the last map
 CALLS = ("classify", "multilabel", "regress", "embed", "features")
 
-Folders = Callable[[str, str], Path]
+Folders = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
-    """The folder of the small FP32 model for a task and a runtime."""
+def folders(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Folders:
+    """The folder of the small model for a task and a runtime, in FP32 or INT8."""
     place = tmp_path_factory.mktemp("tasks")
 
     @cache
@@ -44,9 +45,14 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
         return export(checkpoint=CHECKPOINT, task=task, workspace=place, **KINDS[task]).artifact  # type: ignore[arg-type]
 
     @cache
-    def of(task: str, runtime: str) -> Path:
-        engine = build(exported(task), target=runtime, workspace=place).engine
-        return embed(engine, lang="cpp", output=place / f"{task}-{runtime}").directory
+    def of(task: str, runtime: str, precision: str = "fp32") -> Path:
+        model = exported(task)
+        if precision == "int8":
+            model = quantize(
+                model, calib=photos, samples=8, target=runtime, timing=False, workspace=place
+            ).artifact
+        engine = build(model, target=runtime, workspace=place).engine
+        return embed(engine, lang="cpp", output=place / f"{task}-{runtime}-{precision}").directory
 
     return of
 
@@ -59,10 +65,13 @@ def called(program: Build, model: Path, image: Pixels) -> dict[str, str]:
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("task", KINDS)
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_all_outputs_are_those_of_python_bit_by_bit(
-    folders: Folders, built: Callable[[str], Build], task: str, runtime: str
+    folders: Folders, built: Callable[[str], Build], task: str, runtime: str, precision: str
 ) -> None:
-    folder, images = folders(task, runtime), [noise(*size) for size in SIZES]
+    folder, images = folders(task, runtime, precision), [noise(*size) for size in SIZES]
+    engine = next((folder / "model").glob("*.json"))
+    assert json.loads(engine.read_text())["precision"] == precision
     found = np.frombuffer(built(runtime).answer(folder / "model", "outputs", images), np.float32)
     expected = [output.ravel() for outputs in python_outputs(folder, images) for output in outputs]
     assert found.size > 11 * LAST
