@@ -10,7 +10,7 @@ from pathlib import Path
 from convnext_edge.artifacts.artifact import Description
 from convnext_edge.errors import UsageError
 from convnext_edge.images.class_order import by_names, renumber, sort_classes
-from convnext_edge.images.contents import ClassOrder
+from convnext_edge.images.contents import COLUMNS, ClassOrder
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.progress import note
 
@@ -30,7 +30,7 @@ class Numbering:
             raise UsageError("--classes and --class-order exclude each other", hint="Give one of the two.")
         if images.numbered_by is None and self.order is not None:
             raise UsageError(
-                f"--class-order means nothing for {images.name}: no folders number its classes",
+                f"--class-order means nothing for {images.name}: no names number its classes",
                 hint="Leave it out.",
             )
 
@@ -53,6 +53,8 @@ class Numbering:
             return images
         if self.order is None and len(model.classes) == classes and set(images.classes) <= set(model.classes):
             return renumber(images, model.classes, "names")
+        if images.numbered_by == COLUMNS and self.order is None:
+            return images
         return in_order(images, self.order or order_of(model.layout), asked=self.order is not None)
 
 

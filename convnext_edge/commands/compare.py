@@ -31,7 +31,7 @@ from convnext_edge.commands.options import (
 from convnext_edge.commands.quantize.command import METHODS, Method, quantize
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.rows import LEGENDS, Figure, Row, figures_of, make_row, speedup_of, task_of
-from convnext_edge.commands.text import fold, size_of, table
+from convnext_edge.commands.text import digits, fold, size_of, table
 from convnext_edge.commands.validate import validate
 from convnext_edge.errors import ConvNeXtEdgeError, RecipeError, TargetError, UsageError
 from convnext_edge.images.contents import ClassOrder
@@ -91,7 +91,7 @@ def cells(row: Row, figures: Sequence[Figure]) -> tuple[str, ...]:
         row["target"],
         Path(row["method"]).name,
         *(figure.text(row) for figure in figures),
-        "exact" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f} dB",
+        "exact" if row["sqnr_db"] is None else f"{digits(row['sqnr_db'])} dB",
         "unknown" if row["speedup"] is None else speedup_of(row),
         size_of(row["bytes"]),
     )

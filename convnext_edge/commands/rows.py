@@ -53,7 +53,7 @@ FIGURES: dict[str, tuple[Figure, ...]] = {
     "embed": (
         Figure("cosine", "cosine_mean", "{:.5f}"),
         Figure("p1", "cosine_p1", "{:.4f}"),
-        Figure("10-NN", "neighbours_kept", "{:.1%}"),
+        Figure("10-NN", "neighbours_kept", "{:.0%}"),
         Figure("drop", "drop_points", "{:+.2f}"),
     ),
 }

@@ -82,9 +82,13 @@ def metric_lines(metrics: Mapping[str, float | None]) -> list[tuple[str, object]
 
 
 def size_of(count: int) -> str:
-    """Return a number of bytes as MiB, in at most three digits where there are fewer than 1,000."""
-    size = count / MIB
-    return f"{size:.0f} MiB" if size >= 99.95 else f"{size:.1f} MiB"
+    """Return a number of bytes as MiB."""
+    return f"{digits(count / MIB)} MiB"
+
+
+def digits(value: float) -> str:
+    """Return a number with one decimal, or without where it has three digits before it."""
+    return f"{value:.0f}" if abs(value) >= 99.95 else f"{value:.1f}"
 
 
 def skipped(names: Sequence[str]) -> str:

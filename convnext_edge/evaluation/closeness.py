@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from convnext_edge.evaluation.metrics import Comparison, decibels
 from convnext_edge.evaluation.retrieval import NEIGHBOURS, knn_accuracy, nearest, shared
+from convnext_edge.images.batches import Labels
 from convnext_edge.images.contents import UNLABELLED
 from convnext_edge.targets.base import Outputs
 from convnext_edge.tasks import Task
 
 Figures: TypeAlias = dict[str, float | None]
-Labels: TypeAlias = NDArray[np.int64]  # (N,), -1 where an image has none
 ROUNDING = 1e-6  # of the largest value: less deviation is that of float32, and no answer
 THRESHOLD = 0.0  # of a logit: a probability of one half
 
@@ -37,7 +37,7 @@ class Closeness:
     def add_outputs(self, reference: Outputs, candidate: Outputs, labels: Labels) -> None:
         """Add what both models answer to a batch of images, each output (N, ...)."""
         self.images += len(labels)
-        self.labelled += int((labels != UNLABELLED).sum())
+        self.labelled += int(is_labelled(labels).sum())
         for name, wanted, found in zip(self.outputs, reference, candidate, strict=True):
             exact, other = (output.reshape(len(labels), -1).astype(np.float64) for output in (wanted, found))
             self.signal[name] += float(np.square(exact).sum())
@@ -145,8 +145,9 @@ class Embeddings(KeptAnswers):
         exact, other = (nearest(answers) for answers in self.all_answers())
         found: Figures = {"neighbours_kept": shared(exact, other)}
         labels = np.concatenate(self.labels)
-        if self.labelled == self.images:
-            accuracies = [knn_accuracy(neighbours, labels) for neighbours in (exact, other)]
+        if self.labelled == self.images and labels.ndim == 1:  # of several labels, none is the one to find
+            own = labels.astype(np.int64)
+            accuracies = [knn_accuracy(neighbours, own) for neighbours in (exact, other)]
             found["knn_reference"], found["knn_candidate"] = accuracies
             found["drop_points"] = 100 * (accuracies[0] - accuracies[1])
         return found
@@ -155,7 +156,8 @@ class Embeddings(KeptAnswers):
 class Decisions(KeptAnswers):
     """The decisions of a multi-label model: agreement, mean average precision, F1 at one half.
 
-    The label of an image stands for one decision that is right, all others for wrong ones.
+    The label of an image stands for one decision that is right, all others for wrong ones; an image may have
+    several, or none.
     """
 
     def __init__(self, outputs: Sequence[str]) -> None:
@@ -173,16 +175,14 @@ class Decisions(KeptAnswers):
 
     def of_use(self, labels: Labels) -> NDArray[np.bool_]:
         """Only labelled images: the agreement of the others is summed up already."""
-        labelled: NDArray[np.bool_] = labels != UNLABELLED
-        return labelled
+        return is_labelled(labels)
 
     def figures(self) -> Figures:
         """Return the agreement, and with labels the accuracy of both models."""
         found: Figures = {"agreement": self.agreed / self.decided}
         if self.labelled:
-            labels = np.concatenate(self.labels)
             exact, other = self.all_answers()
-            truth = np.eye(exact.shape[1], dtype=bool)[labels]
+            truth = np.concatenate([as_truth(labels, exact.shape[1]) for labels in self.labels])
             precisions = [mean_average_precision(answers, truth) for answers in (exact, other)]
             found["map_reference"], found["map_candidate"] = precisions
             found["drop_points"] = 100 * (precisions[0] - precisions[1])
@@ -203,6 +203,19 @@ def new_measure(
 ) -> Comparison | Closeness:
     """Return the empty measure of a task. other_labels: as of `Comparison`, for `classify`."""
     return Comparison(other_labels=other_labels) if task == "classify" else MEASURES[task](outputs)
+
+
+def is_labelled(labels: Labels) -> NDArray[np.bool_]:
+    """Return which images are labelled, (N,); where an image may have several labels, none is one, too."""
+    known: NDArray[np.bool_] = labels != UNLABELLED if labels.ndim == 1 else np.ones(len(labels), bool)
+    return known
+
+
+def as_truth(labels: Labels, classes: int) -> NDArray[np.bool_]:
+    """Return (N, classes) which decisions are right, from the labels of labelled images."""
+    if labels.ndim == 1:
+        return np.eye(classes, dtype=bool)[labels]
+    return np.pad(labels.astype(bool), ((0, 0), (0, classes - labels.shape[1])))
 
 
 def cosine(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:

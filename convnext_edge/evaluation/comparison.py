@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from convnext_edge.errors import TargetError
+from convnext_edge.images.batches import Labels
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import as_reference_takes
@@ -34,7 +34,7 @@ class Inputs:
 class Measure(Protocol):
     """What sums up how far the outputs of two models are from each other."""
 
-    def add_outputs(self, reference: Outputs, candidate: Outputs, labels: NDArray[np.int64]) -> None:
+    def add_outputs(self, reference: Outputs, candidate: Outputs, labels: Labels) -> None:
         """Add what both models answer to a batch of images."""
         ...
 

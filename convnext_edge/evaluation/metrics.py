@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from convnext_edge.images.batches import Labels
 from convnext_edge.images.contents import UNLABELLED
 from convnext_edge.targets.base import Logits, Outputs
 
@@ -43,7 +44,7 @@ class Comparison:
     other_labels: tuple[int, ...] = ()
     other_top1: int = 0  # labelled images that the reference would get right in that order
 
-    def add(self, reference: Logits, candidate: Logits, labels: NDArray[np.int64]) -> None:
+    def add(self, reference: Logits, candidate: Logits, labels: Labels) -> None:
         """Add the logits of both models for a batch of images.
 
         reference, candidate: (N, classes). labels: (N,), -1 where an image has none.
@@ -52,11 +53,13 @@ class Comparison:
         self.agreed += int((reference.argmax(1) == candidate.argmax(1)).sum())
         self.signal += float(np.square(reference, dtype=np.float64).sum())
         self.noise += float(np.square(np.subtract(reference, candidate, dtype=np.float64)).sum())
-        known = labels != UNLABELLED
+        # several labels an image say nothing of the largest logit
+        single = labels.astype(np.int64) if labels.ndim == 1 else np.full(len(labels), UNLABELLED)
+        known = single != UNLABELLED
         self.labelled += int(known.sum())
-        self._add_labelled(reference[known], candidate[known], labels[known])
+        self._add_labelled(reference[known], candidate[known], single[known])
 
-    def add_outputs(self, reference: Outputs, candidate: Outputs, labels: NDArray[np.int64]) -> None:
+    def add_outputs(self, reference: Outputs, candidate: Outputs, labels: Labels) -> None:
         """Add the only output of each model, as `add` does."""
         self.add(reference[0], candidate[0], labels)
 

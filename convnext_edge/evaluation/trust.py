@@ -75,8 +75,14 @@ def check_classes(images: ImageSet, artifact: Artifact) -> None:
     """
     if artifact.description.task not in OF_LABELS:
         return
+    if images.several and artifact.description.task == "classify":
+        raise ImageSetError(
+            f"the images of {images.name} may have several labels, or none; {artifact.path.name} gives one",
+            hint="Give images with one label each. Where labels hold each by itself, the model is exported"
+            " with --task multilabel.",
+        )
     classes = artifact.description.architecture.classes
-    found = len(images.classes) or 1 + max((entry.label for entry in images.entries), default=-1)
+    found = images.class_count
     if images.labelled and (found > classes or (images.classes and found != classes)):
         raise ImageSetError(
             f"{images.name} has {found} classes, {artifact.path.name} tells {classes} apart",

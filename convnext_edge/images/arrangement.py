@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convnext_edge.errors import ImageSetError
-from convnext_edge.images.companions import above, beside
+from convnext_edge.images.companions import Companion, above, beside, tables_above, tables_beside
 from convnext_edge.images.contents import Entry, Storage
 from convnext_edge.images.decoding import SUFFIXES
 from convnext_edge.images.folders import MAX_DEPTH
+from convnext_edge.images.label_tables import is_about
 from convnext_edge.images.labels import find_labels, is_imagenet_validation
 from convnext_edge.images.synsets import synset_list
 
@@ -80,14 +81,25 @@ def _depth(names: Sequence[str], path: Path) -> int:
 
 def _flat(storage: Storage, path: Path, prefix: str, names: Sequence[str]) -> Arrangement:
     companions = beside(storage, prefix, path)
+    companions += tables_around(storage, prefix, path, names)
     if is_imagenet_validation(names):
         # Only these names are unique enough to be looked up in files that lie further away.
         companions += above(storage, prefix, path)
     labelling = find_labels(names, companions)
     if labelling is None:
         return Arrangement(prefix, tuple(Entry(name) for name in names), ())
-    entries = tuple(Entry(name, label) for name, label in zip(names, labelling.labels, strict=True))
-    return Arrangement(prefix, entries, labelling.classes)
+    several = labelling.several or (None,) * len(names)
+    entries = tuple(map(Entry, names, labelling.labels, several))
+    return Arrangement(prefix, entries, labelling.classes, labelling.numbered_by)
+
+
+def tables_around(storage: Storage, prefix: str, path: Path, names: Sequence[str]) -> list[Companion]:
+    """Return the tables (CSV) further up that are about these images, the nearest first.
+
+    Those in folders of `storage` are, as it holds no other images; of those beside `path`, see `is_about`.
+    """
+    outside = [table for table in tables_beside(path) if is_about(table, names, path.stem)]
+    return [*tables_above(storage, prefix, path), *outside]
 
 
 def _class_folders(storage: Storage, path: Path, prefix: str, names: Sequence[str]) -> Arrangement:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from convnext_edge.images.decoding import decode
 from convnext_edge.images.preprocessing import InputType, Preprocessing
 from convnext_edge.images.transform import normalize, preprocess
 
+# (N,), 0-based, -1 where an image has none; where it may have several, (N, classes) whether it has each
+Labels: TypeAlias = NDArray[np.int64] | NDArray[np.bool_]
 MAX_BROKEN_PERCENT = 1  # of the images of a whole set; with more, the set itself must be wrong
 MAX_BROKEN_OF_SAMPLE_PERCENT = 5  # of those that are drawn from it; chance may put a few more among them
 NAMED_IN_ERROR = 3  # broken images that the message names
@@ -26,7 +29,7 @@ class Batch:
     """N images in the form that a model takes, with their labels and names."""
 
     images: NDArray[np.float32] | NDArray[np.uint8]  # (N, channels, H, W); normalized, or bytes as stored
-    labels: NDArray[np.int64]  # (N,), 0-based, -1 where unlabelled
+    labels: Labels
     names: tuple[str, ...]  # N names of the images within their set
 
     def __len__(self) -> int:
@@ -115,17 +118,33 @@ def keep_sound(
 
 
 def collate(
-    images: Iterable[LoadedImage], preprocessing: Preprocessing, *, batch: int, dtype: InputType
+    images: Iterable[LoadedImage],
+    preprocessing: Preprocessing,
+    *,
+    batch: int,
+    dtype: InputType,
+    classes: int | None = None,
 ) -> Iterator[Batch]:
-    """Yield batches of `batch` images; the last may be smaller."""
+    """Yield batches of `batch` images; the last may be smaller.
+
+    classes: how many there are, where an image may have several.
+    """
     remaining = iter(images)
     while group := list(islice(remaining, batch)):
         pixels = _stack(group)
         yield Batch(
             images=pixels if dtype == "uint8" else normalize(pixels, preprocessing),
-            labels=np.array([image.entry.label for image in group], np.int64),
+            labels=labels_of([image.entry for image in group], classes),
             names=tuple(image.entry.name for image in group),
         )
+
+
+def labels_of(entries: Sequence[Entry], classes: int | None) -> Labels:
+    """Return the labels of images as `Batch` has them."""
+    if classes is None:
+        return np.array([entry.label for entry in entries], np.int64)
+    own = [entry.labels or () for entry in entries]
+    return np.array([[number in labels for number in range(classes)] for labels in own], bool)
 
 
 def _stack(group: Sequence[LoadedImage]) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from convnext_edge.errors import UsageError
 from convnext_edge.images.companions import MAX_BYTES
-from convnext_edge.images.contents import UNLABELLED, ClassOrder
+from convnext_edge.images.contents import UNLABELLED, ClassOrder, Entry
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.texts import decode_text
 from convnext_edge.reading import parse_json
@@ -46,8 +46,15 @@ def renumber(images: ImageSet, classes: Sequence[str], numbered_by: str) -> Imag
     """Return the set with the labels of its classes' names in `classes`, which has all of them."""
     label_of = {name: label for label, name in enumerate(classes)}
     new = [label_of[name] for name in images.classes]
-    entries = tuple(e if e.label == UNLABELLED else replace(e, label=new[e.label]) for e in images.entries)
+    entries = tuple(moved(entry, new) for entry in images.entries)
     return replace(images, classes=tuple(classes), entries=entries, numbered_by=numbered_by)
+
+
+def moved(entry: Entry, new: Sequence[int]) -> Entry:
+    """Return an image with the new numbers of its labels."""
+    if entry.labels is not None:
+        return replace(entry, labels=tuple(sorted(new[label] for label in entry.labels)))
+    return entry if entry.label == UNLABELLED else replace(entry, label=new[entry.label])
 
 
 def by_names(images: ImageSet, path: Path, classes: int) -> ImageSet:

@@ -14,6 +14,7 @@ from convnext_edge.images.contents import Storage
 from convnext_edge.images.texts import SAVE_AS, decode_leniently, decode_text
 
 SUFFIXES = (".txt", ".csv", ".mat")
+TABLES = ".csv"
 MAX_BYTES = 2**24  # labels of 50,000 images with their boxes take 3 MiB
 SEPARATORS = re.compile(r"[\s,]+")
 
@@ -71,10 +72,29 @@ def above(storage: Storage, prefix: str, path: Path) -> list[Companion]:
     inside = [
         (name, companion)
         for name, companion in _inside(storage, path)
-        if _folder(name) != prefix and (prefix.startswith(_folder(name)) or "devkit" in _folder(name))
+        if _contains(_folder(name), prefix) or "devkit" in _folder(name)
     ]
     nearest_first = sorted(inside, key=lambda item: -item[0].count("/"))
     return [companion for _, companion in nearest_first] + list(_around(path.absolute()))
+
+
+def tables_above(storage: Storage, prefix: str, path: Path) -> list[Companion]:
+    """Return the tables (CSV) in folders of `storage` that contain `prefix`, the nearest first."""
+    inside = [
+        (name, companion)
+        for name, companion in _inside(storage, path)
+        if name.lower().endswith(TABLES) and _contains(_folder(name), prefix)
+    ]
+    return [companion for _, companion in sorted(inside, key=lambda item: -item[0].count("/"))]
+
+
+def tables_beside(path: Path) -> list[Companion]:
+    """Return the tables (CSV) beside `path` itself."""
+    return [table for table in _texts(path.absolute().parent) if table.name.lower().endswith(TABLES)]
+
+
+def _contains(folder: str, other: str) -> bool:
+    return folder != other and other.startswith(folder)
 
 
 def _inside(storage: Storage, path: Path) -> Iterator[tuple[str, Companion]]:

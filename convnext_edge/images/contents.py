@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 from convnext_edge.parallel import default_workers, ordered_map
 
 UNLABELLED = -1
+COLUMNS = "columns"  # of a table, whose order numbers the classes
 ClassOrder = Literal["natural", "text"]  # of the names of class folders: 2 before 10, or after it
 
 
@@ -19,6 +20,13 @@ class Entry:
 
     name: str  # within the set
     label: int = UNLABELLED  # class, 0-based; -1 where unlabelled
+    # All classes, of a set whose images may have several or none; `label` is -1 there.
+    labels: tuple[int, ...] | None = None
+
+    @property
+    def label_text(self) -> str:
+        """The label, or the labels, as text."""
+        return str(self.label) if self.labels is None else "+".join(map(str, self.labels))
 
 
 class Storage(Protocol):

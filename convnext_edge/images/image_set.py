@@ -32,8 +32,8 @@ class ImageSet:
     entries: tuple[Entry, ...]  # the images
     contents: Contents = field(repr=False, compare=False)
     skip_log: SkipLog = field(default_factory=SkipLog, repr=False, compare=False)
-    # What gave labels to class folders: the order "text" or "natural" of their names, or "names" in a given
-    # order; None for labels of other kinds, and for none.
+    # What gave labels to names of classes: the order "text" or "natural" of the names, "names" in a given
+    # order, or the "columns" of a table; None for labels of other kinds, and for none.
     numbered_by: str | None = None
     other_labels: tuple[
         int, ...
@@ -46,7 +46,18 @@ class ImageSet:
     @property
     def labelled(self) -> bool:
         """Whether any image has a label."""
-        return any(entry.label != UNLABELLED for entry in self.entries)
+        return self.several or any(entry.label != UNLABELLED for entry in self.entries)
+
+    @property
+    def several(self) -> bool:
+        """Whether an image may have several labels, or none."""
+        return any(entry.labels is not None for entry in self.entries)
+
+    @property
+    def class_count(self) -> int:
+        """How many classes there are, by their names, else by the largest label."""
+        labels = (label for entry in self.entries for label in (entry.label, *(entry.labels or ())))
+        return len(self.classes) or 1 + max(labels, default=-1)
 
     @property
     def skipped(self) -> tuple[SkippedImage, ...]:
@@ -69,7 +80,7 @@ class ImageSet:
 
         The first use reads all images. A folder and an archive of that folder have the same digest.
         """
-        lines = (f"{e.name}\0{e.label}\0{h}\n" for e, h in zip(self.entries, self.hashes, strict=True))
+        lines = (f"{e.name}\0{e.label_text}\0{h}\n" for e, h in zip(self.entries, self.hashes, strict=True))
         return _sha256("".join(sorted(lines))).hex()
 
     def subset(self, count: int | None, seed: int) -> ImageSet:
@@ -117,7 +128,8 @@ class ImageSet:
         # The next batch is decoded while the caller works on this one.
         loaded = ordered_map(read, self.entries, workers=workers, look_ahead=batch + workers)
         sound = keep_sound(loaded, self.skip)
-        return collate(sound, preprocessing, batch=batch, dtype=dtype)
+        classes = self.class_count if self.several else None
+        return collate(sound, preprocessing, batch=batch, dtype=dtype, classes=classes)
 
 
 def overlap(a: ImageSet, b: ImageSet) -> int:

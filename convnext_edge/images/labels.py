@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import PurePosixPath
 
 from convnext_edge.errors import ImageSetError
 from convnext_edge.images.companions import Companion
+from convnext_edge.images.contents import COLUMNS, UNLABELLED
+from convnext_edge.images.label_tables import Told, read_tables
 from convnext_edge.images.synsets import SYNSET, devkit_synsets, synset_list
 from convnext_edge.progress import note
 from convnext_edge.reading import shown
@@ -32,6 +34,9 @@ class Labelling:
 
     labels: tuple[int, ...]  # one for each image, in the order of the images; 0-based
     classes: tuple[str, ...]  # names in the order of the labels; empty where unknown
+    # Where an image may have several labels or none, all of each image; `labels` is -1 there.
+    several: tuple[tuple[int, ...], ...] = ()
+    numbered_by: str | None = None  # as of `ImageSet`
 
 
 def is_imagenet_validation(images: Sequence[str]) -> bool:
@@ -45,13 +50,27 @@ def find_labels(images: Sequence[str], companions: Sequence[Companion]) -> Label
     companions: the files to look in, the nearest first. Raises ImageSetError for labels that are incomplete,
     contradictory or out of range, and for a ground truth of the devkit that cannot be converted.
     """
-    named = _find_label_file(images, companions)
+    table = read_tables(images, [companion for companion in companions if not _is_plain(companion)])
+    others = [companion for companion in companions if table is None or companion is not table.companion]
+    named = _find_label_file(images, others)
+    if named is not None and table is not None:
+        raise ImageSetError(
+            f"the images have labels in {table.companion.path}, and in other lines of `name label`",
+            hint="Leave only the right file.",
+        )
+    if table is not None:
+        return _from_table(table, images, synset_list(companions))
     if named is not None:
         return named
     ground_truth = next((c for c in companions if c.name == GROUND_TRUTH), None)
     if ground_truth is not None and is_imagenet_validation(images):
         return _from_ground_truth(images, ground_truth, companions)
     return None
+
+
+def _is_plain(companion: Companion) -> bool:
+    """Tell whether all lines are `name label`, perhaps below titles."""
+    return all(map(_is_label_row, companion.rows()[1:]))
 
 
 def _find_label_file(images: Sequence[str], companions: Sequence[Companion]) -> Labelling | None:
@@ -102,7 +121,10 @@ def _note_unread(images: Sequence[str], companion: Companion, rows: list[list[st
     cells = {cell.strip("\"'").replace("\\", "/").rpartition("/")[2] for row in rows for cell in row}
     named = sum(1 for name in images if name in cells)
     if 2 * named > len(images):
-        note(f"no labels are taken from {companion.path}: it names images, but not in lines of `name label`")
+        note(
+            f"no labels are taken from {companion.path}: it names images, but not in lines of `name label`,"
+            " nor in a table with a line of titles"
+        )
 
 
 def _is_label_row(row: list[str]) -> bool:
@@ -131,6 +153,33 @@ def _from_words(
             f"{companion.path} mixes numbers and synset ids", hint="Use one kind of label for all images."
         )
     return _from_numbers([_number(word, companion) for word in words], companion, synsets, images)
+
+
+def _from_table(told: Told, images: Sequence[str], synsets: tuple[str, ...]) -> Labelling:
+    """Return the labels of a table: by the columns of the classes, by numbers, or by names as text."""
+    known = sorted({word for words in told.words for word in words})
+    if not known:
+        raise ImageSetError(f"{told.companion.path} gives no image a label", hint="Write some, or remove it.")
+    if told.classes:
+        found = Labelling((), told.classes, numbered_by=COLUMNS)
+    elif all(map(INTEGER.fullmatch, known)):
+        numbers = [_number(word, told.companion) for word in known]
+        found = _from_numbers(numbers, told.companion, synsets, images)
+    elif all(map(SYNSET.fullmatch, known)):
+        found = _from_synsets(known, told.companion, synsets)
+    elif any(map(INTEGER.fullmatch, known)):
+        raise ImageSetError(
+            f"{told.companion.path} mixes numbers and names: {known[0]} and {known[-1]}",
+            hint="Use one kind of label for all images.",
+        )
+    else:
+        found = Labelling((), tuple(known), numbered_by="text")
+    number = {word: found.classes.index(word) for word in known} if not found.labels else {}
+    number |= dict(zip(known, found.labels, strict=False))
+    labels = [tuple(sorted(number[word] for word in words)) for words in told.words]
+    if all(len(own) == 1 for own in labels):
+        return replace(found, labels=tuple(own[0] for own in labels))
+    return replace(found, labels=(UNLABELLED,) * len(labels), several=tuple(labels))
 
 
 def _all_of_imagenet(words: list[str], source: Companion) -> tuple[str, ...]:

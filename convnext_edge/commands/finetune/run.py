@@ -162,7 +162,7 @@ def settings_of(job: Job, images: TrainingImages, measured: ImageSet) -> dict[st
 
 def digest_of_names(images: ImageSet) -> str:
     """Return a SHA-256 of names and labels alone: reading ImageNet for its bytes would take minutes."""
-    lines = "".join(f"{entry.name}\0{entry.label}\n" for entry in images.entries)
+    lines = "".join(f"{entry.name}\0{entry.label_text}\n" for entry in images.entries)
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
