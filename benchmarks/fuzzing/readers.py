@@ -222,6 +222,7 @@ def _sets() -> Iterator[tuple[str, Reader]]:
         yield suffix, Reader(one(f"set.{suffix}", contents), _at(read_set, f"set.{suffix}"))
     yield "parquet", Reader(one("set.parquet", sets.parquets()), _at(read_set, "set.parquet"))
     yield "label files", Reader(sets.label_files(), read_set)
+    yield "label tables", Reader(sets.label_tables(), read_set)
     yield "synsets", Reader(sets.synset_files(), read_set)
     yield "devkits", Reader(sets.devkits(), read_set)
 

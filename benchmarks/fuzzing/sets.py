@@ -229,6 +229,37 @@ def label_files(draw: Draw) -> Files:
     return {"1.png": photo(), "2.png": photo(), name: content}
 
 
+CELLS = (
+    *NUMBERS,
+    *NAMES,
+    "cat",
+    "dog|cat",
+    "cat;dog",
+    "dog cat",
+    "a,b",
+    '"cat',
+    "label",
+    "labels",
+    "true",
+    "\0",
+)
+
+
+@st.composite
+def label_tables(draw: Draw) -> Files:
+    """Return a flat set with a table of labels: odd cells, lines of other lengths, damaged bytes."""
+    sound = draw(st.sampled_from(("file,x,y\n1.png,0,1\n2.png,1,1\n", "id,labels\n1,cat|dog\n2,\n")))
+    rows = [line.split(",") for line in sound.splitlines()]
+    for _ in range(draw(st.integers(0, 4))):
+        row = draw(st.sampled_from(rows))
+        row[draw(st.integers(0, len(row) - 1))] = draw(st.sampled_from(CELLS))
+        rows += draw(st.sampled_from(([], [row[:-1] or ["1.png"]], [[*row, "1"]])))
+    mark = draw(st.sampled_from((",", ";", "\t")))
+    content = "\n".join(mark.join(row) for row in rows).encode()
+    content = draw(damaged(content)) if draw(st.booleans()) else content
+    return {"1.png": photo(), "2.png": photo(), "labels.csv": content}
+
+
 @st.composite
 def synset_files(draw: Draw) -> Files:
     """Return class folders, or a flat set labelled by synsets, with a list of synsets beside."""

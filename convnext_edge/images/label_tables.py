@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ UNSURE = ("-1", "-1.0", "")  # what CheXpert has where the report is uncertain, 
 ONE = ("label", "class", "category", "class_name", "label_name")  # titles of a column with one name
 MANY = ("labels", "classes", "categories", "tags")  # and with several
 BETWEEN = ("|", ";")  # names, beside spaces
+VALUE = re.compile(r"-?\d*\.\d+(e[-+]?\d+)?", re.IGNORECASE)  # as of a regression
 NAMED = 3  # columns in a message
 
 
@@ -86,7 +88,7 @@ def read_table(images: Sequence[str], companion: Companion) -> Told | None:
     if len(titled) > 1:
         raise ambiguous(companion, f"has several columns that may be labels: {table.titles(titled)}")
     flags = [number for number in others if set(map(str.lower, table.column(number))) <= {*YES, *NO, *UNSURE}]
-    if titled or len(others) == 1:
+    if titled or (len(others) == 1 and may_be_names(table.column(others[0]))):
         told = by_names(table, titled[0] if titled else others[0])
     elif len(flags) > 1:
         told = by_flags(table, flags, [number for number in others if number not in flags])
@@ -207,6 +209,12 @@ def by_names(table: Table, number: int) -> Told:
 def split(cell: str, mark: str | None) -> list[str]:
     """Return the names in a cell, each once. mark: what parts them; None for spaces."""
     return list(dict.fromkeys(name.strip() for name in cell.split(mark) if name.strip()))
+
+
+def may_be_names(cells: Sequence[str]) -> bool:
+    """Tell whether a column of any title may hold classes: no values, and some class has two images."""
+    names = [name.strip() for cell in cells for name in re.split("[|;]", cell)]
+    return len(set(names)) < len(names) and not all(map(VALUE.fullmatch, cells))
 
 
 def check_all(table: Table, images: Sequence[str]) -> None:

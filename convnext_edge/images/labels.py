@@ -25,6 +25,7 @@ VALIDATION_IMAGE = re.compile(r"ILSVRC2012_val_\d{8}\.\w+")
 GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 IMAGENET_CLASSES = 1000
 MOST_DIGITS = 9  # of a label
+MOST_CLASSES = 100_000  # of a table: an image that may have several labels has a value for each
 INTEGER = re.compile(r"-?\d+")
 
 
@@ -123,7 +124,7 @@ def _note_unread(images: Sequence[str], companion: Companion, rows: list[list[st
     if 2 * named > len(images):
         note(
             f"no labels are taken from {companion.path}: it names images, but not in lines of `name label`,"
-            " nor in a table with a line of titles"
+            " nor in a table with a column `label` or `labels`"
         )
 
 
@@ -174,9 +175,15 @@ def _from_table(told: Told, images: Sequence[str], synsets: tuple[str, ...]) -> 
         )
     else:
         found = Labelling((), tuple(known), numbered_by="text")
-    number = {word: found.classes.index(word) for word in known} if not found.labels else {}
-    number |= dict(zip(known, found.labels, strict=False))
+    named = zip(found.classes, range(len(found.classes)), strict=True)
+    number = dict(zip(known, found.labels, strict=True) if found.labels else named)
     labels = [tuple(sorted(number[word] for word in words)) for words in told.words]
+    most = max(number[word] for word in known)
+    if most >= MOST_CLASSES:
+        raise ImageSetError(
+            f"{told.companion.path} has the label {most}, of more than {MOST_CLASSES} classes",
+            hint="Labels are 0-based indices of the classes.",
+        )
     if all(len(own) == 1 for own in labels):
         return replace(found, labels=tuple(own[0] for own in labels))
     return replace(found, labels=(UNLABELLED,) * len(labels), several=tuple(labels))

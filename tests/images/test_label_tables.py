@@ -215,11 +215,20 @@ def test_two_tables_must_say_the_same(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["name,width,height\na.jpg,8,8\nb.jpg,8,8\nc.jpg,8,9\n", "a.jpg,0,1\nb.jpg,1,0\n"]
+    "text",
+    [
+        "name,width,height\na.jpg,8,8\nb.jpg,8,8\nc.jpg,8,9\n",
+        "a.jpg,0,1\nb.jpg,1,0\n",
+        "file,age\na.jpg,0.5\nb.jpg,7.25\nc.jpg,7.25\n",
+        "file,url\na.jpg,http://a\nb.jpg,http://b\nc.jpg,http://c\n",
+    ],
+    ids=["sizes", "no titles", "values", "all different"],
 )
 def test_a_table_of_other_things_gives_no_labels(
     folder: Path, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "convnext_edge")
     assert not opened(folder, text).labelled
-    assert "labels.csv: it names images, but not in lines of `name label`, nor in a table" in caplog.text
+    assert (
+        "labels.csv: it names images, but not in lines of `name label`, nor in a table with a" in caplog.text
+    )
