@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,19 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from support.models import CHECKPOINT, RESOLUTION
+import torch
+from support.models import CHECKPOINT, CLASSES, RESOLUTION
 
 from convnext_edge import build, export, finetune, quantize, sensitivity, validate
 from convnext_edge.artifacts.store import open_artifact
+from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.commands.export import Export
 from convnext_edge.commands.quantize.gate import Gate
 from convnext_edge.commands.text import title_of
-from convnext_edge.errors import TargetError, UsageError
+from convnext_edge.errors import ImageSetError, TargetError, UsageError
 from convnext_edge.evaluation.gates import Gates, Judgement
+from convnext_edge.images.opening import open_image_set
+from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.targets.registry import find_target
 from convnext_edge.tasks import Task
 
@@ -89,6 +94,34 @@ def test_a_head_may_be_said_to_regress(tmp_path: Path, photos: Path) -> None:
     found = validate(int8.artifact, data=photos, min_r2=0.9, workspace=tmp_path)
     assert found.passed
     assert 0.9 < (found.metrics["r2"] or 0) <= 1
+
+
+def test_several_labels_an_image_are_what_decisions_are_held_against(tmp_path: Path, photos: Path) -> None:
+    """An image has the labels whose logits are its two largest, so that the reference ranks well."""
+    made = exported(tmp_path, task="multilabel")
+    images = open_image_set(photos).subset(12, seed=0)
+    (batch,) = images.batches(Preprocessing(RESOLUTION), batch=12, dtype="float32")
+    with torch.inference_mode():
+        logits = load_checkpoint(CHECKPOINT).model(torch.from_numpy(batch.images)).numpy()
+    truth = np.argsort(np.argsort(-logits, axis=1), axis=1) < 2
+    lines = [",".join(["file", *(f"class{number}" for number in range(CLASSES))])]
+    for number, (name, row) in enumerate(zip(batch.names, truth.astype(int), strict=True)):
+        (tmp_path / "flat").mkdir(exist_ok=True)
+        shutil.copy(photos / name, tmp_path / "flat" / f"{number:02}.png")
+        lines.append(f"{number:02}.png,{','.join(map(str, row))}")
+    (tmp_path / "flat" / "labels.csv").write_text("\n".join(lines))
+    found = validate(
+        made.artifact, target="onnxruntime", data=tmp_path / "flat", max_drop=1, workspace=tmp_path
+    )
+    precisions = []
+    for right, scores in zip(truth.T, logits.T, strict=True):
+        ranked = right[np.argsort(-scores)]
+        if ranked.any():
+            precisions.append(np.mean([ranked[: n + 1].mean() for n in np.flatnonzero(ranked)]))
+    assert found.metrics["map_reference"] == pytest.approx(np.mean(precisions), abs=1e-6)
+    assert (found.gates, found.passed, found.class_order) == (("drop",), True, "columns")
+    with pytest.raises(ImageSetError, match="may have several labels, or none"):
+        validate(exported(tmp_path).artifact, data=tmp_path / "flat", workspace=tmp_path)
 
 
 @pytest.mark.slow(seconds=20)

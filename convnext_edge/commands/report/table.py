@@ -138,7 +138,8 @@ def speedup(row: Row) -> Sequence[Content]:
     if row.get("speedup_ci95") is not None:
         low, high = row["speedup_ci95"]
         of = f"{low:.2f} to {high:.2f}, {of}"
-    doubt = [small(f"not to be relied on: {row['doubt']}")] if row.get("doubt") else []
+    said = f"not to be relied on: {row['doubt']}"
+    doubt = [element("small", said, class_="doubt")] if row.get("doubt") else []
     return [speedup_of(row), small(of), *doubt]
 
 
