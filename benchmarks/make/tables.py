@@ -95,6 +95,30 @@ def latency(report: Report) -> Iterator[str]:
     )
 
 
+def architectures(report: Report) -> Iterator[str]:
+    yield f"{report['model']}, one thread, {report['runs']} rounds; gain: FP32 over INT8, milliseconds of CPU."
+    yield ""
+    header = ("runtime", "model", "FP32 ms", "INT8 ms", "gain (95 %)", "over the plain model's (95 %)")
+    yield from table(
+        (*header, "the same on the wall (95 %)", "INT8 products"),
+        (
+            architecture_cells(threads.removeprefix("1, "), name, measured)
+            for threads, measured in report["tables"].items()
+            for name in measured["gains"]
+        ),
+    )
+
+
+def architecture_cells(runtime: str, name: str, measured: Report) -> Iterator[str]:
+    yield from (runtime, name)
+    yield from (f"{measured['models'][f'{name} {kind}']['cpu_ms']:.2f}" for kind in ("FP32", "INT8"))
+    found, wall = (measured[key][name] for key in ("gains", "gains on the wall"))
+    for ratio in (found["gain"], found.get("over plain"), wall.get("over plain")):
+        yield "-" if ratio is None else f"{ratio['ratio']:.2f} {interval(ratio['ci95'])}"
+    kernels = measured["kernels"][name]
+    yield f"{kernels['int8']} of {kernels['all']}"
+
+
 def ptq_cost(report: Report) -> Iterator[str]:
     yield from table(
         ("method", "seconds", "CPU seconds", "peak MiB"),
@@ -255,7 +279,7 @@ TABLES = {
     "embed_arm64": embed_arm64,
     "rtx_engines": rtx_engines,
     "relu_latency": latency,
-    "architectures": latency,
+    "architectures": architectures,
     "finetune": finetune,
     "training_speed": training_speed,
     "kill_resume": kill_resume,
