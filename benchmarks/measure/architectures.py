@@ -82,7 +82,8 @@ def kernels(target: str, model: Path, folder: Path) -> dict[str, int]:
 def gains(times: dict[str, np.ndarray], column: int) -> dict[str, dict[str, Any]]:
     """The median FP32 call over the median INT8 call of each model, and that over the plain model's.
 
-    column: of `times`, WALL or CPU. The 95 % intervals are bootstrapped over rounds, all models of one together.
+    column: of `times`, WALL or CPU. The 95 % intervals are bootstrapped over rounds, all models of a round
+    together.
     """
     runs = len(next(iter(times.values())))
     drawn = np.random.default_rng(0).integers(0, runs, (DRAWS, runs))

@@ -72,7 +72,7 @@ def serve(contender: Contender, threads: int, connection: Connection) -> None:
 
 
 def take_turns(contenders: dict[str, Contender], threads: int, runs: int) -> dict[str, np.ndarray]:
-    """(runs, 3) for each contender: milliseconds of the call, of CPU in the pause behind it and in the call."""
+    """(runs, 3) for each contender: milliseconds of a call, CPU in the pause behind it, CPU in the call."""
     context = multiprocessing.get_context("spawn")
     ends: dict[str, Connection] = {}
     processes = []
