@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from benchmarks.make.speed_tables import architectures, latency
 from benchmarks.make.trust_tables import counts, fuzz, kills, soak
 from benchmarks.support.headline import headline
-from benchmarks.support.markdown import Report, table
+from benchmarks.support.markdown import Report, interval, table
 
 FOLDER = Path(__file__).parents[1]
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
@@ -45,7 +45,7 @@ def section(path: Path) -> Iterator[str]:
     yield ""
     yield f"{report['date'][:10]}, {cpu['name']} ({', '.join(cpu['isa'])}): INT8 {saturates}."
     if report["note"]:
-        yield f"{report['note']}."
+        yield f"{report['note'].removesuffix('.')}."
     yield ""
     yield from TABLES[report["benchmark"]](report)
     yield ""
@@ -80,19 +80,6 @@ def same_file_cells(row: Report) -> Iterator[str]:
     yield f"{100 * row['agreement']:.1f}"
     for key in ("sqnr_db", "median_sqnr_db"):
         yield "exact" if row[key] is None else f"{row[key]:.1f}"
-
-
-def latency(report: Report) -> Iterator[str]:
-    header = ("threads", "model", "p50 ms", "p90 ms", "min ms", "times as fast as the reference")
-    keys = ("p50_ms", "p90_ms", "min_ms", "speedup")
-    yield from table(
-        header,
-        (
-            [threads.removeprefix("threads "), name, *(f"{row[key]:.2f}" for key in keys)]
-            for threads, measured in report["tables"].items()
-            for name, row in measured["models"].items()
-        ),
-    )
 
 
 def ptq_cost(report: Report) -> Iterator[str]:
@@ -255,7 +242,7 @@ TABLES = {
     "embed_arm64": embed_arm64,
     "rtx_engines": rtx_engines,
     "relu_latency": latency,
-    "architectures": latency,
+    "architectures": architectures,
     "finetune": finetune,
     "training_speed": training_speed,
     "kill_resume": kill_resume,
@@ -272,11 +259,6 @@ def bar_cells(bar: Report) -> list[str]:
     limit = f">= {bar['at_least']}" if "at_least" in bar else f"<= {bar['at_most']}"
     value = f"{bar['value']:.4g}" if "value" in bar else "exact"
     return [bar["name"], value, limit, "yes" if bar["passed"] else "**no**"]
-
-
-def interval(ends: Any) -> str:
-    low, high = ends
-    return f"({low:.2f} to {high:.2f})"
 
 
 if __name__ == "__main__":

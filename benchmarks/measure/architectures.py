@@ -6,6 +6,9 @@ A stem of two overlapping convolutions and a norm other than LayerNorm must not 
 ratio of INT8 to the runtime's own FP32 is held against that of the plain model. Random weights and few
 calibration images, as speed depends on neither. Each model has a process of its own, and all take turns call
 by call, as in `latency.py`. `kernels` counts the products that the runtime computes in INT8, of all.
+
+Held against each other are milliseconds of CPU. With one thread, a call takes as many where nothing else
+runs; where something does, the clock on the wall tells of that more than of the model. It is reported too.
 """
 
 from __future__ import annotations
@@ -25,15 +28,18 @@ from benchmarks.support.turns import REFERENCE, Contender, summarize, take_turns
 from convnext_edge import build, export, quantize
 from convnext_edge.architecture import Architecture
 from convnext_edge.checkpoints.sizes import SIZES
+from convnext_edge.evaluation.timing import DRAWS
 from convnext_edge.network.convnext import random_model
 from convnext_edge.targets.openvino import OpenVINOSession
 
 CALIBRATION = 16
+WALL, CPU = 0, 2  # columns of what `take_turns` returns
 # By name: the architecture, and the plain one that it is held against.
-PAIRS = {"atto_ols": "atto", "zepto_rms": "zepto"}
+PAIRS = {"atto_ols": "atto", "atto_rms": "atto", "zepto_rms": "zepto"}
 ARCHITECTURES = {
     "atto": SIZES["atto"],
     "atto_ols": SIZES["atto_ols"],
+    "atto_rms": replace(SIZES["atto"], norm="rmsnorm", norm_bias=False),
     "zepto": replace(SIZES["zepto_rms"], norm="layernorm", norm_bias=True),
     "zepto_rms": SIZES["zepto_rms"],
 }
@@ -73,10 +79,30 @@ def kernels(target: str, model: Path, folder: Path) -> dict[str, int]:
     return {"int8": int8, "all": int8 + sum(operator in FLOAT_PRODUCTS for operator in operators)}
 
 
-def gain(times: dict[str, np.ndarray], name: str) -> float:
-    """The median FP32 call over the median INT8 call of one model."""
-    slow, fast = (float(np.median(times[f"{name} {kind}"][:, 0])) for kind in ("FP32", "INT8"))
-    return round(slow / fast, 3)
+def gains(times: dict[str, np.ndarray], column: int) -> dict[str, dict[str, Any]]:
+    """The median FP32 call over the median INT8 call of each model, and that over the plain model's.
+
+    column: of `times`, WALL or CPU. The 95 % intervals are bootstrapped over rounds, all models of a round
+    together.
+    """
+    runs = len(next(iter(times.values())))
+    drawn = np.random.default_rng(0).integers(0, runs, (DRAWS, runs))
+    drawn = np.vstack([np.arange(runs), drawn])  # the first is what was measured
+
+    def gain(name: str) -> np.ndarray:
+        slow, fast = (np.median(times[f"{name} {kind}"][drawn, column], axis=1) for kind in ("FP32", "INT8"))
+        return np.asarray(slow / fast)
+
+    rows: dict[str, dict[str, Any]] = {name: {"gain": with_interval(gain(name))} for name in ARCHITECTURES}
+    for name, plain in PAIRS.items():
+        rows[name]["over plain"] = with_interval(gain(name) / gain(plain))
+    return rows
+
+
+def with_interval(drawn: np.ndarray) -> dict[str, Any]:
+    """A ratio, which comes first, and its 95 % interval from bootstrap samples, (1 + DRAWS,)."""
+    low, high = np.percentile(drawn[1:], (2.5, 97.5))
+    return {"ratio": round(float(drawn[0]), 3), "ci95": [round(float(low), 3), round(float(high), 3)]}
 
 
 def measure(target: str, runs: int, folder: Path) -> dict[str, Any]:
@@ -88,13 +114,14 @@ def measure(target: str, runs: int, folder: Path) -> dict[str, Any]:
     times = take_turns(contenders, 1, runs)
     return {
         "models": summarize({REFERENCE: times[first], **times}),
-        "gains": {name: gain(times, name) for name in ARCHITECTURES},
+        "gains": gains(times, CPU),
+        "gains on the wall": gains(times, WALL),
         "kernels": {name: kernels(target, files["INT8"], folder) for name, files in made.items()},
     }
 
 
 @click.command()
-@click.option("--runs", default=40, show_default=True, help="Timed calls of each.")
+@click.option("--runs", default=60, show_default=True, help="Timed calls of each.")
 @report_options
 def main(runs: int, reporting: Reporting) -> None:
     """Time INT8 against FP32 on models with other stems and norms, and on the plain ones."""
@@ -105,7 +132,7 @@ def main(runs: int, reporting: Reporting) -> None:
     bars = []
     for threads, table in tables.items():
         for name, plain in PAIRS.items():
-            share = round(table["gains"][name] / table["gains"][plain], 3)
+            share = table["gains"][name]["over plain"]["ratio"]
             bars.append(Bar(f"{threads}: gain of {name} over that of {plain}", share, at_least=1.0))
     measured = {"model": "random weights, 224, batch 1", "runs": runs, "tables": tables}
     reporting.finish("architectures", measured, bars)

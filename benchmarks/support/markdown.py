@@ -11,3 +11,8 @@ Report = dict[str, Any]
 def table(header: Any, rows: Any) -> Iterator[str]:
     for cells in (header, ["---"] * len(header), *rows):
         yield f"| {' | '.join(cells)} |"
+
+
+def interval(ends: Any) -> str:
+    low, high = ends
+    return f"({low:.2f} to {high:.2f})"

@@ -63,16 +63,16 @@ def serve(contender: Contender, threads: int, connection: Connection) -> None:
     connection.send("ready")
     while connection.recv():
         call()  # fills the caches that the others emptied
-        started = time.perf_counter()
+        started, before = time.perf_counter(), time.process_time()
         call()
-        milliseconds = 1000 * (time.perf_counter() - started)
-        burnt = time.process_time()
+        milliseconds, behind = 1000 * (time.perf_counter() - started), time.process_time()
         time.sleep(SETTLE)
-        connection.send((milliseconds, 1000 * (time.process_time() - burnt)))
+        burnt = 1000 * (time.process_time() - behind)
+        connection.send((milliseconds, burnt, 1000 * (behind - before)))
 
 
 def take_turns(contenders: dict[str, Contender], threads: int, runs: int) -> dict[str, np.ndarray]:
-    """(runs, 2) for each contender: milliseconds of the call, and of CPU in the pause behind it."""
+    """(runs, 3) for each contender: milliseconds of a call, CPU in the pause behind it, CPU in the call."""
     context = multiprocessing.get_context("spawn")
     ends: dict[str, Connection] = {}
     processes = []
@@ -81,7 +81,7 @@ def take_turns(contenders: dict[str, Contender], threads: int, runs: int) -> dic
         processes.append(context.Process(target=serve, args=(contender, threads, theirs), daemon=True))
         processes[-1].start()
         ends[name].recv()
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
+    times: dict[str, list[tuple[float, float, float]]] = {name: [] for name in contenders}
     for _ in range(runs):
         for name, end in ends.items():
             end.send(True)
@@ -95,10 +95,10 @@ def take_turns(contenders: dict[str, Contender], threads: int, runs: int) -> dic
 def summarize(times: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
     reference = np.median(times[REFERENCE][:, 0])
     rows = {}
-    for name, (calls, idle) in ((name, table.T) for name, table in times.items()):
+    for name, (calls, idle, cpu) in ((name, table.T) for name, table in times.items()):
         p50, p90 = np.percentile(calls, (50, 90))
         figures = {"p50_ms": p50, "p90_ms": p90, "min_ms": calls.min(), "speedup": reference / p50}
-        figures["idle_cpu_ms"] = np.median(idle)
+        figures |= {"idle_cpu_ms": np.median(idle), "cpu_ms": np.median(cpu)}
         rows[name] = {key: round(float(value), 3) for key, value in figures.items()}
     return rows
 

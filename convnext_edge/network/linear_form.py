@@ -6,6 +6,7 @@ ONNX Runtime fuses DequantizeLinear, MatMul and bias into one INT8 operator only
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,7 +21,7 @@ from convnext_edge.network.forms import (
     kernel_peaks,
     scale_kernel,
 )
-from convnext_edge.network.norms import Norm, normalize
+from convnext_edge.network.norms import Norm, unbiased
 
 
 class LinearPatches(nn.Module):
@@ -69,14 +70,21 @@ class LinearStem(nn.Module):
 
 
 class LinearNorm(Rescalable):
-    """A norm over the last axis; a scale costs nothing, as ONNX's operators have one anyway."""
+    """A norm over the last axis; a scale costs nothing, as ONNX's operators have one anyway.
+
+    Only simplenorm has no operator: there, a scale is a pass of its own.
+
+    flat: whether simplenorm goes over rows of (N, H * W, C), which takes a graph of one size.
+    """
 
     weight: Tensor | None
     bias: Tensor | None
 
-    def __init__(self, kind: NormKind, eps: float, weight: Tensor | None, bias: Tensor | None) -> None:
+    def __init__(
+        self, kind: NormKind, eps: float, weight: Tensor | None, bias: Tensor | None, *, flat: bool = True
+    ) -> None:
         super().__init__()
-        self.kind, self.eps = kind, eps
+        self.kind, self.eps, self.flat = kind, eps, flat
         self.register_buffer("weight", None if weight is None else weight.detach().clone())
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
 
@@ -86,13 +94,38 @@ class LinearNorm(Rescalable):
     def forward(self, x: Tensor) -> Tensor:
         if self.kind == "layernorm":
             return F.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
-        y = normalize(x, self.kind, self.eps, axis=-1)
+        if self.kind == "rmsnorm":
+            return rms_normalize(x, self.eps, self.weight)
+        y = self._simple_normalize(x)
         return y if self.weight is None else y * self.weight
+
+    def _simple_normalize(self, x: Tensor) -> Tensor:
+        """Return what `normalize` does for simplenorm.
+
+        Between two changes of shape, as else ONNX Runtime computes half of it before the transpose behind a
+        depthwise convolution, and half behind: it then reorders the output of that convolution twice. Without
+        the axis of length 1, as ONNX Runtime adds a number to it one by one.
+        """
+        rows = x.flatten(1, -2) if self.flat else x
+        centred = rows - rows.mean(dim=-1, keepdim=True)
+        variance = (centred * centred).mean(dim=-1) * unbiased(x.shape[-1])
+        return (rows / torch.sqrt(variance + self.eps).unsqueeze(-1)).view(x.shape)
+
+
+def rms_normalize(x: Tensor, eps: float, weight: Tensor | None) -> Tensor:
+    """Return what `normalize` does for rmsnorm, times `weight` (C,), in the pattern that ONNX Runtime fuses.
+
+    Its SimplifiedLayerNormalization is faster than LayerNormalization. The pattern ends in a weight.
+    https://github.com/microsoft/onnxruntime/blob/main/onnxruntime/core/optimizer/layer_norm_fusion.cc
+    """
+    weight = torch.ones(x.shape[-1]) if weight is None else weight
+    return x / torch.sqrt(x.pow(2).mean(dim=-1, keepdim=True) + eps) * weight
 
 
 class LinearLayerFactory:
     """The factory of form `linear`."""
 
+    dynamic = False
     axis = -1
     spatial = (1, 2)
     int8_convolutions = False
@@ -113,7 +146,8 @@ class LinearLayerFactory:
         return FoldedGRN(weight, self.spatial, self.axis)
 
     def norm(self, norm: Norm, *, affine: bool) -> Rescalable:
-        return LinearNorm(norm.kind, norm.eps, *((norm.weight, norm.bias) if affine else (None, None)))
+        affines = (norm.weight, norm.bias) if affine else (None, None)
+        return LinearNorm(norm.kind, norm.eps, *affines, flat=not self.dynamic)
 
     def arrange(self, x: Tensor) -> Tensor:
         return x.permute(0, 2, 3, 1)
@@ -145,6 +179,8 @@ class DynamicLinearLayerFactory(LinearLayerFactory):
 
     The reshape that makes rows of patches would keep the size of the image in the graph.
     """
+
+    dynamic = True
 
     def stem(self, weight: Tensor, bias: Tensor) -> nn.Module:
         return ConvolvedStem(convolution(weight, bias, stride=weight.shape[-1]))

@@ -61,9 +61,17 @@ class GRN(nn.Module):
 
 def normalize(x: Tensor, kind: NormKind, eps: float, *, axis: int) -> Tensor:
     """Return `x` normalized over `axis`, without weight and bias."""
-    centred = x if kind == "rmsnorm" else x - x.mean(dim=axis, keepdim=True)
-    squares = (centred * centred).mean(dim=axis, keepdim=True)
-    if kind == "simplenorm":
-        count = x.shape[axis]
-        squares = squares * (count / (count - 1))
-    return (centred if kind == "layernorm" else x) / torch.sqrt(squares + eps)
+    if kind == "rmsnorm":
+        return x / torch.sqrt((x * x).mean(dim=axis, keepdim=True) + eps)
+    centred = x - x.mean(dim=axis, keepdim=True)
+    if kind == "layernorm":
+        return centred / torch.sqrt((centred * centred).mean(dim=axis, keepdim=True) + eps)
+    # As a power, not a product of two: so OpenVINO takes the difference and its square in one pass, and does
+    # not write the difference twice in a model of INT8.
+    variance = centred.pow(2).mean(dim=axis, keepdim=True) * unbiased(x.shape[axis])
+    return x / torch.sqrt(variance + eps)
+
+
+def unbiased(count: int) -> float:
+    """Return what makes a mean of `count` squares the sum divided by one less, as simplenorm has it."""
+    return count / (count - 1)

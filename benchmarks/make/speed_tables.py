@@ -1,0 +1,44 @@
+"""The tables of the reports on speed, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmarks.support.markdown import Report, interval, table
+
+
+def latency(report: Report) -> Iterator[str]:
+    header = ("threads", "model", "p50 ms", "p90 ms", "min ms", "times as fast as the reference")
+    keys = ("p50_ms", "p90_ms", "min_ms", "speedup")
+    yield from table(
+        header,
+        (
+            [threads.removeprefix("threads "), name, *(f"{row[key]:.2f}" for key in keys)]
+            for threads, measured in report["tables"].items()
+            for name, row in measured["models"].items()
+        ),
+    )
+
+
+def architectures(report: Report) -> Iterator[str]:
+    yield f"{report['model']}, {report['runs']} rounds, one thread; gain is FP32 over INT8, in CPU time."
+    yield ""
+    header = ("runtime", "model", "FP32 ms", "INT8 ms", "gain (95 %)", "over the plain model's (95 %)")
+    yield from table(
+        (*header, "the same on the wall (95 %)", "INT8 products"),
+        (
+            architecture_cells(threads.removeprefix("1, "), name, measured)
+            for threads, measured in report["tables"].items()
+            for name in measured["gains"]
+        ),
+    )
+
+
+def architecture_cells(runtime: str, name: str, measured: Report) -> Iterator[str]:
+    yield from (runtime, name)
+    yield from (f"{measured['models'][f'{name} {kind}']['cpu_ms']:.2f}" for kind in ("FP32", "INT8"))
+    found, wall = (measured[key][name] for key in ("gains", "gains on the wall"))
+    for ratio in (found["gain"], found.get("over plain"), wall.get("over plain")):
+        yield "-" if ratio is None else f"{ratio['ratio']:.2f} {interval(ratio['ci95'])}"
+    kernels = measured["kernels"][name]
+    yield f"{kernels['int8']} of {kernels['all']}"
