@@ -157,7 +157,8 @@ def time_candidate(
     """Return milliseconds of single calls: of reference, candidate and, where INT8 has one, FP16 rival."""
     with importing():
         from convnext_edge.checkpoints.kept_weights import open_source
-        from convnext_edge.evaluation.candidates import open_rival, open_session
+        from convnext_edge.evaluation.candidates import open_session
+        from convnext_edge.evaluation.rival import open_rival
         from convnext_edge.evaluation.timing import interleave
         from convnext_edge.images.noise import noise
         from convnext_edge.images.transform import as_reference_takes

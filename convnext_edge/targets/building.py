@@ -14,7 +14,7 @@ from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note
 from convnext_edge.targets.base import BuildOptions, Target
 from convnext_edge.targets.fp32 import ExportOptions, write_fp32
-from convnext_edge.targets.registry import DEFAULT, find_target
+from convnext_edge.targets.registry import DEFAULT, command_that_makes_one, find_target
 
 
 def find_model(model: AnyPath | None, target: str | None, workspace: Workspace) -> Artifact:
@@ -26,12 +26,6 @@ def find_model(model: AnyPath | None, target: str | None, workspace: Workspace) 
         command=command_that_makes_one(target),
         target=target,
     )
-
-
-def command_that_makes_one(target: str | None) -> str:
-    """Return what a user types to get a model for a target, or for the default one."""
-    made = "convnext-edge export --variant NAME, then convnext-edge quantize --calib NAME"
-    return made + (f" --target {target}" if target else "")
 
 
 def fit_graph(start: Artifact, target: Target, workspace: Workspace) -> Artifact:

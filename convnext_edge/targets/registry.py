@@ -32,3 +32,9 @@ def find_target(name: str) -> Target:
         raise UsageError(f"unknown target {name!r}", hint=f"Known targets: {', '.join(NAMES)}.")
     module, attribute = MODULES[name]
     return cast("Target", getattr(import_module(module), attribute))
+
+
+def command_that_makes_one(target: str | None) -> str:
+    """Return what a user types to get a model for a target, or for the default one."""
+    made = "convnext-edge export --variant NAME, then convnext-edge quantize --calib NAME"
+    return made + (f" --target {target}" if target else "")

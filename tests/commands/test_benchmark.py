@@ -15,7 +15,7 @@ from convnext_edge import benchmark
 from convnext_edge.commands.benchmark import Benchmark, Milliseconds, percentiles
 from convnext_edge.cpu import read_cpu, usable_cpus
 from convnext_edge.errors import UsageError
-from convnext_edge.evaluation import candidates, timing
+from convnext_edge.evaluation import rival, timing
 from convnext_edge.targets.base import Images, Logits, Session
 
 
@@ -125,7 +125,7 @@ class Rival(Session):
 def test_int8_is_advised_where_it_is_faster_than_fp16(
     models: Models, monkeypatch: pytest.MonkeyPatch, seconds: float, advice: str
 ) -> None:
-    monkeypatch.setattr(candidates, "open_rival", lambda *_: contextlib.nullcontext(Rival(seconds)))
+    monkeypatch.setattr(rival, "open_rival", lambda *_: contextlib.nullcontext(Rival(seconds)))
     found = timed(models)
     assert found.advice == advice
     assert found.fp16_ms is not None
