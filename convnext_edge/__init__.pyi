@@ -10,6 +10,7 @@ from .commands.doctor import doctor as doctor
 from .commands.embed.command import embed as embed
 from .commands.export import export as export
 from .commands.finetune.command import finetune as finetune
+from .commands.predict.command import predict as predict
 from .commands.quantize.command import quantize as quantize
 from .commands.report.command import report as report
 from .commands.sensitivity import sensitivity as sensitivity

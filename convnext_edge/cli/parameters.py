@@ -24,7 +24,14 @@ def to_click(parameter: Parameter) -> click.Parameter:
     """Return the option or argument that stands for a parameter on the command line."""
     kind = without_none(parameter.annotation)
     if isinstance(parameter.meaning, Argument):
-        return click.Argument([parameter.name], type=click.Path(path_type=Path), required=False)
+        every = takes_all(kind)
+        return click.Argument(
+            [parameter.name],
+            type=GivenPath(path_type=Path),
+            required=False,
+            nargs=-1 if every else 1,
+            metavar=f"[{parameter.typed}]..." if every else None,
+        )
     option = parameter.meaning
     hidden = option.hide_default or any(parameter.default is value for value in (None, False, ()))
     # a default of None would be one: Click would then miss no value
@@ -150,6 +157,11 @@ def is_number(text: str) -> bool:
         return math.isfinite(float(text))
     except ValueError:
         return False
+
+
+def takes_all(kind: object) -> bool:
+    """Return whether values of a kind may be sequences, so that an argument takes all that are left."""
+    return any(get_origin(part) is Sequence for part in (kind, *get_args(kind)))
 
 
 def takes_many(kind: object) -> bool:

@@ -16,6 +16,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from convnext_edge.errors import UsageError
+from convnext_edge.paths import AnyPath
 from convnext_edge.reading import shown
 
 P = ParamSpec("P")
@@ -119,7 +120,9 @@ def fit_each(value: object, parts: tuple[object, ...], origin: object) -> object
     many = origin is not tuple or Ellipsis in parts
     kinds = parts[:1] * len(value) if many else parts
     found = [fit(item, part) for item, part in zip(value, kinds, strict=False)]
-    return MISFIT if MISFIT in found or len(kinds) != len(value) else tuple(found)
+    # `in` would compare arrays
+    wrong = any(item is MISFIT for item in found) or len(kinds) != len(value)
+    return MISFIT if wrong else tuple(found)
 
 
 def kind_of(kind: object) -> object:
@@ -131,18 +134,21 @@ def kind_of(kind: object) -> object:
 def in_words(kind: object) -> str:
     """Return what a value must be."""
     origin, parts = get_origin(kind), get_args(kind)
-    if PathLike in [get_origin(part) for part in parts]:
-        return "a path"
     if origin in (Union, UnionType):
-        return " or ".join(in_words(part) for part in parts if part is not NoneType)
+        is_path = PathLike in [get_origin(part) for part in parts]
+        dropped = (NoneType, str) if is_path else (NoneType,)
+        return " or ".join(in_words(part) for part in parts if part not in dropped)
+    if origin is PathLike:
+        return "a path"
     if origin is Literal:
         return "one of " + ", ".join(map(repr, parts))
     if origin is Sequence:
-        return {str: "a list of strings"}.get(parts[0], "a list of paths or strings")
+        kinds = {str: "strings", AnyPath: "paths or strings"}
+        return f"a list of {kinds.get(parts[0], 'these')}"
     if origin is tuple:
         kind = "integers" if parts[0] is int else "numbers"
         return f"a tuple of {kind}" if Ellipsis in parts else f"{len(parts)} {kind}"
-    return WORDS.get(kind, str(kind))
+    return WORDS.get(kind) or (getattr(kind, "in_words", "") or str(kind))
 
 
 def described(value: object) -> str:

@@ -49,7 +49,9 @@ class Option:
 
 @dataclass(frozen=True)
 class Argument:
-    """Marks a parameter that the command line takes by its position, and not as an option."""
+    """Marks a parameter that the command line takes by its position; of a sequence, all that are left."""
+
+    metavar: str | None = None  # what stands for it in the help, as PICTURE; its name where None
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Parameter:
     def typed(self) -> str:
         """What a user types before a value: `-o`, `--data`; of an argument, its name as the help has it."""
         if isinstance(self.meaning, Argument):
-            return self.name.upper()
+            return self.meaning.metavar or self.name.upper()
         return next(iter(self.meaning.flags), f"--{self.name.replace('_', '-')}")
 
 

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+GATE_NOT_MET = 3
+
 
 @dataclass(frozen=True)
 class Result:
@@ -14,6 +16,11 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """Return plain values for `json.dumps`; paths become strings."""
         return {key: _plain(value) for key, value in asdict(self).items()}
+
+    @property
+    def exit_code(self) -> int:
+        """Return the exit code of a command with this result: 0, or 3 where a gate was not met."""
+        return GATE_NOT_MET if getattr(self, "passed", True) is False else 0
 
     def summary(self) -> str:
         """Return a short text for a terminal of 80 columns."""

@@ -59,13 +59,14 @@ def open_path(path: Path, *, name: str) -> ImageSet:
     if path.name.lower().endswith(PARQUET_SUFFIXES):
         rows = ParquetStorage(path)
         return ImageSet(name, rows.classes, rows.entries, Contents(rows))
-    storage = _open_storage(path)
+    storage = open_storage(path)
     found = arrange(storage, path)
     contents = Contents(storage, found.prefix)
     return ImageSet(name, found.classes, found.entries, contents, numbered_by=found.numbered_by)
 
 
-def _open_storage(path: Path) -> Storage:
+def open_storage(path: Path) -> Storage:
+    """Open the folder or archive at `path`, whatever it holds."""
     suffix = path.name.lower()
     if path.is_dir():
         return FolderStorage(path)

@@ -1,0 +1,113 @@
+"""The run of `predict`: pictures are read, prepared and shown to the model, a batch at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from convnext_edge.artifacts.artifact import Description
+from convnext_edge.commands.predict.answers import Reader, cosines
+from convnext_edge.commands.predict.outputs import Kept, Saver
+from convnext_edge.commands.predict.result import Failed, Prediction
+from convnext_edge.commands.predict.tables import printable
+from convnext_edge.errors import ImageSetError
+from convnext_edge.evaluation.comparison import check_finite
+from convnext_edge.images.batches import LoadedImage, SkippedImage, collate
+from convnext_edge.images.pictures import Loader, Picture
+from convnext_edge.parallel import default_workers, ordered_map
+from convnext_edge.progress import note, track
+from convnext_edge.targets.base import Session
+
+BATCH = 8
+MOST_COSINES = 10  # pictures whose embeddings are compared with each other
+NAMED = 10  # pictures that could not be read and are named on standard error
+
+
+@dataclass
+class Run:
+    """One run of a model over pictures, with what is found so far; memory grows by the answers alone."""
+
+    session: Session
+    described: Description
+    reader: Reader
+    kept: Kept
+    failed: list[Failed] = field(default_factory=list)
+    predictions: list[Prediction] = field(default_factory=list)
+
+    def over(self, pictures: list[Picture], saver: Saver | None = None) -> dict[str, Any]:
+        """Run the model over pictures; return the fields of the result that follow.
+
+        Raises ImageSetError where no picture can be read, TargetError where the model fails at one.
+        """
+        started = time.perf_counter()
+        loader = Loader(self.described.preprocessing)
+        self._answer(pictures, loader, saver)
+        if not self.predictions:
+            raise nothing_read(self.failed)
+        self.kept.finish()
+        if saver is not None:
+            saver.finish([row.picture for row in self.predictions])
+        tell(self.failed)
+        return {
+            "predictions": tuple(self.predictions),
+            "failed": tuple(self.failed),
+            "cosines": self._cosines(),
+            "seconds": round(time.perf_counter() - started, 3),
+            "warnings": turned(len(loader.turned)),
+        }
+
+    def _answer(self, pictures: list[Picture], loader: Loader, saver: Saver | None) -> None:
+        workers = default_workers()
+        # the next batch is decoded while the model works on this one
+        loaded = ordered_map(loader.load, pictures, workers=workers, look_ahead=BATCH + workers)
+        shown = track(loaded, "predicting", total=len(pictures)) if len(pictures) > 1 else loaded
+        prepared, kind = self.described.preprocessing, self.described.input_type
+        for batch in collate(self._sound(shown), prepared, batch=BATCH, dtype=kind):
+            outputs = self.session.run_all(batch.images)
+            check_finite(outputs, batch.names)
+            self.predictions += self.reader.read(batch.names, outputs)
+            self.kept.add(outputs)
+            if saver is not None:
+                saver.add(outputs)
+
+    def _sound(self, loaded: Iterable[LoadedImage | SkippedImage]) -> Iterator[LoadedImage]:
+        """Yield the pictures that could be read, and keep the others apart."""
+        for image in loaded:
+            if isinstance(image, SkippedImage):
+                self.failed.append(Failed(image.name, image.reason))
+            else:
+                yield image
+
+    def _cosines(self) -> tuple[tuple[float, ...], ...] | None:
+        if self.described.task != "embed" or not 2 <= len(self.predictions) <= MOST_COSINES:
+            return None
+        return None if self.kept.arrays is None else cosines(self.kept.arrays["embedding"])
+
+
+def nothing_read(failed: list[Failed]) -> ImageSetError:
+    """Return the error that says why no picture could be read."""
+    first = f"{printable(failed[0].picture)}: {failed[0].reason}"
+    what = first if len(failed) == 1 else f"none of {len(failed)} pictures can be read, such as {first}"
+    return ImageSetError(what, hint="Give pictures, folders or archives of pictures.")
+
+
+def tell(failed: list[Failed]) -> None:
+    """Name pictures that could not be read on standard error."""
+    for picture in failed[:NAMED]:
+        note(f"NOT read: {printable(picture.picture)}: {picture.reason}")
+    if len(failed) > NAMED:
+        note(f"NOT read: {len(failed) - NAMED} more, which --json names")
+
+
+def turned(count: int) -> tuple[str, ...]:
+    """Return, as a sentence, that pictures are stored turned; none where all are upright."""
+    if not count:
+        return ()
+    sentence = (
+        f"EXIF says that {count} of the pictures should be shown turned; the model sees them as they are"
+        " stored, as in validate"
+    )
+    note(f"WARNING: {sentence}")
+    return (sentence,)
