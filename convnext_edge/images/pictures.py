@@ -154,7 +154,7 @@ def _images(names: Sequence[str], place: str) -> list[str]:
     """Return the names of pictures, and say which kinds of other files are left out."""
     images = [name for name in names if name.lower().endswith(SUFFIXES)]
     if left := len(names) - len(images):
-        note(f"{place}: left out {left} of {len(names)} files, as no pictures end in {_kinds(names)}")
+        note(f"{place}: left out {left} of {len(names)} files, of other kinds ({_kinds(names)})")
     return images
 
 

@@ -25,9 +25,17 @@ COMMANDS = sorted(main.commands)
 
 
 def test_the_commands_of_the_contract_are_there() -> None:
-    assert {"variants", "export", "quantize", "build", "validate", "benchmark", "doctor", "demo"} <= set(
-        COMMANDS
-    )
+    assert {
+        "variants",
+        "export",
+        "quantize",
+        "build",
+        "validate",
+        "benchmark",
+        "predict",
+        "doctor",
+        "demo",
+    } <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -133,6 +141,9 @@ def test_a_speedup_that_is_not_met_is_exit_code_3(run: Run, models: Models) -> N
         ("quantize", "--calib", "x", "--data", "y"),
         ("finetune", "--train", "x", "--steps", "1", "--epochs", "1"),
         ("finetune", "--train", "x", "--activation", "silu"),
+        ("predict",),
+        ("predict", "photo.jpg", "--top", "0"),
+        ("predict", "photo.jpg", "--threshold", "2"),
         ("benchmark", "--batch", "0"),
         ("benchmark", "--threads", "100000"),
     ],
@@ -157,6 +168,7 @@ def test_wrong_usage_is_exit_code_2(run: Run, arguments: tuple[object, ...]) -> 
         (("embed", "--lang", "cpp"), "convnext-edge build"),
         (("validate", "--data", "photos"), "convnext-edge export --variant NAME"),
         (("benchmark",), "convnext-edge export --variant NAME"),
+        (("predict", "photo.jpg"), "convnext-edge export --variant NAME"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )

@@ -65,6 +65,7 @@ CASES = {
         "rows",
     ),
     "report": Case(("report", "-o", "report.html"), "html rows"),
+    "predict": Case(("predict", "{int8}", "{photos}"), "predictions failed task artifact target"),
     "validate": Case(
         ("validate", "{int8}", "--data", "{photos}", "--limit", 4),
         "images reference_top1 candidate_top1 reference_top5 candidate_top5 drop_points drop_ci95_points"

@@ -142,6 +142,28 @@ def test_values_out_of_bounds_are_refused(command: click.Command, wrong: str) ->
         parsed(command, *wrong.split())
 
 
+def all_of_them(
+    model: Annotated[AnyPath | None, Argument()] = None,
+    pictures: Annotated[AnyPath | Sequence[AnyPath], Argument("PICTURE")] = (),
+) -> Result:
+    """Do something."""
+    return Result()
+
+
+def test_an_argument_that_may_be_a_sequence_takes_all_that_are_left() -> None:
+    parameters = Command(all_of_them, "all_of_them").parameters()
+    command = click.Command("all-of-them", params=[to_click(p) for p in parameters])
+    assert parsed(command, "a", "b", "c") == {"model": Path("a"), "pictures": (Path("b"), Path("c"))}
+    assert parsed(command) == {"model": None, "pictures": ()}
+    assert command.collect_usage_pieces(command.make_context("all-of-them", [])) == [
+        "[OPTIONS]",
+        "[MODEL]",
+        "[PICTURE]...",
+    ]
+    with pytest.raises(click.UsageError, match="it is empty"):
+        parsed(command, "a", "")
+
+
 def test_a_parameter_that_says_nothing_of_itself_is_a_fault() -> None:
     def vague(count: int = 1) -> Result:
         return Result()

@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convnext_edge import benchmark, build, build_script, compare, export, finetune, quantize, validate
+from convnext_edge import (
+    benchmark,
+    build,
+    build_script,
+    compare,
+    export,
+    finetune,
+    predict,
+    quantize,
+    validate,
+)
 from convnext_edge.commands.checking import checked
 from convnext_edge.errors import UsageError
 from convnext_edge.paths import AnyPath
@@ -44,6 +54,13 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (build_script, {"max_batch": "8"}, "build_script: max_batch must be an integer, is '8' (a string)"),
     (validate, {"data": "x", "max_drop": "1"}, "validate: max_drop must be a number, is '1' (a string)"),
     (validate, {"data": None}, "validate: data must be a path, is None"),
+    (
+        predict,
+        {"pictures": 3},
+        "predict: pictures must be a path or an image of Pillow's or an array of NumPy's or a list",
+    ),
+    (predict, {"pictures": [np.zeros((2, 2, 3), np.uint8), None]}, "predict: pictures must be a path or"),
+    (predict, {"engine": np.zeros((2, 2, 3), np.uint8)}, "predict: engine must be a path, is array("),
 ]
 
 

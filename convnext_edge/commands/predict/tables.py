@@ -14,7 +14,8 @@ from convnext_edge.commands.text import WIDTH, lines
 if TYPE_CHECKING:
     from convnext_edge.commands.predict.result import Predict, Prediction, Top
 
-WIDEST = 36  # columns of a name, where something stands beside it
+WIDEST = 36  # columns of a name that others beside it must leave to it
+NARROWEST = 16  # columns of a name
 FEW = 4  # pictures: as many have a line for each class
 GAP = "  "
 UNSHOWN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories of Unicode: such a character would spoil the terminal
@@ -113,17 +114,21 @@ def _packed(cells: Sequence[Sequence[str]], room: int, *, count_rest: bool) -> l
 
 
 def _beside(rows: Sequence[Prediction], cells: Sequence[str]) -> list[str]:
-    """Return the name of each picture with a text beside it."""
-    room = _room(rows)
-    width = WIDTH - room - len(GAP)
-    names = [_pad(shorten(row.picture, WIDEST, middle=True), width) for row in rows]
-    pairs = zip(names, cells, strict=True)
-    return [f"{name}{GAP}{shorten(cell.rstrip(), room)}" for name, cell in pairs]
+    """Return the name of each picture with a text beside it; names give way to texts, down to NARROWEST."""
+    longest = max(cell_len(cell.rstrip()) for cell in cells)
+    width = min(_longest_name(rows), max(NARROWEST, WIDTH - len(GAP) - longest))
+    names = [_pad(shorten(row.picture, width, middle=True), width) for row in rows]
+    room = WIDTH - len(GAP) - width
+    return [f"{name}{GAP}{shorten(cell.rstrip(), room)}" for name, cell in zip(names, cells, strict=True)]
 
 
 def _room(rows: Sequence[Prediction]) -> int:
-    """Return the columns beside the longest name."""
-    return WIDTH - len(GAP) - max(min(WIDEST, cell_len(printable(row.picture))) for row in rows)
+    """Return the columns beside names of usual lengths."""
+    return WIDTH - len(GAP) - min(WIDEST, _longest_name(rows))
+
+
+def _longest_name(rows: Sequence[Prediction]) -> int:
+    return max(cell_len(printable(row.picture)) for row in rows)
 
 
 def _shape(of_map: tuple[str, tuple[int, ...]]) -> str:
