@@ -9,9 +9,11 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
 
 from benchmarks.fuzzing import checkpoints, graphs, sets
@@ -25,6 +27,7 @@ from convnext_edge.checkpoints.source import load_source
 from convnext_edge.commands.embed.bundle import manifest_lines, read_labels
 from convnext_edge.commands.embed.web import LOADED, SCRIPT, read_version
 from convnext_edge.commands.finetune import snapshots
+from convnext_edge.commands.predict.outputs import is_ours
 from convnext_edge.commands.report.command import report
 from convnext_edge.commands.validate import Validate
 from convnext_edge.cpu import read_cpu
@@ -34,6 +37,7 @@ from convnext_edge.images.decoding import decode
 from convnext_edge.images.definitions import read_definition
 from convnext_edge.images.noise import noise
 from convnext_edge.images.opening import open_path
+from convnext_edge.images.pictures import Loader, find_pictures
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import preprocess
 from convnext_edge.quantization.recipe import Recipe, read_recipe
@@ -82,7 +86,9 @@ def read_set(path: Path) -> None:
 
 
 def read_picture(path: Path) -> None:
-    """Decode an image to what a model takes."""
+    """Decode an image to what a model takes, also as `predict` does, which reads its EXIF too."""
+    for picture in find_pictures([path]):
+        Loader(PREPROCESSING).load(picture)
     preprocess(decode(path.read_bytes()), PREPROCESSING)
 
 
@@ -192,6 +198,13 @@ def read_class_names(path: Path) -> None:
     read_labels(artifact, path)
 
 
+def outputs() -> bytes:
+    """Return a table as `predict` saves it."""
+    content = BytesIO()
+    np.save(content, np.zeros((2, 3), np.float32))
+    return content.getvalue()
+
+
 def web_package(content: bytes) -> Files:
     """Return npm's package with another package.json."""
     return {"package.json": content, **{f"dist/{name}": b"" for name in (SCRIPT, *LOADED)}}
@@ -268,6 +281,10 @@ READERS: dict[str, Reader] = {
     ),
     "hub config": Reader(
         one("config.json", _texts(HUB)), lambda folder: read_config(folder / "config.json", "hub")
+    ),
+    "outputs.npy": Reader(one("outputs.npy", damaged(outputs())), _at(is_ours, "outputs.npy")),
+    "outputs.safetensors": Reader(
+        one("outputs.safetensors", checkpoints.safetensors_files()), _at(is_ours, "outputs.safetensors")
     ),
     "images": Reader(one("picture", sets.pictures()), _at(read_picture, "picture")),
     **dict(_sets()),

@@ -117,7 +117,8 @@ class Rival(Session):
         self.seconds = seconds
 
     def _run(self, images: Images) -> Logits:
-        time.sleep(self.seconds)
+        if self.seconds:  # on a busy machine, even a sleep of 0 takes milliseconds
+            time.sleep(self.seconds)
         return np.zeros((len(images), 10), np.float32)
 
 

@@ -21,7 +21,7 @@ OF_CLASSES: tuple[Task, ...] = ("classify", "multilabel")
 TOP = 5  # classes of `classify`
 THRESHOLD = 0.5
 DIGITS = 6  # of a number: as many as float32 has
-FIRST = 5  # numbers of an embedding that are shown
+FIRST = 4  # numbers of an embedding that are shown
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def table_of(result: Predict) -> str:
         numbers = [[f"{value:.5g}" for value in row.values] for row in rows]
         told = _beside(rows, _packed(numbers, _room(rows), count_rest=True))
     else:
-        told = _beside(rows, [_embedding(row) for row in rows])
+        told = _beside(rows, _packed([_embedding(row) for row in rows], WIDTH, count_rest=False))
         if result.cosines is not None:
             told += ["", *_cosines(rows, result.cosines)]
     return "\n".join([*told, "", _footer(result)])
@@ -136,10 +136,9 @@ def _shape(of_map: tuple[str, tuple[int, ...]]) -> str:
     return f"{name} {'x'.join(map(str, shape))}"
 
 
-def _embedding(row: Prediction) -> str:
+def _embedding(row: Prediction) -> list[str]:
     numbers = [f"{value:.3g}" for value in row.first]
-    maps = GAP.join(map(_shape, row.shapes.items()))
-    return f"norm {row.norm:.4g}{GAP}{' '.join(numbers)} {ELLIPSIS}" + (GAP + maps if maps else "")
+    return [f"norm {row.norm:.4g}", *numbers, ELLIPSIS, *map(_shape, row.shapes.items())]
 
 
 def _cosines(rows: Sequence[Prediction], cosines: Sequence[Sequence[float]]) -> list[str]:
