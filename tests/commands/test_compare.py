@@ -78,7 +78,7 @@ def test_a_row_has_what_validate_and_benchmark_say(found: Compare, workspace: Pa
         assert {key: row[key] for key in again} == again
         assert row.keys() >= Benchmark.__dataclass_fields__.keys()
         assert row["speedup"] == pytest.approx(
-            row["reference_ms"]["p50"] / row["candidate_ms"]["p50"], abs=1e-3
+            row["reference_ms"]["p50"] / row["candidate_ms"]["p50"], rel=1e-3
         )
         assert row["bytes"] == open_artifact(Path(row["artifact"])).bytes
     assert [row["precision"] for row in found.rows] == ["fp32", "fp32", "w8a16"]
@@ -205,6 +205,7 @@ def test_names_are_shown_and_never_run(found: Compare, tmp_path: Path) -> None:
         ((0.0, 30.0), (0, 10, 20, 30)),
         ((96.2, 99.9), (96, 97, 98, 99, 100)),
         ((-0.65, 1.63), (-1, -0.5, 0, 0.5, 1, 1.5, 2)),
+        ((99.871, 99.871), (99.87, 99.872)),
         ((2.0, 2.0), None),
     ],
 )

@@ -34,9 +34,12 @@ class Scale:
 
     @classmethod
     def over(cls, values: Sequence[float]) -> Scale:
-        """Choose round ticks that cover all values; their distance is 1, 2 or 5 times a power of ten."""
+        """Choose round ticks that cover all values; their distance is 1, 2 or 5 times a power of ten.
+
+        Values that are nearly equal get an axis of a ten-thousandth of them, whose ticks have few digits.
+        """
         least, largest = min(values), max(values)
-        raw = max(largest - least, 1e-9) / TICKS
+        raw = max(largest - least, 1e-4 * max(abs(least), abs(largest)), 1e-9) / TICKS
         power = 10.0 ** math.floor(math.log10(raw))
         step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * (1 - 1e-9))
         first, last = math.floor(least / step + 1e-9), math.ceil(largest / step - 1e-9)
