@@ -13,7 +13,7 @@ import pytest
 import torch
 from support.models import CHECKPOINT, CLASSES, RESOLUTION
 
-from convnext_edge import build, export, finetune, quantize, sensitivity, validate
+from convnext_edge import build, compare, export, finetune, quantize, report, sensitivity, validate
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.commands.export import Export
@@ -54,6 +54,28 @@ def test_a_classifier_without_its_head_is_an_embedding(tmp_path: Path, photos: P
     assert found.agreement is None
     assert (found.metrics["cosine_p1"] or 0) > 0.99
     assert "cosine mean" in found.summary()
+
+
+def test_models_of_other_tasks_are_compared_and_reported(tmp_path: Path, photos: Path) -> None:
+    made = exported(tmp_path, task="embed")
+    found = compare(
+        made.artifact,
+        calib=photos,
+        data=photos,
+        limit=12,
+        targets=["openvino"],
+        methods=["fp32"],
+        runs=2,
+        workspace=tmp_path,
+    )
+    (row,) = found.rows
+    again = validate(row["artifact"], data=photos, limit=12, workspace=tmp_path)
+    assert row["metrics"] == again.metrics
+    assert (row["metrics"]["cosine_mean"], row["metrics"]["neighbours_kept"]) == (pytest.approx(1), 1)
+    assert found.summary().splitlines()[0].split()[2:6] == ["cosine", "p1", "10-NN", "drop"]
+    page = report(workspace=tmp_path).html.read_text(encoding="utf-8")
+    assert "Task embed; 12 images" in page
+    assert "1.00000" in page
 
 
 def test_maps_of_all_stages_are_features(tmp_path: Path, photos: Path) -> None:
