@@ -36,10 +36,11 @@ PASSES: dict[NormKind, dict[str, int]] = {
 }
 
 
-def written(form: Form, norm: NormKind, path: Path) -> Path:
+def written(form: Form, norm: NormKind, path: Path, opset: int | None = None) -> Path:
     model = random_model(replace(PLAIN, norm=norm, norm_bias=norm == "layernorm"), 0)
     lowered = lower(model, form, preprocessing=Preprocessing(resolution=RESOLUTION))
-    write_onnx(lowered, example_input((3, RESOLUTION, RESOLUTION), "float32"), path, Graph(["logits"]))
+    images = example_input((3, RESOLUTION, RESOLUTION), "float32")
+    write_onnx(lowered, images, path, Graph(["logits"], opset=opset))
     return path
 
 
@@ -57,8 +58,9 @@ def passes(model: Path) -> Counter[str]:
         return Counter(layer for layer, _ in session.kernels())
 
 
-def test_onnxruntime_fuses_rmsnorm(tmp_path: Path) -> None:
-    found = in_onnxruntime(written("linear", "rmsnorm", tmp_path / "model.onnx"), tmp_path)
+@pytest.mark.parametrize("opset", [17, 20])
+def test_onnxruntime_fuses_rmsnorm(opset: int, tmp_path: Path) -> None:
+    found = in_onnxruntime(written("linear", "rmsnorm", tmp_path / "model.onnx", opset), tmp_path)
     assert found["SimplifiedLayerNormalization"] == NORMS
     assert found.keys().isdisjoint({"Pow", "Sqrt", "Div", "LayerNormalization"})
 

@@ -34,10 +34,23 @@ def to_program(model: ModelProto, operators: Operators | None = None) -> Exporte
     Per-tensor Q/DQ are `convnext_edge.Quantize` and `convnext_edge.Dequantize`.
     Raises TargetError for a graph that has none.
     """
+    multiply_squares(model)
     make_scales_attributes(model)
     module = graph_to_torch(join_gelu(model).graph, {**OPERATORS, **DECOMPOSED, **(operators or {})})
     image = next(iter(module.graph.find_nodes(op="placeholder"))).meta["val"]
     return torch.export.export(module, (torch.zeros((1, *image.shape[1:]), dtype=image.dtype),))
+
+
+def multiply_squares(model: ModelProto) -> None:
+    """Turn each power of 2, as simplenorm has it, into a product.
+
+    As a program, a power has a tensor for its exponent, which XNNPACK does not take.
+    """
+    constants = initializers(model)
+    for node in model.graph.node:
+        exponent = constants.get(node.input[1]) if node.op_type == "Pow" else None
+        if exponent is not None and (numpy_helper.to_array(exponent) == 2).all():
+            node.op_type, node.input[1] = "Mul", node.input[0]
 
 
 def make_scales_attributes(model: ModelProto) -> None:

@@ -50,6 +50,19 @@ def test_codes_are_signed_and_each_product_keeps_its_own(models: Models) -> None
     assert len([name for name in weights if "weight" in name]) == products + 1
 
 
+def test_a_square_is_a_product() -> None:
+    """XNNPACK takes no tensor for an exponent."""
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["": 20]> g (float[1, 3] image) => (float[1, 3] logits) '
+        "<float two = {2.0}, float half = {0.5}> { square = Pow(image, two) logits = Pow(square, half) }"
+    )
+    program = to_program(model)
+    found = Counter(str(node.target) for node in program.graph.nodes if node.op == "call_function")
+    assert (found["aten.mul.Tensor"], found["aten.pow.Tensor_Tensor"]) == (1, 1)
+    answer = program.module()(torch.tensor([[-3.0, 0.0, 2.0]]))
+    assert answer.tolist() == [[3.0, 0.0, 2.0]]
+
+
 @pytest.mark.slow
 def test_gelu_is_one_operator_whatever_the_opset(tmp_path: Path) -> None:
     module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.GELU(), torch.nn.Conv2d(4, 2, 1))
