@@ -18,6 +18,7 @@ from convnext_edge.checkpoints.sizes import visible
 from convnext_edge.checkpoints.variants import Variant
 from convnext_edge.errors import CheckpointError, DownloadError
 from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.progress import handed_over, phase
 from convnext_edge.reading import MAX_BYTES, Line, Shape, check, parse_json, read_bytes, shown
 
 CONFIG = "config.json"
@@ -88,7 +89,8 @@ def _download(repository: str, endpoint: str | None) -> tuple[Path, Path]:
     """Return the paths of config and weights, both of one commit: CACHE/.../snapshots/COMMIT/NAME."""
     from huggingface_hub import hf_hub_download
 
-    failure = _probe(repository, endpoint)
+    with phase(f"asking {_address(endpoint)}"):
+        failure = _probe(repository, endpoint)
 
     def get(name: str, revision: str | None = None) -> Path:
         cached_only = failure is not None
@@ -103,8 +105,9 @@ def _download(repository: str, endpoint: str | None) -> tuple[Path, Path]:
         return Path(found)
 
     try:
-        config = get(CONFIG)
-        return config, get(WEIGHTS, revision=config.parent.name)
+        with phase(f"downloading {repository}"), handed_over():
+            config = get(CONFIG)
+            return config, get(WEIGHTS, revision=config.parent.name)
     except Exception as error:  # the client's errors come from whichever HTTP library its version uses
         reason = _explain(failure or error)
         raise DownloadError(

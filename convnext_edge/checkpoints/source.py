@@ -20,7 +20,7 @@ from convnext_edge.errors import CheckpointError, ExportError, UsageError
 from convnext_edge.images.definitions import calibration_dir
 from convnext_edge.images.preprocessing import Preprocessing, PreprocessingChanges
 from convnext_edge.network.convnext import Block, ConvNeXt, part_of, random_model
-from convnext_edge.progress import note
+from convnext_edge.progress import note, phase
 from convnext_edge.tasks import Task, fit, output_names
 
 SHOWN = 3  # names of tensors in a message
@@ -92,6 +92,7 @@ class Source:
         return replace(self, reference=part_of(self.reference, part), task=wanted, stem=stem, classes=classes)
 
 
+@phase("reading the weights")
 def load_source(
     variant: str | None = None,
     checkpoint: Path | None = None,

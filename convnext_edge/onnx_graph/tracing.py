@@ -22,6 +22,7 @@ from convnext_edge.onnx_graph.lookup import add_constant, consumers, initializer
 from convnext_edge.onnx_graph.naming import INPUT, name_layers, strip_notes
 from convnext_edge.onnx_graph.opset import EXPORTERS_FIRST, lower_to_17, opset_of, set_opset
 from convnext_edge.onnx_graph.qdq import drop_byte_casts
+from convnext_edge.progress import phase
 
 GELU = torch.ops.aten.gelu.default
 BATCH = "batch"  # name of the axis
@@ -38,6 +39,7 @@ def example_input(
     return torch.from_numpy(noise(size, input_type, batch=batch, seed=seed))
 
 
+@phase("tracing the network")
 def export_program(module: nn.Module, example: torch.Tensor) -> torch.fx.GraphModule:
     """Return the module as an ATen graph with a dynamic batch, as torchao's pt2e takes it."""
     with exporter():
@@ -55,6 +57,7 @@ class Graph:
     dynamic_size: bool = False  # whether images may have any height and width
 
 
+@phase("tracing the network")
 def write_onnx(module: nn.Module, example: torch.Tensor, path: Path, graph: Graph) -> None:
     """Write `module` with a dynamic batch; weights over 2 GiB go to a companion file `path`.data.
 

@@ -206,6 +206,7 @@ NOTES = [
     r"timm_v1\.safetensors\b.*ImageNet's.*",
     r"timm_v1\.safetensors: no tensor shows it, so it is assumed: .*",
     r"exporting timm_v1 at 32",
+    r"(quantize|export|build|validate|benchmark): [^:]+(, \d+ of \d+)?(, \d+ s)?",  # what takes long
     r"quantizing timm_v1\.(onnx|safetensors) for \w+ with 2 images of .*",
     r"building \S+ from \S+ with openvino \S+",
     r"taking \S+, the newest .* of the workspace",
