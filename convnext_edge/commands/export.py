@@ -10,14 +10,16 @@ from convnext_edge.architecture import Activation, NormKind, Pooling
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.opsets import HIGHEST, LOWEST, USUAL
 from convnext_edge.artifacts.workspace import Workspace, check_suffix
+from convnext_edge.checkpoints.named import variant_or_file
 from convnext_edge.checkpoints.variants import names
-from convnext_edge.commands.declaration import Option, command
+from convnext_edge.commands.declaration import Argument, Option, command
 from convnext_edge.commands.options import RUNTIMES, Output, Seed, WorkspaceFolder
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import lines
+from convnext_edge.commands.text import command_line, lines
 from convnext_edge.errors import ExportError, UsageError
 from convnext_edge.images.preprocessing import Channels, InputType, PreprocessingChanges
 from convnext_edge.paths import AnyPath, as_path
+from convnext_edge.progress import phase
 from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import NAMES, find_target
 from convnext_edge.tasks import Task
@@ -64,6 +66,10 @@ class Export(Result):
             *self._expected(),
         )
 
+    def next_command(self) -> str:
+        """Return what quantizes the model."""
+        return command_line("quantize", self.artifact, "--calib", "IMAGES")
+
     def _answers(self) -> str:
         if self.task == "classify":
             return f"{self.classes} classes"
@@ -80,11 +86,12 @@ class Export(Result):
 
 @command(example="convnext-edge export --variant tiny")
 def export(
+    model: Annotated[AnyPath | None, Argument(completions=names)] = None,
+    *,
     variant: Annotated[
         str | None,
         Option("Name from `convnext-edge variants`; beside --checkpoint, a check.", completions=names),
     ] = None,
-    *,
     checkpoint: Annotated[
         AnyPath | None, Option("Weights of your own: .safetensors, .pth, .pt or .bin.")
     ] = None,
@@ -140,12 +147,14 @@ def export(
     workspace: WorkspaceFolder = None,
     seed: Seed = 0,
 ) -> Export:
-    """Write a trained ConvNeXt as ONNX, checked against PyTorch.
+    """Write MODEL, a variant's name or a file of weights, as ONNX.
 
-    The batch is dynamic. crop, mean and std are as in `Preprocessing`, where a checkpoint needs other values
-    than its variant's (or ImageNet's).
+    It is checked against PyTorch. model: the name of a variant, or else a path: what `variant` or
+    `checkpoint` names. The batch is dynamic. crop, mean and std are as in `Preprocessing`, where a checkpoint
+    needs other values than its variant's (or ImageNet's).
     Raises CheckpointError, DownloadError, ExportError, UsageError.
     """
+    variant, checkpoint = variant_or_file(model, variant, checkpoint)
     with importing():
         from convnext_edge.checkpoints.expectation import Expectation
         from convnext_edge.checkpoints.kept_weights import save_weights
@@ -157,13 +166,11 @@ def export(
         find_target(target)  # a wrong name is said before any work
     check_suffix(as_path(output), ".onnx")
     proof = Expectation.at(as_path(expect), as_path(input_data))
-    rows, columns = resolution if isinstance(resolution, tuple) else (resolution, None)
-    changes = PreprocessingChanges(rows, crop, mean=mean, std=std, width=columns)
     source = load_source(
         variant,
         as_path(checkpoint),
         random_weights=random_weights,
-        changes=changes,
+        changes=changes_of(resolution, crop, mean, std),
         traits=Traits(activation, norm, norm_eps, pooling=pooling, output_stride=checked(output_stride)),
         seed=seed,
     ).for_task(task, with_map=with_map)
@@ -186,6 +193,14 @@ def export(
         expected_max_abs_diff=expected,
         **figures(source),
     )
+
+
+def changes_of(
+    resolution: int | tuple[int, int] | None, crop: float | None, mean: Channels | None, std: Channels | None
+) -> PreprocessingChanges:
+    """Return what the options change of how images are prepared."""
+    rows, columns = resolution if isinstance(resolution, tuple) else (resolution, None)
+    return PreprocessingChanges(rows, crop, mean=mean, std=std, width=columns)
 
 
 def prove(source: Source, proof: Expectation | None) -> tuple[Source, float | None]:
@@ -221,6 +236,7 @@ def figures(source: Source) -> dict[str, Any]:
     }
 
 
+@phase("comparing with PyTorch")
 def parity(source: Source, artifact: Artifact) -> float:
     """Return the largest difference of an output, ONNX Runtime against PyTorch on the same noise.
 

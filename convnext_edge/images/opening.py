@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from convnext_edge.errors import ImageSetError
+from convnext_edge.errors import ImageSetError, nearest
 from convnext_edge.images.archives import (
     COMPRESSED_TAR_SUFFIXES,
     TAR_SUFFIXES,
@@ -48,8 +48,8 @@ def open_image_set(
     if not path.exists():
         raise ImageSetError(
             f"{source} is neither a named image set nor an existing path",
-            hint=f"The named sets are {', '.join(named)}; a path may be a folder of images or class "
-            f"folders, or an archive ({' '.join(ARCHIVE_SUFFIXES)}).",
+            hint=f"{nearest(str(source), named)}The named sets are {', '.join(named)}; a path may be a folder"
+            f" of images or class folders, or an archive ({' '.join(ARCHIVE_SUFFIXES)}).",
         )
     return open_path(path, name=path.resolve().name)
 

@@ -25,7 +25,7 @@ from convnext_edge.commands.options import (
 )
 from convnext_edge.commands.preparation import prepare_job
 from convnext_edge.commands.quantize.command import Quantize, quantize_figures
-from convnext_edge.commands.text import MIB, lines, skipped, warned
+from convnext_edge.commands.text import lines, size, skipped, warned
 from convnext_edge.errors import UsageError
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.quiet import importing
@@ -65,7 +65,7 @@ class Finetune(Quantize):
             ("measured", f"on {self.images} images of {self.data}"),
             *self._before_and_after(),
             ("SQNR", f"{self._sqnr()} to FP32 on calibration images"),
-            ("size", f"{self.bytes / MIB:.1f} MiB in {self.seconds:.1f} s"),
+            ("size", size(self.bytes, self.fp32_bytes, self.seconds)),
             *warned(self.warnings),
         )
 
