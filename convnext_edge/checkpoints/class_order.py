@@ -67,7 +67,7 @@ def in_order(images: ImageSet, order: ClassOrder, *, asked: bool) -> ImageSet:
     if not asked:
         here = next(place for place, (a, b) in enumerate(zip(taken, other, strict=True)) if a != b)
         note(
-            f"class folders of {images.name} are numbered in {order} order: class {here} is"
+            f"classes of {images.name} are numbered in {order} order: class {here} is"
             f" {taken[here]!r}, not {other[here]!r}; --class-order or --classes change it"
         )
     numbered = renumber(images, taken, order)
