@@ -51,7 +51,9 @@ class Numbering:
             return by_names(images, self.file, classes)
         if images.numbered_by is None:
             return images
-        if self.order is None and len(model.classes) == classes and set(images.classes) <= set(model.classes):
+        known = set(model.classes)
+        unique = len(model.classes) == len(known) == classes  # transformers' ImageNet has two cranes
+        if self.order is None and unique and set(images.classes) <= known:
             return renumber(images, model.classes, "names")
         if images.numbered_by == COLUMNS and self.order is None:
             return images

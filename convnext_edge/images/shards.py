@@ -7,7 +7,7 @@ from pathlib import Path
 
 from convnext_edge.errors import ImageSetError
 from convnext_edge.images.contents import Entry
-from convnext_edge.images.folders import FolderStorage
+from convnext_edge.images.folders import is_hidden
 from convnext_edge.images.parquet import ParquetStorage
 
 SUFFIX = ".parquet"
@@ -66,11 +66,12 @@ def find_shards(path: Path) -> tuple[Path, ...]:
 
 
 def _tables(folder: Path) -> list[Path]:
-    """Return the Parquet files in a folder, or else in its folders, as in a clone from the hub."""
-    here = sorted(folder.glob(f"*{SUFFIX}"))
-    return [path for path in here if not path.name.startswith(".")] or [
-        folder / name for name in FolderStorage(folder).names if name.endswith(SUFFIX)
-    ]
+    """Return the Parquet files in a folder, or else those in its folders, as in a clone from the hub."""
+    for pattern in (f"*{SUFFIX}", f"*/*{SUFFIX}"):
+        found = [path for path in sorted(folder.glob(pattern)) if not is_hidden(path.name) and path.is_file()]
+        if found:
+            return found
+    return []
 
 
 def _splits(paths: list[Path]) -> dict[str, tuple[Path, ...]]:
