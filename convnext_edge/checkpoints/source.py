@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -12,7 +12,10 @@ from convnext_edge.artifacts.artifact import Description
 from convnext_edge.artifacts.names import MAX_STEM_BYTES, check_new
 from convnext_edge.artifacts.sidecar import sidecar_path
 from convnext_edge.artifacts.store import open_artifact
+from convnext_edge.checkpoints.class_names import CONFIG, names_of_file
+from convnext_edge.checkpoints.folders import Located, locate
 from convnext_edge.checkpoints.loading import Checkpoint, load_checkpoint, load_weights
+from convnext_edge.checkpoints.places import Selection
 from convnext_edge.checkpoints.sizes import visible
 from convnext_edge.checkpoints.traits import Traits, changed, still_assumed, tell_assumed
 from convnext_edge.checkpoints.variants import Variant, find_variant, match
@@ -21,7 +24,7 @@ from convnext_edge.images.definitions import calibration_dir
 from convnext_edge.images.preprocessing import Preprocessing, PreprocessingChanges
 from convnext_edge.network.convnext import Block, ConvNeXt, part_of, random_model
 from convnext_edge.progress import note, phase
-from convnext_edge.tasks import Task, fit, output_names
+from convnext_edge.tasks import OF_HEADS, Task, fit, output_names
 
 SHOWN = 3  # names of tensors in a message
 RENAME = "Files of the workspace begin with this name: rename the checkpoint, or make a link to it."
@@ -42,6 +45,8 @@ class Source:
     task: Task = "classify"
     assumed: tuple[str, ...] = ()  # what no tensor shows, nothing told and nobody proved
     left_out: tuple[str, ...] = ()  # of a checkpoint: names of tensors that are not of the image model
+    classes_from: str | None = None  # the file that names the classes
+    taken: str | None = None  # of a checkpoint with several weights: which these are
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -78,6 +83,17 @@ class Source:
             assumed=self.assumed,
         )
 
+    def with_class_names(self, path: Path | None) -> Source:
+        """Return the source with the class names of a file, if any; raise UsageError if they do not fit."""
+        if path is None:
+            return self
+        if self.task not in OF_HEADS:
+            raise UsageError(
+                f"--classes: the task of {self.stem} is {self.task}, which has none", hint="Leave it out."
+            )
+        named = names_of_file(path, self.reference.architecture.classes)
+        return replace(self, classes=named.names, classes_from=named.source)
+
     def for_task(self, task: Task | None, *, with_map: bool = False) -> Source:
         """Return the part of the model that another task takes, under a name of its own.
 
@@ -92,6 +108,17 @@ class Source:
         return replace(self, reference=part_of(self.reference, part), task=wanted, stem=stem, classes=classes)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a user says of a checkpoint."""
+
+    traits: Traits = field(default_factory=Traits)  # what shows in none of its tensors
+    selection: Selection = field(default_factory=Selection)  # which of its models
+
+
+NOTHING_ASKED = Asked()
+
+
 @phase("reading the weights")
 def load_source(
     variant: str | None = None,
@@ -99,24 +126,27 @@ def load_source(
     *,
     random_weights: bool = False,
     changes: PreprocessingChanges = PreprocessingChanges(),  # noqa: B008  frozen
-    traits: Traits = Traits(),  # noqa: B008  frozen
+    asked: Asked = NOTHING_ASKED,
     seed: int = 0,
 ) -> Source:
     """Load the model that the options name.
 
-    traits: of a checkpoint, what shows in none of its tensors. seed: of random weights. Raises UsageError
-    where the options name no model or contradict each other, CheckpointError for a checkpoint of another
-    variant, ExportError for a resolution that is too small.
+    asked: of a checkpoint. seed: of random weights. Raises UsageError where the options name no model or
+    contradict each other, CheckpointError for a checkpoint of another variant, ExportError for a resolution
+    that is too small.
     """
     if checkpoint is not None and random_weights:
         raise UsageError("--checkpoint and --random-weights exclude each other", hint="Give one of the two.")
-    if checkpoint is None and traits.told():
+    if checkpoint is None and asked.traits.told():
         raise UsageError(
-            f"--{traits.told()[0].replace('_', '-')} belongs to --checkpoint: of a variant it is known",
+            f"--{asked.traits.told()[0].replace('_', '-')} belongs to --checkpoint: of a variant it is known",
             hint="Leave it out.",
         )
-    if checkpoint is not None:
-        source = _from_checkpoint(checkpoint, variant, traits)
+    if checkpoint is None and asked.selection.weights is not None:
+        raise UsageError("--weights belongs to --checkpoint", hint="Leave it out.")
+    located = None if checkpoint is None else locate(checkpoint)
+    if located is not None:
+        source = _from_checkpoint(located, variant, asked)
     elif variant is None:
         raise UsageError("no model is named", hint="Give --variant NAME or --checkpoint FILE.")
     elif random_weights:
@@ -127,11 +157,11 @@ def load_source(
     preprocessing = changes.apply(source.preprocessing, architecture.channels)
     for edge in preprocessing.size:
         _check_resolution(edge, architecture.stride)
-    without_sidecar = checkpoint is not None and not sidecar_path(checkpoint).is_file()
-    if checkpoint is not None and without_sidecar and source.variant is None and changes.mean is None:
+    without_sidecar = located is not None and not sidecar_path(located.file).is_file()
+    if located is not None and without_sidecar and source.variant is None and changes.mean is None:
         taken = "ImageNet's values" if architecture.channels == 3 else "pixels in 0..1 as they are"
         note(
-            f"{checkpoint.name} does not say how images are prepared: taking {taken}, which --resolution,"
+            f"{located.name} does not say how images are prepared: taking {taken}, which --resolution,"
             " --crop, --mean and --std change"
         )
     usual = source.usual_resolution
@@ -140,33 +170,39 @@ def load_source(
     return replace(source, preprocessing=preprocessing, usual_resolution=usual)
 
 
-def _from_checkpoint(path: Path, name: str | None, traits: Traits) -> Source:
-    check_new(path.stem, CheckpointError, hint=RENAME, most=MAX_STEM_BYTES)
+def _from_checkpoint(located: Located, name: str | None, asked: Asked) -> Source:
+    path = located.file
+    check_new(located.name, CheckpointError, hint=RENAME, most=MAX_STEM_BYTES)
     if sidecar_path(path).is_file():  # `export` kept these weights, with their description
         kept = open_artifact(path).description
-        reference = load_weights(path, replace(kept.architecture, **changed(kept.architecture, traits, path)))
+        reference = load_weights(
+            path, replace(kept.architecture, **changed(kept.architecture, asked.traits, path))
+        )
         if name is not None:
             _check_variant(path, reference, find_variant(name))
-        assumed = still_assumed(kept.assumed, traits, kept.architecture)
-        tell_assumed(assumed, path)
+        assumed = still_assumed(kept.assumed, asked.traits, kept.architecture)
+        tell_assumed(assumed, located.name)
         return replace(Source.of(reference, kept), assumed=assumed)
-    loaded = load_checkpoint(path, traits)
+    loaded = load_checkpoint(located, asked.traits, asked.selection)
     if name is not None:
         _check_variant(path, loaded.model, find_variant(name))
-    tell(loaded, path)
+    tell(loaded, located)
     found = name or match(loaded.architecture)
     known = None if found is None else find_variant(found)
     preprocessing = Preprocessing() if known is None else known.preprocessing
     variant = None if known is None else known.name
     return Source(
         loaded.model,
-        path.stem,
+        located.name,
         variant,
         preprocessing,
+        loaded.classes.names,
         layout=loaded.layout,
         task=loaded.task,
         assumed=loaded.assumed,
         left_out=loaded.left_out,
+        classes_from=loaded.classes.source,
+        taken=loaded.taken,
     )
 
 
@@ -180,14 +216,25 @@ def _check_variant(path: Path, reference: ConvNeXt, variant: Variant) -> None:
         )
 
 
-def tell(loaded: Checkpoint, path: Path) -> None:
-    """Say what was taken from beside the checkpoint, what was left out of it, and what was assumed."""
+def tell(loaded: Checkpoint, located: Located) -> None:
+    """Say what was taken of the checkpoint and from beside it, what was left out, and what was assumed."""
+    name = located.name
+    if located.revision is not None:
+        note(f"{located.title} at commit {located.revision}: taking {located.file.name}")
+    if loaded.taken is not None:
+        note(f"{name}: taking the {loaded.taken}")
     if loaded.config is not None:
-        note(f"{path.name}: what its tensors do not show is as {loaded.config} beside it says")
+        note(f"{name}: what its tensors do not show is as {loaded.config} beside it says")
+    elif (located.folder / CONFIG).is_file():
+        note(f"{name}: {CONFIG} beside it is of another model, and not obeyed")
+    if loaded.classes.source is not None:
+        named = loaded.classes.names
+        names = ", ".join(named[:SHOWN]) + (", …" if len(named) > SHOWN else "")
+        note(f"{name}: the names of its classes are those of {loaded.classes.source}: {names}")
     if loaded.left_out:
         names = ", ".join(loaded.left_out[:SHOWN]) + (", …" if len(loaded.left_out) > SHOWN else "")
-        note(f"{path.name}: {len(loaded.left_out)} tensors are not of the image model, left out: {names}")
-    tell_assumed(loaded.assumed, path)
+        note(f"{name}: {len(loaded.left_out)} parts are not of the image model, left out: {names}")
+    tell_assumed(loaded.assumed, name)
 
 
 def _shape(architecture: Architecture) -> str:

@@ -145,7 +145,7 @@ def compare(
     check_threads(threads)
     wanted = [find_target(name).name for name in targets or ON_CPUS]
     space = Workspace.at(workspace)
-    start = find_start(model, None, space, seed).artifact
+    start = find_start(model, None, workspace=space, seed=seed).artifact
     contest = Contest(
         model=start.path,
         stem=start.description.stem,

@@ -16,9 +16,10 @@ from convnext_edge.commands.options import (
     QuantizeFor,
     RecipeFile,
     Seed,
+    WeightsOption,
     WorkspaceFolder,
 )
-from convnext_edge.commands.preparation import prepare_job
+from convnext_edge.commands.preparation import Given, Images, prepare_job
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import command_line, table
 from convnext_edge.paths import AnyPath
@@ -84,6 +85,7 @@ def sensitivity(
     target: QuantizeFor = DEFAULT,
     recipe: RecipeFile = None,
     checkpoint: Checkpoint = None,
+    weights: WeightsOption = None,
     runs: Annotated[int, Option("Timed calls in a round.", at_least=1)] = 5,
     threads: Annotated[int, Option("Of the timed calls.", at_least=1)] = 1,
     data_root: DataRoot = None,
@@ -107,14 +109,10 @@ def sensitivity(
     started = time.perf_counter()
     check_threads(threads)
     job = prepare_job(
-        model,
-        checkpoint,
-        calib=calib,
-        samples=samples,
-        most=SAMPLES,
+        Given(model, checkpoint, weights),
+        images=Images(calib, samples, data_root, most=SAMPLES),
         target=target,
         recipe=recipe,
-        data_root=data_root,
         workspace=Workspace.at(workspace),
         seed=seed,
     )

@@ -29,9 +29,10 @@ from convnext_edge.commands.options import (
     RecipeFile,
     Samples,
     Seed,
+    WeightsOption,
     WorkspaceFolder,
 )
-from convnext_edge.commands.preparation import prepare_job
+from convnext_edge.commands.preparation import Given, Images, prepare_job
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import command_line, lines, metric_lines, size, skipped, verdict, warned
 from convnext_edge.errors import UsageError, nearest
@@ -156,6 +157,7 @@ def quantize(
     ] = "ptq",
     recipe: RecipeFile = None,
     checkpoint: Checkpoint = None,
+    weights: WeightsOption = None,
     keep_float: KeepFloat = (),
     max_drop: Annotated[
         float | None,
@@ -203,23 +205,20 @@ def quantize(
     bounds = gates.Gates(max_drop, min_agreement, min_sqnr, min_r2, min_cosine)
     check_gate(bounds, data, method, changed=recipe is not None or bool(keep_float))
     check_suffix(as_path(output), ".onnx")
-    space = Workspace.at(workspace)
+    space, numbering = Workspace.at(workspace), Numbering(class_order, as_path(classes))
     job = prepare_job(
-        model,
-        checkpoint,
-        calib=calib,
-        samples=samples,
+        Given(model, checkpoint, weights),
+        images=Images(calib, samples, data_root, numbering=numbering),
         target=target,
         recipe=recipe,
         keep_float=keep_float,
         form=FORMS.get(method),
         opset=opset,
-        data_root=data_root,
         workspace=space,
         seed=seed,
     )
     sample = calibration_check.look_at(job.images, job.source)
-    gate = open_gate(bounds, data, data_root, job, Numbering(class_order, as_path(classes)))
+    gate = open_gate(bounds, data, data_root, job, numbering)
     job, quantized, gated = run_method(job, method, gate)
     figures = {} if gated is None else gated.figures()
 
