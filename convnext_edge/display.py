@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+STARTING, WORKING = "starting", "working"  # before the first step, and between others
 LONG = 2.0
 SILENCE = 10.0
 TICK = 0.5  # seconds
@@ -52,7 +53,7 @@ class Display(ABC):
 
     def __init__(self, command: str) -> None:
         self.command = command
-        self.doing = Step("starting")  # where no step is named
+        self.doing = Step(STARTING)  # where no step is named
         self.steps: list[Step] = []  # the innermost one behind
 
     @property
@@ -67,6 +68,8 @@ class Display(ABC):
     def end(self, step: Step) -> None:
         """Go back to the step before."""
         self.steps.remove(step)
+        if self.doing.text == STARTING and not self.steps:
+            self.doing = Step(WORKING, told=self.doing.told)
 
     @abstractmethod
     def say(self, text: str) -> None:

@@ -63,11 +63,12 @@ def on_screen(text: str) -> list[str]:
         elif piece == "\n":
             row += 1
             lines += [""] * (row == len(lines))
-        elif piece.endswith("K"):
-            lines[row] = ""
-        elif piece.endswith("A"):
-            row -= int(piece[2:-1])
-        elif not piece.startswith("\x1b"):
+        elif piece.startswith("\x1b"):
+            if piece.endswith("K"):
+                lines[row] = ""
+            if piece.endswith("A"):
+                row -= int(piece[2:-1])
+        else:
             lines[row] = lines[row].ljust(column)[:column] + piece + lines[row][column + 1 :]
             column += 1
     return lines
@@ -185,6 +186,17 @@ def test_a_program_without_standard_error_is_no_fault(monkeypatch: pytest.Monkey
     monkeypatch.setattr(sys, "stderr", None)
     with standard_error() as stream, shown("export"), phase("loading PyTorch"):
         assert stream is None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_on_a_terminal_the_program_speaks_before_its_own_imports(tmp_path: Path) -> None:
+    watched = watch(convnext_edge("variants"), terminal=True, cwd=tmp_path, environment={"TERM": "xterm"})
+    assert watched.text.startswith("convnext-edge: starting\r")
+    assert on_screen(watched.text)[0].startswith("name ")
+    asked = {"TERM": "xterm", "_CONVNEXT_EDGE_COMPLETE": "bash_source"}
+    completing = watch(convnext_edge(), terminal=True, cwd=tmp_path, environment=asked)
+    assert "starting" not in completing.text
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -217,6 +218,10 @@ def test_the_next_command_has_the_workspace_that_was_given(run: Run, monkeypatch
         "next: convnext-edge validate out/e.xml --data IMAGES --workspace 'my place'\n"
     )
     assert run("build").stdout.endswith("next: convnext-edge validate out/e.xml --data IMAGES\n")
+    long = run("build", "--workspace", "p" * 40).stdout.split("next: ")[1]
+    typed = shlex.split(long.replace("\\\n", ""))  # as a shell takes it
+    assert typed == [*shlex.split("convnext-edge validate out/e.xml --data IMAGES --workspace"), "p" * 40]
+    assert all(len(line) <= 80 for line in long.splitlines())
 
 
 def test_the_size_of_fp32_stands_beside_that_of_int8() -> None:
