@@ -13,13 +13,20 @@ from convnext_edge.artifacts.names import MAX_STEM_BYTES, check_new
 from convnext_edge.artifacts.sidecar import sidecar_path
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.checkpoints.loading import Checkpoint, load_checkpoint, load_weights
+from convnext_edge.checkpoints.preparation.found import (
+    IMAGES_AS,
+    OPTIONS,
+    Preparation,
+    find_preparation,
+)
 from convnext_edge.checkpoints.sizes import visible
 from convnext_edge.checkpoints.traits import Traits, changed, still_assumed, tell_assumed
 from convnext_edge.checkpoints.variants import Variant, find_variant, match
 from convnext_edge.errors import CheckpointError, ExportError, UsageError
+from convnext_edge.images.changes import PreprocessingChanges
 from convnext_edge.images.definitions import calibration_dir
-from convnext_edge.images.preprocessing import Preprocessing, PreprocessingChanges
-from convnext_edge.network.convnext import Block, ConvNeXt, part_of, random_model
+from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.network.convnext import Block, ConvNeXt, part_of, random_model, turn_channels
 from convnext_edge.progress import note
 from convnext_edge.tasks import Task, fit, output_names
 
@@ -42,6 +49,7 @@ class Source:
     task: Task = "classify"
     assumed: tuple[str, ...] = ()  # what no tensor shows, nothing told and nobody proved
     left_out: tuple[str, ...] = ()  # of a checkpoint: names of tensors that are not of the image model
+    prepared_by: str = "its sidecar says"  # who tells how images are prepared, as the end of a sentence
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -77,6 +85,10 @@ class Source:
             task=self.task,
             assumed=self.assumed,
         )
+
+    def proved(self) -> Source:
+        """Return the source with nothing assumed but the preparation of images, which answers do not prove."""
+        return replace(self, assumed=tuple(each for each in self.assumed if each.startswith(IMAGES_AS)))
 
     def for_task(self, task: Task | None, *, with_map: bool = False) -> Source:
         """Return the part of the model that another task takes, under a name of its own.
@@ -122,21 +134,27 @@ def load_source(
         source = _random(find_variant(variant), seed)
     else:
         source = _published(find_variant(variant))
-    architecture = source.reference.architecture
-    preprocessing = changes.apply(source.preprocessing, architecture.channels)
-    for edge in preprocessing.size:
-        _check_resolution(edge, architecture.stride)
-    without_sidecar = checkpoint is not None and not sidecar_path(checkpoint).is_file()
-    if checkpoint is not None and without_sidecar and source.variant is None and changes.mean is None:
-        taken = "ImageNet's values" if architecture.channels == 3 else "pixels in 0..1 as they are"
-        note(
-            f"{checkpoint.name} does not say how images are prepared: taking {taken}, which --resolution,"
-            " --crop, --mean and --std change"
-        )
     usual = source.usual_resolution
     if usual is None and source.variant is not None:
         usual = source.preprocessing.resolution
-    return replace(source, preprocessing=preprocessing, usual_resolution=usual)
+    return replace(_prepared(source, changes), usual_resolution=usual)
+
+
+def _prepared(source: Source, changes: PreprocessingChanges) -> Source:
+    """Return the source with its images prepared as the user says; of BGR, its stem is turned to RGB."""
+    before, architecture = source.preprocessing, source.reference.architecture
+    preprocessing = changes.apply(before, architecture.channels)
+    for edge in preprocessing.size:
+        _check_resolution(edge, architecture.stride)
+    if preprocessing.channel_order != before.channel_order:
+        turn_channels(source.reference)
+    by = source.prepared_by
+    if preprocessing != before:
+        by = f"options say, and else as {by}"
+    assumed = source.assumed
+    if changes.tells_resizing and changes.tells_values:
+        assumed = tuple(each for each in assumed if not each.startswith(IMAGES_AS))
+    return replace(source, preprocessing=preprocessing, prepared_by=by, assumed=assumed)
 
 
 def _from_checkpoint(path: Path, name: str | None, traits: Traits) -> Source:
@@ -153,19 +171,21 @@ def _from_checkpoint(path: Path, name: str | None, traits: Traits) -> Source:
     if name is not None:
         _check_variant(path, loaded.model, find_variant(name))
     tell(loaded, path)
+    prepared = find_preparation(path, loaded)
+    tell_preparation(prepared, path)
     found = name or match(loaded.architecture)
-    known = None if found is None else find_variant(found)
-    preprocessing = Preprocessing() if known is None else known.preprocessing
-    variant = None if known is None else known.name
+    variant = None if found is None else find_variant(found).name
     return Source(
         loaded.model,
         path.stem,
         variant,
-        preprocessing,
+        prepared.preprocessing,
         layout=loaded.layout,
         task=loaded.task,
-        assumed=loaded.assumed,
+        assumed=(*loaded.assumed, *prepared.assumed),
         left_out=loaded.left_out,
+        prepared_by=prepared.by,
+        usual_resolution=None if found is None else find_variant(found).resolution,
     )
 
 
@@ -189,6 +209,17 @@ def tell(loaded: Checkpoint, path: Path) -> None:
     tell_assumed(loaded.assumed, path)
 
 
+def tell_preparation(prepared: Preparation, path: Path) -> None:
+    """Say who tells how the images of a checkpoint are prepared, or that nobody does."""
+    if prepared.told:
+        note(f"{path.name}: images are prepared as {prepared.by}")
+    else:
+        note(
+            f"{path.name} does not say how images are prepared: taken as {prepared.by},"
+            f" which {OPTIONS} change"
+        )
+
+
 def _shape(architecture: Architecture) -> str:
     return (
         f"depths {architecture.depths}, dims {architecture.dims}, patch {architecture.patch},"
@@ -202,13 +233,27 @@ def _random(variant: Variant, seed: int) -> Source:
         if isinstance(block, Block) and block.gamma is not None:
             torch.nn.init.constant_(block.gamma, 0.1)  # 1e-6 would hide what the blocks compute
     note(f"{variant.name} gets random weights: good for latency, never for accuracy")
-    return Source(reference, f"{variant.name}-random", variant.name, variant.preprocessing, task=variant.task)
+    return Source(
+        reference,
+        f"{variant.name}-random",
+        variant.name,
+        variant.preprocessing,
+        task=variant.task,
+        prepared_by="timm prepares them",
+    )
 
 
 def _published(variant: Variant) -> Source:
     if variant.name == "demo":
         weights = calibration_dir() / "demo" / "demo.safetensors"
-        return Source(load_checkpoint(weights).model, "demo", "demo", variant.preprocessing, DEMO_CLASSES)
+        return Source(
+            load_checkpoint(weights).model,
+            "demo",
+            "demo",
+            variant.preprocessing,
+            DEMO_CLASSES,
+            prepared_by="in its training",
+        )
     from convnext_edge.checkpoints.hub import fetch
 
     fetched = fetch(variant)
@@ -220,6 +265,7 @@ def _published(variant: Variant) -> Source:
         fetched.preprocessing,
         layout=loaded.layout,
         task=variant.task,
+        prepared_by=f"{fetched.source} says (timm)",
     )
 
 
