@@ -21,6 +21,7 @@ Pixels = Annotated[int, Field(ge=1, le=2**14)]
 Part = Annotated[float, Field(gt=0, le=1)]
 Level = Annotated[int, Field(ge=0, le=255)]
 MAX_CHANNELS = 16
+MOST_RESIZED = 2**31
 CHANNELS = Field(min_length=1, max_length=MAX_CHANNELS)
 IMAGENET_MEAN: Channels = (0.485, 0.456, 0.406)
 IMAGENET_STD: Channels = (0.229, 0.224, 0.225)
@@ -61,7 +62,8 @@ class Preprocessing:
         """Rows and columns that an image is resized for, before the crop."""
         if self.resize is not None:
             return self.resize, self.resize
-        rows, columns = (math.floor(edge / self.crop) for edge in self.size)  # timm's scale_size
+        # timm's scale_size, as far as it is the edge of any image
+        rows, columns = (math.floor(min(edge / self.crop, MOST_RESIZED)) for edge in self.size)
         return rows, columns
 
     @property

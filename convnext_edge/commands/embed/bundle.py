@@ -13,6 +13,7 @@ from convnext_edge.artifacts.sidecar import sidecar_path
 from convnext_edge.errors import UsageError
 from convnext_edge.images.class_order import read_rows
 from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.images.transform import INTERPOLATIONS
 from convnext_edge.tasks import OF_HEADS, output_names
 from convnext_edge.version import __version__
 
@@ -21,7 +22,9 @@ LATER_FORMAT = 2  # of what a library that knows format 1 would take for a class
 LATEST_FORMAT = 3  # of images that a library of format 2 would prepare in another way
 MANIFEST = "convnext_edge.txt"
 LABELS = "labels.txt"
-ANTIALIASED = ("bicubic", "bilinear", "box", "hamming", "lanczos")
+UPRIGHT = "Photographs are turned upright, as their EXIF orientation says."
+AS_STORED = "The EXIF orientation is not applied."
+FILTERS_OF_FORMAT_2 = ("bicubic", "bilinear", "box", "hamming", "lanczos")
 
 
 def write_bundle(engine: Artifact, labels: Path | None, folder: Path) -> None:
@@ -44,7 +47,7 @@ def check_images(engine: Artifact) -> None:
     prepared = engine.description.preprocessing
     channels = len(prepared.mean)
     own = "Run the engine with its own runtime"
-    again = f"Export again with one of: {', '.join(ANTIALIASED)}"
+    again = f"Export again with one of: {', '.join(INTERPOLATIONS)}"
     for wrong, why, hint in (
         (channels != 3, f"give RGB, and its images have {channels} channel{'s' * (channels > 1)}", own),
         (
@@ -53,7 +56,7 @@ def check_images(engine: Artifact) -> None:
             f"{own}, or export without --dynamic-size",
         ),
         (
-            prepared.interpolation not in ANTIALIASED,
+            prepared.interpolation not in INTERPOLATIONS,
             f"do not have {prepared.interpolation!r}, by which its images are resized",
             again,
         ),
@@ -78,6 +81,7 @@ def fill_readme(engine: Artifact, folder: Path, **more: str) -> None:
         "task": described.task,
         "answers": answers(engine),
         "size": described.preprocessing.size_text.replace("x", " x "),
+        "orientation": UPRIGHT if described.preprocessing.exif else AS_STORED,
         "ours": __version__,
         **more,
     }
@@ -111,14 +115,10 @@ def manifest_lines(engine: Artifact, digests: dict[str, str]) -> list[str]:
     described = engine.description
     prepared = described.preprocessing
     recorded = described.engine or {}
-    early = in_format_2(prepared)
-    apart = {
-        **({} if prepared.size[0] == prepared.size[1] else {"width": prepared.size[1]}),
-        **(in_format_3(prepared) if early is None else early),
-    }
+    apart = apart_from_format_1(prepared)
     later = LATER_FORMAT if apart or described.task != "classify" else FORMAT
     values = {
-        "format": LATEST_FORMAT if early is None else later,
+        "format": LATEST_FORMAT if "resize_mode" in apart else later,
         "version": __version__,
         "runtime": runtime_of(engine),
         "runtime_version": recorded.get("version", "unknown"),
@@ -139,6 +139,14 @@ def manifest_lines(engine: Artifact, digests: dict[str, str]) -> list[str]:
     ]
 
 
+def apart_from_format_1(prepared: Preprocessing) -> dict[str, str]:
+    """Return the lines that tell of images what format 1 does not."""
+    rows, columns = prepared.size
+    early = in_format_2(prepared)
+    width = {} if rows == columns else {"width": str(columns)}
+    return {**width, **(in_format_3(prepared) if early is None else early)}
+
+
 def in_format_2(prepared: Preprocessing) -> dict[str, str] | None:
     """Return the lines by which libraries of format 2 squash or crop; None for what those cannot do.
 
@@ -151,7 +159,8 @@ def in_format_2(prepared: Preprocessing) -> dict[str, str] | None:
     known = Preprocessing(
         prepared.resolution, plain.crop, prepared.interpolation, prepared.mean, prepared.std, prepared.width
     )
-    if prepared.resize_mode == "pad" or plain != known or (squashes and prepared.crop != 1):
+    new_filter = prepared.interpolation not in FILTERS_OF_FORMAT_2
+    if new_filter or prepared.resize_mode == "pad" or plain != known or (squashes and prepared.crop != 1):
         return None
     return {} if squashes == (prepared.crop == 1) else {"squash": str(squashes).lower()}
 
@@ -162,6 +171,7 @@ def in_format_3(prepared: Preprocessing) -> dict[str, str]:
         "resize_mode": prepared.resize_mode,
         **({} if prepared.resize is None else {"resize": str(prepared.resize)}),
         "crop_rounding": prepared.crop_rounding,
+        "resampler": prepared.resampler,
         "pad_color": " ".join(map(str, prepared.padding)),
         "exif": str(prepared.exif).lower(),
     }
