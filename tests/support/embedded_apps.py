@@ -11,7 +11,7 @@ from support.embedded import MANIFEST
 from support.models import RESOLUTION
 
 from convnext_edge.commands.embed.bundle import apart_from_format_1
-from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.images.preprocessing import Preprocessing, ResizeMode
 
 # Width and height: tiny, odd, and long either way, so that rows or columns are resized first.
 SIZES = [
@@ -62,7 +62,7 @@ BOUNDED_MANIFESTS: list[tuple[dict[str, str], str]] = [
     ({"crop": "1.0\nsquash no"}, "is damaged: squash is 'no'"),
     ({"resolution": "64\nwidth 0"}, "out of range"),
     ({"crop": "1.0\nresize_mode tile"}, "is damaged: resize_mode is 'tile'"),
-    ({"crop": "1.0\nresize_mode pad\nresize 63"}, "out of range"),
+    ({"crop": "1.0\nresize_mode pad\nresize 3"}, "out of range"),
     ({"crop": "1.0\nresize_mode pad\npad_color 0 0 256"}, "out of range"),
     ({"crop": "1.0\nresize_mode pad\npad_color 0 0"}, "is damaged: pad_color is '0 0'"),
     ({"crop": "1.0\nresize_mode pad\ncrop_rounding up"}, "is damaged: crop_rounding is 'up'"),
@@ -85,10 +85,10 @@ DAMAGED_MANIFESTS = [
 ]
 
 
-def early(crop: float, interpolation: str) -> Preprocessing:
+def early(resolution: int, crop: float, interpolation: str) -> Preprocessing:
     """What a manifest of format 1 tells: a crop of 1 squashes."""
-    mode = "squash" if crop == 1 else "center"
-    return Preprocessing(RESOLUTION, crop, interpolation, resize_mode=mode)
+    mode: ResizeMode = "squash" if crop == 1 else "center"
+    return Preprocessing(resolution, crop, interpolation, resize_mode=mode)
 
 
 def frame_lines(keys: dict[str, Any]) -> dict[str, str]:

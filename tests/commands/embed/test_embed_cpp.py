@@ -85,7 +85,7 @@ def test_squares_are_those_of_pillow_bit_by_bit(
     images = [noise(width, height) for width, height in SIZES]
     answer = built("openvino").answer(model, "squares", images)
     found = np.frombuffer(answer, np.uint8).reshape(len(SIZES), RESOLUTION, RESOLUTION, 3)
-    prepared = early(crop, filtered)
+    prepared = early(RESOLUTION, crop, filtered)
     for image, square in zip(images, found, strict=True):
         np.testing.assert_array_equal(square, preprocess(Image.fromarray(image), prepared), str(image.shape))
 

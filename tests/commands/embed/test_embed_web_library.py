@@ -77,7 +77,7 @@ def test_squares_are_those_of_pillow_bit_by_bit(folder: Path, tmp_path: Path, fi
         copy = changed(folder, tmp_path / str(crop), crop=crop, interpolation=filtered)
         found = np.frombuffer(node(copy, "squares", given=packed(images)), np.uint8)
         squares = found.reshape(len(SIZES), RESOLUTION, RESOLUTION, 3)
-        prepared = early(crop, filtered)
+        prepared = early(RESOLUTION, crop, filtered)
         for image, square in zip(images, squares, strict=True):
             expected = preprocess(Image.fromarray(image), prepared)
             np.testing.assert_array_equal(square, expected, f"{image.shape} {crop}")
