@@ -87,8 +87,8 @@ class Source:
         )
 
     def proved(self) -> Source:
-        """Return the source with nothing assumed but the preparation of images, which answers do not prove."""
-        return replace(self, assumed=tuple(each for each in self.assumed if each.startswith(IMAGES_AS)))
+        """Return the source with nothing assumed but how images are prepared, which answers do not prove."""
+        return replace(self, assumed=about(self.assumed, images=True))
 
     def for_task(self, task: Task | None, *, with_map: bool = False) -> Source:
         """Return the part of the model that another task takes, under a name of its own.
@@ -140,6 +140,11 @@ def load_source(
     return replace(_prepared(source, changes), usual_resolution=usual)
 
 
+def about(assumed: tuple[str, ...], *, images: bool) -> tuple[str, ...]:
+    """Return what is assumed of the preparation of images, or of all else."""
+    return tuple(each for each in assumed if each.startswith(IMAGES_AS) == images)
+
+
 def _prepared(source: Source, changes: PreprocessingChanges) -> Source:
     """Return the source with its images prepared as the user says; of BGR, its stem is turned to RGB."""
     before, architecture = source.preprocessing, source.reference.architecture
@@ -153,7 +158,7 @@ def _prepared(source: Source, changes: PreprocessingChanges) -> Source:
         by = f"options say, and else as {by}"
     assumed = source.assumed
     if changes.tells_resizing and changes.tells_values:
-        assumed = tuple(each for each in assumed if not each.startswith(IMAGES_AS))
+        assumed = about(assumed, images=False)
     return replace(source, preprocessing=preprocessing, prepared_by=by, assumed=assumed)
 
 
@@ -165,7 +170,9 @@ def _from_checkpoint(path: Path, name: str | None, traits: Traits) -> Source:
         if name is not None:
             _check_variant(path, reference, find_variant(name))
         assumed = still_assumed(kept.assumed, traits, kept.architecture)
-        tell_assumed(assumed, path)
+        tell_assumed(about(assumed, images=False), path)
+        for each in about(assumed, images=True):
+            note(f"{path.name}: nothing told it, so these are taken: {each}. {OPTIONS} change it")
         return replace(Source.of(reference, kept), assumed=assumed)
     loaded = load_checkpoint(path, traits)
     if name is not None:

@@ -205,7 +205,7 @@ def export(
 
 
 def prove(source: Source, proof: Expectation | None) -> tuple[Source, float | None]:
-    """Return the source with only its images assumed any more, and how far it is from what is expected of it."""
+    """Return the source as `Source.proved` has it, and how far it is from what is expected of it."""
     if proof is None:
         return source, None
     expected = proof.check(source)

@@ -11,6 +11,9 @@ import pytest
 import torch
 from support.places import TESTS
 
+from convnext_edge.artifacts.workspace import Workspace
+from convnext_edge.checkpoints.expectation import Expectation
+from convnext_edge.checkpoints.kept_weights import save_weights
 from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.checkpoints.preparation.found import Preparation, find_preparation
 from convnext_edge.checkpoints.preparation.open_clip import of_open_clip
@@ -238,7 +241,7 @@ def test_what_the_user_says_of_images_is_no_longer_assumed() -> None:
     assert source.preprocessing == Preprocessing(64, 0.9, "bilinear", HALF, HALF)
 
 
-def test_a_model_of_bgr_images_takes_rgb_to_the_same_answers() -> None:
+def test_a_model_of_bgr_images_takes_rgb_to_the_same_answers(tmp_path: Path) -> None:
     path = CHECKPOINTS / "timm_v1.safetensors"
     mean, std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
     plain = load_source(None, path, changes=PreprocessingChanges(64))
@@ -252,3 +255,17 @@ def test_a_model_of_bgr_images_takes_rgb_to_the_same_answers() -> None:
     assert (turned.preprocessing.mean, turned.preprocessing.std) == (mean[::-1], std[::-1])
     assert plain.preprocessing.mean == IMAGENET_MEAN
     assert plain.preprocessing.std == IMAGENET_STD
+    # the user's own model takes BGR, and so do the images of --input-data
+    answers = {"": plain.reference(images).detach().numpy()}
+    assert Expectation(images.numpy(), answers).check(turned) < 1e-5
+    # kept weights are turned already
+    kept = save_weights(turned, Workspace(tmp_path)).path
+    again = load_source(None, kept, changes=PreprocessingChanges(channel_order="bgr"))
+    assert torch.equal(again.reference.stem.conv.weight, turned.reference.stem.conv.weight)
+    assert again.preprocessing == turned.preprocessing
+
+
+def test_an_answer_proves_all_but_the_preparation_of_images() -> None:
+    source = load_source(None, CHECKPOINTS / "timm_v1.safetensors")
+    assert len(source.assumed) > 1
+    assert source.proved().assumed == ("images as timm prepares models of no published size",)
