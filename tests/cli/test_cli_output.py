@@ -213,6 +213,8 @@ NOTES = [
     r"timing is not to be relied on: .*",  # on a busy machine
     r"the gate on speed is not decided: .*",
     r"\S+ is replaced: it had another resolution .*",
+    r"\S+ does not say how images are prepared: .*",
+    r"\S+: nothing told it, so these are taken: images as .*",
     r"the reference gets .* right, which is no better than chance .*",
 ]
 
