@@ -111,6 +111,11 @@ class Architecture:
         """Number of weights, biases and scales."""
         return sum(prod(shape) for shape in self.shapes().values())
 
+    @property
+    def fp32_bytes(self) -> int:
+        """Bytes of all of these in FP32."""
+        return 4 * self.params
+
     def macs(self, height: int, width: int | None = None) -> int:
         """Count multiply-adds of convolutions and linear layers for one image of height x width pixels.
 

@@ -17,6 +17,9 @@ A gate that is not met (accuracy, speed) is not an error: the result has `passed
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class ConvNeXtEdgeError(Exception):
     """The base of all errors of this package; `str(error)` is the whole message for a person."""
@@ -27,6 +30,15 @@ class ConvNeXtEdgeError(Exception):
         super().__init__(f"{message}\n{hint}" if hint else message)
         self.message = message
         self.hint = hint
+
+
+def nearest(word: str, known: Iterable[str], *, most: int = 3) -> str:
+    """Return a sentence for a hint that names the known words nearest to one that is none of them.
+
+    It ends with a space; it is empty where no word is near.
+    """
+    near = difflib.get_close_matches(word, list(known), n=most, cutoff=0.5)
+    return f"Nearest {'are' if len(near) > 1 else 'is'} {', '.join(near)}. " if near else ""
 
 
 class CheckpointError(ConvNeXtEdgeError):

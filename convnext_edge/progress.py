@@ -1,18 +1,20 @@
-"""What people see while a command works: notes and progress bars, all on standard error."""
+"""What people see while a command works: notes, steps and progress bars, all on standard error."""
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Self, TextIO, TypeVar
 
-if TYPE_CHECKING:
-    from rich.progress import TaskID
+from convnext_edge.display import Display, Lines, Live, Step, is_terminal
 
 LOGGER = logging.getLogger("convnext_edge")
 T = TypeVar("T")
+_display: Display | None = None  # of the command line, while a command runs
 
 
 def speaks() -> bool:
@@ -24,6 +26,77 @@ def note(message: str) -> None:
     """Tell the user something that is not an error; the command line shows it on standard error."""
     if speaks():
         LOGGER.info(message)
+
+
+def doing(message: str) -> None:
+    """Tell the user what is done from now on, where no `phase` says it more exactly."""
+    note(message)
+    if _display is not None:
+        _display.doing = Step(message, told=True)
+
+
+@contextmanager
+def phase(text: str) -> Iterator[None]:
+    """Let the command line show what is done inside. text: as `calibrating`."""
+    if _display is None:
+        yield
+        return
+    step = Step(text)
+    _display.begin(step)
+    try:
+        yield
+    finally:
+        _display.end(step)
+
+
+@contextmanager
+def handed_over() -> Iterator[None]:
+    """Leave the terminal to a library that shows a progress bar of its own."""
+    if not isinstance(_display, Live):
+        yield
+        return
+    with _display.paused():
+        yield
+
+
+@contextmanager
+def shown(command: str, *, plain: bool = False) -> Iterator[None]:
+    """Show on standard error what a command does inside: the command line's, and no library's, business.
+
+    plain: write lines on a terminal, too, as libraries write there.
+    """
+    global _display
+    with standard_error() as stream:
+        if stream is None or not speaks():
+            yield
+            return
+        _display = Live(command, stream) if is_terminal(stream) and not plain else Lines(command, stream)
+        try:
+            with _display.running():
+                yield
+        finally:
+            _display = None
+
+
+def say(text: str) -> None:
+    """Show a text that stays, above what is shown of the work."""
+    if _display is not None:
+        _display.say(text)
+    elif sys.stderr is not None:
+        sys.stderr.write(f"{text}\n")
+
+
+@contextmanager
+def standard_error() -> Iterator[TextIO | None]:
+    """Yield a stream to standard error as it is now, whatever takes its place meanwhile; None without one."""
+    with ExitStack() as stack:
+        try:
+            number = os.dup(sys.stderr.fileno())
+        except (AttributeError, OSError, ValueError):  # there is none, or it is a stream of Python's
+            yield sys.stderr
+            return
+        encoding = sys.stderr.encoding
+        yield stack.enter_context(os.fdopen(number, "w", encoding=encoding, errors="backslashreplace"))
 
 
 def track(items: Iterable[T], description: str, *, total: int, step: int = 1) -> Iterator[T]:
@@ -39,51 +112,52 @@ def track(items: Iterable[T], description: str, *, total: int, step: int = 1) ->
 
 
 class Bars:
-    """Progress bars by name, for work that reports its own steps; hidden where there is no terminal."""
+    """Progress bars by name, for work that reports its own steps; where there is no terminal, a log has them.
+
+    In a program of Python's, which shows nothing else of us, they are shown on a terminal alone.
+    """
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        hidden = not (console.is_terminal and speaks())
-        self.progress = Progress(
-            *columns,
-            console=console,
-            transient=True,
-            disable=hidden,
-            redirect_stdout=False,  # which are the host's
-            redirect_stderr=False,
-        )
-        self.tasks: dict[str, TaskID] = {}
+        self.display = _display
+        self.alone = ExitStack()  # holds what is shown where no command line shows anything
+        self.shown: dict[str, Step] = {}
 
     def __enter__(self) -> Self:
-        self.progress.start()
+        if self.display is None and sys.stderr is not None and is_terminal(sys.stderr) and speaks():
+            self.display = Live("", sys.stderr)
+            self.alone.enter_context(self.display.running())
+            self.display.steps += self.shown.values()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.progress.stop()
+        for name in list(self.shown):
+            self.finish(name)
+        self.alone.close()
 
     def start(self, name: str, total: int) -> None:
         """Show a bar of `total` steps."""
-        self.tasks[name] = self.progress.add_task(name, total=total)
+        step = self.shown[name] = Step(name, total)
+        if self.display is not None:
+            self.display.begin(step)
 
     def advance(self, name: str, steps: int = 1) -> None:
         """Move a bar forward."""
-        self.progress.advance(self.tasks[name], steps)
+        step = self.shown[name]
+        step.done = min(step.done + steps, step.total or 0)
 
     def describe(self, name: str, text: str) -> None:
         """Put `text` in place of the name before the bar."""
-        self.progress.update(self.tasks[name], description=text)
+        self.shown[name].text = text
 
     @property
     def hidden(self) -> bool:
         """Whether there is no terminal to show bars on."""
-        return not self.progress.console.is_terminal
+        return not isinstance(self.display, Live)
 
     def finish(self, name: str) -> None:
         """Remove a bar."""
-        self.progress.remove_task(self.tasks.pop(name))
+        step = self.shown.pop(name)
+        if self.display is not None:
+            self.display.end(step)

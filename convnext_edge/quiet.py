@@ -17,8 +17,11 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, TextIO, cast
 
 from convnext_edge.guest import ALONE, Shared, replaced, without_traces
+from convnext_edge.progress import phase
 from convnext_edge.usage_reports import no_usage_reports
 
+# Of packages that take long to load, by their modules.
+_NAMES = {"torch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "nncf": "NNCF"}
 _verbose = False
 _here = threading.local()  # `depth`: how many `quiet()` this thread is inside of
 
@@ -59,7 +62,18 @@ def importing(*reporting: str) -> Iterator[None]:
 
     reporting: those of the packages inside that would report their use to their makers.
     """
-    with ALONE, quiet(), no_usage_reports(reporting):
+    package = next(iter(reporting), "torch")
+    with ALONE, quiet(), no_usage_reports(reporting), _said_to_load(package):
+        yield
+
+
+@contextmanager
+def _said_to_load(package: str) -> Iterator[None]:
+    """Let the command line show that a package is loaded, where it is not yet."""
+    if package in sys.modules:
+        yield
+        return
+    with phase(f"loading {_NAMES[package]}"):
         yield
 
 

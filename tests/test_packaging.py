@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
 import venv
 from configparser import ConfigParser
+from importlib import import_module
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -87,6 +89,32 @@ def test_the_wheel_names_its_license_and_its_command(wheel: Path) -> None:
         assert archive.read(f"{folder}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
     assert "\nLicense-Expression: Apache-2.0\n" in metadata
     assert dict(entry_points["console_scripts"]) == {"convnext-edge": "convnext_edge.__main__:main"}
+
+
+def test_the_page_of_the_wheel_has_no_link_that_leads_nowhere(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        page = archive.read(f"convnext_edge-{__version__}.dist-info/METADATA").decode().partition("\n\n")[2]
+    assert page.startswith("# convnext-edge\n")
+    assert "<!--" not in page
+    assert re.findall(r"\]\((?!https://)", page) == []
+
+
+def test_the_page_links_to_the_repository_of_who_builds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT)
+    hook = import_module("hatch_build")
+    for name in ("CONVNEXT_EDGE_REPOSITORY", "GITHUB_REPOSITORY", "CI_PROJECT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    assert (hook.repository(), hook.urls("")) == ("", {})
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://git.example")
+    monkeypatch.setenv("GITHUB_REPOSITORY", "me/edge")
+    assert hook.repository() == "https://git.example/me/edge"
+    monkeypatch.setenv("CONVNEXT_EDGE_REPOSITORY", "https://example.org/edge/")
+    assert hook.urls(hook.repository())["Changelog"] == "https://example.org/edge/blob/HEAD/CHANGELOG.md"
+    text = "<!-- a mark -->\n\nSee [a page](docs/a.md#b) and [PyPI](https://pypi.org).\n"
+    assert hook.with_links(text, "https://example.org/edge") == (
+        "See [a page](https://example.org/edge/blob/HEAD/docs/a.md#b) and [PyPI](https://pypi.org).\n"
+    )
+    assert hook.with_links(text, "") == "See a page and [PyPI](https://pypi.org).\n"
 
 
 @pytest.mark.parametrize("call", [("convnext-edge",), ("python", "-m", "convnext_edge")])

@@ -1,4 +1,4 @@
-"""Everything printed in the README, run as printed: commands in one folder, top to bottom, and the Python."""
+"""What the README and `docs` print, run as printed: commands in one folder, page by page, and the Python."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from safetensors.torch import save
 from support.command_line import commands_in, run
 from support.local_hub import LocalHub
 from support.places import ROOT
-from support.readme import CPP, README, blocks, commands
+from support.readme import CPP, NAMES, PAGES, README, blocks, commands
 
 from convnext_edge.architecture import Architecture
 from convnext_edge.checkpoints.variants import find_variant
@@ -32,6 +32,8 @@ from convnext_edge.quantization.recipe import Recipe, read_recipe
 # tests/commands/test_demo.py runs it without a network, and test_embed_cpp_folder.py what `CPP` tells.
 DEMO = "convnext-edge demo"
 HIDDEN = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)  # unless asked for
+NEWEST = ("convnext-edge build", "convnext-edge validate --data my-images")
+RECIPE = blocks("toml", PAGES["quantize.md"])[0]
 PROGRAM = Path(sys.executable).with_name("convnext-edge")
 
 
@@ -64,7 +66,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     here = tmp_path_factory.mktemp("reader")
     small = Architecture((1, 1, 2, 1), (24, 48, 96, 192), classes=10)  # wide enough for INT8 to be faster
     torch.save({"model": ConvNeXt(small).state_dict()}, here / "my-convnext.pth")
-    (here / "recipe.toml").write_text(blocks("toml")[0], encoding="utf-8")
+    (here / "recipe.toml").write_text(RECIPE, encoding="utf-8")
     save_photo(here / "photo.jpg", 0)
     for number in range(120):
         save_photo(here / "my-images" / f"class{number % 10}" / f"{number}.jpg", number)
@@ -131,9 +133,10 @@ def reader(folder: Path, hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 @pytest.mark.slow(seconds=85)
-def test_the_commands_work_as_printed(reader: Path) -> None:
-    ours = [shlex.split(command) for command in commands() if command != DEMO and not command.startswith(CPP)]
-    assert len(ours) >= 8
+@pytest.mark.parametrize("name", [name for name, page in PAGES.items() if commands(page)])
+def test_the_commands_work_as_printed(reader: Path, name: str) -> None:
+    ours = [shlex.split(line) for line in commands(PAGES[name]) if line != DEMO and not line.startswith(CPP)]
+    assert ours
     for program, *arguments in ours:
         if program != PROGRAM.name:
             run_in_the_shell(shlex.join([program, *arguments]), reader)
@@ -142,13 +145,18 @@ def test_the_commands_work_as_printed(reader: Path) -> None:
         # random weights have no accuracy to keep: that gate alone may be missed
         allowed = (0, 3) if "--max-drop" in arguments else (0,)
         assert done.exit_code in allowed, f"{arguments}\n{done.output}"
-    assert (reader / "convnext-edge-out" / "tiny-int8-openvino.onnx").is_file()
+
+
+def test_no_command_is_printed_twice() -> None:
+    """Each costs seconds here. Those of NEWEST take what was made last: on each page another model."""
+    seen = [line for page in PAGES.values() for line in commands(page) if line not in NEWEST]
+    assert len(seen) == len(set(seen)) >= 20
 
 
 @pytest.mark.slow(seconds=85)
 def test_the_last_command_works_in_a_shell(folder: Path) -> None:
-    assert (folder / "convnext-edge-out").is_dir(), "the commands of the test above come first"
-    assert run_in_the_shell(commands()[-1], folder)
+    assert (folder / "convnext-edge-out" / "tiny-int8-openvino.onnx").is_file(), "the test above comes first"
+    assert run_in_the_shell("convnext-edge report", folder)
 
 
 @pytest.mark.slow(seconds=85)
@@ -171,9 +179,8 @@ def test_the_python_works_as_printed(
 
 
 def test_the_recipe_is_one(tmp_path: Path) -> None:
-    (text,) = blocks("toml")
     path = tmp_path / "recipe.toml"
-    path.write_text(text, encoding="utf-8")
+    path.write_text(RECIPE, encoding="utf-8")
     assert read_recipe(path, Recipe()) != Recipe()
 
 
@@ -190,8 +197,28 @@ def test_the_measured_tables_are_those_of_the_reports(monkeypatch: pytest.Monkey
 def test_every_command_is_in_the_table() -> None:
     from convnext_edge.cli import main
 
-    listed = re.findall(r"^\| `(\w+)` \|", README, flags=re.MULTILINE)
+    table = PAGES["command-line.md"].split("\n## ")[0]
+    listed = re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)
     assert sorted(listed) == sorted(main.commands)
+
+
+def test_the_index_has_all_pages() -> None:
+    assert sorted(NAMES) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_links_of_a_page_lead_somewhere(name: str) -> None:
+    folder = ROOT if name == "README.md" else ROOT / "docs"
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", PAGES[name]):
+        path = folder / target if target else folder / name
+        assert path.exists(), target
+        headings = re.findall(r"^#+ (.*)", path.read_text(encoding="utf-8"), re.MULTILINE) if anchor else []
+        slugs = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+        assert not anchor or anchor in slugs, f"{target}#{anchor}"
+
+
+def test_the_front_page_stays_short() -> None:
+    assert len(README.encode()) < 9_000, "reference belongs to docs"
 
 
 def test_the_program_is_installed() -> None:

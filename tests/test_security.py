@@ -1,4 +1,4 @@
-"""SECURITY.md and the README name what there is: files, targets of make, engines, limits of the code."""
+"""SECURITY.md and docs/promises.md name what there is: files, targets of make, engines, limits in code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from convnext_edge.images import archives, companions, decoding, tars
 from convnext_edge.targets.registry import MODULES, find_target
 
 PAGE = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROMISES = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
 LIMITS = {
     "a JSON file, a label file": f"{reading.MAX_BYTES // 2**20} MiB",
     "JSON's depth, a whole number's digits": f"{reading.MAX_DEPTH}, {reading.MAX_DIGITS}",
@@ -40,7 +40,7 @@ def test_every_kind_of_engine_is_judged() -> None:
     assert {find_target(name).suffix for name in MODULES} <= set(judged)
 
 
-@pytest.mark.parametrize("page", [PAGE, README], ids=["SECURITY.md", "README.md"])
+@pytest.mark.parametrize("page", [PAGE, PROMISES], ids=["SECURITY.md", "promises.md"])
 def test_the_files_and_targets_of_make_that_it_names_exist(page: str) -> None:
     files = re.findall(r"`((?:tests|convnext_edge)/[\w/.]+)`", page)
     missing = [name for name in files if not (ROOT / name).exists()]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
+import datetime
 import io
 import json
 import struct
 import warnings
 import zipfile
+from collections import defaultdict, deque
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 from hypothesis import strategies as st
@@ -78,6 +83,41 @@ def odd_tensors(whole: Tensor) -> list[Callable[[], object]]:
     ]  # fmt: skip
 
 
+BESIDE: tuple[Any, ...] = (
+    np.float64(0.5), np.arange(3), np.array([None, {}], object), np.dtype([("a", "O")]), Path("/etc/x"),
+    argparse.Namespace(a=torch.zeros(2)), defaultdict(list, {"model": dict[str, Any]()}), deque([1]),
+    datetime.datetime(2026, 1, 2), [torch.zeros(2), {}], {1: torch.zeros(2)}, {"state": 3, "param_groups": 4},
+)  # fmt: skip
+
+
+def in_itself(_: Any) -> Any:
+    """Return a mapping that holds itself."""
+    made: dict[str, Any] = {"epoch": 1}
+    made["model"] = made
+    return made
+
+
+def repeated(made: Any, times: int, keys: tuple[str, ...] = ("model",)) -> Any:
+    """Return mappings in mappings, each of which has several ways to the next."""
+    for _ in range(times):
+        made = {key: made for key in keys}  # noqa: C420  one object under all keys
+    return made
+
+
+WRAPPERS: tuple[Callable[[Any], Any], ...] = (
+    lambda made: made,
+    lambda made: {"model": made, "epoch": 3},
+    lambda made: {"state_dict": made, "epoch": 3},
+    lambda made: {f"{'module.' * 1500}{name}": value for name, value in made.items()},
+    lambda made: [made],
+    in_itself,
+    lambda made: repeated(made, 300),
+    lambda made: repeated(made, 12, tuple("0123456789")),
+    lambda made: {"model": dict(state()), "model_ema": made, "optimizer": {"state": {}, "param_groups": []}},
+    lambda made: {"n_averaged": torch.tensor(3), **{f"module.{name}": value for name, value in made.items()}},
+)
+
+
 @st.composite
 def contents(draw: Draw) -> Any:
     """Return what a training script might have saved, and what none would."""
@@ -88,21 +128,10 @@ def contents(draw: Draw) -> Any:
         made[name] = draw(st.sampled_from(odd_tensors(state()[name])))()
     for _ in range(draw(st.integers(0, 2))):
         made[draw(st.sampled_from(NAMES))] = state()[draw(st.sampled_from(names))]
-    wrapped = draw(st.sampled_from(("", "", "model", "state_dict", "loop", "prefix", "list", "deep")))
-    match wrapped:
-        case "loop":
-            made = {"epoch": 1}
-            made["model"] = made
-        case "prefix":
-            made = {f"{'module.' * 1500}{name}": value for name, value in made.items()}
-        case "list":
-            return [made]
-        case "deep":
-            for _ in range(300):
-                made = {"model": made}
-        case "model" | "state_dict":
-            made = {wrapped: made, "epoch": 3}
-    return made
+    wrapped = draw(st.sampled_from(WRAPPERS))(made)
+    if isinstance(wrapped, dict) and draw(st.integers(0, 3)) == 0:
+        wrapped["extra"] = draw(st.sampled_from(BESIDE))
+    return wrapped
 
 
 def saved(content: Any, *, legacy: bool = False) -> bytes:
@@ -164,6 +193,29 @@ def safetensors_files(draw: Draw) -> bytes:
     length = struct.unpack("<Q", whole[:8])[0]
     header = draw(damaged_json(json.loads(whole[8 : 8 + length])))
     return struct.pack("<Q", len(header)) + header + whole[8 + length :]
+
+
+CONFIG = {
+    "model_type": "convnext", "hidden_act": "gelu", "layer_norm_eps": 1e-6, "hidden_sizes": [4, 8],
+    "depths": [1, 1], "id2label": {"0": "cat", "1": "dog", "2": "cow"},
+}  # fmt: skip
+
+
+@st.composite
+def folders(draw: Draw) -> dict[str, bytes]:
+    """Return a folder as Hugging Face saves it, of two parts, with a damaged index or config."""
+    names = sorted(state())
+    parts = {f"model-{number}-of-2.safetensors": names[number - 1 :: 2] for number in (1, 2)}
+    index: Any = {"weight_map": {name: file for file, held in parts.items() for name in held}}
+    config: Any = CONFIG
+    files = {
+        file: safetensors.torch.save({name: state()[name] for name in held}) for file, held in parts.items()
+    }
+    whole = {"model.safetensors.index.json": index, "config.json": config}
+    wrong = draw(st.sampled_from(sorted(whole)))
+    texts = {name: json.dumps(value).encode() for name, value in whole.items()}
+    texts[wrong] = draw(damaged_json(whole[wrong]) | damaged(texts[wrong]))
+    return {**files, **texts}
 
 
 @st.composite

@@ -256,6 +256,7 @@ def _sets() -> Iterator[tuple[str, Reader]]:
     for suffix, contents in (("tar", sets.tars()), ("tgz", sets.tgzs()), ("zip", sets.zips())):
         yield suffix, Reader(one(f"set.{suffix}", contents), _at(read_set, f"set.{suffix}"))
     yield "parquet", Reader(one("set.parquet", sets.parquets()), _at(read_set, "set.parquet"))
+    yield "shards", Reader(sets.shards(), read_set)
     yield "label files", Reader(sets.label_files(), read_set)
     yield "label tables", Reader(sets.label_tables(), read_set)
     yield "synsets", Reader(sets.synset_files(), read_set)
@@ -279,6 +280,7 @@ READERS: dict[str, Reader] = {
     "safetensors": Reader(
         one("weights.safetensors", checkpoints.safetensors_files()), _at(read_weights, "weights.safetensors")
     ),
+    "folders": Reader(checkpoints.folders(), read_weights),
     "snapshots": Reader(
         one("run.pt", checkpoints.snapshots()),
         lambda folder: snapshots.load(folder / "run.pt", {"format": 2, "seed": 0}),

@@ -261,6 +261,20 @@ def label_tables(draw: Draw) -> Files:
 
 
 @st.composite
+def shards(draw: Draw) -> Files:
+    """Return a folder of Parquet files whose names or contents do not fit together."""
+    names = draw(st.lists(st.sampled_from(SHARDS), min_size=1, max_size=3, unique=True))
+    return {name: draw(parquets()) if draw(st.booleans()) else sound_table() for name in names}
+
+
+SHARDS = (
+    "train-00000-of-00002.parquet", "train-00001-of-00002.parquet", "train-1-of-2.parquet",
+    "data/train-0-of-1-ab.parquet", "train-9-of-2.parquet", "test-0-of-999999999.parquet", "all.parquet",
+    "train-0-of-0.parquet",
+)  # fmt: skip
+
+
+@st.composite
 def synset_files(draw: Draw) -> Files:
     """Return class folders, or a flat set labelled by synsets, with a list of synsets beside."""
     listed = "".join(f"{synset} animal, beast\n" for synset in SYNSETS).encode()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.make.speed_tables import architectures, latency
-from benchmarks.make.trust_tables import counts, fuzz, kills, soak
+from benchmarks.make.trust_tables import counts, fuzz, kills, silence, soak
 from benchmarks.support.headline import headline
 from benchmarks.support.markdown import Report, interval, table
 
@@ -249,6 +249,7 @@ TABLES = {
     "recipes": recipes,
     "fuzz": fuzz,
     "soak": soak,
+    "silence": silence,
     "kills": kills,
     "race": counts,
     "disks": counts,

@@ -1,4 +1,4 @@
-"""Tables of the long trials: malformed files, soaks, kills, races and disks."""
+"""Tables of the long trials: malformed files, soaks, silences, kills, races and disks."""
 
 from __future__ import annotations
 
@@ -29,6 +29,21 @@ def soak_cells(name: str, row: Report) -> Iterator[str]:
     yield f"{row['last_fifth_rss_bytes'] / 2**20:.0f}"
     yield f"{100 * row['growth']:.2f}"
     yield f"{row['slope_bytes_a_minute'] / 2**10:.0f}"
+
+
+def silence(report: Report) -> Iterator[str]:
+    yield f"Model {report['variant']}, in seconds. What was shown before each silence is in the report."
+    yield ""
+    header = ("command", "shown on", "first line", "longest silence", "in all", "behind the result")
+    places = [place for place in ("terminal", "pipe") if place in report]
+    yield from table(header, (silence_cells(row, place) for place in places for row in report[place]))
+
+
+def silence_cells(row: Report, place: str) -> Iterator[str]:
+    yield row["command"]
+    yield f"a {place}"
+    keys = ("first_line_seconds", "longest_silence_seconds", "seconds", "seconds_behind_the_result")
+    yield from (f"{row[key]:.1f}" for key in keys)
 
 
 def kills(report: Report) -> Iterator[str]:

@@ -18,7 +18,7 @@ from benchmarks.support.turns import REFERENCE, Contender, ratio, summarize, tak
 from convnext_edge import export, quantize
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.finetune.run import with_relu_in
-from convnext_edge.commands.preparation import prepare_job
+from convnext_edge.commands.preparation import Given, Images, prepare_job
 from convnext_edge.quantization.ptq import quantize_ptq
 
 TARGET = "openvino"
@@ -30,13 +30,10 @@ GELU, RELU = REFERENCE, "ReLU"  # in turns, the reference is what others are hel
 def make_relu(plain: Path, workspace: Workspace) -> Path:
     """Quantize the same model with ReLU, as `finetune --activation relu` begins with it."""
     job = prepare_job(
-        plain,
-        None,
-        calib="demo",
-        samples=CALIBRATION,
+        Given(plain, None),
+        images=Images("demo", CALIBRATION, None),
         target=TARGET,
         recipe=None,
-        data_root=None,
         workspace=workspace,
         seed=0,
     )

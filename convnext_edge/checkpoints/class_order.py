@@ -51,7 +51,9 @@ class Numbering:
             return by_names(images, self.file, classes)
         if images.numbered_by is None:
             return images
-        if self.order is None and len(model.classes) == classes and set(images.classes) <= set(model.classes):
+        known = set(model.classes)
+        unique = len(model.classes) == len(known) == classes  # transformers' ImageNet has two cranes
+        if self.order is None and unique and set(images.classes) <= known:
             return renumber(images, model.classes, "names")
         if images.numbered_by == COLUMNS and self.order is None:
             return images
@@ -67,7 +69,7 @@ def in_order(images: ImageSet, order: ClassOrder, *, asked: bool) -> ImageSet:
     if not asked:
         here = next(place for place, (a, b) in enumerate(zip(taken, other, strict=True)) if a != b)
         note(
-            f"class folders of {images.name} are numbered in {order} order: class {here} is"
+            f"classes of {images.name} are numbered in {order} order: class {here} is"
             f" {taken[here]!r}, not {other[here]!r}; --class-order or --classes change it"
         )
     numbered = renumber(images, taken, order)

@@ -6,19 +6,23 @@ the proxy settings, and shows its progress bar on a terminal only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from convnext_edge.artifacts.names import fault
+from convnext_edge.checkpoints.folders import MOST_PARTS, IndexShape
 from convnext_edge.checkpoints.preparation.timm import of_pretrained
 from convnext_edge.checkpoints.recognition import recognize
 from convnext_edge.checkpoints.sizes import visible
 from convnext_edge.checkpoints.variants import Variant
 from convnext_edge.errors import CheckpointError, DownloadError
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.reading import MAX_BYTES, Line, Shape, check, parse_json, read_bytes, shown
+from convnext_edge.progress import handed_over, phase
+from convnext_edge.reading import MAX_BYTES, Line, Shape, check, parse_json, read_bytes, read_json, shown
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -70,6 +74,84 @@ def fetch(variant: Variant, *, endpoint: str | None = None) -> Fetched:
     return Fetched(weights_path, preprocessing, variant.source, revision=weights_path.parent.name)
 
 
+def fetch_folder(
+    repository: str,
+    revision: str | None,
+    optional: Sequence[str],
+    weights: Sequence[str],
+    *,
+    endpoint: str | None = None,
+) -> Path:
+    """Download a repository's weights and configs, or take them from the cache if the hub does not answer.
+
+    revision: branch, tag or commit, by default the main branch. optional: names of the configs. weights:
+    names of which the first that is there is taken, with all parts where it is an index. Returns the folder
+    in the client's cache, whose name is the commit. Raises DownloadError where there are no weights.
+    """
+    store = _Repository(repository, revision, endpoint)
+    configs = [store.get(name) for name in optional]
+    found = next((path for name in weights if (path := store.get(name)) is not None), None)
+    if found is None:
+        reason = store.failure or f"it has none of {', '.join(weights)}"
+        raise DownloadError(
+            f"no weights of {repository} could be had from {_address(endpoint)}: {reason}", hint=WAY_OUT
+        )
+    if found.name.endswith(".index.json"):
+        _get_parts(store, found)
+    assert all(path is None or path.parent == found.parent for path in configs)  # all of one commit
+    return found.parent
+
+
+class _Repository:
+    """A repository of the hub at one commit: that of the first file that was found."""
+
+    def __init__(self, repository: str, revision: str | None, endpoint: str | None) -> None:
+        from huggingface_hub.errors import EntryNotFoundError
+
+        self._repository, self._endpoint = repository, endpoint
+        self._commit = revision
+        failed = _probe(repository, endpoint, revision)
+        if isinstance(failed, EntryNotFoundError):  # a repository without a config, which may have weights
+            failed = None
+        self._cached_only = failed is not None
+        self.failure = None if failed is None else _explain(failed)
+
+    def get(self, name: str) -> Path | None:
+        """Return the path of a file, None where the repository has none of that name."""
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+        try:
+            path = Path(
+                hf_hub_download(
+                    self._repository,
+                    name,
+                    revision=self._commit,
+                    endpoint=self._endpoint,
+                    etag_timeout=TIMEOUT,
+                    local_files_only=self._cached_only,
+                )
+            )
+        except (EntryNotFoundError, LocalEntryNotFoundError):
+            return None
+        except Exception as error:  # the client's errors come from whichever HTTP library its version uses
+            raise DownloadError(
+                f"{name} of {self._repository} could not be downloaded from {_address(self._endpoint)}:"
+                f" {self.failure or _explain(error)}",
+                hint=WAY_OUT,
+            ) from error
+        self._commit = path.parent.name
+        return path
+
+
+def _get_parts(store: _Repository, index: Path) -> None:
+    """Download the files that an index names; those of other names than plain ones are refused on reading."""
+    content = read_json(index, IndexShape, hint=WAY_OUT, kind=DownloadError)
+    for name in sorted(set(content["weight_map"].values()))[:MOST_PARTS]:
+        if not fault(name):
+            store.get(name)
+
+
 def read_config(path: Path, where: str) -> tuple[dict[str, Any], Preprocessing]:
     """Read a repository's config, and the preprocessing in it; `where` is its name for messages.
 
@@ -87,7 +169,8 @@ def _download(repository: str, endpoint: str | None) -> tuple[Path, Path]:
     """Return the paths of config and weights, both of one commit: CACHE/.../snapshots/COMMIT/NAME."""
     from huggingface_hub import hf_hub_download
 
-    failure = _probe(repository, endpoint)
+    with phase(f"asking {_address(endpoint)}"):
+        failure = _probe(repository, endpoint, None)
 
     def get(name: str, revision: str | None = None) -> Path:
         cached_only = failure is not None
@@ -102,8 +185,9 @@ def _download(repository: str, endpoint: str | None) -> tuple[Path, Path]:
         return Path(found)
 
     try:
-        config = get(CONFIG)
-        return config, get(WEIGHTS, revision=config.parent.name)
+        with phase(f"downloading {repository}"), handed_over():
+            config = get(CONFIG)
+            return config, get(WEIGHTS, revision=config.parent.name)
     except Exception as error:  # the client's errors come from whichever HTTP library its version uses
         reason = _explain(failure or error)
         raise DownloadError(
@@ -111,27 +195,30 @@ def _download(repository: str, endpoint: str | None) -> tuple[Path, Path]:
         ) from error
 
 
-def _probe(repository: str, endpoint: str | None) -> Exception | None:
+def _probe(repository: str, endpoint: str | None, revision: str | None) -> Exception | None:
     """Return why the hub does not serve the repository now, None if it does.
 
     It is asked once, without the client's retries.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
+    address = hf_hub_url(repository, CONFIG, revision=revision, endpoint=endpoint)
     try:
-        get_hf_file_metadata(hf_hub_url(repository, CONFIG, endpoint=endpoint), timeout=TIMEOUT)
+        get_hf_file_metadata(address, timeout=TIMEOUT)
     except Exception as error:  # as above
         return error
     return None
 
 
 def _explain(error: Exception) -> str:
-    from huggingface_hub.errors import GatedRepoError, OfflineModeIsEnabled
+    from huggingface_hub.errors import GatedRepoError, OfflineModeIsEnabled, RepositoryNotFoundError
 
     if isinstance(error, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set, and the repository is not in the cache"
     if isinstance(error, GatedRepoError):
         return "the repository is gated: its owner must grant access to the account of HF_TOKEN"
+    if isinstance(error, RepositoryNotFoundError):
+        return "there is no such repository, or it is private and HF_TOKEN does not open it"
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status is not None:
         return f"the server answered HTTP {status}"

@@ -8,7 +8,7 @@ bias. {even} is 2s and {odd} is 2s + 1, as torchvision numbers its layers in one
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import zip_longest
@@ -47,6 +47,16 @@ MMPRETRAIN: Table = (
     ),
     ("backbone.norm3.{p}", "norm.{p}"),
     ("head.fc.{p}", "head.{p}"),
+)
+# ... and as the backbone of a detector or a segmenter of OpenMMLab
+MMPRETRAIN_BACKBONE: Table = (
+    *((name, ours) for name, ours in MMPRETRAIN if ours.startswith(("stem", "stages"))),
+    ("backbone.norm{s}.{p}", "map_norms.{s}.{p}"),
+)
+# github.com/facebookresearch/dinov3: the last norm stands among those of the maps, too
+DINOV3_OFFICIAL: Table = (
+    *((name, ours) for name, ours in OFFICIAL if not name.startswith("norm{s}")),
+    ("norms.3.{p}", "norm.{p}"),
 )
 
 # timm.models.convnext behind the stem; its small models keep the pointwise layers as 1x1 convolutions
@@ -108,6 +118,25 @@ TORCHVISION: Table = (
     ("classifier.2.1.{p}", "head.{p}"),  # Sequential(Dropout, Linear)
 )
 
+# Models of which only the children are kept, in a Sequential: by nn.Sequential(*list(model.children())[:-1]),
+# and by fastai's create_body, which cuts torchvision's in this way
+TORCHVISION_BODY: Table = tuple(
+    (name.removeprefix("features."), ours) for name, ours in TORCHVISION if name.startswith("features.")
+)
+TIMM_BODY_PLACES = {"stem.": "0.", "stages.": "1.", "norm_pre.": "2."}
+
+
+def as_children(stem: Table) -> Table:
+    """Return the names of the children of timm's model in a Sequential, without its head."""
+    rows = (*stem, *TIMM_BODY)
+    return tuple(
+        (place + name.removeprefix(child), ours)
+        for name, ours in rows
+        for child, place in TIMM_BODY_PLACES.items()
+        if name.startswith(child)
+    )
+
+
 # transformers' ConvNextModel, ConvNextV2Model and the *Backbone of each
 TRANSFORMERS: Table = (
     ("embeddings.patch_embeddings.{p}", "stem.conv.{p}"),
@@ -166,6 +195,7 @@ class Layout:
     table: Table  # its name of each tensor, and ours
     scope: str = ""  # what the names of the image model begin with, beside what else the library keeps there
     stem: Stem = "patch"
+    twins: tuple[str, ...] = ()  # how names begin that repeat a tensor of another name
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -181,10 +211,27 @@ class Layout:
         """Return the library's name of the tensor that we call `ours`."""
         return _translate(ours, [(right, left) for left, right in self.table]) or ours
 
+    def repeated(self, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Yield each name that repeats a tensor, and the name of that tensor, where both are there."""
+        there = set(names)
+        for name in there:
+            ours = self.rename(name) if name.startswith(self.twins) and self.twins else None
+            if ours is not None and (first := self.original(ours)) in there:
+                yield name, first
+
+    def is_of_head(self, name: str, ours: str | None, without: tuple[str, ...]) -> bool:
+        """Tell whether a tensor is of a head that is left out. without: how our names of its layers begin."""
+        places = {
+            place for left, right in self.table if right.startswith("head.") for place in _head_of(left)
+        }
+        return name.startswith(tuple(places)) if ours is None else ours.startswith(without)
+
 
 LAYOUTS = (
     Layout("official", OFFICIAL),
+    Layout("dinov3", DINOV3_OFFICIAL, twins=("norms.3.",)),
     Layout("mmpretrain", MMPRETRAIN),
+    Layout("mmpretrain", MMPRETRAIN_BACKBONE),
     Layout("timm", (*OVERLAP_ACT_STEM, *TIMM_BODY), stem="overlap_act"),
     Layout("timm", (*OVERLAP_STEM, *TIMM_BODY), stem="overlap"),
     Layout("timm", (*PATCH_STEM, *TIMM_BODY)),
@@ -193,6 +240,10 @@ LAYOUTS = (
     Layout("timm", flattened(PATCH_STEM)),
     Layout("open_clip", OPEN_CLIP, scope="visual."),
     Layout("torchvision", TORCHVISION),
+    Layout("torchvision", TORCHVISION_BODY),
+    Layout("timm", as_children(PATCH_STEM)),
+    Layout("timm", as_children(OVERLAP_STEM), stem="overlap"),
+    Layout("timm", as_children(OVERLAP_ACT_STEM), stem="overlap_act"),
     Layout("transformers", classifier_of_transformers("convnext.")),
     Layout("transformers", classifier_of_transformers("convnextv2.")),
     Layout("transformers", TRANSFORMERS),
@@ -200,6 +251,11 @@ LAYOUTS = (
     Layout("convnext_edge", OURS, stem="overlap"),
     Layout("convnext_edge", OURS),
 )
+
+
+def _head_of(name: str) -> list[str]:
+    """Return the part of a library's name of a head's tensor that all of its head has."""
+    return re.findall(r"^.*?\b(?:head|classifier)\.", name)
 
 
 def _translate(name: str, table: Iterable[tuple[str, str]]) -> str | None:

@@ -11,12 +11,16 @@ import torch
 from torch import Tensor
 
 from convnext_edge.architecture import Architecture, Shape
+from convnext_edge.checkpoints.class_names import NAMELESS, ClassNames, names_of_config, task_of_config
+from convnext_edge.checkpoints.containers import shapes_of
+from convnext_edge.checkpoints.folders import Located, check_index, locate
+from convnext_edge.checkpoints.places import Selection
 from convnext_edge.checkpoints.recognition import Recognition, recognize
 from convnext_edge.checkpoints.traits import Traits, resolve
-from convnext_edge.checkpoints.weights import read_tensors
+from convnext_edge.checkpoints.weights import check_plain, read_contents
 from convnext_edge.errors import CheckpointError
 from convnext_edge.network.convnext import ConvNeXt, as_tuple
-from convnext_edge.tasks import Task, infer_task
+from convnext_edge.tasks import OF_HEADS, Task, infer_task
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
@@ -30,7 +34,10 @@ class Checkpoint:
     assumed: tuple[str, ...] = ()  # what shows in no tensor and nothing told, as "activation gelu"
     config: str | None = None  # name of the file beside it that told of the model
     left_out: tuple[str, ...] = ()  # names of tensors that are not of the image model
+    taken: str | None = None  # which of several weights these are, as "averaged (EMA) weights, under ema."
     task: Task = "classify"  # as the tensors tell it
+    classes: ClassNames = NAMELESS
+    folder: Path | None = None  # where configs of the library may lie
 
     @property
     def architecture(self) -> Architecture:
@@ -38,20 +45,60 @@ class Checkpoint:
         return self.model.architecture
 
 
-def load_checkpoint(path: Path, asked: Traits = Traits()) -> Checkpoint:  # noqa: B008  frozen
+def load_checkpoint(
+    place: Path | Located,
+    asked: Traits = Traits(),  # noqa: B008  frozen
+    selection: Selection = Selection(),  # noqa: B008  frozen
+) -> Checkpoint:
     """Read a ConvNeXt; layout and architecture follow from the names and shapes of its tensors.
 
-    asked: what shows in no tensor, as the user knows it. Layouts: see `checkpoints.layouts`. Where a training
-    checkpoint holds both plain and averaged (EMA) weights, the averaged weights are taken.
-    Raises CheckpointError for everything that is not exactly a ConvNeXt of ours.
+    place: as `locate` takes it, or what that found. asked: what shows in no tensor, as the user knows it.
+    selection: which of the models in the file; where it holds both plain and averaged (EMA) weights, the
+    averaged ones are taken by default. Layouts: see `checkpoints.layouts`. Raises CheckpointError for
+    everything that is not exactly a ConvNeXt of ours.
     """
-    tensors = read_tensors(path)
-    found = recognize({name: tuple(tensor.shape) for name, tensor in tensors.items()}, str(path))
-    resolved = resolve(found.architecture, found.family, path, asked)
-    model = _model(resolved.architecture, found, tensors, path)
+    located = place if isinstance(place, Located) else locate(place)
+    contents = read_contents(located.paths)
+    tensors = contents.tensors
+    check_index(located, list(tensors))
+    found = _recognize(tensors, located.title, selection)
+    resolved = resolve(found.architecture, found.family, located.file, asked)
+    model = _model(resolved.architecture, found, tensors, located.title)
     task = infer_task(model.architecture, projects=found.family == "open_clip")
-    assumed = (*resolved.assumed, *assumed_of_names(found))
-    return Checkpoint(model, found.layout, assumed, resolved.config, found.left_out, task)
+    named = resolved.config is not None and task in OF_HEADS
+    task = task_of_config(located.folder, task) if named else task
+    return Checkpoint(
+        model,
+        found.layout,
+        (*resolved.assumed, *assumed_of_names(found)),
+        resolved.config,
+        (*found.left_out, *contents.aside),
+        found.taken,
+        task,
+        names_of_config(located.folder, model.architecture.classes) if named else NAMELESS,
+        located.folder,
+    )
+
+
+def _recognize(tensors: Mapping[str, Tensor], path: str, selection: Selection = Selection()) -> Recognition:  # noqa: B008  frozen
+    """Return what is recognized of the tensors; raise CheckpointError, of odd tensors before all else."""
+    try:
+        found = recognize(dict(shapes_of(tensors)), path, selection)
+    except CheckpointError:
+        for name, tensor in tensors.items():
+            check_plain(tensor, f"{path}: {name}")
+        raise
+    for name in found.names.values():
+        check_plain(tensors[name], f"{path}: {name}")
+    for name, other in found.repeated:
+        again, first = tensors[name], tensors[other]
+        check_plain(again, f"{path}: {name}")
+        if (again.dtype, again.shape) != (first.dtype, first.shape) or not torch.equal(again, first):
+            raise CheckpointError(
+                f"{path} has {name}, which is not {other}: the two are one layer of this library's models",
+                hint="Save it again with that library, or leave one of them out.",
+            )
+    return found
 
 
 def assumed_of_names(found: Recognition) -> Iterator[str]:
@@ -64,17 +111,17 @@ def assumed_of_names(found: Recognition) -> Iterator[str]:
 
 def load_weights(path: Path, architecture: Architecture) -> ConvNeXt:
     """Read weights that `export` kept, as the model that their sidecar tells of; raises CheckpointError."""
-    tensors = read_tensors(path)
-    found = recognize({name: tuple(tensor.shape) for name, tensor in tensors.items()}, str(path))
+    tensors = read_contents([path]).tensors
+    found = _recognize(tensors, str(path))
     if found.architecture.shapes() != architecture.shapes():
         raise CheckpointError(
             f"{path} does not hold the model that its sidecar tells of", hint="Make it again: export."
         )
-    return _model(architecture, found, tensors, path)
+    return _model(architecture, found, tensors, str(path))
 
 
 def _model(
-    architecture: Architecture, found: Recognition, tensors: Mapping[str, Tensor], path: Path
+    architecture: Architecture, found: Recognition, tensors: Mapping[str, Tensor], path: str
 ) -> ConvNeXt:
     state = {
         ours: _to_float32(tensors[found.names[ours]], shape, f"{path}: {found.names[ours]}")
@@ -115,7 +162,7 @@ def _assemble(architecture: Architecture, state: dict[str, Tensor]) -> ConvNeXt:
     return model.eval()
 
 
-def _check_answer(model: ConvNeXt, path: Path) -> None:
+def _check_answer(model: ConvNeXt, path: str) -> None:
     """Raise CheckpointError where finite weights are so large that the answer to an image is not finite."""
     edge, channels = model.architecture.stride, model.architecture.channels
     pixels = torch.linspace(-2, 2, channels * edge * edge)  # the range of normalized pixels

@@ -11,9 +11,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from convnext_edge.architecture import Architecture, Shape
+from convnext_edge.checkpoints.beside import WITHOUT_HEAD, part_beside, refuse_pretraining
 from convnext_edge.checkpoints.inference import infer
 from convnext_edge.checkpoints.layouts import LAYOUTS, Layout
+from convnext_edge.checkpoints.places import Choice, Selection, choose
 from convnext_edge.errors import CheckpointError
+from convnext_edge.tasks import Task
 
 KERNELS = range(1, 32, 2)  # edges of a depthwise kernel; how an even one is padded is not told
 MAX_STRIDE = 1024  # pixels; published models have 32
@@ -23,6 +26,12 @@ SUPPORTED = (
     " that timm has; any other would only be approximated."
 )
 
+# Of tasks that need no head: how our names of the layers begin that are left out where nobody knows them.
+HEADLESS: dict[Task | None, tuple[str, ...]] = {
+    "embed": ("head.", "hidden."),
+    "features": ("head.", "hidden.", "norm.", "norm_pre."),
+}
+
 # Libraries store these with axes of length 1: (4C, C, 1, 1) for 1x1 convolutions, (1, 1, 1, 4C) for GRN
 # and (C, 1, 1) for layer scale.
 UNIT_AXES = ("pwconv1.weight", "pwconv2.weight", "grn.weight", "grn.bias", "gamma")
@@ -31,14 +40,6 @@ UNIT_AXES = ("pwconv1.weight", "pwconv2.weight", "grn.weight", "grn.bias", "gamm
 FOREIGN = (
     (r"(^|\.)(projectors|norms)\.", "these are of a distillation"),
     (r"(grn\.\w+|gamma|layer_scale\w*)$", "all blocks have the same parts"),
-    (r"(decoder|mask_token|proj)\b", "this is a model in pretraining (FCMAE), which answers no question yet"),
-)
-# What stands beside a model and computes nothing of its answer: text towers, losses, metrics, the parts of a
-# detector or a segmenter that take its maps.
-BESIDE = (
-    r"(^|\.)(text|text_model|transformer|token_embedding|positional_embedding|text_projection|ln_final|"
-    r"logit_scale|logit_bias|attn_mask|criterion|loss|losses|loss_fn|\w*metrics?|(train|val|test)_\w+|"
-    r"\w*_head|neck|n_averaged|optimizer|projectors|norms)(\.|$)"
 )
 # A tensor that is missing or has another shape, by our name.
 DEVIATIONS = (
@@ -63,6 +64,8 @@ class Recognition:
     names: dict[str, str]  # our name of each tensor -> its name in the checkpoint
     family: str  # the library whose names they are
     left_out: tuple[str, ...]  # names of tensors that are not of the image model
+    taken: str | None = None  # which of several weights these are
+    repeated: tuple[tuple[str, str], ...] = ()  # pairs of names that must be of the same values
 
 
 @dataclass(frozen=True)
@@ -71,45 +74,55 @@ class Difference:
 
     text: str  # the tensor, and what is wrong with it
     reason: str  # what it says about the model; empty where that is not known
+    of_head: bool = False
 
 
-def recognize(shapes: Mapping[str, Shape], where: str) -> Recognition:
+def recognize(
+    shapes: Mapping[str, Shape],
+    where: str,
+    selection: Selection = Selection(),  # noqa: B008  frozen
+) -> Recognition:
     """Recognize layout and architecture of a checkpoint by the names and shapes of its tensors.
 
-    shapes: shape of each tensor by its name. where: name of the checkpoint, for messages. What shows in no
+    shapes: shape of each tensor by its name. where: name of the checkpoint, for messages. selection: which
+    model is meant; for a task that needs no head, one that we do not know is left out. What shows in no
     tensor has its usual value. Raises CheckpointError, which names what differs, for everything but a
     complete ConvNeXt.
     """
-    layout, prefix = _find_layout(shapes, where)
-    scope = prefix + layout.scope
-    left_out = tuple(name for name in shapes if not name.startswith(scope))
-    _check_left_out(left_out, scope, where)
-    inside = {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(scope)}
+    refuse_pretraining(shapes, where)
+    choice = choose(shapes, where, selection.weights)
+    if choice is None:
+        raise _without_stem(shapes, where)
+    try:
+        return _recognize(shapes, where, choice)
+    except CheckpointError:
+        if selection.task not in HEADLESS:
+            raise
+        return _recognize(shapes, where, choice, without=HEADLESS[selection.task])
+
+
+def _recognize(
+    shapes: Mapping[str, Shape], where: str, choice: Choice, without: tuple[str, ...] = ()
+) -> Recognition:
+    """Return what is recognized in the chosen place, with its head or without.
+
+    without: how our names of the layers begin that are left out.
+    """
+    layout, prefix = choice.place.layout, choice.place.prefix
+    inside, left_out = part_beside(shapes, choice, where, headless=bool(without))
     renamed = {name: layout.rename(name) for name in inside}
-    names = {ours: name for name, ours in renamed.items() if ours is not None}
-    for name, ours in renamed.items():
-        if ours is not None and names[ours] != name:
-            raise CheckpointError(
-                f"{where} has both {name} and {names[ours]}, which are one layer", hint=SUPPORTED
-            )
+    if without:
+        dropped = [name for name, ours in renamed.items() if layout.is_of_head(name, ours, without)]
+        left_out += tuple(prefix + name for name in dropped)
+        renamed = {name: ours for name, ours in renamed.items() if name not in dropped}
+        inside = {name: inside[name] for name in renamed}
+    repeated = tuple((prefix + a, prefix + b) for a, b in layout.repeated(inside))
+    twins = {name for name, _ in repeated}
+    renamed = {name: ours for name, ours in renamed.items() if prefix + name not in twins}
+    inside = {name: inside[name] for name in renamed}
+    names = _names(renamed, where)
     architecture = infer({ours: inside[name] for ours, name in names.items()}, layout)
-    if not architecture.depths:
-        raise CheckpointError(
-            f"{where} has no ConvNeXt block: {layout.original('stages.0.blocks.0.dwconv.weight')} is missing."
-            f" Its first tensors are {_first(shapes)}",
-            hint=SUPPORTED,
-        )
-    if differences := list(_differences(inside, renamed, architecture, layout)):
-        raise CheckpointError(
-            f"{where} is not a ConvNeXt that we know exactly (names of {layout.family}, depths"
-            f" {architecture.depths}, dims {architecture.dims}): {_describe(differences)}",
-            hint=SUPPORTED,
-        )
-    if architecture.stride > MAX_STRIDE:
-        raise CheckpointError(
-            f"{where} has {len(architecture.dims)} stages: a cell of the last takes over {MAX_STRIDE} pixels",
-            hint=SUPPORTED,
-        )
+    _check(inside, renamed, architecture, layout, where)
     conv_mlp = any(ours.endswith("pwconv1.weight") and len(inside[name]) == 4 for ours, name in names.items())
     return Recognition(
         layout=_layout_name(layout, architecture, conv_mlp),
@@ -117,44 +130,56 @@ def recognize(shapes: Mapping[str, Shape], where: str) -> Recognition:
         names={ours: prefix + name for ours, name in names.items()},
         family=layout.family,
         left_out=left_out,
+        taken=choice.taken,
+        repeated=repeated,
     )
 
 
-def _find_layout(shapes: Mapping[str, Shape], where: str) -> tuple[Layout, str]:
-    """Return the layout and the prefix under which most tensors have a name that we know."""
-    found: list[tuple[int, Layout, str]] = []
-    for layout in LAYOUTS:
-        first = layout.marks[0]
-        ends = [name for name in shapes if name == first or name.endswith("." + first)]
-        for prefix in (name.removesuffix(first) for name in ends):
-            if all(prefix + mark in shapes for mark in layout.marks):
-                inside = (name.removeprefix(prefix) for name in shapes if name.startswith(prefix))
-                found.append((sum(layout.rename(name) is not None for name in inside), layout, prefix))
-    if found:
-        _, layout, prefix = max(found, key=lambda item: item[0])
-        if len({each + known.marks[0] for _, known, each in found}) > 1:
-            places = " and ".join(sorted({f"{each or 'the top'}" for _, _, each in found}))
+def _names(renamed: Mapping[str, str | None], where: str) -> dict[str, str]:
+    """Return the name of each of our tensors; raise CheckpointError where one has two."""
+    names = {ours: name for name, ours in renamed.items() if ours is not None}
+    for name, ours in renamed.items():
+        if ours is not None and names[ours] != name:
             raise CheckpointError(
-                f"{where} holds several ConvNeXts, under {places}",
-                hint="Save the tensors of the one that is meant in a file of its own.",
+                f"{where} has both {name} and {names[ours]}, which are one layer", hint=SUPPORTED
             )
-        return layout, prefix
-    stems = ", ".join(f"{layout.marks[0]} ({layout.family})" for layout in LAYOUTS)
-    raise CheckpointError(
+    return names
+
+
+def _check(
+    inside: Mapping[str, Shape],
+    renamed: Mapping[str, str | None],
+    architecture: Architecture,
+    layout: Layout,
+    where: str,
+) -> None:
+    """Raise CheckpointError where the tensors are not exactly those of the architecture."""
+    if not architecture.depths:
+        raise CheckpointError(
+            f"{where} has no ConvNeXt block: {layout.original('stages.0.blocks.0.dwconv.weight')} is missing."
+            f" Its first tensors are {_first(inside)}",
+            hint=SUPPORTED,
+        )
+    if differences := list(_differences(inside, renamed, architecture, layout)):
+        raise CheckpointError(
+            f"{where} is not a ConvNeXt that we know exactly (names of {layout.family}, depths"
+            f" {architecture.depths}, dims {architecture.dims}): {_describe(differences)}",
+            hint=f"{SUPPORTED} {WITHOUT_HEAD}" if all(d.of_head for d in differences) else SUPPORTED,
+        )
+    if architecture.stride > MAX_STRIDE:
+        raise CheckpointError(
+            f"{where} has {len(architecture.dims)} stages: a cell of the last takes over {MAX_STRIDE} pixels",
+            hint=SUPPORTED,
+        )
+
+
+def _without_stem(shapes: Mapping[str, Shape], where: str) -> CheckpointError:
+    stems = ", ".join(dict.fromkeys(f"{layout.marks[0]} ({layout.family})" for layout in LAYOUTS))
+    return CheckpointError(
         f"{where} is not a ConvNeXt in a layout that we know: it has no stem under any of the names {stems}."
         f" Its first tensors are {_first(shapes)}",
         hint=SUPPORTED,
     )
-
-
-def _check_left_out(names: tuple[str, ...], scope: str, where: str) -> None:
-    """Raise CheckpointError for a tensor beside the model that is not known to compute nothing of it."""
-    unknown = [name for name in names if not re.search(BESIDE, name)]
-    if unknown:
-        raise CheckpointError(
-            f"{where} has {unknown[0]} beside the ConvNeXt under {scope}, and nothing tells what it computes",
-            hint="Save the tensors of the ConvNeXt alone, with its head; or without one, for a backbone.",
-        )
 
 
 def _layout_name(layout: Layout, architecture: Architecture, conv_mlp: bool) -> str:
@@ -177,15 +202,19 @@ def _differences(
     for name, ours in renamed.items():
         shape = shapes[name]
         if ours is None or ours not in expected:
-            yield Difference(f"{name} of shape {shape} is unexpected", _reason(name, FOREIGN))
+            of_head = layout.is_of_head(name, ours, HEADLESS["embed"])
+            yield Difference(f"{name} of shape {shape} is unexpected", _reason(name, FOREIGN), of_head)
         elif _without_unit_axes(ours, shape) != expected[ours]:
-            yield Difference(f"{name} has shape {shape}, not {expected[ours]}", _reason(ours, DEVIATIONS))
+            of_head = ours.startswith(HEADLESS["embed"])
+            text = f"{name} has shape {shape}, not {expected[ours]}"
+            yield Difference(text, _reason(ours, DEVIATIONS), of_head)
         elif 0 in shape:
             yield Difference(f"{name} of shape {shape} is empty", _reason(ours, DEVIATIONS))
         elif ours.endswith("dwconv.weight") and shape[-1] not in KERNELS:
             yield Difference(f"{name} of shape {shape} has a kernel of {shape[-1]}", "it is odd, 31 at most")
     for ours in (ours for ours in expected if ours in missing):
-        yield Difference(f"{layout.original(ours)} is missing", _reason(ours, DEVIATIONS))
+        of_head = ours.startswith(HEADLESS["embed"])
+        yield Difference(f"{layout.original(ours)} is missing", _reason(ours, DEVIATIONS), of_head)
 
 
 def _reason(name: str, reasons: tuple[tuple[str, str], ...]) -> str:

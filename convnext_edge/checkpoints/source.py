@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -12,14 +12,13 @@ from convnext_edge.artifacts.artifact import Description
 from convnext_edge.artifacts.names import MAX_STEM_BYTES, check_new
 from convnext_edge.artifacts.sidecar import sidecar_path
 from convnext_edge.artifacts.store import open_artifact
-from convnext_edge.checkpoints.loading import Checkpoint, load_checkpoint, load_weights
-from convnext_edge.checkpoints.preparation.found import (
-    IMAGES_AS,
-    OPTIONS,
-    Preparation,
-    find_preparation,
-)
+from convnext_edge.checkpoints.class_names import names_of_file
+from convnext_edge.checkpoints.folders import Located, locate
+from convnext_edge.checkpoints.loading import load_checkpoint, load_weights
+from convnext_edge.checkpoints.places import Selection
+from convnext_edge.checkpoints.preparation.found import about, find_preparation
 from convnext_edge.checkpoints.sizes import visible
+from convnext_edge.checkpoints.telling import tell, tell_kept, tell_preparation
 from convnext_edge.checkpoints.traits import Traits, changed, still_assumed, tell_assumed
 from convnext_edge.checkpoints.variants import Variant, find_variant, match
 from convnext_edge.errors import CheckpointError, ExportError, UsageError
@@ -27,10 +26,9 @@ from convnext_edge.images.changes import PreprocessingChanges
 from convnext_edge.images.definitions import calibration_dir
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.convnext import Block, ConvNeXt, part_of, random_model, turn_channels
-from convnext_edge.progress import note
-from convnext_edge.tasks import Task, fit, output_names
+from convnext_edge.progress import note, phase
+from convnext_edge.tasks import OF_HEADS, Task, fit, output_names
 
-SHOWN = 3  # names of tensors in a message
 RENAME = "Files of the workspace begin with this name: rename the checkpoint, or make a link to it."
 DEMO_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -49,6 +47,8 @@ class Source:
     task: Task = "classify"
     assumed: tuple[str, ...] = ()  # what no tensor shows, nothing told and nobody proved
     left_out: tuple[str, ...] = ()  # of a checkpoint: names of tensors that are not of the image model
+    classes_from: str | None = None  # the file that names the classes
+    taken: str | None = None  # of a checkpoint with several weights: which these are
     prepared_by: str = "its sidecar says"  # who tells how images are prepared, as the end of a sentence
 
     @property
@@ -90,6 +90,17 @@ class Source:
         """Return the source with nothing assumed but how images are prepared, which answers do not prove."""
         return replace(self, assumed=about(self.assumed, images=True))
 
+    def with_class_names(self, path: Path | None) -> Source:
+        """Return the source with the class names of a file, if any; raise UsageError if they do not fit."""
+        if path is None:
+            return self
+        if self.task not in OF_HEADS:
+            raise UsageError(
+                f"--classes: the task of {self.stem} is {self.task}, which has none", hint="Leave it out."
+            )
+        named = names_of_file(path, self.reference.architecture.classes)
+        return replace(self, classes=named.names, classes_from=named.source)
+
     def for_task(self, task: Task | None, *, with_map: bool = False) -> Source:
         """Return the part of the model that another task takes, under a name of its own.
 
@@ -104,30 +115,45 @@ class Source:
         return replace(self, reference=part_of(self.reference, part), task=wanted, stem=stem, classes=classes)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a user says of a checkpoint."""
+
+    traits: Traits = field(default_factory=Traits)  # what shows in none of its tensors
+    selection: Selection = field(default_factory=Selection)  # which of its models
+
+
+NOTHING_ASKED = Asked()
+
+
+@phase("reading the weights")
 def load_source(
     variant: str | None = None,
     checkpoint: Path | None = None,
     *,
     random_weights: bool = False,
     changes: PreprocessingChanges = PreprocessingChanges(),  # noqa: B008  frozen
-    traits: Traits = Traits(),  # noqa: B008  frozen
+    asked: Asked = NOTHING_ASKED,
     seed: int = 0,
 ) -> Source:
     """Load the model that the options name.
 
-    traits: of a checkpoint, what shows in none of its tensors. seed: of random weights. Raises UsageError
-    where the options name no model or contradict each other, CheckpointError for a checkpoint of another
-    variant, ExportError for a resolution that is too small.
+    asked: of a checkpoint. seed: of random weights. Raises UsageError where the options name no model or
+    contradict each other, CheckpointError for a checkpoint of another variant, ExportError for a resolution
+    that is too small.
     """
     if checkpoint is not None and random_weights:
         raise UsageError("--checkpoint and --random-weights exclude each other", hint="Give one of the two.")
-    if checkpoint is None and traits.told():
+    if checkpoint is None and asked.traits.told():
         raise UsageError(
-            f"--{traits.told()[0].replace('_', '-')} belongs to --checkpoint: of a variant it is known",
+            f"--{asked.traits.told()[0].replace('_', '-')} belongs to --checkpoint: of a variant it is known",
             hint="Leave it out.",
         )
-    if checkpoint is not None:
-        source = _from_checkpoint(checkpoint, variant, traits)
+    if checkpoint is None and asked.selection.weights is not None:
+        raise UsageError("--weights belongs to --checkpoint", hint="Leave it out.")
+    located = None if checkpoint is None else locate(checkpoint)
+    if located is not None:
+        source = _from_checkpoint(located, variant, asked)
     elif variant is None:
         raise UsageError("no model is named", hint="Give --variant NAME or --checkpoint FILE.")
     elif random_weights:
@@ -138,11 +164,6 @@ def load_source(
     if usual is None and source.variant is not None:
         usual = source.preprocessing.resolution
     return replace(_prepared(source, changes), usual_resolution=usual)
-
-
-def about(assumed: tuple[str, ...], *, images: bool) -> tuple[str, ...]:
-    """Return what is assumed of the preparation of images, or of all else."""
-    return tuple(each for each in assumed if each.startswith(IMAGES_AS) == images)
 
 
 def _prepared(source: Source, changes: PreprocessingChanges) -> Source:
@@ -162,37 +183,42 @@ def _prepared(source: Source, changes: PreprocessingChanges) -> Source:
     return replace(source, preprocessing=preprocessing, prepared_by=by, assumed=assumed)
 
 
-def _from_checkpoint(path: Path, name: str | None, traits: Traits) -> Source:
-    check_new(path.stem, CheckpointError, hint=RENAME, most=MAX_STEM_BYTES)
+def _from_checkpoint(located: Located, name: str | None, asked: Asked) -> Source:
+    path = located.file
+    check_new(located.name, CheckpointError, hint=RENAME, most=MAX_STEM_BYTES)
     if sidecar_path(path).is_file():  # `export` kept these weights, with their description
         kept = open_artifact(path).description
-        reference = load_weights(path, replace(kept.architecture, **changed(kept.architecture, traits, path)))
+        reference = load_weights(
+            path, replace(kept.architecture, **changed(kept.architecture, asked.traits, path))
+        )
         if name is not None:
             _check_variant(path, reference, find_variant(name))
-        assumed = still_assumed(kept.assumed, traits, kept.architecture)
-        tell_assumed(about(assumed, images=False), path)
-        for each in about(assumed, images=True):
-            note(f"{path.name}: nothing told it, so these are taken: {each}. {OPTIONS} change it")
+        assumed = still_assumed(kept.assumed, asked.traits, kept.architecture)
+        tell_assumed(about(assumed, images=False), located.name)
+        tell_kept(about(assumed, images=True), located.name)
         return replace(Source.of(reference, kept), assumed=assumed)
-    loaded = load_checkpoint(path, traits)
+    loaded = load_checkpoint(located, asked.traits, asked.selection)
     if name is not None:
         _check_variant(path, loaded.model, find_variant(name))
-    tell(loaded, path)
-    prepared = find_preparation(path, loaded)
-    tell_preparation(prepared, path)
+    tell(loaded, located)
+    prepared = find_preparation(located.folder, loaded)
+    tell_preparation(prepared, located.name)
     found = name or match(loaded.architecture)
-    variant = None if found is None else find_variant(found).name
+    known = None if found is None else find_variant(found)
     return Source(
         loaded.model,
-        path.stem,
-        variant,
+        located.name,
+        None if known is None else known.name,
         prepared.preprocessing,
+        loaded.classes.names,
         layout=loaded.layout,
         task=loaded.task,
+        usual_resolution=None if known is None else known.resolution,
         assumed=(*loaded.assumed, *prepared.assumed),
         left_out=loaded.left_out,
+        classes_from=loaded.classes.source,
+        taken=loaded.taken,
         prepared_by=prepared.by,
-        usual_resolution=None if found is None else find_variant(found).resolution,
     )
 
 
@@ -203,27 +229,6 @@ def _check_variant(path: Path, reference: ConvNeXt, variant: Variant) -> None:
         raise CheckpointError(
             f"{path} is not a {variant.name}: it has {_shape(found)}; {variant.name} has {_shape(expected)}",
             hint="Leave --variant out: the checkpoint itself shows its architecture.",
-        )
-
-
-def tell(loaded: Checkpoint, path: Path) -> None:
-    """Say what was taken from beside the checkpoint, what was left out of it, and what was assumed."""
-    if loaded.config is not None:
-        note(f"{path.name}: what its tensors do not show is as {loaded.config} beside it says")
-    if loaded.left_out:
-        names = ", ".join(loaded.left_out[:SHOWN]) + (", …" if len(loaded.left_out) > SHOWN else "")
-        note(f"{path.name}: {len(loaded.left_out)} tensors are not of the image model, left out: {names}")
-    tell_assumed(loaded.assumed, path)
-
-
-def tell_preparation(prepared: Preparation, path: Path) -> None:
-    """Say who tells how the images of a checkpoint are prepared, or that nobody does."""
-    if prepared.told:
-        note(f"{path.name}: images are prepared as {prepared.by}")
-    else:
-        note(
-            f"{path.name} does not say how images are prepared: taken as {prepared.by},"
-            f" which {OPTIONS} change"
         )
 
 
@@ -253,14 +258,9 @@ def _random(variant: Variant, seed: int) -> Source:
 def _published(variant: Variant) -> Source:
     if variant.name == "demo":
         weights = calibration_dir() / "demo" / "demo.safetensors"
-        return Source(
-            load_checkpoint(weights).model,
-            "demo",
-            "demo",
-            variant.preprocessing,
-            DEMO_CLASSES,
-            prepared_by="in its training",
-        )
+        reference = load_checkpoint(weights).model
+        by = "in its training"
+        return Source(reference, "demo", "demo", variant.preprocessing, DEMO_CLASSES, prepared_by=by)
     from convnext_edge.checkpoints.hub import fetch
 
     fetched = fetch(variant)

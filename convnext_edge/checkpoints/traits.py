@@ -169,11 +169,11 @@ def still_assumed(assumed: tuple[str, ...], told: Traits, before: Architecture) 
     return tuple(each for each in assumed if each not in settled)
 
 
-def tell_assumed(assumed: tuple[str, ...], path: Path) -> None:
-    """Say what is assumed of the weights at `path`."""
+def tell_assumed(assumed: tuple[str, ...], name: str) -> None:
+    """Say what is assumed of the weights of that name."""
     if assumed:
         note(
-            f"{path.name}: no tensor shows it, so it is assumed: {', '.join(assumed)}."
+            f"{name}: no tensor shows it, so it is assumed: {', '.join(assumed)}."
             " Options change it, and --expect proves it"
         )
 

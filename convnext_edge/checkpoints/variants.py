@@ -7,14 +7,13 @@ transformers and the hub call a model is a name as well. This module needs no Py
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass, replace
 
 from convnext_edge.architecture import Architecture
 from convnext_edge.checkpoints.published import PUBLISHED, TAGS
 from convnext_edge.checkpoints.sizes import SIZES, visible
-from convnext_edge.errors import UsageError
+from convnext_edge.errors import UsageError, nearest
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.tasks import Task
 
@@ -81,6 +80,15 @@ def names() -> list[str]:
     return [variant.name for variant in variants()]
 
 
+def is_variant(name: str) -> bool:
+    """Return whether there is a variant of that name, however it is written."""
+    try:
+        find_variant(name)
+    except UsageError:
+        return False
+    return True
+
+
 def find_variant(name: str) -> Variant:
     """Return the variant of that name, as timm, torchvision, transformers or the hub write it.
 
@@ -92,10 +100,8 @@ def find_variant(name: str) -> Variant:
     if tag and tag == next(iter(PUBLISHED.get(size, {})), None):
         sought = size
     if sought not in known:
-        near = difflib.get_close_matches(sought, known, n=3, cutoff=0.5)
         raise UsageError(
-            f"there is no variant {name!r}",
-            hint=(f"Nearest are {', '.join(near)}. " if near else "") + "All: convnext-edge variants.",
+            f"there is no variant {name!r}", hint=f"{nearest(sought, known)}All: convnext-edge variants."
         )
     return known[sought]
 

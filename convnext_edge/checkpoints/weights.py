@@ -1,17 +1,17 @@
 """Reading the tensors of a weights file, in the safetensors format or PyTorch's own.
 
 The format shows in the first bytes, not in the name. PyTorch's format is a pickle, and a pickle can
-hold code: it is read with `weights_only`, which builds tensors and plain containers and runs nothing.
+hold code: it is read with `weights_only`, which builds tensors and plain containers and runs nothing. What
+else training scripts store is passed over where it is on a list, see `harmless`.
 """
 
 from __future__ import annotations
 
-import argparse
 import pickle
 import re
 import threading
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +19,13 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from convnext_edge.checkpoints.containers import Contents, flatten
+from convnext_edge.checkpoints.harmless import SUBSTITUTES
 from convnext_edge.errors import CheckpointError
 from convnext_edge.quiet import quiet
-from convnext_edge.reading import shown
 
-# Keys under which training scripts store the weights. The averaged ones come first: they are what the
-# authors publish and evaluate.
-WRAPPERS = ("state_dict_ema", "model_ema", "model", "state_dict")
-# Put before each name by DistributedDataParallel, torch.compile and PyTorch Lightning.
-PREFIXES = ("module.", "_orig_mod.", "model.")
-# The training options, which the authors' own script stores beside the weights.
-SAFE_TYPES: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [argparse.Namespace]
 _SAFE = threading.Lock()
 
-DEEPEST = 8  # wrappers in wrappers
-LONGEST_NAME = 1000  # characters of a tensor's name
 # What a tensor may be besides an array of numbers.
 KINDS: tuple[tuple[str, Callable[[Tensor], bool]], ...] = (
     ("nested", lambda tensor: bool(tensor.is_nested)),
@@ -50,14 +42,19 @@ FORMATS_HINT = (
 )
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read the name and tensor of each weight in the file, without wrapper and without common prefix.
+def read_contents(paths: Sequence[Path]) -> Contents:
+    """Read the name and tensor of each weight in a file, or in all parts of a model that is saved in several.
 
     Raises CheckpointError for a file that is missing, empty, damaged or of another format, or that holds
-    Python objects besides tensors, or no tensors.
+    Python objects besides tensors, or no tensors; and for a name that two parts have.
     """
-    content = _read(path)
-    return _without_prefix(_unwrap(content, path))
+    parts = [flatten(_read(path), path) for path in paths]
+    tensors = {name: tensor for part in parts for name, tensor in part.tensors.items()}
+    if len(tensors) < sum(len(part.tensors) for part in parts):
+        raise CheckpointError(
+            f"{paths[0].parent} has parts of a model with the same tensors", hint="Download it again."
+        )
+    return Contents(tensors, tuple(name for part in parts for name in part.aside))
 
 
 def _read(path: Path) -> Any:
@@ -112,8 +109,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_pickle(path: Path) -> Any:
     try:
-        # one at a time: the types are the process's; quiet: warnings repeat the errors below
-        with _SAFE, torch.serialization.safe_globals(SAFE_TYPES), quiet():
+        # one at a time: the substitutes are the process's; quiet: warnings repeat the errors below
+        with _SAFE, torch.serialization.safe_globals(SUBSTITUTES), quiet():
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         foreign = re.search(r"GLOBAL ([\w.]+)", str(error))
@@ -147,37 +144,6 @@ def _damaged(path: Path, form: str, error: Exception) -> CheckpointError:
     )
 
 
-def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
-    for _ in range(DEEPEST):
-        if not isinstance(content, Mapping):
-            break
-        inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
-        if inner is None:
-            return _tensors(content, path)
-        content = inner
-    if isinstance(content, Mapping):  # it may even hold itself
-        raise CheckpointError(f"{path} has wrappers in wrappers without end", hint=FORMATS_HINT)
-    raise CheckpointError(f"{path} holds a {type(content).__name__}, not named tensors", hint=FORMATS_HINT)
-
-
-def _tensors(content: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
-    if not content:
-        raise CheckpointError(f"{path} holds no tensors", hint=FORMATS_HINT)
-    for name, value in content.items():
-        if not isinstance(name, str) or len(name) > LONGEST_NAME or not name.isprintable():
-            raise CheckpointError(
-                f"{path} has the key {shown(name)}, which is no name of a weight", hint=FORMATS_HINT
-            )
-        if not isinstance(value, Tensor):
-            keys = ", ".join(str(key) for key in list(content)[:5] if isinstance(key, str))
-            raise CheckpointError(
-                f"{path}: {name} is a {type(value).__name__}, not a tensor (the file's first keys: {keys})",
-                hint=f"Weights are searched at the top level and under {', '.join(WRAPPERS)}.",
-            )
-        check_plain(value, f"{path}: {name}")
-    return dict(content)
-
-
 def check_plain(tensor: Tensor, where: str) -> None:
     """Raise CheckpointError for a tensor that is not an array of numbers, each with a place in the file.
 
@@ -194,9 +160,3 @@ def check_plain(tensor: Tensor, where: str) -> None:
             f" {tensor.untyped_storage().nbytes():,} bytes: its values lie over each other",
             hint="Save it with .contiguous(), if the file is from a source that you trust.",
         )
-
-
-def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    while prefix := next((p for p in PREFIXES if all(name.startswith(p) for name in tensors)), None):
-        tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
-    return tensors

@@ -3,8 +3,6 @@
 What a command does, returns and prints is in `commands`.
 """
 
-from convnext_edge.cli.frame import add_commands, main
+from convnext_edge.cli.frame import main
 
 __all__ = ["main"]
-
-add_commands()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -23,18 +24,46 @@ from convnext_edge.commands.declaration import COMMANDS, Command
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import fold
 from convnext_edge.errors import ConvNeXtEdgeError
-from convnext_edge.progress import LOGGER, speaks
+from convnext_edge.progress import LOGGER, say, shown, speaks
 from convnext_edge.targets.vendor_errors import is_out_of_memory, short_message
 from convnext_edge.version import __version__
 
+VERBOSE = ("-v", "--verbose")
 CHATTY = ("torch", "torchao", "nncf", "openvino", "onnxscript", "onnx_ir", "onnxruntime", "root")
 
 PIECES = 10_000  # of JSON that are printed at a time
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Commands(click.Group):
+    """The group of all commands; the module of one is imported where that one is called."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of that name, None where there is none."""
+        if cmd_name in convnext_edge.__all__:
+            getattr(convnext_edge, cmd_name)  # a command is declared when its module is imported
+        declared = COMMANDS.get(cmd_name)
+        return None if declared is None else click_command(declared)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        for name in convnext_edge.__all__:
+            getattr(convnext_edge, name)
+        return sorted(COMMANDS)
+
+    @property  # type: ignore[override]
+    def commands(self) -> dict[str, click.Command]:
+        """All commands by name, for those who look at them all, as Click does to tell the nearest."""
+        return {name: click_command(COMMANDS[name]) for name in self.list_commands(click.Context(self))}
+
+    @commands.setter
+    def commands(self, given: dict[str, click.Command]) -> None:
+        """Take what Click gives, which is nothing."""
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="convnext-edge")
-def main() -> None:
+@click.option(*VERBOSE, is_flag=True, help="As behind the command: let libraries' warnings and logs through.")
+def main(verbose: bool) -> None:  # read in `runner`
     """ConvNeXt in INT8 on edge devices: export, quantize, build, validate, benchmark.
 
     \b
@@ -43,14 +72,6 @@ def main() -> None:
       convnext-edge export --variant tiny
       convnext-edge quantize --calib imagenet_val
     """
-
-
-def add_commands() -> None:
-    """Put every declared command into the group."""
-    for name in convnext_edge.__all__:
-        getattr(convnext_edge, name)  # a command is declared when its module is imported
-    for declared in COMMANDS.values():
-        main.add_command(click_command(declared))
 
 
 def click_command(declared: Command) -> click.Command:
@@ -62,7 +83,7 @@ def click_command(declared: Command) -> click.Command:
         context_settings={"token_normalize_func": lambda token: renamed.get(token, token)} if renamed else {},
         params=[
             click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object and nothing else."),
-            click.Option(["-v", "--verbose"], is_flag=True, help="Let libraries' warnings and logs through."),
+            click.Option(VERBOSE, is_flag=True, help="Let libraries' warnings and logs through."),
             *map(to_click, parameters),
         ],
         callback=runner(declared),
@@ -76,9 +97,14 @@ def runner(declared: Command) -> Callable[..., None]:
     """Return what Click calls with the options of a command."""
 
     def run(as_json: bool, verbose: bool, **options: object) -> None:
+        verbose = verbose or bool(click.get_current_context().find_root().params.get("verbose"))
         listen(verbose)
         try:
-            with signals.undoing(), redirect_stdout(sys.stderr):  # what libraries print
+            with (
+                signals.undoing(),
+                shown(declared.name, plain=verbose),
+                redirect_stdout(sys.stderr),  # what libraries print
+            ):
                 result = getattr(convnext_edge, declared.name)(**options)
         except KeyboardInterrupt:
             signals.end()
@@ -93,19 +119,18 @@ def runner(declared: Command) -> Callable[..., None]:
     return run
 
 
-class Notes(logging.Formatter):
-    """Notes are shown as errors are: long lines are broken between words, where a person reads them."""
+class Notes(logging.Handler):
+    """Shows notes as errors are: long lines are broken between words, where a person reads them."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the name is logging's
-        text = super().formatMessage(record)
-        return fold(text) if sys.stderr.isatty() else text
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a note."""
+        text = self.format(record)
+        say(fold(text) if sys.stderr.isatty() else text)
 
 
 def listen(verbose: bool) -> None:
     """Send our notes to standard error, and those of libraries only with -v."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(Notes("%(message)s"))
-    LOGGER.handlers[:] = [handler]
+    LOGGER.handlers[:] = [Notes()]
     LOGGER.setLevel(logging.INFO)
     LOGGER.propagate = False
     if verbose:
@@ -120,7 +145,7 @@ def show(result: Result, as_json: bool) -> None:
     """Print a result, and exit with its code where that is not 0."""
     if speaks():
         try:
-            for text in json_of(result) if as_json else [result.summary()]:
+            for text in json_of(result) if as_json else [told(result)]:
                 click.echo(text, nl=False)
             click.echo()
         except BrokenPipeError:
@@ -138,6 +163,14 @@ def json_of(result: Result) -> Iterator[str]:
     pieces = json.JSONEncoder(indent=2).iterencode(result.to_json())
     while piece := "".join(islice(pieces, PIECES)):
         yield piece
+
+
+def told(result: Result) -> str:
+    """Return what a person is shown of a result: its summary, and the next command."""
+    following = result.next_command()
+    place = click.get_current_context().params.get("workspace")
+    there = f" {shlex.join(['--workspace', str(place)])}" if following and place is not None else ""
+    return result.summary() + (f"\nnext: {following}{there}" if following else "")
 
 
 def translate(error: Exception) -> ConvNeXtEdgeError:

@@ -11,12 +11,15 @@ from types import UnionType
 from typing import Any, Literal, TypeAlias, Union, cast, get_args, get_origin
 
 import click
+from click.shell_completion import CompletionItem
 
 from convnext_edge.commands.declaration import Argument, Option, Parameter
+from convnext_edge.commands.text import fold
+from convnext_edge.errors import nearest
 from convnext_edge.paths import AnyPath
 
 Callback: TypeAlias = Callable[[click.Context, click.Parameter, Any], object]
-Complete: TypeAlias = Callable[[click.Context, click.Parameter, str], list[str]]
+Complete: TypeAlias = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 PATHS = set(get_args(AnyPath))  # `str | PathLike[str]` is a path, `str` alone is text
 
 
@@ -31,6 +34,7 @@ def to_click(parameter: Parameter) -> click.Parameter:
             required=False,
             nargs=-1 if every else 1,
             metavar=f"[{parameter.typed}]..." if every else None,
+            shell_complete=completion(parameter.meaning),
         )
     option = parameter.meaning
     hidden = option.hide_default or any(parameter.default is value for value in (None, False, ()))
@@ -51,12 +55,20 @@ def to_click(parameter: Parameter) -> click.Parameter:
     )
 
 
-def completion(option: Option) -> Complete | None:
-    """Return what a shell calls to complete a value, or None where files or nothing are offered."""
-    values = option.completions
+def completion(meaning: Option | Argument) -> Complete | None:
+    """Return what a shell calls to complete a value, or None where files or nothing are offered.
+
+    Of an argument, files are offered where no name begins so.
+    """
+    values = meaning.completions
     if values is None:
         return None
-    return lambda _context, _parameter, begun: [name for name in values() if name.startswith(begun)]
+    files = [CompletionItem("", type="file")] if isinstance(meaning, Argument) else []
+
+    def complete(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in values() if name.startswith(begun)] or files
+
+    return complete
 
 
 def declarations(parameter: Parameter, kind: object, option: Option) -> Sequence[str]:
@@ -94,6 +106,15 @@ class GivenPath(click.Path):
         if value == "":
             self.fail("it is empty: name a file or a folder.", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class Choice(click.Choice[str]):
+    """One of a few words; of another one, the nearest are told."""
+
+    def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:
+        """Return what is shown of a word that is none of them, in lines of 80 columns."""
+        known = ", ".join(self.choices)
+        return f"{value!r} is none of its names.\n{fold(f'{nearest(str(value), self.choices)}All: {known}.')}"
 
 
 class Numbers(click.ParamType[tuple[float, ...]]):
@@ -172,7 +193,7 @@ def takes_many(kind: object) -> bool:
 def click_type(kind: object, option: Option) -> click.ParamType[Any]:
     """Return Click's type of one value. Raises TypeError for a type that has no option."""
     if option.choices or get_origin(kind) is Literal:
-        return click.Choice(option.choices or get_args(kind))
+        return Choice(option.choices or get_args(kind))
     if takes_many(kind):
         return Numbers()
     if any(get_origin(part) is tuple for part in get_args(kind)):

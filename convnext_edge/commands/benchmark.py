@@ -11,11 +11,11 @@ from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.options import Model, RunOn, Runs, WorkspaceFolder
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import MIB, lines, verdict
+from convnext_edge.commands.text import MIB, command_line, lines, verdict
 from convnext_edge.cpu import read_cpu
 from convnext_edge.errors import TargetError
 from convnext_edge.quiet import importing
-from convnext_edge.targets.registry import find_target
+from convnext_edge.targets.registry import ON_CPUS, find_target
 
 if TYPE_CHECKING:
     from convnext_edge.artifacts.artifact import Artifact
@@ -80,6 +80,11 @@ class Benchmark(Result):
             ("memory", f"{memory} at the peak"),
             ("gates", verdict(self.gates, self.passed)),
         )
+
+    def next_command(self) -> str:
+        """Return what puts an engine that passed into an application."""
+        engine = self.target in ON_CPUS and self.artifact.name.endswith(find_target(self.target).suffix)
+        return command_line("embed", self.artifact, "--lang", "cpp") if engine and self.passed else ""
 
     def _fp16(self) -> list[tuple[str, object]]:
         if self.fp16_ms is None:

@@ -15,10 +15,10 @@ from convnext_edge.commands.build_script import BuildScript, FloatPrecision, Max
 from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.options import Model, Output, RunOn, WorkspaceFolder
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import MIB, fold, lines, warned
+from convnext_edge.commands.text import command_line, fold, lines, size, warned
 from convnext_edge.errors import UsageError
 from convnext_edge.paths import AnyPath, as_path
-from convnext_edge.progress import note
+from convnext_edge.progress import doing
 from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import DEFAULT, find_target
 
@@ -45,6 +45,7 @@ class Build(Result):
     files: tuple[str, ...] = ()  # the engine's name and those of its companions
     notes: tuple[str, ...] = ()  # what the target has to say of it, such as what is unverified
     warnings: tuple[str, ...] = ()  # that its model did not pass, and why, as sentences
+    fp32_bytes: int | None = None  # of the weights in FP32; None of an engine in FP32
 
     def summary(self) -> str:
         """Return where the engine is, and what the target says of it."""
@@ -52,10 +53,14 @@ class Build(Result):
             ("wrote", self.engine),
             *(("beside it", name) for name in self.files if name != self.engine.name),
             ("runtime", f"{self.runtime} {self.runtime_version}"),
-            ("size", f"{self.bytes / MIB:.1f} MiB in {self.seconds:.1f} s"),
+            ("size", size(self.bytes, self.fp32_bytes, self.seconds)),
             *warned(self.warnings),
         )
         return "\n".join([written, *map(fold, self.notes)])
+
+    def next_command(self) -> str:
+        """Return what holds the engine against FP32."""
+        return command_line("validate", self.engine, "--data", "IMAGES")
 
 
 @overload
@@ -147,7 +152,7 @@ def build_engine(
     path = output or workspace.folder / file_name(described, chosen.suffix)
     if output is None:
         announce_replacement(path, described)
-    note(f"building {path.name} from {graph.path.name} with {chosen.package} {chosen.version()}")
+    doing(f"building {path.name} from {graph.path.name} with {chosen.package} {chosen.version()}")
     keep_weights(start, path, workspace)
     engine = write_engine(graph, chosen, options, path)
     return Build(
@@ -160,4 +165,5 @@ def build_engine(
         files=tuple(engine.files),
         notes=tuple((engine.description.engine or {}).get("notes", ())),
         warnings=failings(engine),
+        fp32_bytes=None if engine.description.precision == "fp32" else described.architecture.fp32_bytes,
     )

@@ -15,7 +15,7 @@ from os import PathLike
 from types import NoneType, UnionType
 from typing import Annotated, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from convnext_edge.errors import UsageError
+from convnext_edge.errors import UsageError, nearest
 from convnext_edge.paths import AnyPath
 from convnext_edge.reading import shown
 
@@ -65,7 +65,10 @@ def check_value(value: object, hint: object, name: str, function: str) -> object
     choices = get_args(kind_of(kind)) if get_origin(kind_of(kind)) is Literal else ()
     if found is not None and choices and found not in choices:
         known = ", ".join(map(repr, choices))
-        raise UsageError(f"{function}: {name} {found!r} is none of its choices", hint=f"Take one of {known}.")
+        raise UsageError(
+            f"{function}: {name} {found!r} is none of its choices",
+            hint=f"{nearest(str(found), choices)}Take one of {known}.",
+        )
     for option in extras:
         check_bounds(found, option, name)
     return found

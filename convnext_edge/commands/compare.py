@@ -31,12 +31,12 @@ from convnext_edge.commands.options import (
 from convnext_edge.commands.quantize.command import METHODS, Method, quantize
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.rows import LEGENDS, Figure, Row, figures_of, make_row, speedup_of, task_of
-from convnext_edge.commands.text import digits, fold, size_of, table
+from convnext_edge.commands.text import command_line, digits, fold, size_of, table
 from convnext_edge.commands.validate import validate
-from convnext_edge.errors import ConvNeXtEdgeError, RecipeError, TargetError, UsageError
+from convnext_edge.errors import ConvNeXtEdgeError, RecipeError, TargetError, UsageError, nearest
 from convnext_edge.images.contents import ClassOrder
 from convnext_edge.paths import AnyPath
-from convnext_edge.progress import note
+from convnext_edge.progress import doing, note
 from convnext_edge.quantization.recipe import Recipe, read_recipe
 from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import ON_CPUS, find_target
@@ -78,6 +78,10 @@ class Compare(Result):
             + self._doubts()
             + "".join(f"\n{fold(f'{r.method} on {r.target} is refused: {r.reason}')}" for r in self.refused)
         )
+
+    def next_command(self) -> str:
+        """Return what shows all results of the workspace."""
+        return command_line("report")
 
     def _doubts(self) -> str:
         """Return why a speedup is not to be relied on."""
@@ -141,7 +145,7 @@ def compare(
     check_threads(threads)
     wanted = [find_target(name).name for name in targets or ON_CPUS]
     space = Workspace.at(workspace)
-    start = find_start(model, None, space, seed).artifact
+    start = find_start(model, None, workspace=space, seed=seed).artifact
     contest = Contest(
         model=start.path,
         stem=start.description.stem,
@@ -176,7 +180,8 @@ def check_methods(methods: Sequence[str]) -> list[str]:
         if method not in (FP32, *METHODS) and not method.endswith(RECIPE):
             raise UsageError(
                 f"{method!r} is no method",
-                hint=f"Take {FP32}, {', '.join(METHODS)}, or the file of a recipe (.toml).",
+                hint=f"{nearest(method, (FP32, *METHODS))}"
+                f"Take {FP32}, {', '.join(METHODS)}, or the file of a recipe (.toml).",
             )
     chosen = list(dict.fromkeys(methods))
     check_recipes([method for method in chosen if method.endswith(RECIPE)])
@@ -201,7 +206,7 @@ def run_all(contest: Contest, pairs: Sequence[tuple[str, str]]) -> tuple[list[Ro
     refusals: list[Refusal] = []
     errors: list[ConvNeXtEdgeError] = []
     for number, (method, target) in enumerate(pairs, 1):
-        note(f"{number} of {len(pairs)}: {method} on {target}")
+        doing(f"{number} of {len(pairs)}: {method} on {target}")
         try:
             rows.append(contest.run(method, target))
         except (RecipeError, TargetError, UsageError) as error:

@@ -53,6 +53,8 @@ class Argument:
 
     metavar: str | None = None  # what stands for it in the help, as PICTURE; its name where None
 
+    completions: Callable[[], Iterable[str]] | None = None  # names that a shell offers beside files
+
 
 @dataclass(frozen=True)
 class Parameter:

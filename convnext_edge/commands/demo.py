@@ -14,7 +14,7 @@ from convnext_edge.commands.export import export
 from convnext_edge.commands.options import WorkspaceFolder
 from convnext_edge.commands.quantize.command import quantize
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import MIB, table
+from convnext_edge.commands.text import MIB, command_line, table
 from convnext_edge.commands.validate import Validate, validate
 from convnext_edge.progress import note
 from convnext_edge.targets.registry import ON_CPUS
@@ -81,6 +81,10 @@ class Demo(Result):
             + f"\nengine: {self.engine}"
         )
 
+    def next_command(self) -> str:
+        """Return what puts the engine into an application."""
+        return command_line("embed", self.engine, "--lang", "cpp") if self.passed else ""
+
 
 @command(example="convnext-edge demo")
 def demo(*, workspace: WorkspaceFolder = None) -> Demo:
@@ -91,7 +95,7 @@ def demo(*, workspace: WorkspaceFolder = None) -> Demo:
     """
     started = time.perf_counter()
     space = Workspace.at(workspace).folder
-    exported = export("demo", workspace=space).artifact
+    exported = export(variant="demo", workspace=space).artifact
     rows, checked = [], []
     for target in ON_CPUS:
         # `benchmark` times the engine

@@ -11,7 +11,8 @@ from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import fold, lines, table
 from convnext_edge.cpu import read_cpu
-from convnext_edge.quiet import quiet
+from convnext_edge.progress import phase
+from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import NAMES, find_target
 from convnext_edge.targets.tensorrt.cuda import NoGpu, find_gpus
 
@@ -134,14 +135,15 @@ def doctor(
 
 def run_conformance() -> tuple[ConformanceRun, ...]:
     """Run each golden case on each runtime."""
-    with quiet():
+    with importing():
         from convnext_edge.evaluation.conformance import golden_cases, run_cases
 
     return tuple(run_cases(golden_cases()))
 
 
 def _row(name: str) -> TargetRow:
-    found = find_target(name).availability()
+    with phase(f"looking for {name}"):
+        found = find_target(name).availability()
     return TargetRow(
         name=name,
         can_build=found.can_build,

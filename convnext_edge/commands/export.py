@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from convnext_edge.architecture import Activation, NormKind, Pooling
-from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.opsets import HIGHEST, LOWEST, USUAL
 from convnext_edge.artifacts.workspace import Workspace, check_suffix
+from convnext_edge.checkpoints.named import variant_or_file
+from convnext_edge.checkpoints.places import Selection, Weights
 from convnext_edge.checkpoints.variants import names
-from convnext_edge.commands.declaration import Option, command
+from convnext_edge.commands.declaration import Argument, Option, command
 from convnext_edge.commands.options import (
     RUNTIMES,
     ChannelOrderOption,
@@ -26,11 +27,12 @@ from convnext_edge.commands.options import (
     ResizeModeOption,
     Seed,
     Std,
+    WeightsOption,
     WorkspaceFolder,
 )
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import Sentence, lines
-from convnext_edge.errors import ExportError, UsageError
+from convnext_edge.commands.text import Sentence, command_line, lines
+from convnext_edge.errors import UsageError
 from convnext_edge.images.changes import PreprocessingChanges
 from convnext_edge.images.preprocessing import InputType
 from convnext_edge.images.way import way
@@ -41,10 +43,10 @@ from convnext_edge.tasks import Task
 
 if TYPE_CHECKING:
     from convnext_edge.checkpoints.expectation import Expectation
-    from convnext_edge.checkpoints.source import Source
+    from convnext_edge.checkpoints.source import Asked, Source
 
 OUTPUT_STRIDES = (8, 16, 32)
-PARITY = 1e-3  # of the largest output: what a right export stays under by far
+SHOWN = 3  # names of classes in the summary
 BESIDE = "Of the blocks.  [default: as a config.json beside the checkpoint says, else gelu]"
 
 
@@ -69,6 +71,9 @@ class Export(Result):
     left_out: tuple[str, ...] = ()  # of a checkpoint: tensors that are not of the image model
     preprocessing: Mapping[str, Any] = field(default_factory=dict)  # of images, as sidecars have it
     images: str = ""  # their whole way in words, and who says so
+    taken: str | None = None  # of a checkpoint with several weights: which these are
+    class_names: tuple[str, ...] = ()  # in the order of the logits; empty where they are not known
+    class_names_from: str | None = None  # the file that they are from
     expected_max_abs_diff: float | None = None  # with --expect: largest difference to what was expected
 
     def summary(self) -> str:
@@ -77,6 +82,7 @@ class Export(Result):
             ("wrote", self.artifact),
             ("weights", self.weights),
             ("model", f"{self.variant or 'no named variant'}, {self._answers()}"),
+            *self._class_names(),
             ("size", f"{self.params / 1e6:.1f} M parameters, {self.macs / 1e9:.2f} G multiply-adds"),
             ("input", f"{self.resolution} x {self.width or self.resolution} pixels" + self._channels()),
             ("images", Sentence(self.images)),
@@ -84,10 +90,21 @@ class Export(Result):
             *self._expected(),
         )
 
+    def next_command(self) -> str:
+        """Return what quantizes the model."""
+        return command_line("quantize", self.artifact, "--calib", "IMAGES")
+
     def _answers(self) -> str:
         if self.task == "classify":
             return f"{self.classes} classes"
         return f"task {self.task}: {', '.join(self.outputs)}"
+
+    def _class_names(self) -> list[tuple[str, object]]:
+        if not self.class_names:
+            return []
+        more = ", ..." if len(self.class_names) > SHOWN else ""
+        source = f" ({self.class_names_from})" if self.class_names_from else ""
+        return [("classes", ", ".join(self.class_names[:SHOWN]) + more + source)]
 
     def _channels(self) -> str:
         return "" if self.channels == 3 else f", {self.channels} channel{'s' if self.channels > 1 else ''}"
@@ -100,14 +117,20 @@ class Export(Result):
 
 @command(example="convnext-edge export --variant tiny")
 def export(
+    model: Annotated[AnyPath | None, Argument(completions=names)] = None,
+    *,
     variant: Annotated[
         str | None,
         Option("Name from `convnext-edge variants`; beside --checkpoint, a check.", completions=names),
     ] = None,
-    *,
     checkpoint: Annotated[
-        AnyPath | None, Option("Weights of your own: .safetensors, .pth, .pt or .bin.")
+        AnyPath | None,
+        Option(
+            "Weights of your own: .safetensors, .pth, .pt or .bin, or a folder as Hugging Face saves it.",
+            metavar="FILE|DIR|hf:ORG/NAME",
+        ),
     ] = None,
+    weights: WeightsOption = None,
     random_weights: Annotated[bool, Option("Seeded noise as weights, for work on latency.")] = False,
     task: Annotated[
         Task | None, Option("What the outputs mean.  [default: as the tensors tell]", metavar="NAME")
@@ -143,6 +166,9 @@ def export(
             choices=NAMES,
         ),
     ] = None,
+    classes: Annotated[
+        AnyPath | None, Option("Names of all classes by label, a name a line or JSON.")
+    ] = None,
     input_type: Annotated[
         InputType, Option("Normalized values, or raw RGB bytes.", flags=("--input",))
     ] = "float32",
@@ -157,17 +183,19 @@ def export(
     workspace: WorkspaceFolder = None,
     seed: Seed = 0,
 ) -> Export:
-    """Write a trained ConvNeXt as ONNX, checked against PyTorch.
+    """Write MODEL, a variant's name or a file of weights, as ONNX.
 
-    The batch is dynamic. Images are prepared as a file beside the checkpoint says, or as the library of its
-    tensors does; crop, mean and the like are as in `Preprocessing`, where a checkpoint needs other values.
+    It is checked against PyTorch. model: the name of a variant, or else a path: what `variant` or
+    `checkpoint` names. The batch is dynamic. Images are prepared as a file beside the checkpoint says, or as
+    the library of its tensors does; crop, mean and the like are as in `Preprocessing`, where it needs others.
     Raises CheckpointError, DownloadError, ExportError, UsageError.
     """
+    variant, checkpoint = variant_or_file(model, variant, checkpoint)
     with importing():
         from convnext_edge.checkpoints.expectation import Expectation
         from convnext_edge.checkpoints.kept_weights import save_weights
         from convnext_edge.checkpoints.source import load_source
-        from convnext_edge.checkpoints.traits import Traits
+        from convnext_edge.evaluation.parity import parity
         from convnext_edge.targets.fp32 import ExportOptions, write_fp32
 
     check_names(target, output)
@@ -180,28 +208,47 @@ def export(
         as_path(checkpoint),
         random_weights=random_weights,
         changes=changes,
-        traits=Traits(activation, norm, norm_eps, pooling=pooling, output_stride=checked(output_stride)),
+        asked=asked_of(activation, norm, norm_eps, pooling, output_stride, weights=weights, task=task),
         seed=seed,
     ).for_task(task, with_map=with_map)
-    source, expected = prove(source, proof)
+    source, expected = prove(source.with_class_names(as_path(classes)), proof)
     space = Workspace.at(workspace)
-    weights = save_weights(source, space)
+    kept = save_weights(source, space)
     differences: list[float] = []
     artifact = write_fp32(
         source,
-        weights,
+        kept,
         ExportOptions(target, input_type, opset, dynamic_size),
         place=as_path(output) or space,
         check=lambda made: differences.append(parity(source, made)),
     )
     return Export(
         artifact=artifact.path,
-        weights=weights.path,
+        weights=kept.path,
         opset=opset or USUAL,
         parity_max_abs_diff=differences[0],
         expected_max_abs_diff=expected,
         **figures(source),
     )
+
+
+def asked_of(
+    activation: Activation | None,
+    norm: NormKind | None,
+    norm_eps: float | None,
+    pooling: Pooling | None,
+    output_stride: int | None,
+    *,
+    weights: Weights | None,
+    task: Task | None,
+) -> Asked:
+    """Return what the options say of a checkpoint; raise UsageError for an output stride that timm lacks."""
+    with importing():
+        from convnext_edge.checkpoints.source import Asked
+        from convnext_edge.checkpoints.traits import Traits
+
+    traits = Traits(activation, norm, norm_eps, pooling=pooling, output_stride=checked(output_stride))
+    return Asked(traits, Selection(weights, task))
 
 
 def prove(source: Source, proof: Expectation | None) -> tuple[Source, float | None]:
@@ -243,48 +290,7 @@ def figures(source: Source) -> dict[str, Any]:
         "left_out": source.left_out,
         "preprocessing": prepared.to_json(),
         "images": f"{way(prepared)}, as {source.prepared_by}",
+        "taken": source.taken,
+        "class_names": source.classes,
+        "class_names_from": source.classes_from,
     }
-
-
-def parity(source: Source, artifact: Artifact) -> float:
-    """Return the largest difference of an output, ONNX Runtime against PyTorch on the same noise.
-
-    Raises ExportError where they are not the same function.
-    """
-    described = artifact.description
-    sizes = [source.preprocessing.shape]
-    if described.dynamic_size:
-        channels, rows, columns = sizes[0]
-        stride = source.reference.architecture.stride
-        sizes.append((channels, rows + stride, columns + 2 * stride))
-    return max(parity_at(size, source, artifact) for size in sizes)
-
-
-def parity_at(size: tuple[int, int, int], source: Source, artifact: Artifact) -> float:
-    """Return the largest difference on images of one size (channels, rows, columns), as `parity` does."""
-    import numpy as np
-
-    with importing():
-        from convnext_edge.images.noise import noise
-        from convnext_edge.images.transform import as_reference_takes
-        from convnext_edge.targets.torch import TorchSession
-
-    images = noise(size, artifact.description.input_type, batch=2, seed=1)
-    expected = TorchSession(source.reference).run_all(as_reference_takes(images, source.preprocessing))
-    if not all(np.isfinite(output).all() for output in expected):
-        raise ExportError(
-            f"{source.stem} answers with NaN or infinity at {source.preprocessing.size_text} pixels",
-            hint="Its weights are too large: take an earlier checkpoint of the training.",
-        )
-    with find_target("onnxruntime").open_session(artifact) as session:
-        found = session.run_all(images)
-    largest = 0.0
-    for name, wanted, output in zip(source.outputs, expected, found, strict=True):
-        difference = float(np.abs(output - wanted).max())
-        if not difference <= PARITY * max(1.0, float(np.abs(wanted).max())):
-            raise ExportError(
-                f"{artifact.path.name} differs from PyTorch by {difference:.3g} in {name}",
-                hint="This is a fault of the exporter or the runtime; please report it with the versions.",
-            )
-        largest = max(largest, difference)
-    return largest

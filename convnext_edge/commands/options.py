@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, TypeAlias
 
 from convnext_edge.artifacts.opsets import HIGHEST, LOWEST, USUAL
+from convnext_edge.checkpoints.places import Weights
 from convnext_edge.commands.declaration import Argument, Option
 from convnext_edge.images.changes import Exif
 from convnext_edge.images.contents import ClassOrder
@@ -32,7 +33,14 @@ RunOn: TypeAlias = Annotated[
 RecipeFile: TypeAlias = Annotated[
     AnyPath | None, Option("TOML file that changes keys of the target's recipe.")
 ]
-Checkpoint: TypeAlias = Annotated[AnyPath | None, Option("Start from this weights file instead of MODEL.")]
+Checkpoint: TypeAlias = Annotated[
+    AnyPath | None,
+    Option("Start from this file, folder or hf:ORG/NAME instead of MODEL.", metavar="FILE|DIR|hf:ORG/NAME"),
+]
+WeightsOption: TypeAlias = Annotated[
+    Weights | None,
+    Option("Of a checkpoint that has both: averaged or plain.  [default: averaged, if any]"),
+]
 KeepFloat: TypeAlias = Annotated[
     Sequence[str], Option("Layers to leave in float; repeatable.", metavar="PATTERN")
 ]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from convnext_edge.artifacts.locks import release
 from convnext_edge.artifacts.names import check_new
@@ -18,6 +19,8 @@ from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import find_target
 
 if TYPE_CHECKING:
+    from convnext_edge.checkpoints.class_order import Numbering
+    from convnext_edge.checkpoints.places import Weights
     from convnext_edge.images.image_set import ImageSet
     from convnext_edge.network.lowering import Form
     from convnext_edge.quantization.job import Job
@@ -30,33 +33,46 @@ MOST_BYTES = 50  # of a recipe's name, so that those of files find room
 SAMPLES = 256  # more changed no range by much in our measurements
 
 
+class Given(NamedTuple):
+    """The options that name a model."""
+
+    model: AnyPath | None  # an artifact; None takes the newest
+    checkpoint: AnyPath | None
+    weights: Weights | None = None  # of a checkpoint that has several
+
+
+class Images(NamedTuple):
+    """The options that name the calibration set."""
+
+    calib: AnyPath
+    samples: int | None  # None takes `most`, or all of fewer
+    data_root: AnyPath | None
+    most: int = SAMPLES
+    numbering: Numbering | None = None  # of its classes; None where their names are of no use
+
+
 def at_once(begin: Begin) -> tuple[Start, Recipe]:
     """Let this process decide on the model and the recipe."""
     return begin()
 
 
 def prepare_job(
-    model: AnyPath | None,
-    checkpoint: AnyPath | None,
+    given: Given,
     *,
-    calib: AnyPath,
-    samples: int | None,
+    images: Images,
     target: str,
     recipe: AnyPath | None,
-    data_root: AnyPath | None,
     workspace: Workspace,
     seed: int,
     keep_float: Sequence[str] = (),
     form: Form | None = None,
     opset: int | None = None,
-    most: int = SAMPLES,
     decide: Callable[[Begin], tuple[Start, Recipe]] = at_once,
 ) -> Job:
     """Return the job that the options of a quantizing command name.
 
-    form: another than the target's own. opset: another than the model's own. most: images to calibrate with
-    where `samples` gives no number. decide: calls what finds the model and reads the recipe; of several
-    processes, only the first does.
+    form: another than the target's own. opset: another than the model's own. decide: calls what finds the
+    model and reads the recipe; of several processes, only the first does.
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
     """
     with importing():
@@ -66,16 +82,18 @@ def prepare_job(
     chosen = find_target(target)
 
     def begin() -> tuple[Start, Recipe]:
-        start = find_start(model, checkpoint, workspace, seed)
+        start = find_start(*given, workspace=workspace, seed=seed)
         return start, chosen.choose_recipe(as_path(recipe), keep_float)
 
     start, chosen_recipe = decide(begin)
     release()
     opset = opset or start.artifact.description.opset
     check_opset(opset, chosen_recipe)
-    images = calibration_images(calib, samples, data_root, seed, most=most)
+    drawn = calibration_images(images, seed)
     name = None if chosen_recipe == chosen.recipe else name_recipe(recipe, chosen_recipe, keep_float)
-    return Job(start, chosen.name, form or chosen.form, chosen_recipe, images, recipe_name=name, opset=opset)
+    names = class_names(drawn, start, images.numbering)
+    job = Job(start, chosen.name, form or chosen.form, chosen_recipe, drawn, recipe_name=name, opset=opset)
+    return replace(job, class_names=names)
 
 
 def check_opset(opset: int | None, recipe: Recipe) -> None:
@@ -99,12 +117,20 @@ def name_recipe(file: AnyPath | None, recipe: Recipe, keep_float: Sequence[str])
     return "-".join([*parts, *([hashlib.sha256(changed).hexdigest()[:6]] if keep_float else [])])
 
 
-def calibration_images(
-    calib: AnyPath, samples: int | None, data_root: AnyPath | None, seed: int, *, most: int
-) -> ImageSet:
-    """Return `samples` images of a set, by default `most` of it, or all of fewer."""
+def class_names(images: ImageSet, start: Start, numbering: Numbering | None) -> tuple[str, ...]:
+    """Return the names of the model's classes that a user's file or the images tell; empty for none."""
+    if numbering is None:
+        return ()
+    with importing():
+        from convnext_edge.evaluation.class_names import names_of_images
+
+    return names_of_images(images, start.source, numbering).names
+
+
+def calibration_images(asked: Images, seed: int) -> ImageSet:
+    """Return the images of a set that were asked for."""
     with importing():
         from convnext_edge.images.opening import open_image_set
 
-    images = open_image_set(calib, data_root=data_root, split="calibration")
-    return images.subset(samples or min(most, len(images)), seed)
+    images = open_image_set(asked.calib, data_root=asked.data_root, split="calibration")
+    return images.subset(asked.samples or min(asked.most, len(images)), seed)

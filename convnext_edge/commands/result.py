@@ -22,6 +22,10 @@ class Result:
         """Return the exit code of a command with this result: 0, or 3 where a gate was not met."""
         return GATE_NOT_MET if getattr(self, "passed", True) is False else 0
 
+    def next_command(self) -> str:
+        """Return the command that most people run next, with the names of files in it; empty for none."""
+        return ""
+
     def summary(self) -> str:
         """Return a short text for a terminal of 80 columns."""
         return "\n".join(f"{key}: {value}" for key, value in self.to_json().items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from convnext_edge.artifacts.workspace import Workspace
@@ -15,13 +16,14 @@ from convnext_edge.commands.options import (
     QuantizeFor,
     RecipeFile,
     Seed,
+    WeightsOption,
     WorkspaceFolder,
 )
-from convnext_edge.commands.preparation import prepare_job
+from convnext_edge.commands.preparation import Given, Images, prepare_job
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import table
+from convnext_edge.commands.text import command_line, table
 from convnext_edge.paths import AnyPath
-from convnext_edge.progress import note
+from convnext_edge.progress import doing
 from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import DEFAULT
 
@@ -47,10 +49,11 @@ class Sensitivity(Result):
     images: int
     layers: tuple[LayerRow, ...]  # worst first
     seconds: float
+    model: Path  # that was taken apart
 
     def summary(self) -> str:
-        """Return a table with a line for each layer."""
-        header = ("layer alone in INT8, worst first", "SQNR", "KL (nats)", "saves")
+        """Return a table with a line for each layer, the worst nearest to the prompt."""
+        header = ("layer alone in INT8, worst last", "SQNR", "KL (nats)", "saves")
         rows = [
             (
                 row.name,
@@ -58,10 +61,17 @@ class Sensitivity(Result):
                 f"{row.kl:.1e}",
                 "unknown" if row.latency_saved_ms is None else f"{row.latency_saved_ms:.3f} ms",
             )
-            for row in self.layers
+            for row in reversed(self.layers)
         ]
         measured = f"{self.images} images of {self.calibration} for {self.target} in {self.seconds:.0f} s"
-        return f"{table([header, *rows])}\n{measured}"
+        return f"{measured}\n{table([header, *rows])}"
+
+    def next_command(self) -> str:
+        """Return what leaves the worst layer in float."""
+        if not self.layers:
+            return ""
+        worst = self.layers[0].name
+        return command_line("quantize", self.model, "--calib", "IMAGES", "--keep-float", worst)
 
 
 @command(example="convnext-edge sensitivity --calib imagenet_val --samples 32")
@@ -75,6 +85,7 @@ def sensitivity(
     target: QuantizeFor = DEFAULT,
     recipe: RecipeFile = None,
     checkpoint: Checkpoint = None,
+    weights: WeightsOption = None,
     runs: Annotated[int, Option("Timed calls in a round.", at_least=1)] = 5,
     threads: Annotated[int, Option("Of the timed calls.", at_least=1)] = 1,
     data_root: DataRoot = None,
@@ -98,19 +109,15 @@ def sensitivity(
     started = time.perf_counter()
     check_threads(threads)
     job = prepare_job(
-        model,
-        checkpoint,
-        calib=calib,
-        samples=samples,
-        most=SAMPLES,
+        Given(model, checkpoint, weights),
+        images=Images(calib, samples, data_root, most=SAMPLES),
         target=target,
         recipe=recipe,
-        data_root=data_root,
         workspace=Workspace.at(workspace),
         seed=seed,
     )
     name, images = job.start.artifact.path.name, job.images
-    note(f"taking {name} apart for {target} with {len(images)} images of {images.name}")
+    doing(f"taking {name} apart for {target} with {len(images)} images of {images.name}")
     calibrated = calibrate_job(job)
     costs = layer_costs(job, calibrated)
     saved = time_saved(job, calibrated, find_target(target), runs=runs, threads=threads)
@@ -120,4 +127,5 @@ def sensitivity(
         images=len(images),
         layers=tuple(LayerRow(c.name, c.sqnr_db, c.kl, saved.get(c.name)) for c in costs),
         seconds=round(time.perf_counter() - started, 1),
+        model=job.start.artifact.path,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from textwrap import wrap
@@ -65,6 +66,17 @@ def verdict(gates: Sequence[str], passed: bool) -> str:
 def warned(warnings: Iterable[str]) -> list[tuple[str, object]]:
     """Return each of the warnings as a pair of name and value, for `lines`."""
     return [("WARNING", Sentence(warning)) for warning in warnings]
+
+
+def command_line(*words: object) -> str:
+    """Return a call of our program as a person would type it. A word in capitals is to be replaced."""
+    return shlex.join(["convnext-edge", *map(str, words)])
+
+
+def size(size: int, fp32: int | None, seconds: float) -> str:
+    """Say how large a file is (bytes), how large its weights are in FP32, and in how long it was made."""
+    beside = "" if fp32 is None else f" (FP32: {fp32 / MIB:.1f} MiB)"
+    return f"{size / MIB:.1f} MiB{beside} in {seconds:.1f} s"
 
 
 def title_of(figure: str) -> str:

@@ -26,7 +26,7 @@ from convnext_edge.commands.options import (
     WorkspaceFolder,
 )
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import lines, metric_lines, skipped, verdict, warned
+from convnext_edge.commands.text import command_line, lines, metric_lines, skipped, verdict, warned
 from convnext_edge.paths import as_path
 from convnext_edge.progress import note
 from convnext_edge.quiet import importing
@@ -93,6 +93,10 @@ class Validate(Result):
             *warned(self.warnings),
             ("gates", verdict(self.gates, self.passed)),
         )
+
+    def next_command(self) -> str:
+        """Return what times what was compared."""
+        return "" if self.simulated or not self.passed else command_line("benchmark", self.artifact)
 
     def _accuracy(self) -> list[tuple[str, object]]:
         assert self.agreement_ci95 is not None  # of every classifier

@@ -17,6 +17,7 @@ from convnext_edge.evaluation.closeness import Closeness
 from convnext_edge.images.contents import UNLABELLED
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.transform import as_reference_takes
+from convnext_edge.progress import phase
 from convnext_edge.targets.registry import find_target
 from convnext_edge.targets.torch import TorchSession
 
@@ -34,6 +35,7 @@ class CalibrationSample:
     concerns: tuple[str, ...]  # in what the images carry little, as sentences
     empty: bool  # whether they carry nothing to calibrate with
 
+    @phase("comparing with FP32")
     def sqnr_db(self, artifact: Artifact, source: Source) -> float | None:
         """Return the SQNR of a quantized ONNX file against FP32, of its worst output; None where it is exact.
 
@@ -51,6 +53,7 @@ class CalibrationSample:
         return found.worst_sqnr_db
 
 
+@phase("looking at the calibration images")
 def look_at(images: ImageSet, source: Source) -> CalibrationSample:
     """Decode some of the images that calibrate, and tell in what all of them carry little."""
     drawn = images.subset(min(LOOKED_AT, len(images)), seed=0)

@@ -6,6 +6,7 @@ from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.paths import AnyPath
+from convnext_edge.progress import phase
 from convnext_edge.targets.base import Session
 from convnext_edge.targets.registry import DEFAULT, command_that_makes_one, find_target
 
@@ -44,6 +45,7 @@ def target_of(artifact: Artifact, target: str | None) -> str:
     return target or own or DEFAULT
 
 
+@phase("loading the engine")
 def open_session(artifact: Artifact, target: str, threads: int | None = None) -> Session:
     """Make an artifact ready to run on the target of that name."""
     return find_target(target).open_session(artifact, threads=threads)

@@ -10,11 +10,13 @@ from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.sidecar import read_sidecar
 from convnext_edge.errors import ConvNeXtEdgeError, TargetError
 from convnext_edge.images.noise import noise
+from convnext_edge.progress import phase
 from convnext_edge.targets.registry import find_target
 
 CALLS = 3  # the first call allocates memory, the others show whether more is needed
 
 
+@phase("measuring memory in a process of its own")
 def peak_rss(artifact: Artifact, target: str, *, batch: int, threads: int) -> int | None:
     """Return the peak of physical memory in bytes, with the runtime and Python (about 50 MB) included.
 

@@ -1,12 +1,14 @@
 """Which files of a folder or an archive are images, and which class each image belongs to.
 
 IMAGES...                 flat: the labels come from a text file beside them, or there are none
-CLASS/IMAGES...           class folders: the labels count the folders in the order of their sorted names
+CLASS/.../IMAGES...       class folders, with folders in them or without: the labels count the outermost ones
+                          in the order of their sorted names, as torchvision's ImageFolder does
 FOLDER/...                one of these two, inside another folder
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,13 @@ from convnext_edge.images.folders import MAX_DEPTH
 from convnext_edge.images.label_tables import is_about
 from convnext_edge.images.labels import find_labels, is_imagenet_validation
 from convnext_edge.images.synsets import synset_list
+from convnext_edge.progress import note
+
+# The parts that sets of images are kept in: train, val_images, test-set
+SPLIT = re.compile(
+    r"(?i)(train(ing)?|val(id(ation)?)?|test(ing)?|dev|eval(uation)?)([ _-]?(images?|imgs?|set|data))?"
+)
+SHOWN = 3  # names in a message
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,7 @@ def arrange(storage: Storage, path: Path) -> Arrangement:
     Raises ImageSetError where there are no images, where it is ambiguous which folders are classes, and
     where labels are wrong.
     """
-    images = [name for name in storage.names if name.lower().endswith(SUFFIXES)]
+    images = [name for name in storage.names if is_image(name)]
     if not images:
         raise ImageSetError(
             f"{path} holds no images (within {MAX_DEPTH} levels of folders)",
@@ -48,6 +57,11 @@ def arrange(storage: Storage, path: Path) -> Arrangement:
     if _depth(names, path) == 0:
         return _flat(storage, path, prefix, names)
     return _class_folders(storage, path, prefix, names)
+
+
+def is_image(name: str) -> bool:
+    """Tell whether a file is an image, by its suffix."""
+    return name.lower().endswith(SUFFIXES)
 
 
 def _wrapper(images: Sequence[str]) -> str:
@@ -63,20 +77,31 @@ def _wrapper(images: Sequence[str]) -> str:
 
 
 def _depth(names: Sequence[str], path: Path) -> int:
-    """Return how many folders are above each image: 0 or 1, the same for all."""
+    """Return how many folders are above each image at least: 0 for all, or 1 or more for all."""
     examples = {name.count("/"): name for name in reversed(names)}  # the first name of each depth
-    deepest = max(examples)
-    if deepest > 1:
+    if 0 in examples and len(examples) > 1:
+        inside = next(name for depth, name in sorted(examples.items()) if depth)
         raise ImageSetError(
-            f"{path} has images deeper than one level of class folders, such as {examples[deepest]}",
-            hint="Give the folder that holds the class folders, or the images themselves.",
-        )
-    if len(examples) > 1:
-        raise ImageSetError(
-            f"{path} has images beside class folders, such as {examples[0]} and {examples[1]}",
+            f"{path} has images beside class folders, such as {examples[0]} and {inside}",
             hint="That is ambiguous: move these images into class folders, or out of the set.",
         )
-    return deepest
+    return min(examples)
+
+
+def _check_folders(names: Sequence[str], classes: Sequence[str], path: Path) -> None:
+    """Raise ImageSetError where the folders are splits of a set; say which folders are the classes."""
+    if all(map(SPLIT.fullmatch, classes)):
+        raise ImageSetError(
+            f"{path} has the folders {', '.join(classes[:SHOWN])}, which are parts of a set and not classes",
+            hint=f"Give one of them: {path / classes[0]}.",
+        )
+    nested = next((name for name in names if name.count("/") > 1), None)
+    if nested is not None:
+        innermost = len({name.rpartition("/")[0].rpartition("/")[2] for name in names})
+        note(
+            f"{path.name} has folders in folders, such as {nested}: its classes are the {len(classes)}"
+            f" outermost ones, as torchvision's ImageFolder takes them (timm takes the {innermost} innermost)"
+        )
 
 
 def _flat(storage: Storage, path: Path, prefix: str, names: Sequence[str]) -> Arrangement:
@@ -105,6 +130,7 @@ def tables_around(storage: Storage, prefix: str, path: Path, names: Sequence[str
 def _class_folders(storage: Storage, path: Path, prefix: str, names: Sequence[str]) -> Arrangement:
     folders = [name.split("/")[0] for name in names]
     classes = tuple(sorted(set(folders)))
+    _check_folders(names, classes, path)
     # With a list of synsets beside the folders, some classes of ImageNet keep their numbers among all.
     listed = synset_list(beside(storage, prefix, path))
     numbered_by: str | None = "text"

@@ -13,8 +13,8 @@ from convnext_edge.errors import ImageSetError
 from convnext_edge.images.contents import Storage
 from convnext_edge.images.texts import SAVE_AS, decode_leniently, decode_text
 
-SUFFIXES = (".txt", ".csv", ".mat")
-TABLES = ".csv"
+TABLES = (".csv", ".tsv")
+SUFFIXES = (".txt", ".mat", *TABLES)
 MAX_BYTES = 2**24  # labels of 50,000 images with their boxes take 3 MiB
 SEPARATORS = re.compile(r"[\s,]+")
 

@@ -8,8 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from convnext_edge.errors import ImageSetError
 
-# ILSVRC/Data/CLS-LOC/val/n01440764/ is the deepest usual path. The bound also ends loops of links.
-MAX_DEPTH = 6
+MAX_DEPTH = 16  # ILSVRC/Data/CLS-LOC/val/n01440764/ is the deepest usual path
 
 
 def is_hidden(name: str) -> bool:
@@ -34,6 +33,17 @@ class FolderStorage:
 def _walk(root: Path) -> Iterator[str]:
     for folder, subfolders, files in os.walk(root, followlinks=True):
         relative = Path(folder).relative_to(root)
-        too_deep = len(relative.parts) >= MAX_DEPTH
-        subfolders[:] = [] if too_deep else [name for name in subfolders if not is_hidden(name)]
+        subfolders[:] = [
+            name for name in subfolders if not is_hidden(name) and not _is_loop(Path(folder, name))
+        ]
+        if subfolders and len(relative.parts) >= MAX_DEPTH:
+            raise ImageSetError(
+                f"{root} has folders more than {MAX_DEPTH} deep, such as {relative / subfolders[0]}",
+                hint="Give the folder further down that holds the images.",
+            )
         yield from ((relative / name).as_posix() for name in files if not is_hidden(name))
+
+
+def _is_loop(folder: Path) -> bool:
+    """Tell whether a folder is a link to one that it lies in."""
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())

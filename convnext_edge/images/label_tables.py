@@ -1,8 +1,8 @@
-"""Labels from a table (CSV) with a header: a column of file names, and what each image shows.
+"""Labels from a table (CSV, TSV) with a header: a column of file names, and what each image shows.
 
 FILE, CLASS, CLASS, ...   a column of 0 and 1 for each class, as CheXpert and many of Kaggle's sets have
 FILE, labels              the names of all classes of an image, between `|`, `;` or spaces, as Planet has them
-FILE, label               one name
+FILE, label               one name; of two columns, without a header as well
 """
 
 from __future__ import annotations
@@ -101,13 +101,19 @@ def read_table(images: Sequence[str], companion: Companion) -> Told | None:
 
 def parse(images: Sequence[str], companion: Companion, mark: str) -> Table | None:
     """Read a file as cells between marks; None where no column names images, or the first line does."""
-    lines = cells_of(companion, mark)
+    return parse_lines(images, companion, cells_of(companion, mark))
+
+
+def parse_lines(images: Sequence[str], companion: Companion, lines: list[list[str]]) -> Table | None:
+    """Read lines of cells as `parse` does; of two columns, a first line that names an image is no header."""
     if len(lines) < 2 or len(lines[0]) < 2:
         return None
     keys = keys_of(images)
     found = [[keys.get(base(cell), "") for cell in column] for column in columns_of(lines)]
     counts = [len({*column} - {""}) for column in found]
     most = max(counts)
+    if most and len(lines[0]) == 2 and any(column[0] for column in found):
+        return parse_lines(images, companion, [["", ""], *lines])
     if not most or any(column[0] for column in found):
         return None
     whole = set(images)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from convnext_edge.errors import ImageSetError
+from convnext_edge.errors import ImageSetError, nearest
 from convnext_edge.images.archives import (
     COMPRESSED_TAR_SUFFIXES,
     TAR_SUFFIXES,
@@ -13,7 +13,7 @@ from convnext_edge.images.archives import (
     TarStorage,
     ZipStorage,
 )
-from convnext_edge.images.arrangement import arrange
+from convnext_edge.images.arrangement import arrange, is_image
 from convnext_edge.images.contents import Contents, Storage
 from convnext_edge.images.definitions import (
     ARCHIVE_SUFFIXES,
@@ -25,6 +25,7 @@ from convnext_edge.images.definitions import (
 from convnext_edge.images.folders import FolderStorage
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.parquet import ParquetStorage
+from convnext_edge.images.shards import ShardStorage, find_shards
 from convnext_edge.paths import AnyPath, as_path
 
 
@@ -38,31 +39,39 @@ def open_image_set(
     split: which part of a named set that has two.
 
     A path is a folder, a .tar, .tar.gz or .zip archive, or a .parquet file of the Hugging Face image
-    schema. A folder or archive holds images, with or without a label file, or class folders.
+    schema. A folder or archive holds images, with or without a label file, or class folders; a folder may
+    hold Parquet files in shards, of which FOLDER/train are those of one split.
 
     Raises ImageSetError where nothing is found, and for a set that is empty, damaged or ambiguous.
     """
     named, path = definitions(), Path(source)
     if str(source) in named and (isinstance(source, str) or not path.exists()):
         return open_path(locate(named[str(source)], as_path(data_root), split), name=str(source))
+    if not path.exists() and (shards := find_shards(path)):
+        return _of_rows(path.name, ShardStorage(shards))
     if not path.exists():
         raise ImageSetError(
             f"{source} is neither a named image set nor an existing path",
-            hint=f"The named sets are {', '.join(named)}; a path may be a folder of images or class "
-            f"folders, or an archive ({' '.join(ARCHIVE_SUFFIXES)}).",
+            hint=f"{nearest(str(source), named)}The named sets are {', '.join(named)}; a path may be a folder"
+            f" of images or class folders, or an archive ({' '.join(ARCHIVE_SUFFIXES)}).",
         )
     return open_path(path, name=path.resolve().name)
 
 
 def open_path(path: Path, *, name: str) -> ImageSet:
     """Open the images in the folder or file at `path`, as a set called `name`."""
-    if path.name.lower().endswith(PARQUET_SUFFIXES):
-        rows = ParquetStorage(path)
-        return ImageSet(name, rows.classes, rows.entries, Contents(rows))
+    if path.name.lower().endswith(PARQUET_SUFFIXES) and not path.is_dir():
+        return _of_rows(name, ParquetStorage(path))
     storage = open_storage(path)
+    if path.is_dir() and not any(map(is_image, storage.names)) and (shards := find_shards(path)):
+        return _of_rows(name, ShardStorage(shards))
     found = arrange(storage, path)
     contents = Contents(storage, found.prefix)
     return ImageSet(name, found.classes, found.entries, contents, numbered_by=found.numbered_by)
+
+
+def _of_rows(name: str, rows: ParquetStorage | ShardStorage) -> ImageSet:
+    return ImageSet(name, rows.classes, rows.entries, Contents(rows))
 
 
 def open_storage(path: Path) -> Storage:

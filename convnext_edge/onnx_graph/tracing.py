@@ -23,6 +23,7 @@ from convnext_edge.onnx_graph.lookup import add_constant, consumers, initializer
 from convnext_edge.onnx_graph.naming import INPUT, name_layers, strip_notes
 from convnext_edge.onnx_graph.opset import EXPORTERS_FIRST, lower_to_17, opset_of, set_opset
 from convnext_edge.onnx_graph.qdq import drop_byte_casts
+from convnext_edge.progress import phase
 
 GELU = torch.ops.aten.gelu.default
 BATCH = "batch"  # name of the axis
@@ -39,6 +40,7 @@ def example_input(
     return torch.from_numpy(noise(size, input_type, batch=batch, seed=seed))
 
 
+@phase("tracing the network")
 def export_program(module: nn.Module, example: torch.Tensor) -> torch.fx.GraphModule:
     """Return the module as an ATen graph with a dynamic batch, as torchao's pt2e takes it."""
     with exporter():
@@ -57,6 +59,7 @@ class Graph:
     metadata: Metadata = field(default_factory=dict)  # what the file says of itself
 
 
+@phase("tracing the network")
 def write_onnx(module: nn.Module, example: torch.Tensor, path: Path, graph: Graph) -> None:
     """Write `module` with a dynamic batch; weights over 2 GiB go to a companion file `path`.data.
 

@@ -48,6 +48,7 @@ class Job:
     images: ImageSet  # the calibration set
     recipe_name: str | None = None  # where the recipe is not the target's own
     opset: int | None = None  # another than the usual one
+    class_names: tuple[str, ...] = ()  # that the sidecar tells; empty for those of the model
     training: dict[str, Any] | None = None  # settings of fine-tuning, which the sidecar tells with the recipe
 
     @property
@@ -108,6 +109,7 @@ class Job:
             float_layers=tuple(name for name, chosen in placement.items() if not chosen),
             weights=self.start.weights.link,
             parent=self.start.artifact.link,
+            classes=self.class_names or self.source.classes,
         )
 
     def path(self, method: str, output: Path | None, workspace: Workspace) -> Path:

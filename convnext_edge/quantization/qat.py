@@ -10,6 +10,7 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt
 
 from convnext_edge.network.exporter import exporter, running
 from convnext_edge.onnx_graph.tracing import export_program
+from convnext_edge.progress import phase
 from convnext_edge.quantization.fake import training_specs
 from convnext_edge.quantization.insert_qdq import LayerQuantizer, as_quantized
 from convnext_edge.quantization.job import Job, Quantized
@@ -32,12 +33,13 @@ def make_student(job: Job, *, rounded: bool = True) -> Student:
     calibrated = calibrate_job(job)
     module = calibrated.rounded if rounded else calibrated.smoothed
     quantizer = LayerQuantizer(module.layers(), training_specs(module.layers(), job.recipe, calibrated))
-    with exporter():
+    with exporter(), phase("preparing the model for training"):
         graph: GraphModule = prepare_qat_pt2e(export_program(module, job.example()), quantizer)
     graph.requires_grad_(True)
     return Student(graph, calibrated.placement)
 
 
+@phase("converting what was trained")
 def convert_student(student: Student, job: Job) -> Quantized:
     """Convert the trained graph: Q/DQ nodes take the place of fake quantization."""
     with running(), torch.no_grad():

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from convnext_edge.errors import RecipeError
+from convnext_edge.errors import RecipeError, nearest
 from convnext_edge.reading import DamagedError, read_toml, shown
 
 Range = Literal["histogram", "minmax", "percentile", "mse"]
@@ -123,8 +123,11 @@ class Recipe:
         hints = get_type_hints(Recipe)
         for key, value in changes.items():
             if key not in hints:
-                known = ", ".join(field.name for field in fields(Recipe))
-                raise RecipeError(f"{source}: unknown key {shown(key)}", hint=f"Known keys: {known}.")
+                known = [field.name for field in fields(Recipe)]
+                raise RecipeError(
+                    f"{source}: unknown key {shown(key)}",
+                    hint=f"{nearest(key, known)}Known keys: {', '.join(known)}.",
+                )
             _check(source, key, value, hints[key])
         tuples: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in changes.items()}
         return replace(self, **tuples)
@@ -161,4 +164,9 @@ def _check(source: str, key: str, value: Any, hint: Any) -> None:
     else:
         valid, wanted = type(value) is hint, {bool: "true or false", int: "a whole number"}[hint]
     if not valid:
-        raise RecipeError(f"{source}: {key} = {shown(value)} is not {wanted}", hint=f"Give {key} {wanted}.")
+        near = (
+            nearest(value, get_args(hint)) if isinstance(value, str) and get_origin(hint) is Literal else ""
+        )
+        raise RecipeError(
+            f"{source}: {key} = {shown(value)} is not {wanted}", hint=f"{near}Give {key} {wanted}."
+        )

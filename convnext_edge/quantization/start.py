@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.kept_weights import find_weights, open_source, save_weights
-from convnext_edge.checkpoints.source import Source, load_source
+from convnext_edge.checkpoints.places import Selection, Weights
+from convnext_edge.checkpoints.source import Asked, Source, load_source
 from convnext_edge.errors import QuantizationError, UsageError
 from convnext_edge.paths import AnyPath, as_path
 
@@ -21,17 +22,27 @@ class Start:
     source: Source  # the reference, with the artifact's preprocessing
 
 
-def find_start(model: AnyPath | None, checkpoint: AnyPath | None, workspace: Workspace, seed: int) -> Start:
+def find_start(
+    model: AnyPath | None,
+    checkpoint: AnyPath | None,
+    weights: Weights | None = None,
+    *,
+    workspace: Workspace,
+    seed: int,
+) -> Start:
     """Return the model that is named, or the one of a checkpoint, or the newest FP32 model of the workspace.
 
-    Raises UsageError where both are named, QuantizationError for a model that is quantized already.
+    weights: which ones of a checkpoint that has several. Raises UsageError where both are named,
+    QuantizationError for a model that is quantized already.
     """
     if model is not None and checkpoint is not None:
         raise UsageError("MODEL and --checkpoint exclude each other", hint="Give one of the two.")
     if checkpoint is not None:
-        source = load_source(None, as_path(checkpoint), seed=seed)
-        weights = save_weights(source, workspace)
-        return Start(weights, weights, source)
+        source = load_source(None, as_path(checkpoint), asked=Asked(selection=Selection(weights)), seed=seed)
+        kept = save_weights(source, workspace)
+        return Start(kept, kept, source)
+    if weights is not None:
+        raise UsageError("--weights belongs to --checkpoint", hint="Leave it out.")
     artifact = workspace.choose(
         model,
         lambda found: found.kind == "onnx" and found.precision == "fp32",

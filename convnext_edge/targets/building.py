@@ -11,7 +11,7 @@ from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.kept_weights import find_weights, open_source
 from convnext_edge.errors import ArtifactError
 from convnext_edge.paths import AnyPath
-from convnext_edge.progress import note
+from convnext_edge.progress import note, phase
 from convnext_edge.targets.base import BuildOptions, Target
 from convnext_edge.targets.fp32 import ExportOptions, write_fp32
 from convnext_edge.targets.registry import DEFAULT, command_that_makes_one, find_target
@@ -68,6 +68,7 @@ def describe_engine(graph: Artifact, target: Target, options: BuildOptions) -> D
     )
 
 
+@phase("compiling the engine")
 def write_engine(graph: Artifact, target: Target, options: BuildOptions, path: Path) -> Artifact:
     """Compile the graph for the target and write the engine with its companions and sidecar."""
     description = describe_engine(graph, target, options)

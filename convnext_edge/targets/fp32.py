@@ -15,7 +15,7 @@ from convnext_edge.checkpoints.source import Source
 from convnext_edge.images.preprocessing import InputType
 from convnext_edge.network.lowering import Form, lower
 from convnext_edge.onnx_graph.tracing import Graph, example_input, write_onnx
-from convnext_edge.progress import note
+from convnext_edge.progress import doing
 from convnext_edge.targets.registry import find_target
 
 
@@ -66,7 +66,7 @@ def write_fp32(
     if isinstance(place, Workspace):
         announce_replacement(path, description)
     asked = "" if options.opset is None else f" in opset {options.opset}"
-    note(f"exporting {source.stem} at {source.preprocessing.size_text}{asked}")
+    doing(f"exporting {source.stem} at {source.preprocessing.size_text}{asked}")
 
     def write(file: Path) -> None:
         graph = Graph(

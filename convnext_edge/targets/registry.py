@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from convnext_edge.errors import UsageError
+from convnext_edge.errors import UsageError, nearest
 
 if TYPE_CHECKING:  # for the type alone: the names of the targets cost neither NumPy nor PyTorch
     from convnext_edge.targets.base import Target
@@ -29,7 +29,9 @@ ON_CPUS = ("openvino", "onnxruntime")  # the targets for x86 and ARM CPUs, the d
 def find_target(name: str) -> Target:
     """Return the target of that name; raise UsageError for an unknown one."""
     if name not in MODULES:
-        raise UsageError(f"unknown target {name!r}", hint=f"Known targets: {', '.join(NAMES)}.")
+        raise UsageError(
+            f"unknown target {name!r}", hint=f"{nearest(name, NAMES)}Known targets: {', '.join(NAMES)}."
+        )
     module, attribute = MODULES[name]
     return cast("Target", getattr(import_module(module), attribute))
 

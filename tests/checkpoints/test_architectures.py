@@ -43,9 +43,9 @@ def test_an_architecture_answers_as_its_own_library_does(name: str, form: Form) 
 
 def test_two_models_in_one_file_are_refused(tmp_path: Path) -> None:
     state = torch.load(KEPT / "timm_patch2.pth", weights_only=True)["state_dict"]
-    both = {f"{owner}.{name}": tensor for owner in ("net", "ema") for name, tensor in state.items()}
+    both = {f"{owner}.{name}": tensor for owner in ("net", "twin") for name, tensor in state.items()}
     torch.save(both, tmp_path / "both.pth")
-    with pytest.raises(CheckpointError, match=r"several ConvNeXts, under ema\. and net\."):
+    with pytest.raises(CheckpointError, match=r"several ConvNeXts, under net\. and twin\."):
         load_checkpoint(tmp_path / "both.pth")
 
 

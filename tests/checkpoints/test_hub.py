@@ -111,7 +111,7 @@ def test_the_crop_mode_of_timm_is_taken(hub: Hub) -> None:
 @pytest.mark.parametrize(
     ("status", "error_code", "said"),
     [
-        (404, "RepoNotFound", "HTTP 404"),
+        (404, "RepoNotFound", "there is no such repository"),
         (403, "GatedRepo", "gated"),
         (401, "", "HTTP 401"),
         (503, "", "HTTP 503"),

@@ -16,7 +16,7 @@ from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.kept_weights import save_weights
 from convnext_edge.checkpoints.sizes import SIZES
-from convnext_edge.checkpoints.source import load_source
+from convnext_edge.checkpoints.source import Asked, load_source
 from convnext_edge.checkpoints.traits import Resolved, Traits, resolve
 from convnext_edge.errors import CheckpointError, ExportError, UsageError
 
@@ -118,7 +118,7 @@ def test_what_is_assumed_stays_so_with_kept_weights_until_it_is_told(
     *of_tensors, of_images = given.assumed
     assert f"it is assumed: {', '.join(of_tensors)}." in caplog.text
     assert f"these are taken: {of_images}." in caplog.text
-    told = load_source(checkpoint=kept.path, traits=Traits("relu", norm_eps=1e-5))
+    told = load_source(checkpoint=kept.path, asked=Asked(Traits("relu", norm_eps=1e-5)))
     assert told.assumed == ("avg pooling", "strides and no dilation", of_images)
     assert told.describe().assumed == told.assumed
 

@@ -20,6 +20,7 @@ from convnext_edge.commands.declaration import COMMANDS, Argument, Command, Opti
 from convnext_edge.commands.result import Result
 from convnext_edge.paths import AnyPath
 
+NAMES = sorted(main.commands)  # which declares them
 OF_THE_FRAME = {"as_json", "verbose"}
 PACKAGE = Path(convnext_edge.__file__).parent
 
@@ -30,7 +31,7 @@ def test_every_command_is_a_function_of_the_library() -> None:
         assert getattr(convnext_edge, name) is declared.function
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS))
+@pytest.mark.parametrize("name", NAMES)
 def test_names_and_defaults_are_the_same_in_help_and_in_python(name: str) -> None:
     signature = inspect.signature(getattr(convnext_edge, name))
     python = {
@@ -179,7 +180,7 @@ def test_an_option_of_earlier_versions_is_still_taken() -> None:
         assert context.params["save_every"] == 7
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS))
+@pytest.mark.parametrize("name", NAMES)
 def test_pythons_help_has_plain_types_and_what_each_option_means(name: str) -> None:
     shown = pydoc.render_doc(getattr(convnext_edge, name), renderer=pydoc.plaintext)
     assert "Option(" not in shown

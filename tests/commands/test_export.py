@@ -19,8 +19,8 @@ from support.places import ROOT
 from convnext_edge import build, export, quantize, validate
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.checkpoints.loading import load_checkpoint
-from convnext_edge.commands import export as stage
 from convnext_edge.errors import CheckpointError, ExportError, UsageError
+from convnext_edge.evaluation import parity
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import normalize
 from convnext_edge.onnx_graph import files
@@ -264,7 +264,7 @@ def test_options_that_name_no_model_or_two_are_wrong_usage(
 def test_a_file_that_differs_from_pytorch_is_taken_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "PARITY", -1.0)
+    monkeypatch.setattr(parity, "PARITY", -1.0)
     with pytest.raises(ExportError, match="differs from PyTorch"):
         export(checkpoint=CHECKPOINT, resolution=32, workspace=tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"timm_v1.safetensors", "timm_v1.safetensors.json"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -71,7 +72,7 @@ def in_two_processes(models: Models, photos: Path, folder: Path) -> Any:
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("fine-tuning timm_v1.onnx") == 1
+    assert len(re.findall(r"^fine-tuning timm_v1\.onnx", done.stderr, re.MULTILINE)) == 1
     return json.loads(done.stdout)
 
 

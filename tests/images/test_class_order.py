@@ -90,6 +90,13 @@ def test_names_of_the_model_come_before_any_order(numbered: ImageSet) -> None:
     assert (found.numbered_by, found.other_labels) == ("names", ())
 
 
+def test_names_of_the_model_that_two_classes_have_number_nothing(numbered: ImageSet) -> None:
+    names = ("crane", "crane", *NUMBERS[2:])
+    images = replace(numbered, classes=("crane", *NUMBERS[2:]), entries=numbered.entries[:1])
+    assert Numbering("text").apply(images, MODEL).classes == tuple(sorted(images.classes))
+    assert Numbering().apply(images, replace(MODEL, classes=names)).numbered_by != "names"
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [

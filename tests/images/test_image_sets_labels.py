@@ -271,7 +271,7 @@ def test_two_labels_for_one_image_are_refused(val: Path) -> None:
     assert f"gives {image_name(2)} two labels: " in refusal(val).message
 
 
-@pytest.mark.parametrize("line", ['"{}","3"', "{} cat", "{} 3.0", "3 {}", "val\\{} cat"])
+@pytest.mark.parametrize("line", ["{} cat", "{} 3.0", "3 {}", "val\\{} cat"])
 def test_a_file_that_names_the_images_in_another_form_is_told_of(
     val: Path, line: str, caplog: pytest.LogCaptureFixture
 ) -> None:

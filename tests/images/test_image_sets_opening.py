@@ -174,12 +174,49 @@ def test_images_beside_class_folders_are_ambiguous(tmp_path: Path) -> None:
     assert "ambiguous" in error.hint
 
 
-def test_deeper_folders_are_refused(tmp_path: Path) -> None:
-    save_class_folders(tmp_path / "train", "cat", "owl")
-    save_class_folders(tmp_path / "val", "cat", "owl")
+def test_the_outermost_folders_are_the_classes_as_torchvision_takes_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "convnext_edge")
+    save_class_folders(tmp_path / "cat", "indoor", "outdoor", count=1)
+    save_photo(tmp_path / "cat" / "0.jpg")
+    save_photo(tmp_path / "owl" / "2024" / "may" / "night" / "0.jpg")
+    images = open_image_set(str(tmp_path))
+    assert images.classes == ("cat", "owl")
+    assert labels_by_name(images) == {
+        "cat/0.jpg": 0,
+        "cat/indoor/0.jpg": 0,
+        "cat/outdoor/0.jpg": 0,
+        "owl/2024/may/night/0.jpg": 1,
+    }
+    assert "its classes are the 2 outermost ones" in caplog.text
+    assert "timm takes the 4 innermost" in caplog.text  # cat, indoor, outdoor, night
+
+
+@pytest.mark.parametrize(
+    "parts", [("train", "val"), ("train_images", "test_images"), ("Training", "Validation")]
+)
+@pytest.mark.parametrize("inside", ["", "cat"])
+def test_the_parts_of_a_set_are_not_taken_for_classes(
+    parts: tuple[str, ...], inside: str, tmp_path: Path
+) -> None:
+    for part in parts:
+        save_photo(tmp_path / part / inside / "0.jpg")
     error = refusal(tmp_path)
-    assert "deeper than one level of class folders, such as train/cat/0.jpg" in error.message
-    assert "folder that holds the class folders" in error.hint
+    assert "which are parts of a set and not classes" in error.message
+    assert "Give one of them" in error.hint
+
+
+def test_a_link_to_the_folder_that_it_lies_in_is_not_followed(tmp_path: Path) -> None:
+    save_class_folders(tmp_path, "cat", "owl")
+    (tmp_path / "cat" / "again").symlink_to(tmp_path)
+    assert len(open_image_set(str(tmp_path))) == 4
+
+
+def test_folders_that_are_too_deep_are_an_error(tmp_path: Path) -> None:
+    save_class_folders(tmp_path, "cat")
+    save_photo(tmp_path.joinpath("owl", *"abcdefghijklmnopq") / "0.jpg")
+    assert "folders more than 16 deep" in refusal(tmp_path).message
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:

@@ -104,3 +104,52 @@ def test_parquet_without_pyarrow_says_what_to_install(
     error = refusal(tmp_path / "val.parquet")
     assert "needs pyarrow" in error.message
     assert "pip install 'convnext-edge[parquet]'" in error.hint
+
+
+# Several files
+
+
+def save_shards(folder: Path, split: str, count: int, digest: str = "", **changes: object) -> list[bytes]:
+    folder.mkdir(parents=True, exist_ok=True)
+    contents: list[bytes] = []
+    for number in range(count):
+        name = f"{split}-{number:05d}-of-{count:05d}{digest}.parquet"
+        contents += save_parquet(folder / name, [number % 2] * 5, **changes)
+    return contents
+
+
+@pytest.mark.parametrize("inside", ["", "data"])
+def test_shards_are_one_set_in_their_order(inside: str, tmp_path: Path) -> None:
+    contents = save_shards(tmp_path / inside, "train", 3, digest="-0123abcd" if inside else "")
+    images = open_image_set(str(tmp_path))
+    assert images.classes == ("cat", "owl")
+    assert [entry.label for entry in images.entries] == [0] * 5 + [1] * 5 + [0] * 5
+    assert len({entry.name for entry in images.entries}) == 15
+    assert [images.contents.read(entry.name) for entry in images.entries] == contents
+
+
+def test_one_split_of_several_is_named_behind_the_folder(tmp_path: Path) -> None:
+    save_shards(tmp_path, "train", 2)
+    save_shards(tmp_path, "validation", 1)
+    error = refusal(tmp_path)
+    assert "Parquet files of 2 splits: train, validation" in error.message
+    assert str(tmp_path / "train") in error.hint
+    assert [len(open_image_set(tmp_path / split)) for split in ("train", "validation")] == [10, 5]
+    assert open_image_set(tmp_path / "train").name == "train"
+    assert "neither a named image set nor an existing path" in refusal(tmp_path / "test").message
+
+
+def test_a_missing_shard_is_an_error(tmp_path: Path) -> None:
+    save_shards(tmp_path, "train", 4)
+    (tmp_path / "train-00002-of-00004.parquet").unlink()
+    assert "lacks 1 of 4 shards, such as number 2" in refusal(tmp_path).message
+
+
+def test_shards_of_two_downloads_or_of_other_classes_are_refused(tmp_path: Path) -> None:
+    save_shards(tmp_path / "two", "train", 2)
+    save_shards(tmp_path / "two", "train", 3)
+    assert "shards that do not belong together" in refusal(tmp_path / "two").message
+    save_shards(tmp_path / "other", "train", 2)
+    path = tmp_path / "other" / "train-00001-of-00002.parquet"
+    pq.write_table(pq.read_table(path).replace_schema_metadata({}), path)
+    assert "names other classes than train-00000-of-00002.parquet" in refusal(tmp_path / "other").message

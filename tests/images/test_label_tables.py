@@ -90,6 +90,17 @@ def test_a_set_with_one_label_an_image_is_like_class_folders(
     assert [images.classes[entry.label] for entry in images.entries] == expected
 
 
+@pytest.mark.parametrize("name", ["labels.csv", "labels.tsv"])
+def test_two_columns_need_no_header(folder: Path, name: str) -> None:
+    mark = "\t" if name.endswith("tsv") else ","
+    images = opened(folder, f"a.jpg{mark}cat\nb.jpg{mark}dog\nc.jpg{mark}cat\n", name)
+    assert [images.classes[entry.label] for entry in images.entries] == ["cat", "dog", "cat"]
+
+
+def test_two_columns_of_texts_are_captions(folder: Path) -> None:
+    assert not opened(folder, "a.jpg,a cat\nb.jpg,two dogs\nc.jpg,another cat\n").labelled
+
+
 def test_numbers_are_labels_themselves(folder: Path) -> None:
     images = opened(folder, 'file,labels\na.jpg,"0|12"\nb.jpg,3\nc.jpg,\n')
     assert [entry.labels for entry in images.entries] == [(0, 12), (3,), ()]

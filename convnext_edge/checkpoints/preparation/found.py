@@ -45,6 +45,11 @@ class AnyConfig(Shape):
     transformers_version: Line | None = None
 
 
+def about(assumed: tuple[str, ...], *, images: bool) -> tuple[str, ...]:
+    """Return what is assumed of the preparation of images, or of all else."""
+    return tuple(each for each in assumed if each.startswith(IMAGES_AS) == images)
+
+
 def find_preparation(path: Path, loaded: Checkpoint) -> Preparation:
     """Return how the images of a checkpoint are prepared.
 

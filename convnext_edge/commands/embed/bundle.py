@@ -14,6 +14,7 @@ from convnext_edge.errors import UsageError
 from convnext_edge.images.class_order import read_rows
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import INTERPOLATIONS
+from convnext_edge.progress import note
 from convnext_edge.tasks import OF_HEADS, output_names
 from convnext_edge.version import __version__
 
@@ -200,6 +201,8 @@ def read_labels(engine: Artifact, path: Path | None) -> list[str]:
         )
     if path is None:
         names = list(engine.description.classes) if classes else []
+        if classes and not names:
+            note(f"{LABELS} gets numbers, as nothing names the classes of this model: --labels FILE does")
         names = names or [str(number) for number in range(classes)]
     else:
         names = [row[0] for row in read_rows(path, "--labels")]

@@ -16,7 +16,7 @@ from convnext_edge.commands.declaration import Argument, Option, command
 from convnext_edge.commands.options import WorkspaceFolder
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import lines, warned
-from convnext_edge.errors import ArtifactError, UsageError
+from convnext_edge.errors import ArtifactError, UsageError, nearest
 from convnext_edge.paths import AnyPath, as_path
 
 Language = Literal["cpp", "web", "android", "ios"]
@@ -89,7 +89,9 @@ def filler(lang: str, runtime: Path | None) -> Fill:
     Raises UsageError for an unknown language, or for `runtime` where the language has no use for it.
     """
     if lang not in LANGUAGES:
-        raise UsageError(f"unknown language {lang!r}", hint=f"Known: {', '.join(LANGUAGES)}.")
+        raise UsageError(
+            f"unknown language {lang!r}", hint=f"{nearest(lang, LANGUAGES)}Known: {', '.join(LANGUAGES)}."
+        )
     if lang != "web" and runtime is not None:
         raise UsageError(f"--runtime means nothing with --lang {lang}", hint="Leave it out.")
     match lang:

@@ -21,11 +21,12 @@ from convnext_edge.commands.options import (
     RecipeFile,
     Samples,
     Seed,
+    WeightsOption,
     WorkspaceFolder,
 )
-from convnext_edge.commands.preparation import prepare_job
+from convnext_edge.commands.preparation import Given, Images, prepare_job
 from convnext_edge.commands.quantize.command import Quantize, quantize_figures
-from convnext_edge.commands.text import MIB, lines, skipped, warned
+from convnext_edge.commands.text import lines, size, skipped, warned
 from convnext_edge.errors import UsageError
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.quiet import importing
@@ -65,7 +66,7 @@ class Finetune(Quantize):
             ("measured", f"on {self.images} images of {self.data}"),
             *self._before_and_after(),
             ("SQNR", f"{self._sqnr()} to FP32 on calibration images"),
-            ("size", f"{self.bytes / MIB:.1f} MiB in {self.seconds:.1f} s"),
+            ("size", size(self.bytes, self.fp32_bytes, self.seconds)),
             *warned(self.warnings),
         )
 
@@ -140,6 +141,7 @@ def finetune(
     resume: Annotated[bool, Option("Go on from what was saved last, to the same result.")] = False,
     recipe: RecipeFile = None,
     checkpoint: Checkpoint = None,
+    weights: WeightsOption = None,
     keep_float: KeepFloat = (),
     class_order: ClassOrderOption = None,
     classes: ClassesFile = None,
@@ -168,21 +170,18 @@ def finetune(
         from convnext_edge.commands.finetune.training import Plan, choose_precision
     started = time.perf_counter()
     check_options(epochs, steps, output)
+    numbering = Numbering(class_order, as_path(classes))
     accelerator, space = processes.join(batch), Workspace.at(workspace)
     job = prepare_job(
-        model,
-        checkpoint,
-        calib=calib or train,
-        samples=samples,
+        Given(model, checkpoint, weights),
+        images=Images(calib or train, samples, data_root, numbering=numbering),
         target=target,
         recipe=recipe,
         keep_float=keep_float,
-        data_root=data_root,
         workspace=space,
         seed=seed,
         decide=partial(processes.from_first, accelerator),
     )
-    numbering = Numbering(class_order, as_path(classes))
     trained, measured = choose_images(train, data, data_root, seed, numbering, job.start.artifact)
     plan = Plan(
         activation=activation,

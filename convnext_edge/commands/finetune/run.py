@@ -31,7 +31,7 @@ from convnext_edge.images.image_set import ImageSet
 from convnext_edge.network.convnext import as_tuple
 from convnext_edge.network.exporter import running
 from convnext_edge.network.relu import with_relu
-from convnext_edge.progress import note
+from convnext_edge.progress import doing, note
 from convnext_edge.quantization.job import Job
 from convnext_edge.quantization.qat import Student, convert_student, make_student
 from convnext_edge.targets.base import Images, Outputs
@@ -59,7 +59,7 @@ def finetune_job(
     """
     check_label_weight(plan, trained, job)
     name = job.start.artifact.path.name
-    note(f"fine-tuning {name} for {job.target}: {plan.steps} steps of {plan.batch} images of {trained.name}")
+    doing(f"fine-tuning {name} for {job.target}: {plan.steps} steps of {plan.batch} images of {trained.name}")
     with snapshots.told_when_stopped(plan.steps, plan.save_every, resume=resume) as saved:
         source = job.source
         sample = look_at(job.images, source)

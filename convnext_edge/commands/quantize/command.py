@@ -29,14 +29,15 @@ from convnext_edge.commands.options import (
     RecipeFile,
     Samples,
     Seed,
+    WeightsOption,
     WorkspaceFolder,
 )
-from convnext_edge.commands.preparation import prepare_job
+from convnext_edge.commands.preparation import Given, Images, prepare_job
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import MIB, lines, metric_lines, skipped, verdict, warned
-from convnext_edge.errors import UsageError
+from convnext_edge.commands.text import command_line, lines, metric_lines, size, skipped, verdict, warned
+from convnext_edge.errors import UsageError, nearest
 from convnext_edge.paths import AnyPath, as_path
-from convnext_edge.progress import note
+from convnext_edge.progress import doing
 from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import DEFAULT, find_target
 
@@ -66,6 +67,7 @@ class Quantize(Result):
     float_layers: tuple[str, ...]
     seconds: float  # from reading the weights to the written file
     bytes: int  # of that file
+    fp32_bytes: int | None  # of its weights in FP32
     precision: str = "int8"  # bits of weights and activations, as `w4a8`
     skipped_images: tuple[str, ...] = ()
     # with gates of accuracy; None where they were not asked for
@@ -101,13 +103,17 @@ class Quantize(Result):
                 self.precision.upper(),
                 f"{len(self.quantized_layers)} layers; {len(self.float_layers)} stay float",
             ),
-            ("size", f"{self.bytes / MIB:.1f} MiB in {self.seconds:.1f} s"),
+            ("size", size(self.bytes, self.fp32_bytes, self.seconds)),
             *self._accuracy(),
             *self._speed(),
             ("SQNR", f"{self._sqnr()} to FP32 on calibration images"),
             *warned(self.warnings),
             ("gates", verdict(self.gates, self.passed)),
         )
+
+    def next_command(self) -> str:
+        """Return what builds the engine of a model that passed."""
+        return command_line("build", self.artifact) if self.passed else ""
 
     def _sqnr(self) -> str:
         return "no difference" if self.calibration_sqnr_db is None else f"{self.calibration_sqnr_db:.1f} dB"
@@ -151,6 +157,7 @@ def quantize(
     ] = "ptq",
     recipe: RecipeFile = None,
     checkpoint: Checkpoint = None,
+    weights: WeightsOption = None,
     keep_float: KeepFloat = (),
     max_drop: Annotated[
         float | None,
@@ -198,23 +205,20 @@ def quantize(
     bounds = gates.Gates(max_drop, min_agreement, min_sqnr, min_r2, min_cosine)
     check_gate(bounds, data, method, changed=recipe is not None or bool(keep_float))
     check_suffix(as_path(output), ".onnx")
-    space = Workspace.at(workspace)
+    space, numbering = Workspace.at(workspace), Numbering(class_order, as_path(classes))
     job = prepare_job(
-        model,
-        checkpoint,
-        calib=calib,
-        samples=samples,
+        Given(model, checkpoint, weights),
+        images=Images(calib, samples, data_root, numbering=numbering),
         target=target,
         recipe=recipe,
         keep_float=keep_float,
         form=FORMS.get(method),
         opset=opset,
-        data_root=data_root,
         workspace=space,
         seed=seed,
     )
     sample = calibration_check.look_at(job.images, job.source)
-    gate = open_gate(bounds, data, data_root, job, Numbering(class_order, as_path(classes)))
+    gate = open_gate(bounds, data, data_root, job, numbering)
     job, quantized, gated = run_method(job, method, gate)
     figures = {} if gated is None else gated.figures()
 
@@ -234,7 +238,7 @@ def announce(job: Job) -> None:
     """Say what is quantized for what, with which images."""
     images, asked = job.images, "" if job.opset is None else f" in opset {job.opset}"
     name = job.start.artifact.path.name
-    note(f"quantizing {name} for {job.target}{asked} with {len(images)} images of {images.name}")
+    doing(f"quantizing {name} for {job.target}{asked} with {len(images)} images of {images.name}")
 
 
 def run_method(job: Job, method: Method, gate: Gate | None) -> tuple[Job, Quantized, Gated | None]:
@@ -262,6 +266,7 @@ def quantize_figures(artifact: Artifact, job: Job) -> dict[str, Any]:
         "quantized_layers": described.quantized_layers,
         "float_layers": described.float_layers,
         "bytes": artifact.bytes,
+        "fp32_bytes": described.architecture.fp32_bytes,
         "skipped_images": tuple(image.name for image in job.images.skipped),
         **asdict(described.verdict),
     }
@@ -278,5 +283,8 @@ def find_method(method: Method) -> Callable[[Job], Quantized]:
             case "ort":
                 from convnext_edge.quantization.ort import quantize_ort as run
             case _:
-                raise UsageError(f"unknown method {method!r}", hint=f"Known: {', '.join(METHODS)}.")
+                raise UsageError(
+                    f"unknown method {method!r}",
+                    hint=f"{nearest(method, METHODS)}Known: {', '.join(METHODS)}.",
+                )
     return run

@@ -18,7 +18,7 @@ from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.network.threads import operator_threads
 from convnext_edge.onnx_graph.files import load, save
 from convnext_edge.onnx_graph.qdq import drop_quantization
-from convnext_edge.progress import note
+from convnext_edge.progress import note, phase
 from convnext_edge.targets.base import Target
 from convnext_edge.targets.torch import TorchSession
 
@@ -63,6 +63,7 @@ class Speed:
         }
 
 
+@phase("timing against FP32")
 def measure_speed(artifact: Artifact, reference: ConvNeXt, target: Target) -> Speed | None:
     """Time single images on one thread, the three models in turn; None where the target does not run here."""
     why = why_not(target)

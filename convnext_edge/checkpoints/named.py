@@ -1,0 +1,38 @@
+"""What a word names that may be a variant or a file: nothing is guessed where it is both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from convnext_edge.checkpoints.variants import is_variant, names
+from convnext_edge.errors import UsageError, nearest
+from convnext_edge.paths import AnyPath
+
+
+def variant_or_file(
+    model: AnyPath | None, variant: str | None, checkpoint: AnyPath | None
+) -> tuple[str | None, AnyPath | None]:
+    """Return the variant and the checkpoint that MODEL and the two options name.
+
+    Raises UsageError where MODEL is neither, or both, or where an option names another.
+    """
+    if model is None:
+        return variant, checkpoint
+    name = Path(model).as_posix()
+    known, there = is_variant(name), Path(model).exists()
+    if known and there and variant is None and checkpoint is None:
+        raise UsageError(
+            f"{name} is the name of a variant, and of what lies here",
+            hint=f"Say which: --variant {name} or --checkpoint ./{name}.",
+        )
+    if known and variant is None:
+        return name, checkpoint
+    if there and checkpoint is None:
+        return variant, model
+    if known or there:
+        option, given = ("--checkpoint", checkpoint) if there else ("--variant", variant)
+        raise UsageError(f"MODEL is {name}, and {option} is {given}", hint="Name one of the two.")
+    raise UsageError(
+        f"{name} is no variant, and no file",
+        hint=f"{nearest(name, names())}All: convnext-edge variants. Of a file, check the path.",
+    )

@@ -1,0 +1,81 @@
+"""Class names come from the images where the model's own answers show that they are its classes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from convnext_edge.checkpoints.class_order import Numbering
+from convnext_edge.checkpoints.source import DEMO_CLASSES, Source, load_source
+from convnext_edge.errors import UsageError
+from convnext_edge.evaluation.class_names import names_of_images
+from convnext_edge.images.class_order import renumber
+from convnext_edge.images.definitions import calibration_dir
+from convnext_edge.images.image_set import ImageSet
+from convnext_edge.images.opening import open_image_set
+
+
+@pytest.fixture(scope="module")
+def nameless(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """The demo model as a checkpoint that says nothing of its classes."""
+    path = tmp_path_factory.mktemp("weights") / "mine.safetensors"
+    shutil.copy(calibration_dir() / "demo" / "demo.safetensors", path)
+    return load_source(None, path)
+
+
+@pytest.fixture(scope="module")
+def images() -> ImageSet:
+    return open_image_set("demo", split="calibration")
+
+
+def test_names_of_the_folders_are_taken_where_the_model_answers_by_them(
+    nameless: Source, images: ImageSet, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "convnext_edge")
+    assert nameless.classes == ()
+    assert names_of_images(images, nameless, Numbering()).names == DEMO_CLASSES
+    assert "class names are those of demo: airplane, automobile, bird, …" in caplog.text
+
+
+def test_names_of_other_classes_are_not(
+    nameless: Source, images: ImageSet, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "convnext_edge")
+    turned = [f"{number}-{name}" for number, name in enumerate(DEMO_CLASSES)]
+    names = dict(zip(DEMO_CLASSES, (*turned[1:], turned[0]), strict=True))
+    other = renumber(replace(images, classes=tuple(names[name] for name in images.classes)), turned, "text")
+    assert names_of_images(other, nameless, Numbering()).names == ()
+    assert "class names are not taken from demo: the model gets" in caplog.text
+
+
+def test_names_in_an_uncertain_order_are_not(
+    nameless: Source, images: ImageSet, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "convnext_edge")
+    assert nameless.layout == "convnext_edge"
+    numbers = tuple(sorted(str(number) for number in range(2, 12)))  # 10, 11, 2, ...
+    uncertain = replace(images, classes=numbers, numbered_by="text")
+    assert names_of_images(uncertain, nameless, Numbering()).names == ()
+    assert "--class-order or --classes must tell their order" in caplog.text
+    assert names_of_images(uncertain, nameless, Numbering("text")).names == numbers
+
+
+@pytest.mark.parametrize("count", [9, 11])
+def test_names_of_another_number_of_classes_are_not(count: int, nameless: Source, images: ImageSet) -> None:
+    fewer = replace(images, classes=tuple(f"class {number}" for number in range(count)))
+    assert names_of_images(fewer, nameless, Numbering()).names == ()
+
+
+def test_the_names_of_a_file_go_before_all_others(nameless: Source, images: ImageSet, tmp_path: Path) -> None:
+    path = tmp_path / "names.json"
+    path.write_text(json.dumps([name.upper() for name in DEMO_CLASSES]))
+    named = replace(nameless, classes=DEMO_CLASSES)
+    assert names_of_images(images, named, Numbering()).names == ()  # the model's own stay
+    assert names_of_images(images, named, Numbering(file=path)).names[0] == "AIRPLANE"
+    path.write_text(json.dumps(["one"]))
+    with pytest.raises(UsageError, match=r"names 1 classes, the model tells 10 apart"):
+        names_of_images(images, named, Numbering(file=path))
