@@ -18,6 +18,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FOREIGN = {
     # in the sources that transform.py names
     *("build_transform", "center_crop", "Resize", "transforms_imagenet_eval"),
+    *("ResizeKeepRatio", "center_crop_or_pad", "resolve_data_config", "ImageClassification"),
+    *("image_transform", "load_image", "rt_info"),  # of OpenCLIP, transformers and OpenVINO
     *("ClassLabel", "datasets"),  # of Hugging Face
     *("jit_avx2_1x1_I8", "vpmaddubsw"),  # a kernel of OpenVINO, an instruction of x86
     "PerChannel",  # in the name of a class, by which torchao tells it

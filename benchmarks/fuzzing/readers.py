@@ -11,10 +11,12 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from PIL import Image
 
 from benchmarks.fuzzing import checkpoints, graphs, sets
 from benchmarks.fuzzing.edits import damaged, damaged_json, tables
@@ -23,6 +25,7 @@ from convnext_edge.artifacts.store import open_artifact, write_artifact
 from convnext_edge.artifacts.workspace import Workspace, file_name
 from convnext_edge.checkpoints.hub import read_config
 from convnext_edge.checkpoints.kept_weights import open_source
+from convnext_edge.checkpoints.preparation.found import find_preparation
 from convnext_edge.checkpoints.source import load_source
 from convnext_edge.commands.embed.bundle import manifest_lines, read_labels
 from convnext_edge.commands.embed.web import LOADED, SCRIPT, read_version
@@ -40,6 +43,7 @@ from convnext_edge.images.opening import open_path
 from convnext_edge.images.pictures import Loader, find_pictures
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import preprocess
+from convnext_edge.images.way import way
 from convnext_edge.quantization.recipe import Recipe, read_recipe
 from convnext_edge.targets.registry import find_target
 
@@ -90,6 +94,14 @@ def read_picture(path: Path) -> None:
     for picture in find_pictures([path]):
         Loader(PREPROCESSING).load(picture)
     preprocess(decode(path.read_bytes()), PREPROCESSING)
+
+
+def read_preparation(folder: Path) -> None:
+    """Prepare an image as a file beside a checkpoint says."""
+    loaded: Any = SimpleNamespace(config="config.json", layout="timm_v1", architecture=checkpoints.SMALL)
+    prepared = find_preparation(folder, loaded).preprocessing
+    way(prepared)
+    preprocess(Image.new("RGB", (7, 5)), prepared)
 
 
 def description(kind: Any = "onnx") -> Description:
@@ -217,6 +229,16 @@ HUB = {
         "mean": [0.4, 0.4, 0.4], "std": [0.2, 0.2, 0.2],
     },
 }  # fmt: skip
+PROCESSOR = {
+    "image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 47}, "resample": 3,
+    "crop_size": {"height": 40, "width": 40}, "crop_pct": 0.9, "do_center_crop": True, "do_resize": True,
+    "do_rescale": True, "do_normalize": True, "rescale_factor": 0.003, "image_mean": [0.5, 0.5, 0.5],
+    "image_std": [0.5, 0.5, 0.5],
+}  # fmt: skip
+OPEN_CLIP = {
+    "model_cfg": {"vision_cfg": {"image_size": 40}},
+    "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": 0.5, "resize_mode": "longest", "fill_color": 9},
+}
 DEFINITION = b'description = "x"\nobtain = "y"\nalso_called = ["z"]\nrecognized_by = ["*.png"]\n[splits]\n'
 RECIPE = b'activation = "uint8"\nrange = "mse"\nweight_bits = 8\nkeep_float = ["head"]\noutside = 1e-5\n'
 RECIPE_KEYS = tuple(Recipe().to_json())
@@ -288,6 +310,14 @@ READERS: dict[str, Reader] = {
     "outputs.safetensors": Reader(
         one("outputs.safetensors", checkpoints.safetensors_files()), _at(is_ours, "outputs.safetensors")
     ),
+    **{
+        name: Reader(one(name, _texts(told)), read_preparation)
+        for name, told in (
+            ("preprocessor_config.json", PROCESSOR),
+            ("open_clip_config.json", OPEN_CLIP),
+            ("config.json", HUB),
+        )
+    },
     "images": Reader(one("picture", sets.pictures()), _at(read_picture, "picture")),
     **dict(_sets()),
     "onnx in onnxruntime": _graph("onnxruntime", ".opt.onnx"),

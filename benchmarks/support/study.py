@@ -123,6 +123,7 @@ def rescaled(study: Study) -> Named:
         checkpoint=write_rescaled(study.weights, study.workspace / "rescaled.safetensors"),
         resolution=same.resolution,
         crop=same.crop,
+        resize_mode=same.resize_mode,
         mean=same.mean,
         std=same.std,
         workspace=study.workspace,

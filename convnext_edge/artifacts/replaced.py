@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from convnext_edge.artifacts.artifact import Description
@@ -29,8 +30,12 @@ def announce_replacement(path: Path, description: Description) -> None:
 def differences(old: Description, new: Description) -> dict[str, bool]:
     """Return, by what it is called, whether each part of the descriptions differs that names do not tell."""
     was, now = old.preprocessing.size_text, new.preprocessing.size_text
+    of_old_size = replace(
+        new.preprocessing, resolution=old.preprocessing.resolution, width=old.preprocessing.width
+    )
     return {
         "architecture": old.architecture != new.architecture,
         f"resolution ({was}, now {now})": was != now,
+        "preparation of images": old.preprocessing != of_old_size,
         "recipe": old.recipe != new.recipe,
     }

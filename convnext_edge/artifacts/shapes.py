@@ -1,6 +1,6 @@
 """What a sidecar may hold, by type and range, as pydantic compares it.
 
-A key of format 1 that early sidecars lack is given a default here; all others must be there.
+A key that early sidecars lack is given a default here; all others must be there.
 """
 
 from __future__ import annotations

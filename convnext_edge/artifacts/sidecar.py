@@ -19,7 +19,8 @@ from convnext_edge.errors import ArtifactError
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.reading import DamagedError, check, read_json, shown
 
-SIDECAR_FORMAT = 1
+SIDECAR_FORMAT = 2  # of format 1, a crop of 1 squashed images, and other ways to prepare them were unknown
+READABLE = (1, SIDECAR_FORMAT)
 AGAIN = "Make the artifact again."
 
 
@@ -35,9 +36,9 @@ def read_sidecar(path: Path) -> Artifact:
     """
     sidecar = sidecar_path(path)
     value = read_json(sidecar, FormatShape, hint=AGAIN)
-    if value["format"] != SIDECAR_FORMAT:
+    if value["format"] not in READABLE:
         raise ArtifactError(
-            f"{sidecar} has format {value['format']}, this version reads {SIDECAR_FORMAT}",
+            f"{sidecar} has format {value['format']}, this version reads {' and '.join(map(str, READABLE))}",
             hint="Make the artifact again with this version.",
         )
     try:

@@ -57,8 +57,11 @@ class Expectation:
         edge = min(self.images.shape[2:])
         if edge < source.reference.architecture.stride:
             raise UsageError(f"--input-data has images of {edge} pixels, too few for this model", hint=MAKE)
+        images = torch.from_numpy(self.images)
+        if source.preprocessing.channel_order == "bgr":  # as the user's model takes them
+            images = images.flip(1)
         with torch.inference_mode(), running():
-            outputs = as_tuple(source.reference(torch.from_numpy(self.images)))
+            outputs = as_tuple(source.reference(images))
         found = dict(zip(source.outputs, (output.numpy() for output in outputs), strict=True))
         only = source.outputs[0] if len(source.outputs) == 1 else ""
         wanted = {name or only: answer for name, answer in self.answers.items()}

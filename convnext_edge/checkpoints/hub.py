@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field
 from safetensors import SafetensorError, safe_open
 
 from convnext_edge.artifacts.names import fault
 from convnext_edge.checkpoints.folders import MOST_PARTS, IndexShape
+from convnext_edge.checkpoints.preparation.timm import of_pretrained
 from convnext_edge.checkpoints.recognition import recognize
 from convnext_edge.checkpoints.sizes import visible
 from convnext_edge.checkpoints.variants import Variant
@@ -34,21 +34,20 @@ WAY_OUT = (
 )
 
 
-class PretrainedShape(Shape):
-    """What is read of timm's `pretrained_cfg`."""
+class NeededShape(Shape):
+    """What timm's `pretrained_cfg` must have: a default of timm need not be what the model was made for."""
 
-    input_size: Annotated[list[int], Field(min_length=3, max_length=3)]
+    input_size: list[int]
     crop_pct: float
     interpolation: Line
     mean: list[float]
     std: list[float]
-    crop_mode: Literal["center", "squash"] = "center"
 
 
 class ConfigShape(Shape):
     """What is read of config.json, besides values that must be one certain value."""
 
-    pretrained_cfg: PretrainedShape
+    pretrained_cfg: NeededShape
 
 
 @dataclass(frozen=True)
@@ -235,21 +234,10 @@ def _address(endpoint: str | None) -> str:
 
 def _preprocessing(config: dict[str, Any]) -> Preprocessing:
     """Read timm's `pretrained_cfg`; raise ValueError for a preprocessing that we do not know."""
-    channels, height, width = config["input_size"]
-    if channels != 3 or height != width:
+    found = of_pretrained(config)
+    if len(found.mean) != 3 or found.width is not None:
         raise ValueError(f"input_size {config['input_size']} is not a square of three channels")
-    squash = config.get("crop_mode", "center") == "squash"
-    crop = 1.0 if squash else config["crop_pct"]
-    return Preprocessing.from_json(
-        {
-            "resolution": height,
-            "crop": crop,
-            "squash": None if squash == (crop == 1.0) else squash,
-            "interpolation": config["interpolation"],
-            "mean": config["mean"],
-            "std": config["std"],
-        }
-    )
+    return found
 
 
 def _check_config(config: dict[str, Any], variant: Variant, where: str) -> None:

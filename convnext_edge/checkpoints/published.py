@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convnext_edge.images.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Channels
+from convnext_edge.images.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Channels, ResizeMode
 from convnext_edge.tasks import Task
 
 IN1K, IN12K, IN22K = 1000, 11821, 21841  # classes of ImageNet-1k and of timm's and the authors' larger sets
@@ -22,8 +22,8 @@ class Tag:
 
     classes: int = IN1K  # of the head
     resolution: int = 224  # pixels
-    crop: float = 0.875  # fraction of the shorter edge that is kept
-    squash: bool | None = None  # whether the image is squashed to the square
+    crop: float = 0.875  # fraction of the resized edge that is kept
+    resize_mode: ResizeMode = "center"
     mean: Channels = IMAGENET_MEAN
     std: Channels = IMAGENET_STD
     task: Task = "classify"
@@ -36,12 +36,12 @@ CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.261302
 
 def clip(resolution: int = 256, *, classes: int = IN1K, squash: bool = False, task: Task = "classify") -> Tag:
     """Return the tag of a tower of OpenCLIP, or of what was trained from one."""
-    return Tag(classes, resolution, 1.0, None if squash else False, CLIP_MEAN, CLIP_STD, task)
+    return Tag(classes, resolution, 1.0, "squash" if squash else "center", CLIP_MEAN, CLIP_STD, task)
 
 
 def backbone(resolution: int, license: str) -> Tag:
     """Return the tag of a backbone without a head."""
-    return Tag(0, resolution, 1.0, squash=False, task="embed", license=license)
+    return Tag(0, resolution, 1.0, task="embed", license=license)
 
 
 def tower(features: int, resolution: int = 256) -> Tag:
@@ -54,25 +54,25 @@ TAGS = {
     "fb_in1k": Tag(),
     "fb_in22k": Tag(classes=IN22K),
     "fb_in22k_ft_in1k": Tag(),
-    "fb_in22k_ft_in1k_384": Tag(resolution=384, crop=1.0),
+    "fb_in22k_ft_in1k_384": Tag(resolution=384, crop=1.0, resize_mode="squash"),
     "d1_in1k": Tag(),
     "d1h_in1k": Tag(crop=0.95),
     "d2_in1k": Tag(),
     "in12k": Tag(classes=IN12K, crop=0.95),
     "in12k_ft_in1k": Tag(crop=0.95),
-    "in12k_ft_in1k_384": Tag(resolution=384, crop=1.0),
+    "in12k_ft_in1k_384": Tag(resolution=384, crop=1.0, resize_mode="squash"),
     "fcmae_ft_in1k": Tag(),
     "fcmae_ft_in22k_in1k": Tag(),
-    "fcmae_ft_in22k_in1k_384": Tag(resolution=384, crop=1.0),
-    "fcmae_ft_in22k_in1k_512": Tag(resolution=512, crop=1.0),
+    "fcmae_ft_in22k_in1k_384": Tag(resolution=384, crop=1.0, resize_mode="squash"),
+    "fcmae_ft_in22k_in1k_512": Tag(resolution=512, crop=1.0, resize_mode="squash"),
     "zepto_rms.ra4_e3600_r224_in1k": Tag(mean=HALF, std=HALF),
     "zepto_rms_ols.ra4_e3600_r224_in1k": Tag(crop=0.9, mean=HALF, std=HALF),
     "a2_in1k": Tag(),
     "a2h_in1k": Tag(crop=0.95),
     "pico_ols.d1_in1k": Tag(crop=0.95),
-    "r384_in12k": Tag(IN12K, 384, 1.0, squash=False),
-    "r384_ad_in12k": Tag(IN12K, 384, 1.0, squash=False),
-    "r384_in12k_ft_in1k": Tag(IN1K, 384, 1.0, squash=False),
+    "r384_in12k": Tag(IN12K, 384, 1.0),
+    "r384_ad_in12k": Tag(IN12K, 384, 1.0),
+    "r384_in12k_ft_in1k": Tag(IN1K, 384, 1.0),
     "clip_laion2b_augreg_ft_in1k": clip(),
     "clip_laion2b_augreg_ft_in1k_384": clip(384, squash=True),
     "clip_laion2b_augreg_ft_in12k": clip(classes=IN12K),

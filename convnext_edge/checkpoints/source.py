@@ -12,21 +12,23 @@ from convnext_edge.artifacts.artifact import Description
 from convnext_edge.artifacts.names import MAX_STEM_BYTES, check_new
 from convnext_edge.artifacts.sidecar import sidecar_path
 from convnext_edge.artifacts.store import open_artifact
-from convnext_edge.checkpoints.class_names import CONFIG, names_of_file
+from convnext_edge.checkpoints.class_names import names_of_file
 from convnext_edge.checkpoints.folders import Located, locate
-from convnext_edge.checkpoints.loading import Checkpoint, load_checkpoint, load_weights
+from convnext_edge.checkpoints.loading import load_checkpoint, load_weights
 from convnext_edge.checkpoints.places import Selection
+from convnext_edge.checkpoints.preparation.found import about, find_preparation
 from convnext_edge.checkpoints.sizes import visible
+from convnext_edge.checkpoints.telling import tell, tell_kept, tell_preparation
 from convnext_edge.checkpoints.traits import Traits, changed, still_assumed, tell_assumed
 from convnext_edge.checkpoints.variants import Variant, find_variant, match
 from convnext_edge.errors import CheckpointError, ExportError, UsageError
+from convnext_edge.images.changes import PreprocessingChanges
 from convnext_edge.images.definitions import calibration_dir
-from convnext_edge.images.preprocessing import Preprocessing, PreprocessingChanges
-from convnext_edge.network.convnext import Block, ConvNeXt, part_of, random_model
+from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.network.convnext import Block, ConvNeXt, part_of, random_model, turn_channels
 from convnext_edge.progress import note, phase
 from convnext_edge.tasks import OF_HEADS, Task, fit, output_names
 
-SHOWN = 3  # names of tensors in a message
 RENAME = "Files of the workspace begin with this name: rename the checkpoint, or make a link to it."
 DEMO_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -47,6 +49,7 @@ class Source:
     left_out: tuple[str, ...] = ()  # of a checkpoint: names of tensors that are not of the image model
     classes_from: str | None = None  # the file that names the classes
     taken: str | None = None  # of a checkpoint with several weights: which these are
+    prepared_by: str = "its sidecar says"  # who tells how images are prepared, as the end of a sentence
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -82,6 +85,10 @@ class Source:
             task=self.task,
             assumed=self.assumed,
         )
+
+    def proved(self) -> Source:
+        """Return the source with nothing assumed but how images are prepared, which answers do not prove."""
+        return replace(self, assumed=about(self.assumed, images=True))
 
     def with_class_names(self, path: Path | None) -> Source:
         """Return the source with the class names of a file, if any; raise UsageError if they do not fit."""
@@ -153,21 +160,27 @@ def load_source(
         source = _random(find_variant(variant), seed)
     else:
         source = _published(find_variant(variant))
-    architecture = source.reference.architecture
-    preprocessing = changes.apply(source.preprocessing, architecture.channels)
-    for edge in preprocessing.size:
-        _check_resolution(edge, architecture.stride)
-    without_sidecar = located is not None and not sidecar_path(located.file).is_file()
-    if located is not None and without_sidecar and source.variant is None and changes.mean is None:
-        taken = "ImageNet's values" if architecture.channels == 3 else "pixels in 0..1 as they are"
-        note(
-            f"{located.name} does not say how images are prepared: taking {taken}, which --resolution,"
-            " --crop, --mean and --std change"
-        )
     usual = source.usual_resolution
     if usual is None and source.variant is not None:
         usual = source.preprocessing.resolution
-    return replace(source, preprocessing=preprocessing, usual_resolution=usual)
+    return replace(_prepared(source, changes), usual_resolution=usual)
+
+
+def _prepared(source: Source, changes: PreprocessingChanges) -> Source:
+    """Return the source with its images prepared as the user says; of BGR, its stem is turned to RGB."""
+    before, architecture = source.preprocessing, source.reference.architecture
+    preprocessing = changes.apply(before, architecture.channels)
+    for edge in preprocessing.size:
+        _check_resolution(edge, architecture.stride)
+    if preprocessing.channel_order != before.channel_order:
+        turn_channels(source.reference)
+    by = source.prepared_by
+    if preprocessing != before:
+        by = f"options say, and else as {by}"
+    assumed = source.assumed
+    if changes.tells_resizing and changes.tells_values:
+        assumed = about(assumed, images=False)
+    return replace(source, preprocessing=preprocessing, prepared_by=by, assumed=assumed)
 
 
 def _from_checkpoint(located: Located, name: str | None, asked: Asked) -> Source:
@@ -181,28 +194,31 @@ def _from_checkpoint(located: Located, name: str | None, asked: Asked) -> Source
         if name is not None:
             _check_variant(path, reference, find_variant(name))
         assumed = still_assumed(kept.assumed, asked.traits, kept.architecture)
-        tell_assumed(assumed, located.name)
+        tell_assumed(about(assumed, images=False), located.name)
+        tell_kept(about(assumed, images=True), located.name)
         return replace(Source.of(reference, kept), assumed=assumed)
     loaded = load_checkpoint(located, asked.traits, asked.selection)
     if name is not None:
         _check_variant(path, loaded.model, find_variant(name))
     tell(loaded, located)
+    prepared = find_preparation(located.folder, loaded)
+    tell_preparation(prepared, located.name)
     found = name or match(loaded.architecture)
     known = None if found is None else find_variant(found)
-    preprocessing = Preprocessing() if known is None else known.preprocessing
-    variant = None if known is None else known.name
     return Source(
         loaded.model,
         located.name,
-        variant,
-        preprocessing,
+        None if known is None else known.name,
+        prepared.preprocessing,
         loaded.classes.names,
         layout=loaded.layout,
         task=loaded.task,
-        assumed=loaded.assumed,
+        usual_resolution=None if known is None else known.resolution,
+        assumed=(*loaded.assumed, *prepared.assumed),
         left_out=loaded.left_out,
         classes_from=loaded.classes.source,
         taken=loaded.taken,
+        prepared_by=prepared.by,
     )
 
 
@@ -214,27 +230,6 @@ def _check_variant(path: Path, reference: ConvNeXt, variant: Variant) -> None:
             f"{path} is not a {variant.name}: it has {_shape(found)}; {variant.name} has {_shape(expected)}",
             hint="Leave --variant out: the checkpoint itself shows its architecture.",
         )
-
-
-def tell(loaded: Checkpoint, located: Located) -> None:
-    """Say what was taken of the checkpoint and from beside it, what was left out, and what was assumed."""
-    name = located.name
-    if located.revision is not None:
-        note(f"{located.title} at commit {located.revision}: taking {located.file.name}")
-    if loaded.taken is not None:
-        note(f"{name}: taking the {loaded.taken}")
-    if loaded.config is not None:
-        note(f"{name}: what its tensors do not show is as {loaded.config} beside it says")
-    elif (located.folder / CONFIG).is_file():
-        note(f"{name}: {CONFIG} beside it is of another model, and not obeyed")
-    if loaded.classes.source is not None:
-        named = loaded.classes.names
-        names = ", ".join(named[:SHOWN]) + (", …" if len(named) > SHOWN else "")
-        note(f"{name}: the names of its classes are those of {loaded.classes.source}: {names}")
-    if loaded.left_out:
-        names = ", ".join(loaded.left_out[:SHOWN]) + (", …" if len(loaded.left_out) > SHOWN else "")
-        note(f"{name}: {len(loaded.left_out)} parts are not of the image model, left out: {names}")
-    tell_assumed(loaded.assumed, name)
 
 
 def _shape(architecture: Architecture) -> str:
@@ -250,13 +245,22 @@ def _random(variant: Variant, seed: int) -> Source:
         if isinstance(block, Block) and block.gamma is not None:
             torch.nn.init.constant_(block.gamma, 0.1)  # 1e-6 would hide what the blocks compute
     note(f"{variant.name} gets random weights: good for latency, never for accuracy")
-    return Source(reference, f"{variant.name}-random", variant.name, variant.preprocessing, task=variant.task)
+    return Source(
+        reference,
+        f"{variant.name}-random",
+        variant.name,
+        variant.preprocessing,
+        task=variant.task,
+        prepared_by="timm prepares them",
+    )
 
 
 def _published(variant: Variant) -> Source:
     if variant.name == "demo":
         weights = calibration_dir() / "demo" / "demo.safetensors"
-        return Source(load_checkpoint(weights).model, "demo", "demo", variant.preprocessing, DEMO_CLASSES)
+        reference = load_checkpoint(weights).model
+        by = "in its training"
+        return Source(reference, "demo", "demo", variant.preprocessing, DEMO_CLASSES, prepared_by=by)
     from convnext_edge.checkpoints.hub import fetch
 
     fetched = fetch(variant)
@@ -268,6 +272,7 @@ def _published(variant: Variant) -> Source:
         fetched.preprocessing,
         layout=loaded.layout,
         task=variant.task,
+        prepared_by=f"{fetched.source} says (timm)",
     )
 
 

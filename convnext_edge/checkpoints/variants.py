@@ -52,7 +52,11 @@ DEMO = Variant(
     architecture=Architecture(depths=(2, 3, 4, 1), dims=(32, 64, 128, 192), patch=2, classes=10),
     # mean and standard deviation of the training images of CIFAR-10, which are not resized
     preprocessing=Preprocessing(
-        resolution=32, crop=1.0, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)
+        resolution=32,
+        crop=1.0,
+        resize_mode="squash",
+        mean=(0.4914, 0.4822, 0.4465),
+        std=(0.2470, 0.2435, 0.2616),
     ),
     published_top1=None,
     license="apache-2.0",
@@ -156,7 +160,7 @@ def _variant(size: str, tag: str, *, name: str) -> Variant:
             crop=meaning.crop,
             mean=meaning.mean,
             std=meaning.std,
-            squash=meaning.squash,
+            resize_mode=meaning.resize_mode,
         ),
         published_top1=PUBLISHED[size][tag],
         license=meaning.license or ("cc-by-nc-4.0" if SIZES[size].grn else "apache-2.0"),

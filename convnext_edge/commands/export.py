@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,11 +14,28 @@ from convnext_edge.checkpoints.named import variant_or_file
 from convnext_edge.checkpoints.places import Selection, Weights
 from convnext_edge.checkpoints.variants import names
 from convnext_edge.commands.declaration import Argument, Option, command
-from convnext_edge.commands.options import RUNTIMES, Output, Seed, WeightsOption, WorkspaceFolder
+from convnext_edge.commands.options import (
+    RUNTIMES,
+    ChannelOrderOption,
+    Crop,
+    ExifOption,
+    InterpolationOption,
+    Mean,
+    Output,
+    PadColor,
+    PixelRange,
+    ResizeModeOption,
+    Seed,
+    Std,
+    WeightsOption,
+    WorkspaceFolder,
+)
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import command_line, lines
+from convnext_edge.commands.text import Sentence, command_line, lines
 from convnext_edge.errors import UsageError
-from convnext_edge.images.preprocessing import Channels, InputType, PreprocessingChanges
+from convnext_edge.images.changes import PreprocessingChanges
+from convnext_edge.images.preprocessing import InputType
+from convnext_edge.images.way import way
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import NAMES, find_target
@@ -51,6 +69,8 @@ class Export(Result):
     outputs: tuple[str, ...] = ("logits",)  # their names, in the order of the model
     assumed: tuple[str, ...] = ()  # of the model: what no tensor shows, nothing told and nobody proved
     left_out: tuple[str, ...] = ()  # of a checkpoint: tensors that are not of the image model
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)  # of images, as sidecars have it
+    images: str = ""  # their whole way in words, and who says so
     taken: str | None = None  # of a checkpoint with several weights: which these are
     class_names: tuple[str, ...] = ()  # in the order of the logits; empty where they are not known
     class_names_from: str | None = None  # the file that they are from
@@ -65,6 +85,7 @@ class Export(Result):
             *self._class_names(),
             ("size", f"{self.params / 1e6:.1f} M parameters, {self.macs / 1e9:.2f} G multiply-adds"),
             ("input", f"{self.resolution} x {self.width or self.resolution} pixels" + self._channels()),
+            ("images", Sentence(self.images)),
             ("parity", f"{self.parity_max_abs_diff:.1e} largest difference of an output to PyTorch"),
             *self._expected(),
         )
@@ -128,18 +149,15 @@ def export(
         int | tuple[int, int] | None,
         Option("Edge of the input, or height x width.  [default: the variant's]", metavar="PIXELS"),
     ] = None,
-    crop: Annotated[
-        float | None,
-        Option(
-            "Of the resized image's edge that is kept.",
-            metavar="FRACTION",
-            at_least=0,
-            at_most=1,
-            above=True,
-        ),
-    ] = None,
-    mean: Annotated[Channels | None, Option("Of the pixels, in 0..1.", metavar="R G B...")] = None,
-    std: Annotated[Channels | None, Option("Standard deviation of the pixels.", metavar="R G B...")] = None,
+    crop: Crop = None,
+    resize_mode: ResizeModeOption = None,
+    interpolation: InterpolationOption = None,
+    pad_color: PadColor = None,
+    mean: Mean = None,
+    std: Std = None,
+    pixel_range: PixelRange = None,
+    channel_order: ChannelOrderOption = None,
+    exif: ExifOption = None,
     target: Annotated[
         str | None,
         Option(
@@ -168,8 +186,8 @@ def export(
     """Write MODEL, a variant's name or a file of weights, as ONNX.
 
     It is checked against PyTorch. model: the name of a variant, or else a path: what `variant` or
-    `checkpoint` names. The batch is dynamic. crop, mean and std are as in `Preprocessing`, where a checkpoint
-    needs other values than its variant's (or ImageNet's).
+    `checkpoint` names. The batch is dynamic. Images are prepared as a file beside the checkpoint says, or as
+    the library of its tensors does; crop, mean and the like are as in `Preprocessing`, where it needs others.
     Raises CheckpointError, DownloadError, ExportError, UsageError.
     """
     variant, checkpoint = variant_or_file(model, variant, checkpoint)
@@ -180,15 +198,16 @@ def export(
         from convnext_edge.evaluation.parity import parity
         from convnext_edge.targets.fp32 import ExportOptions, write_fp32
 
-    if target is not None:
-        find_target(target)  # a wrong name is said before any work
-    check_suffix(as_path(output), ".onnx")
+    check_names(target, output)
     proof = Expectation.at(as_path(expect), as_path(input_data))
+    changes = PreprocessingChanges(
+        resolution, crop, interpolation, mean, std, resize_mode, pad_color, channel_order, pixel_range, exif
+    )
     source = load_source(
         variant,
         as_path(checkpoint),
         random_weights=random_weights,
-        changes=changes_of(resolution, crop, mean, std),
+        changes=changes,
         asked=asked_of(activation, norm, norm_eps, pooling, output_stride, weights=weights, task=task),
         seed=seed,
     ).for_task(task, with_map=with_map)
@@ -213,14 +232,6 @@ def export(
     )
 
 
-def changes_of(
-    resolution: int | tuple[int, int] | None, crop: float | None, mean: Channels | None, std: Channels | None
-) -> PreprocessingChanges:
-    """Return what the options change of how images are prepared."""
-    rows, columns = resolution if isinstance(resolution, tuple) else (resolution, None)
-    return PreprocessingChanges(rows, crop, mean=mean, std=std, width=columns)
-
-
 def asked_of(
     activation: Activation | None,
     norm: NormKind | None,
@@ -241,11 +252,18 @@ def asked_of(
 
 
 def prove(source: Source, proof: Expectation | None) -> tuple[Source, float | None]:
-    """Return the source with nothing assumed any more, and how far it is from what is expected of it."""
+    """Return the source as `Source.proved` has it, and how far it is from what is expected of it."""
     if proof is None:
         return source, None
     expected = proof.check(source)
-    return replace(source, assumed=()), expected
+    return source.proved(), expected
+
+
+def check_names(target: str | None, output: AnyPath | None) -> None:
+    """Raise UsageError for a wrong name of a target or a file, before any work."""
+    if target is not None:
+        find_target(target)
+    check_suffix(as_path(output), ".onnx")
 
 
 def checked(output_stride: int | None) -> int | None:
@@ -270,6 +288,8 @@ def figures(source: Source) -> dict[str, Any]:
         "outputs": source.outputs,
         "assumed": source.assumed,
         "left_out": source.left_out,
+        "preprocessing": prepared.to_json(),
+        "images": f"{way(prepared)}, as {source.prepared_by}",
         "taken": source.taken,
         "class_names": source.classes,
         "class_names_from": source.classes_from,

@@ -8,7 +8,9 @@ from typing import Annotated, TypeAlias
 from convnext_edge.artifacts.opsets import HIGHEST, LOWEST, USUAL
 from convnext_edge.checkpoints.places import Weights
 from convnext_edge.commands.declaration import Argument, Option
+from convnext_edge.images.changes import Exif
 from convnext_edge.images.contents import ClassOrder
+from convnext_edge.images.preprocessing import ChannelOrder, Channels, Interpolation, ResizeMode
 from convnext_edge.paths import AnyPath
 from convnext_edge.targets.registry import NAMES
 
@@ -67,6 +69,26 @@ DataRoot: TypeAlias = Annotated[
     AnyPath | None,
     Option("Where named image sets are looked for.  [default: $CONVNEXT_EDGE_DATA]", folder=True),
 ]
+Crop: TypeAlias = Annotated[
+    float | None,
+    Option("Of the resized edge that is kept.", metavar="FRACTION", at_least=0, at_most=1, above=True),
+]
+InterpolationOption: TypeAlias = Annotated[
+    Interpolation | None, Option("Filter by which images are resized.", metavar="NAME")
+]
+ResizeModeOption: TypeAlias = Annotated[
+    ResizeMode | None, Option("Shorter edge and crop, whole image, or longer edge and --pad-color.")
+]
+PadColor: TypeAlias = Annotated[Channels | None, Option("Of what is padded, in 0..255.", metavar="R G B")]
+Mean: TypeAlias = Annotated[Channels | None, Option("Of the pixels, in 0..1.", metavar="R G B...")]
+Std: TypeAlias = Annotated[Channels | None, Option("Standard deviation of the pixels.", metavar="R G B...")]
+PixelRange: TypeAlias = Annotated[
+    int | None, Option("255: --mean and --std are in 0..255; without them, none.", metavar="MOST")
+]
+ChannelOrderOption: TypeAlias = Annotated[
+    ChannelOrder | None, Option("Of the checkpoint's images, --mean and --std.")
+]
+ExifOption: TypeAlias = Annotated[Exif | None, Option("Whether photographs are turned upright.")]
 Output: TypeAlias = Annotated[
     AnyPath | None,
     Option("File to write.  [default: a name in the workspace]", flags=("-o", "--output")),

@@ -92,7 +92,7 @@ class SkipLog:
 def load(entry: Entry, contents: Contents, preprocessing: Preprocessing) -> LoadedImage | SkippedImage:
     """Read, decode and transform one image; return a `SkippedImage` where it is broken."""
     try:
-        image = decode(contents.read(entry.name), len(preprocessing.mean))
+        image = decode(contents.read(entry.name), len(preprocessing.mean), exif=preprocessing.exif)
         return LoadedImage(entry, preprocess(image, preprocessing))
     except ImageSetError as error:
         return SkippedImage(entry.name, error.message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from convnext_edge.errors import ImageSetError, UsageError
 
@@ -23,11 +23,11 @@ MAX_PIXELS = 2**30 // 12
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # of Pillow, by the number of channels
 
 
-def decode(data: bytes, channels: int = 3) -> Image.Image:
+def decode(data: bytes, channels: int = 3, *, exif: bool = False) -> Image.Image:
     """Return the image in `data`, in RGB or of as many channels; of an animation, the first frame.
 
-    The EXIF orientation is not applied: neither timm nor torchvision applies it, so the published
-    accuracies were measured with the pixels as they are stored.
+    exif: whether it is turned as its EXIF orientation says. transformers does that; timm and torchvision take
+    the pixels as they are stored, so that the published accuracies were measured with those.
 
     Raises ImageSetError where the data is not an image, or an image that is broken, too large or of a kind
     that cannot be converted to RGB.
@@ -37,7 +37,7 @@ def decode(data: bytes, channels: int = 3) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         _refuse_bomb(image)
-        return to_channels(image, channels)
+        return to_channels(ImageOps.exif_transpose(image) if exif else image, channels)
     except (ImageSetError, UsageError):
         raise
     except UnidentifiedImageError as error:

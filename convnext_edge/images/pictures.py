@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from convnext_edge.errors import ImageSetError, UsageError
 from convnext_edge.images.archives import MAX_MEMBER_BYTES
@@ -59,13 +59,20 @@ class Loader:
         """Read, decode and transform one picture; return a `SkippedImage` where that fails."""
         try:
             content = picture.read()
-            image = decode(content, len(self.preprocessing.mean)) if isinstance(content, bytes) else content
+            image = self._open(content)
             pixels = preprocess(image, self.preprocessing)
         except ImageSetError as error:
             return SkippedImage(picture.name, error.message)
         if is_turned(image):
             self.turned.append(picture.name)
         return LoadedImage(Entry(picture.name), pixels)
+
+    def _open(self, content: bytes | Image.Image) -> Image.Image:
+        """Return the picture, upright where the model was trained so."""
+        exif = self.preprocessing.exif
+        if isinstance(content, bytes):
+            return decode(content, len(self.preprocessing.mean), exif=exif)
+        return ImageOps.exif_transpose(content) if exif else content
 
 
 def find_pictures(given: Iterable[Given]) -> list[Picture]:

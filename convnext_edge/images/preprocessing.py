@@ -2,52 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from convnext_edge.errors import UsageError
 from convnext_edge.reading import Line, Shape, Share, check
 
 InputType = Literal["float32", "uint8"]  # normalized values, or the bytes of the pixels
+Interpolation = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]  # Pillow's names
+ResizeMode = Literal["center", "squash", "pad"]
+CropRounding = Literal["half_even", "floor"]
+Resampler = Literal["pillow", "pytorch"]
+ChannelOrder = Literal["rgb", "bgr"]
 Channels = tuple[float, ...]  # a value for each channel of the image
 Pixels = Annotated[int, Field(ge=1, le=2**14)]
 Part = Annotated[float, Field(gt=0, le=1)]
+Level = Annotated[int, Field(ge=0, le=255)]
 MAX_CHANNELS = 16
+MOST_RESIZED = 2**31
 CHANNELS = Field(min_length=1, max_length=MAX_CHANNELS)
-Fits = Callable[[float], bool]
 IMAGENET_MEAN: Channels = (0.485, 0.456, 0.406)
 IMAGENET_STD: Channels = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How images are resized, cropped at the centre and normalized.
+    """How images are resized, cut to the input's size at the centre, and normalized.
 
-    They are the values that a checkpoint was evaluated with.
+    They are the values that a checkpoint was evaluated with, whichever library has them: an image is resized,
+    filled up with `pad_color` where it is then smaller than the input, and cropped where it is larger.
     """
 
     resolution: int = 224  # rows of the input, and columns where `width` does not say otherwise
-    # Fraction of the resized image's shorter edge that is kept. 1.0 squashes the whole image to the square,
-    # as ConvNeXt is evaluated at 384, unless `squash` says otherwise.
-    crop: float = 0.875
+    crop: float = 0.875  # fraction of the resized image's edge that is kept
     interpolation: str = "bicubic"  # name of a filter of Pillow
     mean: Channels = IMAGENET_MEAN  # of each channel, of values in 0..1
     std: Channels = IMAGENET_STD  # likewise
     width: int | None = None  # columns of an input that is not square
-    squash: bool | None = None  # whether the whole image is squashed; None: where nothing is cropped
-
-    @property
-    def squashes(self) -> bool:
-        """Whether the whole image is squashed to the input, whatever its sides."""
-        return self.crop == 1.0 if self.squash is None else self.squash
+    # What is resized to `resized`: the shorter edge, each edge, or the longer edge.
+    resize_mode: ResizeMode = "center"
+    resize: int | None = None  # edge before the crop in pixels, where it is no fraction of the resolution
+    crop_rounding: CropRounding = "half_even"  # of a margin of half a pixel: torchvision's, or transformers'
+    resampler: Resampler = "pillow"  # who computes the filter: what PyTorch makes of 8-bit tensors differs
+    pad_color: tuple[int, ...] | None = None  # of each channel in 0..255; black where it is None
+    exif: bool = False  # whether a photograph is turned upright, as its EXIF orientation says
+    # Of the images that the model was trained with. The stem of a "bgr" one was turned when it was loaded, so
+    # that images, mean and std are RGB here.
+    channel_order: ChannelOrder = "rgb"
 
     @property
     def size(self) -> tuple[int, int]:
         """Rows and columns of the input."""
         return self.resolution, self.width or self.resolution
+
+    @property
+    def resized(self) -> tuple[int, int]:
+        """Rows and columns that an image is resized for, before the crop."""
+        if self.resize is not None:
+            return self.resize, self.resize
+        # timm's scale_size, as far as it is the edge of any image
+        rows, columns = (math.floor(min(edge / self.crop, MOST_RESIZED)) for edge in self.size)
+        return rows, columns
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -60,31 +77,62 @@ class Preprocessing:
         rows, columns = self.size
         return str(rows) if rows == columns else f"{rows}x{columns}"
 
+    @property
+    def padding(self) -> tuple[int, ...]:
+        """The colour of what is added to an image, of each channel in 0..255."""
+        return self.pad_color or (0,) * len(self.mean)
+
     def to_json(self) -> dict[str, Any]:
         """Return the values as a JSON object, as a sidecar keeps them."""
+        apart = {
+            "width": self.width,
+            "resize": self.resize,
+            "pad_color": None if self.pad_color is None else list(self.pad_color),
+        }
         return {
             "resolution": self.resolution,
             "crop": self.crop,
             "interpolation": self.interpolation,
             "mean": list(self.mean),
             "std": list(self.std),
-            **({} if self.width is None else {"width": self.width}),
-            **({} if self.squash is None else {"squash": self.squash}),
+            "resize_mode": self.resize_mode,
+            "crop_rounding": self.crop_rounding,
+            "resampler": self.resampler,
+            "exif": self.exif,
+            "channel_order": self.channel_order,
+            **{key: value for key, value in apart.items() if value is not None},
         }
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Preprocessing:
         """Read what `to_json` returned; raise DamagedError for a missing key, a wrong type or range."""
         check(value, PreprocessingShape)
+        mode, crop = (
+            of_format_1(value) if "resize_mode" not in value else (value["resize_mode"], value["crop"])
+        )
+        color = value.get("pad_color")
         return cls(
             resolution=value["resolution"],
-            crop=float(value["crop"]),
+            crop=float(crop),
             interpolation=value["interpolation"],
             mean=tuple(map(float, value["mean"])),
             std=tuple(map(float, value["std"])),
             width=value.get("width"),
-            squash=value.get("squash"),
+            resize_mode=mode,
+            resize=value.get("resize"),
+            crop_rounding=value.get("crop_rounding", "half_even"),
+            pad_color=None if color is None else tuple(color),
+            resampler=value.get("resampler", "pillow"),
+            exif=value.get("exif", False),
+            channel_order=value.get("channel_order", "rgb"),
         )
+
+
+def of_format_1(value: dict[str, Any]) -> tuple[ResizeMode, float]:
+    """Return resize mode and crop of an early sidecar: a crop of 1 squashed where `squash` was not said."""
+    told = value.get("squash")
+    squashes = value["crop"] == 1 if told is None else told
+    return ("squash", 1.0) if squashes else ("center", value["crop"])
 
 
 class PreprocessingShape(Shape):
@@ -96,51 +144,25 @@ class PreprocessingShape(Shape):
     mean: Annotated[list[Share], CHANNELS]
     std: Annotated[list[Part], CHANNELS]
     width: Pixels | None = None
-    squash: bool | None = None
+    squash: bool | None = None  # of early sidecars
+    resize_mode: ResizeMode = "center"
+    resize: Pixels | None = None
+    crop_rounding: CropRounding = "half_even"
+    resampler: Resampler = "pillow"
+    pad_color: Annotated[list[Level], CHANNELS] | None = None
+    exif: bool = False
+    channel_order: ChannelOrder = "rgb"
 
     @model_validator(mode="after")
     def _channels_fit(self) -> Self:
         if len(self.mean) != len(self.std):
             raise ValueError("mean and std must have as many values as each other")
+        if self.pad_color is not None and len(self.pad_color) != len(self.mean):
+            raise ValueError("pad_color must have as many values as mean")
         return self
 
-
-@dataclass(frozen=True)
-class PreprocessingChanges:
-    """Values that a user gives in place of a checkpoint's; None keeps the checkpoint's value."""
-
-    resolution: int | None = None
-    crop: float | None = None
-    interpolation: str | None = None
-    mean: Channels | None = None
-    std: Channels | None = None
-    width: int | None = None
-
-    def apply(self, base: Preprocessing, channels: int = 3) -> Preprocessing:
-        """Return `base` with these values, for images of `channels`.
-
-        Where the channels are not those of `base`, pixels are taken as they are, in 0..1, unless mean and std
-        are given. Raises UsageError for a value that is out of range, or not one of each channel.
-        """
-        if len(base.mean) != channels:
-            base = replace(base, mean=(0.0,) * channels, std=(1.0,) * channels)
-        self._check("crop", (self.crop,), "above 0, at most 1", lambda value: 0 < value <= 1)
-        self._check("mean", self.mean, "within 0 and 1, as pixels are", lambda value: 0 <= value <= 1)
-        self._check("std", self.std, "above 0, at most 1: pixels lie in 0..1", lambda value: 0 < value <= 1)
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if values is not None and len(values) != channels:
-                raise UsageError(
-                    f"--{name} has {len(values)} values, and the model takes {channels} channels",
-                    hint="Give one value for each channel.",
-                )
-        for edge in (self.resolution, self.width):
-            if edge is not None and edge < 1:
-                raise UsageError(f"--resolution {edge} is out of range", hint="Give pixels from 1.")
-        base = base if self.resolution is None else replace(base, width=None)
-        return replace(base, **{key: value for key, value in vars(self).items() if value is not None})
-
-    @staticmethod
-    def _check(name: str, values: Sequence[float | None] | None, wanted: str, fits: Fits) -> None:
-        for value in values or ():
-            if value is not None and not fits(value):
-                raise UsageError(f"--{name} {value} is out of range", hint=f"Give values {wanted}.")
+    @model_validator(mode="after")
+    def _edges_fit(self) -> Self:
+        if self.resize is not None and (self.width is not None or self.resize < self.resolution):
+            raise ValueError("resize must be at least the resolution of a square input")
+        return self

@@ -1,23 +1,25 @@
-"""The evaluation transform, with which a checkpoint's published accuracy was measured.
+"""The transform by which an image becomes the input of a model, with which its accuracy was measured.
 
-Sources: `transforms_imagenet_eval` of timm (timm/data/transforms_factory.py), `Resize` and
-`center_crop` of torchvision (torchvision/transforms/functional.py), `build_transform` of the official
-ConvNeXt (datasets.py).
+Sources: `transforms_imagenet_eval`, `ResizeKeepRatio` and `center_crop_or_pad` of timm
+(timm/data/transforms_factory.py, transforms.py), `resize` and `center_crop` of torchvision
+(torchvision/transforms/functional.py), `center_crop` of transformers (image_processing_backends.py),
+`build_transform` of the official ConvNeXt (datasets.py). They differ in values, which `Preprocessing` holds.
 """
 
 from __future__ import annotations
 
-import math
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from convnext_edge.errors import ImageSetError
+from convnext_edge.images import tensor_resize
 from convnext_edge.images.decoding import MAX_PIXELS, to_channels
-from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.images.preprocessing import Interpolation, Preprocessing
 
-INTERPOLATIONS = tuple(member.name.lower() for member in Image.Resampling)
+INTERPOLATIONS = get_args(Interpolation)
 
 
 def preprocess(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
@@ -29,7 +31,7 @@ def preprocess(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.u
     check_preprocessing(preprocessing)
     converted = to_channels(image, len(preprocessing.mean))
     resized = _resize(converted, preprocessing)
-    pixels = np.array(_centre_crop(resized, preprocessing.size))
+    pixels = np.array(_crop(_pad(resized, preprocessing), preprocessing))
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
 
@@ -73,30 +75,45 @@ def check_preprocessing(preprocessing: Preprocessing) -> None:
 
 def _resize(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     width, height = _resized_size(image.width, image.height, preprocessing)
-    if width * height > MAX_PIXELS:
+    if width * height > MAX_PIXELS or min(width, height) < 1:
         raise ImageSetError(f"{image.width}x{image.height} pixels are too elongated to resize")
+    filter = tensor_resize.FILTERS.get(preprocessing.interpolation)
+    if preprocessing.resampler == "pytorch" and filter is not None:
+        pixels = np.asarray(image).reshape(image.height, image.width, -1)
+        resized = tensor_resize.resize(pixels, width, height, filter)
+        return Image.fromarray(resized.squeeze(2) if resized.shape[2] == 1 else resized)
     return image.resize((width, height), Image.Resampling[preprocessing.interpolation.upper()])
 
 
 def _resized_size(width: int, height: int, preprocessing: Preprocessing) -> tuple[int, int]:
-    """Return width and height before the crop."""
-    if preprocessing.squashes:
-        # The official ConvNeXt: "warping (no cropping) when evaluated at 384 or larger".
-        return preprocessing.size[1], preprocessing.size[0]
-    wanted = [math.floor(edge / preprocessing.crop) for edge in preprocessing.size]  # timm's scale_size
-    if wanted[0] != wanted[1]:  # timm's ResizeKeepRatio: the image covers both edges
-        ratio = min(height / wanted[0], width / wanted[1])
+    """Return width and height before padding and crop."""
+    rows, columns = preprocessing.resized
+    mode = preprocessing.resize_mode
+    if mode == "squash":
+        return columns, rows
+    if mode == "pad" or rows != columns:  # timm's ResizeKeepRatio: by the longer edge, or covering both
+        ratio = (max if mode == "pad" else min)(height / rows, width / columns)
         return round(width / ratio), round(height / ratio)
-    short = wanted[0]
     # torchvision's _compute_resized_output_size: the longer edge is cut off, not rounded.
     if width <= height:
-        return short, int(short * height / width)
-    return int(short * width / height), short
+        return rows, int(rows * height / width)
+    return int(rows * width / height), rows
 
 
-def _centre_crop(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    height, width = size
-    # torchvision's center_crop: Python's rounding, so halves go to the even pixel.
-    left = round((image.width - width) / 2)
-    top = round((image.height - height) / 2)
+def _pad(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    """Return the image in the middle of one that is nowhere smaller than the input."""
+    height, width = preprocessing.size
+    whole = max(image.width, width), max(image.height, height)
+    if whole == image.size:
+        return image
+    padded = Image.new(image.mode, whole, preprocessing.padding)
+    padded.paste(image, ((whole[0] - image.width) // 2, (whole[1] - image.height) // 2))
+    return padded
+
+
+def _crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    height, width = preprocessing.size
+    # Python's rounding, by which halves go to the even pixel, is that of torchvision's center_crop.
+    rounded = round if preprocessing.crop_rounding == "half_even" else int
+    left, top = rounded((image.width - width) / 2), rounded((image.height - height) / 2)
     return image.crop((left, top, left + width, top + height))

@@ -211,6 +211,12 @@ def part_of(model: ConvNeXt, architecture: Architecture) -> ConvNeXt:
     return part.eval()
 
 
+def turn_channels(model: ConvNeXt) -> None:
+    """Let a model of BGR images take RGB, or the other way round, to the same answers."""
+    with torch.no_grad():
+        model.stem.conv.weight.copy_(model.stem.conv.weight.flip(1))
+
+
 def as_tuple(outputs: Outputs) -> tuple[Tensor, ...]:
     """Return the outputs of a model as a tuple, be it one or several."""
     return outputs if isinstance(outputs, tuple) else (outputs,)

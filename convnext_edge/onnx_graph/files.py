@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx
 from onnx import ModelProto
 
+from convnext_edge.artifacts.metadata import SECTIONS, Metadata
 from convnext_edge.errors import ExportError, TargetError
 
 PROTOBUF_LIMIT = 2**31 - 2**26  # bytes of weights in one file, short of protobuf's 2 GiB
@@ -34,6 +35,17 @@ def save(model: ModelProto, path: Path) -> None:
         onnx.checker.check_model(str(path), full_check=not large)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"the exporter wrote an invalid graph: {error}") from error
+
+
+def write_metadata(model: ModelProto, metadata: Metadata) -> None:
+    """Let a model say what `metadata` has, and nothing else."""
+    onnx.helper.set_model_props(model, {" ".join(path): value for path, value in metadata.items()})
+
+
+def read_metadata(model: ModelProto) -> Metadata:
+    """Return what a model says of itself in sections of ours."""
+    found = {tuple(prop.key.split(" ", 1)): prop.value for prop in model.metadata_props}
+    return {(path[0], path[1]): value for path, value in found.items() if path[0] in SECTIONS}
 
 
 def weight_bytes(model: ModelProto) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnxscript.optimizer
@@ -11,12 +11,13 @@ import torch
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from torch import nn
 
+from convnext_edge.artifacts.metadata import Metadata
 from convnext_edge.artifacts.opsets import FIRST_WITH_16_BITS, USUAL
 from convnext_edge.errors import ExportError
 from convnext_edge.images.noise import noise
 from convnext_edge.images.preprocessing import InputType
 from convnext_edge.network.exporter import exporter
-from convnext_edge.onnx_graph.files import save
+from convnext_edge.onnx_graph.files import save, write_metadata
 from convnext_edge.onnx_graph.gelu import FIRST_WITH_GELU, write_gelu
 from convnext_edge.onnx_graph.lookup import add_constant, consumers, initializers
 from convnext_edge.onnx_graph.naming import INPUT, name_layers, strip_notes
@@ -55,6 +56,7 @@ class Graph:
     layer_names: Iterable[str] = ()  # of convolutions and multiplications in order, to name nodes by
     opset: int | None = None  # by default the usual one, or the first that can hold the graph
     dynamic_size: bool = False  # whether images may have any height and width
+    metadata: Metadata = field(default_factory=dict)  # what the file says of itself
 
 
 @phase("tracing the network")
@@ -72,6 +74,7 @@ def write_onnx(module: nn.Module, example: torch.Tensor, path: Path, graph: Grap
     drop_byte_casts(model)
     fit_opset(model, graph.opset)
     name_layers(model, list(graph.layer_names))
+    write_metadata(model, graph.metadata)
     save(model, path)
 
 

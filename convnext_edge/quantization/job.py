@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, Verdict
+from convnext_edge.artifacts.metadata import metadata
 from convnext_edge.artifacts.replaced import announce_replacement
 from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.artifacts.workspace import Workspace, file_name
@@ -72,8 +73,9 @@ class Job:
 
     def graph(self, layer_names: Iterable[str] = ()) -> Graph:
         """Return what the written graph is to be like."""
-        dynamic = self.start.artifact.description.dynamic_size
-        return Graph(self.source.outputs, layer_names, self.opset, dynamic)
+        described = self.start.artifact.description
+        dynamic = described.dynamic_size
+        return Graph(self.source.outputs, layer_names, self.opset, dynamic, metadata(described))
 
     def example(self) -> torch.Tensor:
         """Return noise to trace the model with, (2, 3, H, W)."""

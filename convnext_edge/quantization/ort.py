@@ -10,7 +10,7 @@ from onnxruntime.quantization import CalibrationDataReader, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from convnext_edge.artifacts.files import temporary_folder
-from convnext_edge.onnx_graph.files import load, save
+from convnext_edge.onnx_graph.files import load, save, write_metadata
 from convnext_edge.onnx_graph.gelu import find_gelu
 from convnext_edge.onnx_graph.naming import INPUT, strip_notes
 from convnext_edge.onnx_graph.qdq import placement
@@ -46,6 +46,7 @@ def quantize_ort(job: Job) -> Quantized:
         )
         model = load(made)
     strip_notes(model)
+    write_metadata(model, job.graph().metadata)
     return Quantized(placement(model), lambda path: save(model, path))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.metadata import metadata
 from convnext_edge.artifacts.replaced import announce_replacement
 from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.artifacts.workspace import Workspace, file_name
@@ -68,7 +69,12 @@ def write_fp32(
     doing(f"exporting {source.stem} at {source.preprocessing.size_text}{asked}")
 
     def write(file: Path) -> None:
-        graph = Graph(source.outputs, opset=options.opset, dynamic_size=options.dynamic_size)
+        graph = Graph(
+            source.outputs,
+            opset=options.opset,
+            dynamic_size=options.dynamic_size,
+            metadata=metadata(description),
+        )
         write_onnx(module, example, file, graph)
         check(Artifact(file, description, files={}))
 

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.metadata import OPENVINO_OPTIONS
 from convnext_edge.guest import keep_signal_stack
+from convnext_edge.onnx_graph.files import load, read_metadata
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quiet import importing
 from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Outputs, Session, Target
@@ -30,13 +32,7 @@ class OpenVINOSession(Session):
         with importing("openvino"):
             import openvino
 
-        # An engine must not fall to bfloat16 by itself where a CPU offers it (f32), nor quantize the
-        # activations that meet compressed weights (0: no group).
-        options: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": "f32",
-            "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
-            "PERFORMANCE_HINT": "LATENCY",
-        }
+        options: dict[str, Any] = {**OPENVINO_OPTIONS, "PERFORMANCE_HINT": "LATENCY"}
         if timed:
             options["PERF_COUNT"] = True
         if threads is not None:
@@ -102,6 +98,8 @@ class OpenVINO(Target):
         with as_target_error(f"OpenVINO refuses {model}"):
             converted = openvino.Core().read_model(model)
             apply_moc_transformations(converted, cf=False, smart_reshape=True)
+            for place, value in read_metadata(load(model, weights=False)).items():
+                converted.set_rt_info(value, list(place))
         try:
             # FP16 weights would save space but not time on a CPU, and change the answers
             openvino.save_model(converted, engine, compress_to_fp16=False)

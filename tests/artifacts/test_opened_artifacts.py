@@ -87,8 +87,8 @@ def test_a_file_that_does_not_exist_is_named(tmp_path: Path) -> None:
 
 def test_a_sidecar_of_another_format_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "model.onnx")
-    edit_sidecar(tmp_path / "model.onnx", format=2)
-    assert "has format 2, this version reads 1" in refusal(tmp_path / "model.onnx").message
+    edit_sidecar(tmp_path / "model.onnx", format=3)
+    assert "has format 3, this version reads 1 and 2" in refusal(tmp_path / "model.onnx").message
 
 
 def test_a_file_under_another_name_is_refused(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ FINE = {
     "dynamic_size": [True],
     "preprocessing.interpolation": TEXT,  # compared with the known ones where it is used
     "preprocessing.mean.": [0],
+    "preprocessing.exif": [True],
     "recipe": [None, {}, {"a": {}}],
     **dict.fromkeys([f"recipe.{key}" for key in DESCRIPTION.recipe or {}], RECIPE),
     "recipe.keep_float.": TEXT,

@@ -102,9 +102,10 @@ def test_the_cache_serves_when_the_hub_does_not(hub: Hub, outage: str) -> None:
     assert time.monotonic() - start < 2
 
 
-def test_squash_keeps_the_whole_image(hub: Hub) -> None:
+def test_the_crop_mode_of_timm_is_taken(hub: Hub) -> None:
     hub.configure_preprocessing(crop_mode="squash", crop_pct=0.9)
-    assert fetch(VARIANT, endpoint=hub.endpoint).preprocessing.crop == 1.0
+    found = fetch(VARIANT, endpoint=hub.endpoint).preprocessing
+    assert (found.resize_mode, found.crop, found.resized) == ("squash", 0.9, (71, 71))
 
 
 @pytest.mark.parametrize(
@@ -148,8 +149,11 @@ def test_offline_mode_is_named(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Non
         ({"pretrained_cfg": {}}, "pretrained_cfg has no input_size"),
         ({"pretrained_cfg": {**CONFIG["pretrained_cfg"], "crop_pct": "wide"}}, 'must be a number, is "wide"'),
         ({"pretrained_cfg": {**CONFIG["pretrained_cfg"], "std": [0, 1, 1]}}, "must be a number above 0"),
-        ({"pretrained_cfg": {**CONFIG["pretrained_cfg"], "input_size": [1, 64, 64]}}, "[1, 64, 64]"),
-        ({"pretrained_cfg": {**CONFIG["pretrained_cfg"], "crop_mode": "border"}}, 'is "border"'),
+        (
+            {"pretrained_cfg": {**CONFIG["pretrained_cfg"], "input_size": [1, 64, 64]}},
+            "1 channels of input_size",
+        ),
+        ({"pretrained_cfg": {**CONFIG["pretrained_cfg"], "crop_mode": "border!"}}, 'is "border!"'),
     ],
 )
 def test_a_config_of_another_model_is_refused(hub: Hub, changes: dict[str, object], said: str) -> None:

@@ -115,9 +115,11 @@ def test_what_is_assumed_stays_so_with_kept_weights_until_it_is_told(
     again = load_source(checkpoint=kept.path)
     assert again.assumed == given.assumed == kept.description.assumed
     assert "activation gelu" in again.assumed
-    assert f"it is assumed: {', '.join(given.assumed)}." in caplog.text
+    *of_tensors, of_images = given.assumed
+    assert f"it is assumed: {', '.join(of_tensors)}." in caplog.text
+    assert f"these are taken: {of_images}." in caplog.text
     told = load_source(checkpoint=kept.path, asked=Asked(Traits("relu", norm_eps=1e-5)))
-    assert told.assumed == ("avg pooling", "strides and no dilation")
+    assert told.assumed == ("avg pooling", "strides and no dilation", of_images)
     assert told.describe().assumed == told.assumed
 
 
@@ -130,7 +132,8 @@ def test_the_answer_of_ones_own_model_proves_an_export(tmp_path: Path) -> None:
     assert made.expected_max_abs_diff is not None
     assert made.expected_max_abs_diff < 1e-4
     sidecars = [open_artifact(path).description for path in (made.artifact, made.weights)]
-    assert [made.assumed, *(described.assumed for described in sidecars)] == [(), (), ()]
+    images_alone = ("images as timm prepares models of no published size",)  # which no answer proves
+    assert [made.assumed, *(described.assumed for described in sidecars)] == [images_alone] * 3
     with pytest.raises(ExportError, match=r"not the model of --expect: logits differs(?s:.)*epsilon"):
         export(expect=answer, input_data=images, activation="relu", **given)
     with pytest.raises(UsageError, match="belong together"):

@@ -13,7 +13,7 @@ from convnext_edge.artifacts.workspace import file_name
 from convnext_edge.checkpoints.source import load_source
 from convnext_edge.checkpoints.variants import DEMO, SIZES, Variant, find_variant, match, variants
 from convnext_edge.errors import UsageError
-from convnext_edge.images.preprocessing import PreprocessingChanges
+from convnext_edge.images.changes import PreprocessingChanges
 from convnext_edge.network.convnext import ConvNeXt
 
 V1_NAMES = ["tiny", "small", "base", "large", "xlarge", "atto", "femto", "pico", "nano"]

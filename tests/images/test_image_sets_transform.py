@@ -53,7 +53,7 @@ def test_preprocess_equals_the_transform_of_torchvision(
 def test_preprocess_squashes_the_whole_image_without_a_crop() -> None:
     image = photo((97, 50))
     squashed = np.asarray(image.resize((48, 48), Image.Resampling.BICUBIC))
-    assert np.array_equal(preprocess(image, Preprocessing(resolution=48, crop=1.0)), squashed)
+    assert np.array_equal(preprocess(image, Preprocessing(48, 1.0, resize_mode="squash")), squashed)
 
 
 def test_preprocess_leaves_an_image_of_the_right_size_alone() -> None:
@@ -133,10 +133,13 @@ def test_decode_keeps_the_upper_byte_of_16_bit_gray() -> None:
     assert pixels[..., 0].tolist() == [[0, 0, 1], [127, 128, 255]]
 
 
-def test_decode_does_not_apply_the_exif_orientation() -> None:
+def test_decode_applies_the_exif_orientation_where_it_is_asked_to() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # orientation: rotate by 90 degrees to view
-    assert decode(encoded(photo((20, 10)), "JPEG", exif=exif)).size == (20, 10)
+    data = encoded(photo((20, 10)), "JPEG", exif=exif)
+    stored, upright = decode(data), decode(data, exif=True)
+    assert stored.size == (20, 10)
+    assert np.array_equal(np.asarray(upright), np.rot90(np.asarray(stored), -1))
 
 
 @pytest.mark.parametrize(

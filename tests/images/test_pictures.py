@@ -6,6 +6,7 @@ import io
 import os
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +192,20 @@ def test_an_image_that_is_damaged_is_one_that_cannot_be_read() -> None:
 def test_an_empty_name_is_refused() -> None:
     with pytest.raises(UsageError, match="empty name"):
         find_pictures([""])
+
+
+def test_a_model_that_was_trained_so_sees_photographs_upright() -> None:
+    stored = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8))
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6  # to be turned by 90 degrees
+    stored.save("turned.png", exif=exif)
+    loader = Loader(replace(SMALL, exif=True, crop=1.0))
+    for given in ("turned.png", Image.open("turned.png")):
+        (picture,) = find_pictures([given])
+        found = loader.load(picture)
+        assert isinstance(found, LoadedImage)
+        np.testing.assert_array_equal(found.pixels, np.rot90(np.asarray(stored), -1))
+    assert loader.turned == []
 
 
 @pytest.mark.parametrize(("value", "expected"), [(None, 0), (1, 0), (6, 1)])

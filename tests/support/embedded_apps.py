@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from support.embedded import MANIFEST
+from support.models import RESOLUTION
+
+from convnext_edge.commands.embed.bundle import apart_from_format_1
+from convnext_edge.images.preprocessing import Preprocessing, ResizeMode
 
 # Width and height: tiny, odd, and long either way, so that rows or columns are resized first.
 SIZES = [
@@ -30,10 +34,17 @@ CROPS = (1.0, 0.875, 0.6)
 FRAMES: list[dict[str, Any]] = [
     {"crop": 0.875, "width": 48},
     {"crop": 0.6, "width": 21},
+    {"crop": 1.0, "width": 48, "resize_mode": "squash"},
     {"crop": 1.0, "width": 48},
-    {"crop": 1.0, "width": 48, "squash": False},
-    {"crop": 1.0, "squash": False},
-    {"crop": 0.875, "squash": True},
+    {"crop": 1.0},
+    {"crop": 0.875, "resize_mode": "squash"},
+    {"crop": 0.9, "crop_rounding": "floor", "interpolation": "bilinear"},
+    {"crop": 0.9, "resampler": "pytorch", "crop_rounding": "floor"},
+    {"crop": 1.0, "resampler": "pytorch", "interpolation": "bilinear", "resize_mode": "squash"},
+    {"crop": 64 / 71, "resize": 71, "interpolation": "bilinear"},
+    {"crop": 1.0, "resize_mode": "pad", "pad_color": (255, 0, 7)},
+    {"crop": 0.875, "resize_mode": "pad", "pad_color": (9, 9, 9), "width": 48, "interpolation": "lanczos"},
+    {"crop": 0.6, "interpolation": "nearest"},
 ]
 ZEROS = 64 * "0"
 NO_PLAIN_NAMES = ("..", ".", "../up", "a/b", "a\\b", "/root", "C:drive", "bell\a", "\u0085", 200 * "x", "")
@@ -47,19 +58,26 @@ BOUNDED_MANIFESTS: list[tuple[dict[str, str], str]] = [
     ({"task": "segment"}, "task 'segment' is not known"),
     ({"task": "embed"}, "is damaged: outputs is 'logits'"),
     ({"task": "features", "outputs": "map0 map0"}, "is damaged: outputs is 'map0 map0'"),
-    ({"task": "embed", "outputs": "embedding map"}, "resolution, crop or classes are out of range"),
+    ({"task": "embed", "outputs": "embedding map"}, "resolution, crop, resize or classes are out of range"),
     ({"crop": "1.0\nsquash no"}, "is damaged: squash is 'no'"),
     ({"resolution": "64\nwidth 0"}, "out of range"),
+    ({"crop": "1.0\nresize_mode tile"}, "is damaged: resize_mode is 'tile'"),
+    ({"crop": "1.0\nresize_mode pad\nresize 3"}, "out of range"),
+    ({"crop": "1.0\nresize_mode pad\npad_color 0 0 256"}, "out of range"),
+    ({"crop": "1.0\nresize_mode pad\npad_color 0 0"}, "is damaged: pad_color is '0 0'"),
+    ({"crop": "1.0\nresize_mode pad\ncrop_rounding up"}, "is damaged: crop_rounding is 'up'"),
+    ({"crop": "1.0\nresize_mode pad\nresampler opencv"}, "is damaged: resampler is 'opencv'"),
+    ({"crop": "1.0\nexif yes"}, "is damaged: exif is 'yes'"),
 ]
 DAMAGED_MANIFESTS = [
-    ({"format": "3"}, "has format 3, this version reads 1 and 2"),
+    ({"format": "4"}, "has format 4, this version reads 1, 2 and 3"),
     ({"resolution": "many"}, "is damaged: resolution is 'many'"),
     ({"resolution": ""}, "is damaged: resolution is ''"),
     ({"resolution": "-3"}, "out of range"),
     ({"resolution": "1.5"}, "is damaged: resolution"),
     ({"crop": "1e-300"}, "out of range"),
     ({"mean": "0.5 0.5"}, "is damaged: mean is '0.5 0.5'"),
-    ({"interpolation": "nearest"}, "interpolation 'nearest' is not known"),
+    ({"interpolation": "cubist"}, "interpolation 'cubist' is not known"),
     ({"runtime": "openvino"}, "is an engine for openvino"),
     ({"engine": "other.onnx"}, "has no digest of other.onnx"),
     ({"file": "00 ../../elsewhere"}, "is damaged: file is '00 ../../elsewhere'"),
@@ -67,10 +85,18 @@ DAMAGED_MANIFESTS = [
 ]
 
 
+def early(resolution: int, crop: float, interpolation: str) -> Preprocessing:
+    """What a manifest of format 1 tells: a crop of 1 squashes."""
+    mode: ResizeMode = "squash" if crop == 1 else "center"
+    return Preprocessing(resolution, crop, interpolation, resize_mode=mode)
+
+
 def frame_lines(keys: dict[str, Any]) -> dict[str, str]:
-    """Of a frame, the crop in a manifest, with the lines behind it that the others need."""
-    more = {key: str(value).lower() for key, value in keys.items() if key != "crop"}
-    return {"crop": "\n".join([str(keys["crop"]), *(f"{key} {value}" for key, value in more.items())])}
+    """Of a frame, the crop in a manifest, with the lines behind it that the others need, and the filter."""
+    prepared = Preprocessing(RESOLUTION, **keys)
+    more = apart_from_format_1(prepared)
+    crop = "\n".join([repr(prepared.crop), *(f"{key} {value}" for key, value in more.items())])
+    return {"crop": crop, "interpolation": prepared.interpolation}
 
 
 def as_for(target: str, engine: Path, place: Path) -> Path:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from benchmarks.fuzzing import checkpoints, graphs, sets
-from benchmarks.fuzzing.readers import READERS, RECIPE, record, sidecar
+from benchmarks.fuzzing.readers import HUB, PROCESSOR, READERS, RECIPE, record, sidecar
 from benchmarks.fuzzing.watch import observe, sandbox, write
 
 # Native runtimes may end the process, and take long: only `make fuzz` gives them damaged graphs.
@@ -50,6 +50,8 @@ def test_what_is_damaged_is_sound_before(tmp_path: Path) -> None:
         "results": {"results/validate.json": json.dumps(record()).encode()},
         "sidecars": {"model.onnx": b"", "model.onnx.json": json.dumps(sidecar()).encode()},
         "images": {"picture": sets.photo()},
+        "config.json": {"config.json": json.dumps(HUB).encode()},
+        "preprocessor_config.json": {"preprocessor_config.json": json.dumps(PROCESSOR).encode()},
         "onnx in onnxruntime": {"model.onnx": graphs.small_model()},
     }
     with sandbox(tmp_path) as place:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from string import Template
 
@@ -11,15 +12,20 @@ from convnext_edge.artifacts.digests import sha256
 from convnext_edge.artifacts.sidecar import sidecar_path
 from convnext_edge.errors import UsageError
 from convnext_edge.images.class_order import read_rows
+from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.images.transform import INTERPOLATIONS
 from convnext_edge.progress import note
 from convnext_edge.tasks import OF_HEADS, output_names
 from convnext_edge.version import __version__
 
 FORMAT = 1
 LATER_FORMAT = 2  # of what a library that knows format 1 would take for a classifier of squares
+LATEST_FORMAT = 3  # of images that a library of format 2 would prepare in another way
 MANIFEST = "convnext_edge.txt"
 LABELS = "labels.txt"
-ANTIALIASED = ("bicubic", "bilinear", "box", "hamming", "lanczos")
+UPRIGHT = "Photographs are turned upright, as their EXIF orientation says."
+AS_STORED = "The EXIF orientation is not applied."
+FILTERS_OF_FORMAT_2 = ("bicubic", "bilinear", "box", "hamming", "lanczos")
 
 
 def write_bundle(engine: Artifact, labels: Path | None, folder: Path) -> None:
@@ -42,7 +48,7 @@ def check_images(engine: Artifact) -> None:
     prepared = engine.description.preprocessing
     channels = len(prepared.mean)
     own = "Run the engine with its own runtime"
-    again = f"Export again with one of: {', '.join(ANTIALIASED)}"
+    again = f"Export again with one of: {', '.join(INTERPOLATIONS)}"
     for wrong, why, hint in (
         (channels != 3, f"give RGB, and its images have {channels} channel{'s' * (channels > 1)}", own),
         (
@@ -51,7 +57,7 @@ def check_images(engine: Artifact) -> None:
             f"{own}, or export without --dynamic-size",
         ),
         (
-            prepared.interpolation not in ANTIALIASED,
+            prepared.interpolation not in INTERPOLATIONS,
             f"do not have {prepared.interpolation!r}, by which its images are resized",
             again,
         ),
@@ -76,6 +82,7 @@ def fill_readme(engine: Artifact, folder: Path, **more: str) -> None:
         "task": described.task,
         "answers": answers(engine),
         "size": described.preprocessing.size_text.replace("x", " x "),
+        "orientation": UPRIGHT if described.preprocessing.exif else AS_STORED,
         "ours": __version__,
         **more,
     }
@@ -109,12 +116,10 @@ def manifest_lines(engine: Artifact, digests: dict[str, str]) -> list[str]:
     described = engine.description
     prepared = described.preprocessing
     recorded = described.engine or {}
-    apart = {
-        **({} if prepared.size[0] == prepared.size[1] else {"width": prepared.size[1]}),
-        **({} if prepared.squashes == (prepared.crop == 1) else {"squash": str(prepared.squashes).lower()}),
-    }
+    apart = apart_from_format_1(prepared)
+    later = LATER_FORMAT if apart or described.task != "classify" else FORMAT
     values = {
-        "format": LATER_FORMAT if apart or described.task != "classify" else FORMAT,
+        "format": LATEST_FORMAT if "resize_mode" in apart else later,
         "version": __version__,
         "runtime": runtime_of(engine),
         "runtime_version": recorded.get("version", "unknown"),
@@ -133,6 +138,44 @@ def manifest_lines(engine: Artifact, digests: dict[str, str]) -> list[str]:
     return [f"{key} {value}" for key, value in values.items()] + [
         f"file {digest} {name}" for name, digest in digests.items()
     ]
+
+
+def apart_from_format_1(prepared: Preprocessing) -> dict[str, str]:
+    """Return the lines that tell of images what format 1 does not."""
+    rows, columns = prepared.size
+    early = in_format_2(prepared)
+    width = {} if rows == columns else {"width": str(columns)}
+    return {**width, **(in_format_3(prepared) if early is None else early)}
+
+
+def in_format_2(prepared: Preprocessing) -> dict[str, str] | None:
+    """Return the lines by which libraries of format 2 squash or crop; None for what those cannot do.
+
+    A library of that time squashes where the crop is 1, unless `squash` says otherwise.
+    """
+    squashes = prepared.resize_mode == "squash"
+    plain = replace(
+        prepared, resize_mode="center", channel_order="rgb", crop=1.0 if squashes else prepared.crop
+    )
+    known = Preprocessing(
+        prepared.resolution, plain.crop, prepared.interpolation, prepared.mean, prepared.std, prepared.width
+    )
+    new_filter = prepared.interpolation not in FILTERS_OF_FORMAT_2
+    if new_filter or prepared.resize_mode == "pad" or plain != known or (squashes and prepared.crop != 1):
+        return None
+    return {} if squashes == (prepared.crop == 1) else {"squash": str(squashes).lower()}
+
+
+def in_format_3(prepared: Preprocessing) -> dict[str, str]:
+    """Return the lines that tell how images come to the size of the input, but for `crop`."""
+    return {
+        "resize_mode": prepared.resize_mode,
+        **({} if prepared.resize is None else {"resize": str(prepared.resize)}),
+        "crop_rounding": prepared.crop_rounding,
+        "resampler": prepared.resampler,
+        "pad_color": " ".join(map(str, prepared.padding)),
+        "exif": str(prepared.exif).lower(),
+    }
 
 
 def runtime_of(engine: Artifact) -> str:

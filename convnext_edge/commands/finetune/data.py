@@ -99,7 +99,9 @@ class TrainingImages:
         Raises ImageSetError where more than 1 % of the images of the set are broken.
         """
         try:
-            return decode(self.images.contents.read(entry.name), len(self.preprocessing.mean))
+            prepared = self.preprocessing
+            data = self.images.contents.read(entry.name)
+            return decode(data, len(prepared.mean), exif=prepared.exif)
         except ImageSetError as error:
             self.images.skip(SkippedImage(entry.name, error.message))
             return None

@@ -22,6 +22,7 @@ from support.embedded_apps import (
     FRAMES,
     SIZES,
     as_for,
+    early,
     frame_lines,
     with_manifest,
 )
@@ -102,7 +103,7 @@ def test_squares_are_those_of_pillow_bit_by_bit(
         )
         found = np.frombuffer(answer(run, model, "squares", packed(images)), np.uint8)
         squares = found.reshape(len(SIZES), RESOLUTION, RESOLUTION, 3)
-        prepared = Preprocessing(RESOLUTION, crop, filtered)
+        prepared = early(RESOLUTION, crop, filtered)
         for image, square in zip(images, squares, strict=True):
             expected = preprocess(Image.fromarray(image), prepared)
             np.testing.assert_array_equal(square, expected, f"{image.shape} {crop}")

@@ -23,7 +23,7 @@ from support.embedded import (
     python_logits,
     run,
 )
-from support.embedded_apps import BOUNDED_MANIFESTS
+from support.embedded_apps import BOUNDED_MANIFESTS, early
 from support.golden import conformance
 from support.models import CLASSES, RESOLUTION
 
@@ -85,7 +85,7 @@ def test_squares_are_those_of_pillow_bit_by_bit(
     images = [noise(width, height) for width, height in SIZES]
     answer = built("openvino").answer(model, "squares", images)
     found = np.frombuffer(answer, np.uint8).reshape(len(SIZES), RESOLUTION, RESOLUTION, 3)
-    prepared = Preprocessing(RESOLUTION, crop, filtered)
+    prepared = early(RESOLUTION, crop, filtered)
     for image, square in zip(images, found, strict=True):
         np.testing.assert_array_equal(square, preprocess(Image.fromarray(image), prepared), str(image.shape))
 
@@ -189,14 +189,14 @@ def test_a_damaged_engine_is_refused_in_the_words_of_python(
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"format": "3"}, "has format 3, this version reads 1 and 2"),
+        ({"format": "4"}, "has format 4, this version reads 1, 2 and 3"),
         ({"resolution": "many"}, "is damaged: resolution is 'many'"),
         ({"resolution": "64px"}, "is damaged: resolution is '64px'"),
         ({"resolution": "-3"}, "out of range"),
         ({"crop": "1e-300"}, "out of range"),
         ({"classes": "999"}, "has 10 labels for 999 classes"),
         ({"resolution": "32"}, "its input or output is not what the sidecar says"),
-        ({"interpolation": "nearest"}, "interpolation 'nearest' is not known"),
+        ({"interpolation": "cubist"}, "interpolation 'cubist' is not known"),
         ({"runtime": "tensorrt"}, "is an engine for tensorrt, this library was built for"),
         ({"file": "00 ../../elsewhere"}, "is damaged: file is '00 ../../elsewhere'"),
         *BOUNDED_MANIFESTS,

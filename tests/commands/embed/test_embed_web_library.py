@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from support.embedded import MANIFEST, noise, packed
 from support.embedded_apps import (
     CROPS,
@@ -21,6 +21,7 @@ from support.embedded_apps import (
     FILTERS,
     FRAMES,
     SIZES,
+    early,
     frame_lines,
     with_manifest,
 )
@@ -76,7 +77,7 @@ def test_squares_are_those_of_pillow_bit_by_bit(folder: Path, tmp_path: Path, fi
         copy = changed(folder, tmp_path / str(crop), crop=crop, interpolation=filtered)
         found = np.frombuffer(node(copy, "squares", given=packed(images)), np.uint8)
         squares = found.reshape(len(SIZES), RESOLUTION, RESOLUTION, 3)
-        prepared = Preprocessing(RESOLUTION, crop, filtered)
+        prepared = early(RESOLUTION, crop, filtered)
         for image, square in zip(images, squares, strict=True):
             expected = preprocess(Image.fromarray(image), prepared)
             np.testing.assert_array_equal(square, expected, f"{image.shape} {crop}")
@@ -92,6 +93,19 @@ def test_pixels_of_any_frame_are_those_of_pillow_bit_by_bit(
     found = np.frombuffer(node(copy, "squares", given=packed(images)), np.uint8)
     for image, pixels in zip(images, found.reshape(len(SIZES), *prepared.size, 3), strict=True):
         np.testing.assert_array_equal(pixels, preprocess(Image.fromarray(image), prepared), str(image.shape))
+
+
+def test_pictures_are_turned_as_exif_says(folder: Path) -> None:
+    image = noise(5, 3)
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        stored = Image.fromarray(image)
+        stored.info["exif"] = exif.tobytes()
+        stored.getexif()[0x0112] = orientation
+        expected = np.asarray(ImageOps.exif_transpose(stored))
+        found = np.frombuffer(node(folder, "turned", orientation, given=packed([image])), np.uint8)
+        np.testing.assert_array_equal(found.reshape(*expected.shape[:2], 4)[..., :3], expected)
 
 
 def test_inputs_of_the_engine_are_those_of_python_bit_by_bit(folder: Path, tmp_path: Path) -> None:

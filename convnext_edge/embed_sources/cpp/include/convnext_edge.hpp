@@ -96,6 +96,7 @@ struct Info {
     std::size_t classes = 0;      ///< numbers that have a label: none of `embed` and `features`
     int width = 0;                ///< columns of what the model sees, in pixels
     std::string task;             ///< "classify", "multilabel", "regress", "embed" or "features"
+    bool upright = false;         ///< whether to turn photographs as their EXIF orientation says before they are given
 };
 
 class Workspace;

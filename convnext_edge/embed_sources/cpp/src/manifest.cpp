@@ -18,7 +18,8 @@ using std::filesystem::path;
 
 constexpr char kName[] = "convnext_edge.txt";
 constexpr char kLabels[] = "labels.txt";
-const std::set<std::string> kFormats = {"1", "2"};  // 2: what older libraries would take for a classifier of squares
+// 2: what older libraries would take for a classifier of squares; 3: images that they would prepare otherwise
+const std::set<std::string> kFormats = {"1", "2", "3"};
 constexpr char kFile[] = "file";  // the one key that may come again
 constexpr char kAgain[] = "\nMake the folder again: convnext-edge embed.";
 constexpr std::size_t kMaxBytes = 1 << 20;  // of the manifest; usual are up to 2 KiB
@@ -126,15 +127,55 @@ class Reader {
 void check_format(const Reader& reader) {
     const std::string format = reader.text("format");
     if (kFormats.count(format) == 0) {
-        throw ArtifactError(reader.file().string() + " has format " + format + ", this version reads 1 and 2" +
+        throw ArtifactError(reader.file().string() + " has format " + format + ", this version reads 1, 2 and 3" +
                             "\nEmbed again with the version of these sources.");
     }
 }
 
-bool read_squash(const Reader& reader, double crop) {
-    const std::string said = reader.text("squash", crop == 1.0 ? "true" : "false");
-    if (said != "true" && said != "false") throw damaged(reader.file(), "squash is '" + said + "'");
-    return said == "true";
+/// Which of two words a key has.
+bool is_second(const Reader& reader, const std::string& key, const std::array<std::string, 2>& words,
+               const std::string& otherwise) {
+    const std::string said = reader.text(key, otherwise);
+    if (said != words[0] && said != words[1]) throw damaged(reader.file(), key + " is '" + said + "'");
+    return said == words[1];
+}
+
+const std::array<std::string, 2> kBooleans = {"false", "true"};
+
+/// The way before format 3: a crop of 1 squashes the whole image, where `squash` does not say otherwise.
+void read_early_way(const Reader& reader, Frame& frame) {
+    const bool squashes = is_second(reader, "squash", kBooleans, frame.crop == 1.0 ? "true" : "false");
+    if (!squashes) return;
+    frame.mode = ResizeMode::squash;
+    frame.crop = 1;
+}
+
+Frame read_frame(const Reader& reader) {
+    static const std::map<std::string, ResizeMode> modes = {
+        {"center", ResizeMode::center}, {"squash", ResizeMode::squash}, {"pad", ResizeMode::pad}};
+    Frame frame;
+    frame.rows = reader.number<int>("resolution");
+    frame.columns = reader.has("width") ? reader.number<int>("width") : frame.rows;
+    frame.crop = reader.number<double>("crop");
+    if (!reader.has("resize_mode")) {
+        read_early_way(reader, frame);
+        return frame;
+    }
+    const auto mode = modes.find(reader.text("resize_mode"));
+    if (mode == modes.end()) {
+        throw damaged(reader.file(), "resize_mode is '" + reader.text("resize_mode") + "'");
+    }
+    frame.mode = mode->second;
+    frame.resize = reader.has("resize") ? reader.number<int>("resize") : 0;
+    frame.round_down = is_second(reader, "crop_rounding", {"half_even", "floor"}, "half_even");
+    frame.rows_first = is_second(reader, "resampler", {"pillow", "pytorch"}, "pillow");
+    std::istringstream colors(reader.text("pad_color", "0 0 0"));
+    for (std::uint8_t& color : frame.pad_color) {
+        const int value = parse<int>(reader.file(), "pad_color", colors);
+        if (value < 0 || value > 255) throw damaged(reader.file(), "pad_color is out of range");
+        color = static_cast<std::uint8_t>(value);
+    }
+    return frame;
 }
 
 std::string read_task(const Reader& reader) {
@@ -167,11 +208,13 @@ std::vector<std::string> read_outputs(const Reader& reader, const std::string& t
 
 void check_ranges(const path& file, const Manifest& manifest) {
     const bool labelled = manifest.task != "embed" && manifest.task != "features";
-    const bool sound = std::min(manifest.resolution, manifest.width) >= 1 &&
-                       std::max(manifest.resolution, manifest.width) <= 1 << 14 && manifest.crop <= 1 &&
-                       manifest.crop * (1 << 30) >= std::max(manifest.resolution, manifest.width) &&
+    const Frame& frame = manifest.frame;
+    const int longest = std::max(frame.rows, frame.columns);
+    const bool resizes = frame.resize == 0 || (frame.resize >= longest && frame.resize <= 1 << 14);
+    const bool sound = std::min(frame.rows, frame.columns) >= 1 && longest <= 1 << 14 && frame.crop <= 1 &&
+                       frame.crop * (1 << 30) >= longest && resizes &&
                        (manifest.classes >= 1) == labelled && manifest.classes <= 1 << 24;
-    if (!sound) throw damaged(file, "resolution, crop or classes are out of range");
+    if (!sound) throw damaged(file, "resolution, crop, resize or classes are out of range");
     for (std::size_t channel = 0; channel < 3; ++channel) {
         const double mean = manifest.mean[channel];
         const double deviation = manifest.deviation[channel];
@@ -224,10 +267,8 @@ Manifest read_manifest(const path& folder) {
     manifest.takes_bytes = reader.text("input") == "uint8";
     manifest.task = read_task(reader);
     manifest.outputs = read_outputs(reader, manifest.task);
-    manifest.resolution = reader.number<int>("resolution");
-    manifest.width = reader.has("width") ? reader.number<int>("width") : manifest.resolution;
-    manifest.crop = reader.number<double>("crop");
-    manifest.squash = read_squash(reader, manifest.crop);
+    manifest.frame = read_frame(reader);
+    manifest.upright = is_second(reader, "exif", kBooleans, "false");
     manifest.interpolation = reader.text("interpolation");
     manifest.mean = reader.triple("mean");
     manifest.deviation = reader.triple("std");

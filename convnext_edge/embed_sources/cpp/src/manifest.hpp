@@ -19,17 +19,13 @@ struct Manifest {
     bool takes_bytes = false;  // else normalized float32
     std::string task;                  // as "classify"
     std::vector<std::string> outputs;  // names, in the order of the engine
-    int resolution = 0;                // rows of the input
-    int width = 0;                     // columns of the input
-    double crop = 0;                   // part of the shorter edge that is kept
-    bool squash = false;               // whether the whole image is squashed to the input
+    Frame frame;                       // the way of an image to the input
+    bool upright = false;              // whether photographs are to be turned as their EXIF orientation says
     std::string interpolation;
     std::array<double, 3> mean{};  // by channel, of values in 0..1
     std::array<double, 3> deviation{};
     std::size_t classes = 0;  // numbers that have a label; 0 for an embedding and for maps
     std::vector<std::pair<std::string, std::string>> files;  // SHA-256 and name
-
-    Frame frame() const { return {resolution, width, crop, squash}; }
 };
 
 /// Reads the manifest and checks the digest of each file that it lists. Throws ArtifactError.

@@ -67,7 +67,7 @@ struct Model::State {
 struct Workspace::State {
     explicit State(Model::State& owner)
         : model(&owner),
-          preprocessor(owner.manifest.frame(), owner.manifest.interpolation),
+          preprocessor(owner.manifest.frame, owner.manifest.interpolation),
           request(owner.engine->request()),
           answers(owner.labels) {
         const auto& shapes = owner.engine->shapes();
@@ -101,14 +101,14 @@ Model::State::State(const std::filesystem::path& folder, const Options& options)
     check_threads(options);
     check_runtime(manifest);
     detail::find_filter(manifest.interpolation);
-    const auto rows = static_cast<std::size_t>(manifest.resolution);
-    const auto columns = static_cast<std::size_t>(manifest.width);
+    const auto rows = static_cast<std::size_t>(manifest.frame.rows);
+    const auto columns = static_cast<std::size_t>(manifest.frame.columns);
     engine = detail::load_engine({folder / manifest.engine, manifest.takes_bytes, rows, columns, manifest.outputs,
                                   manifest.classes},
                                  options.threads);
     info = {manifest.engine,     manifest.runtime,     detail::runtime_version(), manifest.runtime_version,
-            manifest.resolution, manifest.takes_bytes, manifest.classes,          manifest.width,
-            manifest.task};
+            manifest.frame.rows, manifest.takes_bytes, manifest.classes,          manifest.frame.columns,
+            manifest.task,       manifest.upright};
 }
 
 std::unique_ptr<Workspace::State> Model::State::make_workspace() {

@@ -1,6 +1,7 @@
 // Resizing as Pillow does it (see "Filters" in its handbook, docs/handbook/concepts.rst): the kernel is stretched by
 // the factor of reduction, evaluated in double precision at the centres of the source pixels and normalized to a
 // sum of 1; weights are rounded to fixed point; rows and columns are resized in turn, with 8-bit samples in between.
+// PyTorch resizes 8-bit tensors in the same way with fewer bits (aten/src/ATen/native/cpu/UpSampleKernel.cpp).
 
 #include "resample.hpp"
 
@@ -36,30 +37,41 @@ double lanczos(double x) { return x >= -3.0 && x < 3.0 ? sinc(x) * sinc(x / 3.0)
 }  // namespace
 
 Filter find_filter(const std::string& name) {
-    if (name == "bicubic") return {2.0, bicubic};
-    if (name == "bilinear") return {1.0, bilinear};
-    if (name == "box") return {0.5, box};
-    if (name == "hamming") return {1.0, hamming};
-    if (name == "lanczos") return {3.0, lanczos};
-    throw ArtifactError("interpolation '" + name + "' is not known\nKnown: bicubic, bilinear, box, hamming, lanczos.");
+    if (name == "bicubic") return {2.0, bicubic, true};
+    if (name == "bilinear") return {1.0, bilinear, true};
+    if (name == "box") return {0.5, box, false};
+    if (name == "hamming") return {1.0, hamming, false};
+    if (name == "lanczos") return {3.0, lanczos, false};
+    if (name == "nearest") return {0.0, nullptr, false};
+    throw ArtifactError("interpolation '" + name +
+                        "' is not known\nKnown: bicubic, bilinear, box, hamming, lanczos, nearest.");
 }
 
-void Taps::compute(const Filter& filter, int source, int target, int first, int count) {
-    const double scale = static_cast<double>(source) / target;
+void Taps::compute(const Filter& filter, const Axis& axis) {
+    const double scale = static_cast<double>(axis.source) / axis.target;
     const double stretch = std::max(scale, 1.0);
+    const auto outputs = static_cast<std::size_t>(axis.count);
     width_ = 2 * static_cast<std::size_t>(std::ceil(filter.support * stretch)) + 1;
-    const auto outputs = static_cast<std::size_t>(count);
     begins_.resize(outputs);
     ends_.resize(outputs);
     weights_.resize(width_ * outputs);
     exact_.resize(width_);
-    for (std::size_t i = 0; i < outputs; ++i) {
-        const double centre = (static_cast<double>(first) + static_cast<double>(i) + 0.5) * scale;
-        compute_one(filter, centre, stretch, source, i);
+    bits_ = kPrecision;
+    if (filter.at == nullptr) return compute_nearest(axis);
+    if (axis.few_bits && filter.of_tensors) choose_bits(filter, axis, scale, stretch);
+    for (std::size_t output = 0; output < outputs; ++output) {
+        const double centre = (static_cast<double>(axis.first) + static_cast<double>(output) + 0.5) * scale;
+        const Span span = compute_exact(filter, centre, stretch, axis.source);
+        for (std::size_t i = 0; i < span.count; ++i) {
+            const double weight = exact_[i] * (1 << bits_);
+            weights_[width_ * output + i] = static_cast<std::int32_t>(weight < 0 ? weight - 0.5 : weight + 0.5);
+        }
+        begins_[output] = span.begin;
+        ends_[output] = span.begin + static_cast<int>(span.count);
     }
 }
 
-void Taps::compute_one(const Filter& filter, double centre, double stretch, int source, std::size_t output) {
+Taps::Span Taps::compute_exact(const Filter& filter, double centre, double stretch, int source) {
     const double support = filter.support * stretch;
     const double inverse = 1.0 / stretch;
     const int begin = std::max(static_cast<int>(centre - support + 0.5), 0);
@@ -70,16 +82,31 @@ void Taps::compute_one(const Filter& filter, double centre, double stretch, int 
         exact_[i] = filter.at((static_cast<double>(i) + begin - centre + 0.5) * inverse);
         sum += exact_[i];
     }
-    for (std::size_t i = 0; i < count; ++i) {
-        const double weight = (sum != 0.0 ? exact_[i] / sum : exact_[i]) * (1 << kPrecision);
-        weights_[width_ * output + i] = static_cast<std::int32_t>(weight < 0 ? weight - 0.5 : weight + 0.5);
-    }
-    begins_[output] = begin;
-    ends_[output] = begin + static_cast<int>(count);
+    for (std::size_t i = 0; i < count; ++i) exact_[i] = sum != 0.0 ? exact_[i] / sum : exact_[i];
+    return {begin, count};
 }
 
-std::uint8_t to_sample(std::int32_t sum) {
-    return static_cast<std::uint8_t>(std::clamp(sum >> kPrecision, std::int32_t{0}, std::int32_t{255}));
+/// As many bits as let the largest weight of the whole axis fit into 16, with its sign.
+void Taps::choose_bits(const Filter& filter, const Axis& axis, double scale, double stretch) {
+    double largest = 0.0;
+    for (int output = 0; output < axis.target; ++output) {
+        const Span span = compute_exact(filter, (output + 0.5) * scale, stretch, axis.source);
+        for (std::size_t i = 0; i < span.count; ++i) largest = std::max(largest, exact_[i]);
+    }
+    bits_ = 0;
+    while (bits_ < kPrecision && static_cast<int>(0.5 + largest * (1 << (bits_ + 1))) < 1 << 15) ++bits_;
+}
+
+/// Adds the scale up from output to output, as Pillow does, whose rounding shows where a pixel's middle is an edge.
+void Taps::compute_nearest(const Axis& axis) {
+    const double scale = static_cast<double>(axis.source) / axis.target;
+    double place = scale * 0.5;
+    for (int output = 0; output < axis.first; ++output) place += scale;
+    for (std::size_t output = 0; output < begins_.size(); ++output, place += scale) {
+        begins_[output] = std::min(static_cast<int>(place), axis.source - 1);
+        ends_[output] = begins_[output] + 1;
+        weights_[width_ * output] = 1 << bits_;
+    }
 }
 
 }  // namespace convnext_edge::detail

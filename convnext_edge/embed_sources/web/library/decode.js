@@ -1,6 +1,7 @@
 /**
  * From a file to pixels: PNG by our own decoder, all else by the browser's, kept from what Python does not do
- * either: turning the picture as its EXIF data say, and bending its colours to a profile.
+ * either: bending its colours to a profile, and turning the picture as its EXIF data say where the model was not
+ * trained so.
  */
 (() => {
   "use strict";
@@ -46,6 +47,26 @@
     return 1;
   }
 
+  /** The picture as a person sees it: turned and mirrored from how its camera stored it. */
+  function turned({ data, width, height }, how) {
+    if (!(how >= 2 && how <= 8)) return { data, width, height };
+    const across = how >= 5; // rows become columns
+    const columns = across ? height : width;
+    const rows = across ? width : height;
+    const mirroredX = [2, 3, 7, 8].includes(how); // of what was stored
+    const mirroredY = [3, 4, 6, 7].includes(how);
+    const from = new Uint32Array(data.slice().buffer);
+    const made = new Uint32Array(from.length);
+    for (let y = 0; y < rows; y++) {
+      for (let x = 0; x < columns; x++) {
+        const [storedX, storedY] = across ? [y, x] : [x, y];
+        const column = mirroredX ? width - 1 - storedX : storedX;
+        made[columns * y + x] = from[width * (mirroredY ? height - 1 - storedY : storedY) + column];
+      }
+    }
+    return { data: new Uint8ClampedArray(made.buffer), width: columns, height: rows };
+  }
+
   /** ImageData of what the browser decodes; read through a canvas that stays in memory, not on the GPU. */
   async function decodeByBrowser(blob) {
     let bitmap;
@@ -75,15 +96,17 @@
   /**
    * Opens the picture in a Blob or File: `{ data, width, height, remarks }`, the first three as ImageData has them.
    *
+   * upright: whether a JPEG is turned as its EXIF data say, which `manifest.upright` of a model tells.
    * remarks: what may make the answer differ from what a person expects, in sentences. Throws ImageError.
    */
-  async function decode(blob) {
+  async function decode(blob, { upright = false } = {}) {
     const bytes = new Uint8Array(await blob.arrayBuffer());
     if (bytes.length === 0) throw new ours.ImageError("the file is empty", "Take another picture.");
     if (ours.isPng(bytes)) return { ...(await ours.decodePng(bytes)), remarks: [] };
-    const { data, width, height } = await decodeByBrowser(isJpeg(bytes) ? stripped(bytes) : blob);
+    const stored = await decodeByBrowser(isJpeg(bytes) ? stripped(bytes) : blob);
+    const { data, width, height } = turned(stored, upright ? orientation(bytes) : 1);
     const remarks = [];
-    if (orientation(bytes) > 1) {
+    if (orientation(bytes) > 1 && !upright) {
       remarks.push("The camera stored this picture turned, and it is classified as stored, as in Python.");
     }
     if (!isOpaque(data)) {
@@ -92,5 +115,5 @@
     return { data, width, height, remarks };
   }
 
-  Object.assign(ours, { decode, orientation });
+  Object.assign(ours, { decode, orientation, turned });
 })();

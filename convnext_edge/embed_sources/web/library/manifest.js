@@ -6,7 +6,9 @@
   const NAME = "convnext_edge.txt";
   const LABELS = "labels.txt";
   const FILE = "file"; // the one key that may come again
-  const FORMATS = ["1", "2"]; // 2: what older libraries would take for a classifier of squares
+  // 2: what older libraries would take for a classifier of squares; 3: images that they would prepare otherwise
+  const FORMATS = ["1", "2", "3"];
+  const BOOLEANS = ["false", "true"];
   const MAX_BYTES = 2 ** 20; // of the manifest; usual are up to 2 KiB
   const MAX_NAME = 199; // bytes of a file name
   const RUNTIME = "onnxruntime";
@@ -89,18 +91,47 @@
     return names;
   }
 
-  function readSquash(reader, crop) {
-    const said = reader.text("squash", String(crop === 1));
-    if (said !== "true" && said !== "false") throw damaged(`squash is '${said}'`);
-    return said === "true";
+  /** The value of a key, which must be one of `words`; `otherwise` where it is not said. */
+  function readWord(reader, key, words, otherwise) {
+    const said = reader.text(key, otherwise);
+    if (!words.includes(said)) throw damaged(`${key} is '${said}'`);
+    return said;
   }
 
-  function checkRanges({ task, resolution, width, crop, classes, mean, std }) {
+  /** The way before format 3: a crop of 1 squashes the whole image, where `squash` does not say otherwise. */
+  function readEarlyWay(reader, crop) {
+    const squashes = readWord(reader, "squash", BOOLEANS, String(crop === 1)) === "true";
+    const mode = squashes ? "squash" : "center";
+    return { crop: squashes ? 1 : crop, resizeMode: mode, resize: null, roundDown: false, ofTensors: false };
+  }
+
+  /** How an image comes to the size of the input. */
+  function readWay(reader) {
+    const crop = reader.numbers("crop", 1)[0];
+    const padColor = reader.has("pad_color") ? reader.numbers("pad_color", 3) : [0, 0, 0];
+    const way = reader.has("resize_mode")
+      ? {
+          crop, // part of the resized edge that is kept
+          resizeMode: readWord(reader, "resize_mode", ["center", "squash", "pad"]),
+          resize: reader.has("resize") ? reader.numbers("resize", 1)[0] : null, // edge before the crop, or by `crop`
+          roundDown: readWord(reader, "crop_rounding", ["half_even", "floor"], "half_even") === "floor",
+          ofTensors: readWord(reader, "resampler", ["pillow", "pytorch"], "pillow") === "pytorch",
+        }
+      : readEarlyWay(reader, crop);
+    if (padColor.some((value) => !Number.isInteger(value) || value < 0 || value > 255)) {
+      throw damaged("pad_color is out of range");
+    }
+    return { ...way, padColor, upright: readWord(reader, "exif", BOOLEANS, "false") === "true" };
+  }
+
+  function checkRanges({ task, resolution, width, crop, resize, classes, mean, std }) {
     const whole = [resolution, width, classes].every(Number.isInteger);
     const edges = Math.min(resolution, width) >= 1 && Math.max(resolution, width) <= 2 ** 14;
     const sizes = edges && classes >= 1 === !UNLABELLED.includes(task) && classes >= 0 && classes <= 2 ** 24;
-    if (!whole || !sizes || crop > 1 || crop * 2 ** 30 < Math.max(resolution, width)) {
-      throw damaged("resolution, crop or classes are out of range");
+    const edge = resize ?? Math.max(resolution, width);
+    const resizes = Number.isInteger(edge) && edge >= Math.max(resolution, width) && edge <= 2 ** 14;
+    if (!whole || !sizes || !resizes || crop > 1 || crop * 2 ** 30 < Math.max(resolution, width)) {
+      throw damaged("resolution, crop, resize or classes are out of range");
     }
     if (mean.some((value) => value < 0 || value > 1) || std.some((value) => value <= 0 || value > 1)) {
       throw damaged("mean or std are out of range");
@@ -113,20 +144,18 @@
     const format = reader.text("format");
     if (!FORMATS.includes(format)) {
       throw new ours.ArtifactError(
-        `${NAME} has format ${format}, this version reads ${FORMATS.join(" and ")}`,
+        `${NAME} has format ${format}, this version reads 1, 2 and 3`,
         "Embed again with the version of these files.",
       );
     }
     const task = readTask(reader);
     const resolution = reader.numbers("resolution", 1)[0];
-    const crop = reader.numbers("crop", 1)[0];
     const manifest = {
       task,
       outputs: readOutputs(reader, task),
       resolution, // rows of the input
       width: reader.has("width") ? reader.numbers("width", 1)[0] : resolution, // columns of the input
-      crop,
-      squash: readSquash(reader, crop),
+      ...readWay(reader),
       engine: reader.text("engine"),
       runtime: reader.text("runtime"),
       runtimeVersion: reader.text("runtime_version"),

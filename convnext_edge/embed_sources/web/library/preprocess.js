@@ -31,11 +31,13 @@
 
   /** Size before the crop. */
   function resizedSize(width, height, prepared) {
-    if (prepared.squash) return { width: prepared.width, height: prepared.resolution };
-    const edge = Math.floor(prepared.resolution / prepared.crop);
-    const wide = Math.floor(prepared.width / prepared.crop);
-    if (edge !== wide) {
-      const ratio = Math.min(height / edge, width / wide); // timm's ResizeKeepRatio: the image covers both edges
+    const edge = prepared.resize ?? Math.floor(prepared.resolution / prepared.crop);
+    const wide = prepared.resize ?? Math.floor(prepared.width / prepared.crop);
+    if (prepared.resizeMode === "squash") return { width: wide, height: edge };
+    const inside = prepared.resizeMode === "pad";
+    if (inside || edge !== wide) {
+      // timm's ResizeKeepRatio: the image lies within both edges, or covers them
+      const ratio = (inside ? Math.max : Math.min)(height / edge, width / wide);
       return { width: nearest(width / ratio), height: nearest(height / ratio) };
     }
     if (width <= height) return { width: edge, height: Math.trunc((edge * height) / width) };
@@ -51,34 +53,57 @@
     return image.height > size.height && image.height - size.height > 2 * shrunk;
   }
 
-  const half = (margin) => nearest(margin / 2);
+  /** Where the resized image and the input overlap, along one axis: from the first pixel of each, and how many. */
+  function overlap(resized, edge, roundDown) {
+    if (resized < edge) return { first: 0, count: resized, place: Math.floor((edge - resized) / 2) };
+    const half = (resized - edge) / 2;
+    return { first: roundDown ? Math.floor(half) : nearest(half), count: edge, place: 0 };
+  }
+
+  /** Lays (count of `down`, count of `across`, 3) bytes into an image of the input's size. */
+  function pad(pixels, across, down, { resolution, width, padColor }) {
+    if (across.count === width && down.count === resolution) return pixels;
+    const padded = new Uint8ClampedArray(3 * resolution * width);
+    for (let i = 0; i < padded.length; i++) padded[i] = padColor[i % 3];
+    const row = 3 * across.count;
+    for (let y = 0; y < down.count; y++) {
+      padded.set(pixels.subarray(row * y, row * (y + 1)), 3 * (width * (down.place + y) + across.place));
+    }
+    return padded;
+  }
 
   /**
-   * Resizes and crops to what the model sees.
+   * Resizes, pads and crops to what the model sees.
    *
    * image: `{ data, width, height }` of RGBA bytes, as ImageData has them; alpha is left out of account.
-   * prepared: `{ resolution, width, crop, squash, interpolation }` of the manifest. Returns (resolution, width, 3)
-   * bytes.
+   * prepared: the manifest. Returns (resolution, width, 3) bytes.
    * Throws ImageError.
    */
   function prepareImage(image, prepared) {
     checkImage(image);
     const size = resizedSize(image.width, image.height, prepared);
-    if (size.width * size.height > MAX_PIXELS) {
+    if (size.width * size.height > MAX_PIXELS || Math.min(size.width, size.height) < 1) {
       throw new ours.ImageError(`${image.width}x${image.height} pixels are too elongated to resize`);
     }
     const filter = ours.findFilter(prepared.interpolation);
-    const { resolution: rows, width: columns } = prepared;
-    const across = new ours.Taps(filter, image.width, size.width, half(size.width - columns), columns);
-    const down = new ours.Taps(filter, image.height, size.height, half(size.height - rows), rows);
+    const { ofTensors, roundDown } = prepared;
+    const inRow = overlap(size.width, prepared.width, roundDown);
+    const inColumn = overlap(size.height, prepared.resolution, roundDown);
+    const across = new ours.Taps(filter, image.width, size.width, inRow, ofTensors);
+    const down = new ours.Taps(filter, image.height, size.height, inColumn, ofTensors);
+    return pad(resample(image, size, across, down, ofTensors), inRow, inColumn, prepared);
+  }
+
+  /** (down.count, across.count, 3) bytes. rowsFirst: whether the rows are resized first, whatever Pillow does. */
+  function resample(image, size, across, down, rowsFirst) {
     const whole = { samples: image.data, width: image.width, channels: 4 };
-    if (columnsFirst(image, size)) {
+    if (!rowsFirst && columnsFirst(image, size)) {
       const samples = ours.resizeColumns(whole, across.begin, across.end, down);
       const width = across.end - across.begin;
-      return ours.resizeRows({ samples, width, channels: 3, shift: across.begin }, 0, rows, across);
+      return ours.resizeRows({ samples, width, channels: 3, shift: across.begin }, 0, down.count, across);
     }
     const samples = ours.resizeRows(whole, down.begin, down.end, across);
-    return ours.resizeColumns({ samples, width: columns, channels: 3, shift: down.begin }, 0, columns, down);
+    return ours.resizeColumns({ samples, width: across.count, channels: 3, shift: down.begin }, 0, across.count, down);
   }
 
   /** (value / 255 - mean) / std by channel, in float32 as NumPy computes it; (3, 256). */

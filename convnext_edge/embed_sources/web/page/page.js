@@ -132,7 +132,7 @@
     clearError();
     say(`${WORDS[model.manifest.task].doing} ${name} …`);
     try {
-      const [opened, decode] = await timed(() => ours.decode(file));
+      const [opened, decode] = await timed(() => ours.decode(file, model.manifest));
       await paint();
       const [pixels, prepare] = await timed(() => model.prepare(opened));
       const [outputs, inModel] = await timed(() => model.compute(pixels));

@@ -5,7 +5,8 @@ import Foundation
 struct Manifest {
     static let name = "convnext_edge.txt"
     static let labelsName = "labels.txt"
-    private static let formats = ["1", "2"]  // 2: what older libraries would take for a classifier of squares
+    // 2: what older libraries would take for a classifier of squares; 3: images that they would prepare otherwise
+    private static let formats = ["1", "2", "3"]
     /// Each task, and the name of the vector that is its first output; the other outputs are maps.
     private static let vectors: KeyValuePairs = [
         "classify": "logits", "multilabel": "logits", "regress": "values", "embed": "embedding", "features": "",
@@ -24,9 +25,10 @@ struct Manifest {
     let resolution: Int
     /// Columns of the input.
     let width: Int
-    let crop: Double
-    /// Whether the whole image is squashed to the input.
-    let squash: Bool
+    /// How an image comes to the size of the input.
+    let way: Way
+    /// Whether photographs are to be turned as their EXIF orientation says.
+    let upright: Bool
     let interpolation: String
     let mean: [Double]
     let std: [Double]
@@ -39,9 +41,8 @@ struct Manifest {
         let reader = try Reader(text)
         let found = try reader.text("format")
         if !Manifest.formats.contains(found) {
-            let known = Manifest.formats.joined(separator: " and ")
             throw ConvNeXtEdgeError.artifact(
-                "\(Manifest.name) has format \(found), this version reads \(known)\n"
+                "\(Manifest.name) has format \(found), this version reads 1, 2 and 3\n"
                     + "Embed again with the version of these sources.")
         }
         engine = try reader.text("engine")
@@ -51,8 +52,8 @@ struct Manifest {
         outputs = try Manifest.outputs(reader, task)
         resolution = try reader.values("resolution", 1, Int.init)[0]
         width = reader.has("width") ? try reader.values("width", 1, Int.init)[0] : resolution
-        crop = try reader.values("crop", 1, Double.init)[0]
-        squash = reader.has("squash") ? try reader.values("squash", 1, Bool.init)[0] : crop == 1
+        way = try Way(reader)
+        upright = try reader.word("exif", ["false", "true"]) == "true"
         interpolation = try reader.text("interpolation")
         mean = try reader.values("mean", 3, Double.init)
         std = try reader.values("std", 3, Double.init)
@@ -86,8 +87,14 @@ struct Manifest {
         let edges = 1...(1 << 14)
         let labelled = task == "embed" || task == "features" ? 0...0 : 1...(1 << 24)
         let sizes = edges.contains(resolution) && edges.contains(width) && labelled.contains(classes)
-        if !sizes || !(crop <= 1 && crop * Double(1 << 30) >= Double(max(resolution, width))) {
-            throw Manifest.damaged("resolution, crop or classes are out of range")
+        let longest = max(resolution, width)
+        let crops = way.crop <= 1 && way.crop * Double(1 << 30) >= Double(longest)
+        let resizes = way.resize.map { $0 >= longest && edges.contains($0) } ?? true
+        if !sizes || !crops || !resizes {
+            throw Manifest.damaged("resolution, crop, resize or classes are out of range")
+        }
+        if !way.padColor.allSatisfy({ (0...255).contains($0) }) {
+            throw Manifest.damaged("pad_color is out of range")
         }
         if !mean.allSatisfy({ (0...1).contains($0) }) || !std.allSatisfy({ $0 > 0 && $0 <= 1 }) {
             throw Manifest.damaged("mean or std are out of range")
@@ -143,6 +150,44 @@ struct Manifest {
     }
 }
 
+/// How an image comes to the size of the input.
+struct Way {
+    /// What is resized: the shorter edge, each edge, or the longer edge.
+    enum Mode: String {
+        case center
+        case squash
+        case pad
+    }
+
+    let mode: Mode
+    /// Part of the resized edge that is kept.
+    let crop: Double
+    /// Edge before the crop in pixels; nil where `crop` tells it.
+    let resize: Int?
+    /// Whether a margin of half a pixel is rounded down; otherwise to the even number.
+    let roundDown: Bool
+    /// Whether images are resized as PyTorch does with 8-bit tensors.
+    let ofTensors: Bool
+    /// Red, green and blue of what is padded.
+    let padColor: [Int]
+
+    fileprivate init(_ reader: Reader) throws {
+        let saidCrop = try reader.values("crop", 1, Double.init)[0]
+        if reader.has("resize_mode") {
+            mode = Mode(rawValue: try reader.word("resize_mode", ["center", "squash", "pad"])) ?? .center
+            crop = saidCrop
+        } else {  // before format 3, a crop of 1 squashes the whole image where `squash` does not say otherwise
+            let squashes = reader.has("squash") ? try reader.word("squash", ["false", "true"]) == "true" : saidCrop == 1
+            mode = squashes ? .squash : .center
+            crop = squashes ? 1 : saidCrop
+        }
+        resize = reader.has("resize") ? try reader.values("resize", 1, Int.init)[0] : nil
+        roundDown = try reader.word("crop_rounding", ["half_even", "floor"]) == "floor"
+        ofTensors = try reader.word("resampler", ["pillow", "pytorch"]) == "pytorch"
+        padColor = reader.has("pad_color") ? try reader.values("pad_color", 3, Int.init) : [0, 0, 0]
+    }
+}
+
 /// Keys and values of a text.
 private struct Reader {
     private static let file = "file"  // the one key that may come again
@@ -180,6 +225,13 @@ private struct Reader {
     func text(_ key: String) throws -> String {
         guard let found = pairs.first(where: { $0.key == key }) else { throw Manifest.damaged("it has no \(key)") }
         return found.value
+    }
+
+    /// The value of a key, which must be one of `words`; the first where it is not said.
+    func word(_ key: String, _ words: [String]) throws -> String {
+        let said = has(key) ? try text(key) : words[0]
+        if !words.contains(said) { throw Manifest.damaged("\(key) is '\(said)'") }
+        return said
     }
 
     func values<Value>(_ key: String, _ count: Int, _ parse: (String) -> Value?) throws -> [Value] {

@@ -4,7 +4,7 @@ import OnnxRuntimeBindings
 /// Answers images with the engine that `convnext-edge embed` put into a folder.
 ///
 ///     let model = try Model()
-///     for found in try model.classify(RGBAImage(contentsOf: url), topK: 5) { print(found) }
+///     for found in try model.classify(RGBAImage(contentsOf: url, upright: model.upright), topK: 5) { print(found) }
 ///
 /// `run` is for every task, the other calls are for the one of their name and throw `ConvNeXtEdgeError.usage` at other
 /// models. Images are resized, cropped and normalized exactly as `convnext-edge validate` does it, so the accuracy that
@@ -17,6 +17,8 @@ public final class Model: @unchecked Sendable {
     public let engine: String
     /// What runs it: "onnxruntime".
     public let runtime: String
+    /// Whether photographs are to be opened upright, as their EXIF orientation says.
+    public let upright: Bool
     /// Of the ONNX Runtime that is loaded.
     public let runtimeVersion: String
 
@@ -49,6 +51,7 @@ public final class Model: @unchecked Sendable {
         task = manifest.task
         engine = manifest.engine
         runtime = manifest.runtime
+        upright = manifest.upright
         runtimeVersion = ORTVersion() ?? "unknown"
         do {
             environment = try ORTEnv(loggingLevel: .error)

@@ -1,6 +1,6 @@
 import Foundation
 
-/// Resize, centre crop and normalization, as convnext_edge/images/transform.py does them in Python.
+/// Resize, padding, centre crop and normalization, as convnext_edge/images/transform.py does them in Python.
 struct Preprocessor {
     private static let maxPixels = (1 << 30) / 12  // MAX_PIXELS of images/decoding.py
 
@@ -24,19 +24,44 @@ struct Preprocessor {
         try check(image)
         let (width, height) = resized(image)
         let (tooMany, overflows) = width.multipliedReportingOverflow(by: height)
-        if overflows || tooMany > Preprocessor.maxPixels {
+        if overflows || tooMany > Preprocessor.maxPixels || min(width, height) < 1 {
             throw ConvNeXtEdgeError.image("\(image.width)x\(image.height) pixels are too elongated to resize")
         }
-        let (rows, columns) = (manifest.resolution, manifest.width)
-        let across = Taps(
-            filter, source: image.width, target: width, first: Preprocessor.halfOf(width - columns), count: columns)
-        let down = Taps(
-            filter, source: image.height, target: height, first: Preprocessor.halfOf(height - rows), count: rows)
+        let (inRow, inColumn) = (overlap(width, manifest.width), overlap(height, manifest.resolution))
+        let ofTensors = manifest.way.ofTensors
+        let across = Taps(filter, Axis(source: image.width, target: width, ofTensors: ofTensors), inRow.resized)
+        let down = Taps(filter, Axis(source: image.height, target: height, ofTensors: ofTensors), inColumn.resized)
         let whole = Pixels(bytes: image.rgba, width: image.width, channels: 4)
-        if Preprocessor.columnsFirst(image, width, height) {
-            return resizeRows(resizeColumns(whole, across.range, down), 0..<rows, across).bytes
+        let made =
+            !ofTensors && Preprocessor.columnsFirst(image, width, height)
+            ? resizeRows(resizeColumns(whole, across.range, down), 0..<down.count, across)
+            : resizeColumns(resizeRows(whole, down.range, across), 0..<across.count, down)
+        return pad(made.bytes, inRow, inColumn)
+    }
+
+    /// Where the resized image and the input overlap along one axis: pixels of the former, and the first of the latter.
+    private struct Overlap {
+        let resized: Range<Int>
+        let place: Int
+    }
+
+    private func overlap(_ resized: Int, _ edge: Int) -> Overlap {
+        if resized < edge { return Overlap(resized: 0..<resized, place: (edge - resized) / 2) }
+        let first = manifest.way.roundDown ? (resized - edge) / 2 : Preprocessor.halfOf(resized - edge)
+        return Overlap(resized: first..<(first + edge), place: 0)
+    }
+
+    /// Lays (rows of `down`, columns of `across`, 3) bytes into an image of the input's size.
+    private func pad(_ pixels: [UInt8], _ across: Overlap, _ down: Overlap) -> [UInt8] {
+        let (columns, rows) = (across.resized.count, down.resized.count)
+        if columns == manifest.width && rows == manifest.resolution { return pixels }
+        var padded = (0..<(3 * manifest.width * manifest.resolution)).map { UInt8(manifest.way.padColor[$0 % 3]) }
+        for y in 0..<rows {
+            let start = 3 * (manifest.width * (down.place + y) + across.place)
+            let row = pixels[(3 * columns * y)..<(3 * columns * (y + 1))]
+            padded.replaceSubrange(start..<(start + row.count), with: row)
         }
-        return resizeColumns(resizeRows(whole, down.range, across), 0..<columns, down).bytes
+        return padded
     }
 
     /// What `prepare` returned as planes of red, green and blue, normalized: (3, resolution, width).
@@ -72,11 +97,14 @@ struct Preprocessor {
 
     /// Size before the crop.
     private func resized(_ image: RGBAImage) -> (Int, Int) {
-        if manifest.squash { return (manifest.width, manifest.resolution) }
-        let short = Int((Double(manifest.resolution) / manifest.crop).rounded(.down))
-        let wide = Int((Double(manifest.width) / manifest.crop).rounded(.down))
-        if short != wide {  // timm's ResizeKeepRatio: the image covers both edges; halves go to the even number
-            let ratio = min(Double(image.height) / Double(short), Double(image.width) / Double(wide))
+        let way = manifest.way
+        let before = { (edge: Int) in way.resize ?? Int((Double(edge) / way.crop).rounded(.down)) }
+        let (short, wide) = (before(manifest.resolution), before(manifest.width))
+        if way.mode == .squash { return (wide, short) }
+        if way.mode == .pad || short != wide {
+            // timm's ResizeKeepRatio: the image lies within both edges, or covers them; halves go to the even number
+            let (down, across) = (Double(image.height) / Double(short), Double(image.width) / Double(wide))
+            let ratio = way.mode == .pad ? max(down, across) : min(down, across)
             let scaled = { (edge: Int) in Int((Double(edge) / ratio).rounded(.toNearestOrEven)) }
             return (scaled(image.width), scaled(image.height))
         }

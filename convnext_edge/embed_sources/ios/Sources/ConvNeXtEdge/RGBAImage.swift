@@ -14,14 +14,41 @@ public struct RGBAImage {
         self.height = height
     }
 
-    /// Opens a picture as it is stored, whatever its EXIF orientation. Throws `ConvNeXtEdgeError.image`.
-    public init(contentsOf url: URL) throws {
+    /// Opens a picture.
+    ///
+    /// upright: whether it is turned as its EXIF orientation says, which `Model.upright` tells; otherwise it is taken
+    /// as it is stored. Throws `ConvNeXtEdgeError.image`.
+    public init(contentsOf url: URL, upright: Bool = false) throws {
         guard let source = CGImageSourceCreateWithURL(url as CFURL, nil),
             let decoded = CGImageSourceCreateImageAtIndex(source, 0, nil)
         else {
             throw ConvNeXtEdgeError.image("\(url.path) is no picture that can be opened\nTake a PNG or JPEG.")
         }
-        try self.init(decoded)
+        let properties = CGImageSourceCopyPropertiesAtIndex(source, 0, nil) as? [CFString: Any]
+        let orientation = properties?[kCGImagePropertyOrientation] as? Int ?? 1
+        let stored = try RGBAImage(decoded)
+        self = upright ? stored.turned(orientation) : stored
+    }
+
+    /// The picture as a person sees it. orientation: how its camera stored it, from 1 to 8 as EXIF counts.
+    func turned(_ orientation: Int) -> RGBAImage {
+        guard (2...8).contains(orientation) else { return self }
+        let isAcross = orientation >= 5  // rows become columns
+        let (columns, rows) = isAcross ? (height, width) : (width, height)
+        let mirrorsX = [2, 3, 7, 8].contains(orientation)  // of what was stored
+        let mirrorsY = [3, 4, 6, 7].contains(orientation)
+        var made = [UInt8](repeating: 0, count: rgba.count)
+        for y in 0..<rows {
+            for x in 0..<columns {
+                let (storedX, storedY) = isAcross ? (y, x) : (x, y)
+                let column = mirrorsX ? width - 1 - storedX : storedX
+                let row = mirrorsY ? height - 1 - storedY : storedY
+                for channel in 0..<4 {
+                    made[4 * (columns * y + x) + channel] = rgba[4 * (width * row + column) + channel]
+                }
+            }
+        }
+        return RGBAImage(rgba: made, width: columns, height: rows)
     }
 
     /// The pixels of a decoded picture: as they are where they come as RGB, else drawn in sRGB on black.

@@ -1,12 +1,14 @@
 // Resizing as Pillow does it (see "Filters" in its handbook, docs/handbook/concepts.rst): the kernel is stretched by
 // the factor of reduction, evaluated in double precision at the centres of the source pixels and normalized to a sum
 // of 1; weights are rounded to fixed point; rows and columns are resized in turn, with 8-bit samples in between.
+// PyTorch resizes 8-bit tensors in the same way with fewer bits (aten/src/ATen/native/cpu/UpSampleKernel.cpp).
 
 import Foundation
 
 /// Bits behind a weight's point: 32, less 8 of a sample and 2 for what overshoots.
 private let precision = 32 - 8 - 2
-private let half = 1 << (precision - 1)
+/// Bits of a weight of PyTorch's, beside the sign.
+private let tensorBits = 15
 
 private func sinc(_ x: Double) -> Double {
     return x == 0 ? 1 : sin(Double.pi * x) / (Double.pi * x)
@@ -28,6 +30,7 @@ enum Filter: String, CaseIterable {
     case box
     case hamming
     case lanczos
+    case nearest
 
     /// Half width in (scaled) pixels.
     var support: Double {
@@ -36,8 +39,12 @@ enum Filter: String, CaseIterable {
         case .bilinear, .hamming: return 1
         case .box: return 0.5
         case .lanczos: return 3
+        case .nearest: return 0
         }
     }
+
+    /// Whether PyTorch resizes 8-bit tensors with it.
+    var isOfTensors: Bool { self == .bicubic || self == .bilinear }
 
     /// Value at a distance in (scaled) pixels.
     func value(at x: Double) -> Double {
@@ -47,6 +54,7 @@ enum Filter: String, CaseIterable {
         case .box: return x > -0.5 && x <= 0.5 ? 1 : 0
         case .hamming: return abs(x) < 1 ? sinc(x) * (0.54 + 0.46 * cos(Double.pi * x)) : 0
         case .lanczos: return x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0
+        case .nearest: return 1  // of one pixel, whose place is found in another way
         }
     }
 
@@ -58,28 +66,43 @@ enum Filter: String, CaseIterable {
     }
 }
 
+/// A resize along one axis. ofTensors: whether weights have 16 bits, as PyTorch's.
+struct Axis {
+    let source: Int
+    let target: Int
+    let ofTensors: Bool
+    var scale: Double { Double(source) / Double(target) }
+}
+
 /// Along one axis: which source pixels make an output pixel, and how much of each, in fixed point.
 struct Taps {
     let count: Int
+    private let bits: Int  // behind the point of a weight
     private let width: Int  // most weights of an output
     private var begins: [Int]
     private var ends: [Int]
     private var weights: [Int]
 
-    /// For the outputs `first` to `first + count` of a resize from `source` to `target` pixels.
-    init(_ filter: Filter, source: Int, target: Int, first: Int, count: Int) {
-        let scale = Double(source) / Double(target)
-        let stretch = max(scale, 1)
-        self.count = count
-        width = 2 * Int((filter.support * stretch).rounded(.up)) + 1
+    /// For some outputs of a resize.
+    init(_ filter: Filter, _ axis: Axis, _ outputs: Range<Int>) {
+        count = outputs.count
+        width = 2 * Int((filter.support * max(axis.scale, 1)).rounded(.up)) + 1
+        bits = axis.ofTensors && filter.isOfTensors ? Taps.bits(for: Taps.largest(filter, axis)) : precision
         begins = Array(repeating: 0, count: count)
         ends = Array(repeating: 0, count: count)
         weights = Array(repeating: 0, count: count * width)
-        for output in 0..<count {
-            let centre = (Double(first) + Double(output) + 0.5) * scale
-            compute(filter, centre: centre, stretch: stretch, source: source, output: output)
+        if filter == .nearest {
+            computeNearest(axis, outputs)
+        } else {
+            for output in outputs { round(Taps.exact(filter, axis, output), output - outputs.lowerBound) }
         }
     }
+
+    /// What a sum of weighted samples begins with, so that it is rounded.
+    var half: Int { 1 << bits >> 1 }
+
+    /// A fixed-point sum, which began with `half`, as a sample.
+    func sample(_ sum: Int) -> UInt8 { UInt8(min(max(sum >> bits, 0), 255)) }
 
     /// The source pixels of the outputs from the first to the last.
     var range: Range<Int> { begins[0]..<ends[count - 1] }
@@ -88,19 +111,48 @@ struct Taps {
 
     func weight(of output: Int, at pixel: Int) -> Int { weights[width * output + pixel - begins[output]] }
 
-    private mutating func compute(_ filter: Filter, centre: Double, stretch: Double, source: Int, output: Int) {
+    /// The first source pixel of an output, and how much of each from there on.
+    private static func exact(_ filter: Filter, _ axis: Axis, _ output: Int) -> (begin: Int, values: [Double]) {
+        let stretch = max(axis.scale, 1)
+        let centre = (Double(output) + 0.5) * axis.scale
         let support = filter.support * stretch
         let inverse = 1 / stretch
         let begin = max(Int(centre - support + 0.5), 0)
-        let end = max(min(Int(centre + support + 0.5), source), begin)
+        let end = max(min(Int(centre + support + 0.5), axis.source), begin)
         let exact = (0..<(end - begin)).map { filter.value(at: (Double($0) + Double(begin) - centre + 0.5) * inverse) }
         let sum = exact.reduce(0, +)
-        for (index, value) in exact.enumerated() {
-            let weight = (sum != 0 ? value / sum : value) * Double(1 << precision)
+        return (begin, sum != 0 ? exact.map { $0 / sum } : exact)
+    }
+
+    /// The largest weight of all outputs of an axis.
+    private static func largest(_ filter: Filter, _ axis: Axis) -> Double {
+        return (0..<axis.target).reduce(0) { max($0, exact(filter, axis, $1).values.max() ?? 0) }
+    }
+
+    /// As many bits as let the largest weight fit into 16, with its sign.
+    private static func bits(for largest: Double) -> Int {
+        let isTooWide = { (bits: Int) in Int(0.5 + largest * Double(1 << (bits + 1))) >= 1 << tensorBits }
+        return (0..<precision).first(where: isTooWide) ?? precision
+    }
+
+    private mutating func round(_ found: (begin: Int, values: [Double]), _ output: Int) {
+        for (index, value) in found.values.enumerated() {
+            let weight = value * Double(1 << bits)
             weights[width * output + index] = Int(weight < 0 ? weight - 0.5 : weight + 0.5)
         }
-        begins[output] = begin
-        ends[output] = end
+        begins[output] = found.begin
+        ends[output] = found.begin + found.values.count
+    }
+
+    /// Adds the scale up from output to output, as Pillow does, whose rounding shows where a middle is an edge.
+    private mutating func computeNearest(_ axis: Axis, _ outputs: Range<Int>) {
+        var place = axis.scale * 0.5
+        for output in 0..<outputs.upperBound {
+            if output >= outputs.lowerBound {
+                round((min(Int(place), axis.source - 1), [1]), output - outputs.lowerBound)
+            }
+            place += axis.scale
+        }
     }
 }
 
@@ -114,11 +166,6 @@ struct Pixels {
     var top = 0
 }
 
-/// A fixed-point sum, which began with `half`, as a sample.
-private func sample(_ sum: Int) -> UInt8 {
-    return UInt8(min(max(sum >> precision, 0), 255))
-}
-
 /// Resizes some rows (of the image) to `taps.count` pixels each.
 func resizeRows(_ source: Pixels, _ rows: Range<Int>, _ taps: Taps) -> Pixels {
     var made: [UInt8] = []
@@ -126,7 +173,7 @@ func resizeRows(_ source: Pixels, _ rows: Range<Int>, _ taps: Taps) -> Pixels {
     for y in rows {
         let start = (y - source.top) * source.width - source.left
         for x in 0..<taps.count {
-            var (red, green, blue) = (half, half, half)
+            var (red, green, blue) = (taps.half, taps.half, taps.half)
             for pixel in taps.range(of: x) {
                 let weight = taps.weight(of: x, at: pixel)
                 let at = (start + pixel) * source.channels
@@ -134,9 +181,9 @@ func resizeRows(_ source: Pixels, _ rows: Range<Int>, _ taps: Taps) -> Pixels {
                 green += weight * Int(source.bytes[at + 1])
                 blue += weight * Int(source.bytes[at + 2])
             }
-            made.append(sample(red))
-            made.append(sample(green))
-            made.append(sample(blue))
+            made.append(taps.sample(red))
+            made.append(taps.sample(green))
+            made.append(taps.sample(blue))
         }
     }
     return Pixels(bytes: made, width: taps.count, channels: 3, left: 0, top: rows.lowerBound)
@@ -147,7 +194,7 @@ func resizeColumns(_ source: Pixels, _ columns: Range<Int>, _ taps: Taps) -> Pix
     var made: [UInt8] = []
     made.reserveCapacity(taps.count * columns.count * 3)
     for y in 0..<taps.count {
-        var sums = Array(repeating: half, count: 3 * columns.count)
+        var sums = Array(repeating: taps.half, count: 3 * columns.count)
         for row in taps.range(of: y) {
             let weight = taps.weight(of: y, at: row)
             var at = ((row - source.top) * source.width + columns.lowerBound - source.left) * source.channels
@@ -158,7 +205,7 @@ func resizeColumns(_ source: Pixels, _ columns: Range<Int>, _ taps: Taps) -> Pix
                 at += source.channels
             }
         }
-        made.append(contentsOf: sums.map(sample))
+        made.append(contentsOf: sums.map(taps.sample))
     }
     return Pixels(bytes: made, width: columns.count, channels: 3, left: columns.lowerBound, top: 0)
 }

@@ -41,8 +41,9 @@ struct Arguments {
 }
 
 func run(_ arguments: Arguments) throws {
-    let image = try RGBAImage(contentsOf: URL(fileURLWithPath: arguments.picture))
     let threads = arguments.numbers["--threads", default: 0]
+    let upright = try Model(folder: arguments.model, threads: threads).upright
+    let image = try RGBAImage(contentsOf: URL(fileURLWithPath: arguments.picture), upright: upright)
     if arguments.isTimed {
         let runs = arguments.numbers["--runs", default: 50]
         print(try bench(image, folder: arguments.model, threads: threads, runs: runs))

@@ -10,6 +10,9 @@ fun interface Files {
     fun open(name: String): InputStream
 }
 
+/** What is resized: the shorter edge, each edge, or the longer edge. */
+internal enum class ResizeMode { CENTER, SQUASH, PAD }
+
 /** What `convnext-edge embed` says of the engine: convnext_edge.txt, lines of a key and a value. */
 internal class Manifest(text: String) {
     private val pairs = text.trimEnd('\n').split('\n').map { it.substringBefore(' ') to it.substringAfter(' ', "") }
@@ -19,7 +22,7 @@ internal class Manifest(text: String) {
         if (twice != null) throw damaged("it has ${twice.first()} twice")
         val format = text("format")
         if (format !in FORMATS) {
-            val what = "$NAME has format $format, this version reads ${FORMATS.joinToString(" and ")}"
+            val what = "$NAME has format $format, this version reads 1, 2 and 3"
             throw ArtifactException(what, "Embed again with the version of these sources.")
         }
     }
@@ -34,10 +37,28 @@ internal class Manifest(text: String) {
     /** Rows and columns of the input. */
     val resolution = numbers("resolution", 1) { it.toIntOrNull() }.single()
     val width = if (has("width")) numbers("width", 1) { it.toIntOrNull() }.single() else resolution
-    val crop = numbers("crop", 1) { it.toDoubleOrNull() }.single()
+    private val saidCrop = numbers("crop", 1) { it.toDoubleOrNull() }.single()
 
-    /** Whether the whole image is squashed to the input. */
-    val squash = if (has("squash")) readSquash() else crop == 1.0
+    /** What is resized to `resize`, or to the input's edges through `crop`. */
+    val resizeMode = readResizeMode()
+
+    /** Part of the resized edge that is kept. Before format 3, a squashed image was not cropped. */
+    val crop = if (resizeMode == ResizeMode.SQUASH && !has("resize_mode")) 1.0 else saidCrop
+
+    /** Edge before the crop in pixels; null where `crop` tells it. */
+    val resize = if (has("resize")) numbers("resize", 1) { it.toIntOrNull() }.single() else null
+
+    /** Whether a margin of half a pixel is rounded down; otherwise to the even number. */
+    val roundDown = word("crop_rounding", listOf("half_even", "floor")) == "floor"
+
+    /** Whether images are resized as PyTorch does with 8-bit tensors. */
+    val ofTensors = word("resampler", listOf("pillow", "pytorch")) == "pytorch"
+
+    /** Red, green and blue of what is padded. */
+    val padColor = if (has("pad_color")) numbers("pad_color", 3) { it.toIntOrNull() } else listOf(0, 0, 0)
+
+    /** Whether photographs are to be turned as their EXIF orientation says. */
+    val upright = word("exif", BOOLEANS) == "true"
     val interpolation = text("interpolation")
     val mean = numbers("mean", 3) { it.toDoubleOrNull() }
     val std = numbers("std", 3) { it.toDoubleOrNull() }
@@ -53,8 +74,12 @@ internal class Manifest(text: String) {
         val labelled = if (task == "embed" || task == "features") 0..0 else 1..(1 shl 24)
         val sizes = listOf(resolution, width).all { it in 1..(1 shl 14) } && classes in labelled
         if (!sizes || !(crop <= 1 && crop * (1 shl 30) >= maxOf(resolution, width))) {
-            throw damaged("resolution, crop or classes are out of range")
+            throw damaged("resolution, crop, resize or classes are out of range")
         }
+        if (resize != null && resize !in maxOf(resolution, width)..(1 shl 14)) {
+            throw damaged("resolution, crop, resize or classes are out of range")
+        }
+        if (!padColor.all { it in 0..255 }) throw damaged("pad_color is out of range")
         if (!mean.all { it in 0.0..1.0 } || !std.all { it > 0 && it <= 1 }) {
             throw damaged("mean or std are out of range")
         }
@@ -84,8 +109,21 @@ internal class Manifest(text: String) {
         return names
     }
 
-    private fun readSquash(): Boolean =
-        text("squash").toBooleanStrictOrNull() ?: throw damaged("squash is '${text("squash")}'")
+    /** Before format 3, a crop of 1 squashes the whole image where `squash` does not say otherwise. */
+    private fun readResizeMode(): ResizeMode {
+        if (has("resize_mode")) {
+            return ResizeMode.valueOf(word("resize_mode", listOf("center", "squash", "pad")).uppercase())
+        }
+        val squashes = if (has("squash")) word("squash", BOOLEANS) == "true" else saidCrop == 1.0
+        return if (squashes) ResizeMode.SQUASH else ResizeMode.CENTER
+    }
+
+    /** The value of a key, which must be one of `words`; the first where it is not said. */
+    private fun word(key: String, words: List<String>): String {
+        val said = if (has(key)) text(key) else words.first()
+        if (said !in words) throw damaged("$key is '$said'")
+        return said
+    }
 
     private fun has(key: String): Boolean = pairs.any { it.first == key }
 
@@ -102,7 +140,10 @@ internal class Manifest(text: String) {
         const val NAME = "convnext_edge.txt"
         const val LABELS = "labels.txt"
         private const val FILE = "file" // the one key that may come again
-        private val FORMATS = listOf("1", "2") // 2: what older libraries would take for a classifier of squares
+
+        // 2: what older libraries would take for a classifier of squares; 3: images they would prepare otherwise
+        private val FORMATS = listOf("1", "2", "3")
+        private val BOOLEANS = listOf("false", "true")
 
         // Each task, and the name of the vector that is its first output; the other outputs are maps.
         private val VECTORS = linkedMapOf(

@@ -17,7 +17,8 @@ private const val MAX_THREADS = 1024
  *
  * runtime: what runs it, "onnxruntime". runtimeVersion: of the library that is loaded. task: "classify", "multilabel",
  * "regress", "embed" or "features". resolution, width: rows and columns of what the model sees, in pixels. classes:
- * numbers that have a label, none of `embed` and `features`.
+ * numbers that have a label, none of `embed` and `features`. upright: whether photographs are to be turned as their
+ * EXIF orientation says before they are given.
  */
 data class Info(
     val engine: String,
@@ -28,6 +29,7 @@ data class Info(
     val classes: Int,
     val width: Int,
     val task: String,
+    val upright: Boolean,
 )
 
 /**
@@ -82,6 +84,7 @@ class Model(files: Files, threads: Int = 0) : AutoCloseable {
             manifest.classes,
             manifest.width,
             manifest.task,
+            manifest.upright,
         )
         if (session.numOutputs != manifest.outputs.size.toLong()) {
             val what = "${manifest.engine} has ${session.numOutputs} outputs, not ${manifest.outputs.size}"

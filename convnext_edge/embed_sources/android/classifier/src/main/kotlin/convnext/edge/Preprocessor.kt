@@ -8,7 +8,7 @@ import kotlin.math.round
 /** Pixels as Android's `Bitmap.getPixels` gives them: 0xAARRGGBB by rows; alpha is left out of account. */
 class Image(val pixels: IntArray, val width: Int, val height: Int)
 
-/** Resize, centre crop and normalization, as convnext_edge/images/transform.py does them. */
+/** Resize, padding, centre crop and normalization, as convnext_edge/images/transform.py does them. */
 internal class Preprocessor(private val manifest: Manifest) {
     private val filter = Filter.find(manifest.interpolation)
     private val rows = manifest.resolution
@@ -24,18 +24,40 @@ internal class Preprocessor(private val manifest: Manifest) {
     fun prepare(image: Image): IntArray {
         check(image)
         val (width, height) = resized(image)
-        if (width * height > MAX_PIXELS) {
+        if (width * height > MAX_PIXELS || min(width, height) < 1) {
             throw ImageException("${image.width}x${image.height} pixels are too elongated to resize")
         }
-        val across = Taps(filter, image.width, width.toInt(), half(width - columns), columns)
-        val down = Taps(filter, image.height, height.toInt(), half(height - rows), rows)
+        val (inRow, inColumn) = Pair(overlap(width, columns), overlap(height, rows))
+        val across = Taps(filter, image.width, width.toInt(), inRow.first, inRow.count, manifest.ofTensors)
+        val down = Taps(filter, image.height, height.toInt(), inColumn.first, inColumn.count, manifest.ofTensors)
         val whole = Pixels(image.pixels, image.width)
-        val made = if (columnsFirst(image, width, height)) {
-            resizeRows(resizeColumns(whole, across.begin, across.end, down), 0, rows, across)
+        val made = if (!manifest.ofTensors && columnsFirst(image, width, height)) {
+            resizeRows(resizeColumns(whole, across.begin, across.end, down), 0, down.count, across)
         } else {
-            resizeColumns(resizeRows(whole, down.begin, down.end, across), 0, columns, down)
+            resizeColumns(resizeRows(whole, down.begin, down.end, across), 0, across.count, down)
         }
-        return made.values
+        return pad(made.values, inRow, inColumn)
+    }
+
+    /** Where the resized image and the input overlap along one axis: from the first pixel of each, and how many. */
+    private class Overlap(val first: Int, val count: Int, val place: Int)
+
+    private fun overlap(resized: Long, edge: Int): Overlap = when {
+        resized < edge -> Overlap(0, resized.toInt(), ((edge - resized) / 2).toInt())
+        manifest.roundDown -> Overlap(((resized - edge) / 2).toInt(), edge, 0)
+        else -> Overlap(half(resized - edge), edge, 0)
+    }
+
+    /** Lays (count of `down`, count of `across`) pixels into an image of the input's size. */
+    private fun pad(pixels: IntArray, across: Overlap, down: Overlap): IntArray {
+        if (across.count == columns && down.count == rows) return pixels
+        val (red, green, blue) = manifest.padColor
+        val padded = IntArray(rows * columns) { (red shl 16) or (green shl 8) or blue }
+        for (y in 0 until down.count) {
+            val start = columns * (down.place + y) + across.place
+            pixels.copyInto(padded, start, across.count * y, across.count * (y + 1))
+        }
+        return padded
     }
 
     /** What `prepare` returned as planes of red, green and blue, normalized: (3, resolution, width). */
@@ -53,11 +75,14 @@ internal class Preprocessor(private val manifest: Manifest) {
 
     /** Size before the crop. */
     private fun resized(image: Image): Pair<Long, Long> {
-        if (manifest.squash) return Pair(columns.toLong(), rows.toLong())
-        val short = floor(rows / manifest.crop).toLong()
-        val wide = floor(columns / manifest.crop).toLong()
-        if (short != wide) { // timm's ResizeKeepRatio: the image covers both edges; halves go to the even number
-            val ratio = min(image.height.toDouble() / short, image.width.toDouble() / wide)
+        fun before(edge: Int): Long = manifest.resize?.toLong() ?: floor(edge / manifest.crop).toLong()
+        val (short, wide) = Pair(before(rows), before(columns))
+        if (manifest.resizeMode == ResizeMode.SQUASH) return Pair(wide, short)
+        val inside = manifest.resizeMode == ResizeMode.PAD
+        if (inside || short != wide) {
+            // timm's ResizeKeepRatio: the image lies within both edges, or covers them; halves go to the even number
+            val (down, across) = Pair(image.height.toDouble() / short, image.width.toDouble() / wide)
+            val ratio = if (inside) max(down, across) else min(down, across)
             return Pair(round(image.width / ratio).toLong(), round(image.height / ratio).toLong())
         }
         fun scaled(longer: Int, shorter: Int): Long = ((short * longer).toDouble() / shorter).toLong()

@@ -1,0 +1,47 @@
+"""What is said of a checkpoint when it is loaded: what was taken from where, left out and assumed."""
+
+from __future__ import annotations
+
+from convnext_edge.checkpoints.class_names import CONFIG
+from convnext_edge.checkpoints.folders import Located
+from convnext_edge.checkpoints.loading import Checkpoint
+from convnext_edge.checkpoints.preparation.found import OPTIONS, Preparation
+from convnext_edge.checkpoints.traits import tell_assumed
+from convnext_edge.progress import note
+
+SHOWN = 3  # names of tensors in a message
+
+
+def tell(loaded: Checkpoint, located: Located) -> None:
+    """Say what was taken of the checkpoint and from beside it, what was left out, and what was assumed."""
+    name = located.name
+    if located.revision is not None:
+        note(f"{located.title} at commit {located.revision}: taking {located.file.name}")
+    if loaded.taken is not None:
+        note(f"{name}: taking the {loaded.taken}")
+    if loaded.config is not None:
+        note(f"{name}: what its tensors do not show is as {loaded.config} beside it says")
+    elif (located.folder / CONFIG).is_file():
+        note(f"{name}: {CONFIG} beside it is of another model, and not obeyed")
+    if loaded.classes.source is not None:
+        named = loaded.classes.names
+        names = ", ".join(named[:SHOWN]) + (", …" if len(named) > SHOWN else "")
+        note(f"{name}: the names of its classes are those of {loaded.classes.source}: {names}")
+    if loaded.left_out:
+        names = ", ".join(loaded.left_out[:SHOWN]) + (", …" if len(loaded.left_out) > SHOWN else "")
+        note(f"{name}: {len(loaded.left_out)} parts are not of the image model, left out: {names}")
+    tell_assumed(loaded.assumed, name)
+
+
+def tell_preparation(prepared: Preparation, name: str) -> None:
+    """Say who tells how the images of a checkpoint are prepared. name: of the checkpoint."""
+    if prepared.told:
+        note(f"{name}: images are prepared as {prepared.by}")
+    else:
+        note(f"{name} does not say how images are prepared: taken as {prepared.by}, which {OPTIONS} change")
+
+
+def tell_kept(assumed: tuple[str, ...], name: str) -> None:
+    """Say what weights of the workspace still assume of their images."""
+    for each in assumed:
+        note(f"{name}: nothing told it, so these are taken: {each}. {OPTIONS} change it")
