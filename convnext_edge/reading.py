@@ -244,7 +244,7 @@ def _explain(errors: Sequence[ErrorDetails], value: Any) -> str:
     if first["type"] == "missing":
         return f"{subject} has no {first['loc'][-1]}"
     if first["type"] == "value_error":  # a shape's own words
-        return f"{subject} {first['ctx']['error']}"
+        return f"{subject} {first['ctx']['error']}" if name else str(first["ctx"]["error"])
     if first["type"] == "extra_forbidden":
         return f"{subject} is unknown"
     if first["loc"][-1:] == ("[key]",):

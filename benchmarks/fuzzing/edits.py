@@ -95,6 +95,11 @@ def damaged_json(draw: Draw, value: Any, *, most: int = 3) -> bytes:
     return raw(json.dumps(changed[0])).encode()
 
 
+def texts(value: Any) -> st.SearchStrategy[bytes]:
+    """Return the strategy of JSON texts of `value`, with other values or damaged bytes."""
+    return st.one_of(damaged_json(value), damaged_json(value), damaged(json.dumps(value).encode()))
+
+
 def raw(text: str) -> str:
     """Return JSON (or TOML) with the texts of RAW in place of their marks."""
     for mark, stands_for in RAW.items():

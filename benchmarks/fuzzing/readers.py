@@ -11,21 +11,17 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
-from PIL import Image
 
-from benchmarks.fuzzing import checkpoints, graphs, sets
-from benchmarks.fuzzing.edits import damaged, damaged_json, tables
+from benchmarks.fuzzing import beside, checkpoints, graphs, sets
+from benchmarks.fuzzing.edits import damaged, tables, texts
 from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, Link
 from convnext_edge.artifacts.store import open_artifact, write_artifact
 from convnext_edge.artifacts.workspace import Workspace, file_name
-from convnext_edge.checkpoints.hub import read_config
 from convnext_edge.checkpoints.kept_weights import open_source
-from convnext_edge.checkpoints.preparation.found import find_preparation
 from convnext_edge.checkpoints.source import load_source
 from convnext_edge.commands.embed.bundle import manifest_lines, read_labels
 from convnext_edge.commands.embed.web import LOADED, SCRIPT, read_version
@@ -43,7 +39,6 @@ from convnext_edge.images.opening import open_path
 from convnext_edge.images.pictures import Loader, find_pictures
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import preprocess
-from convnext_edge.images.way import way
 from convnext_edge.quantization.recipe import Recipe, read_recipe
 from convnext_edge.targets.registry import find_target
 
@@ -94,14 +89,6 @@ def read_picture(path: Path) -> None:
     for picture in find_pictures([path]):
         Loader(PREPROCESSING).load(picture)
     preprocess(decode(path.read_bytes()), PREPROCESSING)
-
-
-def read_preparation(folder: Path) -> None:
-    """Prepare an image as a file beside a checkpoint says."""
-    loaded: Any = SimpleNamespace(config="config.json", layout="timm_v1", architecture=checkpoints.SMALL)
-    prepared = find_preparation(folder, loaded).preprocessing
-    way(prepared)
-    preprocess(Image.new("RGB", (7, 5)), prepared)
 
 
 def description(kind: Any = "onnx") -> Description:
@@ -222,23 +209,6 @@ def web_package(content: bytes) -> Files:
     return {"package.json": content, **{f"dist/{name}": b"" for name in (SCRIPT, *LOADED)}}
 
 
-HUB = {
-    "architecture": "convnext_tiny", "num_classes": 1000,
-    "pretrained_cfg": {
-        "input_size": [3, 224, 224], "crop_pct": 0.875, "interpolation": "bicubic", "crop_mode": "center",
-        "mean": [0.4, 0.4, 0.4], "std": [0.2, 0.2, 0.2],
-    },
-}  # fmt: skip
-PROCESSOR = {
-    "image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 47}, "resample": 3,
-    "crop_size": {"height": 40, "width": 40}, "crop_pct": 0.9, "do_center_crop": True, "do_resize": True,
-    "do_rescale": True, "do_normalize": True, "rescale_factor": 0.003, "image_mean": [0.5, 0.5, 0.5],
-    "image_std": [0.5, 0.5, 0.5],
-}  # fmt: skip
-OPEN_CLIP = {
-    "model_cfg": {"vision_cfg": {"image_size": 40}},
-    "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": 0.5, "resize_mode": "longest", "fill_color": 9},
-}
 DEFINITION = b'description = "x"\nobtain = "y"\nalso_called = ["z"]\nrecognized_by = ["*.png"]\n[splits]\n'
 RECIPE = b'activation = "uint8"\nrange = "mse"\nweight_bits = 8\nkeep_float = ["head"]\noutside = 1e-5\n'
 RECIPE_KEYS = tuple(Recipe().to_json())
@@ -246,10 +216,6 @@ RECIPE_KEYS = tuple(Recipe().to_json())
 
 def _either(*strategies: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
     return st.one_of(*strategies)
-
-
-def _texts(value: Any) -> st.SearchStrategy[bytes]:
-    return _either(damaged_json(value), damaged_json(value), damaged(json.dumps(value).encode()))
 
 
 def _sets() -> Iterator[tuple[str, Reader]]:
@@ -286,9 +252,9 @@ READERS: dict[str, Reader] = {
         lambda folder: snapshots.load(folder / "run.pt", {"format": 2, "seed": 0}),
     ),
     "sidecars": Reader(
-        _texts(sidecar()).map(lambda content: {"model.onnx": b"", "model.onnx.json": content}), read_sidecars
+        texts(sidecar()).map(lambda content: {"model.onnx": b"", "model.onnx.json": content}), read_sidecars
     ),
-    "results": Reader(one("results/validate.json", _texts(record())), read_results),
+    "results": Reader(one("results/validate.json", texts(record())), read_results),
     "recipes": Reader(
         one("recipe.toml", _either(tables(RECIPE_KEYS), damaged(RECIPE))),
         lambda folder: read_recipe(folder / "recipe.toml", Recipe()),
@@ -301,23 +267,20 @@ READERS: dict[str, Reader] = {
         one("labels.txt", damaged(b"cat\ndog\ncow\n")), _at(read_class_names, "labels.txt")
     ),
     "package.json": Reader(
-        _texts({"name": "onnxruntime-web", "version": "1.30.0"}).map(web_package), read_version
-    ),
-    "hub config": Reader(
-        one("config.json", _texts(HUB)), lambda folder: read_config(folder / "config.json", "hub")
+        texts({"name": "onnxruntime-web", "version": "1.30.0"}).map(web_package), read_version
     ),
     "outputs.npy": Reader(one("outputs.npy", damaged(outputs())), _at(is_ours, "outputs.npy")),
     "outputs.safetensors": Reader(
         one("outputs.safetensors", checkpoints.safetensors_files()), _at(is_ours, "outputs.safetensors")
     ),
     **{
-        name: Reader(one(name, _texts(told)), read_preparation)
-        for name, told in (
-            ("preprocessor_config.json", PROCESSOR),
-            ("open_clip_config.json", OPEN_CLIP),
-            ("config.json", HUB),
-        )
+        name: Reader(one(name, texts(told)), beside.read_preparation)
+        for name, told in beside.PREPARATIONS.items()
     },
+    "configs of weights": Reader(beside.configs(), beside.read_configured),
+    "hub": Reader(beside.hub_files(), beside.read_hub),
+    "classes": Reader(beside.class_files(), beside.read_classes),
+    "arrays": Reader(beside.expectations(), beside.read_expectation),
     "images": Reader(one("picture", sets.pictures()), _at(read_picture, "picture")),
     **dict(_sets()),
     "onnx in onnxruntime": _graph("onnxruntime", ".opt.onnx"),

@@ -8,7 +8,8 @@ from benchmarks.support.markdown import Report, table
 
 
 def soak(report: Report) -> Iterator[str]:
-    yield f"{report['threads']} threads each, {report['minutes']:g} minutes."
+    minutes = f"{report['minutes']:g} minutes behind {report['warm_up']:g} of warm-up"
+    yield f"{report['threads']} threads each, {minutes}. Slope is that of the second half."
     yield ""
     header = (
         "program",
@@ -19,6 +20,8 @@ def soak(report: Report) -> Iterator[str]:
         "MiB",
         "growth %",
         "slope, KiB a minute",
+        "MiB allocated",
+        "growth %",
     )
     yield from table(header, (soak_cells(name, row) for name, row in report["programs"].items()))
 
@@ -29,6 +32,8 @@ def soak_cells(name: str, row: Report) -> Iterator[str]:
     yield f"{row['last_fifth_rss_bytes'] / 2**20:.0f}"
     yield f"{100 * row['growth']:.2f}"
     yield f"{row['slope_bytes_a_minute'] / 2**10:.0f}"
+    yield f"{row['last_fifth_allocated_bytes'] / 2**20:.1f}"
+    yield f"{100 * row['allocated_growth']:.2f}"
 
 
 def silence(report: Report) -> Iterator[str]:

@@ -66,7 +66,11 @@ def fetch(variant: Variant, *, endpoint: str | None = None) -> Fetched:
     endpoint: address of the hub, by default $HF_ENDPOINT or https://huggingface.co. Raises DownloadError if
     the weights are neither on the hub nor in the cache, or are not those of this variant.
     """
-    config_path, weights_path = _download(variant.source, endpoint)
+    return accept(variant, *_download(variant.source, endpoint))
+
+
+def accept(variant: Variant, config_path: Path, weights_path: Path) -> Fetched:
+    """Check the two files of a repository; raise DownloadError where they are not those of the variant."""
     where = f"{CONFIG} of {variant.source}"
     config, preprocessing = read_config(config_path, where)
     _check_config(config, variant, where)

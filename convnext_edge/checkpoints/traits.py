@@ -75,6 +75,13 @@ class Resolved:
     config: str | None = None  # name of the file beside the checkpoint that was obeyed
 
 
+class ArgumentsShape(Shape):
+    """What is read of timm's `model_args`; of the other values, `named` says what they may be."""
+
+    dims: list[int] | None = None
+    norm_eps: Epsilon | None = None
+
+
 class ConfigShape(Shape):
     """What is read of a `config.json` of transformers or timm."""
 
@@ -83,7 +90,7 @@ class ConfigShape(Shape):
     layer_norm_eps: Epsilon | None = None
     architecture: str | None = None
     global_pool: str | None = None
-    model_args: dict[str, Any] | None = None
+    model_args: ArgumentsShape | None = None
     hidden_sizes: list[int] | None = None
     depths: list[int] | None = None
 
@@ -236,15 +243,10 @@ def of_timm(config: dict[str, Any], place: Path) -> Traits:
     """Return what a config of timm changes of the model that it names."""
     arguments = config.get("model_args") or {}
     strides = {stride: stride for stride in (8, 16, 32)}
-    eps = arguments.get("norm_eps")
-    if eps is not None and not (isinstance(eps, float) and 0 <= eps <= 1):
-        raise CheckpointError(
-            f"{place} says norm_eps {eps!r}, which is no epsilon", hint="Repair it, or move it away."
-        )
     return Traits(
         activation=named(arguments.get("act_layer"), ACTIVATIONS, "act_layer", place),
         norm=named(arguments.get("norm_layer"), NORMS, "norm_layer", place),
-        norm_eps=eps,
+        norm_eps=arguments.get("norm_eps"),
         pooling=named(
             config.get("global_pool") or arguments.get("global_pool"), POOLINGS, "global_pool", place
         ),

@@ -7,6 +7,7 @@ timm/utils/misc.py compares runs of digits as numbers, and all else in lower cas
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -18,13 +19,11 @@ from convnext_edge.images.companions import MAX_BYTES
 from convnext_edge.images.contents import UNLABELLED, ClassOrder, Entry
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.texts import decode_text
-from convnext_edge.reading import parse_json
+from convnext_edge.reading import parse_json, shown
 
 DIGITS = re.compile(r"(\d{1,1000})")  # Python refuses to read numbers that are much longer
-NUMBERED = {
-    "number name": re.compile(r"(?P<number>\d+)[\s,;:]+(?P<name>.+)"),
-    "name number": re.compile(r"(?P<name>.+?)[\s,;:]+(?P<number>\d+)"),
-}
+# Searched from one end of a line only, so that the time grows with its length alone.
+NUMBER_FIRST = re.compile(r"(\d+)[\s,;:]+(.+)")
 FORMS = (
     'Give a text file with a name a line, or JSON: ["cat", "dog"], {"0": "cat", "1": "dog"},'
     ' {"cat": 0, "dog": 1} or {"0": ["n02123045", "cat"], ...}.'
@@ -112,13 +111,28 @@ def read_rows(path: Path, option: str) -> list[list[str]]:
 def _text_rows(lines: list[str]) -> list[list[str]]:
     """Return of each line its words together, and the first of them (of `n01440764 tench, Tinca tinca`)."""
     lines = [line.strip() for line in lines]
-    for form, pattern in NUMBERED.items():
-        found = [match for line in lines if (match := pattern.fullmatch(line))]
-        numbers, names = ({match[part] for match in found} for part in ("number", "name"))
+    for form, numbered in NUMBERED.items():
+        found = [pair for line in lines if (pair := numbered(line))]
+        numbers, names = ({pair[part] for pair in found} for part in (0, 1))
         counted = [set(map(str, range(first, first + len(lines)))) for first in (0, 1)]
         if len(lines) > 1 and numbers in counted and len(names) == len(lines):
             raise ValueError(f"its lines are `{form}`, not names alone")
     return [[line, line.partition(" ")[0]] for line in lines]
+
+
+def _number_first(line: str) -> tuple[str, str] | None:
+    """Return number and name of a line `0 cat`."""
+    found = NUMBER_FIRST.fullmatch(line)
+    return None if found is None else (found[1], found[2])
+
+
+def _number_last(line: str) -> tuple[str, str] | None:
+    """Return number and name of a line `cat 0`: read backwards, it is one of the other form."""
+    found = _number_first(line[::-1])
+    return None if found is None else (found[0][::-1], found[1][::-1])
+
+
+NUMBERED = {"number name": _number_first, "name number": _number_last}
 
 
 def _json_rows(value: Any) -> list[list[str]]:
@@ -131,6 +145,8 @@ def _json_rows(value: Any) -> list[list[str]]:
         if set(by_label) != set(numbers):
             raise ValueError("its labels are not 0, 1, 2 and so on, each once")
         value = [by_label[number] for number in numbers]
+    if not isinstance(value, list):
+        raise ValueError(f"it is {shown(value, json.dumps)}, neither a list nor an object")
     rows = [[names] if isinstance(names, str) else names for names in value]
     if not all(isinstance(row, list) and row and all(isinstance(name, str) for name in row) for row in rows):
         raise ValueError("it has names that are no text")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
+import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -18,8 +20,10 @@ from support.image_sets import refusal
 from support.models import CHECKPOINT
 from support.places import TESTS
 
+from convnext_edge.checkpoints.expectation import read_array
 from convnext_edge.checkpoints.loading import load_checkpoint
-from convnext_edge.errors import CheckpointError
+from convnext_edge.errors import CheckpointError, UsageError
+from convnext_edge.images.class_order import read_rows
 from convnext_edge.images.opening import open_path
 from convnext_edge.images.preprocessing import Preprocessing
 
@@ -172,3 +176,82 @@ def test_a_label_of_many_digits_is_refused(digits: int, tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(b"")
     (tmp_path / "labels.txt").write_text(f"1.png {'9' * digits}\n")
     assert "beyond any number of classes" in refusal(tmp_path).message
+
+
+# --- beside a checkpoint ---------------------------------------------------------------------------
+
+
+def headed(header: bytes, data: bytes = b"") -> bytes:
+    """A .npy file with that header."""
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data
+
+
+def claim(kind: str, shape: str) -> bytes:
+    return headed(f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}}}".encode(), bytes(16))
+
+
+def packed(content: bytes, name: str = "logits.npy") -> bytes:
+    """A .npz file of one array."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr(name, content)
+    return buffer.getvalue()
+
+
+ARRAYS: dict[str, tuple[bytes, str]] = {
+    "more than the file": (claim("<f4", "(1099511627776,)"), "mmap length is greater than file"),
+    "more than memory": (claim("<f4", f"({2**62}, {2**62})"), "cannot be read as an array"),
+    "no end of its header": (headed(b"(" * 9000), "cannot be read as an array"),
+    "deep header": (headed(b"-" * 9000 + b"1"), "cannot be read as an array"),
+    "objects": (claim("|O", "(1,)"), "cannot be read as an array"),
+    "infinity": (claim("<f4", "(4,)")[:-16] + b"\x00\x00\x80\x7f" * 4, "it holds NaN, infinity"),
+    "beyond float32": (claim("<f8", "(1,)")[:-16] + b"\xff" * 6 + b"\xef\x7f", "beyond float32"),
+    "damaged archive": (packed(claim("<f4", "(4,)"))[:-9], "cannot be read as an array"),
+    "bomb": (packed(bytes(2**27 + 1)), "it unpacks to more than"),
+    "text in an archive": (packed(b"text"), "cannot be read as an array"),
+    "nothing": (b"", "cannot be read as an array"),
+}
+
+
+@pytest.mark.parametrize("case", ARRAYS)
+def test_what_is_no_array_is_refused(case: str, tmp_path: Path) -> None:
+    content, said = ARRAYS[case]
+    (tmp_path / "expect.npy").write_bytes(content)
+    with pytest.raises(UsageError, match=said) as caught:
+        read_array(tmp_path / "expect.npy")
+    assert "numpy.save" in caught.value.hint
+
+
+def test_an_array_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.npy")
+    for name in ("pipe.npy", "nowhere.npy", ""):
+        with pytest.raises(UsageError, match="it is no file"):
+            read_array(tmp_path / name)
+
+
+def test_a_member_of_an_archive_is_read_under_no_name_of_its_own(tmp_path: Path) -> None:
+    place = tmp_path / "a" / "b"
+    place.mkdir(parents=True)
+    (place / "x.npz").write_bytes(packed(claim("<f4", "(4,)"), "../../evil.npy"))
+    found = read_array(place / "x.npz")
+    assert isinstance(found, dict)
+    assert found["../../evil"].tolist() == [0.0] * 4
+    assert [path.name for path in tmp_path.rglob("*.np*")] == ["x.npz"]
+
+
+@pytest.mark.parametrize("dims", [3, "ab", [[1]], {"a": 1}])
+def test_a_config_with_dims_of_another_kind_is_refused(dims: object, tmp_path: Path) -> None:
+    shutil.copy(CHECKPOINT, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(
+        json.dumps({"architecture": "convnext_x", "model_args": {"dims": dims}})
+    )
+    assert "config.json is damaged: model_args.dims" in checkpoint_refusal(tmp_path / "model.safetensors")
+
+
+@pytest.mark.parametrize("filling", [" ", ",;", "1 ", "a ", "\u2003"])
+def test_a_long_line_of_class_names_takes_no_longer_than_its_length(filling: str, tmp_path: Path) -> None:
+    text = f"cat 0\ndog{filling * 300_000}dog\ncow 2\n"
+    (tmp_path / "classes.txt").write_text(text, encoding="utf-8")
+    began = time.process_time()
+    assert len(read_rows(tmp_path / "classes.txt", "--classes")) == 3
+    assert time.process_time() - began < 1.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -21,10 +20,12 @@ def test_threads_that_share_sessions_and_open_their_own_get_the_same_answers(
     models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(ROOT)
-    from benchmarks.support.soaking import soak_sessions
+    from benchmarks.support.soaking import Shared, soak_sessions
+    from benchmarks.support.soaking_ours import opener
 
     engines = [models.engine(runtime, models.quantized(runtime)) for runtime in ("openvino", "onnxruntime")]
-    counts = soak_sessions(engines, seconds=SECONDS, threads=8)
+    shared = [Shared.open(*opener(engine)) for engine in engines]
+    counts = soak_sessions(shared, seconds=SECONDS, threads=8)
     assert counts["calls"] >= 8 * 2 * 12, "each thread asks each engine 12 times at least"
     assert counts["opened"] >= 8 * 2
     assert (counts["wrong"], counts["errors"]) == (0, 0)
@@ -68,15 +69,25 @@ def test_calls_wait_for_each_other_where_the_runtime_takes_one_at_a_time(
     assert session.most == at_a_time
 
 
-@pytest.mark.parametrize(
-    ("rss", "expected"),
-    [([10] * 5 + [20] * 20, 0.0), (range(100, 125), 15 / 107)],
-    ids=["warm-up", "leak"],
-)
-def test_growth_is_that_after_the_warm_up(
-    rss: Sequence[int], expected: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_growth_is_told_of_pages_and_of_bytes_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT)
     from benchmarks.measure.soak import growth
 
-    assert growth(list(enumerate(rss)))["growth"] == pytest.approx(expected, abs=1e-4)
+    leak = growth([(second, 100 + second, 50 + second) for second in range(25)])
+    assert leak["growth"] == pytest.approx(20 / 102, abs=1e-4)
+    assert leak["allocated_growth"] == pytest.approx(20 / 52, abs=1e-4)
+    assert leak["slope_bytes_a_minute"] == pytest.approx(60, abs=1)
+    plateau = growth([(second, min(100 + second, 110), 50) for second in range(25)])
+    assert (plateau["allocated_growth"], plateau["slope_bytes_a_minute"]) == (0, 0)
+    assert growth([(0, 1, 1)])["growth"] is None
+
+
+def test_memory_is_told_of_pages_and_of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT)
+    from benchmarks.support.soaking import memory
+
+    before = memory()
+    kept = np.ones(2**23)
+    resident, allocated = (now - then for now, then in zip(memory(), before, strict=True))
+    assert resident == pytest.approx(kept.nbytes, rel=0.1)
+    assert allocated == pytest.approx(kept.nbytes, rel=0.1)
