@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from benchmarks.fuzzing import beside, checkpoints, graphs, sets
+from benchmarks.fuzzing import beside, checkpoints, engines, graphs, sets
 from benchmarks.fuzzing.edits import damaged, tables, texts
 from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, Link
 from convnext_edge.artifacts.store import open_artifact, write_artifact
@@ -241,6 +241,14 @@ def _graph(target: str, suffix: str) -> Reader:
     )
 
 
+def _engine(target: str, suffix: str) -> Reader:
+    return Reader(
+        st.deferred(lambda: engines.engines(target, suffix)),
+        lambda folder: engines.read_engine(folder, target, suffix, description("engine")),
+        slow=True,
+    )
+
+
 READERS: dict[str, Reader] = {
     "pth": Reader(one("weights.pth", checkpoints.pickles()), _at(read_weights, "weights.pth")),
     "safetensors": Reader(
@@ -286,4 +294,6 @@ READERS: dict[str, Reader] = {
     "onnx in onnxruntime": _graph("onnxruntime", ".opt.onnx"),
     "onnx in openvino": _graph("openvino", ".xml"),
     "onnx in torch": _graph("torch", ".pt2"),
+    "engine of openvino": _engine("openvino", ".xml"),
+    "engine of ort-mobile": _engine("ort-mobile", ".ort"),
 }
