@@ -105,10 +105,10 @@ build/audit/.ready:
 	$(@D)/bin/python -m pip install pip-audit cyclonedx-bom
 	touch $@
 
-# --strict: a package that nothing is known of fails the audit.
+# The bill of materials needs no network. A package that nobody could be asked for fails the audit, and is named.
 audit: env build/audit/.ready ## Write build/sbom.json, and look for known holes in the pinned dependencies
 	build/audit/bin/cyclonedx-py environment --pyproject pyproject.toml --output-file build/sbom.json $(BIN)/python
-	build/audit/bin/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip
+	build/audit/bin/python .ci/audit.py constraints.txt
 
 test-gpu: env ## Run the tests that need an NVIDIA GPU
 	$(BIN)/pytest -m gpu

@@ -76,15 +76,22 @@ bool is_plain(const std::string& name) {
     return true;
 }
 
+ArtifactError unreadable(const path& file, const std::string& key, const std::istringstream& text) {
+    return damaged(file, key + " is '" + text.str() + "'");
+}
+
 /// Reads a text as `T`, whatever the locale of the application.
 template <typename T>
 T parse(const path& file, const std::string& key, std::istringstream& text) {
     T value{};
     text.imbue(std::locale::classic());
-    if (!(text >> value) || !(text.eof() || text.peek() == ' ')) {
-        throw damaged(file, key + " is '" + text.str() + "'");
-    }
+    if (!(text >> value) || !(text.eof() || text.peek() == ' ')) throw unreadable(file, key, text);
     return value;
+}
+
+/// Throws where there is more than what was read.
+void check_end(const path& file, const std::string& key, std::istringstream& text) {
+    if (text.peek() != std::istringstream::traits_type::eof()) throw unreadable(file, key, text);
 }
 
 class Reader {
@@ -109,13 +116,16 @@ class Reader {
     template <typename T>
     T number(const std::string& key) const {
         std::istringstream stream(text(key));
-        return parse<T>(file_, key, stream);
+        const T value = parse<T>(file_, key, stream);
+        check_end(file_, key, stream);
+        return value;
     }
 
     std::array<double, 3> triple(const std::string& key) const {
         std::istringstream stream(text(key));
         std::array<double, 3> values{};
         for (double& value : values) value = parse<double>(file_, key, stream);
+        check_end(file_, key, stream);
         return values;
     }
 
@@ -175,6 +185,7 @@ Frame read_frame(const Reader& reader) {
         if (value < 0 || value > 255) throw damaged(reader.file(), "pad_color is out of range");
         color = static_cast<std::uint8_t>(value);
     }
+    check_end(reader.file(), "pad_color", colors);
     return frame;
 }
 
@@ -264,7 +275,7 @@ Manifest read_manifest(const path& folder) {
     manifest.runtime = reader.text("runtime");
     manifest.runtime_version = reader.text("runtime_version");
     manifest.engine = reader.text("engine");
-    manifest.takes_bytes = reader.text("input") == "uint8";
+    manifest.takes_bytes = is_second(reader, "input", {"float32", "uint8"}, reader.text("input"));
     manifest.task = read_task(reader);
     manifest.outputs = read_outputs(reader, manifest.task);
     manifest.frame = read_frame(reader);

@@ -11,6 +11,7 @@
   const BOOLEANS = ["false", "true"];
   const MAX_BYTES = 2 ** 20; // of the manifest; usual are up to 2 KiB
   const MAX_NAME = 199; // bytes of a file name
+  const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i; // Number reads "0x40" and " 64" as well
   const RUNTIME = "onnxruntime";
   /** Each task, and the name of the vector that is its first output; the other outputs are maps. */
   const VECTORS = { classify: "logits", multilabel: "logits", regress: "values", embed: "embedding", features: null };
@@ -55,7 +56,7 @@
     numbers(key, count) {
       const words = this.text(key).split(" ");
       const values = words.map(Number);
-      if (values.length !== count || words.includes("") || !values.every(Number.isFinite)) {
+      if (values.length !== count || !words.every((word) => NUMBER.test(word)) || !values.every(Number.isFinite)) {
         throw damaged(`${key} is '${this.text(key)}'`);
       }
       return values;
@@ -159,7 +160,7 @@
       engine: reader.text("engine"),
       runtime: reader.text("runtime"),
       runtimeVersion: reader.text("runtime_version"),
-      takesBytes: reader.text("input") === "uint8",
+      takesBytes: readWord(reader, "input", ["float32", "uint8"]) === "uint8",
       interpolation: reader.text("interpolation"),
       mean: reader.numbers("mean", 3),
       std: reader.numbers("std", 3),

@@ -47,7 +47,7 @@ struct Manifest {
         }
         engine = try reader.text("engine")
         runtime = try reader.text("runtime")
-        takesBytes = try reader.text("input") == "uint8"
+        takesBytes = try Manifest.input(reader)
         task = try Manifest.task(reader)
         outputs = try Manifest.outputs(reader, task)
         resolution = try reader.values("resolution", 1, Int.init)[0]
@@ -67,6 +67,13 @@ struct Manifest {
         if vectors.contains(where: { $0.key == found }) { return found }
         let known = vectors.map { $0.key }.joined(separator: ", ")
         throw ConvNeXtEdgeError.artifact("task '\(found)' is not known\nKnown: \(known).")
+    }
+
+    /// Whether the input is bytes.
+    private static func input(_ reader: Reader) throws -> Bool {
+        let found = try reader.text("input")
+        if found != "uint8" && found != "float32" { throw damaged("input is '\(found)'") }
+        return found == "uint8"
     }
 
     /// Names: a vector where the task has one, and maps.

@@ -30,7 +30,7 @@ internal class Manifest(text: String) {
     val engine = text("engine")
     val runtime = text("runtime")
     val runtimeVersion = text("runtime_version")
-    val takesBytes = text("input") == "uint8"
+    val takesBytes = readInput()
     val task = readTask()
     val outputs = readOutputs()
 
@@ -123,6 +123,12 @@ internal class Manifest(text: String) {
         val said = if (has(key)) text(key) else words.first()
         if (said !in words) throw damaged("$key is '$said'")
         return said
+    }
+
+    private fun readInput(): Boolean = when (val said = text("input")) {
+        "uint8" -> true
+        "float32" -> false
+        else -> throw damaged("input is '$said'")
     }
 
     private fun has(key: String): Boolean = pairs.any { it.first == key }
