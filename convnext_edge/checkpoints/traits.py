@@ -207,23 +207,32 @@ def read_config(path: Path, shown: Architecture) -> tuple[Traits, str | None]:
     if not place.is_file():
         return Traits(), None
     found = read_json(place, ConfigShape, hint="Repair it, or move it away.", kind=CheckpointError)
+    traits = of_config(found, shown, place)
+    if traits is None:
+        note(f"{place} is not obeyed: it tells of no ConvNeXt with these shapes")
+        return Traits(), None
+    return traits, CONFIG
+
+
+def of_config(found: dict[str, Any], shown: Architecture, place: Path) -> Traits | None:
+    """Return what a config says; None where it is of no ConvNeXt, or of one with other shapes."""
     if found.get("model_type") in TRANSFORMERS_TYPES:
         fits = all(
             tuple(found.get(key) or mine) == mine
             for key, mine in (("hidden_sizes", shown.dims), ("depths", shown.depths))
         )
-        return (of_transformers(found, shown, place), CONFIG) if fits else (Traits(), None)
+        return of_transformers(found, shown, place) if fits else None
     architecture = str(found.get("architecture")).partition(".")[0]
     if not architecture.startswith(("convnext", "test_convnext")):
-        return Traits(), None
+        return None
     name = architecture.removeprefix("convnext_").replace("convnextv2_", "v2_")
     size = {**known_sizes(), **UNPUBLISHED}.get(name)
     arguments = found.get("model_args") or {}
     dims = tuple(arguments.get("dims") or (shown.dims if size is None else size.dims))
     if dims != shown.dims:
-        return Traits(), None
+        return None
     own = Traits() if size is None else traits_of(size)
-    return of_timm(found, place).over(own), CONFIG
+    return of_timm(found, place).over(own)
 
 
 def of_transformers(config: dict[str, Any], shown: Architecture, place: Path) -> Traits:

@@ -19,6 +19,7 @@ from convnext_edge.checkpoints.sizes import SIZES
 from convnext_edge.checkpoints.source import Asked, load_source
 from convnext_edge.checkpoints.traits import Resolved, Traits, resolve
 from convnext_edge.errors import CheckpointError, ExportError, UsageError
+from convnext_edge.progress import LOGGER
 
 TINY, ZEPTO = SIZES["tiny"], replace(SIZES["zepto_rms"], norm="rmsnorm")  # as tensors show them
 RELU = {"model_type": "convnext", "hidden_act": "relu", "layer_norm_eps": 1e-12, "hidden_sizes": TINY.dims}
@@ -95,6 +96,20 @@ def test_a_config_that_no_model_of_ours_fits_is_refused(
 ) -> None:
     with pytest.raises(CheckpointError, match=said):
         resolved(tmp_path, config=config)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"model_type": "bert"}, {**RELU, "hidden_sizes": [1, 2]}, {"architecture": "convnext_base"}, {"a": 1}],
+)
+def test_a_config_of_another_model_is_not_obeyed_and_said_to_be(
+    tmp_path: Path, config: dict[str, Any], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LOGGER, "propagate", True)
+    with caplog.at_level("INFO"):
+        found = resolved(tmp_path, config=config)
+    assert (found.config, found.architecture) == (None, TINY)
+    assert "config.json is not obeyed: it tells of no ConvNeXt with these shapes" in caplog.text
 
 
 def test_what_the_tensors_contradict_is_refused(tmp_path: Path) -> None:
