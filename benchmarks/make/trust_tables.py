@@ -6,34 +6,33 @@ from collections.abc import Iterator
 
 from benchmarks.support.markdown import Report, table
 
+SOAKED = {
+    "calls": ("calls", "{:d}", 1),
+    "sessions opened": ("opened", "{:d}", 1),
+    "wrong": ("wrong", "{:d}", 1),
+    "errors": ("errors", "{:d}", 1),
+    "rounds": ("rounds", "{:d}", 1),
+    "MiB": ("last_fifth_rss_bytes", "{:.0f}", 2**20),
+    "growth %": ("growth", "{:.2f}", 0.01),
+    "slope, KiB a minute": ("slope_bytes_a_minute", "{:.0f}", 2**10),
+    "MiB allocated": ("last_fifth_allocated_bytes", "{:.1f}", 2**20),
+    "their growth %": ("allocated_growth", "{:.2f}", 0.01),
+}  # of each column: the key of its values, how they are written, and their unit
+
 
 def soak(report: Report) -> Iterator[str]:
-    minutes = f"{report['minutes']:g} minutes behind {report['warm_up']:g} of warm-up"
+    minutes = f"{report['minutes']:g} minutes behind {report.get('warm_up', 0):g} of warm-up"
     yield f"{report['threads']} threads each, {minutes}. Slope is that of the second half."
     yield ""
-    header = (
-        "program",
-        "calls",
-        "sessions opened",
-        "wrong",
-        "errors",
-        "MiB",
-        "growth %",
-        "slope, KiB a minute",
-        "MiB allocated",
-        "growth %",
-    )
-    yield from table(header, (soak_cells(name, row) for name, row in report["programs"].items()))
+    rows = report["programs"].items()
+    yield from table(("program", *SOAKED), ([name, *soak_cells(row)] for name, row in rows))
 
 
-def soak_cells(name: str, row: Report) -> Iterator[str]:
-    yield name
-    yield from (f"{row[key]}" for key in ("calls", "opened", "wrong", "errors"))
-    yield f"{row['last_fifth_rss_bytes'] / 2**20:.0f}"
-    yield f"{100 * row['growth']:.2f}"
-    yield f"{row['slope_bytes_a_minute'] / 2**10:.0f}"
-    yield f"{row['last_fifth_allocated_bytes'] / 2**20:.1f}"
-    yield f"{100 * row['allocated_growth']:.2f}"
+def soak_cells(row: Report) -> Iterator[str]:
+    """What a program that ended early, or an older report, does not tell is a dash."""
+    for key, form, unit in SOAKED.values():
+        value = row.get(key)
+        yield "-" if value is None else form.format(value if unit == 1 else value / unit)
 
 
 def silence(report: Report) -> Iterator[str]:

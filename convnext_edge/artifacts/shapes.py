@@ -13,7 +13,7 @@ from convnext_edge.architecture import Activation, NormKind, Pooling, Stem
 from convnext_edge.artifacts.artifact import Kind
 from convnext_edge.images.preprocessing import InputType, PreprocessingShape
 from convnext_edge.reading import Count, Epsilon, Line, Sha256, Shape, Version
-from convnext_edge.tasks import Task
+from convnext_edge.tasks import OF_HEADS, VECTORS, Task
 
 Hash = Annotated[str, Field(pattern=r"\A[0-9a-f]{8,64}\z")]
 Size = Annotated[int, Field(ge=1, le=2**24)]  # of classes, channels, blocks
@@ -150,6 +150,19 @@ class SidecarShape(FormatShape):
     recipe_name: str | None = None
     opset: Annotated[int, Field(ge=1, le=1000)] | None = None
     verdict: VerdictShape | None = None
+
+    @model_validator(mode="after")
+    def _task_fits(self) -> Self:
+        has = self.architecture
+        for wrong, why in (
+            (has.pooled != (self.task in VECTORS), "a vector" if has.pooled else "maps alone"),
+            (self.task in OF_HEADS and not has.classes, "no classes"),
+            (self.task in OF_HEADS and bool(has.maps), "maps"),
+            (self.task == "embed" and len(has.maps) > 1, "more than one map"),
+        ):
+            if wrong:
+                raise ValueError(f"task must not be {self.task} of an architecture with {why}")
+        return self
 
 
 def names(value: dict[str, Any]) -> dict[str, str]:

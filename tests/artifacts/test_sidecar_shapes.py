@@ -55,7 +55,7 @@ FINE = {
     "target": [None],
     "method": [None],
     **{key: [True] for key in [f"architecture.{f.name}" for f in fields(Architecture) if f.type == "bool"]},
-    **{key: [0] for key in [f"architecture.{name}" for name in ("classes", "stem_width", "hidden")]},
+    **{key: [0] for key in [f"architecture.{name}" for name in ("stem_width", "hidden")]},
     **{key: [0] for key in [f"architecture.{name}" for name in ("eps", "last_eps")]},
     **{key: [[]] for key in [f"architecture.{name}" for name in ("kernels", "maps", "map_norms")]},
     "architecture.output_stride": [None],
@@ -165,6 +165,35 @@ def test_a_message_names_the_key_and_its_value(engine: Path) -> None:
         open_artifact(engine)
     assert caught.value.message == f"{sidecar_path(engine)} is damaged: precision must be a string, is 8"
     assert caught.value.hint == "Make the artifact again."
+
+
+MAPS = {"pooled": False, "maps": [0, 3], "classes": 0}
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "why"),
+    [
+        ("features", {}, "a vector"),
+        ("classify", MAPS, "maps alone"),
+        ("embed", MAPS, "maps alone"),
+        ("regress", {"classes": 0}, "no classes"),
+        ("multilabel", {"maps": [3]}, "maps"),
+        ("embed", {"classes": 0, "maps": [0, 3]}, "more than one map"),
+        ("features", MAPS, None),
+        ("embed", {"classes": 0, "maps": [3]}, None),
+        ("embed", {}, None),  # whose head is a projection
+    ],
+)
+def test_a_task_fits_its_architecture_or_is_refused(
+    engine: Path, task: str, changes: dict[str, Any], why: str | None
+) -> None:
+    sidecar = values(engine)
+    sidecar |= {"task": task, "architecture": sidecar["architecture"] | changes}
+    sidecar_path(engine).write_text(json.dumps(sidecar))
+    error = refusal(engine)
+    said = f"is damaged: task must not be {task} of an architecture with {why}"
+    assert (error is None) == (why is None)
+    assert error is None or said in error.message
 
 
 def test_the_shape_has_a_key_for_each_field_of_a_description() -> None:
