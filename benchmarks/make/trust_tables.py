@@ -21,8 +21,9 @@ SOAKED = {
 
 
 def soak(report: Report) -> Iterator[str]:
-    minutes = f"{report['minutes']:g} minutes behind {report.get('warm_up', 0):g} of warm-up"
-    yield f"{report['threads']} threads each, {minutes}. Slope is that of the second half."
+    yield f"{report['threads']} threads each, {report['minutes']:g} minutes."
+    if "warm_up" in report:
+        yield f"Before, {report['warm_up']:g} minutes of warm-up. The slope is that of the second half."
     yield ""
     rows = report["programs"].items()
     yield from table(("program", *SOAKED), ([name, *soak_cells(row)] for name, row in rows))
