@@ -50,8 +50,8 @@ class Checkpoint:
     taken: str | None = None  # which of several weights these are, as "averaged (EMA) weights, under ema."
     task: Task = "classify"  # as the tensors tell it
     classes: ClassNames = NAMELESS
-    graph: GraphTold | None = None  # of an ONNX file: what else it tells
     folder: Path | None = None  # where configs of the library may lie
+    graph: GraphTold | None = None  # of an ONNX file: what else it tells
 
     @property
     def architecture(self) -> Architecture:

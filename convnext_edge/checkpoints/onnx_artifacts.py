@@ -57,7 +57,7 @@ def tell_graph(loaded: Checkpoint, name: str) -> None:
 
 
 def shown_preparation(found: Preparation, loaded: Checkpoint) -> Preparation:
-    """Return a preparation with what an ONNX file tells: all of it, or a fixed size and mean and deviation."""
+    """Return a preparation with what an ONNX file tells: all of it, or size, mean and deviation."""
     graph = loaded.graph
     if graph is None:
         return found

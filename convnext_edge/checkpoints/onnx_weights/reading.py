@@ -61,14 +61,10 @@ class GraphWeights:
     def task(self) -> Task:
         """The task that the outputs' names tell, where they are ours; else that of the architecture."""
         inferred = infer_task(self.architecture)
-        names = set(self.chain.outputs)
-        pooled = self.architecture.pooled
-        told = (task for task in TASKS if pooled and task != "features")
         stated = () if self.metadata.task is None else (self.metadata.task,)
-        fits = (
-            task for task in (*stated, inferred, *told) if set(output_names(task, self.architecture)) == names
-        )
-        return next(fits, inferred)
+        tasks = [task for task in (*stated, inferred, *TASKS) if task != "features" or inferred == task]
+        names = set(self.chain.outputs)
+        return next((t for t in tasks if set(output_names(t, self.architecture)) == names), inferred)
 
     def prove(self, reference: ConvNeXt) -> float:
         """Return the largest difference of an output, in its deviations; raise as `compare` does."""
