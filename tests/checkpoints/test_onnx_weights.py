@@ -138,8 +138,7 @@ def test_simplified_graphs_and_those_with_weights_apart_have_the_same_weights(na
 def test_a_fixed_size_becomes_the_resolution_and_normalization_is_assumed() -> None:
     source = load_source(checkpoint=FOREIGN / "timm_v1_dynamo.onnx")
     assert source.preprocessing == Preprocessing(resolution=64)
-    assert not source.normalizes
-    assert load_checkpoint(FOREIGN / "timm_v2_dynamo.onnx").told.resolution == 64
+    assert source.assumed == (f"images as {source.prepared_by}",)
 
 
 # --- our own export, read back ---------------------------------------------------------------------
@@ -170,7 +169,7 @@ def test_a_lowered_form_gives_the_weights_back_as_it_folded_them(
     own = load_checkpoint(TESTS / "fixtures" / "checkpoints" / name)
     exported(own, tmp_path / "own.onnx", form, opset=opset)
     again = load_checkpoint(tmp_path / "own.onnx")
-    assert "the norms' weights" in again.folded
+    assert "the norms' weights" in again.graph.folded
     assert again.architecture == replace(own.architecture, layer_scale=False)
     assert again.as_published == own.architecture
     found = again.model.state_dict()
@@ -188,25 +187,25 @@ def test_bytes_are_normalized_where_the_graph_or_its_sidecar_says_so(form: Form,
     own = load_checkpoint(OURS[2])
     prepared = exported(own, tmp_path / "own.onnx", form, "uint8")
     known = load_graph(tmp_path / "own.onnx", known=prepared)
-    assert known.told.mean == prepared.mean
-    assert known.told.std == prepared.std
+    assert known.graph.changes.mean == prepared.mean
+    assert known.graph.changes.std == prepared.std
     for name in ("stem.conv.weight", "stem.conv.bias"):
         torch.testing.assert_close(
             known.model.state_dict()[name], own.model.state_dict()[name], atol=2e-6, rtol=0
         )
     alone = load_checkpoint(tmp_path / "own.onnx")
     if form == "plain":  # the graph normalizes before the stem
-        assert alone.told == known.told
+        assert alone.graph.changes == known.graph.changes
     else:
-        assert alone.told.mean == (0.0, 0.0, 0.0)
-        assert alone.told.std == (1.0, 1.0, 1.0)
+        assert alone.graph.changes.mean == (0.0, 0.0, 0.0)
+        assert alone.graph.changes.std == (1.0, 1.0, 1.0)
 
 
 @pytest.mark.parametrize("form", ["plain", "linear", "conv"])
 def test_a_graph_for_any_size_tells_none(form: Form, tmp_path: Path) -> None:
     own = load_checkpoint(OURS[2])
     exported(own, tmp_path / "own.onnx", form, dynamic_size=True)
-    assert load_checkpoint(tmp_path / "own.onnx").told.resolution is None
+    assert load_checkpoint(tmp_path / "own.onnx").graph.changes.resolution is None
 
 
 # --- our own artifacts -----------------------------------------------------------------------------
@@ -274,7 +273,7 @@ def test_what_a_graph_by_hand_shows(convnext: ModelProto, tmp_path: Path) -> Non
     np.testing.assert_array_equal(found["stem.conv.weight"], held["stem"])
     np.testing.assert_array_equal(found["stages.0.blocks.0.pwconv1.weight"], held["up"].T)
     np.testing.assert_array_equal(found["head.bias"], held["head_bias"])
-    assert loaded.told.resolution == RESOLUTION
+    assert loaded.graph.changes.resolution == (RESOLUTION, RESOLUTION)
 
 
 def test_channels_that_the_input_leaves_open_are_those_of_the_stem(
@@ -288,7 +287,7 @@ def test_channels_that_the_input_leaves_open_are_those_of_the_stem(
         axis.dim_param = name
     loaded = load_checkpoint(saved(convnext, tmp_path))
     assert loaded.architecture.channels == 3
-    assert loaded.told.resolution is None
+    assert loaded.graph.changes.resolution is None
 
 
 def test_nodes_may_stand_in_any_order(convnext: ModelProto, tmp_path: Path) -> None:
@@ -324,7 +323,7 @@ def test_a_normalization_in_the_graph_is_told(
         TensorProto, {"float32": "FLOAT", "uint8": "UINT8"}[kind]
     )
     source = load_source(checkpoint=saved(convnext, tmp_path))
-    assert source.normalizes
+    assert source.prepared_by.startswith("its graph normalizes pixels")
     np.testing.assert_allclose(source.preprocessing.mean, mean, atol=1e-6)
     np.testing.assert_allclose(source.preprocessing.std, std, atol=1e-6)
 
