@@ -181,7 +181,8 @@ def _check_operators(model: ModelProto, where: str) -> None:
     known = {schema.name for schema in onnx.defs.get_all_schemas()}
     borders = [*model.graph.input, *model.graph.output, *model.graph.initializer]
     names = [name for node in model.graph.node for name in (node.op_type, *node.input, *node.output)]
-    if not all(name.isprintable() for name in (*names, *(value.name for value in borders))):
+    names += [value.name for value in borders]
+    if not all(isinstance(name, str) and name.isprintable() for name in names):  # bytes where it is no UTF-8
         raise CheckpointError(f"{where} is damaged: names in its graph are no text", hint=SUPPORTED)
     for node in model.graph.node:
         if node.op_type in QUANTIZED or node.op_type in INTEGER:
@@ -236,7 +237,7 @@ def _channels_of_stem(model: ModelProto) -> int:
 def _text(value: ValueInfoProto) -> str:
     tensor = value.type.tensor_type
     dims = [
-        str(dim.dim_value) if dim.HasField("dim_value") else dim.dim_param or "?" for dim in tensor.shape.dim
+        str(dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?") for dim in tensor.shape.dim
     ]
     kind = TYPES.get(tensor.elem_type, "no float")
     return f"{value.name!r} of type {kind} and shape ({', '.join(dims)})"
