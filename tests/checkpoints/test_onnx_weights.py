@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
@@ -229,6 +231,46 @@ def test_an_artifact_gives_the_weights_that_its_sidecar_names(
     np.testing.assert_allclose(
         answers(alone.reference, np.load(IMAGES))[0], answers(own, np.load(IMAGES))[0], atol=1e-5, rtol=0
     )
+
+
+def test_an_artifact_without_its_sidecar_goes_by_its_metadata(models: Models, tmp_path: Path) -> None:
+    made = models.exported("uint8")
+    shutil.copy(made, tmp_path)
+    source = load_source(checkpoint=tmp_path / made.name)
+    assert source.preprocessing == load_source(checkpoint=made).preprocessing
+    assert source.prepared_by == "its metadata says"
+    np.testing.assert_allclose(
+        answers(source.reference, np.load(IMAGES))[0],
+        answers(load_checkpoint(CHECKPOINT).model, np.load(IMAGES))[0],
+        atol=1e-5,
+        rtol=0,
+    )
+    model = onnx.load(made)
+    told = next(item for item in model.metadata_props if item.key == "convnext_edge preprocessing")
+    told.value = told.value.replace("resolution", "edge")
+    with pytest.raises(CheckpointError, match=r"the metadata of .* is damaged: it has no resolution"):
+        load_checkpoint(saved(model, tmp_path))
+
+
+def test_configs_beside_a_graph_tell_of_classes_and_images(tmp_path: Path) -> None:
+    """A folder as optimum exports it."""
+    shutil.copy(FOREIGN / "transformers_v2_script.onnx", tmp_path / "model.onnx")
+    named = {str(index): f"kind {index}" for index in range(5)}
+    config = {
+        "model_type": "convnextv2", "hidden_sizes": [8, 8, 8], "depths": [1, 1, 1], "id2label": named,
+    }  # fmt: skip
+    processor = {
+        "image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 64}, "crop_pct": 0.9,
+        "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "do_normalize": True, "do_rescale": True,
+        "do_resize": True, "resample": 2, "rescale_factor": 1 / 255,
+    }  # fmt: skip
+    for name, value in (("config.json", config), ("preprocessor_config.json", processor)):
+        (tmp_path / name).write_text(json.dumps(value))
+    source = load_source(checkpoint=tmp_path)
+    assert source.classes == tuple(named.values())
+    assert source.preprocessing.mean == (0.5, 0.5, 0.5)
+    assert source.preprocessing.resolution == 64
+    assert source.assumed == ()
 
 
 def test_a_quantized_artifact_whose_weights_are_gone_is_refused(models: Models, tmp_path: Path) -> None:
