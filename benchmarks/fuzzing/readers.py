@@ -255,6 +255,9 @@ READERS: dict[str, Reader] = {
         one("weights.safetensors", checkpoints.safetensors_files()), _at(read_weights, "weights.safetensors")
     ),
     "folders": Reader(checkpoints.folders(), read_weights),
+    "onnx weights": Reader(
+        one("weights.onnx", graphs.models(graphs.small_convnext)), _at(read_weights, "weights.onnx")
+    ),
     "snapshots": Reader(
         one("run.pt", checkpoints.snapshots()),
         lambda folder: snapshots.load(folder / "run.pt", {"format": 2, "seed": 0}),

@@ -27,7 +27,7 @@ KNOWN = (
     "open_clip_pytorch_model.bin",
 )
 CONFIGS = ("config.json", "preprocessor_config.json", "open_clip_config.json")
-SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar", ".onnx")
 # What transformers' and accelerate's training keeps beside the weights.
 OF_TRAINING = re.compile(r"(optimizer|scheduler|scaler|training_args|rng_state|random_states|sampler)[\w.-]*")
 MOST_PARTS = 200  # the largest ConvNeXt has one

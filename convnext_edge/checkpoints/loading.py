@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,15 +14,28 @@ from convnext_edge.architecture import Architecture, Shape
 from convnext_edge.checkpoints.class_names import NAMELESS, ClassNames, names_of_config, task_of_config
 from convnext_edge.checkpoints.containers import shapes_of
 from convnext_edge.checkpoints.folders import Located, check_index, locate
+from convnext_edge.checkpoints.onnx_weights.reading import is_onnx, read_graph
 from convnext_edge.checkpoints.places import Selection
 from convnext_edge.checkpoints.recognition import Recognition, recognize
-from convnext_edge.checkpoints.traits import Traits, resolve
+from convnext_edge.checkpoints.traits import Traits, read_config, resolve
 from convnext_edge.checkpoints.weights import check_plain, read_contents
 from convnext_edge.errors import CheckpointError
+from convnext_edge.images.changes import PreprocessingChanges
+from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.convnext import ConvNeXt, as_tuple
 from convnext_edge.tasks import OF_HEADS, Task, infer_task
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+
+
+@dataclass(frozen=True)
+class GraphTold:
+    """What an ONNX file tells besides its weights, and how they were proven."""
+
+    changes: PreprocessingChanges  # what its graph shows of the preprocessing
+    preprocessing: Preprocessing | None  # all of it, where our own metadata says so
+    folded: tuple[str, ...]  # what it holds in other layers' weights, as "the norms' weights"
+    proof: float  # largest difference of an output of the file to the model, in its deviations
 
 
 @dataclass(frozen=True)
@@ -38,11 +51,18 @@ class Checkpoint:
     task: Task = "classify"  # as the tensors tell it
     classes: ClassNames = NAMELESS
     folder: Path | None = None  # where configs of the library may lie
+    graph: GraphTold | None = None  # of an ONNX file: what else it tells
 
     @property
     def architecture(self) -> Architecture:
         """The architecture of the model."""
         return self.model.architecture
+
+    @property
+    def as_published(self) -> Architecture:
+        """The architecture, with the layer scale that an ONNX graph may hold in other layers' weights."""
+        folds = self.graph is not None and bool(self.graph.folded) and not self.architecture.grn
+        return replace(self.architecture, layer_scale=True) if folds else self.architecture
 
 
 def load_checkpoint(
@@ -58,6 +78,8 @@ def load_checkpoint(
     everything that is not exactly a ConvNeXt of ours.
     """
     located = place if isinstance(place, Located) else locate(place)
+    if is_onnx(located.file):
+        return load_graph(located.file, asked)
     contents = read_contents(located.paths)
     tensors = contents.tensors
     check_index(located, list(tensors))
@@ -99,6 +121,36 @@ def _recognize(tensors: Mapping[str, Tensor], path: str, selection: Selection = 
                 hint="Save it again with that library, or leave one of them out.",
             )
     return found
+
+
+def load_graph(
+    path: Path,
+    asked: Traits = Traits(),  # noqa: B008  frozen
+    known: Preprocessing | None = None,
+) -> Checkpoint:
+    """Read a ConvNeXt from an ONNX graph, by its structure, and prove it by running both.
+
+    asked: as in `load_checkpoint`. known: the preprocessing, where a sidecar tells it. Raises
+    CheckpointError.
+    """
+    found = read_graph(path, asked, known)
+    state = {
+        name: _to_float32(torch.from_numpy(found.recovered.state[name]), shape, f"{path}: {name}")
+        for name, shape in found.architecture.shapes().items()
+    }
+    model = _assemble(found.architecture, state)
+    _check_answer(model, str(path))
+    graph = GraphTold(
+        found.pixels.told, found.metadata.preprocessing, found.recovered.folded, found.prove(model)
+    )
+    _, config = read_config(path, found.architecture)
+    names = ClassNames(found.metadata.labels, f"the metadata of {path.name}")
+    if len(names.names) != found.architecture.classes:
+        named = config is not None and found.task in OF_HEADS
+        names = names_of_config(path.parent, found.architecture.classes) if named else NAMELESS
+    return Checkpoint(
+        model, "onnx", config=config, task=found.task, classes=names, graph=graph, folder=path.parent
+    )
 
 
 def assumed_of_names(found: Recognition) -> Iterator[str]:

@@ -15,6 +15,7 @@ from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.checkpoints.class_names import names_of_file
 from convnext_edge.checkpoints.folders import Located, locate
 from convnext_edge.checkpoints.loading import load_checkpoint, load_weights
+from convnext_edge.checkpoints.onnx_artifacts import load_artifact, shown_preparation, tell_graph
 from convnext_edge.checkpoints.places import Selection
 from convnext_edge.checkpoints.preparation.found import about, find_preparation
 from convnext_edge.checkpoints.sizes import visible
@@ -187,10 +188,14 @@ def _from_checkpoint(located: Located, name: str | None, asked: Asked) -> Source
     path = located.file
     check_new(located.name, CheckpointError, hint=RENAME, most=MAX_STEM_BYTES)
     if sidecar_path(path).is_file():  # `export` kept these weights, with their description
-        kept = open_artifact(path).description
-        reference = load_weights(
-            path, replace(kept.architecture, **changed(kept.architecture, asked.traits, path))
-        )
+        artifact = open_artifact(path)
+        kept = artifact.description
+        if kept.kind == "weights":
+            reference = load_weights(
+                path, replace(kept.architecture, **changed(kept.architecture, asked.traits, path))
+            )
+        else:
+            reference = load_artifact(artifact, asked.traits)
         if name is not None:
             _check_variant(path, reference, find_variant(name))
         assumed = still_assumed(kept.assumed, asked.traits, kept.architecture)
@@ -201,9 +206,10 @@ def _from_checkpoint(located: Located, name: str | None, asked: Asked) -> Source
     if name is not None:
         _check_variant(path, loaded.model, find_variant(name))
     tell(loaded, located)
-    prepared = find_preparation(located.folder, loaded)
+    tell_graph(loaded, located.name)
+    prepared = shown_preparation(find_preparation(located.folder, loaded), loaded)
     tell_preparation(prepared, located.name)
-    found = name or match(loaded.architecture)
+    found = name or match(loaded.as_published)
     known = None if found is None else find_variant(found)
     return Source(
         loaded.model,

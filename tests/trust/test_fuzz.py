@@ -52,6 +52,7 @@ def test_what_is_damaged_is_sound_before(tmp_path: Path) -> None:
         "images": {"picture": sets.photo()},
         "config.json": {"config.json": json.dumps(HUB).encode()},
         "preprocessor_config.json": {"preprocessor_config.json": json.dumps(PROCESSOR).encode()},
+        "onnx weights": {"weights.onnx": graphs.small_convnext()},
         "onnx in onnxruntime": {"model.onnx": graphs.small_model()},
     }
     with sandbox(tmp_path) as place:
