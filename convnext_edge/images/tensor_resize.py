@@ -11,12 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 WEIGHT_BITS = 15  # beside the sign
+BLOCK = 2**20  # samples that are resized at once, as 8 MiB of float64
 MOST_BITS = 22  # behind the point, as in Pillow
 
 
@@ -66,14 +68,22 @@ def resize(pixels: NDArray[np.uint8], width: int, height: int, filter: Filter) -
 def resize_rows(planes: NDArray[np.uint8], target: int, filter: Filter) -> NDArray[np.uint8]:
     """Return bytes (channels, H, W) as (channels, H, target)."""
     taps = compute_taps(planes.shape[2], target, filter)
-    made = np.empty((*planes.shape[:2], target), np.uint8)
+    pairs = list(zip(taps.begins, taps.weights, strict=True))
+    rows = planes.reshape(-1, planes.shape[2])
+    made = np.empty((len(rows), target), np.uint8)
     half, scale = 2.0 ** (taps.bits - 1), 2.0**taps.bits
-    for output, (begin, weights) in enumerate(zip(taps.begins, taps.weights, strict=True)):
-        sums = planes[:, :, begin : begin + len(weights)].astype(np.float64) @ weights
-        made[:, :, output] = np.clip(np.floor((sums + half) / scale), 0, 255)  # exact, as all are whole
-    return made
+    step = max(1, BLOCK // rows.shape[1])
+    for first in range(0, len(rows), step):
+        block = rows[first : first + step].astype(np.float64)
+        sums = np.stack(
+            [block[:, begin : begin + len(weights)] @ weights for begin, weights in pairs], axis=1
+        )
+        # exact, as all are whole
+        made[first : first + step] = np.clip(np.floor((sums + half) / scale), 0, 255)
+    return made.reshape(*planes.shape[:2], target)
 
 
+@lru_cache(maxsize=64)  # photographs of a set have few sizes, and it takes longer than a small resize
 def compute_taps(source: int, target: int, filter: Filter) -> Taps:
     """Return the taps of a resize from `source` to `target` pixels."""
     scale = source / target
