@@ -20,8 +20,9 @@ from benchmarks.fuzzing import arrays, checkpoints, sets
 from benchmarks.fuzzing.edits import damaged, texts
 from convnext_edge.checkpoints.expectation import Expectation
 from convnext_edge.checkpoints.hub import accept
+from convnext_edge.checkpoints.load_source import load_source
 from convnext_edge.checkpoints.preparation.found import find_preparation
-from convnext_edge.checkpoints.source import Source, load_source
+from convnext_edge.checkpoints.source import Source
 from convnext_edge.checkpoints.variants import Variant, find_variant
 from convnext_edge.images.class_order import by_names
 from convnext_edge.images.opening import open_path
