@@ -28,6 +28,7 @@ from convnext_edge.images.class_order import by_names
 from convnext_edge.images.opening import open_path
 from convnext_edge.images.transform import preprocess
 from convnext_edge.images.way import way
+from convnext_edge.targets.torch import TorchSession
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 Files = dict[str, bytes]
@@ -169,6 +170,11 @@ def answers() -> NDArray[np.float32]:
 def images() -> NDArray[np.float32]:
     """Return one image as the smallest model takes it."""
     return np.zeros((1, 3, EDGE, EDGE), np.float32)
+
+
+def small_answer() -> NDArray[np.float32]:
+    """Return what the smallest model really answers `images`."""
+    return TorchSession(small_source().reference).run(images())
 
 
 @st.composite
