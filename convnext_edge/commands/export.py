@@ -127,7 +127,7 @@ def export(
     checkpoint: Annotated[
         AnyPath | None,
         Option(
-            "Weights of your own: .safetensors, .pth, .pt, .bin or .onnx, or a folder as Hugging Face saves it.",
+            "Weights of your own: .safetensors, .pth, .bin, .onnx, or a folder as Hugging Face saves it.",
             metavar="FILE|DIR|hf:ORG/NAME",
         ),
     ] = None,
