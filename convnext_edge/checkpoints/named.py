@@ -1,4 +1,4 @@
-"""What a word names that may be a variant or a file: nothing is guessed where it is both."""
+"""What a word names that may be a variant, a file, a folder or a repository: nothing is guessed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def variant_or_file(
     """
     if model is None:
         return variant, checkpoint
-    name = Path(model).as_posix()
-    known, there = is_variant(name), Path(model).exists()
+    name = model if isinstance(model, str) else Path(model).as_posix()
+    known, there = is_variant(name), Path(model).exists() or name.startswith("hf:")
     if known and there and variant is None and checkpoint is None:
         raise UsageError(
             f"{name} is the name of a variant, and of what lies here",
@@ -28,7 +28,7 @@ def variant_or_file(
     if known and variant is None:
         return name, checkpoint
     if there and checkpoint is None:
-        return variant, model
+        return variant, name if name.startswith("hf:") else model
     if known or there:
         option, given = ("--checkpoint", checkpoint) if there else ("--variant", variant)
         raise UsageError(f"MODEL is {name}, and {option} is {given}", hint="Name one of the two.")

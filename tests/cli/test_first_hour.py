@@ -75,6 +75,8 @@ def test_a_model_is_a_variant_or_else_a_file(tmp_path: Path, monkeypatch: pytest
     assert variant_or_file("tiny", None, None) == ("tiny", None)
     assert variant_or_file("facebook/convnext-tiny-224", None, None) == ("facebook/convnext-tiny-224", None)
     assert variant_or_file("mine.pth", None, None) == (None, "mine.pth")
+    for repository in ("hf:org/name", Path("hf:org/name")):
+        assert variant_or_file(repository, None, None) == (None, "hf:org/name")
     # as --variant beside --checkpoint: a check
     assert variant_or_file("mine.pth", "tiny", None) == ("tiny", "mine.pth")
     assert variant_or_file("tiny", None, "mine.pth") == ("tiny", "mine.pth")
