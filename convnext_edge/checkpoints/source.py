@@ -185,26 +185,12 @@ def _prepared(source: Source, changes: PreprocessingChanges) -> Source:
 
 
 def _from_checkpoint(located: Located, name: str | None, asked: Asked) -> Source:
-    path = located.file
     check_new(located.name, CheckpointError, hint=RENAME, most=MAX_STEM_BYTES)
-    if sidecar_path(path).is_file():  # `export` kept these weights, with their description
-        artifact = open_artifact(path)
-        kept = artifact.description
-        if kept.kind == "weights":
-            reference = load_weights(
-                path, replace(kept.architecture, **changed(kept.architecture, asked.traits, path))
-            )
-        else:
-            reference = load_artifact(artifact, asked.traits)
-        if name is not None:
-            _check_variant(path, reference, find_variant(name))
-        assumed = still_assumed(kept.assumed, asked.traits, kept.architecture)
-        tell_assumed(about(assumed, images=False), located.name)
-        tell_kept(about(assumed, images=True), located.name)
-        return replace(Source.of(reference, kept), assumed=assumed)
+    if sidecar_path(located.file).is_file():
+        return _from_artifact(located, name, asked.traits)
     loaded = load_checkpoint(located, asked.traits, asked.selection)
     if name is not None:
-        _check_variant(path, loaded.model, find_variant(name))
+        _check_variant(located.file, loaded.model, find_variant(name))
     tell(loaded, located)
     tell_graph(loaded, located.name)
     prepared = shown_preparation(find_preparation(located.folder, loaded), loaded)
@@ -226,6 +212,23 @@ def _from_checkpoint(located: Located, name: str | None, asked: Asked) -> Source
         taken=loaded.taken,
         prepared_by=prepared.by,
     )
+
+
+def _from_artifact(located: Located, name: str | None, traits: Traits) -> Source:
+    """Return what `export` kept, with its description: weights, or a graph that holds them."""
+    path = located.file
+    artifact = open_artifact(path)
+    kept = artifact.description
+    if kept.kind == "weights":
+        reference = load_weights(path, replace(kept.architecture, **changed(kept.architecture, traits, path)))
+    else:
+        reference = load_artifact(artifact, traits)
+    if name is not None:
+        _check_variant(path, reference, find_variant(name))
+    assumed = still_assumed(kept.assumed, traits, kept.architecture)
+    tell_assumed(about(assumed, images=False), located.name)
+    tell_kept(about(assumed, images=True), located.name)
+    return replace(Source.of(reference, kept), assumed=assumed)
 
 
 def _check_variant(path: Path, reference: ConvNeXt, variant: Variant) -> None:
