@@ -209,6 +209,7 @@ NOTES = [
     r"quantizing timm_v1\.(onnx|safetensors) for \w+ with 2 images of .*",
     r"building \S+ from \S+ with openvino \S+",
     r"taking \S+, the newest .* of the workspace",
+    r"class names are not taken from \S+: .*",
     r"\d+ of the \d+ images were calibrated with",
     r"timing is not to be relied on: .*",  # on a busy machine
     r"the gate on speed is not decided: .*",
