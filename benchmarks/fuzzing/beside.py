@@ -20,13 +20,15 @@ from benchmarks.fuzzing import arrays, checkpoints, sets
 from benchmarks.fuzzing.edits import damaged, texts
 from convnext_edge.checkpoints.expectation import Expectation
 from convnext_edge.checkpoints.hub import accept
+from convnext_edge.checkpoints.load_source import load_source
 from convnext_edge.checkpoints.preparation.found import find_preparation
-from convnext_edge.checkpoints.source import Source, load_source
+from convnext_edge.checkpoints.source import Source
 from convnext_edge.checkpoints.variants import Variant, find_variant
 from convnext_edge.images.class_order import by_names
 from convnext_edge.images.opening import open_path
 from convnext_edge.images.transform import preprocess
 from convnext_edge.images.way import way
+from convnext_edge.targets.torch import TorchSession
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 Files = dict[str, bytes]
@@ -168,6 +170,11 @@ def answers() -> NDArray[np.float32]:
 def images() -> NDArray[np.float32]:
     """Return one image as the smallest model takes it."""
     return np.zeros((1, 3, EDGE, EDGE), np.float32)
+
+
+def small_answer() -> NDArray[np.float32]:
+    """Return what the smallest model really answers `images`."""
+    return TorchSession(small_source().reference).run(images())
 
 
 @st.composite

@@ -22,7 +22,7 @@ from convnext_edge.artifacts.artifact import Artifact, Calibration, Description,
 from convnext_edge.artifacts.store import open_artifact, write_artifact
 from convnext_edge.artifacts.workspace import Workspace, file_name
 from convnext_edge.checkpoints.kept_weights import open_source
-from convnext_edge.checkpoints.source import load_source
+from convnext_edge.checkpoints.load_source import load_source
 from convnext_edge.commands.embed.bundle import manifest_lines, read_labels
 from convnext_edge.commands.embed.web import LOADED, SCRIPT, read_version
 from convnext_edge.commands.finetune import snapshots

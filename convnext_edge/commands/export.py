@@ -43,7 +43,8 @@ from convnext_edge.tasks import Task
 
 if TYPE_CHECKING:
     from convnext_edge.checkpoints.expectation import Expectation
-    from convnext_edge.checkpoints.source import Asked, Source
+    from convnext_edge.checkpoints.load_source import Asked
+    from convnext_edge.checkpoints.source import Source
 
 OUTPUT_STRIDES = (8, 16, 32)
 SHOWN = 3  # names of classes in the summary
@@ -126,7 +127,7 @@ def export(
     checkpoint: Annotated[
         AnyPath | None,
         Option(
-            "Weights of your own: .safetensors, .pth, .pt or .bin, or a folder as Hugging Face saves it.",
+            "Weights of your own: .safetensors, .pth, .bin, .onnx, or a folder as Hugging Face saves it.",
             metavar="FILE|DIR|hf:ORG/NAME",
         ),
     ] = None,
@@ -194,7 +195,7 @@ def export(
     with importing():
         from convnext_edge.checkpoints.expectation import Expectation
         from convnext_edge.checkpoints.kept_weights import save_weights
-        from convnext_edge.checkpoints.source import load_source
+        from convnext_edge.checkpoints.load_source import load_source
         from convnext_edge.evaluation.parity import parity
         from convnext_edge.targets.fp32 import ExportOptions, write_fp32
 
@@ -244,7 +245,7 @@ def asked_of(
 ) -> Asked:
     """Return what the options say of a checkpoint; raise UsageError for an output stride that timm lacks."""
     with importing():
-        from convnext_edge.checkpoints.source import Asked
+        from convnext_edge.checkpoints.load_source import Asked
         from convnext_edge.checkpoints.traits import Traits
 
     traits = Traits(activation, norm, norm_eps, pooling=pooling, output_stride=checked(output_stride))

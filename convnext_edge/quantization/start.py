@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.kept_weights import find_weights, open_source, save_weights
+from convnext_edge.checkpoints.load_source import Asked, load_source
 from convnext_edge.checkpoints.places import Selection, Weights
-from convnext_edge.checkpoints.source import Asked, Source, load_source
+from convnext_edge.checkpoints.source import Source
 from convnext_edge.errors import QuantizationError, UsageError
 from convnext_edge.paths import AnyPath, as_path
 

@@ -51,7 +51,7 @@ def test_a_pickled_module_is_refused_by_its_class(tmp_path: Path) -> None:
     [
         (b"", "empty (0 bytes)"),
         (b"ConvNeXt weights, see the README\n", "begins with b'ConvNeXt'"),
-        (b"\x08\x0a\x12\x07pytorch\x1a", "neither a safetensors nor a PyTorch file"),
+        (b"\x08\x0a\x12\x07pytorch\x1a", "file.pth as ONNX: "),
         (b"PK\x03\x04 a zip of something else", "truncated or damaged"),
         (b"\x80\x04garbage", "its pickle is not one that PyTorch writes"),
     ],

@@ -20,9 +20,9 @@ import torch
 from support.checkpoints import State, fixture, write
 from torch import nn
 
+from convnext_edge.checkpoints.load_source import Asked, load_source
 from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.checkpoints.places import Selection
-from convnext_edge.checkpoints.source import Asked, load_source
 from convnext_edge.errors import CheckpointError, UsageError
 
 PLAIN = fixture("timm_v1.safetensors")

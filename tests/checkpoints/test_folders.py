@@ -17,8 +17,8 @@ from support.places import TESTS
 
 from convnext_edge.checkpoints.class_names import names_of_config
 from convnext_edge.checkpoints.folders import locate
+from convnext_edge.checkpoints.load_source import load_source
 from convnext_edge.checkpoints.loading import load_checkpoint
-from convnext_edge.checkpoints.source import load_source
 from convnext_edge.errors import CheckpointError, ConvNeXtEdgeError, DownloadError, UsageError
 
 SAVED = TESTS / "fixtures" / "architectures" / "hf_classifier"

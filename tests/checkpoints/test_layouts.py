@@ -16,9 +16,9 @@ from support.checkpoints import FIXTURES, State, fixture, write
 from support.places import TESTS
 from torch import Tensor
 
+from convnext_edge.checkpoints.load_source import Asked, load_source
 from convnext_edge.checkpoints.loading import Checkpoint, load_checkpoint
 from convnext_edge.checkpoints.places import Selection
-from convnext_edge.checkpoints.source import Asked, load_source
 from convnext_edge.errors import CheckpointError
 from convnext_edge.network.convnext import as_tuple
 from convnext_edge.tasks import Task

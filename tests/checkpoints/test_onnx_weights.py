@@ -19,9 +19,9 @@ from support.places import TESTS
 from benchmarks.fuzzing.graphs import CHANNELS, CLASSES, RESOLUTION, small_convnext
 from convnext_edge.architecture import Architecture
 from convnext_edge.artifacts.opsets import HIGHEST, LOWEST
+from convnext_edge.checkpoints.load_source import load_source
 from convnext_edge.checkpoints.loading import Checkpoint, load_checkpoint, load_graph
 from convnext_edge.checkpoints.onnx_weights.reading import is_onnx, read_graph
-from convnext_edge.checkpoints.source import load_source
 from convnext_edge.checkpoints.traits import Traits
 from convnext_edge.errors import ArtifactError, CheckpointError
 from convnext_edge.images.preprocessing import InputType, Preprocessing

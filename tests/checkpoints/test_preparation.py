@@ -14,12 +14,12 @@ from support.places import TESTS
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.expectation import Expectation
 from convnext_edge.checkpoints.kept_weights import save_weights
+from convnext_edge.checkpoints.load_source import load_source
 from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.checkpoints.preparation.found import Preparation, find_preparation
 from convnext_edge.checkpoints.preparation.open_clip import of_open_clip
 from convnext_edge.checkpoints.preparation.timm import of_pretrained
 from convnext_edge.checkpoints.preparation.transformers import of_processor
-from convnext_edge.checkpoints.source import load_source
 from convnext_edge.errors import CheckpointError
 from convnext_edge.images.changes import PreprocessingChanges
 from convnext_edge.images.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing

@@ -15,8 +15,8 @@ from convnext_edge import export
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.kept_weights import save_weights
+from convnext_edge.checkpoints.load_source import Asked, load_source
 from convnext_edge.checkpoints.sizes import SIZES
-from convnext_edge.checkpoints.source import Asked, load_source
 from convnext_edge.checkpoints.traits import Resolved, Traits, resolve
 from convnext_edge.errors import CheckpointError, ExportError, UsageError
 from convnext_edge.progress import LOGGER

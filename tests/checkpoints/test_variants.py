@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from convnext_edge.artifacts.workspace import file_name
-from convnext_edge.checkpoints.source import load_source
+from convnext_edge.checkpoints.load_source import load_source
 from convnext_edge.checkpoints.variants import DEMO, SIZES, Variant, find_variant, match, variants
 from convnext_edge.errors import UsageError
 from convnext_edge.images.changes import PreprocessingChanges

@@ -13,7 +13,7 @@ from support.places import TESTS
 from convnext_edge import export
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.class_order import Numbering
-from convnext_edge.checkpoints.source import DEMO_CLASSES, load_source
+from convnext_edge.checkpoints.load_source import DEMO_CLASSES, load_source
 from convnext_edge.commands.preparation import Given, Images, prepare_job
 from convnext_edge.errors import UsageError
 from convnext_edge.images.definitions import calibration_dir

@@ -13,8 +13,8 @@ from support.command_line import commands_in
 from support.places import ROOT
 
 import convnext_edge
+from convnext_edge.checkpoints.load_source import load_source
 from convnext_edge.checkpoints.loading import load_checkpoint
-from convnext_edge.checkpoints.source import load_source
 from convnext_edge.checkpoints.variants import DEMO
 from convnext_edge.images.image_set import overlap
 from convnext_edge.images.opening import open_image_set

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from convnext_edge.checkpoints.class_order import Numbering
-from convnext_edge.checkpoints.source import DEMO_CLASSES, Source, load_source
+from convnext_edge.checkpoints.load_source import DEMO_CLASSES, load_source
+from convnext_edge.checkpoints.source import Source
 from convnext_edge.errors import UsageError
 from convnext_edge.evaluation.class_names import names_of_images
 from convnext_edge.images.class_order import renumber

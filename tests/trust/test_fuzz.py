@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from benchmarks.fuzzing import checkpoints, graphs, sets
-from benchmarks.fuzzing.readers import HUB, PROCESSOR, READERS, RECIPE, record, sidecar
+from benchmarks.fuzzing import arrays, beside, checkpoints, graphs, sets
+from benchmarks.fuzzing.beside import HUB, PROCESSOR
+from benchmarks.fuzzing.readers import READERS, RECIPE, record, sidecar
 from benchmarks.fuzzing.watch import observe, sandbox, write
 
 # Native runtimes may end the process, and take long: only `make fuzz` gives them damaged graphs.
@@ -53,6 +54,20 @@ def test_what_is_damaged_is_sound_before(tmp_path: Path) -> None:
         "config.json": {"config.json": json.dumps(HUB).encode()},
         "preprocessor_config.json": {"preprocessor_config.json": json.dumps(PROCESSOR).encode()},
         "onnx weights": {"weights.onnx": graphs.small_convnext()},
+        "configs of weights": {
+            beside.WEIGHTS: beside.weights(),
+            "config.json": json.dumps(beside.OF_TRANSFORMERS).encode(),
+        },
+        "hub": {"config.json": json.dumps(HUB).encode(), beside.HUB_WEIGHTS: beside.weights()},
+        "classes": {
+            "cat/1.png": sets.photo(),
+            "dog/1.png": sets.photo(),
+            "classes.txt": b"cat\ndog\ncow\n",
+        },
+        "arrays": {
+            "expect.npy": arrays.saved(beside.small_answer()),
+            "input.npy": arrays.saved(beside.images()),
+        },
         "onnx in onnxruntime": {"model.onnx": graphs.small_model()},
     }
     with sandbox(tmp_path) as place:
