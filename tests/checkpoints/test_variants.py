@@ -154,7 +154,7 @@ def test_an_unknown_name_is_refused(name: str) -> None:
 def test_a_typing_error_is_answered_with_the_nearest_names() -> None:
     with pytest.raises(UsageError) as caught:
         find_variant("tyni")
-    assert caught.value.hint.startswith("Nearest are tiny")
+    assert caught.value.hint.startswith("Nearest is tiny.")
 
 
 def test_match_names_an_architecture_whatever_its_classes() -> None:
