@@ -92,7 +92,8 @@ def test_demo_model_is_as_good_as_its_record(demo: dict[str, Any]) -> None:
 def test_demo_works_as_the_readme_prints_it(printed: tuple[str, dict[str, Any]]) -> None:
     summary, demo = printed
     assert "\n$ convnext-edge demo\n" in (ROOT / "README.md").read_text(encoding="utf-8")
-    assert summary.endswith(f"\nengine: {demo['engine']}\n")
+    assert f"\nengine: {demo['engine']}\n" in summary
+    assert f" embed {demo['engine']} --lang cpp" in " ".join(summary.replace("\\\n", " ").split())
     assert summary.count(f"{demo['agreement']:.1%}") >= 1
 
 

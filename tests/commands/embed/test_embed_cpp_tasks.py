@@ -45,7 +45,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Folders:
         return export(checkpoint=CHECKPOINT, task=task, workspace=place, **KINDS[task]).artifact  # type: ignore[arg-type]
 
     @cache
-    def of(task: str, runtime: str, precision: str = "fp32") -> Path:
+    def made(task: str, runtime: str, precision: str) -> Path:
         model = exported(task)
         if precision == "int8":
             model = quantize(
@@ -54,7 +54,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Folders:
         engine = build(model, target=runtime, workspace=place).engine
         return embed(engine, lang="cpp", output=place / f"{task}-{runtime}-{precision}").directory
 
-    return of
+    # a cache takes a default that is given for another value than one that is not
+    return lambda task, runtime, precision="fp32": made(task, runtime, precision)
 
 
 def called(program: Build, model: Path, image: Pixels) -> dict[str, str]:
