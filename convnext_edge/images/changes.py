@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from convnext_edge.errors import UsageError
-from convnext_edge.images.preprocessing import ChannelOrder, Channels, Preprocessing, ResizeMode
+from convnext_edge.images.preprocessing import (
+    TENSOR_FILTERS,
+    ChannelOrder,
+    Channels,
+    Preprocessing,
+    ResizeMode,
+)
 
 Fits = Callable[[float], bool]
 Exif = Literal["apply", "ignore"]
@@ -50,7 +56,9 @@ class PreprocessingChanges:
         self._check_values(channels)
         made = replace(self._resized(base), **self._normalized(base))
         if self.interpolation is not None:
-            made = replace(made, interpolation=self.interpolation)
+            # the other filters are Pillow's, whoever resized before
+            resampler = made.resampler if self.interpolation in TENSOR_FILTERS else "pillow"
+            made = replace(made, interpolation=self.interpolation, resampler=resampler)
         return made if self.exif is None else replace(made, exif=self.exif == "apply")
 
     @property

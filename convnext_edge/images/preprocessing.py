@@ -15,6 +15,7 @@ Interpolation = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "ham
 ResizeMode = Literal["center", "squash", "pad"]
 CropRounding = Literal["half_even", "floor"]
 Resampler = Literal["pillow", "pytorch"]
+TENSOR_FILTERS = ("bilinear", "bicubic")  # of the interpolations, those that "pytorch" computes
 ChannelOrder = Literal["rgb", "bgr"]
 Channels = tuple[float, ...]  # a value for each channel of the image
 Pixels = Annotated[int, Field(ge=1, le=2**14)]
@@ -159,6 +160,12 @@ class PreprocessingShape(Shape):
             raise ValueError("mean and std must have as many values as each other")
         if self.pad_color is not None and len(self.pad_color) != len(self.mean):
             raise ValueError("pad_color must have as many values as mean")
+        return self
+
+    @model_validator(mode="after")
+    def _resampler_fits(self) -> Self:
+        if self.resampler == "pytorch" and self.interpolation not in TENSOR_FILTERS:
+            raise ValueError(f"resampler pytorch has {' and '.join(TENSOR_FILTERS)}")
         return self
 
     @model_validator(mode="after")

@@ -158,6 +158,11 @@ def test_a_config_of_other_channels_than_the_model_is_refused(tmp_path: Path) ->
         ({"size": 0}, "size must be a whole number of at least 1"),
         ({"resample": 9}, "resample must be a whole number below 6"),
         ({"do_center_crop": True}, "crops a second time"),
+        # 5.24 resizes tensors: of a 101x64 image to 24 pixels, "nearest" takes other pixels than Pillow
+        ({"resample": 0}, "resizes with PyTorch's nearest"),
+        ({"resample": 1}, "resizes with PyTorch's lanczos"),
+        # of floats, a cubic goes up to 50 levels beyond what bytes have
+        ({"image_processor_type": "DINOv3ViTImageProcessor"}, "resizes with PyTorch's bicubic"),
         ({"image_mean": [9, 9, 9]}, "must be a number of at most 1"),
         (
             {"image_processor_type": "CLIPImageProcessor", "do_center_crop": False},

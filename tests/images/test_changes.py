@@ -32,6 +32,16 @@ TURNED = Preprocessing(mean=(0.1, 0.2, 0.3), channel_order="bgr")
         (TORCHVISION, {"resolution": 256}, Preprocessing(256, 224 / 236, "bilinear")),
         (TORCHVISION, {"resolution": (64, 96)}, Preprocessing(64, 224 / 236, "bilinear", width=96)),
         (TORCHVISION, {"crop": 0.5}, Preprocessing(224, 0.5, "bilinear")),
+        (  # PyTorch has no lanczos of its own that we know
+            Preprocessing(resampler="pytorch"),
+            {"interpolation": "lanczos"},
+            Preprocessing(interpolation="lanczos"),
+        ),
+        (
+            Preprocessing(resampler="pytorch"),
+            {"interpolation": "bilinear"},
+            Preprocessing(interpolation="bilinear", resampler="pytorch"),
+        ),
         (Preprocessing(), {"exif": "apply"}, Preprocessing(exif=True)),
         (Preprocessing(exif=True), {"exif": "ignore"}, Preprocessing()),
         (Preprocessing(), {"pixel_range": 255}, Preprocessing(mean=(0.0,) * 3, std=(1 / 255,) * 3)),
@@ -147,7 +157,7 @@ def test_all_values_come_back_from_a_sidecar() -> None:
     prepared = Preprocessing(
         64,
         0.9,
-        "box",
+        "bilinear",
         (0.1,),
         (0.2,),
         None,

@@ -16,6 +16,7 @@ from pydantic import Field
 from convnext_edge.images.preprocessing import (
     IMAGENET_MEAN,
     IMAGENET_STD,
+    TENSOR_FILTERS,
     Channels,
     Interpolation,
     Part,
@@ -85,15 +86,17 @@ def of_processor(config: dict[str, Any], version: str | None = None) -> tuple[Pr
     if name not in PROCESSORS:
         raise DamagedError(f"its image processor is {name}, which is none of {', '.join(PROCESSORS)}")
     usual = PROCESSORS[name]
+    resample = config.get("resample")
+    interpolation = RESAMPLINGS[usual.resample if resample is None else resample]
+    check_filter(name, interpolation, tensors=(tensors := resizes_tensors(config, name, version)))
     if config.get("do_resize") is False or config.get("do_pad"):
         raise DamagedError(f"its {name} {'pads' if config.get('do_pad') else 'does not resize'} images")
-    resample = config.get("resample")
     values = {
         **(sizes_of_convnext(config, usual) if name.startswith("ConvNext") else sizes(config, usual)),
         **normalization(config, usual),
-        "interpolation": RESAMPLINGS[usual.resample if resample is None else resample],
+        "interpolation": interpolation,
         "crop_rounding": "floor",
-        "resampler": "pytorch" if resizes_tensors(config, name, version) else "pillow",
+        "resampler": "pytorch" if tensors else "pillow",
         "exif": True,
     }
     return Preprocessing.from_json(values), name
@@ -113,6 +116,20 @@ def resizes_tensors(config: dict[str, Any], name: str, version: str | None) -> b
     major = (version or "").partition(".")[0]
     named = str(config.get("image_processor_type"))
     return named.endswith("Fast") or (major.isdecimal() and int(major) >= 5 and not named.endswith("Pil"))
+
+
+def check_filter(name: str, interpolation: str, *, tensors: bool) -> None:
+    """Raise DamagedError for a filter whose pixels only PyTorch has.
+
+    Of 8-bit tensors, it takes other pixels than Pillow for "nearest", has its own "lanczos", and neither
+    "box" nor "hamming". Of floats, all but "bilinear" go beyond the range that bytes have, or take others.
+    """
+    if name.startswith("DINOv3"):
+        known: tuple[str, ...] = ("bilinear",)
+    else:
+        known = TENSOR_FILTERS if tensors else RESAMPLINGS
+    if interpolation not in known:
+        raise DamagedError(f"its {name} resizes with PyTorch's {interpolation}, and we know {', '.join(known)}")
 
 
 def sizes_of_convnext(config: dict[str, Any], usual: Processor) -> dict[str, Any]:
