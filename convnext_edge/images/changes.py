@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from convnext_edge.errors import UsageError
 from convnext_edge.images.preprocessing import (
+    MOST_PIXELS,
     TENSOR_FILTERS,
     ChannelOrder,
     Channels,
@@ -132,8 +133,10 @@ class PreprocessingChanges:
                 f"--channel-order is of three channels, and the model takes {channels}", hint="Leave it out."
             )
         for edge in self._size:
-            if edge < 1:
-                raise UsageError(f"--resolution {edge} is out of range", hint="Give pixels from 1.")
+            if not 1 <= edge <= MOST_PIXELS:
+                raise UsageError(
+                    f"--resolution {edge} is out of range", hint=f"Give pixels from 1 to {MOST_PIXELS}."
+                )
 
     @staticmethod
     def _check(name: str, values: Sequence[float | None] | None, wanted: str, fits: Fits) -> None:

@@ -18,7 +18,8 @@ Resampler = Literal["pillow", "pytorch"]
 TENSOR_FILTERS = ("bilinear", "bicubic")  # of the interpolations, those that "pytorch" computes
 ChannelOrder = Literal["rgb", "bgr"]
 Channels = tuple[float, ...]  # a value for each channel of the image
-Pixels = Annotated[int, Field(ge=1, le=2**14)]
+MOST_PIXELS = 2**14  # of an edge
+Pixels = Annotated[int, Field(ge=1, le=MOST_PIXELS)]
 Part = Annotated[float, Field(gt=0, le=1)]
 Level = Annotated[int, Field(ge=0, le=255)]
 MAX_CHANNELS = 16

@@ -84,6 +84,7 @@ def test_changes_take_the_place_of_what_a_checkpoint_says(
         ({"resize_mode": "pad", "pad_color": (255.5,) * 3}, "--pad-color 255.5"),
         ({"resize_mode": "pad", "pad_color": (255.0,)}, "--pad-color has 1 values"),
         ({"resolution": (0, 64)}, "--resolution 0"),
+        ({"resolution": 40_000}, "--resolution 40000"),  # which no sidecar could hold
     ],
 )
 def test_changes_that_make_no_sense_are_refused(changes: dict[str, Any], said: str) -> None:

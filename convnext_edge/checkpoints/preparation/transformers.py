@@ -129,7 +129,8 @@ def check_filter(name: str, interpolation: str, *, tensors: bool) -> None:
     else:
         known = TENSOR_FILTERS if tensors else RESAMPLINGS
     if interpolation not in known:
-        raise DamagedError(f"its {name} resizes with PyTorch's {interpolation}, and we know {', '.join(known)}")
+        has = " and ".join(known)
+        raise DamagedError(f"its {name} resizes with PyTorch's {interpolation}, of which we know {has}")
 
 
 def sizes_of_convnext(config: dict[str, Any], usual: Processor) -> dict[str, Any]:
