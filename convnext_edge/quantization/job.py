@@ -61,6 +61,11 @@ class Job:
         """What the quantized model takes: the same as the model that it is made from."""
         return self.start.artifact.description.input_type
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes: those that were told for this model, or its own."""
+        return self.class_names or self.source.classes
+
     def lowered(self) -> torch.nn.Module:
         """Return the reference in the job's form."""
         return lower(
@@ -74,8 +79,8 @@ class Job:
     def graph(self, layer_names: Iterable[str] = ()) -> Graph:
         """Return what the written graph is to be like."""
         described = self.start.artifact.description
-        dynamic = described.dynamic_size
-        return Graph(self.source.outputs, layer_names, self.opset, dynamic, metadata(described))
+        told = metadata(replace(described, classes=self.classes))
+        return Graph(self.source.outputs, layer_names, self.opset, described.dynamic_size, told)
 
     def example(self) -> torch.Tensor:
         """Return noise to trace the model with, (2, 3, H, W)."""
@@ -109,7 +114,7 @@ class Job:
             float_layers=tuple(name for name, chosen in placement.items() if not chosen),
             weights=self.start.weights.link,
             parent=self.start.artifact.link,
-            classes=self.class_names or self.source.classes,
+            classes=self.classes,
         )
 
     def path(self, method: str, output: Path | None, workspace: Workspace) -> Path:

@@ -47,12 +47,14 @@ def test_quantizing_starts_from_the_weights_that_were_chosen(trained: Path, tmp_
     assert torch.equal(heads["plain"], heads["ema"] * 0.5)
 
 
-def test_the_sidecar_of_a_quantized_model_has_the_class_names_of_its_images(
+def test_sidecar_and_file_of_a_quantized_model_have_the_class_names_of_its_images(
     trained: Path, tmp_path: Path
 ) -> None:
     made = job(Given(None, trained), tmp_path)
     assert made.source.classes == ()
     assert made.describe({}, "ptq").classes == DEMO_CLASSES
+    # and so does the file itself, which an engine has its notes from
+    assert json.loads(made.graph().metadata["convnext_edge", "labels"]) == list(DEMO_CLASSES)
     assert job(Given(None, trained), tmp_path, numbering=None).describe({}, "ptq").classes == ()
 
 
