@@ -145,8 +145,10 @@ class Embeddings(KeptAnswers):
         exact, other = (nearest(answers) for answers in self.all_answers())
         found: Figures = {"neighbours_kept": shared(exact, other)}
         labels = np.concatenate(self.labels)
-        if self.labelled == self.images and labels.ndim == 1:  # of several labels, none is the one to find
-            own = labels.astype(np.int64)
+        if self.labelled < self.images or labels.ndim > 1:  # of several labels, none is the one to find
+            return found
+        own = labels.astype(np.int64)
+        if len(np.unique(own)) > 1:  # of one label, all neighbours have it
             accuracies = [knn_accuracy(neighbours, own) for neighbours in (exact, other)]
             found["knn_reference"], found["knn_candidate"] = accuracies
             found["drop_points"] = 100 * (accuracies[0] - accuracies[1])
@@ -183,10 +185,12 @@ class Decisions(KeptAnswers):
         if self.labelled:
             exact, other = self.all_answers()
             truth = np.concatenate([as_truth(labels, exact.shape[1]) for labels in self.labels])
+            found["f1_reference"], found["f1_candidate"] = f1(exact, truth), f1(other, truth)
+            if (truth == truth[0]).all():  # no class divides the images: any answers have the same precision
+                return found
             precisions = [mean_average_precision(answers, truth) for answers in (exact, other)]
             found["map_reference"], found["map_candidate"] = precisions
             found["drop_points"] = 100 * (precisions[0] - precisions[1])
-            found["f1_reference"], found["f1_candidate"] = f1(exact, truth), f1(other, truth)
         return found
 
 

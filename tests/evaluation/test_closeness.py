@@ -14,6 +14,7 @@ from convnext_edge.evaluation.closeness import (
     Values,
     average_precision,
 )
+from convnext_edge.evaluation.gates import Gates
 from convnext_edge.evaluation.retrieval import NEIGHBOURS
 
 RANDOM = np.random.default_rng(0)
@@ -119,3 +120,18 @@ def test_equal_scores_are_one_threshold() -> None:
     right = np.array([True, False, True, True, False])
     assert average_precision(scores, right) == pytest.approx(2 / 3 * 2 / 3 + 1 / 3 * 3 / 5)
     assert average_precision(scores * 0, right) == pytest.approx(3 / 5)
+
+
+def test_labels_that_any_answers_fit_decide_no_drop() -> None:
+    """Of one label, all neighbours have it, and all precisions are 1, even of opposite answers."""
+    exact, _ = answers(4)
+    one, all_of_them = np.zeros(40, np.int64), np.ones((40, 4), np.int64)
+    found = [
+        fed(Embeddings(("embedding",)), (exact, -exact), labels=one).figures(),
+        fed(Decisions(("logits",)), (exact, -exact), labels=one).figures(),
+        fed(Decisions(("logits",)), (exact, -exact), labels=all_of_them).figures(),
+    ]
+    assert found[1]["agreement"] == 0
+    for task, figures in zip(("embed", "multilabel", "multilabel"), found, strict=True):
+        assert "drop_points" not in figures
+        assert Gates(max_drop=5).decide(task, figures) == {"drop": "these images do not tell it"}
