@@ -15,12 +15,13 @@ import pytest
 import torch
 from support.int8_graphs import MULTIPLICATIONS, PAIR_LIMIT, pair_sums
 from support.models import RESOLUTION, Models
+from torch import nn
 
 from convnext_edge import finetune
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.finetune.command import AskedPrecision, Finetune
 from convnext_edge.commands.finetune.data import TrainingImages, hold_out, random_box
-from convnext_edge.commands.finetune.training import Plan, learning_rate
+from convnext_edge.commands.finetune.training import Plan, learning_rate, make_optimizer, set_rate
 from convnext_edge.errors import UsageError
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.preprocessing import Preprocessing
@@ -269,3 +270,19 @@ def test_a_learned_scale_rounds_as_its_codes_say() -> None:
     expected = (-2 + (-1 + 0.6) + (1 - 1.4) + 253) * 0.5 / (4 * 255) ** 0.5
     assert fake.log_scale.grad is not None
     assert fake.log_scale.grad.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_weights_of_a_stem_that_takes_bytes_get_a_share_of_the_rate() -> None:
+    """Bytes / 255 / std is in them: steps of the usual length would be a third of each weight."""
+    student = nn.ModuleDict({"stem": nn.ModuleDict({"conv": nn.Conv2d(3, 4, 2)}), "head": nn.Linear(4, 2)})
+    before = {name: value.detach().clone() for name, value in student.named_parameters()}
+    optimizer = make_optimizer(
+        student, Plan(steps=9, learning_rate=1e-3, label_weight=0.0, save_every=9), stem_share=0.01
+    )
+    set_rate(optimizer, 1e-3)
+    for value in student.parameters():
+        value.grad = torch.ones_like(value)
+    optimizer.step()  # AdamW's first step is as long as the rate, whatever the gradient
+    moved = {name: float((before[name] - value).mean()) for name, value in student.named_parameters()}
+    assert moved.pop("stem.conv.weight") == pytest.approx(1e-5, rel=1e-2)
+    assert list(moved.values()) == pytest.approx([1e-3] * 3, rel=1e-2)

@@ -144,6 +144,14 @@ def write(
     return artifact, found[0]
 
 
+def stem_share(images: TrainingImages, source: Source) -> float:
+    """Return how many times smaller the weights of a stem are that takes bytes: x / 255 / std is in them."""
+    if images.input_type != "uint8" or source.reference.architecture.stem != "patch":
+        return 1.0
+    std = images.preprocessing.std
+    return 1 / (255 * sum(std) / len(std))
+
+
 def settings_of(job: Job, images: TrainingImages, measured: ImageSet) -> dict[str, Any]:
     """Return all that decides the result, to tell one run from another."""
     return {
@@ -184,7 +192,7 @@ class Run:
         """Train, and return the figures of the result before the first step and after the last."""
         for module in (self.student, self.teacher):
             module.to(self.accelerator.device)
-        optimizer = make_optimizer(self.student, plan)
+        optimizer = make_optimizer(self.student, plan, stem_share(self.images, self.source))
         found = from_first(self.accelerator, self.load) if resume else None
         if found is None:
             first, before = 0, self.measure("start")

@@ -19,7 +19,7 @@ from convnext_edge.reading import Count, Shape, check
 
 Figure = Annotated[float, Field(ge=-1000, le=1000)]
 AGAIN = "Start without --resume."
-FORMAT = 2  # in the settings of a run: states of another format would be taken apart wrongly
+FORMAT = 3  # in the settings of a run: states of another format would be taken apart wrongly
 
 
 class SnapshotShape(Shape, extra="forbid"):

@@ -70,9 +70,19 @@ def choose_precision(asked: Literal["auto", "fp32", "bf16"], accelerator: Accele
     return "bf16" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
 
 
-def make_optimizer(student: nn.Module, plan: Plan) -> Optimizer:
-    """Return AdamW without decay: it would pull weights away from the reference's, and scales to 1."""
-    return AdamW(student.parameters(), lr=plan.learning_rate, weight_decay=0.0)
+def make_optimizer(student: nn.Module, plan: Plan, stem_share: float = 1.0) -> Optimizer:
+    """Return AdamW without decay: it would pull weights away from the reference's, and scales to 1.
+
+    stem_share: of the learning rate, for the weights of the stem. AdamW's steps do not shrink with a weight,
+    and those of a stem that takes bytes are that much smaller than the others.
+    """
+    named = dict(student.named_parameters())
+    in_stem = {name for name in named if name.startswith("stem.conv.") and name.endswith(".weight")}
+    groups = [
+        {"params": [value for name, value in named.items() if (name in in_stem) == inside], "share": share}
+        for inside, share in ((False, 1.0), (True, stem_share))
+    ]
+    return AdamW(groups, lr=plan.learning_rate, weight_decay=0.0)
 
 
 @dataclass(frozen=True)
@@ -152,9 +162,9 @@ def learning_rate(step: int, plan: Plan) -> float:
 
 
 def set_rate(optimizer: Optimizer, rate: float) -> None:
-    """Set the learning rate of all parameters."""
+    """Set the learning rate of all parameters, of which a group may have a share."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["share"]
 
 
 class Meter(Bars):
