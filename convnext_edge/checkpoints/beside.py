@@ -6,7 +6,7 @@ A tensor of which that is not known is an error, as it may be a part of the mode
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from convnext_edge.architecture import Shape
 from convnext_edge.checkpoints.places import Choice
@@ -19,9 +19,19 @@ PARTS = (
     r"logit_bias|attn_mask|\w*criterion\w*|(\w+_)?loss(es)?(_\w+)?|\w*metrics?|(train|val|test)_\w+|"
     r"(\w+_)?(auxiliary|bbox|decode|keypoint|mask|panoptic|roi|rpn|seg|segm|semantic)_head|"
     r"neck|fpn|rpn|roi_heads|n_averaged|projectors|norms|\w*optim(s|izers?)?(_\w+)?|\w*schedulers?(_\w+)?|"
+    r"opt_states?|exp_avg(_sq)?|max_exp_avg_sq|exp_inf|momentum_buffer|"
     r"\w*rng(_\w+)?|callbacks|loops|hyper_parameters|ema_state_dict\.steps|averaging_state"
 )
 BESIDE = re.compile(rf"(^|\.)({PARTS})(\.|$)")
+# Parts that may as well be of a model of somebody's own; what must lie beside for them to compute nothing.
+DETECTOR = re.compile(r"(^|\.)(\w+_head|roi_heads|rpn)\.")
+NEEDED = {
+    "neck": DETECTOR,
+    "fpn": DETECTOR,
+    "transformer": re.compile(r"(^|\.)token_embedding\."),
+    "norms": re.compile(r"(^|\.)projectors\."),
+}
+MEASURES = re.compile(r"\w*metrics?|(train|val|test)_\w+")  # counts and sums; a matrix of weights is a layer
 FASTAI_BODY = re.compile(r"(^|\.)0\.(0|model)\.$")
 FASTAI_HEAD = re.compile(r"(^|\.)1\.\d+\.(weight|bias|running_\w+|num_batches_tracked)$")
 PRETRAINING = {"mask_token", "decoder"}  # parts of the authors' FCMAE, besides its encoder
@@ -47,7 +57,7 @@ def part_beside(
             inside[name.removeprefix(place.prefix)] = shape
         elif not name.startswith(foreign) and name not in known:
             beside.append(name)
-    unknown = [name for name in beside if not BESIDE.search(name)]
+    unknown = [name for name in beside if not _computes_nothing(name, shapes[name], beside)]
     if unknown and not headless:
         fastai = FASTAI_BODY.search(scope) and FASTAI_HEAD.search(unknown[0])
         what = "which is a head as fastai makes it" if fastai else "and nothing tells what it computes"
@@ -57,6 +67,17 @@ def part_beside(
             + WITHOUT_HEAD,
         )
     return inside, tuple(beside)
+
+
+def _computes_nothing(name: str, shape: Shape, beside: Sequence[str]) -> bool:
+    """Tell whether a tensor is known to compute nothing of the answer. beside: names of all that is so."""
+    found = BESIDE.search(name)
+    if found is None:
+        return False
+    needed = NEEDED.get(found[2])
+    if needed is not None and not any(needed.search(other) for other in beside):
+        return False
+    return not (MEASURES.fullmatch(found[2]) and name.endswith(".weight") and len(shape) > 1)
 
 
 def refuse_pretraining(shapes: Mapping[str, Shape], where: str) -> None:

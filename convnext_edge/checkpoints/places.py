@@ -24,6 +24,11 @@ OF_AVERAGED_MODEL = "n_averaged"  # what torch.optim.swa_utils.AveragedModel kee
 # MMEngine writes the average in the place of the plain weights and these into `ema_state_dict`, which has a
 # counter `steps`; Lightning's WeightAveraging does likewise, with `current_model_state`.
 SWAPPED = ("ema_state_dict.steps", "current_model_state.")
+# Parts of a prefix under which optimizers keep values of each weight, by its name; exp_avg is none of these
+# averages, but one of gradients.
+OF_OPTIMIZERS = re.compile(
+    r"(\w*optim(s|izers?)?(_\w+)?|opt_states?|(max_)?exp_(avg|inf)(_\w+)?|momentum\w*)"
+)
 FIRST_BLOCK = "stages.0.blocks.0.dwconv.weight"
 WORDS = re.compile(r"[a-z]+")
 
@@ -146,7 +151,8 @@ def _prefixes(layout: Layout, shapes: Mapping[str, Shape]) -> Iterator[str]:
     for name in shapes:
         if name == first or name.endswith("." + first):
             prefix = name.removesuffix(first)
-            if all(prefix + mark in shapes for mark in layout.marks):
+            of_optimizer = any(OF_OPTIMIZERS.fullmatch(part) for part in prefix.split("."))
+            if not of_optimizer and all(prefix + mark in shapes for mark in layout.marks):
                 yield prefix
 
 
@@ -161,14 +167,13 @@ def _is_averaged(place: Place, places: Sequence[Place], shapes: Mapping[str, Sha
 
 
 def _is_average_of(averaged: Sequence[Place], plain: Sequence[Place], shapes: Mapping[str, Shape]) -> bool:
-    """Tell whether averaged weights may be an average of the plain ones: a teacher may be a larger model."""
-    if len(averaged) != 1 or len(plain) != 1:
+    """Tell whether averaged weights may be an average of the plain ones.
+
+    A teacher may be a larger model, or tell other classes apart.
+    """
+    if len(averaged) != 1 or not plain:
         return True
-    return _body(averaged[0], shapes) == _body(plain[0], shapes)
-
-
-def _body(place: Place, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
-    return {ours: shape for ours, shape in place.names(shapes) if ours.startswith(("stem.", "stages."))}
+    return any(dict(averaged[0].names(shapes)) == dict(one.names(shapes)) for one in plain)
 
 
 def _told(place: Place, averaged: Sequence[Place], rest: Sequence[Place]) -> str | None:

@@ -146,6 +146,35 @@ def test_a_head_of_ones_own_beside_a_backbone_is_not_left_out(tmp_path: Path) ->
             load_checkpoint(write(tmp_path, {"backbone": body, **probe}))
 
 
+@pytest.mark.parametrize("part", ["neck.weight", "transformer.proj.weight", "test_fc.weight", "norms.weight"])
+def test_a_layer_is_not_left_out_for_its_name_alone(part: str, tmp_path: Path) -> None:
+    """`neck` is a part of detectors, and the projection of a model for faces."""
+    body = {name: tensor for name, tensor in PLAIN.items() if not name.startswith("head.fc")}
+    with pytest.raises(CheckpointError, match=f"has {part} beside the ConvNeXt under backbone"):
+        load_checkpoint(write(tmp_path, {**under("backbone.", body), part: torch.eye(48)}))
+
+
+@pytest.mark.parametrize(
+    "keys", [("optimizer", "exp_avg"), ("opt_state", "exp_avg"), ("optim", "momentum_buffer")]
+)
+def test_averages_of_gradients_are_no_weights(keys: tuple[str, str], tmp_path: Path) -> None:
+    outer, inner = keys
+    path = write(tmp_path, {"model": PLAIN, outer: {inner: AVERAGED}})
+    assert taken(path) == ("plain", None)
+    assert all(name.startswith(f"{outer}.{inner}.") for name in load_checkpoint(path).left_out)
+    with pytest.raises(CheckpointError, match="no stem under any of the names"):
+        load_checkpoint(write(tmp_path, {outer: {inner: AVERAGED}}))
+
+
+def test_a_teacher_of_other_classes_is_no_average(tmp_path: Path) -> None:
+    of_three = {name: AVERAGED[name][:3] for name in ("head.fc.weight", "head.fc.bias")}
+    path = write(tmp_path, {"student": PLAIN, "teacher": {**AVERAGED, **of_three}})
+    kind, told = taken(path)
+    assert kind == "plain"
+    assert told is not None
+    assert "not the averaged ones under teacher." in told
+
+
 def test_what_is_left_out_is_named(tmp_path: Path) -> None:
     optimizer = torch.optim.AdamW([nn.Parameter(torch.ones(3))])
     path = write(
