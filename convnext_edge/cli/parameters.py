@@ -28,9 +28,11 @@ def to_click(parameter: Parameter) -> click.Parameter:
     kind = without_none(parameter.annotation)
     if isinstance(parameter.meaning, Argument):
         every = takes_all(kind)
+        # where it may be a name, `./tiny` is a path, which `Path` does not tell from `tiny`
+        named = parameter.meaning.completions is not None
         return click.Argument(
             [parameter.name],
-            type=GivenPath(path_type=Path),
+            type=GivenPath(path_type=str if named else Path),
             required=False,
             nargs=-1 if every else 1,
             metavar=f"[{parameter.typed}]..." if every else None,

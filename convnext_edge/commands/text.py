@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
+from pathlib import Path
 from textwrap import wrap
 
 MIB = 2**20
@@ -69,8 +70,22 @@ def warned(warnings: Iterable[str]) -> list[tuple[str, object]]:
 
 
 def command_line(*words: object) -> str:
-    """Return a call of our program as a person would type it. A word in capitals is to be replaced."""
-    return shlex.join(["convnext-edge", *map(str, words)])
+    """Return a call of our program as a person would type it. A word in capitals is to be replaced.
+
+    words: a `Path` is never taken for an option, whatever its name begins with.
+    """
+    return shlex.join(["convnext-edge", *map(_typed, words)])
+
+
+def _typed(word: object) -> str:
+    text = str(word)
+    return f"./{text}" if isinstance(word, Path) and text.startswith("-") else text
+
+
+def broken_before_options(command: str) -> str:
+    """Return a long call in lines that a shell takes for one; names of files are left whole."""
+    first, *others = map(shlex.quote, shlex.split(command))
+    return first + "".join(f" \\\n      {word}" if word.startswith("--") else f" {word}" for word in others)
 
 
 def size(size: int, fp32: int | None, seconds: float) -> str:

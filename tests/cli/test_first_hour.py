@@ -82,6 +82,14 @@ def test_a_model_is_a_variant_or_else_a_file(tmp_path: Path, monkeypatch: pytest
     assert variant_or_file("tiny", None, "mine.pth") == ("tiny", "mine.pth")
 
 
+def test_a_path_is_told_from_a_name_by_its_dot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny").touch()
+    assert variant_or_file("./tiny", None, None) == (None, "./tiny")
+    (argument,) = (one for one in main.commands["export"].params if one.name == "model")
+    assert argument.type.convert("./tiny", None, None) == "./tiny"
+
+
 def test_a_model_that_is_both_or_neither_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("tiny").touch()

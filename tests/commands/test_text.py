@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from convnext_edge.commands.text import WIDTH, lines, warned
+import shlex
+from pathlib import Path
+
+from convnext_edge.commands.text import WIDTH, broken_before_options, command_line, lines, warned
 
 
 def test_a_warning_is_broken_where_its_column_ends() -> None:
@@ -17,3 +20,13 @@ def test_a_warning_is_broken_where_its_column_ends() -> None:
         assert [line[:start].strip() for line in folded] == ["WARNING", *[""] * (len(folded) - 1)]
         assert " ".join(line[start:] for line in folded) == warning.strip()
         assert found[-1].split() == ["WARNING", "short"]
+
+
+def test_a_next_command_is_what_a_shell_reads_whatever_files_are_called() -> None:
+    for name in ("-y.onnx", "a --b 'c\" $(id).onnx", "--calib.onnx", "two\nlines.onnx"):
+        called = command_line("quantize", Path(name), "--calib", "IMAGES")
+        broken = broken_before_options(called)
+        assert broken.endswith(" \\\n      --calib IMAGES")
+        _, command, file, *options = shlex.split(broken.replace("\\\n", ""))  # as a shell joins lines
+        assert (command, Path(file), options) == ("quantize", Path(name), ["--calib", "IMAGES"])
+        assert not file.startswith("-")
