@@ -12,9 +12,15 @@ from convnext_edge.errors import UsageError
 from convnext_edge.images.class_order import by_names, renumber, sort_classes
 from convnext_edge.images.contents import COLUMNS, ClassOrder
 from convnext_edge.images.image_set import ImageSet
+from convnext_edge.images.synsets import SYNSET
 from convnext_edge.progress import note
 
-SORT_AS_TEXT = ("official", "torchvision", "transformers")  # how checkpoints of these libraries begin
+SORT_AS_TEXT = (
+    "official",
+    "torchvision",
+    "transformers",
+    "mmpretrain",
+)  # how checkpoints of these libraries begin
 
 
 @dataclass(frozen=True)
@@ -49,15 +55,47 @@ class Numbering:
         classes = model.architecture.classes
         if self.file is not None:
             return by_names(images, self.file, classes)
-        if images.numbered_by is None:
-            return images
         known = set(model.classes)
         unique = len(model.classes) == len(known) == classes  # transformers' ImageNet has two cranes
+        if images.numbered_by is None:
+            return as_named(images, model.classes) if unique else images
         if self.order is None and unique and set(images.classes) <= known:
             return renumber(images, model.classes, "names")
+        if unique and self.order is None:
+            tell_other_names(images, model.classes)
         if images.numbered_by == COLUMNS and self.order is None:
             return images
         return in_order(images, self.order or order_of(model.layout), asked=self.order is not None)
+
+
+def as_named(images: ImageSet, names: tuple[str, ...]) -> ImageSet:
+    """Return a set that numbers and names its classes with the labels that the names have in the model.
+
+    names: of the model's classes. Sets of other classes, and without names, stay as they are.
+    """
+    own = images.classes
+    if not own or len(set(own)) < len(own) or not set(own) <= set(names) or own == names[: len(own)]:
+        return images
+    here = next(label for label, name in enumerate(own) if name != names[label])
+    note(
+        f"classes of {images.name} are numbered by their names, as the model has them: class {here} is"
+        f" {names[here]!r}, not {own[here]!r}"
+    )
+    return renumber(images, names, "names")
+
+
+def tell_other_names(images: ImageSet, names: tuple[str, ...]) -> None:
+    """Say that a set has other names of classes than the model, so that their order alone numbers them.
+
+    Not of ImageNet's folders: synsets, whose order all models have, whatever they call the classes.
+    """
+    other = sorted(set(images.classes) - set(names))
+    if other and not all(map(SYNSET.fullmatch, images.classes)):
+        note(
+            f"{images.name} has the class {other[0]!r}, which the model does not name, so that their order"
+            f" numbers the classes: class 0 is {images.classes[0]!r}, which the model calls {names[0]!r};"
+            " --classes changes it"
+        )
 
 
 def in_order(images: ImageSet, order: ClassOrder, *, asked: bool) -> ImageSet:

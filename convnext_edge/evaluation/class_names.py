@@ -5,6 +5,9 @@ Folders tell names, but not that these are the model's own classes in this order
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from convnext_edge.checkpoints.class_names import NAMELESS, ClassNames, fault, names_of_file
 from convnext_edge.checkpoints.class_order import Numbering
 from convnext_edge.checkpoints.source import Source
@@ -15,7 +18,7 @@ from convnext_edge.progress import note
 from convnext_edge.targets.torch import TorchSession
 from convnext_edge.tasks import OF_HEADS
 
-ASKED = 16  # images that the model must tell apart better than by chance
+FEWEST, MOST, EACH = 16, 48, 3  # images that the model is asked, of each class; it must get most right
 BATCH = 4
 SHOWN = 3  # names in a note
 
@@ -39,11 +42,15 @@ def names_of_images(images: ImageSet, source: Source, numbering: Numbering) -> C
         )
         return NAMELESS
     numbered = numbering.apply(images, source.describe())
-    hits, total = _right(numbered, source)
-    if wilson(hits, total)[0] <= 1 / classes:
+    labels, answers = _asked(numbered, source)
+    hits, total = int((labels == answers).sum()), len(labels)
+    mixed = exchanged(labels, answers)
+    if 2 * hits <= total or wilson(hits, total)[0] <= 1 / classes or mixed:
+        why = f"it answers {numbered.classes[mixed[1]]!r} to {numbered.classes[mixed[0]]!r}" if mixed else ""
         note(
             f"class names are not taken from {images.name}: the model gets {hits} of {total} images right by"
-            " its labels, so that these may be other classes"
+            f" its labels{', and ' + why if why else ''}, so that these may be other classes, or others in"
+            " their order; --classes tells the names"
         )
         return NAMELESS
     return told(ClassNames(numbered.classes, images.name))
@@ -61,11 +68,33 @@ def _is_sure(images: ImageSet) -> bool:
     return sort_classes(images.classes, "natural") == sort_classes(images.classes, "text")
 
 
-def _right(images: ImageSet, source: Source) -> tuple[int, int]:
-    """Return how many of some images the model gets right, and of how many."""
-    drawn = images.subset(min(ASKED, len(images)), seed=0)
-    session, hits, total = TorchSession(source.reference), 0, 0
+def _asked(images: ImageSet, source: Source) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the labels of some images, and the classes that the model answers."""
+    count = min(max(FEWEST, EACH * len(images.classes)), MOST, len(images))
+    drawn = images.subset(count, seed=0)
+    session = TorchSession(source.reference)
+    labels, answers = [], []
     for batch in drawn.batches(source.preprocessing, batch=BATCH, dtype="float32"):
-        hits += int((session.run(batch.images).argmax(1) == batch.labels).sum())
-        total += len(batch)
-    return hits, total
+        labels.append(batch.labels)
+        answers.append(session.run(batch.images).argmax(1))
+    return np.concatenate(labels), np.concatenate(answers)
+
+
+def exchanged(labels: NDArray[np.int64], answers: NDArray[np.int64]) -> tuple[int, int] | None:
+    """Return two classes whose names are exchanged: most images of one are taken for the other, in a circle.
+
+    Such are those of a set in another order. None where there are none.
+    """
+    mostly = {}
+    for label in np.unique(labels).tolist():
+        answered, counts = np.unique(answers[labels == label], return_counts=True)
+        most = int(counts.argmax())
+        if 2 * counts[most] > counts.sum() and answered[most] != label:
+            mostly[label] = int(answered[most])
+    for first in mostly:
+        label = first
+        for _ in mostly:
+            label = mostly.get(label, -1)
+            if label == first:
+                return first, mostly[first]
+    return None

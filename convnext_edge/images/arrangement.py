@@ -17,7 +17,7 @@ from convnext_edge.errors import ImageSetError
 from convnext_edge.images.companions import Companion, above, beside, tables_above, tables_beside
 from convnext_edge.images.contents import Entry, Storage
 from convnext_edge.images.decoding import SUFFIXES
-from convnext_edge.images.folders import MAX_DEPTH
+from convnext_edge.images.folders import MAX_DEPTH, is_hidden
 from convnext_edge.images.label_tables import is_about
 from convnext_edge.images.labels import find_labels, is_imagenet_validation
 from convnext_edge.images.synsets import synset_list
@@ -104,6 +104,20 @@ def _check_folders(names: Sequence[str], classes: Sequence[str], path: Path) -> 
         )
 
 
+def _tell_empty(storage: Storage, path: Path, prefix: str, classes: Sequence[str]) -> None:
+    """Say which folders beside the classes hold no images: without them, classes may have other numbers."""
+    inside = [name.removeprefix(prefix) for name in storage.names if name.startswith(prefix)]
+    found = {name.split("/")[0] for name in inside if "/" in name}
+    if path.is_dir():
+        found |= {f.name for f in (path / prefix).iterdir() if f.is_dir() and not is_hidden(f.name)}
+    if empty := sorted(found - set(classes)):
+        more = ", ..." if len(empty) > SHOWN else ""
+        note(
+            f"{path.name} has folders without images, which are no classes: {', '.join(empty[:SHOWN])}{more};"
+            f" the {len(classes)} others are numbered without them"
+        )
+
+
 def _flat(storage: Storage, path: Path, prefix: str, names: Sequence[str]) -> Arrangement:
     companions = beside(storage, prefix, path)
     companions += tables_around(storage, prefix, path, names)
@@ -131,6 +145,7 @@ def _class_folders(storage: Storage, path: Path, prefix: str, names: Sequence[st
     folders = [name.split("/")[0] for name in names]
     classes = tuple(sorted(set(folders)))
     _check_folders(names, classes, path)
+    _tell_empty(storage, path, prefix, classes)
     # With a list of synsets beside the folders, some classes of ImageNet keep their numbers among all.
     listed = synset_list(beside(storage, prefix, path))
     numbered_by: str | None = "text"

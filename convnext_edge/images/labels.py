@@ -27,6 +27,7 @@ IMAGENET_CLASSES = 1000
 MOST_DIGITS = 9  # of a label
 MOST_CLASSES = 100_000  # of a table: an image that may have several labels has a value for each
 INTEGER = re.compile(r"-?\d+")
+WHOLE = re.compile(r"-?\d+\.0")
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,9 @@ def _from_words(
 
 def _from_table(told: Told, images: Sequence[str], synsets: tuple[str, ...]) -> Labelling:
     """Return the labels of a table: by the columns of the classes, by numbers, or by names as text."""
+    words = {word for words in told.words for word in words}
+    if not told.classes and all(map(WHOLE.fullmatch, words)):  # pandas writes numbers so, where some lack
+        told = replace(told, words=tuple(tuple(w.partition(".")[0] for w in own) for own in told.words))
     known = sorted({word for words in told.words for word in words})
     if not known:
         raise ImageSetError(f"{told.companion.path} gives no image a label", hint="Write some, or remove it.")

@@ -12,6 +12,7 @@ from typing import Any
 
 from convnext_edge.errors import ImageSetError
 from convnext_edge.images.contents import UNLABELLED, Entry
+from convnext_edge.progress import note
 from convnext_edge.reading import MAX_BYTES, DamagedError, Shape, check, parse_json
 
 CACHED_ROW_GROUPS = 2  # images are read in order, by threads that may straddle one border
@@ -151,6 +152,9 @@ def _columns(path: Path, schema: Any) -> list[str]:
         )
     if not types.get("label", "int64").startswith(("int", "uint")):
         raise ImageSetError(f"{path} has labels of type {types['label']}, not integers", hint=SCHEMA_HINT)
+    if "label" not in types and len(types) > 1:
+        others = shorten(", ".join(name for name in types if name != "image"), 200)
+        note(f"no labels are taken from {path.name}: it has no column `label`, but {others}")
     return ["image.path", "label"] if "label" in types else ["image.path"]
 
 

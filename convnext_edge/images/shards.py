@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from convnext_edge.errors import ImageSetError
-from convnext_edge.images.contents import Entry
+from convnext_edge.images.contents import UNLABELLED, Entry
 from convnext_edge.images.folders import is_hidden
 from convnext_edge.images.parquet import ParquetStorage
 
@@ -28,6 +28,12 @@ class ShardStorage:
                 raise ImageSetError(
                     f"{path} names other classes than {paths[0].name}", hint="Give shards of one set."
                 )
+        labelled = [any(entry.label != UNLABELLED for entry in shard.entries) for shard in self._shards]
+        if any(labelled) and not all(labelled):
+            raise ImageSetError(
+                f"{paths[labelled.index(False)]} has no labels, and {paths[labelled.index(True)].name} has",
+                hint="Give shards of one set.",
+            )
         names = [name for shard in self._shards for name in shard.names]
         unique = len(set(names)) == len(names)
         # a path that several shards have tells no image from another, and a number only within its shard

@@ -7,13 +7,14 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from convnext_edge.checkpoints.class_order import Numbering
 from convnext_edge.checkpoints.load_source import DEMO_CLASSES, load_source
 from convnext_edge.checkpoints.source import Source
 from convnext_edge.errors import UsageError
-from convnext_edge.evaluation.class_names import names_of_images
+from convnext_edge.evaluation.class_names import exchanged, names_of_images
 from convnext_edge.images.class_order import renumber
 from convnext_edge.images.definitions import calibration_dir
 from convnext_edge.images.image_set import ImageSet
@@ -51,6 +52,25 @@ def test_names_of_other_classes_are_not(
     other = renumber(replace(images, classes=tuple(names[name] for name in images.classes)), turned, "text")
     assert names_of_images(other, nameless, Numbering()).names == ()
     assert "class names are not taken from demo: the model gets" in caplog.text
+
+
+def test_names_of_which_two_are_exchanged_are_not(
+    nameless: Source, images: ImageSet, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "convnext_edge")
+    numbers = [f"{number}-{name}" for number, name in enumerate(DEMO_CLASSES)]
+    names = dict(zip(DEMO_CLASSES, (*numbers[:7], numbers[8], numbers[7], numbers[9]), strict=True))
+    other = renumber(replace(images, classes=tuple(names[name] for name in images.classes)), numbers, "text")
+    assert names_of_images(other, nameless, Numbering()).names == ()
+    assert "it answers '8-ship' to '7-horse'" in caplog.text
+
+
+def test_classes_in_a_circle_are_exchanged() -> None:
+    labels = np.array([0, 0, 1, 2, 3, 3])
+    assert exchanged(labels, np.array([1, 1, 2, 0, 3, 0])) == (0, 1)
+    assert exchanged(labels, np.array([1, 1, 2, 2, 3, 3])) is None  # two classes that it takes for a third
+    assert exchanged(labels, np.array([1, 0, 2, 0, 3, 3])) is None  # not most of them
+    assert exchanged(labels, labels) is None
 
 
 def test_names_in_an_uncertain_order_are_not(

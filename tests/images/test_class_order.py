@@ -59,6 +59,7 @@ def test_names_are_sorted_as_timm_does() -> None:
         ("torchvision_v1", "text"),
         ("transformers_v2", "text"),
         ("official_v1", "text"),
+        ("mmpretrain_v1", "text"),
     ],
 )
 def test_the_order_is_that_of_the_checkpoints_library_and_told(
@@ -88,6 +89,32 @@ def test_names_of_the_model_come_before_any_order(numbered: ImageSet) -> None:
     found = Numbering().apply(numbered, replace(MODEL, classes=names))
     assert labels(found) == {name: names.index(name) for name in NUMBERS}
     assert (found.numbered_by, found.other_labels) == ("names", ())
+
+
+def test_a_set_that_numbers_its_names_in_another_order_is_numbered_by_them(
+    numbered: ImageSet, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a Parquet file of the hub does, whose names `datasets` keeps beside the numbers."""
+    caplog.set_level("INFO", "convnext_edge")
+    names = tuple(reversed(NUMBERS))
+    listed = replace(numbered, numbered_by=None)
+    found = Numbering().apply(listed, replace(MODEL, classes=names))
+    assert labels(found) == {name: names.index(name) for name in NUMBERS}
+    assert "numbered by their names, as the model has them: class 0 is '12', not '1'" in caplog.text
+    for same in (replace(MODEL, classes=numbered.classes), replace(MODEL, classes=("x", *NUMBERS[1:]))):
+        assert Numbering().apply(listed, same) is listed
+
+
+def test_names_that_the_model_does_not_know_are_told(
+    numbered: ImageSet, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "convnext_edge")
+    Numbering().apply(numbered, replace(MODEL, classes=("one", *NUMBERS[1:])))
+    assert "has the class '1', which the model does not name" in caplog.text
+    caplog.clear()
+    synsets = tuple(f"n{number:08d}" for number in range(12))
+    Numbering().apply(replace(numbered, classes=synsets), replace(MODEL, classes=tuple(NUMBERS)))
+    assert caplog.messages == []
 
 
 def test_names_of_the_model_that_two_classes_have_number_nothing(numbered: ImageSet) -> None:

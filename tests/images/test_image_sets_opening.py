@@ -193,6 +193,17 @@ def test_the_outermost_folders_are_the_classes_as_torchvision_takes_them(
     assert "timm takes the 4 innermost" in caplog.text  # cat, indoor, outdoor, night
 
 
+def test_a_class_folder_without_images_is_told_as_it_changes_the_numbers(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "convnext_edge")
+    save_class_folders(tmp_path, "cat", "owl", count=1)
+    (tmp_path / "dog").mkdir()
+    (tmp_path / ".git").mkdir()
+    assert open_image_set(str(tmp_path)).classes == ("cat", "owl")
+    assert "folders without images, which are no classes: dog; the 2 others" in caplog.text
+
+
 @pytest.mark.parametrize(
     "parts", [("train", "val"), ("train_images", "test_images"), ("Training", "Validation")]
 )

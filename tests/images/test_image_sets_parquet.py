@@ -57,6 +57,15 @@ def test_parquet_without_labels(tmp_path: Path, labels: list[int] | None) -> Non
     assert not open_image_set(str(tmp_path / "val.parquet")).labelled
 
 
+def test_labels_in_a_column_of_another_name_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "convnext_edge")
+    save_parquet(tmp_path / "val.parquet", None, fine_label=[0] * 5)
+    assert not open_image_set(str(tmp_path / "val.parquet")).labelled
+    assert "val.parquet: it has no column `label`, but fine_label" in caplog.text
+
+
 @pytest.mark.parametrize("path_in_row", [None, "same.png"])
 def test_rows_that_their_paths_do_not_tell_apart_are_named_by_number(
     tmp_path: Path, path_in_row: str | None
@@ -153,3 +162,6 @@ def test_shards_of_two_downloads_or_of_other_classes_are_refused(tmp_path: Path)
     path = tmp_path / "other" / "train-00001-of-00002.parquet"
     pq.write_table(pq.read_table(path).replace_schema_metadata({}), path)
     assert "names other classes than train-00000-of-00002.parquet" in refusal(tmp_path / "other").message
+    save_shards(tmp_path / "mixed", "train", 2)
+    save_parquet(tmp_path / "mixed" / "train-00001-of-00002.parquet", None)
+    assert "has no labels, and train-00000-of-00002.parquet has" in refusal(tmp_path / "mixed").message

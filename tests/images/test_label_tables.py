@@ -107,6 +107,8 @@ def test_numbers_are_labels_themselves(folder: Path) -> None:
     assert (images.classes, images.class_count) == ((), 13)
     quoted = opened(folder, 'file,label\n"a.jpg","2"\n"b.jpg","0"\n"c.jpg","1"\n')
     assert [entry.label for entry in quoted.entries] == [2, 0, 1]
+    floats = opened(folder, "file,label\na.jpg,10.0\nb.jpg,2.0\nc.jpg,0.0\n")  # as pandas writes them
+    assert ([entry.label for entry in floats.entries], floats.classes) == ([10, 2, 0], ())
 
 
 def test_columns_number_the_classes_as_they_stand_and_names_as_text(folder: Path) -> None:
