@@ -35,6 +35,7 @@ class NamesShape(LabelsShape):
     """What is read of a config of transformers (`id2label`) or timm (`label_names`)."""
 
     id2label: dict[str, str] | None = None
+    label2id: dict[str, Any] | None = None
     pretrained_cfg: LabelsShape | None = None
 
 
@@ -122,4 +123,8 @@ def _listed(config: dict[str, Any]) -> list[str]:
     numbers = [str(number) for number in range(len(names))]
     if set(numbers) != set(names):
         raise DamagedError(f"the ids in {key} are not 0, 1, 2 and so on, each once")
-    return [names[number] for number in numbers]
+    listed = [names[number] for number in numbers]
+    numbered = config.get("label2id") or {}
+    if set(numbered) == set(listed) and any(names.get(str(n)) != name for name, n in numbered.items()):
+        raise DamagedError(f"{key} and label2id contradict each other")
+    return listed

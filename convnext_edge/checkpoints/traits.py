@@ -79,6 +79,8 @@ class ArgumentsShape(Shape):
     """What is read of timm's `model_args`; of the other values, `named` says what they may be."""
 
     dims: list[int] | None = None
+    depths: list[int] | None = None
+    use_grn: bool | None = None
     norm_eps: Epsilon | None = None
 
 
@@ -93,6 +95,8 @@ class ConfigShape(Shape):
     model_args: ArgumentsShape | None = None
     hidden_sizes: list[int] | None = None
     depths: list[int] | None = None
+    patch_size: int | None = None
+    num_channels: int | None = None
 
 
 def resolve(shown: Architecture, family: str, path: Path, asked: Traits) -> Resolved:
@@ -217,9 +221,12 @@ def read_config(path: Path, shown: Architecture) -> tuple[Traits, str | None]:
 def of_config(found: dict[str, Any], shown: Architecture, place: Path) -> Traits | None:
     """Return what a config says; None where it is of no ConvNeXt, or of one with other shapes."""
     if found.get("model_type") in TRANSFORMERS_TYPES:
-        fits = all(
-            tuple(found.get(key) or mine) == mine
-            for key, mine in (("hidden_sizes", shown.dims), ("depths", shown.depths))
+        of_lists = (("hidden_sizes", shown.dims), ("depths", shown.depths))
+        of_numbers = (("patch_size", shown.patch), ("num_channels", shown.channels))
+        fits = (
+            all(tuple(found.get(key) or mine) == mine for key, mine in of_lists)
+            and all((found.get(key) or mine) == mine for key, mine in of_numbers)
+            and (found["model_type"] == "convnextv2") == shown.grn
         )
         return of_transformers(found, shown, place) if fits else None
     architecture = str(found.get("architecture")).partition(".")[0]
@@ -228,8 +235,11 @@ def of_config(found: dict[str, Any], shown: Architecture, place: Path) -> Traits
     name = architecture.removeprefix("convnext_").replace("convnextv2_", "v2_")
     size = {**known_sizes(), **UNPUBLISHED}.get(name)
     arguments = found.get("model_args") or {}
-    dims = tuple(arguments.get("dims") or (shown.dims if size is None else size.dims))
-    if dims != shown.dims:
+    size_of = shown if size is None else size
+    dims = tuple(arguments.get("dims") or size_of.dims)
+    depths = tuple(arguments.get("depths") or size_of.depths)
+    grn = size_of.grn if arguments.get("use_grn") is None else arguments["use_grn"]
+    if (dims, depths, grn) != (shown.dims, shown.depths, shown.grn):
         return None
     own = Traits() if size is None else traits_of(size)
     return of_timm(found, place).over(own)

@@ -73,6 +73,11 @@ def test_a_config_of_timm_tells_the_model_and_what_it_changes(tmp_path: Path) ->
     [
         {"model_type": "vit", "hidden_act": "relu"},
         {**RELU, "hidden_sizes": [8, 16, 32, 64]},
+        {**RELU, "model_type": "convnextv2"},
+        {**RELU, "num_channels": 1},
+        {**RELU, "patch_size": 2},
+        {"architecture": "convnext_small"},
+        {"architecture": "convnextv2_tiny"},
         {"architecture": "resnet50", "global_pool": "max"},
         {"architecture": "convnext_base", "global_pool": "max"},
     ],
