@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from convnext_edge.architecture import Architecture, Shape
-from convnext_edge.checkpoints.class_names import NAMELESS, ClassNames, names_of_config, task_of_config
+from convnext_edge.checkpoints.class_names import NAMELESS, ClassNames, fault, names_of_config, task_of_config
 from convnext_edge.checkpoints.containers import shapes_of
 from convnext_edge.checkpoints.folders import Located, check_index, locate
 from convnext_edge.checkpoints.onnx_weights.reading import is_onnx, read_graph
@@ -23,6 +23,7 @@ from convnext_edge.errors import CheckpointError
 from convnext_edge.images.changes import PreprocessingChanges
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.convnext import ConvNeXt, as_tuple
+from convnext_edge.progress import note
 from convnext_edge.tasks import OF_HEADS, Task, infer_task
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
@@ -144,13 +145,21 @@ def load_graph(
         found.pixels.told, found.metadata.preprocessing, found.recovered.folded, found.prove(model)
     )
     _, config = read_config(path, found.architecture)
-    names = ClassNames(found.metadata.labels, f"the metadata of {path.name}")
-    if len(names.names) != found.architecture.classes:
+    names = _names_of_metadata(found.metadata.labels, found.architecture.classes, path)
+    if not names.names:
         named = config is not None and found.task in OF_HEADS
         names = names_of_config(path.parent, found.architecture.classes) if named else NAMELESS
     return Checkpoint(
         model, "onnx", config=config, task=found.task, classes=names, graph=graph, folder=path.parent
     )
+
+
+def _names_of_metadata(names: tuple[str, ...], classes: int, path: Path) -> ClassNames:
+    """Return the class names in the metadata of an ONNX file; a note says why they are not taken."""
+    if names and (why := fault(names, classes)):
+        note(f"class names in the metadata of {path.name} are not taken: {why}")
+        return NAMELESS
+    return ClassNames(names, f"the metadata of {path.name}") if names else NAMELESS
 
 
 def assumed_of_names(found: Recognition) -> Iterator[str]:

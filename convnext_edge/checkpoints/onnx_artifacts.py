@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.store import find_link
@@ -10,7 +13,9 @@ from convnext_edge.checkpoints.loading import Checkpoint, load_graph, load_weigh
 from convnext_edge.checkpoints.onnx_weights.reading import check_asked, is_onnx
 from convnext_edge.checkpoints.preparation.found import Preparation
 from convnext_edge.checkpoints.traits import Traits
-from convnext_edge.errors import ArtifactError
+from convnext_edge.errors import ArtifactError, CheckpointError
+from convnext_edge.images.changes import PreprocessingChanges
+from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.progress import note
 
@@ -57,12 +62,38 @@ def tell_graph(loaded: Checkpoint, name: str) -> None:
 
 
 def shown_preparation(found: Preparation, loaded: Checkpoint) -> Preparation:
-    """Return a preparation with what an ONNX file tells: all of it, or size, mean and deviation."""
+    """Return a preparation with what an ONNX file tells: all of it, or size, mean and deviation.
+
+    Raises CheckpointError where its metadata and its graph tell two of the last.
+    """
     graph = loaded.graph
     if graph is None:
         return found
     if graph.preprocessing is not None:
-        return Preparation(graph.preprocessing, "its metadata says")
+        return _of_metadata(graph.preprocessing, graph.changes, loaded.architecture.channels)
     made = graph.changes.apply(found.preprocessing, loaded.architecture.channels)
     by = found.by if graph.changes.mean is None else f"its graph normalizes pixels, and else as {found.by}"
     return replace(found, preprocessing=made, by=by)
+
+
+def _of_metadata(told: Preprocessing, shown: PreprocessingChanges, channels: int) -> Preparation:
+    """Return what the metadata of a file tells, at the size of its graph. shown: what the graph shows."""
+    told_values = [*told.mean, *told.std]
+    values = told_values if shown.mean is None or shown.std is None else [*shown.mean, *shown.std]
+    if len(told.mean) != channels or not np.allclose(values, told_values, rtol=1e-3, atol=1e-4):
+        graph = (
+            f"{channels} channels, mean and std {_listed(values)}" if shown.mean else f"{channels} channels"
+        )
+        raise CheckpointError(
+            f"the graph of the file and its metadata tell two preparations of images: {graph}; and"
+            f" {len(told.mean)} channels, mean and std {_listed(told_values)}",
+            hint="The graph was changed after the export: give the weights, or take its metadata out.",
+        )
+    if shown.resolution in (None, told.size):
+        return Preparation(told, "its metadata says")
+    sized = PreprocessingChanges(shown.resolution).apply(told, channels)
+    return Preparation(sized, "its metadata says, at the size of its graph")
+
+
+def _listed(values: Sequence[float]) -> str:
+    return " ".join(f"{value:.4g}" for value in values)

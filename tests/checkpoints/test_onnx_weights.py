@@ -252,6 +252,35 @@ def test_an_artifact_without_its_sidecar_goes_by_its_metadata(models: Models, tm
         load_checkpoint(saved(model, tmp_path))
 
 
+def _normalize(model: ModelProto) -> None:
+    for step in model.graph.node:
+        step.input[:] = ["normalized" if name == model.graph.input[0].name else name for name in step.input]
+    model.graph.initializer.append(numpy_helper.from_array(np.array(0.25, np.float32), "deviation"))
+    step = helper.make_node("Div", [model.graph.input[0].name, "deviation"], ["normalized"])
+    model.graph.node.insert(0, step)
+
+
+def _name_two(model: ModelProto) -> None:
+    helper.set_model_props(
+        model, {**{p.key: p.value for p in model.metadata_props}, "convnext_edge labels": '["a", "b"]'}
+    )
+
+
+def test_metadata_that_the_graph_contradicts_are_not_taken(
+    models: Models, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "convnext_edge")
+    model = onnx.load(models.exported("float32"))
+    _name_two(model)
+    assert load_checkpoint(saved(model, tmp_path)).classes.names == ()
+    assert "class names in the metadata of model.onnx are not taken: it names 2 classes" in caplog.text
+    _normalize(model)
+    with pytest.raises(
+        CheckpointError, match="tell two preparations of images: 3 channels, mean and std 0 0 0 0"
+    ):
+        load_source(checkpoint=saved(model, tmp_path))
+
+
 def test_configs_beside_a_graph_tell_of_classes_and_images(tmp_path: Path) -> None:
     """A folder as optimum exports it."""
     shutil.copy(FOREIGN / "transformers_v2_script.onnx", tmp_path / "model.onnx")
