@@ -24,8 +24,11 @@ class FolderStorage:
         self.names = tuple(sorted(_walk(path)))
 
     def read(self, name: str) -> bytes:
+        path = self._path / name
         try:
-            return (self._path / name).read_bytes()
+            if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+                raise ImageSetError(f"{path} is no regular file")
+            return path.read_bytes()
         except OSError as error:
             raise ImageSetError(f"{self._path / name} cannot be read: {error.strerror}") from error
 

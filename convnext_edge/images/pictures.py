@@ -174,6 +174,8 @@ def _kinds(names: Iterable[str]) -> str:
 
 def _read_file(path: Path) -> bytes:
     try:
+        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+            raise ImageSetError("it is no regular file; a picture in a pipe is named -")
         with path.open("rb") as file:
             return _bounded(file.read(MAX_MEMBER_BYTES + 1))
     except FileNotFoundError as error:

@@ -241,3 +241,11 @@ def test_more_than_any_picture_has_is_not_read(monkeypatch: pytest.MonkeyPatch) 
     assert reason(save("one.png")) == "it has more than 10 bytes"
     with pytest.raises(ImageSetError):
         find_pictures(["one.png"])[0].read()
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(ImageSetError, match="it is no regular file; a picture in a pipe is named -"):
+        find_pictures([tmp_path / "pipe.png"])[0].read()
+    with pytest.raises(ImageSetError, match=r"pipe\.png is no regular file"):
+        find_pictures([tmp_path])[0].read()
