@@ -147,8 +147,10 @@ def test_a_log_goes_on_where_nobody_reads_it() -> None:
 
 
 def test_a_host_is_shown_nothing_but_gets_its_notes(
-    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(progress.LOGGER, "handlers", [])  # a command that ran in this process left one
+    monkeypatch.setattr(progress.LOGGER, "propagate", True)
     with caplog.at_level(logging.INFO, "convnext_edge"), phase("tracing"):
         doing("exporting")
         note("a note")

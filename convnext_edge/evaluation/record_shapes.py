@@ -86,7 +86,7 @@ class ValidateShape(Shape):
         accuracy = (self.reference_top1, self.candidate_top1, self.reference_top5, self.candidate_top5)
         drop = (self.drop_points, self.drop_ci95_points)
         if len({figure is None for figure in (*accuracy, *drop)}) > 1:
-            raise ValueError("has some figures of top-1 and top-5 without the others")
+            raise ValueError("it has some figures of top-1 and top-5 without the others")
         agreed = (self.agreement, self.agreement_ci95)
         if (None in agreed) != (self.task != "classify") or len({one is None for one in agreed}) > 1:
             raise ValueError("has an agreement where its task has none, or lacks one")

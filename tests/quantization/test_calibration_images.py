@@ -50,9 +50,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[bytes]:
     counts: Counter[bytes] = Counter()
     decode = batches.decode
 
-    def count(content: bytes, channels: int) -> Any:
+    def count(content: bytes, channels: int, *, exif: bool) -> Any:
         counts[content] += 1
-        return decode(content, channels)
+        return decode(content, channels, exif=exif)
 
     monkeypatch.setattr(batches, "decode", count)
     return counts
