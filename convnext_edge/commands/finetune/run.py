@@ -21,6 +21,7 @@ from convnext_edge.commands.finetune.data import TrainingImages, check_labels
 from convnext_edge.commands.finetune.processes import check_same, from_all, from_first, skipped_by_any
 from convnext_edge.commands.finetune.snapshots import Snapshot
 from convnext_edge.commands.finetune.training import Plan, Training, make_optimizer
+from convnext_edge.commands.finetune.verdict import setbacks
 from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.evaluation.calibration_check import look_at
 from convnext_edge.evaluation.closeness import Closeness
@@ -85,7 +86,8 @@ def finetune_job(
         )
         found = run.train(plan, resume=resume)
         sqnr_db = partial(sample.sqnr_db, source=source)
-        done = partial(write, student, job, sqnr_db, sample.concerns, output, workspace)
+        wrong = (*sample.concerns, *setbacks(found))
+        done = partial(write, student, job, sqnr_db, wrong, output, workspace)
         artifact, found["calibration_sqnr_db"] = from_first(accelerator, done)
         return artifact, {
             **found,
@@ -130,7 +132,7 @@ def write(
     """Convert the trained student and write its artifact; return it with its SQNR to the reference.
 
     No gate is set on what was trained: weights of few bits may be far from FP32 and right. concerns: what
-    is wrong with the calibration images, as sentences.
+    is wrong with the calibration images or with the training, as sentences.
     """
     found: list[float | None] = []
 
