@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.options import Model, RunOn, Runs, WorkspaceFolder
+from convnext_edge.commands.remedies import NOTHING, Remedy, after_benchmark
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import MIB, command_line, lines, verdict
 from convnext_edge.cpu import read_cpu
 from convnext_edge.errors import TargetError
+from convnext_edge.progress import phase
 from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import ON_CPUS, find_target
 
@@ -79,12 +81,19 @@ class Benchmark(Result):
             ("throughput", f"{self.throughput_ips:.1f} images/s"),
             ("memory", f"{memory} at the peak"),
             ("gates", verdict(self.gates, self.passed)),
+            *self._remedy.rows,
         )
 
     def next_command(self) -> str:
-        """Return what puts an engine that passed into an application."""
+        """Return what puts an engine that passed into an application, or else what finds a faster one."""
+        if not self.passed:
+            return self._remedy.command
         engine = self.target in ON_CPUS and self.artifact.name.endswith(find_target(self.target).suffix)
-        return command_line("embed", self.artifact, "--lang", "cpp") if engine and self.passed else ""
+        return command_line("embed", self.artifact, "--lang", "cpp") if engine else ""
+
+    @property
+    def _remedy(self) -> Remedy:
+        return NOTHING if self.passed else after_benchmark(self.threads, doubted=bool(self.doubt))
 
     def _fp16(self) -> list[tuple[str, object]]:
         if self.fp16_ms is None:
@@ -183,7 +192,7 @@ def time_candidate(
         with open_rival(artifact, target, workspace) as rival:
             if rival is not None:
                 calls.append(lambda: rival.run(images))
-            with operator_threads(threads):
+            with phase(f"timing {artifact.path.name} on {target}"), operator_threads(threads):
                 return interleave(tuple(calls), runs)
 
 

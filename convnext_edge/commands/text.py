@@ -56,12 +56,14 @@ def table(rows: Iterable[Sequence[str]]) -> str:
     )
 
 
-def verdict(gates: Sequence[str], passed: bool) -> str:
-    """Say whether the gates that were set are met. gates: what each is on."""
-    if not gates:
-        return "none set" if passed else "NOT met"
-    names = ", ".join(gates)
-    return f"passed ({names})" if passed else f"NOT met ({'one of ' if len(gates) > 1 else ''}{names})"
+def verdict(gates: Sequence[str], passed: bool, undecided: Sequence[str] = ()) -> str:
+    """Say whether the gates that were set are met. gates, undecided: what each is on."""
+    open_ones = [f"NOT decided: {', '.join(undecided)}"] if undecided else []
+    if not gates and passed:
+        return "; ".join(open_ones) or "none set"
+    one_of = "one of " if len(gates) > 1 and not passed else ""
+    names = f" ({one_of}{', '.join(gates)})" if gates else ""
+    return "; ".join([("passed" if passed else "NOT met") + names, *open_ones])
 
 
 def warned(warnings: Iterable[str]) -> list[tuple[str, object]]:
@@ -91,7 +93,7 @@ def broken_before_options(command: str) -> str:
 def size(size: int, fp32: int | None, seconds: float) -> str:
     """Say how large a file is (bytes), how large its weights are in FP32, and in how long it was made."""
     beside = "" if fp32 is None else f" (FP32: {fp32 / MIB:.1f} MiB)"
-    return f"{size / MIB:.1f} MiB{beside} in {seconds:.1f} s"
+    return f"{size / MIB:.1f} MiB{beside}, made in {seconds:.1f} s"
 
 
 def title_of(figure: str) -> str:

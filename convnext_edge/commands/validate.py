@@ -25,10 +25,11 @@ from convnext_edge.commands.options import (
     Seed,
     WorkspaceFolder,
 )
+from convnext_edge.commands.remedies import NOTHING, Remedy, after_validate
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import command_line, lines, metric_lines, skipped, verdict, warned
 from convnext_edge.paths import as_path
-from convnext_edge.progress import note
+from convnext_edge.progress import note, phase
 from convnext_edge.quiet import importing
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Validate(Result):
     gates: tuple[str, ...] = ()  # what the gates are on that decided `passed`
     task: str = "classify"
     metrics: dict[str, float | None] = field(default_factory=dict)  # of other tasks, by name
+    precision: str = "fp32"  # of the candidate, as "int8"
 
     def summary(self) -> str:
         """Return the figures as lines."""
@@ -92,11 +94,20 @@ class Validate(Result):
             ("SQNR", "identical outputs" if self.sqnr_db is None else f"{self.sqnr_db:.1f} dB"),
             *warned(self.warnings),
             ("gates", verdict(self.gates, self.passed)),
+            *self._remedy.rows,
         )
 
     def next_command(self) -> str:
-        """Return what times what was compared."""
-        return "" if self.simulated or not self.passed else command_line("benchmark", self.artifact)
+        """Return what times what was compared, or else what makes a model that passes."""
+        if not self.passed:
+            return self._remedy.command
+        return "" if self.simulated else command_line("benchmark", self.artifact)
+
+    @property
+    def _remedy(self) -> Remedy:
+        """What helps where a gate is not met because of INT8; of other reasons, a warning says what to do."""
+        of_int8 = not self.passed and not self.warnings and self.precision not in ("fp32", "fp16")
+        return after_validate(self.gates, self.target) if of_int8 else NOTHING
 
     def _accuracy(self) -> list[tuple[str, object]]:
         assert self.agreement_ci95 is not None  # of every classifier
@@ -160,13 +171,14 @@ def validate(
     gates.check(described.task, described.architecture, labelled=images.labelled, images=images.name)
     if seen := count_seen(images, artifact):
         note(f"{seen} of the {len(images)} images were calibrated with")
-    with open_session(artifact, chosen) as session:
+    with phase(f"validating {artifact.path.name} on {chosen}"), open_session(artifact, chosen) as session:
         source = open_source(artifact, space)
         release()
         inputs = Inputs(images, source.preprocessing, described.input_type == "uint8", BATCH)
-        answers = (TorchSession(source.reference).run_all, session.run_all)
         result = Validate(
-            **compare_models(answers, inputs, source, gates),
+            **compare_models(
+                (TorchSession(source.reference).run_all, session.run_all), inputs, source, gates
+            ),
             artifact=artifact.path,
             target=chosen,
             data=images.name,
@@ -175,6 +187,7 @@ def validate(
             simulated=session.simulated,
             label=session.label,
             class_order=images.numbered_by,
+            precision=described.precision,
         )
     keep("validate", result.to_json(), artifact, space)
     return result

@@ -80,6 +80,7 @@ class ValidateShape(Shape):
     gates: list[Line] = []
     task: Line = "classify"
     metrics: dict[Line, Metric | None] = {}
+    precision: Line = "fp32"
 
     @model_validator(mode="after")
     def _all_or_none(self) -> Self:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.command_line import Run, said, words
@@ -20,6 +22,7 @@ from convnext_edge.commands.build import Build
 from convnext_edge.commands.quantize.command import Quantize
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.sensitivity import LayerRow, Sensitivity
+from convnext_edge.commands.validate import Validate
 from convnext_edge.errors import RecipeError, UsageError, nearest
 from convnext_edge.quantization.recipe import Recipe, read_recipe
 
@@ -187,6 +190,30 @@ def benchmarked(artifact: str) -> Benchmark:
     )
 
 
+def validated() -> Validate:
+    """A classifier that lost too much, of a set without any warning."""
+    return Validate(
+        artifact=Path("out/e.xml"),
+        target="openvino",
+        data="demo",
+        images=8,
+        reference_top1=1.0,
+        candidate_top1=0.5,
+        reference_top5=1.0,
+        candidate_top5=1.0,
+        drop_points=50.0,
+        drop_ci95_points=(40.0, 60.0),
+        agreement=0.5,
+        agreement_ci95=(0.4, 0.6),
+        sqnr_db=3.0,
+        overlap=0,
+        skipped_images=(),
+        simulated=False,
+        passed=False,
+        gates=("drop",),
+    )
+
+
 BUILT = Build(
     engine=Path("out/e.xml"),
     target="openvino",
@@ -235,8 +262,8 @@ def test_the_next_command_has_the_workspace_that_was_given(run: Run, monkeypatch
 
 
 def test_the_size_of_fp32_stands_beside_that_of_int8() -> None:
-    assert "size    1.0 MiB (FP32: 4.0 MiB) in 1.2 s" in quantized(passed=True).summary()
-    assert "1.0 MiB (FP32: 4.0 MiB) in 0.5 s" in BUILT.summary()
+    assert "size    1.0 MiB (FP32: 4.0 MiB), made in 1.2 s" in quantized(passed=True).summary()
+    assert "1.0 MiB (FP32: 4.0 MiB), made in 0.5 s" in BUILT.summary()
     # one stage of one block, by hand: stem 3*2*16+2, its norm 4, depthwise 2*49+2, norm 4, 2*8+8, 8*2+2,
     # scale 2, norm of the head 4, head 2*3+3
     architecture = Architecture((1,), (2,), classes=3)
@@ -247,3 +274,53 @@ def test_the_worst_layer_is_nearest_to_the_prompt() -> None:
     lines = SENSITIVE.summary().splitlines()
     assert [line.split()[0] for line in lines[-2:]] == ["head", "stages.0"]
     assert [row["name"] for row in SENSITIVE.to_json()["layers"]] == ["stages.0", "head"]
+
+
+# What to do where a gate is not met
+
+
+def unmet(gate: str, **more: Any) -> Quantize:
+    return replace(quantized(passed=False), gates=(gate,), unmet=(f"{gate} (too far)",), **more)
+
+
+@pytest.mark.parametrize(
+    ("result", "helps", "following"),
+    [
+        (unmet("calibration"), "--samples", "sensitivity MODEL --calib IMAGES --target openvino"),
+        (unmet("drop"), "`finetune` trains", "finetune MODEL --train IMAGES --target openvino"),
+        (unmet("speed"), "--allow-slower", "build MODEL --target openvino"),
+        (
+            replace(benchmarked("out/e.xml"), passed=False),
+            "`compare` shows",
+            "compare --calib IMAGES --data IMAGES --threads 1",
+        ),
+        (
+            replace(validated(), precision="int8"),
+            "`quantize` with the same gate",
+            "quantize MODEL --calib IMAGES --target openvino --max-drop POINTS",
+        ),
+    ],
+)
+def test_a_gate_that_is_not_met_tells_what_helps(result: Result, helps: str, following: str) -> None:
+    todo = " ".join(result.summary().split()).split(" to do ")[1]
+    assert helps in todo
+    assert result.next_command() == f"convnext-edge {following}"
+    assert all(len(line) <= 80 for line in result.summary().splitlines())
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        unmet("drop", warnings=("the classes are in another order",)),
+        replace(benchmarked("out/e.xml"), passed=False, reliable=False, doubt="the machine was busy"),
+        validated(),  # FP32, which no way of quantizing mends
+        replace(validated(), precision="int8", warnings=("the classes are in another order",)),
+    ],
+)
+def test_no_command_is_told_that_does_not_help(result: Result) -> None:
+    assert result.next_command() == ""
+
+
+def test_a_gate_that_a_busy_machine_leaves_open_is_not_passed() -> None:
+    found = replace(quantized(passed=True), gates=("calibration",), undecided=("speed",))
+    assert found.summary().splitlines()[-1] == "gates   passed (calibration); NOT decided: speed"

@@ -81,3 +81,6 @@ def test_gates_are_named_and_none_is_said_to_be_none() -> None:
     assert verdict((), passed=True) == "none set"
     assert verdict(("calibration", "speed"), passed=True) == "passed (calibration, speed)"
     assert verdict(("drop",), passed=False) == "NOT met (drop)"
+    assert verdict(("calibration",), True, ("speed",)) == "passed (calibration); NOT decided: speed"
+    assert verdict((), passed=True, undecided=("speed",)) == "NOT decided: speed"
+    assert verdict(("drop",), False, ("speed",)) == "NOT met (drop); NOT decided: speed"

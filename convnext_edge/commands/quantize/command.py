@@ -33,6 +33,7 @@ from convnext_edge.commands.options import (
     WorkspaceFolder,
 )
 from convnext_edge.commands.preparation import Given, Images, prepare_job
+from convnext_edge.commands.remedies import Remedy, after_quantize
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import command_line, lines, metric_lines, size, skipped, verdict, warned
 from convnext_edge.errors import UsageError, nearest
@@ -91,6 +92,7 @@ class Quantize(Result):
     gates: tuple[str, ...] = ()  # what the gates are on that decided `passed`
     unmet: tuple[str, ...] = ()  # of each that is not met: which, and why
     passed: bool = True  # all gates
+    undecided: tuple[str, ...] = ()  # gates that were set, and that nothing decides on a busy machine
 
     def summary(self) -> str:
         """Return what was written, and how it did."""
@@ -108,12 +110,17 @@ class Quantize(Result):
             *self._speed(),
             ("SQNR", f"{self._sqnr()} to FP32 on calibration images"),
             *warned(self.warnings),
-            ("gates", verdict(self.gates, self.passed)),
+            ("gates", verdict(self.gates, self.passed, self.undecided)),
+            *self._remedy.rows,
         )
 
     def next_command(self) -> str:
-        """Return what builds the engine of a model that passed."""
-        return command_line("build", self.artifact) if self.passed else ""
+        """Return what builds the engine of a model that passed, or else what makes a better model."""
+        return command_line("build", self.artifact) if self.passed else self._remedy.command
+
+    @property
+    def _remedy(self) -> Remedy:
+        return after_quantize(self.unmet, self.target, doubted=bool(self.warnings))
 
     def _sqnr(self) -> str:
         return "no difference" if self.calibration_sqnr_db is None else f"{self.calibration_sqnr_db:.1f} dB"
@@ -228,6 +235,7 @@ def quantize(
         figures.update({} if speed is None else speed.figures())
         figures["calibration_sqnr_db"] = sqnr_db = sample.sqnr_db(made, job.source)
         compared = None if allow_slower else speed
+        figures["undecided"] = ("speed",) if compared is not None and compared.doubt else ()
         return judge(job, sample, sqnr_db, min_db=min_calibration_sqnr, speed=compared, gated=gated)
 
     artifact = job.write(quantized, method, output=as_path(output), workspace=space, judge=look)

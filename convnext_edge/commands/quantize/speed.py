@@ -93,7 +93,8 @@ def time_until_reliable(calls: tuple[Callable[[], object], ...], precision: str)
         why = doubt(columns, load, threads=THREADS)
         if not why:
             break
-        note(f"timing is not to be relied on: {why}" + ("; once more" if attempt + 1 < ATTEMPTS else ""))
+        if attempt == 0:
+            note(f"timing is not to be relied on: {why}; timing up to {ATTEMPTS - 1} times more")
     return Speed(times_as_fast(fp32_ms, int8_ms), times_as_fast(reference_ms, int8_ms), why, precision)
 
 
