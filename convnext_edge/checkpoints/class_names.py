@@ -104,7 +104,7 @@ def names_of_file(path: Path, classes: int) -> ClassNames:
 def fault(names: Sequence[str], classes: int) -> str:
     """Return why names cannot be those of so many classes; nothing where they can."""
     if len(names) != classes:
-        return f"it names {len(names)} classes, the model tells {classes} apart"
+        return f"it names {len(names)} classes, the model has {classes}"
     for number, name in enumerate(names):
         if not name.strip() or len(name) > LONGEST or CONTROL.search(name):
             return f"the name of class {number} is no line of text"

@@ -23,7 +23,8 @@ PARAMETER = re.compile(r"(.*\.)?(weight|bias|w|b)", re.IGNORECASE | re.DOTALL)
 # The keys of torch's and of fastai's optimizers.
 OPTIMIZERS = ({"state", "param_groups"}, {"state", "hypers"})
 HINT = (
-    "Give a .safetensors file, or a .pth file of tensors as torch.save(model.state_dict(), FILE) writes it."
+    "Give a .safetensors file, a .pth file of tensors as torch.save(model.state_dict(), FILE) writes it,"
+    " or an .onnx file."
 )
 
 

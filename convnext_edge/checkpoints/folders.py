@@ -98,9 +98,14 @@ def in_folder(folder: Path, title: str, name: str) -> Located:
     if len(others) != 1:
         inner = sorted({path.parent.name for known in KNOWN for path in folder.glob(f"*/{known}")})
         where = f" Its folders with weights: {_listed(inner)}." if inner else ""
-        what = f"has several: {_listed([path.name for path in others])}" if others else "has none of these"
+        what = (
+            f"it has several files of weights: {_listed([path.name for path in others])}"
+            if others
+            else "it has no other weights"
+        )
+        known_names = f"{', '.join(KNOWN[:3])} and {len(KNOWN) - 3} more"
         raise CheckpointError(
-            f"{title} is a folder in which weights are searched as {', '.join(KNOWN[:3])}, ...; it {what}",
+            f"{title} is a folder without weights of a known name ({known_names}); {what}",
             hint=f"Name the file with the weights.{where}",
         )
     return Located(title, (others[0],), name, folder)

@@ -69,7 +69,7 @@ def load_source(
         raise UsageError("--weights belongs to --checkpoint", hint="Leave it out.")
     located = None if checkpoint is None else locate(checkpoint)
     if located is not None:
-        source = _from_checkpoint(located, variant, asked)
+        source = _from_checkpoint(located, variant, asked, changes)
     elif variant is None:
         raise UsageError("no model is named", hint="Give --variant NAME or --checkpoint FILE.")
     elif random_weights:
@@ -92,15 +92,20 @@ def _prepared(source: Source, changes: PreprocessingChanges) -> Source:
         turn_channels(source.reference)
     by = source.prepared_by
     if preprocessing != before:
-        by = f"options say, and else as {by}"
+        by = f"options say; the rest as {by}" if changes.left_open(preprocessing) else "options say"
     assumed = source.assumed
     if changes.tells_resizing and changes.tells_values:
         assumed = about(assumed, images=False)
     return replace(source, preprocessing=preprocessing, prepared_by=by, assumed=assumed)
 
 
-def _from_checkpoint(located: Located, name: str | None, asked: Asked) -> Source:
-    """Return the source of a checkpoint or of an artifact; name: of the variant that it must be."""
+def _from_checkpoint(
+    located: Located, name: str | None, asked: Asked, changes: PreprocessingChanges
+) -> Source:
+    """Return the source of a checkpoint or of an artifact, before the changes.
+
+    name: of the variant that it must be.
+    """
     path = located.file
     check_new(located.name, CheckpointError, hint=RENAME, most=MAX_STEM_BYTES)
     if sidecar_path(path).is_file():
@@ -111,7 +116,7 @@ def _from_checkpoint(located: Located, name: str | None, asked: Asked) -> Source
     tell(loaded, located)
     tell_graph(loaded, located.name)
     prepared = shown_preparation(find_preparation(located.folder, loaded), loaded)
-    tell_preparation(prepared, located.name)
+    tell_preparation(prepared, located.name, changes)
     found = name or match(loaded.as_published)
     known = None if found is None else find_variant(found)
     return Source(

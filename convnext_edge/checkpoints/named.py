@@ -33,6 +33,6 @@ def variant_or_file(
         option, given = ("--checkpoint", checkpoint) if there else ("--variant", variant)
         raise UsageError(f"MODEL is {name}, and {option} is {given}", hint="Name one of the two.")
     raise UsageError(
-        f"{name} is no variant, and no file",
-        hint=f"{nearest(name, names())}All: convnext-edge variants. Of a file, check the path.",
+        f"{name} is neither the name of a variant nor a file that exists",
+        hint=f"{nearest(name, names())}`convnext-edge variants` lists all variants. If it is a file, check its path.",
     )

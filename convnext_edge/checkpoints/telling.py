@@ -7,6 +7,7 @@ from convnext_edge.checkpoints.folders import Located
 from convnext_edge.checkpoints.loading import Checkpoint
 from convnext_edge.checkpoints.preparation.found import OPTIONS, Preparation
 from convnext_edge.checkpoints.traits import tell_assumed
+from convnext_edge.images.changes import PreprocessingChanges
 from convnext_edge.progress import note
 
 SHOWN = 3  # names of tensors in a message
@@ -29,14 +30,26 @@ def tell(loaded: Checkpoint, located: Located) -> None:
         note(f"{name}: the names of its classes are those of {loaded.classes.source}: {names}")
     if loaded.left_out:
         names = ", ".join(loaded.left_out[:SHOWN]) + (", …" if len(loaded.left_out) > SHOWN else "")
-        note(f"{name}: {len(loaded.left_out)} parts are not of the image model, left out: {names}")
+        count = len(loaded.left_out)
+        parts = "1 part is" if count == 1 else f"{count} parts are"
+        note(f"{name}: {parts} not of the image model, left out: {names}")
     tell_assumed(loaded.assumed, name)
 
 
-def tell_preparation(prepared: Preparation, name: str) -> None:
-    """Say who tells how the images of a checkpoint are prepared. name: of the checkpoint."""
+def tell_preparation(prepared: Preparation, name: str, changes: PreprocessingChanges) -> None:
+    """Say who tells how the images of a checkpoint are prepared, and what of it nobody told.
+
+    name: of the checkpoint. changes: what the user says.
+    """
     if prepared.told:
         note(f"{name}: images are prepared as {prepared.by}")
+    elif changes != PreprocessingChanges():
+        made = changes.apply(prepared.preprocessing, len(prepared.preprocessing.mean))
+        if rest := ", ".join(changes.left_open(made)):
+            note(
+                f"{name} does not say how images are prepared: options say a part,"
+                f" and the rest is taken as {prepared.by}: {rest}"
+            )
     else:
         note(f"{name} does not say how images are prepared: taken as {prepared.by}, which {OPTIONS} change")
 

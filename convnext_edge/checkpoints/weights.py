@@ -38,7 +38,8 @@ KINDS: tuple[tuple[str, Callable[[Tensor], bool]], ...] = (
 PLAIN_HINT = "Save plain float weights: dense, on the CPU, and not quantized."
 
 FORMATS_HINT = (
-    "Give a .safetensors file, or a .pth file of tensors as torch.save(model.state_dict(), FILE) writes it."
+    "Give a .safetensors file, a .pth file of tensors as torch.save(model.state_dict(), FILE) writes it,"
+    " or an .onnx file."
 )
 
 

@@ -147,7 +147,11 @@ class Size(click.ParamType[int | tuple[int, int]]):
         """Return the edge, or height and width; Click shows the failure as wrong usage."""
         found = re.fullmatch(r"([0-9]{1,6})(?:x([0-9]{1,6}))?", str(value))
         if found is None:
-            self.fail(f"{value!r} is no size in pixels, as 224, or 224x320 for height and width.", param, ctx)
+            self.fail(
+                f"{value!r} is no size in pixels.\nGive the edge, as 224, or height x width, as 224x320.",
+                param,
+                ctx,
+            )
         height, width = found.groups()
         return int(height) if width is None else (int(height), int(width))
 

@@ -169,8 +169,7 @@ def validate(
     described = artifact.description
     check_classes(images, artifact)
     gates.check(described.task, described.architecture, labelled=images.labelled, images=images.name)
-    if seen := count_seen(images, artifact):
-        note(f"{seen} of the {len(images)} images were calibrated with")
+    seen = count_seen(images, artifact)
     with phase(f"validating {artifact.path.name} on {chosen}"), open_session(artifact, chosen) as session:
         source = open_source(artifact, space)
         release()
@@ -218,12 +217,15 @@ def compare_models(
 
 
 def count_seen(images: ImageSet, artifact: Artifact) -> int:
-    """Count the images that the artifact was calibrated with."""
+    """Count the images that the artifact was calibrated with; a note says it where there are any."""
     calibrated = set(artifact.description.calibration_hashes)
     if not calibrated:
         return 0
     length = len(next(iter(calibrated)))
-    return sum(digest[:length] in calibrated for digest in images.hashes)
+    seen = sum(digest[:length] in calibrated for digest in images.hashes)
+    if seen:
+        note(f"{seen} of the {len(images)} images were calibrated with")
+    return seen
 
 
 def accuracy(found: Comparison) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from convnext_edge.targets.base import Outputs
 from convnext_edge.tasks import Task
 
 Figures: TypeAlias = dict[str, float | None]
+LEAST_OTHERS = 2  # of the class of the middle image: with fewer, its ten neighbours cannot agree on it
 ROUNDING = 1e-6  # of the largest value: less deviation is that of float32, and no answer
 THRESHOLD = 0.0  # of a logit: a probability of one half
 
@@ -65,6 +66,11 @@ class Closeness:
     def cosines_of(self, output: str) -> NDArray[np.float64]:
         """Return the cosine of each image, (N,)."""
         return np.concatenate(self.cosines[output])
+
+    @property
+    def concerns(self) -> tuple[str, ...]:
+        """Why a figure of the task is not told of these images, as sentences."""
+        return ()
 
     def figures(self) -> Figures:
         """Return SQNR and mean cosine of each output."""
@@ -141,14 +147,27 @@ class Embeddings(KeptAnswers):
             found[f"{name}_sqnr_db"] = self.sqnr_db(name)
         return found
 
+    @property
+    def concerns(self) -> tuple[str, ...]:
+        """Why the accuracy by neighbours is not told, where the images have labels."""
+        own = self._own_labels()
+        if own is None or not (self.images <= NEIGHBOURS or is_sparse(own)):
+            return ()
+        count = len(np.unique(own))
+        return (
+            f"k-NN is not told: {self.images} images of {count} classes are too few images of each class",
+        )
+
+    def _own_labels(self) -> NDArray[np.int64] | None:
+        """Return the one label of each image, (N,); None where an image has none, or several."""
+        labels = np.concatenate(self.labels)
+        return labels.astype(np.int64) if self.labelled == self.images and labels.ndim == 1 else None
+
     def _by_neighbours(self) -> Figures:
         exact, other = (nearest(answers) for answers in self.all_answers())
         found: Figures = {"neighbours_kept": shared(exact, other)}
-        labels = np.concatenate(self.labels)
-        if self.labelled < self.images or labels.ndim > 1:  # of several labels, none is the one to find
-            return found
-        own = labels.astype(np.int64)
-        if len(np.unique(own)) > 1:  # of one label, all neighbours have it
+        own = self._own_labels()
+        if own is not None and len(np.unique(own)) > 1 and not is_sparse(own):  # of one label, all have it
             accuracies = [knn_accuracy(neighbours, own) for neighbours in (exact, other)]
             found["knn_reference"], found["knn_candidate"] = accuracies
             found["drop_points"] = 100 * (accuracies[0] - accuracies[1])
@@ -207,6 +226,12 @@ def new_measure(
 ) -> Comparison | Closeness:
     """Return the empty measure of a task. other_labels: as of `Comparison`, for `classify`."""
     return Comparison(other_labels=other_labels) if task == "classify" else MEASURES[task](outputs)
+
+
+def is_sparse(labels: NDArray[np.int64]) -> bool:
+    """Return whether the middle image of (N,) has fewer than LEAST_OTHERS others of its class."""
+    _, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return bool(np.median(counts[numbers]) - 1 < LEAST_OTHERS)
 
 
 def is_labelled(labels: Labels) -> NDArray[np.bool_]:

@@ -185,7 +185,7 @@ def judge_others(found: Closeness, gates: Gates, task: Task) -> Judgement:
         unfit = unfit_drop(reference, gates.max_drop)
         faults |= {"drop": unfit[0]} if unfit else {}
         doubts += unfit
-    return Judgement(measured(figures, gates, task), faults, doubts, doubts)
+    return Judgement(measured(figures, gates, task), faults, doubts, (*doubts, *found.concerns))
 
 
 def measured(figures: Figures, gates: Gates, task: Task) -> dict[str, float | None]:

@@ -85,6 +85,6 @@ def check_classes(images: ImageSet, artifact: Artifact) -> None:
     found = images.class_count
     if images.labelled and (found > classes or (images.classes and found != classes)):
         raise ImageSetError(
-            f"{images.name} has {found} classes, {artifact.path.name} tells {classes} apart",
+            f"{images.name} has {found} classes, {artifact.path.name} has {classes}",
             hint="Give images of the model's own classes, or --classes FILE with the names of all of them.",
         )

@@ -62,6 +62,27 @@ class PreprocessingChanges:
             made = replace(made, interpolation=self.interpolation, resampler=resampler)
         return made if self.exif is None else replace(made, exif=self.exif == "apply")
 
+    def left_open(self, made: Preprocessing) -> list[str]:
+        """Return what the user does not say of `made`, as the options that would say it."""
+        rows, columns = made.size
+        told = {
+            f"--resolution {rows}" + ("" if rows == columns else f"x{columns}"): self.resolution,
+            f"--resize-mode {made.resize_mode}": self.resize_mode,
+            f"--crop {made.crop:.4g}": self.crop,
+            f"--interpolation {made.interpolation}": self.interpolation,
+            f"--mean {_numbers(made.mean)}": self.mean or self._raw,
+            f"--std {_numbers(made.std)}": self.std or self._raw,
+            f"--exif {'apply' if made.exif else 'ignore'}": self.exif,
+        }
+        if len(made.mean) == 3:
+            told[f"--channel-order {made.channel_order}"] = self.channel_order
+        return [option for option, value in told.items() if value is None]
+
+    @property
+    def _raw(self) -> bool | None:
+        """Whether pixels are taken in 0..255, which tells mean and deviation; None where they are not."""
+        return True if self.pixel_range == 255 else None
+
     @property
     def _size(self) -> tuple[int, int]:
         """Rows and columns that the user gives, 1 and 1 where none are given."""
@@ -143,3 +164,7 @@ class PreprocessingChanges:
         for value in values or ():
             if value is not None and not fits(value):
                 raise UsageError(f"--{name} {value:g} is out of range", hint=f"Give values {wanted}.")
+
+
+def _numbers(each: Channels) -> str:
+    return " ".join(f"{value:.4g}" for value in each)

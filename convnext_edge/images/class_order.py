@@ -64,7 +64,7 @@ def by_names(images: ImageSet, path: Path, classes: int) -> ImageSet:
     columns = read_classes(path)
     if len(columns[0]) != classes:
         raise UsageError(
-            f"--classes {path} names {len(columns[0])} classes, the model tells {classes} apart",
+            f"--classes {path} names {len(columns[0])} classes, the model has {classes}",
             hint="Give the names of all classes of the model, in the order of its logits.",
         )
     if not images.classes:

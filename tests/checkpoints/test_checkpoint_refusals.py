@@ -94,7 +94,7 @@ def test_a_file_cut_off_anywhere_is_refused(save: Callable[[State, Path], None],
 
 
 def test_a_directory_and_a_missing_file_are_refused(tmp_path: Path) -> None:
-    assert "is a folder in which weights are searched as model.safetensors" in refusal(tmp_path)
+    assert "is a folder without weights of a known name (model.safetensors" in refusal(tmp_path)
     assert "No such file" in refusal(tmp_path / "absent.pth")
 
 

@@ -186,7 +186,7 @@ def test_what_logits_mean_is_as_the_config_says(problem: str, task: str, tmp_pat
         ({"id2label": {"0": "crane", "1": "crane"}, "label2id": {"crane": 1}}, ("crane", "crane"), ""),
         ({}, (), ""),
         ({"id2label": {"0": "cat", "2": "dog"}}, (), "the ids in id2label are not 0, 1, 2 and so on"),
-        ({"id2label": {"0": "cat"}}, (), "it names 1 classes, the model tells 2 apart"),
+        ({"id2label": {"0": "cat"}}, (), "it names 1 classes, the model has 2"),
         ({"id2label": {"0": "cat", "1": "a\nb"}}, (), "the name of class 1 is no line of text"),
         ({"id2label": {"0": "cat", "1": 2}}, (), "id2label.1 must be a string"),
         ({"label_names": ["cat", "dog"], "label_offset": 1}, (), "its label_offset is 1"),

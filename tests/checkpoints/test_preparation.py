@@ -274,3 +274,25 @@ def test_an_answer_proves_all_but_the_preparation_of_images() -> None:
     source = load_source(None, CHECKPOINTS / "timm_v1.safetensors")
     assert len(source.assumed) > 1
     assert source.proved().assumed == ("images as timm prepares models of no published size",)
+
+
+def test_only_what_options_leave_open_is_said_to_be_assumed(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "convnext_edge")
+    half = PreprocessingChanges(32, 1.0, mean=HALF, std=HALF)
+    source = load_source(None, CHECKPOINTS / "timm_v1.safetensors", changes=half)
+    (said,) = [text for text in caplog.messages if "how images are prepared" in text]
+    assert said.endswith(
+        "the rest is taken as timm prepares models of no published size:"
+        " --resize-mode center, --interpolation bicubic, --exif ignore, --channel-order rgb"
+    )
+    assert source.prepared_by == "options say; the rest as timm prepares models of no published size"
+
+
+def test_nothing_is_assumed_of_images_where_options_say_all(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "convnext_edge")
+    everything = PreprocessingChanges(
+        32, 1.0, "bilinear", HALF, HALF, "center", channel_order="rgb", exif="apply"
+    )
+    source = load_source(None, CHECKPOINTS / "timm_v1.safetensors", changes=everything)
+    assert not [text for text in caplog.messages if "how images are prepared" in text]
+    assert source.prepared_by == "options say"

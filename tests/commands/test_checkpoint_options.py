@@ -78,7 +78,7 @@ def test_names_for_another_number_of_classes_or_for_no_classes_are_refused(tmp_p
     names = tmp_path / "names.txt"
     names.write_text("tabby\npoodle\n")
     source = load_source(None, SAVED)
-    with pytest.raises(UsageError, match="names 2 classes, the model tells 3 apart"):
+    with pytest.raises(UsageError, match="names 2 classes, the model has 3"):
         source.with_class_names(names)
     with pytest.raises(UsageError, match="the task of hf_classifier-embed is embed, which has none"):
         source.for_task("embed").with_class_names(names)

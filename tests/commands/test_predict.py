@@ -254,7 +254,7 @@ def test_names_of_classes_are_those_of_a_file_or_else_their_indices(
     assert all(top.label == str(top.index) for top in plain)
     assert [top.label for top in named] == [f"name {'abcdefghij'[top.index]}" for top in plain]
     file.write_text("cat\ndog\n")
-    with pytest.raises(UsageError, match="names 2 classes, the model tells 10 apart"):
+    with pytest.raises(UsageError, match="names 2 classes, the model has 10"):
         predict(models.exported(), picture, classes=file)
 
 

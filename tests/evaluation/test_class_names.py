@@ -98,5 +98,5 @@ def test_the_names_of_a_file_go_before_all_others(nameless: Source, images: Imag
     assert names_of_images(images, named, Numbering()).names == ()  # the model's own stay
     assert names_of_images(images, named, Numbering(file=path)).names[0] == "AIRPLANE"
     path.write_text(json.dumps(["one"]))
-    with pytest.raises(UsageError, match=r"names 1 classes, the model tells 10 apart"):
+    with pytest.raises(UsageError, match=r"names 1 classes, the model has 10"):
         names_of_images(images, named, Numbering(file=path))

@@ -93,6 +93,16 @@ def test_neighbours_and_their_labels_are_those_of_a_full_search() -> None:
     assert found["cosine_p1"] == pytest.approx(np.percentile(cosines, 1), rel=1e-5)
 
 
+def test_neighbours_do_not_judge_classes_of_hardly_two_images() -> None:
+    pairs, triples = np.repeat(np.arange(20), 2), np.repeat(np.arange(13), 3)
+    few = fed(Embeddings(("embedding",)), answers(8, noise=0.4), labels=pairs)
+    assert {"knn_reference", "knn_candidate", "drop_points"}.isdisjoint(few.figures())
+    assert few.concerns == ("k-NN is not told: 40 images of 20 classes are too few images of each class",)
+    enough = fed(Embeddings(("embedding",)), answers(8, noise=0.4), labels=np.append(triples, 12))
+    assert enough.figures()["knn_reference"] is not None
+    assert enough.concerns == ()
+
+
 def vote(labels: np.ndarray) -> int:
     counts = {label: (labels == label).sum() for label in labels}
     return max(counts, key=lambda label: counts[label])  # of equals the first, which is the nearest

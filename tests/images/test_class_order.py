@@ -195,7 +195,7 @@ def test_names_may_have_numbers_or_be_equal(tmp_path: Path, content: str) -> Non
 def test_options_that_do_not_fit_are_refused(numbered: ImageSet, tmp_path: Path) -> None:
     file = tmp_path / "classes.txt"
     file.write_text("cat\ndog\n")
-    with pytest.raises(UsageError, match="names 2 classes, the model tells 12 apart"):
+    with pytest.raises(UsageError, match="names 2 classes, the model has 12"):
         Numbering(file=file).apply(numbered, MODEL)
     with pytest.raises(UsageError, match="has no '1', which is a class of numbers"):
         Numbering(file=file).apply(numbered, replace(MODEL, architecture=Architecture((1,), (8,), classes=2)))

@@ -95,7 +95,7 @@ def label_names(described: Description, file: Path | None) -> tuple[str, ...]:
         names = read_classes(file)[0]
         if len(names) != count:
             raise UsageError(
-                f"--classes {file} names {len(names)} classes, the model tells {count} apart",
+                f"--classes {file} names {len(names)} classes, the model has {count}",
                 hint="Give the names of all classes of the model, in the order of its logits.",
             )
         return names
