@@ -34,5 +34,5 @@ def variant_or_file(
         raise UsageError(f"MODEL is {name}, and {option} is {given}", hint="Name one of the two.")
     raise UsageError(
         f"{name} is neither the name of a variant nor a file that exists",
-        hint=f"{nearest(name, names())}`convnext-edge variants` lists all variants. If it is a file, check its path.",
+        hint=f"{nearest(name, names())}`convnext-edge variants` lists variants. Of a file, check the path.",
     )

@@ -107,13 +107,14 @@ def benchmark(
     model: Model = None,
     *,
     target: RunOn = None,
-    batch: Annotated[int, Option("Images in a call.", at_least=1)] = 1,
+    batch: Annotated[int, Option("Number of images in a call.", at_least=1)] = 1,
     threads: Annotated[
-        int | None, Option("Of reference and candidate.  [default: all CPUs]", at_least=1)
+        int | None, Option("Threads of reference and candidate.  [default: all CPUs]", at_least=1)
     ] = None,
     runs: Runs = 50,
     min_speedup: Annotated[
-        float | None, Option("Gate: ratio of the median latencies.", metavar="X", at_least=0, above=True)
+        float | None,
+        Option("Gate: least ratio of the median latencies.", metavar="X", at_least=0, above=True),
     ] = None,
     workspace: WorkspaceFolder = None,
 ) -> Benchmark:

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 Capabilities: TypeAlias = Annotated[
     Sequence[str],
-    Option("TensorRT-RTX: of the GPUs to build for; repeatable.  [default: 8.0 and later]", metavar="X.Y"),
+    Option(
+        "TensorRT-RTX: compute capability of the GPUs to build for; repeatable.  [default: 8.0 and later]",
+        metavar="X.Y",
+    ),
 ]
 TimingCache: TypeAlias = Annotated[AnyPath | None, Option("TensorRT: file that makes the next build faster.")]
 

@@ -19,7 +19,7 @@ from convnext_edge.targets.registry import find_target
 
 FloatPrecision: TypeAlias = Annotated[
     Literal["fp32", "fp16"] | None,
-    Option("TensorRT: of layers that are not INT8.  [default: fp16 beside INT8, else fp32]"),
+    Option("TensorRT: precision of layers that are not INT8.  [default: fp16 beside INT8, else fp32]"),
 ]
 MaxBatch: TypeAlias = Annotated[
     int | None, Option("TensorRT: most images in a call.  [default: 8]", at_least=1)

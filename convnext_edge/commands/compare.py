@@ -111,7 +111,7 @@ def compare(
     limit: Limit = None,
     targets: Annotated[
         Sequence[str],
-        Option("Runtimes.  [default: openvino,onnxruntime]", metavar="NAME,...", separated=True),
+        Option("Runtimes to try.  [default: openvino,onnxruntime]", metavar="NAME,...", separated=True),
     ] = (),
     methods: Annotated[
         Sequence[AnyPath],
@@ -121,7 +121,7 @@ def compare(
             separated=True,
         ),
     ] = (),
-    threads: Annotated[int, Option("Of the timed calls.", at_least=1)] = 1,
+    threads: Annotated[int, Option("Threads of the timed calls.", at_least=1)] = 1,
     runs: Runs = 50,
     class_order: ClassOrderOption = None,
     classes: ClassesFile = None,

@@ -16,17 +16,21 @@ from convnext_edge.checkpoints.variants import names
 from convnext_edge.commands.declaration import Argument, Option, command
 from convnext_edge.commands.options import (
     RUNTIMES,
+    ActivationOption,
     ChannelOrderOption,
     Crop,
     ExifOption,
     InterpolationOption,
     Mean,
+    NormOption,
     Output,
     PadColor,
     PixelRange,
+    PoolingOption,
     ResizeModeOption,
     Seed,
     Std,
+    TaskOption,
     WeightsOption,
     WorkspaceFolder,
 )
@@ -48,7 +52,6 @@ if TYPE_CHECKING:
 
 OUTPUT_STRIDES = (8, 16, 32)
 SHOWN = 3  # names of classes in the summary
-BESIDE = "Of the blocks.  [default: as a config.json beside the checkpoint says, else gelu]"
 
 
 @dataclass(frozen=True)
@@ -132,23 +135,24 @@ def export(
         ),
     ] = None,
     weights: WeightsOption = None,
-    random_weights: Annotated[bool, Option("Seeded noise as weights, for work on latency.")] = False,
-    task: Annotated[
-        Task | None, Option("What the outputs mean.  [default: as the tensors tell]", metavar="NAME")
-    ] = None,
-    with_map: Annotated[bool, Option("--task embed: the last map is an output, too.")] = False,
-    activation: Annotated[Activation | None, Option(BESIDE, metavar="NAME")] = None,
-    norm: Annotated[NormKind | None, Option("Of norms without a bias.", metavar="NAME")] = None,
+    random_weights: Annotated[bool, Option("Take seeded noise as weights, for work on latency.")] = False,
+    task: TaskOption = None,
+    with_map: Annotated[bool, Option("Task embed: give the last map as an output, too.")] = False,
+    activation: ActivationOption = None,
+    norm: NormOption = None,
     norm_eps: Annotated[float | None, Option("Epsilon of the norms.", at_least=0, at_most=1)] = None,
-    pooling: Annotated[Pooling | None, Option("Of the last map.", metavar="NAME")] = None,
+    pooling: PoolingOption = None,
     output_stride: Annotated[
-        int | None, Option("Where timm's strides become dilations: 8 or 16.", at_least=1)
+        int | None, Option("Stride from which timm's strides become dilations: 8 or 16.", at_least=1)
     ] = None,
     expect: Annotated[AnyPath | None, Option("Your model's answer to --input-data: .npy or .npz.")] = None,
     input_data: Annotated[AnyPath | None, Option("Normalized images (N, channels, H, W): .npy.")] = None,
     resolution: Annotated[
         int | tuple[int, int] | None,
-        Option("Edge of the input, or height x width.  [default: the variant's]", metavar="PIXELS"),
+        Option(
+            "Edge of the input, as 224, or height x width, as 224x320.  [default: the variant's]",
+            metavar="PIXELS",
+        ),
     ] = None,
     crop: Crop = None,
     resize_mode: ResizeModeOption = None,
@@ -171,10 +175,10 @@ def export(
         AnyPath | None, Option("Names of all classes by label, a name a line or JSON.")
     ] = None,
     input_type: Annotated[
-        InputType, Option("Normalized values, or raw RGB bytes.", flags=("--input",))
+        InputType, Option("Input of the model: normalized values, or raw RGB bytes.", flags=("--input",))
     ] = "float32",
     dynamic_size: Annotated[
-        bool, Option("Images of any height and width; calibrated and timed at --resolution.")
+        bool, Option("Take images of any height and width; calibration and timing use --resolution.")
     ] = False,
     opset: Annotated[
         int | None,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, TypeAlias
+from typing import Annotated, TypeAlias, get_args
 
+from convnext_edge.architecture import Activation, NormKind, Pooling
 from convnext_edge.artifacts.opsets import HIGHEST, LOWEST, USUAL
 from convnext_edge.checkpoints.places import Weights
 from convnext_edge.commands.declaration import Argument, Option
@@ -13,15 +14,22 @@ from convnext_edge.images.contents import ClassOrder
 from convnext_edge.images.preprocessing import ChannelOrder, Channels, Interpolation, ResizeMode
 from convnext_edge.paths import AnyPath
 from convnext_edge.targets.registry import NAMES
+from convnext_edge.tasks import Task
+
+
+def listed(kind: object) -> str:
+    """Return the names of a Literal for a help text, where a list of choices would not fit into a line."""
+    return ", ".join(get_args(kind))
+
 
 RUNTIMES = ", ".join(NAMES)  # in the help, as a list of choices would be one word longer than a line
 
 Model: TypeAlias = Annotated[AnyPath | None, Argument()]
 Calib: TypeAlias = Annotated[AnyPath, Option("Images to take activation ranges from.", metavar="NAME|PATH")]
 Data: TypeAlias = Annotated[AnyPath, Option("Images to compare on.", metavar="NAME|PATH")]
-Limit: TypeAlias = Annotated[int | None, Option("Take a seeded subset of that many.", at_least=1)]
+Limit: TypeAlias = Annotated[int | None, Option("Number of images to take, drawn by --seed.", at_least=1)]
 Samples: TypeAlias = Annotated[
-    int | None, Option("How many of them.  [default: 256, or all of fewer]", at_least=1)
+    int | None, Option("Number of these images to take.  [default: 256, or all of fewer]", at_least=1)
 ]
 QuantizeFor: TypeAlias = Annotated[
     str, Option(f"Runtime to quantize for: {RUNTIMES}.", metavar="NAME", choices=NAMES)
@@ -39,19 +47,22 @@ Checkpoint: TypeAlias = Annotated[
 ]
 WeightsOption: TypeAlias = Annotated[
     Weights | None,
-    Option("Of a checkpoint that has both: averaged or plain.  [default: averaged, if any]"),
+    Option("Averaged or plain weights, of a checkpoint that has both.  [default: averaged, if any]"),
 ]
 KeepFloat: TypeAlias = Annotated[
-    Sequence[str], Option("Layers to leave in float; repeatable.", metavar="PATTERN")
+    Sequence[str], Option("Layers to leave in float; the option can be repeated.", metavar="PATTERN")
 ]
-MaxDrop: TypeAlias = Annotated[float | None, Option("Gate: top-1 points that may be lost.", metavar="POINTS")]
+MaxDrop: TypeAlias = Annotated[
+    float | None, Option("Gate: points of top-1 that may be lost.", metavar="POINTS")
+]
 MinAgreement: TypeAlias = Annotated[
-    float | None, Option("Gate: same top-1, or decisions.", metavar="FRACTION", at_least=0, at_most=1)
+    float | None,
+    Option("Gate: least share with the same top-1, or decisions.", metavar="FRACTION", at_least=0, at_most=1),
 ]
-MinSqnr: TypeAlias = Annotated[float | None, Option("Gate: of the worst output.", metavar="DB")]
-MinR2: TypeAlias = Annotated[float | None, Option("Gate of regress: R2.", metavar="R2", at_most=1)]
+MinSqnr: TypeAlias = Annotated[float | None, Option("Gate: least SQNR of the worst output.", metavar="DB")]
+MinR2: TypeAlias = Annotated[float | None, Option("Gate of task regress: least R2.", metavar="R2", at_most=1)]
 MinCosine: TypeAlias = Annotated[
-    float | None, Option("Gate of embed: mean cosine.", metavar="COSINE", at_least=-1, at_most=1)
+    float | None, Option("Gate of task embed: least mean cosine.", metavar="COSINE", at_least=-1, at_most=1)
 ]
 ClassOrderOption: TypeAlias = Annotated[
     ClassOrder | None,
@@ -64,31 +75,57 @@ Opset: TypeAlias = Annotated[
     int | None,
     Option(f"Version of ONNX's operators.  [default: MODEL's, or {USUAL}]", at_least=LOWEST, at_most=HIGHEST),
 ]
-Runs: TypeAlias = Annotated[int, Option("Timed calls of each.", at_least=1)]
+Runs: TypeAlias = Annotated[int, Option("Number of timed calls of each model.", at_least=1)]
 DataRoot: TypeAlias = Annotated[
     AnyPath | None,
-    Option("Where named image sets are looked for.  [default: $CONVNEXT_EDGE_DATA]", folder=True),
+    Option("Folder in which named image sets are looked for.  [default: $CONVNEXT_EDGE_DATA]", folder=True),
+]
+TaskOption: TypeAlias = Annotated[
+    Task | None,
+    Option(f"What the outputs mean: {listed(Task)}.  [default: as the tensors tell]", metavar="NAME"),
+]
+ActivationOption: TypeAlias = Annotated[
+    Activation | None,
+    Option(
+        f"Activation of the blocks: {listed(Activation)}.  [default: as config.json says, else gelu]",
+        metavar="NAME",
+    ),
+]
+NormOption: TypeAlias = Annotated[
+    NormKind | None, Option(f"Kind of norms without a bias: {listed(NormKind)}.", metavar="NAME")
+]
+PoolingOption: TypeAlias = Annotated[
+    Pooling | None, Option(f"Pooling of the last map: {listed(Pooling)}.", metavar="NAME")
 ]
 Crop: TypeAlias = Annotated[
     float | None,
-    Option("Of the resized edge that is kept.", metavar="FRACTION", at_least=0, at_most=1, above=True),
+    Option("Share of the resized edge that is kept.", metavar="FRACTION", at_least=0, at_most=1, above=True),
 ]
 InterpolationOption: TypeAlias = Annotated[
-    Interpolation | None, Option("Filter by which images are resized.", metavar="NAME")
+    Interpolation | None,
+    Option(f"Filter by which images are resized: {listed(Interpolation)}.", metavar="NAME"),
 ]
 ResizeModeOption: TypeAlias = Annotated[
-    ResizeMode | None, Option("Shorter edge and crop, whole image, or longer edge and --pad-color.")
+    ResizeMode | None,
+    Option(
+        "How images come to the size: shorter edge and crop, whole image, or longer edge and --pad-color."
+    ),
 ]
-PadColor: TypeAlias = Annotated[Channels | None, Option("Of what is padded, in 0..255.", metavar="R G B")]
-Mean: TypeAlias = Annotated[Channels | None, Option("Of the pixels, in 0..1.", metavar="R G B...")]
-Std: TypeAlias = Annotated[Channels | None, Option("Standard deviation of the pixels.", metavar="R G B...")]
+PadColor: TypeAlias = Annotated[Channels | None, Option("Color of the padding, in 0..255.", metavar="R G B")]
+Mean: TypeAlias = Annotated[Channels | None, Option("Mean of the pixels, in 0..1.", metavar="R G B...")]
+Std: TypeAlias = Annotated[
+    Channels | None, Option("Standard deviation of the pixels, in 0..1.", metavar="R G B...")
+]
 PixelRange: TypeAlias = Annotated[
-    int | None, Option("255: --mean and --std are in 0..255; without them, none.", metavar="MOST")
+    int | None,
+    Option("255: --mean and --std are in 0..255; without them, pixels stay in 0..255.", metavar="MOST"),
 ]
 ChannelOrderOption: TypeAlias = Annotated[
-    ChannelOrder | None, Option("Of the checkpoint's images, --mean and --std.")
+    ChannelOrder | None, Option("Order of channels in the checkpoint's images, --mean and --std.")
 ]
-ExifOption: TypeAlias = Annotated[Exif | None, Option("Whether photographs are turned upright.")]
+ExifOption: TypeAlias = Annotated[
+    Exif | None, Option("Whether photographs are turned upright by their EXIF.")
+]
 Output: TypeAlias = Annotated[
     AnyPath | None,
     Option("File to write.  [default: a name in the workspace]", flags=("-o", "--output")),
@@ -97,4 +134,4 @@ WorkspaceFolder: TypeAlias = Annotated[
     AnyPath | None,
     Option("Folder for artifacts.  [default: $CONVNEXT_EDGE_WORKSPACE or ./convnext-edge-out]", folder=True),
 ]
-Seed: TypeAlias = Annotated[int, Option("Of everything random.", at_least=0, at_most=2**32 - 1)]
+Seed: TypeAlias = Annotated[int, Option("Seed of everything that is random.", at_least=0, at_most=2**32 - 1)]

@@ -169,19 +169,17 @@ def validate(
     described = artifact.description
     check_classes(images, artifact)
     gates.check(described.task, described.architecture, labelled=images.labelled, images=images.name)
-    seen = count_seen(images, artifact)
     with phase(f"validating {artifact.path.name} on {chosen}"), open_session(artifact, chosen) as session:
         source = open_source(artifact, space)
         release()
         inputs = Inputs(images, source.preprocessing, described.input_type == "uint8", BATCH)
+        answers = (TorchSession(source.reference).run_all, session.run_all)
         result = Validate(
-            **compare_models(
-                (TorchSession(source.reference).run_all, session.run_all), inputs, source, gates
-            ),
+            **compare_models(answers, inputs, source, gates),
             artifact=artifact.path,
             target=chosen,
             data=images.name,
-            overlap=seen,
+            overlap=count_seen(images, artifact),
             skipped_images=tuple(image.name for image in images.skipped),
             simulated=session.simulated,
             label=session.label,

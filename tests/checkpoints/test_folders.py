@@ -132,7 +132,7 @@ def test_a_wrong_index_is_refused(wrong: str, tmp_path: Path) -> None:
 def test_a_folder_of_several_checkpoints_is_not_guessed_at(tmp_path: Path) -> None:
     for name in ("a.pth", "b.pth"):
         torch.save(STATE, tmp_path / name)
-    with pytest.raises(CheckpointError, match=r"it has several: a\.pth, b\.pth"):
+    with pytest.raises(CheckpointError, match=r"it has several files of weights: a\.pth, b\.pth"):
         load_checkpoint(tmp_path)
 
 

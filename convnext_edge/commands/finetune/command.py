@@ -121,14 +121,14 @@ def finetune(
         int | None, Option("How long, in place of --epochs.  [default: 300]", at_least=1)
     ] = None,
     batch: Annotated[int, Option("Images in a step, of all processes together.", at_least=1)] = BATCH,
-    learning_rate: Annotated[float, Option("At its peak.", at_least=0, above=True)] = 5e-4,
+    learning_rate: Annotated[float, Option("Learning rate at its peak.", at_least=0, above=True)] = 5e-4,
     label_weight: Annotated[
         float,
         Option("Share of the labels in the loss; the rest is the reference's answer.", at_least=0, at_most=1),
     ] = 0.0,
     activation: Annotated[Activation, Option("relu swaps GELU for the faster ReLU.")] = "gelu",
     precision: Annotated[
-        AskedPrecision, Option("Of the arithmetic; auto: bf16 on GPUs that have it.")
+        AskedPrecision, Option("Type of the arithmetic; auto: bf16 on GPUs that have it.")
     ] = "auto",
     compile: Annotated[
         bool,

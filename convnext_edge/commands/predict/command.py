@@ -22,10 +22,11 @@ def predict(
     pictures: Annotated[Pictures, Argument("PICTURE")] = (),
     *,
     top: Annotated[
-        int | None, Option("Classes to tell of a picture.  [default: 5; of multilabel, all]", at_least=1)
+        int | None,
+        Option("Number of classes to show for a picture.  [default: 5; of multilabel, all]", at_least=1),
     ] = None,
     threshold: Annotated[
-        float | None, Option("Of multilabel: probability to exceed.  [default: 0.5]", at_least=0, at_most=1)
+        float | None, Option("Task multilabel: probability to exceed.  [default: 0.5]", at_least=0, at_most=1)
     ] = None,
     classes: Annotated[
         AnyPath | None, Option("Names of the classes, a name a line or JSON.  [default: the model's]")

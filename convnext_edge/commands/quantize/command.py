@@ -160,7 +160,7 @@ def quantize(
     samples: Samples = None,
     target: QuantizeFor = DEFAULT,
     method: Annotated[
-        Method, Option("Ours; NNCF over our placement; ONNX Runtime's quantize_static.")
+        Method, Option("How to quantize: ours, NNCF over our placement, or ONNX Runtime's quantize_static.")
     ] = "ptq",
     recipe: RecipeFile = None,
     checkpoint: Checkpoint = None,
