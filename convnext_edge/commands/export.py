@@ -171,9 +171,7 @@ def export(
             choices=NAMES,
         ),
     ] = None,
-    classes: Annotated[
-        AnyPath | None, Option("Names of all classes by label, a name a line or JSON.")
-    ] = None,
+    classes: Annotated[AnyPath | None, Option("Names of all classes: a name a line, or JSON.")] = None,
     input_type: Annotated[
         InputType, Option("Input of the model: normalized values, or raw RGB bytes.", flags=("--input",))
     ] = "float32",
