@@ -90,7 +90,7 @@ def tell_other_names(images: ImageSet, names: tuple[str, ...]) -> None:
     Not of ImageNet's folders: synsets, whose order all models have, whatever they call the classes.
     """
     other = sorted(set(images.classes) - set(names))
-    if other and not all(map(SYNSET.fullmatch, images.classes)):
+    if names and other and not all(map(SYNSET.fullmatch, images.classes)):
         note(
             f"{images.name} has the class {other[0]!r}, which the model does not name, so that their order"
             f" numbers the classes: class 0 is {images.classes[0]!r}, which the model calls {names[0]!r};"
