@@ -22,6 +22,7 @@ from convnext_edge.commands.options import (
 from convnext_edge.commands.preparation import Given, Images, prepare_job
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import command_line, table
+from convnext_edge.images.definitions import set_names
 from convnext_edge.paths import AnyPath
 from convnext_edge.progress import doing
 from convnext_edge.quiet import importing
@@ -78,7 +79,7 @@ class Sensitivity(Result):
 def sensitivity(
     model: Model = None,
     *,
-    calib: Annotated[AnyPath, Option("Images to measure with.", metavar="NAME|PATH")],
+    calib: Annotated[AnyPath, Option("Images to measure with.", metavar="NAME|PATH", completions=set_names)],
     samples: Annotated[
         int | None, Option("How many of them.  [default: 32, or all of fewer]", at_least=1)
     ] = None,

@@ -28,6 +28,7 @@ from convnext_edge.commands.preparation import Given, Images, prepare_job
 from convnext_edge.commands.quantize.command import Quantize, quantize_figures
 from convnext_edge.commands.text import lines, size, skipped, warned
 from convnext_edge.errors import UsageError
+from convnext_edge.images.definitions import set_names
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import DEFAULT
@@ -106,14 +107,24 @@ def accuracy_of(top1: float | None, agreement: float | None = None) -> str:
 def finetune(
     model: Model = None,
     *,
-    train: Annotated[AnyPath, Option("Images to train with; labels are not needed.", metavar="NAME|PATH")],
+    train: Annotated[
+        AnyPath,
+        Option("Images to train with; labels are not needed.", metavar="NAME|PATH", completions=set_names),
+    ],
     calib: Annotated[
         AnyPath | None,
-        Option("Images to take first ranges from.  [default: --train's]", metavar="NAME|PATH"),
+        Option(
+            "Images to take first ranges from.  [default: --train's]",
+            metavar="NAME|PATH",
+            completions=set_names,
+        ),
     ] = None,
     samples: Samples = None,
     data: Annotated[
-        AnyPath | None, Option("Images to measure on.  [default: 5 % of --train]", metavar="NAME|PATH")
+        AnyPath | None,
+        Option(
+            "Images to measure on.  [default: 5 % of --train]", metavar="NAME|PATH", completions=set_names
+        ),
     ] = None,
     target: QuantizeFor = DEFAULT,
     epochs: Annotated[float | None, Option("How often each image is seen.", at_least=0, above=True)] = None,

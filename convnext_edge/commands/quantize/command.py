@@ -36,6 +36,7 @@ from convnext_edge.commands.preparation import Given, Images, prepare_job
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import command_line, lines, metric_lines, size, skipped, verdict, warned
 from convnext_edge.errors import UsageError, nearest
+from convnext_edge.images.definitions import set_names
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import doing
 from convnext_edge.quiet import importing
@@ -169,7 +170,9 @@ def quantize(
     min_cosine: MinCosine = None,
     data: Annotated[
         AnyPath | None,
-        Option("Images for these gates.  [default: those of --calib]", metavar="NAME|PATH"),
+        Option(
+            "Images for these gates.  [default: those of --calib]", metavar="NAME|PATH", completions=set_names
+        ),
     ] = None,
     timing: Annotated[
         bool, Option("Gate: no slower than the target's own FP32, where the target runs here.")
