@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from convnext_edge.artifacts.artifact import Artifact, Description, Link, Verdict
 from convnext_edge.artifacts.digests import Stamp, remember_moved, sha256
@@ -18,6 +18,8 @@ from convnext_edge.artifacts.locks import reading
 from convnext_edge.artifacts.provenance import command_line, tool_versions
 from convnext_edge.artifacts.sidecar import read_sidecar, sidecar_path, write_sidecar
 from convnext_edge.errors import ArtifactError, UsageError
+
+Filled = TypeVar("Filled")
 
 
 def open_artifact(path: Path) -> Artifact:
@@ -106,7 +108,7 @@ def superseded(path: Path, names: Collection[str]) -> list[str]:
     return [name for name in gone if sha256(folder / name) == files[name]]
 
 
-def write_folder(folder: Path, fill: Callable[[Path], str]) -> str:
+def write_folder(folder: Path, fill: Callable[[Path], Filled]) -> Filled:
     """Let `fill` fill a scratch folder, then move it into place; return what `fill` returns.
 
     Raises UsageError for a folder that holds something already.
@@ -114,7 +116,7 @@ def write_folder(folder: Path, fill: Callable[[Path], str]) -> str:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} exists", hint="Take it away, or name another folder with -o.")
 
-    def make(scratch: Path) -> str:
+    def make(scratch: Path) -> Filled:
         scratch.mkdir()
         return fill(scratch)
 
