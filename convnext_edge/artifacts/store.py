@@ -32,7 +32,8 @@ def open_artifact(path: Path) -> Artifact:
         return _opened(path)
 
 
-def _opened(path: Path) -> Artifact:
+def check_there(path: Path) -> None:
+    """Raise ArtifactError where there is no artifact at `path`; its files are not looked into."""
     if not (path.is_file() and sidecar_path(path).is_file()):
         _refuse_half_written(path)
     if not path.is_file():
@@ -43,6 +44,10 @@ def _opened(path: Path) -> Artifact:
             f"{path} is not an artifact of convnext-edge: it has no sidecar {sidecar_path(path).name}",
             hint="Start from the checkpoint: convnext-edge export --checkpoint FILE.",
         )
+
+
+def _opened(path: Path) -> Artifact:
+    check_there(path)
     artifact = read_sidecar(path)
     for name, digest in artifact.files.items():
         _check_digest(path.parent / name, digest)

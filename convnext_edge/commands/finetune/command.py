@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from convnext_edge.artifacts.workspace import Workspace, check_suffix
 from convnext_edge.commands.declaration import Option, command
+from convnext_edge.commands.early import check_images
 from convnext_edge.commands.options import (
     Checkpoint,
     ClassesFile,
@@ -173,6 +174,8 @@ def finetune(
 
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
     """
+    check_options(epochs, steps, output)
+    check_images(train, calib, data, data_root=data_root)
     with importing():
         from convnext_edge.checkpoints.class_order import Numbering
         from convnext_edge.commands.finetune import processes
@@ -180,7 +183,6 @@ def finetune(
         from convnext_edge.commands.finetune.run import finetune_job
         from convnext_edge.commands.finetune.training import Plan, choose_precision
     started = time.perf_counter()
-    check_options(epochs, steps, output)
     numbering = Numbering(class_order, as_path(classes))
     accelerator, space = processes.join(batch), Workspace.at(workspace)
     job = prepare_job(
