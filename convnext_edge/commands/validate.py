@@ -145,7 +145,7 @@ def validate(
     with importing():
         from convnext_edge.checkpoints.class_order import Numbering
         from convnext_edge.checkpoints.kept_weights import open_source
-        from convnext_edge.evaluation.candidates import open_session, target_of
+        from convnext_edge.evaluation.candidates import open_beside, reference_threads, target_of
         from convnext_edge.evaluation.comparison import Inputs
         from convnext_edge.evaluation.gates import Gates
         from convnext_edge.evaluation.records import keep
@@ -161,13 +161,13 @@ def validate(
     check_classes(images, artifact)
     gates.check(described.task, described.architecture, labelled=images.labelled, images=images.name)
     seen = count_seen(images, artifact)
-    with open_session(artifact, chosen) as session:
+    with open_beside(artifact, chosen) as session:
         source = open_source(artifact, space)
         release()
         inputs = Inputs(images, source.preprocessing, described.input_type == "uint8", BATCH)
-        answers = (TorchSession(source.reference).run_all, session.run_all)
+        reference = TorchSession(source.reference, reference_threads(source))
         result = Validate(
-            **compare_models(answers, inputs, source, gates),
+            **compare_models((reference.run_all, session.run_all), inputs, source, gates),
             artifact=artifact.path,
             target=chosen,
             data=images.name,

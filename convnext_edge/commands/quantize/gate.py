@@ -13,6 +13,7 @@ from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.artifacts.store import open_artifact, write_artifact
 from convnext_edge.checkpoints.class_order import Numbering
 from convnext_edge.checkpoints.source import Source
+from convnext_edge.evaluation.candidates import reference_threads
 from convnext_edge.evaluation.closeness import Closeness, new_measure
 from convnext_edge.evaluation.comparison import Inputs, compare_answers
 from convnext_edge.evaluation.gates import Gates, Judgement, judge
@@ -144,9 +145,9 @@ class Attempts:
         """Write the model of that number, and hold it against the reference."""
         artifact = self._write(quantized, number)
         source = self.job.source
-        with self.target.open_session(artifact) as session:
+        with self.target.open_beside(artifact) as session:
             inputs = Inputs(self.images, source.preprocessing, self.job.input_type == "uint8", BATCH)
-            reference = TorchSession(source.reference)
+            reference = TorchSession(source.reference, reference_threads(source))
             found = new_measure(source.task, source.outputs, self.images.other_labels)
             return compare_answers(reference.run_all, session.run_all, inputs, found, purpose="measuring")
 
