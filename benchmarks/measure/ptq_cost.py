@@ -25,7 +25,7 @@ import click
 from benchmarks.support.reports import Bar, Reporting, report_options
 from convnext_edge import export, quantize
 from convnext_edge.artifacts.store import open_artifact
-from convnext_edge.commands.quantize.command import find_method
+from convnext_edge.commands.quantize.methods import find_method
 from convnext_edge.evaluation.memory import peak_of_this_process
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.preprocessing import Preprocessing

@@ -12,7 +12,7 @@ from benchmarks.support.baselines import calibration_images, nncf_quantize, ort_
 from benchmarks.support.rescale import write_rescaled
 from convnext_edge import export, quantize
 from convnext_edge.artifacts.store import open_artifact
-from convnext_edge.commands.quantize.command import Method
+from convnext_edge.commands.quantize.methods import Method
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.targets.base import Images, Logits, Session

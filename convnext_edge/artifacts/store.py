@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from convnext_edge.artifacts.artifact import Artifact, Description, Link, Verdict
 from convnext_edge.artifacts.digests import Stamp, remember_moved, sha256
@@ -18,6 +18,8 @@ from convnext_edge.artifacts.locks import reading
 from convnext_edge.artifacts.provenance import command_line, tool_versions
 from convnext_edge.artifacts.sidecar import read_sidecar, sidecar_path, write_sidecar
 from convnext_edge.errors import ArtifactError, UsageError
+
+Filled = TypeVar("Filled")
 
 
 def open_artifact(path: Path) -> Artifact:
@@ -30,7 +32,8 @@ def open_artifact(path: Path) -> Artifact:
         return _opened(path)
 
 
-def _opened(path: Path) -> Artifact:
+def check_there(path: Path) -> None:
+    """Raise ArtifactError where there is no artifact at `path`; its files are not looked into."""
     if not (path.is_file() and sidecar_path(path).is_file()):
         _refuse_half_written(path)
     if not path.is_file():
@@ -41,6 +44,10 @@ def _opened(path: Path) -> Artifact:
             f"{path} is not an artifact of convnext-edge: it has no sidecar {sidecar_path(path).name}",
             hint="Start from the checkpoint: convnext-edge export --checkpoint FILE.",
         )
+
+
+def _opened(path: Path) -> Artifact:
+    check_there(path)
     artifact = read_sidecar(path)
     for name, digest in artifact.files.items():
         _check_digest(path.parent / name, digest)
@@ -106,7 +113,7 @@ def superseded(path: Path, names: Collection[str]) -> list[str]:
     return [name for name in gone if sha256(folder / name) == files[name]]
 
 
-def write_folder(folder: Path, fill: Callable[[Path], str]) -> str:
+def write_folder(folder: Path, fill: Callable[[Path], Filled]) -> Filled:
     """Let `fill` fill a scratch folder, then move it into place; return what `fill` returns.
 
     Raises UsageError for a folder that holds something already.
@@ -114,7 +121,7 @@ def write_folder(folder: Path, fill: Callable[[Path], str]) -> str:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} exists", hint="Take it away, or name another folder with -o.")
 
-    def make(scratch: Path) -> str:
+    def make(scratch: Path) -> Filled:
         scratch.mkdir()
         return fill(scratch)
 

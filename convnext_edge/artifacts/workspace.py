@@ -20,6 +20,8 @@ from convnext_edge.progress import note
 
 VARIABLE = "CONVNEXT_EDGE_WORKSPACE"
 DEFAULT = "convnext-edge-out"
+EXPORTED = "exported model"
+EXPORT = "convnext-edge export FILE (or --variant NAME)"
 
 
 @dataclass(frozen=True)
@@ -74,29 +76,46 @@ class Workspace:
         makes one.
         Raises ArtifactError where there is none.
         """
-        path = self._newest(wanted, what) if named is None else Path(named)
-        if path is None:
-            sought = f"{what} for {target}" if target else what
-            raise ArtifactError(
-                f"there is no {sought} in the workspace {self.folder}", hint=f"Make one: {command}"
-            )
+        if named is None:
+            path = self.newest(wanted, what=what, command=command, target=target)
+            note(f"taking {path}, the newest {what} of the workspace")
+        else:
+            path = Path(named)
         artifact = open_artifact(path)
         announce_failings(artifact)
         return artifact
 
-    def _newest(self, wanted: Callable[[Description], bool], what: str) -> Path | None:
+    def newest(
+        self, wanted: Callable[[Description], bool], *, what: str, command: str, target: str | None = None
+    ) -> Path:
+        """Return the path of the newest artifact that `wanted` accepts; the rest is as of `choose`."""
         settle(self.folder)
         for path in self._newest_first():
             if wanted(read_sidecar(path).description):
-                note(f"taking {path}, the newest {what} of the workspace")
                 return path
-        return None
+        sought = f"{what} for {target}" if target else what
+        raise ArtifactError(
+            f"there is no {sought} in the workspace {self.folder}", hint=f"Make one: {command}"
+        )
+
+    def choose_exported(self, named: AnyPath | None) -> Artifact:
+        """Return the artifact at `named`, or else the newest FP32 model that `export` wrote."""
+        return self.choose(named, is_exported, what=EXPORTED, command=EXPORT)
+
+    def check_exported(self) -> None:
+        """Raise ArtifactError where there is no model that `export` wrote."""
+        self.newest(is_exported, what=EXPORTED, command=EXPORT)
 
     def _newest_first(self) -> Iterator[Path]:
         sidecars = list(self.folder.glob("*.json"))
         paths = [path.with_suffix("") for path in sidecars]
         artifacts = [path for path in paths if path.is_file() and sidecar_path(path).is_file()]
         yield from sorted(artifacts, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+
+
+def is_exported(description: Description) -> bool:
+    """Return whether an artifact is an FP32 model that `export` wrote."""
+    return description.kind == "onnx" and description.precision == "fp32"
 
 
 def check_suffix(output: Path | None, suffix: str) -> None:

@@ -60,6 +60,12 @@ class Located:
         return self.paths[0]
 
 
+def check_there(given: Path) -> None:
+    """Raise CheckpointError for a file or folder that does not exist; the hub is not asked."""
+    if not given.exists() and not given.as_posix().startswith("hf:"):
+        raise CheckpointError(f"{given} does not exist", hint="Check the path.")
+
+
 def locate(given: Path) -> Located:
     """Find the files of a checkpoint: of a file, a folder, or a repository of the hub as `hf:org/name`.
 

@@ -36,3 +36,9 @@ def variant_or_file(
         f"{name} is neither the name of a variant nor a file that exists",
         hint=f"{nearest(name, names())}`convnext-edge variants` lists variants. Of a file, check the path.",
     )
+
+
+def check_one(model: AnyPath | None, checkpoint: AnyPath | None) -> None:
+    """Raise UsageError where both an artifact and a checkpoint are named."""
+    if model is not None and checkpoint is not None:
+        raise UsageError("MODEL and --checkpoint exclude each other", hint="Give one of the two.")

@@ -36,7 +36,7 @@ def to_click(parameter: Parameter) -> click.Parameter:
             required=False,
             nargs=-1 if every else 1,
             metavar=f"[{parameter.typed}]..." if every else None,
-            shell_complete=completion(parameter.meaning),
+            shell_complete=completion(parameter.meaning, kind),
         )
     option = parameter.meaning
     hidden = option.hide_default or any(parameter.default is value for value in (None, False, ()))
@@ -51,24 +51,26 @@ def to_click(parameter: Parameter) -> click.Parameter:
         multiple=get_origin(kind) is Sequence,
         is_flag=True if kind is bool else None,
         callback=callback(kind, option),
-        shell_complete=completion(option),
+        shell_complete=completion(option, kind),
         metavar=option.metavar,
         help=option.help,
     )
 
 
-def completion(meaning: Option | Argument) -> Complete | None:
-    """Return what a shell calls to complete a value, or None where files or nothing are offered.
+def completion(meaning: Option | Argument, kind: object) -> Complete | None:
+    """Return what a shell calls to complete a value, or None where Click's type of the value does it.
 
-    Of an argument, files are offered where no name begins so.
+    Files go before names: bash offers files only where no name begins so, whichever comes first, and zsh
+    and fish offer both.
     """
-    values = meaning.completions
-    if values is None:
+    values = meaning.completions or tuple
+    files = is_path(kind)
+    if meaning.completions is None and not (files and meaning.metavar):
         return None
-    files = [CompletionItem("", type="file")] if isinstance(meaning, Argument) else []
 
     def complete(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-        return [CompletionItem(name) for name in values() if name.startswith(begun)] or files
+        named = [CompletionItem(name) for name in values() if name.startswith(begun)]
+        return [CompletionItem(begun, type="file"), *named] if files else named
 
     return complete
 
@@ -191,6 +193,11 @@ def takes_all(kind: object) -> bool:
     return any(get_origin(part) is Sequence for part in (kind, *get_args(kind)))
 
 
+def is_path(kind: object) -> bool:
+    """Return whether values of a kind are paths, or sequences of them."""
+    return any(set(get_args(part)) >= PATHS for part in (kind, *get_args(kind)))
+
+
 def takes_many(kind: object) -> bool:
     """Return whether values of a kind are tuples of any length."""
     return get_origin(kind) is tuple and Ellipsis in get_args(kind)
@@ -206,7 +213,7 @@ def click_type(kind: object, option: Option) -> click.ParamType[Any]:
         return Size()
     if get_origin(kind) is Sequence:
         return click.STRING
-    if set(get_args(kind)) >= PATHS:
+    if is_path(kind):
         named_set = option.metavar is not None  # NAME|PATH: the name of an image set is no path
         return click.STRING if named_set else GivenPath(path_type=Path, file_okay=not option.folder)
     return number_type(kind, option)

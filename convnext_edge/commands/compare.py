@@ -15,6 +15,7 @@ from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.benchmark import benchmark
 from convnext_edge.commands.build import build
 from convnext_edge.commands.declaration import Option, command
+from convnext_edge.commands.early import check_images, check_start, check_threads
 from convnext_edge.commands.options import (
     Calib,
     ClassesFile,
@@ -28,7 +29,8 @@ from convnext_edge.commands.options import (
     Seed,
     WorkspaceFolder,
 )
-from convnext_edge.commands.quantize.command import METHODS, Method, quantize
+from convnext_edge.commands.quantize.command import quantize
+from convnext_edge.commands.quantize.methods import METHODS, Method
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.rows import LEGENDS, Figure, Row, figures_of, make_row, speedup_of, task_of
 from convnext_edge.commands.text import command_line, digits, fold, size_of, table
@@ -39,7 +41,7 @@ from convnext_edge.paths import AnyPath
 from convnext_edge.progress import doing, note
 from convnext_edge.quantization.recipe import Recipe, read_recipe
 from convnext_edge.quiet import importing
-from convnext_edge.targets.registry import ON_CPUS, find_target
+from convnext_edge.targets.registry import ON_CPUS, check_target, find_target
 
 FP32 = "fp32"
 RECIPE = ".toml"
@@ -136,15 +138,18 @@ def compare(
     on; where all are, the first error is raised.
     Raises ArtifactError, ImageSetError, QuantizationError, RecipeError, TargetError, UsageError.
     """
+    chosen = check_methods([os.fspath(method) for method in methods])
+    for name in targets:
+        check_target(name)
+    check_threads(threads)
+    space = Workspace.at(workspace)
+    check_start(model, None, space)
+    check_images(calib, data, data_root=data_root)
     with importing():
-        from convnext_edge.evaluation.timing import check_threads
         from convnext_edge.quantization.start import find_start
 
     started = time.perf_counter()
-    chosen = check_methods([os.fspath(method) for method in methods])
-    check_threads(threads)
     wanted = [find_target(name).name for name in targets or ON_CPUS]
-    space = Workspace.at(workspace)
     start = find_start(model, None, workspace=space, seed=seed).artifact
     contest = Contest(
         model=start.path,

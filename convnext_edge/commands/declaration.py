@@ -43,7 +43,9 @@ class Option:
     folder: bool = False  # of a path: a file is refused
     separated: bool = False  # of a repeatable option: takes several names separated by commas, too
     hide_default: bool = False  # where the help tells the default in words
-    completions: Callable[[], Iterable[str]] | None = None  # values that a shell offers
+    completions: Callable[[], Iterable[str]] | None = (
+        None  # names that a shell offers, of a path beside files
+    )
     formerly: tuple[str, ...] = ()  # names of earlier versions, without dashes, which are still taken
 
 

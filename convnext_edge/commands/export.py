@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from convnext_edge.architecture import Activation, NormKind, Pooling
 from convnext_edge.artifacts.opsets import HIGHEST, LOWEST, USUAL
-from convnext_edge.artifacts.workspace import Workspace, check_suffix
+from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.named import variant_or_file
 from convnext_edge.checkpoints.places import Selection, Weights
 from convnext_edge.checkpoints.variants import names
 from convnext_edge.commands.declaration import Argument, Option, command
+from convnext_edge.commands.early import check_names
 from convnext_edge.commands.options import (
     RUNTIMES,
     ActivationOption,
@@ -42,7 +43,7 @@ from convnext_edge.images.preprocessing import InputType
 from convnext_edge.images.way import way
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.quiet import importing
-from convnext_edge.targets.registry import NAMES, find_target
+from convnext_edge.targets.registry import NAMES
 from convnext_edge.tasks import Task
 
 if TYPE_CHECKING:
@@ -194,6 +195,7 @@ def export(
     Raises CheckpointError, DownloadError, ExportError, UsageError.
     """
     variant, checkpoint = variant_or_file(model, variant, checkpoint)
+    check_names(variant, checkpoint, target, output)
     with importing():
         from convnext_edge.checkpoints.expectation import Expectation
         from convnext_edge.checkpoints.kept_weights import save_weights
@@ -201,7 +203,6 @@ def export(
         from convnext_edge.evaluation.parity import parity
         from convnext_edge.targets.fp32 import ExportOptions, write_fp32
 
-    check_names(target, output)
     proof = Expectation.at(as_path(expect), as_path(input_data))
     changes = PreprocessingChanges(
         resolution, crop, interpolation, mean, std, resize_mode, pad_color, channel_order, pixel_range, exif
@@ -260,13 +261,6 @@ def prove(source: Source, proof: Expectation | None) -> tuple[Source, float | No
         return source, None
     expected = proof.check(source)
     return source.proved(), expected
-
-
-def check_names(target: str | None, output: AnyPath | None) -> None:
-    """Raise UsageError for a wrong name of a target or a file, before any work."""
-    if target is not None:
-        find_target(target)
-    check_suffix(as_path(output), ".onnx")
 
 
 def checked(output_stride: int | None) -> int | None:

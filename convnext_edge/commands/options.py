@@ -11,6 +11,7 @@ from convnext_edge.checkpoints.places import Weights
 from convnext_edge.commands.declaration import Argument, Option
 from convnext_edge.images.changes import Exif
 from convnext_edge.images.contents import ClassOrder
+from convnext_edge.images.definitions import set_names
 from convnext_edge.images.preprocessing import ChannelOrder, Channels, Interpolation, ResizeMode
 from convnext_edge.paths import AnyPath
 from convnext_edge.targets.registry import NAMES
@@ -25,8 +26,12 @@ def listed(kind: object) -> str:
 RUNTIMES = ", ".join(NAMES)  # in the help, as a list of choices would be one word longer than a line
 
 Model: TypeAlias = Annotated[AnyPath | None, Argument()]
-Calib: TypeAlias = Annotated[AnyPath, Option("Images to take activation ranges from.", metavar="NAME|PATH")]
-Data: TypeAlias = Annotated[AnyPath, Option("Images to compare on.", metavar="NAME|PATH")]
+Calib: TypeAlias = Annotated[
+    AnyPath, Option("Images to take activation ranges from.", metavar="NAME|PATH", completions=set_names)
+]
+Data: TypeAlias = Annotated[
+    AnyPath, Option("Images to compare on.", metavar="NAME|PATH", completions=set_names)
+]
 Limit: TypeAlias = Annotated[int | None, Option("Number of images to take, drawn by --seed.", at_least=1)]
 Samples: TypeAlias = Annotated[
     int | None, Option("Number of these images to take.  [default: 256, or all of fewer]", at_least=1)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.declaration import Option, command
+from convnext_edge.commands.early import check_images, check_start, check_threads
 from convnext_edge.commands.options import (
     Checkpoint,
     DataRoot,
@@ -22,6 +23,7 @@ from convnext_edge.commands.options import (
 from convnext_edge.commands.preparation import Given, Images, prepare_job
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import command_line, table
+from convnext_edge.images.definitions import set_names
 from convnext_edge.paths import AnyPath
 from convnext_edge.progress import doing
 from convnext_edge.quiet import importing
@@ -78,7 +80,7 @@ class Sensitivity(Result):
 def sensitivity(
     model: Model = None,
     *,
-    calib: Annotated[AnyPath, Option("Images to measure with.", metavar="NAME|PATH")],
+    calib: Annotated[AnyPath, Option("Images to measure with.", metavar="NAME|PATH", completions=set_names)],
     samples: Annotated[
         int | None, Option("How many of them.  [default: 32, or all of fewer]", at_least=1)
     ] = None,
@@ -99,21 +101,23 @@ def sensitivity(
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, TargetError,
     UsageError.
     """
+    check_threads(threads)
+    space = Workspace.at(workspace)
+    check_start(model, checkpoint, space)
+    check_images(calib, data_root=data_root)
     with importing():
         from convnext_edge.evaluation.layer_costs import layer_costs
         from convnext_edge.evaluation.layer_times import time_saved
-        from convnext_edge.evaluation.timing import check_threads
         from convnext_edge.quantization.ptq import calibrate_job
         from convnext_edge.targets.registry import find_target
 
     started = time.perf_counter()
-    check_threads(threads)
     job = prepare_job(
         Given(model, checkpoint, weights),
         images=Images(calib, samples, data_root, most=SAMPLES),
         target=target,
         recipe=recipe,
-        workspace=Workspace.at(workspace),
+        workspace=space,
         seed=seed,
     )
     name, images = job.start.artifact.path.name, job.images

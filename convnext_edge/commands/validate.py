@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from convnext_edge.artifacts.locks import release
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.declaration import command
+from convnext_edge.commands.early import check_images, find_candidate
 from convnext_edge.commands.options import (
     ClassesFile,
     ClassOrderOption,
@@ -149,10 +150,13 @@ def validate(
     the workspace for `report`.
     Raises ArtifactError, ImageSetError, TargetError, UsageError.
     """
+    space = Workspace.at(workspace)
+    artifact = find_candidate(model, target, space)
+    check_images(data, data_root=data_root)
     with importing():
         from convnext_edge.checkpoints.class_order import Numbering
         from convnext_edge.checkpoints.kept_weights import open_source
-        from convnext_edge.evaluation.candidates import find_candidate, open_session, target_of
+        from convnext_edge.evaluation.candidates import open_beside, reference_threads, target_of
         from convnext_edge.evaluation.comparison import Inputs
         from convnext_edge.evaluation.gates import Gates
         from convnext_edge.evaluation.records import keep
@@ -160,22 +164,20 @@ def validate(
         from convnext_edge.images.opening import open_image_set
         from convnext_edge.targets.torch import TorchSession
 
-    space = Workspace.at(workspace)
     gates = Gates(max_drop, min_agreement, min_sqnr, min_r2, min_cosine)
-    artifact = find_candidate(model, target, space)
     chosen = target_of(artifact, target)
     number = Numbering(class_order, as_path(classes)).for_model(artifact.description)
     images = number(open_image_set(data, data_root=data_root, split="evaluation")).subset(limit, seed)
     described = artifact.description
     check_classes(images, artifact)
     gates.check(described.task, described.architecture, labelled=images.labelled, images=images.name)
-    with phase(f"validating {artifact.path.name} on {chosen}"), open_session(artifact, chosen) as session:
+    with phase(f"validating {artifact.path.name} on {chosen}"), open_beside(artifact, chosen) as session:
         source = open_source(artifact, space)
         release()
         inputs = Inputs(images, source.preprocessing, described.input_type == "uint8", BATCH)
-        answers = (TorchSession(source.reference).run_all, session.run_all)
+        reference = TorchSession(source.reference, reference_threads(source))
         result = Validate(
-            **compare_models(answers, inputs, source, gates),
+            **compare_models((reference.run_all, session.run_all), inputs, source, gates),
             artifact=artifact.path,
             target=chosen,
             data=images.name,
@@ -220,8 +222,7 @@ def count_seen(images: ImageSet, artifact: Artifact) -> int:
     if not calibrated:
         return 0
     length = len(next(iter(calibrated)))
-    seen = sum(digest[:length] in calibrated for digest in images.hashes)
-    if seen:
+    if seen := sum(digest[:length] in calibrated for digest in images.hashes):
         note(f"{seen} of the {len(images)} images were calibrated with")
     return seen
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.errors import ArtifactError, UsageError
@@ -9,6 +11,11 @@ from convnext_edge.paths import AnyPath
 from convnext_edge.progress import phase
 from convnext_edge.targets.base import Session
 from convnext_edge.targets.registry import DEFAULT, command_that_makes_one, find_target
+
+if TYPE_CHECKING:
+    from convnext_edge.checkpoints.source import Source
+
+SMALL = 100e6  # multiplications and additions of an image; one of 224 x 224 pixels takes Atto 550e6
 
 
 def find_candidate(model: AnyPath | None, target: str | None, workspace: Workspace) -> Artifact:
@@ -49,3 +56,18 @@ def target_of(artifact: Artifact, target: str | None) -> str:
 def open_session(artifact: Artifact, target: str, threads: int | None = None) -> Session:
     """Make an artifact ready to run on the target of that name."""
     return find_target(target).open_session(artifact, threads=threads)
+
+
+@phase("loading the engine")
+def open_beside(artifact: Artifact, target: str) -> Session:
+    """Make an artifact ready to take turns with the reference, and with what decodes images."""
+    return find_target(target).open_beside(artifact)
+
+
+def reference_threads(source: Source) -> int | None:
+    """Return in how many threads PyTorch compares: one for a small model, else as it likes (None).
+
+    On a busy machine, the threads of a call wait for each other longer than a small model computes.
+    """
+    macs = source.reference.architecture.macs(*source.preprocessing.size)
+    return 1 if macs < SMALL else None

@@ -53,6 +53,11 @@ def calibration_dir() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "calibration"
 
 
+def set_names() -> list[str]:
+    """Return the names of all named sets; their definitions are not read."""
+    return sorted(path.stem for path in calibration_dir().glob("*.toml"))
+
+
 def definitions() -> dict[str, Definition]:
     """Return all named sets, by name."""
     return {path.stem: read_definition(path) for path in sorted(calibration_dir().glob("*.toml"))}

@@ -44,18 +44,34 @@ def open_image_set(
 
     Raises ImageSetError where nothing is found, and for a set that is empty, damaged or ambiguous.
     """
+    name, path = find_image_set(source, data_root=data_root, split=split)
+    if not path.exists():
+        return _of_rows(name, ShardStorage(find_shards(path)))
+    return open_path(path, name=name)
+
+
+def find_image_set(
+    source: AnyPath, *, data_root: AnyPath | None = None, split: Split = "evaluation"
+) -> tuple[str, Path]:
+    """Return the name and the path of the image set that `open_image_set` would open.
+
+    A path that does not exist stands for Parquet files in shards. Raises ImageSetError where nothing is
+    found, and for a file of an unknown kind.
+    """
     named, path = definitions(), Path(source)
     if str(source) in named and (isinstance(source, str) or not path.exists()):
-        return open_path(locate(named[str(source)], as_path(data_root), split), name=str(source))
-    if not path.exists() and (shards := find_shards(path)):
-        return _of_rows(path.name, ShardStorage(shards))
+        return str(source), locate(named[str(source)], as_path(data_root), split)
+    if not path.exists() and find_shards(path):
+        return path.name, path
     if not path.exists():
         raise ImageSetError(
             f"{source} is neither a named image set nor an existing path",
             hint=f"{nearest(str(source), named)}The named sets are {', '.join(named)}; a path may be a folder"
             f" of images or class folders, or an archive ({' '.join(ARCHIVE_SUFFIXES)}).",
         )
-    return open_path(path, name=path.resolve().name)
+    if path.is_file() and not path.name.lower().endswith(ARCHIVE_SUFFIXES):
+        raise unknown_kind(path)
+    return path.resolve().name, path
 
 
 def open_path(path: Path, *, name: str) -> ImageSet:
@@ -85,7 +101,12 @@ def open_storage(path: Path) -> Storage:
         return TarStorage(path)
     if suffix.endswith(COMPRESSED_TAR_SUFFIXES):
         return CompressedTarStorage(path)
-    raise ImageSetError(
+    raise unknown_kind(path)
+
+
+def unknown_kind(path: Path) -> ImageSetError:
+    """Return the error that says which kinds of files hold images."""
+    return ImageSetError(
         f"{path} is neither a folder nor an archive of a known kind",
         hint=f"Known are: {' '.join(ARCHIVE_SUFFIXES)}.",
     )

@@ -8,6 +8,7 @@ from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.kept_weights import find_weights, open_source, save_weights
 from convnext_edge.checkpoints.load_source import Asked, load_source
+from convnext_edge.checkpoints.named import check_one
 from convnext_edge.checkpoints.places import Selection, Weights
 from convnext_edge.checkpoints.source import Source
 from convnext_edge.errors import QuantizationError, UsageError
@@ -36,20 +37,14 @@ def find_start(
     weights: which ones of a checkpoint that has several. Raises UsageError where both are named,
     QuantizationError for a model that is quantized already.
     """
-    if model is not None and checkpoint is not None:
-        raise UsageError("MODEL and --checkpoint exclude each other", hint="Give one of the two.")
+    check_one(model, checkpoint)
     if checkpoint is not None:
         source = load_source(None, as_path(checkpoint), asked=Asked(selection=Selection(weights)), seed=seed)
         kept = save_weights(source, workspace)
         return Start(kept, kept, source)
     if weights is not None:
         raise UsageError("--weights belongs to --checkpoint", hint="Leave it out.")
-    artifact = workspace.choose(
-        model,
-        lambda found: found.kind == "onnx" and found.precision == "fp32",
-        what="exported model",
-        command="convnext-edge export --variant NAME",
-    )
+    artifact = workspace.choose_exported(model)
     check_unquantized(artifact)
     return Start(artifact, find_weights(artifact, workspace), open_source(artifact, workspace))
 

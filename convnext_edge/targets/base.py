@@ -199,6 +199,10 @@ class Target(ABC):
     def open_session(self, artifact: Artifact, *, threads: int | None = None) -> Session:
         """Make an ONNX file or an engine of this target ready to run on `threads` (all where None)."""
 
+    def open_beside(self, artifact: Artifact) -> Session:
+        """Make one ready that takes turns with other work: threads that wait leave the CPUs to it."""
+        return self.open_session(artifact)
+
     def time_layers(self, model: Path, images: Images, *, runs: int, threads: int) -> dict[str, float] | None:
         """Return the mean milliseconds of each layer by name; None where the runtime does not tell.
 

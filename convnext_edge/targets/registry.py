@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
+from convnext_edge.artifacts.workspace import EXPORT
 from convnext_edge.errors import UsageError, nearest
 
 if TYPE_CHECKING:  # for the type alone: the names of the targets cost neither NumPy nor PyTorch
@@ -28,15 +29,20 @@ ON_CPUS = ("openvino", "onnxruntime")  # the targets for x86 and ARM CPUs, the d
 
 def find_target(name: str) -> Target:
     """Return the target of that name; raise UsageError for an unknown one."""
-    if name not in MODULES:
-        raise UsageError(
-            f"unknown target {name!r}", hint=f"{nearest(name, NAMES)}Known targets: {', '.join(NAMES)}."
-        )
+    check_target(name)
     module, attribute = MODULES[name]
     return cast("Target", getattr(import_module(module), attribute))
 
 
+def check_target(name: str) -> None:
+    """Raise UsageError for a name that no target has; none is imported."""
+    if name not in MODULES:
+        raise UsageError(
+            f"unknown target {name!r}", hint=f"{nearest(name, NAMES)}Known targets: {', '.join(NAMES)}."
+        )
+
+
 def command_that_makes_one(target: str | None) -> str:
     """Return what a user types to get a model for a target, or for the default one."""
-    made = "convnext-edge export --variant NAME, then convnext-edge quantize --calib NAME"
+    made = f"{EXPORT}, then convnext-edge quantize --calib NAME"
     return made + (f" --target {target}" if target else "")

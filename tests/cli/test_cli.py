@@ -159,16 +159,17 @@ def test_wrong_usage_is_exit_code_2(run: Run, arguments: tuple[object, ...]) -> 
 @pytest.mark.parametrize(
     ("arguments", "remedy"),
     [
-        (("quantize", "--calib", "photos"), "convnext-edge export --variant NAME"),
-        (("build",), "convnext-edge export --variant NAME"),
+        (("quantize", "--calib", "photos"), "convnext-edge export FILE (or --variant NAME)"),
+        (("build",), "convnext-edge export FILE (or --variant NAME)"),
         (
             ("build", "--target", "openvino"),
-            "convnext-edge export --variant NAME, then convnext-edge quantize --calib NAME --target openvino",
+            "convnext-edge export FILE (or --variant NAME),"
+            " then convnext-edge quantize --calib NAME --target openvino",
         ),
         (("embed", "--lang", "cpp"), "convnext-edge build"),
-        (("validate", "--data", "photos"), "convnext-edge export --variant NAME"),
-        (("benchmark",), "convnext-edge export --variant NAME"),
-        (("predict", "photo.jpg"), "convnext-edge export --variant NAME"),
+        (("validate", "--data", "photos"), "convnext-edge export FILE (or --variant NAME)"),
+        (("benchmark",), "convnext-edge export FILE (or --variant NAME)"),
+        (("predict", "photo.jpg"), "convnext-edge export FILE (or --variant NAME)"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from PIL import Image
 from support.image_sets import save_class_folders
@@ -17,13 +18,17 @@ from support.models import CLASSES, Models
 from convnext_edge import finetune, quantize, validate
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.checkpoints.class_order import Numbering
+from convnext_edge.checkpoints.source import Source
+from convnext_edge.checkpoints.variants import find_variant
 from convnext_edge.commands.finetune.data import choose_images
 from convnext_edge.commands.quantize.gate import open_gate
 from convnext_edge.commands.validate import Validate
 from convnext_edge.errors import ImageSetError, UsageError
+from convnext_edge.evaluation.candidates import reference_threads
 from convnext_edge.evaluation.gates import Gates, judge_classes
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.images.opening import open_image_set
+from convnext_edge.targets.registry import find_target
 
 
 def int8(models: Models, **options: object) -> Validate:
@@ -250,3 +255,31 @@ def test_the_calibration_images_are_a_subset_of_the_photographs(models: Models, 
     calibrated = set(open_artifact(models.quantized()).description.calibration_hashes)
     assert len(calibrated) == 16
     assert calibrated < hashes
+
+
+def test_a_runtime_that_takes_turns_with_pytorch_does_not_spin_and_is_as_exact(
+    models: Models, batch: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = open_artifact(models.quantized("onnxruntime"))
+    target, images = find_target("onnxruntime"), batch["float32"]
+    set_entries: list[tuple[str, str]] = []
+    original = onnxruntime.SessionOptions.add_session_config_entry
+    monkeypatch.setattr(
+        onnxruntime.SessionOptions,
+        "add_session_config_entry",
+        lambda self, *entry: (set_entries.append(entry), original(self, *entry))[1],
+    )
+    with target.open_session(artifact) as alone:
+        expected = alone.run(images)
+    assert not any("spinning" in key for key, _ in set_entries)  # so that it is timed as it runs in products
+    with target.open_beside(artifact) as beside:
+        assert np.array_equal(beside.run(images), expected)
+    assert ("session.intra_op.allow_spinning", "0") in set_entries
+
+
+def test_pytorch_takes_one_thread_for_a_small_model_alone() -> None:
+    for name, threads in (("demo", 1), ("tiny", None)):
+        variant = find_variant(name)
+        reference: Any = SimpleNamespace(architecture=variant.architecture)
+        source = Source(reference, name, name, variant.preprocessing)
+        assert reference_threads(source) == threads

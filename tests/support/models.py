@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from support.places import TESTS
 
 if TYPE_CHECKING:
-    from convnext_edge.commands.quantize.command import Method
+    from convnext_edge.commands.quantize.methods import Method
     from convnext_edge.images.preprocessing import InputType
 
 # Architecture((1, 1, 2, 1), (16, 24, 32, 48), patch 4, 10 classes), as timm wrote it

@@ -8,6 +8,7 @@ from pathlib import Path
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.commands.embed.bundle import fill_readme, write_bundle
 from convnext_edge.commands.embed.mobile import check_runtime, write_sample
+from convnext_edge.commands.embed.steps import Steps
 from convnext_edge.tasks import Task
 
 SOURCES = Path(__file__).parents[2] / "embed_sources" / "android"
@@ -22,8 +23,8 @@ CALLS: dict[Task, str] = {
 }
 
 
-def write_android(engine: Artifact, labels: Path | None, folder: Path) -> str:
-    """Fill the empty `folder`, and return the command that builds it there.
+def write_android(engine: Artifact, labels: Path | None, folder: Path) -> Steps:
+    """Fill the empty `folder`, and return how it is built there.
 
     Raises UsageError for an engine of another runtime, or a wrong number of labels.
     """
@@ -34,4 +35,4 @@ def write_android(engine: Artifact, labels: Path | None, folder: Path) -> str:
     write_bundle(engine, labels, assets / "model")
     write_sample(engine, folder / "app" / "src" / "main" / "assets")
     fill_readme(engine, folder, build=BUILD, call=CALLS[engine.description.task])
-    return BUILD
+    return Steps(BUILD)

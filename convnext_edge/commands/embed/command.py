@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,15 +14,16 @@ from convnext_edge.artifacts.failed import failings
 from convnext_edge.artifacts.store import write_folder
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.declaration import Argument, Option, command
+from convnext_edge.commands.embed.steps import Steps
 from convnext_edge.commands.options import WorkspaceFolder
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import lines, warned
+from convnext_edge.commands.text import Sentence, lines, warned
 from convnext_edge.errors import ArtifactError, UsageError, nearest
 from convnext_edge.paths import AnyPath, as_path
 
 Language = Literal["cpp", "web", "android", "ios"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
-Fill = Callable[[Artifact, Path | None, Path], str]
+Fill = Callable[[Artifact, Path | None, Path], Steps]
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,21 @@ class Embed(Result):
     directory: Path
     files: tuple[str, ...]  # relative to the folder
     build_command: str  # to run in the folder
+    typed: str = ""  # the same from where `embed` ran; words in capitals are to be replaced
+    needs: str = ""  # what must be done first, as a sentence
+    page: Path | None = None  # what a browser opens; the command then is for other devices alone
     warnings: tuple[str, ...] = ()  # that its model did not pass, and why, as sentences
 
     def summary(self) -> str:
-        """Return what was written, and what to run there."""
+        """Return what was written, and how it is built or opened."""
+        opened = [] if self.page is None else [("open", self.page)]
+        needed = [("first", Sentence(self.needs))] if self.needs else []
         return lines(
             ("wrote", self.directory),
             ("files", f"{len(self.files)}, README.md among them"),
-            ("run there", self.build_command),
+            *opened,
+            *needed,
+            ("to build" if self.page is None else "for phones", self.typed or self.build_command),
             *warned(self.warnings),
         )
 
@@ -78,9 +87,17 @@ def embed(
     chosen = find_engine(engine, space)
     check_images(chosen)
     folder = as_path(output) or space.folder / f"{chosen.path.name.split('.')[0]}-{lang}"
-    build_command = write_folder(folder, lambda made: fill(chosen, as_path(labels), made))
+    steps = write_folder(folder, lambda made: fill(chosen, as_path(labels), made))
     files = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
-    return Embed(directory=folder, files=tuple(files), build_command=build_command, warnings=failings(chosen))
+    return Embed(
+        directory=folder,
+        files=tuple(files),
+        build_command=steps.command,
+        typed=f"cd {shlex.quote(str(folder))} && {steps.shown or steps.command}",
+        needs=steps.needs,
+        page=folder / steps.page if steps.page else None,
+        warnings=failings(chosen),
+    )
 
 
 def filler(lang: str, runtime: Path | None) -> Fill:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.commands.embed.bundle import fill_readme, runtime_of, write_bundle
+from convnext_edge.commands.embed.steps import Steps
 from convnext_edge.errors import UsageError
 from convnext_edge.tasks import Task
 
@@ -47,20 +48,24 @@ class Guide:
     obtain: str  # how to get the runtime
     obtain_arm64: str  # how to get it for ARM64
     build_arm64: str  # the commands that build for ARM64
+    needs: str  # what must be done before the build, as a sentence
+    build: str = BUILD  # the command that builds
 
 
 GUIDES = {
     "openvino": Guide(
         """\
 - OpenVINO {version}: `pip install openvino=={version}` brings headers, libraries and CMake files, and CMake
-  asks the `python` of the `PATH` where. Or take Intel's archive (<https://docs.openvino.ai>, "Install
-  OpenVINO Runtime") and give its `runtime/cmake` as `-DOpenVINO_DIR=DIR`.""",
+  asks the `python` of the `PATH` where: activate its environment first. Or take
+  Intel's archive (<https://docs.openvino.ai>, "Install OpenVINO Runtime") and give its `runtime/cmake` as
+  `-DOpenVINO_DIR=DIR`.""",
         "OpenVINO's libraries for ARM come from PyPI too, and want glibc 2.35 or newer:",
         """\
 pip download --no-deps --only-binary :all: --platform manylinux_2_35_aarch64 -d arm64 openvino=={version}
 python -m zipfile -e arm64/openvino-*.whl arm64
 """
         + BUILD_ARM64.format(runtime="-DOpenVINO_DIR=$PWD/arm64/openvino/cmake"),
+        "activate the environment that OpenVINO {version} is installed in: CMake asks its python",
     ),
     "executorch": Guide(
         """\
@@ -80,6 +85,8 @@ pip download --no-deps --only-binary :all: --platform manylinux_2_28_aarch64 --p
 python -m zipfile -e arm64/executorch-*.whl arm64
 """
         + BUILD_ARM64.format(runtime="-Dexecutorch_DIR=$PWD/arm64/executorch/lib/cmake/executorch"),
+        "activate the environment that ExecuTorch {version} and CMake 3.28 are installed in: CMake asks its"
+        " python",
     ),
     "onnxruntime": Guide(
         """\
@@ -88,12 +95,15 @@ python -m zipfile -e arm64/executorch-*.whl arm64
   folder: `-DONNXRuntime_ROOT=DIR`, or an environment variable of that name.""",
         "Unpack `onnxruntime-linux-aarch64-{version}.tgz` from the same place, here into `arm64`:",
         BUILD_ARM64.format(runtime="-DONNXRuntime_ROOT=$PWD/arm64"),
+        "unpack onnxruntime-linux-x64-{version}.tgz, or the archive of your system, from"
+        " https://github.com/microsoft/onnxruntime/releases; DIR is the full path of its folder",
+        BUILD.replace("-B build", "-B build -DONNXRuntime_ROOT=DIR", 1),
     ),
 }
 
 
-def write_cpp(engine: Artifact, labels: Path | None, folder: Path) -> str:
-    """Fill the empty `folder`, and return the command that builds it there.
+def write_cpp(engine: Artifact, labels: Path | None, folder: Path) -> Steps:
+    """Fill the empty `folder`, and return how it is built there.
 
     Raises UsageError for an engine of a runtime that the library does not support, or a wrong number of
     labels.
@@ -109,5 +119,5 @@ def write_cpp(engine: Artifact, labels: Path | None, folder: Path) -> str:
     version = (engine.description.engine or {}).get("version", "unknown")
     guide = {key: text.format(version=version) for key, text in asdict(GUIDES[runtime]).items()}
     call = CALLS[engine.description.task]
-    fill_readme(engine, folder, runtime=runtime, version=version, build=BUILD, call=call, **guide)
-    return BUILD
+    fill_readme(engine, folder, runtime=runtime, version=version, call=call, **guide)
+    return Steps(BUILD, shown=guide["build"], needs=guide["needs"])

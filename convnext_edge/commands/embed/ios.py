@@ -12,6 +12,7 @@ from PIL import Image
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.commands.embed.bundle import fill_readme, write_bundle
 from convnext_edge.commands.embed.mobile import check_runtime, write_sample
+from convnext_edge.commands.embed.steps import Steps
 from convnext_edge.images.transform import preprocess
 from convnext_edge.tasks import Task
 
@@ -29,8 +30,8 @@ CALLS: dict[Task, str] = {
 CASES = ((7, 5), (301, 220), (90, 400))
 
 
-def write_ios(engine: Artifact, labels: Path | None, folder: Path) -> str:
-    """Fill the empty `folder`, and return the command that builds it there.
+def write_ios(engine: Artifact, labels: Path | None, folder: Path) -> Steps:
+    """Fill the empty `folder`, and return how it is built there.
 
     Raises UsageError for an engine of another runtime, or a wrong number of labels.
     """
@@ -40,7 +41,7 @@ def write_ios(engine: Artifact, labels: Path | None, folder: Path) -> str:
     write_sample(engine, folder / "Sources" / "ConvNeXtEdgeSample")
     (folder / "Tests" / "ConvNeXtEdgeTests" / "squares.bin").write_bytes(squares(engine))
     fill_readme(engine, folder, build=BUILD, call=CALLS[engine.description.task])
-    return BUILD
+    return Steps(BUILD)
 
 
 def squares(engine: Artifact) -> bytes:

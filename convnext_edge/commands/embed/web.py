@@ -11,6 +11,7 @@ from pathlib import Path
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.commands.embed.bundle import fill_readme, write_bundle
+from convnext_edge.commands.embed.steps import Steps
 from convnext_edge.errors import UsageError
 from convnext_edge.progress import note
 from convnext_edge.reading import Line, Shape, Version, read_json
@@ -32,7 +33,7 @@ CALLS: dict[Task, str] = {
     "embed": "const embedding = await model.embed(picture); // convnextEdge.cosine compares two",
     "features": "for (const { name, shape } of await model.features(picture)) console.log(name, shape);",
 }
-OPEN = "python3 -m http.server"
+SERVE = "python3 -m http.server"
 PART = 3 * 2**20  # bytes, a multiple of 3, so that each part of a file is whole in base64
 
 
@@ -43,8 +44,8 @@ class PackageShape(Shape):
     version: Version
 
 
-def write_web(engine: Artifact, labels: Path | None, folder: Path, package: Path | None = None) -> str:
-    """Fill the empty `folder`, and return a command that serves it, because there is nothing to build.
+def write_web(engine: Artifact, labels: Path | None, folder: Path, package: Path | None = None) -> Steps:
+    """Fill the empty `folder`, and return its page and a command that serves it: there is nothing to build.
 
     package: folder of npm's onnxruntime-web, by default that of the nearest node_modules. Raises UsageError
     where there is none, for an engine of another runtime, or for a wrong number of labels.
@@ -63,7 +64,7 @@ def write_web(engine: Artifact, labels: Path | None, folder: Path, package: Path
     write_offline(folder, "model", sorted(path.name for path in (folder / "model").iterdir()))
     write_offline(folder, "runtime", LOADED)
     fill_readme(engine, folder, runtime=version, call=CALLS[engine.description.task])
-    return OPEN
+    return Steps(SERVE, page="index.html")
 
 
 def find_package(start: Path) -> Path:
@@ -76,7 +77,7 @@ def find_package(start: Path) -> Path:
     if found is None:
         raise UsageError(
             f"{PACKAGE} is not in {possible[0].parent}, nor in node_modules of any folder above",
-            hint=f"Run `npm install {PACKAGE}@{TESTED}`, or name the folder of the package with --runtime.",
+            hint=f"Run `npm install {PACKAGE}@{TESTED}` here, or name the package's folder with --runtime.",
         )
     note(f"taking {found}")
     return found

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from convnext_edge.artifacts.workspace import Workspace, check_suffix
 from convnext_edge.commands.declaration import Option, command
+from convnext_edge.commands.early import check_images
 from convnext_edge.commands.options import (
     Checkpoint,
     ClassesFile,
@@ -28,6 +29,7 @@ from convnext_edge.commands.preparation import Given, Images, prepare_job
 from convnext_edge.commands.quantize.command import Quantize, quantize_figures
 from convnext_edge.commands.text import lines, size, skipped, warned
 from convnext_edge.errors import UsageError
+from convnext_edge.images.definitions import set_names
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import DEFAULT
@@ -106,14 +108,24 @@ def accuracy_of(top1: float | None, agreement: float | None = None) -> str:
 def finetune(
     model: Model = None,
     *,
-    train: Annotated[AnyPath, Option("Images to train with; labels are not needed.", metavar="NAME|PATH")],
+    train: Annotated[
+        AnyPath,
+        Option("Images to train with; labels are not needed.", metavar="NAME|PATH", completions=set_names),
+    ],
     calib: Annotated[
         AnyPath | None,
-        Option("Images to take first ranges from.  [default: --train's]", metavar="NAME|PATH"),
+        Option(
+            "Images to take first ranges from.  [default: --train's]",
+            metavar="NAME|PATH",
+            completions=set_names,
+        ),
     ] = None,
     samples: Samples = None,
     data: Annotated[
-        AnyPath | None, Option("Images to measure on.  [default: 5 % of --train]", metavar="NAME|PATH")
+        AnyPath | None,
+        Option(
+            "Images to measure on.  [default: 5 % of --train]", metavar="NAME|PATH", completions=set_names
+        ),
     ] = None,
     target: QuantizeFor = DEFAULT,
     epochs: Annotated[float | None, Option("How often each image is seen.", at_least=0, above=True)] = None,
@@ -162,6 +174,8 @@ def finetune(
 
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
     """
+    check_options(epochs, steps, output)
+    check_images(train, calib, data, data_root=data_root)
     with importing():
         from convnext_edge.checkpoints.class_order import Numbering
         from convnext_edge.commands.finetune import processes
@@ -169,7 +183,6 @@ def finetune(
         from convnext_edge.commands.finetune.run import finetune_job
         from convnext_edge.commands.finetune.training import Plan, choose_precision
     started = time.perf_counter()
-    check_options(epochs, steps, output)
     numbering = Numbering(class_order, as_path(classes))
     accelerator, space = processes.join(batch), Workspace.at(workspace)
     job = prepare_job(

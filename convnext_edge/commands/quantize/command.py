@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 from convnext_edge.artifacts.artifact import Calibration, Verdict
-from convnext_edge.artifacts.workspace import Workspace, check_suffix
+from convnext_edge.artifacts.workspace import check_suffix
 from convnext_edge.commands.declaration import Option, command
+from convnext_edge.commands.early import look_first
 from convnext_edge.commands.options import (
     Calib,
     Checkpoint,
@@ -33,10 +34,12 @@ from convnext_edge.commands.options import (
     WorkspaceFolder,
 )
 from convnext_edge.commands.preparation import Given, Images, prepare_job
+from convnext_edge.commands.quantize.methods import FORMS, Method, find_method
 from convnext_edge.commands.remedies import Remedy, after_quantize
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import command_line, lines, metric_lines, size, skipped, verdict, warned
-from convnext_edge.errors import UsageError, nearest
+from convnext_edge.guest import ALONE
+from convnext_edge.images.definitions import set_names
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import doing
 from convnext_edge.quiet import importing
@@ -45,15 +48,8 @@ from convnext_edge.targets.registry import DEFAULT, find_target
 if TYPE_CHECKING:
     from convnext_edge.artifacts.artifact import Artifact
     from convnext_edge.commands.quantize.gate import Gate, Gated
-    from convnext_edge.network.lowering import Form
+    from convnext_edge.evaluation.gates import Gates
     from convnext_edge.quantization.job import Job, Quantized
-
-Method = Literal["ptq", "nncf", "ort"]
-METHODS: tuple[Method, ...] = get_args(Method)
-
-# `quantize_static` is called on what anyone exports; NNCF scales the weights of a MatMul along their inputs,
-# which ONNX Runtime cannot run, and those of a convolution along their outputs.
-FORMS: dict[str, Form] = {"ort": "plain", "nncf": "conv"}
 
 
 @dataclass(frozen=True)
@@ -176,7 +172,9 @@ def quantize(
     min_cosine: MinCosine = None,
     data: Annotated[
         AnyPath | None,
-        Option("Images for these gates.  [default: those of --calib]", metavar="NAME|PATH"),
+        Option(
+            "Images for these gates.  [default: those of --calib]", metavar="NAME|PATH", completions=set_names
+        ),
     ] = None,
     timing: Annotated[
         bool, Option("Gate: no slower than the target's own FP32, where the target runs here.")
@@ -202,17 +200,18 @@ def quantize(
     be shipped. Both are gates, too, see `passed`.
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
     """
+    given = (max_drop, min_agreement, min_sqnr, min_r2, min_cosine)
+    bounds = asked_gates(given, data, method, changed=recipe is not None or bool(keep_float))
+    check_suffix(as_path(output), ".onnx")
+    space = look_first(model, checkpoint, (calib, data), data_root, workspace)
     with importing():
         from convnext_edge.checkpoints.class_order import Numbering
-        from convnext_edge.commands.quantize.gate import check_gate, open_gate
+        from convnext_edge.commands.quantize.gate import open_gate
         from convnext_edge.commands.quantize.speed import measure_speed
         from convnext_edge.commands.quantize.verdict import judge
-        from convnext_edge.evaluation import calibration_check, gates
+        from convnext_edge.evaluation import calibration_check
     started = time.perf_counter()
-    bounds = gates.Gates(max_drop, min_agreement, min_sqnr, min_r2, min_cosine)
-    check_gate(bounds, data, method, changed=recipe is not None or bool(keep_float))
-    check_suffix(as_path(output), ".onnx")
-    space, numbering = Workspace.at(workspace), Numbering(class_order, as_path(classes))
+    numbering = Numbering(class_order, as_path(classes))
     job = prepare_job(
         Given(model, checkpoint, weights),
         images=Images(calib, samples, data_root, numbering=numbering),
@@ -232,14 +231,27 @@ def quantize(
     def look(made: Artifact) -> Verdict:
         figures["seconds"] = round(time.perf_counter() - started, 3)
         speed = measure_speed(made, job.source.reference, find_target(target)) if timing else None
-        figures.update({} if speed is None else speed.figures())
+        figures.update(speed.figures() if speed else {})
         figures["calibration_sqnr_db"] = sqnr_db = sample.sqnr_db(made, job.source)
         compared = None if allow_slower else speed
-        figures["undecided"] = ("speed",) if compared is not None and compared.doubt else ()
+        figures["undecided"] = ("speed",) if compared and compared.doubt else ()
         return judge(job, sample, sqnr_db, min_db=min_calibration_sqnr, speed=compared, gated=gated)
 
     artifact = job.write(quantized, method, output=as_path(output), workspace=space, judge=look)
     return Quantize(**quantize_figures(artifact, job), **figures)
+
+
+def asked_gates(
+    given: Sequence[float | None], data: AnyPath | None, method: Method, *, changed: bool
+) -> Gates:
+    """Return the gates of accuracy that options ask for; raise UsageError as `check_gate` does."""
+    with ALONE:
+        from convnext_edge.commands.quantize.bounds import check_gate
+        from convnext_edge.evaluation.gates import Gates
+
+    gates = Gates(*given)
+    check_gate(gates, data, method, changed=changed)
+    return gates
 
 
 def announce(job: Job) -> None:
@@ -278,21 +290,3 @@ def quantize_figures(artifact: Artifact, job: Job) -> dict[str, Any]:
         "skipped_images": tuple(image.name for image in job.images.skipped),
         **asdict(described.verdict),
     }
-
-
-def find_method(method: Method) -> Callable[[Job], Quantized]:
-    """Return what runs a method. Each is imported only when chosen: NNCF alone takes seconds."""
-    with importing("onnxruntime"):
-        match method:
-            case "ptq":
-                from convnext_edge.quantization.ptq import quantize_ptq as run
-            case "nncf":
-                from convnext_edge.quantization.nncf import quantize_nncf as run
-            case "ort":
-                from convnext_edge.quantization.ort import quantize_ort as run
-            case _:
-                raise UsageError(
-                    f"unknown method {method!r}",
-                    hint=f"{nearest(method, METHODS)}Known: {', '.join(METHODS)}.",
-                )
-    return run

@@ -13,10 +13,10 @@ from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.artifacts.store import open_artifact, write_artifact
 from convnext_edge.checkpoints.class_order import Numbering
 from convnext_edge.checkpoints.source import Source
-from convnext_edge.errors import UsageError
+from convnext_edge.evaluation.candidates import reference_threads
 from convnext_edge.evaluation.closeness import Closeness, new_measure
 from convnext_edge.evaluation.comparison import Inputs, compare_answers
-from convnext_edge.evaluation.gates import Gates, Judgement, check_bound, judge, option_of
+from convnext_edge.evaluation.gates import Gates, Judgement, judge
 from convnext_edge.evaluation.layer_costs import layer_costs
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.evaluation.timing import interleave
@@ -75,23 +75,6 @@ class Gated:
             "measured": measured,
             "slowdown": self.slowdown,
         }
-
-
-def check_gate(gates: Gates, data: AnyPath | None, method: str, *, changed: bool) -> None:
-    """Raise UsageError for options that mean nothing together. changed: whether the recipe is."""
-    if method == "ort" and changed:
-        raise UsageError("method ort takes no recipe", hint="Leave --recipe and --keep-float out.")
-    for name in gates.given:
-        check_bound(name, getattr(gates, name))
-        if method != "ptq":
-            raise UsageError(
-                f"{option_of(name)} means nothing with --method {method}", hint="Use --method ptq."
-            )
-    if not gates.given and data is not None:
-        raise UsageError(
-            "--data is what a gate is measured on, and none is given",
-            hint="Give one too, as --max-drop POINTS or --min-sqnr DB.",
-        )
 
 
 def open_gate(
@@ -162,9 +145,9 @@ class Attempts:
         """Write the model of that number, and hold it against the reference."""
         artifact = self._write(quantized, number)
         source = self.job.source
-        with self.target.open_session(artifact) as session:
+        with self.target.open_beside(artifact) as session:
             inputs = Inputs(self.images, source.preprocessing, self.job.input_type == "uint8", BATCH)
-            reference = TorchSession(source.reference)
+            reference = TorchSession(source.reference, reference_threads(source))
             found = new_measure(source.task, source.outputs, self.images.other_labels)
             return compare_answers(reference.run_all, session.run_all, inputs, found, purpose="measuring")
 

@@ -99,6 +99,32 @@ def test_the_commands_of_the_readme_build_and_the_runtime_is_installed(
     assert run(installed, "--model", model, "--top", "3", tmp_path / "photo.ppm").decode() == shown[-1]
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_printed_line_can_be_pasted_and_says_what_it_takes(
+    models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str
+) -> None:
+    python, usual = Path(sys.executable).parent, os.environ["PATH"]
+    (tmp_path / "bare").mkdir()
+    for name in ("python", "python3"):
+        (tmp_path / "bare" / name).symlink_to("/bin/false")
+    made = embed(models.engine(runtime, models.quantized()), lang="cpp", output=tmp_path / "my classifier")
+    shown = {row[:10].strip(): row[10:] for row in made.summary().splitlines()}["to build"]
+    configure = shown.strip().removesuffix(" && cmake --build build")
+    assert configure.startswith(f"cd '{tmp_path}/my classifier' && cmake -S . -B build")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bare'}{os.pathsep}{usual}")
+    failed = attempt("sh", "-c", configure, cwd=tmp_path)
+    wanted = "Activate the environment" if runtime == "openvino" else "Unpack the archive of your system"
+    assert failed.returncode
+    assert wanted in " ".join(failed.stderr.decode().split())
+    assert ("activate" if runtime == "openvino" else "onnxruntime-linux-x64-") in made.summary()
+    monkeypatch.setenv("PATH", f"{python}{os.pathsep}{usual}")
+    archive = tmp_path / "onnxruntime-linux-x64"
+    for file in ("include/onnxruntime_cxx_api.h", "lib/libonnxruntime.so"):
+        (archive / file).parent.mkdir(parents=True)
+        (archive / file).touch()
+    in_the_shell(configure.replace("DIR", str(archive)), tmp_path)
+
+
 def in_the_shell(command: str, folder: Path) -> str:
     """Standard output of a printed command that must succeed."""
     return run("sh", "-c", command, cwd=folder).decode()

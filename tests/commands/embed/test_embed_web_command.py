@@ -56,6 +56,17 @@ def test_the_runtime_is_taken_from_the_nearest_node_modules(
     assert "ONNX Runtime Web 9.8.7" in (made / "README.md").read_text()
 
 
+def test_a_page_is_opened_without_a_server_which_is_for_phones_alone(engine: Path, tmp_path: Path) -> None:
+    stand_in(tmp_path / "package")
+    made = embed(engine, lang="web", runtime=tmp_path / "package", output=tmp_path / "my page")
+    assert made.page is not None
+    assert made.page.is_file()
+    told = made.summary().splitlines()
+    assert f"open        {tmp_path}/my page/index.html" in told
+    assert f"for phones  cd '{tmp_path}/my page' && python3 -m http.server" in told
+    assert made.build_command == "python3 -m http.server"
+
+
 def stand_in(place: Path, name: str = "onnxruntime-web") -> None:
     """What `embed` looks at of the npm package."""
     (place / "dist").mkdir(parents=True)

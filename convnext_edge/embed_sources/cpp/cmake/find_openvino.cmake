@@ -10,6 +10,9 @@ if(NOT OpenVINO_FOUND AND NOT CMAKE_CROSSCOMPILING)
   endif()
 endif()
 if(NOT OpenVINO_FOUND)
-  message(FATAL_ERROR "OpenVINO is not found. Run `pip install openvino`, or name the folder of its "
-    "OpenVINOConfig.cmake: -DOpenVINO_DIR=DIR (see README.md)")
+  set(asked "${CONVNEXT_EDGE_PYTHON}")
+  unset(CONVNEXT_EDGE_PYTHON CACHE)  # the next try asks again, as another environment may be active then
+  message(FATAL_ERROR "OpenVINO is not found, also not by the python of the PATH (${asked}). Activate the "
+    "environment that has it and try again; or run `pip install openvino`; or "
+    "name the folder of its OpenVINOConfig.cmake: -DOpenVINO_DIR=DIR (see README.md)")
 endif()
