@@ -204,8 +204,9 @@ def test_on_a_terminal_the_program_speaks_before_its_own_imports(tmp_path: Path)
 @pytest.mark.slow
 def test_a_command_speaks_before_it_loads_pytorch(tmp_path: Path) -> None:
     """`benchmarks.measure.silence` has the seconds of all commands: here, they depend on the machine."""
-    watched = watch(convnext_edge("quantize", "--calib", "demo"), terminal=False, cwd=tmp_path)
+    (tmp_path / "bad.pth").write_bytes(b"no weights")
+    watched = watch(convnext_edge("export", "--checkpoint", "bad.pth"), terminal=False, cwd=tmp_path)
     assert watched.returncode == 1
-    assert watched.text.startswith("quantize: loading PyTorch\n")
-    assert "there is no exported model" in watched.text
+    assert watched.text.startswith("export: loading PyTorch\n")
+    assert "Error: bad.pth" in watched.text
     assert watched.first < watched.seconds / 2

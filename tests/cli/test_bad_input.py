@@ -134,7 +134,7 @@ def lost_weights(folder: Path, models: Models) -> list[object]:
 
 
 CASES: list[tuple[str, Prepare, str, str]] = [
-    ("no checkpoint", no_checkpoint, "bad.pth cannot be read: No such file", "Check the path"),
+    ("no checkpoint", no_checkpoint, "bad.pth does not exist", "Check the path"),
     ("truncated", export_of(CHECKPOINT.read_bytes()[:5000]), "bad.pth (5,000 bytes)", "Give a .safetensors"),
     ("empty checkpoint", export_of(b""), "bad.pth is empty (0 bytes)", "Copy or download it again"),
     ("no weights file", export_of(b"GIF89a" * 20), "bad.pth is neither a safetensors nor", "torch.save("),
