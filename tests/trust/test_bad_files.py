@@ -153,10 +153,12 @@ def test_a_damaged_devkit_is_refused() -> None:
 
 @pytest.mark.parametrize("damaged", ["devkit_crash", "devkit_deflate"])
 def test_a_devkit_that_crashes_scipy_or_cannot_be_unpacked_is_refused(tmp_path: Path, damaged: str) -> None:
+    folder = tmp_path / "set" / "devkit"  # deep enough that no other test's images find it beside them
+    folder.mkdir(parents=True)
     for file in (BAD / "devkit").iterdir():
-        shutil.copy(file, tmp_path)
-    shutil.copy(BAD / damaged / "meta.mat", tmp_path)
-    assert "meta.mat is damaged, or not of ImageNet's devkit" in refusal(tmp_path).message
+        shutil.copy(file, folder)
+    shutil.copy(BAD / damaged / "meta.mat", folder)
+    assert "meta.mat is damaged, or not of ImageNet's devkit" in refusal(folder).message
 
 
 def test_a_devkit_that_unpacks_to_more_than_labels_take_is_refused(tmp_path: Path) -> None:
