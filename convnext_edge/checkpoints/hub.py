@@ -26,6 +26,7 @@ from convnext_edge.reading import MAX_BYTES, Line, Shape, check, parse_json, rea
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+NOT_FOUND = 404  # of HTTP
 TIMEOUT = 5  # seconds until the first answer; the client's own retries would take half a minute
 
 WAY_OUT = (
@@ -114,38 +115,47 @@ class _Repository:
 
         self._repository, self._endpoint = repository, endpoint
         self._commit = revision
-        failed = _probe(repository, endpoint, revision)
-        if isinstance(failed, EntryNotFoundError):  # a repository without a config, which may have weights
+        with phase(f"asking {_address(endpoint)}"):
+            failed = _probe(repository, endpoint, revision)
+        missing = isinstance(failed, EntryNotFoundError) and _status(failed) == NOT_FOUND
+        if missing:  # a repository without a config, which may have weights
             failed = None
         self._cached_only = failed is not None
         self.failure = None if failed is None else _explain(failed)
 
+    def need(self, name: str) -> Path:
+        """Return the path of a file, CACHE/.../snapshots/COMMIT/NAME; raise what the client raises."""
+        from huggingface_hub import hf_hub_download
+
+        with phase(f"downloading {self._repository}"), handed_over():
+            found = hf_hub_download(
+                self._repository,
+                name,
+                revision=self._commit,
+                endpoint=self._endpoint,
+                etag_timeout=TIMEOUT,
+                local_files_only=self._cached_only,
+            )
+        path = Path(found)
+        self._commit = path.parent.name
+        return path
+
     def get(self, name: str) -> Path | None:
         """Return the path of a file, None where the repository has none of that name."""
-        from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
         try:
-            path = Path(
-                hf_hub_download(
-                    self._repository,
-                    name,
-                    revision=self._commit,
-                    endpoint=self._endpoint,
-                    etag_timeout=TIMEOUT,
-                    local_files_only=self._cached_only,
-                )
-            )
+            return self.need(name)
         except (EntryNotFoundError, LocalEntryNotFoundError):
             return None
         except Exception as error:  # the client's errors come from whichever HTTP library its version uses
-            raise DownloadError(
-                f"{name} of {self._repository} could not be downloaded from {_address(self._endpoint)}:"
-                f" {self.failure or _explain(error)}",
-                hint=WAY_OUT,
-            ) from error
-        self._commit = path.parent.name
-        return path
+            raise self.refusal(f"{name} of {self._repository}", error) from error
+
+    def refusal(self, what: str, error: Exception) -> DownloadError:
+        """Return the error for what could not be downloaded."""
+        reason = self.failure or _explain(error)
+        address = _address(self._endpoint)
+        return DownloadError(f"{what} could not be downloaded from {address}: {reason}", hint=WAY_OUT)
 
 
 def _get_parts(store: _Repository, index: Path) -> None:
@@ -170,33 +180,12 @@ def read_config(path: Path, where: str) -> tuple[dict[str, Any], Preprocessing]:
 
 
 def _download(repository: str, endpoint: str | None) -> tuple[Path, Path]:
-    """Return the paths of config and weights, both of one commit: CACHE/.../snapshots/COMMIT/NAME."""
-    from huggingface_hub import hf_hub_download
-
-    with phase(f"asking {_address(endpoint)}"):
-        failure = _probe(repository, endpoint, None)
-
-    def get(name: str, revision: str | None = None) -> Path:
-        cached_only = failure is not None
-        found = hf_hub_download(
-            repository,
-            name,
-            revision=revision,
-            endpoint=endpoint,
-            etag_timeout=TIMEOUT,
-            local_files_only=cached_only,
-        )
-        return Path(found)
-
+    """Return the paths of config and weights, both of one commit."""
+    store = _Repository(repository, None, endpoint)
     try:
-        with phase(f"downloading {repository}"), handed_over():
-            config = get(CONFIG)
-            return config, get(WEIGHTS, revision=config.parent.name)
-    except Exception as error:  # the client's errors come from whichever HTTP library its version uses
-        reason = _explain(failure or error)
-        raise DownloadError(
-            f"{repository} could not be downloaded from {_address(endpoint)}: {reason}", hint=WAY_OUT
-        ) from error
+        return store.need(CONFIG), store.need(WEIGHTS)
+    except Exception as error:  # as in `get`
+        raise store.refusal(repository, error) from error
 
 
 def _probe(repository: str, endpoint: str | None, revision: str | None) -> Exception | None:
@@ -214,6 +203,12 @@ def _probe(repository: str, endpoint: str | None, revision: str | None) -> Excep
     return None
 
 
+def _status(error: Exception) -> int | None:
+    """Return what the server answered, as HTTP has it; None where it did not answer."""
+    status: int | None = getattr(getattr(error, "response", None), "status_code", None)
+    return status
+
+
 def _explain(error: Exception) -> str:
     from huggingface_hub.errors import GatedRepoError, OfflineModeIsEnabled, RepositoryNotFoundError
 
@@ -223,8 +218,7 @@ def _explain(error: Exception) -> str:
         return "the repository is gated: its owner must grant access to the account of HF_TOKEN"
     if isinstance(error, RepositoryNotFoundError):
         return "there is no such repository, or it is private and HF_TOKEN does not open it"
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if status is not None:
+    if (status := _status(error)) is not None:
         return f"the server answered HTTP {status}"
     first_line = (str(error).splitlines() or [""])[0]
     return f"no usable answer ({type(error).__name__}: {first_line})"
