@@ -24,21 +24,23 @@ EXPONENT_STEPS = 6  # an exponent is a whole number of sixths
 
 
 def _add(algebra: Algebra, _node: NodeProto, inputs: Inputs) -> Value:
-    a, b = inputs
-    if isinstance(a, Value) and isinstance(b, Value):
-        return Value(algebra.add(a.term, b.term), broadcast(a, b))
-    x, constant = (a, b) if isinstance(a, Value) else (b, a)
-    by, axes = along_channels(x, constant)
-    return Value(algebra.shift(x.term, by), axes)
+    return _combine(inputs, algebra.add, algebra.shift)
 
 
 def _multiply(algebra: Algebra, _node: NodeProto, inputs: Inputs) -> Value:
+    return _combine(inputs, algebra.multiply, algebra.scale)
+
+
+def _combine(
+    inputs: Inputs, terms: Callable[[Term, Term], Term], constant: Callable[[Term, Constant], Term]
+) -> Value:
+    """Return the element by element result for two values, or for a value and a constant in either order."""
     a, b = inputs
     if isinstance(a, Value) and isinstance(b, Value):
-        return Value(algebra.multiply(a.term, b.term), broadcast(a, b))
-    x, constant = (a, b) if isinstance(a, Value) else (b, a)
-    by, axes = along_channels(x, constant)
-    return Value(algebra.scale(x.term, by), axes)
+        return Value(terms(a.term, b.term), broadcast(a, b))
+    x, given = (a, b) if isinstance(a, Value) else (b, a)
+    by, axes = along_channels(x, given)
+    return Value(constant(x.term, by), axes)
 
 
 def _subtract(algebra: Algebra, node: NodeProto, inputs: Inputs) -> Value:
