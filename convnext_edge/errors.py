@@ -18,7 +18,7 @@ A gate that is not met (accuracy, speed) is not an error: the result has `passed
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class ConvNeXtEdgeError(Exception):
@@ -39,6 +39,11 @@ def nearest(word: str, known: Iterable[str], *, most: int = 3) -> str:
     """
     near = difflib.get_close_matches(word, list(known), n=most, cutoff=0.5)
     return f"Nearest {'are' if len(near) > 1 else 'is'} {', '.join(near)}. " if near else ""
+
+
+def first_few(names: Sequence[str], most: int = 3) -> str:
+    """Return the first names of a list for a message, with an ellipsis where there are more."""
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
 
 
 class CheckpointError(ConvNeXtEdgeError):

@@ -7,10 +7,9 @@ from convnext_edge.checkpoints.folders import Located
 from convnext_edge.checkpoints.loading import Checkpoint
 from convnext_edge.checkpoints.preparation.found import OPTIONS, Preparation
 from convnext_edge.checkpoints.traits import tell_assumed
+from convnext_edge.errors import first_few
 from convnext_edge.images.changes import PreprocessingChanges
 from convnext_edge.progress import note
-
-SHOWN = 3  # names of tensors in a message
 
 
 def tell(loaded: Checkpoint, located: Located) -> None:
@@ -25,14 +24,12 @@ def tell(loaded: Checkpoint, located: Located) -> None:
     elif (located.folder / CONFIG).is_file():
         note(f"{name}: {CONFIG} beside it is of another model, and not obeyed")
     if loaded.classes.source is not None:
-        named = loaded.classes.names
-        names = ", ".join(named[:SHOWN]) + (", …" if len(named) > SHOWN else "")
+        names = first_few(loaded.classes.names)
         note(f"{name}: the names of its classes are those of {loaded.classes.source}: {names}")
     if loaded.left_out:
-        names = ", ".join(loaded.left_out[:SHOWN]) + (", …" if len(loaded.left_out) > SHOWN else "")
         count = len(loaded.left_out)
         parts = "1 part is" if count == 1 else f"{count} parts are"
-        note(f"{name}: {parts} not of the image model, left out: {names}")
+        note(f"{name}: {parts} not of the image model, left out: {first_few(loaded.left_out)}")
     tell_assumed(loaded.assumed, name)
 
 

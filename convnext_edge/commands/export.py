@@ -37,7 +37,7 @@ from convnext_edge.commands.options import (
 )
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import Sentence, command_line, lines
-from convnext_edge.errors import UsageError
+from convnext_edge.errors import UsageError, first_few
 from convnext_edge.images.changes import PreprocessingChanges
 from convnext_edge.images.preprocessing import InputType
 from convnext_edge.images.way import way
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from convnext_edge.checkpoints.source import Source
 
 OUTPUT_STRIDES = (8, 16, 32)
-SHOWN = 3  # names of classes in the summary
 
 
 @dataclass(frozen=True)
@@ -107,9 +106,8 @@ class Export(Result):
     def _class_names(self) -> list[tuple[str, object]]:
         if not self.class_names:
             return []
-        more = ", ..." if len(self.class_names) > SHOWN else ""
         source = f" ({self.class_names_from})" if self.class_names_from else ""
-        return [("classes", ", ".join(self.class_names[:SHOWN]) + more + source)]
+        return [("classes", first_few(self.class_names) + source)]
 
     def _channels(self) -> str:
         return "" if self.channels == 3 else f", {self.channels} channel{'s' if self.channels > 1 else ''}"

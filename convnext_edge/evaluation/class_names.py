@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from convnext_edge.checkpoints.class_names import NAMELESS, ClassNames, fault, names_of_file
 from convnext_edge.checkpoints.class_order import Numbering
 from convnext_edge.checkpoints.source import Source
+from convnext_edge.errors import first_few
 from convnext_edge.evaluation.metrics import wilson
 from convnext_edge.images.class_order import sort_classes
 from convnext_edge.images.image_set import ImageSet
@@ -20,7 +21,6 @@ from convnext_edge.tasks import OF_HEADS
 
 FEWEST, MOST, EACH = 16, 48, 3  # images that the model is asked, of each class; it must get most right
 BATCH = 4
-SHOWN = 3  # names in a note
 
 
 def names_of_images(images: ImageSet, source: Source, numbering: Numbering) -> ClassNames:
@@ -58,8 +58,7 @@ def names_of_images(images: ImageSet, source: Source, numbering: Numbering) -> C
 
 def told(found: ClassNames) -> ClassNames:
     """Say where class names are from, and return them."""
-    more = ", …" if len(found.names) > SHOWN else ""
-    note(f"class names are those of {found.source}: {', '.join(found.names[:SHOWN])}{more}")
+    note(f"class names are those of {found.source}: {first_few(found.names)}")
     return found
 
 

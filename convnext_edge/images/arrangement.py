@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from convnext_edge.errors import ImageSetError
+from convnext_edge.errors import ImageSetError, first_few
 from convnext_edge.images.companions import Companion, above, beside, tables_above, tables_beside
 from convnext_edge.images.contents import Entry, Storage
 from convnext_edge.images.decoding import SUFFIXES
@@ -111,9 +111,8 @@ def _tell_empty(storage: Storage, path: Path, prefix: str, classes: Sequence[str
     if path.is_dir():
         found |= {f.name for f in (path / prefix).iterdir() if f.is_dir() and not is_hidden(f.name)}
     if empty := sorted(found - set(classes)):
-        more = ", ..." if len(empty) > SHOWN else ""
         note(
-            f"{path.name} has folders without images, which are no classes: {', '.join(empty[:SHOWN])}{more};"
+            f"{path.name} has folders without images, which are no classes: {first_few(empty)};"
             f" the {len(classes)} others are numbered without them"
         )
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from convnext_edge.errors import ImageSetError
+from convnext_edge.errors import ImageSetError, first_few
 from convnext_edge.images.companions import TABLES, Companion
 from convnext_edge.images.texts import decode_leniently, decode_text
 from convnext_edge.progress import note
@@ -28,7 +28,6 @@ ONE = ("label", "class", "category", "class_name", "label_name")  # titles of a 
 MANY = ("labels", "classes", "categories", "tags")  # and with several
 BETWEEN = ("|", ";")  # names, beside spaces
 VALUE = re.compile(r"-?\d*\.\d+(e[-+]?\d+)?", re.IGNORECASE)  # as of a regression
-NAMED = 3  # columns in a message
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,7 @@ class Table:
 
     def titles(self, numbers: Sequence[int]) -> str:
         """Return the titles of columns, for a message."""
-        more = ", …" if len(numbers) > NAMED else ""
-        return ", ".join(shown(self.header[number], repr) for number in numbers[:NAMED]) + more
+        return first_few([shown(self.header[number], repr) for number in numbers])
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from convnext_edge.errors import ImageSetError, UsageError
+from convnext_edge.errors import ImageSetError, UsageError, first_few
 from convnext_edge.images.archives import MAX_MEMBER_BYTES
 from convnext_edge.images.batches import LoadedImage, SkippedImage
 from convnext_edge.images.contents import Entry, Storage
@@ -169,7 +169,7 @@ def _kinds(names: Iterable[str]) -> str:
     """Return the suffixes of files that are no pictures, the most frequent first."""
     found = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in names)
     others = [_as_text(kind) for kind, _ in found.most_common() if kind not in SUFFIXES]
-    return ", ".join(others[:KINDS_SHOWN]) + (", …" if len(others) > KINDS_SHOWN else "")
+    return first_few(others, KINDS_SHOWN)
 
 
 def _read_file(path: Path) -> bytes:

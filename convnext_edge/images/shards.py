@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from convnext_edge.errors import ImageSetError
+from convnext_edge.errors import ImageSetError, first_few
 from convnext_edge.images.contents import UNLABELLED, Entry
 from convnext_edge.images.folders import is_hidden
 from convnext_edge.images.parquet import ParquetStorage
@@ -14,7 +14,6 @@ SUFFIX = ".parquet"
 # A split, the number of the shard and how many there are; the hub puts a digest behind.
 SHARD = re.compile(r"(?P<split>.+?)-(?P<number>\d{1,9})-of-(?P<count>\d{1,9})(-[0-9a-f]+)?\.parquet")
 MOST_SHARDS = 10_000  # ImageNet has 294
-SHOWN = 3  # names in a message
 
 
 class ShardStorage:
@@ -62,7 +61,7 @@ def find_shards(path: Path) -> tuple[Path, ...]:
         if len(splits) > 1:
             example = next(iter(splits))
             raise ImageSetError(
-                f"{path} has Parquet files of {len(splits)} splits: {_listed(list(splits))}",
+                f"{path} has Parquet files of {len(splits)} splits: {first_few(list(splits))}",
                 hint=f"Name one of them behind the folder: {path / example}.",
             )
         return _complete(path, next(iter(splits.values()))) if splits else ()
@@ -102,7 +101,7 @@ def _complete(path: Path, shards: tuple[Path, ...]) -> tuple[Path, ...]:
         return shards
     if len(counts) > 1 or len(found) < len(shards) or max(counts) > MOST_SHARDS:
         raise ImageSetError(
-            f"{path} has shards that do not belong together: {_listed([shard.name for shard in shards])}",
+            f"{path} has shards that do not belong together: {first_few([shard.name for shard in shards])}",
             hint=f"Leave those of one set, of at most {MOST_SHARDS:,}.",
         )
     missing = [number for number in range(*counts) if number not in found]
@@ -112,7 +111,3 @@ def _complete(path: Path, shards: tuple[Path, ...]) -> tuple[Path, ...]:
             hint="Download them all, or name a single file.",
         )
     return tuple(found[number] for number in sorted(found))
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from convnext_edge.images.definitions import calibration_dir
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.opening import open_image_set
 
+NUMBERED = [f"{number}-{name}" for number, name in enumerate(DEMO_CLASSES)]
+
 
 @pytest.fixture(scope="module")
 def nameless(tmp_path_factory: pytest.TempPathFactory) -> Source:
@@ -32,6 +35,12 @@ def nameless(tmp_path_factory: pytest.TempPathFactory) -> Source:
 @pytest.fixture(scope="module")
 def images() -> ImageSet:
     return open_image_set("demo", split="calibration")
+
+
+def renamed(images: ImageSet, given: Sequence[str]) -> ImageSet:
+    """Return the images with `given` in place of the names of the model's classes, numbered by them."""
+    names = dict(zip(DEMO_CLASSES, given, strict=True))
+    return renumber(replace(images, classes=tuple(names[name] for name in images.classes)), NUMBERED, "text")
 
 
 def test_names_of_the_folders_are_taken_where_the_model_answers_by_them(
@@ -47,9 +56,7 @@ def test_names_of_other_classes_are_not(
     nameless: Source, images: ImageSet, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "convnext_edge")
-    turned = [f"{number}-{name}" for number, name in enumerate(DEMO_CLASSES)]
-    names = dict(zip(DEMO_CLASSES, (*turned[1:], turned[0]), strict=True))
-    other = renumber(replace(images, classes=tuple(names[name] for name in images.classes)), turned, "text")
+    other = renamed(images, (*NUMBERED[1:], NUMBERED[0]))
     assert names_of_images(other, nameless, Numbering()).names == ()
     assert "class names are not taken from demo: the model gets" in caplog.text
 
@@ -58,9 +65,7 @@ def test_names_of_which_two_are_exchanged_are_not(
     nameless: Source, images: ImageSet, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "convnext_edge")
-    numbers = [f"{number}-{name}" for number, name in enumerate(DEMO_CLASSES)]
-    names = dict(zip(DEMO_CLASSES, (*numbers[:7], numbers[8], numbers[7], numbers[9]), strict=True))
-    other = renumber(replace(images, classes=tuple(names[name] for name in images.classes)), numbers, "text")
+    other = renamed(images, (*NUMBERED[:7], NUMBERED[8], NUMBERED[7], NUMBERED[9]))
     assert names_of_images(other, nameless, Numbering()).names == ()
     assert "it answers '8-ship' to '7-horse'" in caplog.text
 
