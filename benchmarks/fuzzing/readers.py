@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from benchmarks.fuzzing import beside, checkpoints, engines, graphs, sets
+from benchmarks.fuzzing import beside, checkpoints, engines, graphs, labels, sets
 from benchmarks.fuzzing.edits import damaged, tables, texts
 from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, Link
 from convnext_edge.artifacts.store import open_artifact, write_artifact
@@ -221,12 +221,12 @@ def _either(*strategies: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
 def _sets() -> Iterator[tuple[str, Reader]]:
     for suffix, contents in (("tar", sets.tars()), ("tgz", sets.tgzs()), ("zip", sets.zips())):
         yield suffix, Reader(one(f"set.{suffix}", contents), _at(read_set, f"set.{suffix}"))
-    yield "parquet", Reader(one("set.parquet", sets.parquets()), _at(read_set, "set.parquet"))
-    yield "shards", Reader(sets.shards(), read_set)
-    yield "label files", Reader(sets.label_files(), read_set)
-    yield "label tables", Reader(sets.label_tables(), read_set)
-    yield "synsets", Reader(sets.synset_files(), read_set)
-    yield "devkits", Reader(sets.devkits(), read_set)
+    yield "parquet", Reader(one("set.parquet", labels.parquets()), _at(read_set, "set.parquet"))
+    yield "shards", Reader(labels.shards(), read_set)
+    yield "label files", Reader(labels.label_files(), read_set)
+    yield "label tables", Reader(labels.label_tables(), read_set)
+    yield "synsets", Reader(labels.synset_files(), read_set)
+    yield "devkits", Reader(labels.devkits(), read_set)
 
 
 def _at(read: Callable[[Path], object], name: str) -> Callable[[Path], object]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from benchmarks.fuzzing import arrays, beside, checkpoints, graphs, sets
+from benchmarks.fuzzing import arrays, beside, checkpoints, graphs, labels, sets
 from benchmarks.fuzzing.beside import HUB, PROCESSOR
 from benchmarks.fuzzing.readers import READERS, RECIPE, record, sidecar
 from benchmarks.fuzzing.watch import observe, sandbox, write
@@ -46,7 +46,7 @@ def test_what_is_damaged_is_sound_before(tmp_path: Path) -> None:
     sound = {
         "pth": {"weights.pth": checkpoints.saved(checkpoints.state())},
         "tar": {"set.tar": sets.tar()},
-        "parquet": {"set.parquet": sets.sound_table()},
+        "parquet": {"set.parquet": labels.sound_table()},
         "recipes": {"recipe.toml": RECIPE},
         "results": {"results/validate.json": json.dumps(record()).encode()},
         "sidecars": {"model.onnx": b"", "model.onnx.json": json.dumps(sidecar()).encode()},
