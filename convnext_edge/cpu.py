@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 # Names of instruction sets, as Linux writes them in /proc/cpuinfo.
 VNNI = ("avx512_vnni", "avx_vnni")
@@ -16,6 +17,15 @@ ISA = (
     *("sse4_1", "avx", "avx2", "fma", "avx512f", *VNNI, "avx512_bf16", "amx_int8"),
     *("neon", "asimd", "asimddp", "i8mm", "sve"),
 )
+
+# The kinds of machines that kernels are written for, by the names that Linux and Python have for them.
+Machine = Literal["x86-64", "aarch64"]
+MACHINES: dict[str, Machine] = {
+    "x86_64": "x86-64",
+    "amd64": "x86-64",
+    "aarch64": "aarch64",
+    "arm64": "aarch64",
+}
 
 # "CPU part" where "CPU implementer" is 0x41; from arch/arm64/include/asm/cputype.h of Linux.
 ARM_PARTS = {
@@ -134,6 +144,11 @@ def _read_quota_of_version_1(group: Path) -> float:
         return quota / period if quota > 0 else math.inf
     except (OSError, ValueError, ZeroDivisionError):
         return math.inf
+
+
+def this_machine() -> Machine | None:
+    """Return which kind of machine this is; None for one that no kernels of ours are known for."""
+    return MACHINES.get(platform.machine().lower())
 
 
 def read_cpu() -> Cpu:

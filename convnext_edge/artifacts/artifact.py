@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from convnext_edge.architecture import Architecture
+from convnext_edge.cpu import Machine
 from convnext_edge.images.preprocessing import InputType, Preprocessing
 from convnext_edge.tasks import Task
 
 Kind = Literal["weights", "onnx", "engine"]
+Form = Literal["plain", "linear", "conv"]  # how a model is lowered, see `network.lowering`
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,17 @@ class Description:
     # names of files carry what differs from these.
     usual_resolution: int | None = None
     recipe_name: str | None = None
+    form: Form | None = None  # of a quantized model; None: the one that its target has on x86-64
+    machine: Machine | None = None  # that its form is for, where the target has several; else None
     opset: int | None = None  # of ONNX's operators, as asked for; None for the usual one
     weights: Link | None = None  # the FP32 weights that all of it goes back to
     parent: Link | None = None  # the artifact that it was made from
     verdict: Verdict | None = None  # None: never judged, as an export; an engine has that of its model
+
+    @property
+    def multiplies_int8(self) -> bool:
+        """Return whether weights and activations of some layers are quantized to 8 bits, as in `w4a8`."""
+        return self.precision == "int8" or "a8" in self.precision
 
     @property
     def weights_only(self) -> bool:

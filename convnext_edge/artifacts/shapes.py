@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from convnext_edge.architecture import Activation, NormKind, Pooling, Stem
-from convnext_edge.artifacts.artifact import Kind
+from convnext_edge.artifacts.artifact import Form, Kind
+from convnext_edge.cpu import Machine
 from convnext_edge.images.preprocessing import InputType, PreprocessingShape
 from convnext_edge.reading import Count, Epsilon, Line, Sha256, Shape, Version
 from convnext_edge.tasks import OF_HEADS, VECTORS, Task
@@ -149,6 +150,8 @@ class SidecarShape(FormatShape):
     usual_resolution: Size | None = None
     recipe_name: str | None = None
     opset: Annotated[int, Field(ge=1, le=1000)] | None = None
+    form: Form | None = None
+    machine: Machine | None = None
     verdict: VerdictShape | None = None
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from convnext_edge.artifacts.names import check_new
 from convnext_edge.artifacts.opsets import USUAL
 from convnext_edge.artifacts.sidecar import read_sidecar, sidecar_path
 from convnext_edge.artifacts.store import open_artifact
+from convnext_edge.cpu import Machine
 from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note
@@ -22,6 +23,7 @@ VARIABLE = "CONVNEXT_EDGE_WORKSPACE"
 DEFAULT = "convnext-edge-out"
 EXPORTED = "exported model"
 EXPORT = "convnext-edge export FILE (or --variant NAME)"
+USUAL_MACHINE: Machine = "x86-64"  # names of files tell another
 
 
 @dataclass(frozen=True)
@@ -133,8 +135,8 @@ def check_suffix(output: Path | None, suffix: str) -> None:
 def file_name(description: Description, suffix: str) -> str:
     """Return the name of an artifact in the workspace, as `tiny-int8-openvino.onnx`.
 
-    It tells a resolution that is not the variant's own, a recipe that is not the target's own, and an opset
-    that is not the usual one.
+    It tells a resolution that is not the variant's own, a recipe that is not the target's own, a machine
+    that is not x86-64, and an opset that is not the usual one.
     """
     parts = [description.stem]
     size = description.preprocessing.size_text
@@ -153,6 +155,8 @@ def file_name(description: Description, suffix: str) -> str:
         parts.append(f"recipe-{description.recipe_name}")
     if description.target:
         parts.append(description.target)
+    if description.machine not in (None, USUAL_MACHINE):
+        parts.append(str(description.machine))
     if description.opset not in (None, USUAL):
         parts.append(f"opset{description.opset}")
     return "-".join(parts) + suffix

@@ -13,9 +13,10 @@ from convnext_edge.artifacts.replaced import announce_replacement
 from convnext_edge.artifacts.workspace import Workspace, check_suffix, file_name
 from convnext_edge.commands.build_script import BuildScript, FloatPrecision, MaxBatch, build_script
 from convnext_edge.commands.declaration import Option, command
-from convnext_edge.commands.options import Model, Output, RunOn, WorkspaceFolder
+from convnext_edge.commands.options import ForMachine, Model, Output, RunOn, WorkspaceFolder
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import command_line, fold, lines, size, warned
+from convnext_edge.cpu import Machine
 from convnext_edge.errors import UsageError
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import doing
@@ -49,6 +50,9 @@ class Build(Result):
     notes: tuple[str, ...] = ()  # what the target has to say of it, such as what is unverified
     warnings: tuple[str, ...] = ()  # that its model did not pass, and why, as sentences
     fp32_bytes: int | None = None  # of the weights in FP32; None of an engine in FP32
+    machine: Machine | None = None  # that the engine is for; None for one whose kernels we do not know
+    int8_kernels: bool | None = None  # whether layers are multiplied in INT8 there; None: not known
+    advice: str | None = None  # what to do where a quantized model is multiplied in float
 
     def summary(self) -> str:
         """Return where the engine is, and what the target says of it."""
@@ -58,6 +62,7 @@ class Build(Result):
             ("runtime", f"{self.runtime} {self.runtime_version}"),
             ("size", size(self.bytes, self.fp32_bytes, self.seconds)),
             *warned(self.warnings),
+            *warned([self.advice] if self.advice else []),
         )
         return "\n".join([written, *map(fold, self.notes)])
 
@@ -76,6 +81,7 @@ def build(
     compute_capability: Capabilities = (),
     timing_cache: TimingCache = None,
     emit_script: Literal[False] = False,
+    machine: ForMachine = None,
     output: Output = None,
     workspace: WorkspaceFolder = None,
 ) -> Build: ...
@@ -89,6 +95,7 @@ def build(
     compute_capability: Capabilities = (),
     timing_cache: TimingCache = None,
     emit_script: bool,
+    machine: ForMachine = None,
     output: Output = None,
     workspace: WorkspaceFolder = None,
 ) -> Build | BuildScript: ...
@@ -102,6 +109,7 @@ def build(
     compute_capability: Capabilities = (),
     timing_cache: TimingCache = None,
     emit_script: Annotated[bool, Option("TensorRT: write a folder that builds with trtexec.")] = False,
+    machine: ForMachine = None,
     output: Output = None,
     workspace: WorkspaceFolder = None,
 ) -> Build | BuildScript:
@@ -128,13 +136,16 @@ def build(
         from convnext_edge.targets.base import BuildOptions
 
     options = BuildOptions(precision, max_batch, tuple(compute_capability), as_path(timing_cache))
-    return build_engine(model, target, options, output=as_path(output), workspace=Workspace.at(workspace))
+    return build_engine(
+        model, target, options, machine, output=as_path(output), workspace=Workspace.at(workspace)
+    )
 
 
 def build_engine(
     model: AnyPath | None,
     target: str | None,
     options: BuildOptions,
+    machine: Machine | None = None,
     *,
     output: Path | None,
     workspace: Workspace,
@@ -143,6 +154,7 @@ def build_engine(
     with importing():
         from convnext_edge.checkpoints.kept_weights import keep_weights
         from convnext_edge.targets.building import describe_engine, find_model, fit_graph, write_engine
+        from convnext_edge.targets.kernels import kernels_of
 
     started = time.perf_counter()
     start = find_model(model, target, workspace)
@@ -151,13 +163,14 @@ def build_engine(
     check_suffix(output, chosen.suffix)
     chosen.record(options)  # refuses here what cannot be built, before anything is written
     graph = fit_graph(start, chosen, workspace)
-    described = describe_engine(graph, chosen, options)
+    described = describe_engine(graph, chosen, options, machine)
+    kernels = kernels_of(graph.description, chosen, machine)
     path = output or workspace.folder / file_name(described, chosen.suffix)
     if output is None:
         announce_replacement(path, described)
     doing(f"building {path.name} from {graph.path.name} with {chosen.package} {chosen.version()}")
     keep_weights(start, path, workspace)
-    engine = write_engine(graph, chosen, options, path)
+    engine = write_engine(graph, chosen, described, options, path)
     return Build(
         engine=engine.path,
         target=chosen.name,
@@ -169,4 +182,7 @@ def build_engine(
         notes=tuple((engine.description.engine or {}).get("notes", ())),
         warnings=failings(engine),
         fp32_bytes=None if engine.description.precision == "fp32" else described.architecture.fp32_bytes,
+        machine=kernels.machine,
+        int8_kernels=kernels.int8,
+        advice=kernels.advice,
     )

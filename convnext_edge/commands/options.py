@@ -9,6 +9,7 @@ from convnext_edge.architecture import Activation, NormKind, Pooling
 from convnext_edge.artifacts.opsets import HIGHEST, LOWEST, USUAL
 from convnext_edge.checkpoints.places import Weights
 from convnext_edge.commands.declaration import Argument, Option
+from convnext_edge.cpu import Machine
 from convnext_edge.images.changes import Exif
 from convnext_edge.images.contents import ClassOrder
 from convnext_edge.images.definitions import set_names
@@ -38,6 +39,10 @@ Samples: TypeAlias = Annotated[
 ]
 QuantizeFor: TypeAlias = Annotated[
     str, Option(f"Runtime to quantize for: {RUNTIMES}.", metavar="NAME", choices=NAMES)
+]
+ForMachine: TypeAlias = Annotated[
+    Machine | None,
+    Option("Machine that the model is to run on.  [default: MODEL's, or this one]", flags=("--for",)),
 ]
 RunOn: TypeAlias = Annotated[
     str | None,

@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from convnext_edge.artifacts.artifact import Form
 from convnext_edge.artifacts.locks import release
 from convnext_edge.artifacts.names import check_new
 from convnext_edge.artifacts.opsets import FIRST_WITH_16_BITS
 from convnext_edge.artifacts.workspace import Workspace
+from convnext_edge.cpu import Machine, this_machine
 from convnext_edge.errors import RecipeError
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.quiet import importing
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from convnext_edge.checkpoints.class_order import Numbering
     from convnext_edge.checkpoints.places import Weights
     from convnext_edge.images.image_set import ImageSet
-    from convnext_edge.network.lowering import Form
     from convnext_edge.quantization.job import Job
     from convnext_edge.quantization.recipe import Recipe
     from convnext_edge.quantization.start import Start
@@ -66,13 +67,15 @@ def prepare_job(
     seed: int,
     keep_float: Sequence[str] = (),
     form: Form | None = None,
+    machine: Machine | None = None,
     opset: int | None = None,
     decide: Callable[[Begin], tuple[Start, Recipe]] = at_once,
 ) -> Job:
     """Return the job that the options of a quantizing command name.
 
-    form: another than the target's own. opset: another than the model's own. decide: calls what finds the
-    model and reads the recipe; of several processes, only the first does.
+    form: another than the target's own. machine: that the model is to run on, by default one as this. opset:
+    another than the model's own. decide: calls what finds the model and reads the recipe; of several
+    processes, only the first does.
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
     """
     with importing():
@@ -92,7 +95,17 @@ def prepare_job(
     drawn = calibration_images(images, seed)
     name = None if chosen_recipe == chosen.recipe else name_recipe(recipe, chosen_recipe, keep_float)
     names = class_names(drawn, start, images.numbering)
-    job = Job(start, chosen.name, form or chosen.form, chosen_recipe, drawn, recipe_name=name, opset=opset)
+    machine = machine or this_machine()
+    job = Job(
+        start,
+        chosen.name,
+        form or chosen.int8_form(machine),
+        chosen_recipe,
+        drawn,
+        recipe_name=name,
+        opset=opset,
+        machine=machine if chosen.differs_by_machine else None,
+    )
     return replace(job, class_names=names)
 
 

@@ -30,7 +30,7 @@ from convnext_edge.images.definitions import calibration_dir
 from convnext_edge.images.transform import normalize
 from convnext_edge.reading import Shape, read_json
 from convnext_edge.targets.base import NO_OPTIONS, Images, Logits, Session
-from convnext_edge.targets.building import write_engine
+from convnext_edge.targets.building import describe_engine, write_engine
 from convnext_edge.targets.registry import ON_CPUS, find_target
 
 # The logits of the cases have a standard deviation of 0.95. Seen in OpenVINO and ONNX Runtime on x86, with
@@ -168,4 +168,6 @@ def _answers(session: Session, images: Images, batch: int) -> Logits:
 
 def build_case(case: Case, target: str, engine: Path) -> Artifact:
     """Write an engine of a case for a target; raise TargetError where the runtime refuses it."""
-    return write_engine(case.model, find_target(target), NO_OPTIONS, engine)
+    chosen = find_target(target)
+    described = describe_engine(case.model, chosen, NO_OPTIONS)
+    return write_engine(case.model, chosen, described, NO_OPTIONS, engine)

@@ -11,7 +11,7 @@ from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.kept_weights import find_weights, open_source
 from convnext_edge.progress import note
 from convnext_edge.targets.base import BuildOptions, Session
-from convnext_edge.targets.building import write_engine
+from convnext_edge.targets.building import describe_engine, write_engine
 from convnext_edge.targets.fp32 import ExportOptions, write_fp32
 from convnext_edge.targets.registry import find_target
 
@@ -36,6 +36,7 @@ def open_rival(artifact: Artifact, target: str, workspace: Workspace) -> Iterato
             place=folder / "fp32.onnx",
         )
         note("building an FP16 engine to compare with")
-        engine = write_engine(graph, chosen, options, folder / f"fp16{chosen.suffix}")
+        described = describe_engine(graph, chosen, options)
+        engine = write_engine(graph, chosen, described, options, folder / f"fp16{chosen.suffix}")
         with chosen.open_session(engine) as session:
             yield session

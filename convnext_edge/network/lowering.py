@@ -17,10 +17,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import cast
 
 from torch import Tensor, nn
 
+from convnext_edge.artifacts.artifact import Form
 from convnext_edge.images.preprocessing import InputType, Preprocessing
 from convnext_edge.network.conv_form import ConvLayerFactory
 from convnext_edge.network.convnext import ConvNeXt, Outputs, OverlapStem, Stage
@@ -37,8 +38,6 @@ from convnext_edge.network.lowered_parts import (
     LoweredStem,
     Normalized,
 )
-
-Form = Literal["plain", "linear", "conv"]
 
 LAYER_FACTORIES: dict[str, LayerFactory] = {"conv": ConvLayerFactory(), "linear": LinearLayerFactory()}
 

@@ -10,16 +10,17 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, Verdict
+from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, Form, Verdict
 from convnext_edge.artifacts.metadata import metadata
 from convnext_edge.artifacts.replaced import announce_replacement
 from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.artifacts.workspace import Workspace, file_name
 from convnext_edge.checkpoints.kept_weights import keep_weights
 from convnext_edge.checkpoints.source import Source
+from convnext_edge.cpu import Machine
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.preprocessing import InputType
-from convnext_edge.network.lowering import Form, lower
+from convnext_edge.network.lowering import lower
 from convnext_edge.onnx_graph.tracing import Graph, example_input
 from convnext_edge.progress import track
 from convnext_edge.quantization.recipe import Recipe
@@ -49,6 +50,7 @@ class Job:
     recipe_name: str | None = None  # where the recipe is not the target's own
     opset: int | None = None  # another than the usual one
     class_names: tuple[str, ...] = ()  # that the sidecar tells; empty for those of the model
+    machine: Machine | None = None  # that the form is for, where the target has several
     training: dict[str, Any] | None = None  # settings of fine-tuning, which the sidecar tells with the recipe
 
     @property
@@ -107,6 +109,8 @@ class Job:
             precision=self.recipe.precision,
             recipe_name=self.recipe_name,
             opset=self.opset,
+            form=self.form,
+            machine=self.machine,
             recipe=recipe if self.training is None else {**recipe, "finetune": self.training},
             calibration=Calibration(images.name, len(images), images.digest),
             calibration_hashes=tuple(digest[:HASH_DIGITS] for digest in images.hashes),

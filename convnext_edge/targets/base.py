@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from importlib import metadata, util
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.artifact import Artifact, Form
+from convnext_edge.cpu import Machine
 from convnext_edge.errors import RecipeError, TargetError, UsageError
 from convnext_edge.quantization.recipe import ActivationType, Recipe, read_recipe
 from convnext_edge.targets.vendor_errors import as_target_error
-
-if TYPE_CHECKING:  # for the type alone: an engine's process need not load PyTorch
-    from convnext_edge.network.lowering import Form
 
 Images = NDArray[np.float32] | NDArray[np.uint8]  # (N, channels, H, W)
 Logits = NDArray[np.float32]  # (N, classes)
@@ -114,6 +112,8 @@ class Target(ABC):
     package: ClassVar[str]  # the vendor's, imported only inside methods
     install: ClassVar[str]  # what pip installs it by
     form: ClassVar[Form]  # how the model is lowered for it
+    # the forms whose INT8 layers are multiplied in INT8, the best first; a machine not looked at is not there
+    int8_forms: ClassVar[Mapping[Machine, tuple[Form, ...]]] = {}
     recipe: ClassVar[Recipe]  # what is quantized for it and how
     suffix: ClassVar[str]  # of its engine files
     options: ClassVar[frozenset[str]] = frozenset()  # the fields of BuildOptions that it takes
@@ -138,6 +138,26 @@ class Target(ABC):
                 f"target {self.name} needs the package {self.package}, which is not installed",
                 hint=f"pip install '{self.install}'",
             ) from None
+
+    @property
+    def differs_by_machine(self) -> bool:
+        """Whether a quantized model has another form for another machine."""
+        return len({forms[0] for forms in self.int8_forms.values()}) > 1
+
+    def int8_form(self, machine: Machine | None) -> Form:
+        """Return how a model is lowered that is to be quantized and to run on such a machine."""
+        forms = self.int8_forms.get(machine, ()) if machine else ()
+        return forms[0] if forms else self.form
+
+    def int8_kernels(self, form: Form, machine: Machine | None) -> bool | None:
+        """Return whether INT8 layers of a form are multiplied in INT8 on such a machine.
+
+        None where it is not known: of another machine, or of a runtime that was not looked at there.
+        """
+        if not self.has_int8_kernels:
+            return False
+        forms = self.int8_forms.get(machine) if machine else None
+        return None if forms is None else form in forms
 
     def check(self, options: BuildOptions) -> None:
         """Raise UsageError for an option that means nothing to this target."""

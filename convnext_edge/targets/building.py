@@ -9,11 +9,13 @@ from convnext_edge.artifacts.artifact import Artifact, Description
 from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.kept_weights import find_weights, open_source
+from convnext_edge.cpu import Machine
 from convnext_edge.errors import ArtifactError
 from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note, phase
 from convnext_edge.targets.base import BuildOptions, Target
 from convnext_edge.targets.fp32 import ExportOptions, write_fp32
+from convnext_edge.targets.kernels import kernels_of
 from convnext_edge.targets.registry import DEFAULT, command_that_makes_one, find_target
 
 
@@ -55,21 +57,32 @@ def fit_graph(start: Artifact, target: Target, workspace: Workspace) -> Artifact
     )
 
 
-def describe_engine(graph: Artifact, target: Target, options: BuildOptions) -> Description:
-    """Return what the sidecar of an engine of that graph says."""
+def describe_engine(
+    graph: Artifact, target: Target, options: BuildOptions, machine: Machine | None = None
+) -> Description:
+    """Return what the sidecar of an engine of that graph says.
+
+    machine: that it is to run on; None for the one of the graph, or else for this one.
+    """
     described = graph.description
+    kernels = kernels_of(described, target, machine)
     return replace(
         described,
         kind="engine",
         target=target.name,
-        precision=target.engine_precision(described.precision, options),
+        precision=kernels.precision(target.engine_precision(described.precision, options)),
+        machine=kernels.machine if target.differs_by_machine else None,
         engine=target.record(options),
         parent=graph.link,
     )
 
 
 @phase("compiling the engine")
-def write_engine(graph: Artifact, target: Target, options: BuildOptions, path: Path) -> Artifact:
-    """Compile the graph for the target and write the engine with its companions and sidecar."""
-    description = describe_engine(graph, target, options)
+def write_engine(
+    graph: Artifact, target: Target, description: Description, options: BuildOptions, path: Path
+) -> Artifact:
+    """Compile the graph for the target and write the engine with its companions and sidecar.
+
+    description: as of `describe_engine`.
+    """
     return write_artifact(path, description, lambda file: target.build(graph.path, file, options))

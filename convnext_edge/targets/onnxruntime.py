@@ -11,13 +11,14 @@ when a session opens, exactly, at the speed and in the memory of FP32.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, ClassVar
 
-from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.artifact import Artifact, Form
 from convnext_edge.artifacts.files import temporary_folder
+from convnext_edge.cpu import Machine
 from convnext_edge.errors import TargetError
 from convnext_edge.quantization.recipe import ACTIVATION_BITS, Recipe
 from convnext_edge.quiet import importing
@@ -73,6 +74,10 @@ class ONNXRuntime(Target):
     package = "onnxruntime"
     install = "onnxruntime>=1.31"
     form = "linear"
+    int8_forms: ClassVar[Mapping[Machine, tuple[Form, ...]]] = {
+        "x86-64": ("linear", "plain"),
+        "aarch64": ("linear", "plain"),
+    }
     recipe = Recipe(weights_only=("head",))  # whose input in INT8 costs fidelity and saves no time
     activations = frozenset(ACTIVATION_BITS)
     takes_dynamic_size = True

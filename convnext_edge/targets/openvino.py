@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.artifact import Artifact, Form
 from convnext_edge.artifacts.metadata import OPENVINO_OPTIONS
+from convnext_edge.cpu import Machine
 from convnext_edge.guest import keep_signal_stack
 from convnext_edge.onnx_graph.files import load, read_metadata
 from convnext_edge.quantization.recipe import Recipe
@@ -80,6 +82,12 @@ class OpenVINO(Target):
     package = "openvino"
     install = "openvino>=2026.4"
     form = "conv"
+    # the plugin for ARM64 has INT8 convolutions with an INT8 output only, but products of matrices with a
+    # float one: in the form for x86-64, it would compute all products in float
+    int8_forms: ClassVar[Mapping[Machine, tuple[Form, ...]]] = {
+        "x86-64": ("conv", "linear", "plain"),
+        "aarch64": ("linear",),
+    }
     recipe = Recipe(weights_only=("head",))  # whose input in INT8 costs fidelity and saves no time
     # it leaves Q/DQ of 16 bits out of the graph: what runs would be `float`
     activations = frozenset({"uint8", "int8", "float"})

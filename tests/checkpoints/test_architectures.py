@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from convnext_edge.artifacts.artifact import Form
 from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.checkpoints.traits import Traits
 from convnext_edge.errors import CheckpointError
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.convnext import as_tuple
-from convnext_edge.network.lowering import Form, lower
+from convnext_edge.network.lowering import lower
 from convnext_edge.tasks import output_names
 
 KEPT = Path(__file__).parents[1] / "fixtures" / "architectures"

@@ -17,6 +17,7 @@ from support.onnx_files import FOREIGN, OURS, saved
 from support.places import TESTS
 
 from convnext_edge.architecture import Architecture
+from convnext_edge.artifacts.artifact import Form
 from convnext_edge.artifacts.opsets import HIGHEST, LOWEST
 from convnext_edge.checkpoints.load_source import load_source
 from convnext_edge.checkpoints.loading import Checkpoint, load_checkpoint, load_graph
@@ -24,7 +25,7 @@ from convnext_edge.errors import ArtifactError, CheckpointError
 from convnext_edge.images.preprocessing import InputType, Preprocessing
 from convnext_edge.network.convnext import ConvNeXt, as_tuple
 from convnext_edge.network.foldings import fold_normalization, fold_second_pointwise
-from convnext_edge.network.lowering import Form, lower
+from convnext_edge.network.lowering import lower
 from convnext_edge.onnx_graph.tracing import Graph, example_input, write_onnx
 from convnext_edge.tasks import output_names
 

@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from convnext_edge.architecture import Architecture
+from convnext_edge.artifacts.artifact import Form
 from convnext_edge.images.preprocessing import InputType, Preprocessing
 from convnext_edge.images.transform import normalize
 from convnext_edge.network.convnext import ConvNeXt, as_tuple, part_of
-from convnext_edge.network.lowering import Form, LoweredConvNeXt, lower
+from convnext_edge.network.lowering import LoweredConvNeXt, lower
 from convnext_edge.network.norms import GRN, Norm
 from convnext_edge.quantization.placement import choose_placement
 from convnext_edge.quantization.recipe import Recipe

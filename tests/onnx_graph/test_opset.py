@@ -16,10 +16,11 @@ from openvino._offline_transformations import apply_moc_transformations
 from torch import nn
 
 from convnext_edge.architecture import Architecture
+from convnext_edge.artifacts.artifact import Form
 from convnext_edge.errors import ExportError, TargetError
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.convnext import ConvNeXt
-from convnext_edge.network.lowering import Form, lower
+from convnext_edge.network.lowering import lower
 from convnext_edge.onnx_graph.gelu import find_gelu, join_gelu
 from convnext_edge.onnx_graph.opset import opset_of, raise_opset
 from convnext_edge.onnx_graph.tracing import Graph, example_input, fit_opset, write_onnx

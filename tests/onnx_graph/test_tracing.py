@@ -15,10 +15,11 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from convnext_edge.architecture import Architecture
+from convnext_edge.artifacts.artifact import Form
 from convnext_edge.errors import ExportError
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.convnext import ConvNeXt
-from convnext_edge.network.lowering import Form, lower
+from convnext_edge.network.lowering import lower
 from convnext_edge.onnx_graph import files, tracing
 from convnext_edge.onnx_graph.tracing import Graph, example_input, free_batch, trace, write_onnx
 

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from convnext_edge.architecture import Architecture
+from convnext_edge.artifacts.artifact import Form
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.convnext import ConvNeXt
-from convnext_edge.network.lowering import Form, LoweredConvNeXt, lower
+from convnext_edge.network.lowering import LoweredConvNeXt, lower
 from convnext_edge.quantization.calibrate import Moments, calibrate, sample_rows
 from convnext_edge.quantization.placement import choose_placement
 from convnext_edge.quantization.recipe import Recipe

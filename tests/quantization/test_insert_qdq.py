@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from convnext_edge.architecture import Architecture
+from convnext_edge.artifacts.artifact import Form
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.network.layers import Layer
-from convnext_edge.network.lowering import Form, LoweredConvNeXt, lower
+from convnext_edge.network.lowering import LoweredConvNeXt, lower
 from convnext_edge.onnx_graph.tracing import example_input, export_program
 from convnext_edge.quantization.insert_qdq import LayerQuantizer, known_specs
 from convnext_edge.quantization.observers import ActivationRange

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from convnext_edge.architecture import Architecture
+from convnext_edge.artifacts.artifact import Form
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.network.lowered_parts import Scaled
-from convnext_edge.network.lowering import Form, LoweredConvNeXt, lower
+from convnext_edge.network.lowering import LoweredConvNeXt, lower
 from convnext_edge.quantization.recording import record_inputs
 from convnext_edge.quantization.smooth import smooth, smoothing_factor
 

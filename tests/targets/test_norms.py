@@ -15,9 +15,10 @@ import pytest
 
 from convnext_edge import build, export, quantize
 from convnext_edge.architecture import Architecture, NormKind
+from convnext_edge.artifacts.artifact import Form
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.convnext import random_model
-from convnext_edge.network.lowering import Form, lower
+from convnext_edge.network.lowering import lower
 from convnext_edge.onnx_graph.tracing import Graph, example_input, write_onnx
 from convnext_edge.targets.openvino import OpenVINOSession
 

@@ -9,7 +9,7 @@ from convnext_edge.errors import UsageError, nearest
 from convnext_edge.quiet import importing
 
 if TYPE_CHECKING:
-    from convnext_edge.network.lowering import Form
+    from convnext_edge.artifacts.artifact import Form
     from convnext_edge.quantization.job import Job, Quantized
 
 Method = Literal["ptq", "nncf", "ort"]

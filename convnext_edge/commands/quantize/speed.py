@@ -10,6 +10,7 @@ from typing import Any
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.artifacts.store import write_artifact
+from convnext_edge.cpu import Machine, this_machine
 from convnext_edge.evaluation.load import watched_load
 from convnext_edge.evaluation.timing import Ratio, affordable, doubt, interleave, times_as_fast
 from convnext_edge.images.noise import noise
@@ -66,7 +67,7 @@ class Speed:
 @phase("timing against FP32")
 def measure_speed(artifact: Artifact, reference: ConvNeXt, target: Target) -> Speed | None:
     """Time single images on one thread, the three models in turn; None where the target does not run here."""
-    why = why_not(target)
+    why = why_not(target, artifact.description.machine)
     if why:
         note(f"not timed against FP32: {why}")
         return None
@@ -98,8 +99,13 @@ def time_until_reliable(calls: tuple[Callable[[], object], ...], precision: str)
     return Speed(times_as_fast(fp32_ms, int8_ms), times_as_fast(reference_ms, int8_ms), why, precision)
 
 
-def why_not(target: Target) -> str:
-    """Return why timing on this target here would say nothing; empty where it would."""
+def why_not(target: Target, machine: Machine | None) -> str:
+    """Return why timing on this target here would say nothing; empty where it would.
+
+    machine: that the model was made for; None where that makes no difference.
+    """
+    if machine not in (None, this_machine()):
+        return f"the model is for {machine}, which this machine is not"
     if not target.has_int8_kernels:
         return f"{target.name} computes INT8 in float"
     if target.for_other_machines:

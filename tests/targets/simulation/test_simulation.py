@@ -17,9 +17,10 @@ from torch.export import Dim
 from torch.fx import GraphModule
 
 from convnext_edge.architecture import Architecture
+from convnext_edge.artifacts.artifact import Form
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.convnext import GRN, ConvNeXt
-from convnext_edge.network.lowering import Form, LoweredConvNeXt, lower
+from convnext_edge.network.lowering import LoweredConvNeXt, lower
 from convnext_edge.onnx_graph.tracing import Graph, write_onnx
 from convnext_edge.quantization.calibrate import calibrate
 from convnext_edge.quantization.insert_qdq import insert_qdq, known_specs
