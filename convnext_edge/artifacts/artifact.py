@@ -12,6 +12,8 @@ from convnext_edge.images.preprocessing import InputType, Preprocessing
 from convnext_edge.tasks import Task
 
 Kind = Literal["weights", "onnx", "engine"]
+# The precision of an engine whose values are rounded to INT8 codes, and multiplied in float.
+FAKE_QUANTIZED = "fake-quantized"
 Form = Literal["plain", "linear", "conv"]  # how a model is lowered, see `network.lowering`
 
 
@@ -80,9 +82,9 @@ class Description:
     verdict: Verdict | None = None  # None: never judged, as an export; an engine has that of its model
 
     @property
-    def multiplies_int8(self) -> bool:
-        """Return whether weights and activations of some layers are quantized to 8 bits, as in `w4a8`."""
-        return self.precision == "int8" or "a8" in self.precision
+    def has_int8_layers(self) -> bool:
+        """Whether weights and activations of some layers have 8 bits, however they are multiplied."""
+        return self.precision in ("int8", FAKE_QUANTIZED) or "a8" in self.precision
 
     @property
     def weights_only(self) -> bool:

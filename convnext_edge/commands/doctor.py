@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import fold, lines, table
-from convnext_edge.cpu import read_cpu
+from convnext_edge.cpu import read_cpu, this_machine
 from convnext_edge.progress import phase
 from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import NAMES, find_target
@@ -38,6 +38,8 @@ class TargetRow(Result):
     can_run: bool
     version: str | None  # of the runtime; None where it is missing
     remedy: str  # what to do where it cannot; else empty
+    # whether it multiplies INT8 here, in models that are quantized for it here; None where that is not known
+    int8_kernels: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -59,14 +61,19 @@ class Doctor(Result):
             ("", f"INT8 kernels {does}"),
             ("GPUs", ", ".join(self.gpus) or "none"),
         )
-        header = ("target", "builds", "runs", "version")
+        header = ("target", "builds", "runs", "INT8 kernels", "version")
         rows = [
-            (t.name, "yes" if t.can_build else "no", "yes" if t.can_run else "no", t.version or "")
+            (t.name, *map(answer, (t.can_build, t.can_run, t.int8_kernels)), t.version or "")
             for t in self.targets
         ]
         remedies = (fold(f"{t.name}: {t.remedy}") for t in self.targets if t.remedy)
         conformance = ["", conformance_table(self.conformance)] if self.conformance else []
         return "\n".join([machine, "", table([header, *rows]), *remedies, *conformance])
+
+
+def answer(found: bool | None) -> str:
+    """Return yes or no, or that it is not known."""
+    return "not known" if found is None else ("yes" if found else "no")
 
 
 def conformance_table(runs: Sequence[ConformanceRun]) -> str:
@@ -143,11 +150,14 @@ def run_conformance() -> tuple[ConformanceRun, ...]:
 
 def _row(name: str) -> TargetRow:
     with phase(f"looking for {name}"):
-        found = find_target(name).availability()
+        target = find_target(name)
+        found = target.availability()
+    machine = this_machine()
     return TargetRow(
         name=name,
         can_build=found.can_build,
         can_run=found.can_run,
         version=found.version,
         remedy=found.remedy,
+        int8_kernels=target.int8_kernels(target.int8_form(machine), machine),
     )

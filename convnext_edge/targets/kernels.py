@@ -9,44 +9,51 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convnext_edge.artifacts.artifact import Description
+from convnext_edge.artifacts.artifact import FAKE_QUANTIZED, Artifact, Description
 from convnext_edge.cpu import Machine, this_machine
+from convnext_edge.progress import note
 from convnext_edge.targets.base import Target
 from convnext_edge.targets.registry import DEFAULT, find_target
-
-# What the field calls a graph whose values are rounded to codes, and multiplied in float.
-FAKE = "fake-quantized"
 
 
 @dataclass(frozen=True)
 class Kernels:
     """What becomes of the INT8 layers of a model, in a runtime on a kind of machine."""
 
-    target: str
     machine: Machine | None  # None: another than those that we know
     int8: bool | None  # whether they are multiplied in INT8; None where it is not known
-    fake: bool  # whether the model is quantized and multiplied in float all the same
-    advice: str | None  # what to do then
+    advice: str | None = None  # what to do where they are there, and multiplied in float
 
     def precision(self, precision: str) -> str:
         """Return what an engine is called by: INT8 only where it multiplies INT8."""
-        return FAKE if self.fake else precision
+        return FAKE_QUANTIZED if self.advice else precision
 
 
 def kernels_of(described: Description, target: Target, machine: Machine | None = None) -> Kernels:
     """Return which kernels a model gets. machine: None for the model's own, or else this one."""
     wanted = machine or described.machine or this_machine()
-    if not described.multiplies_int8:
-        return Kernels(target.name, wanted, int8=False, fake=False, advice=None)
+    if not described.has_int8_layers:
+        return Kernels(wanted, int8=False)
     made_for = find_target(described.target or DEFAULT)
     found = target.int8_kernels(described.form or made_for.form, wanted)
-    fake = found is False and target.has_int8_kernels
-    return Kernels(target.name, wanted, found, fake, advice_on(target, wanted) if fake else None)
+    return Kernels(wanted, found, advice_on(target, wanted) if found is False else None)
 
 
 def advice_on(target: Target, machine: Machine | None) -> str:
     """Return what to do about a quantized model that is multiplied in float."""
+    if not target.has_int8_kernels:
+        return (
+            f"{target.name} multiplies the INT8 layers of a model in float, on every machine: it is there to"
+            f" compare with, --target {DEFAULT} to be fast"
+        )
     return (
         f"{target.name} multiplies the INT8 layers of this model in float on {machine}, no faster than FP32:"
-        f" quantize it again with --target {target.name} --for {machine}, or --target onnxruntime"
+        f" quantize it again, with --target {target.name} --for {machine} or with --target onnxruntime"
     )
+
+
+def warn_of_float(artifact: Artifact, target: Target) -> None:
+    """Say so where a model with INT8 layers is about to run here, and could be faster in another form."""
+    found = kernels_of(artifact.description, target, this_machine())
+    if found.advice and target.has_int8_kernels:
+        note(found.advice)
