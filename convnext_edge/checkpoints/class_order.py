@@ -55,6 +55,7 @@ class Numbering:
         classes = model.architecture.classes
         if self.file is not None:
             return by_names(images, self.file, classes)
+        tell_missing_columns(images, classes)
         known = set(model.classes)
         unique = len(model.classes) == len(known) == classes  # transformers' ImageNet has two cranes
         if images.numbered_by is None:
@@ -95,6 +96,16 @@ def tell_other_names(images: ImageSet, names: tuple[str, ...]) -> None:
             f"{images.name} has the class {other[0]!r}, which the model does not name, so that their order"
             f" numbers the classes: class 0 is {images.classes[0]!r}, which the model calls {names[0]!r};"
             " --classes changes it"
+        )
+
+
+def tell_missing_columns(images: ImageSet, classes: int) -> None:
+    """Say that a table has columns of some classes only, so that no image shows one of the others."""
+    told = len(images.classes)
+    if images.numbered_by == COLUMNS and told < classes:
+        note(
+            f"the table of {images.name} has columns of {told} classes, the model has {classes}: no image"
+            f" counts as one of the other {classes - told}"
         )
 
 

@@ -136,6 +136,16 @@ def test_the_names_of_the_model_number_the_columns_too(folder: Path) -> None:
     assert Numbering().apply(images, described("multilabel").description) == images
 
 
+def test_columns_of_some_classes_only_are_told(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "convnext_edge")
+    two = "\n".join(line.rpartition(",")[0] for line in FLAGS.splitlines())
+    Numbering().apply(opened(folder, two), described("multilabel", "Mass", "Edema", "Cyst").description)
+    assert "has columns of 2 classes, the model has 3: no image counts as one of the other 1" in caplog.text
+    caplog.clear()
+    Numbering().apply(opened(folder, FLAGS), described("multilabel").description)
+    assert caplog.text == ""
+
+
 def test_a_table_is_found_beside_the_folder_by_its_name_or_its_paths(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convnext_edge.artifacts.artifact import Description
+from convnext_edge.checkpoints.class_names import names_of_file
 from convnext_edge.commands.predict.result import Prediction, Top
 from convnext_edge.errors import UsageError
-from convnext_edge.images.class_order import read_classes
 from convnext_edge.progress import note
 from convnext_edge.targets.base import Outputs
 from convnext_edge.tasks import Task, output_names
@@ -92,13 +92,7 @@ def label_names(described: Description, file: Path | None) -> tuple[str, ...]:
     """Return the name of each class: of a file, else of the model, else its index as text."""
     count = described.architecture.classes
     if file is not None:
-        names = read_classes(file)[0]
-        if len(names) != count:
-            raise UsageError(
-                f"--classes {file} names {len(names)} classes, the model has {count}",
-                hint="Give the names of all classes of the model, in the order of its logits.",
-            )
-        return names
+        return names_of_file(file, count).names
     if len(described.classes) == count:
         return described.classes
     note("the model has no names of its classes, so labels are their indices: --classes FILE names them")
