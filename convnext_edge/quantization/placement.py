@@ -25,7 +25,7 @@ def choose_placement(layers: Iterable[Layer], recipe: Recipe) -> dict[str, bool]
     placement = {layer.name: is_quantized(layer, recipe) for layer in layers}
     for key in ("keep_float", "sixteen_bit", "weights_only"):
         for pattern in getattr(recipe, key):
-            of_targets = key == "weights_only" and pattern == HEAD  # which a backbone lacks
+            of_targets = key != "sixteen_bit" and pattern == HEAD  # which a backbone lacks
             if not of_targets and not any(matches(name, [pattern]) for name in placement):
                 raise QuantizationError(
                     f"{key} {pattern!r} matches no layer",

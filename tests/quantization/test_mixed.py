@@ -118,7 +118,8 @@ def test_wide_activations_have_16_bits_and_lose_no_more_than_weights_alone(
     wide, alone = make(WIDE).artifact, make(WEIGHTS_ONLY).artifact
     assert activation_types(wide) == {TensorProto.UINT16: len(MULTIPLICATIONS) - 1}, "all but the head's"
     assert open_artifact(wide).description.precision == "w8a16"
-    assert sqnr(models, photos, wide) == pytest.approx(sqnr(models, photos, alone), abs=0.2)
+    # whose head has INT8 weights, too
+    assert sqnr(models, photos, wide) > sqnr(models, photos, alone) - 0.2
 
 
 def test_single_layers_may_be_wide(models: Models, photos: Path, make: Make) -> None:
@@ -153,7 +154,7 @@ def test_the_gate_may_widen_the_costliest_layers(make: Make, monkeypatch: pytest
     made = make('fallback = "sixteen_bit"', max_drop=1)
     assert made.kept_float == ()
     assert len(made.sixteen_bit) == 2
-    assert set(made.quantized_layers) == MULTIPLICATIONS
+    assert set(made.quantized_layers) == MULTIPLICATIONS - {"head"}
     assert activation_types(made.artifact)[TensorProto.UINT16] == 2
     description = open_artifact(made.artifact).description
     assert description.precision == "w8a8a16"

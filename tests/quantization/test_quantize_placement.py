@@ -17,6 +17,8 @@ from convnext_edge.onnx_graph.qdq import placement
 
 LAYOUT_ONLY = {"Transpose", "Reshape"}
 TARGETS = ("openvino", "onnxruntime")
+# ONNX Runtime is faster with the head in float; in OpenVINO its weights alone are INT8
+QUANTIZED = {"openvino": MULTIPLICATIONS, "onnxruntime": MULTIPLICATIONS - {"head"}}
 
 
 def after_layout(model: ModelProto, name: str) -> list[NodeProto]:
@@ -33,15 +35,15 @@ def after_layout(model: ModelProto, name: str) -> list[NodeProto]:
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_multiplications_are_quantized_and_nothing_else(models: Models, target: str) -> None:
     description = open_artifact(models.quantized(target)).description
-    assert set(description.quantized_layers) == MULTIPLICATIONS
-    assert set(description.float_layers) == {"stem", *DEPTHWISE}
+    assert set(description.quantized_layers) == QUANTIZED[target]
+    assert set(description.float_layers) == {"stem", *DEPTHWISE, *(MULTIPLICATIONS - QUANTIZED[target])}
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_raw_bytes_bring_the_stem_into_int8(models: Models, target: str) -> None:
     description = open_artifact(models.quantized(target, input_type="uint8")).description
-    assert set(description.quantized_layers) == {"stem", *MULTIPLICATIONS}
-    assert set(description.float_layers) == DEPTHWISE
+    assert set(description.quantized_layers) == {"stem", *QUANTIZED[target]}
+    assert set(description.float_layers) == DEPTHWISE | (MULTIPLICATIONS - QUANTIZED[target])
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -53,9 +55,10 @@ def test_each_quantized_layer_has_one_q_and_two_dq_nodes_the_head_only_those_of_
     layers = open_artifact(path).description.quantized_layers
     model = load(path)
     found = Counter(node.op_type for node in model.graph.node)
-    assert found["DequantizeLinear"] == 2 * len(layers) - 1
-    assert found["QuantizeLinear"] == len(layers) - 1 - (input_type == "uint8"), "the image needs no Q node"
-    assert {name for name, whole in placement(model).items() if whole} == {*layers} - {"head"}
+    whole = {*layers} - {"head"}
+    assert found["DequantizeLinear"] == len(layers) + len(whole)
+    assert found["QuantizeLinear"] == len(whole) - (input_type == "uint8"), "the image needs no Q node"
+    assert {name for name, both in placement(model).items() if both} == whole
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -79,7 +82,7 @@ def test_the_bytes_of_the_image_are_codes_as_they_are(models: Models, target: st
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_nodes_are_called_by_the_layers_of_the_checkpoint(models: Models, target: str) -> None:
-    assert dict(weights(load(models.quantized(target)))).keys() == MULTIPLICATIONS
+    assert dict(weights(load(models.quantized(target)))).keys() == QUANTIZED[target]
 
 
 # Codes
@@ -88,7 +91,7 @@ def test_nodes_are_called_by_the_layers_of_the_checkpoint(models: Models, target
 @pytest.mark.parametrize("target", TARGETS)
 def test_no_pair_of_weights_can_overflow_16_bits(models: Models, target: str) -> None:
     sums = pair_sums(load(models.quantized(target)))
-    assert len(sums) == len(MULTIPLICATIONS)
+    assert sums.keys() == QUANTIZED[target]
     assert {name: total for name, total in sums.items() if total > PAIR_LIMIT} == {}
 
 

@@ -129,4 +129,4 @@ def test_all_products_but_those_that_stay_float_run_in_int8(int8: Path, tmp_path
         operators = Counter(node.op_type for node in onnx.load(engine).graph.node)
         assert operators["MatMulIntegerToFloat"] == products - 3
         assert operators["Conv"] == len(depthwise) + 2, "the stem: no convolution of INT8 gives floats"
-        assert operators["MatMulNBits"] == 1, "the head"
+        assert operators["MatMul"] == 1, "the head"

@@ -72,12 +72,17 @@ def test_onnxruntime_multiplies_as_wide_as_convnext_t_in_fused_integer_operators
 ) -> None:
     engine = tmp_path / "engine.onnx"
     find_target("onnxruntime").build(tiny("onnxruntime"), engine)
-    found = Counter(node.op_type for node in onnx.load(engine).graph.node)
+    nodes = onnx.load(engine).graph.node
+    found = Counter(node.op_type for node in nodes)
     assert found["MatMulIntegerToFloat"] == MULTIPLICATIONS - 1
-    assert found["MatMulNBits"] == 1, "the head: INT8 weights, its input in float"
-    assert found["BiasGelu"] == sum(BLOCKS)
+    assert all(len(node.input) == 7 for node in nodes if node.op_type == "MatMulIntegerToFloat"), "with bias"
+    assert found["MatMul"] == 1, "the head"
+    assert found["Gelu"] == sum(BLOCKS)
+    assert found["Add"] == sum(BLOCKS) + 1, "the residual sums, and the bias of the head"
     assert found["Conv"] == DEPTHWISE
-    assert found.keys().isdisjoint({"MatMul", "Gemm", "MatMulInteger", "DynamicQuantizeMatMul"})
+    assert found.keys().isdisjoint(
+        {"Gemm", "MatMulInteger", "DynamicQuantizeMatMul", "MatMulNBits", "BiasGelu"}
+    )
     assert found["DequantizeLinear"] == 0
 
 
