@@ -1,4 +1,4 @@
-"""Biases that move into ONNX Runtime's INT8 products: the same answers, and only where nobody else reads them."""
+"""Biases that move into ONNX Runtime's INT8 products, with the same answers, where nobody else reads them."""
 
 from __future__ import annotations
 
