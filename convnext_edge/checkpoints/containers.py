@@ -88,11 +88,19 @@ class _Walk:
             raise CheckpointError(
                 f"{self.path} has the key {shown(key)}, which is no name of a weight", hint=HINT
             )
-        # a module's own mapping holds no other: these are a best accuracy, or the state of a random generator
-        if contains and not PARAMETER.fullmatch(key) and (tensor.dim() < 2 or not tensor.is_floating_point()):
+        if contains and _is_no_weight(key, tensor):
             self.aside.append(name)
         else:
             self.tensors[name] = tensor
+
+
+def _is_no_weight(key: str, tensor: Tensor) -> bool:
+    """Tell whether a tensor beside mappings is a best accuracy, or the state of a random generator.
+
+    Not where its name has dots: scripts save {**model.state_dict(), "args": {...}}, too.
+    """
+    named = "." in key or PARAMETER.fullmatch(key) is not None
+    return not named and (tensor.dim() < 2 or not tensor.is_floating_point())
 
 
 def _has_numbers_as_names(content: Mapping[Any, Any]) -> bool:

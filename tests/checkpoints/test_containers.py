@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import collections
 import datetime
+import functools
 import io
 import pathlib
 import pickle
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.checkpoints import State, fixture, write
+from support.checkpoints import FIXTURES, State, fixture, write
 from torch import nn
 
 from convnext_edge.checkpoints.load_source import Asked, load_source
@@ -27,7 +28,6 @@ from convnext_edge.errors import CheckpointError, UsageError
 
 PLAIN = fixture("timm_v1.safetensors")
 AVERAGED = {name: tensor + 0.01 for name, tensor in PLAIN.items()}
-HEAD = "head.fc.bias"
 
 
 def under(prefix: str, state: State) -> State:
@@ -42,10 +42,21 @@ def averaged_model(state: State) -> dict[str, Any]:
 
 
 def taken(path: Path, weights: Any = None) -> tuple[str, str | None]:
+    """Return which weights all those of the model are, and what is said of them."""
     loaded = load_checkpoint(path, selection=Selection(weights))
-    found = loaded.model.head.bias
-    kinds = {"plain": PLAIN[HEAD], "averaged": AVERAGED[HEAD]}
-    return next(kind for kind, wanted in kinds.items() if torch.equal(found, wanted)), loaded.taken
+    found, whole = loaded.model.state_dict(), whole_state()
+    assert found.keys() == whole.keys()
+    shifts = {"plain": 0.0, "averaged": 0.01}
+    return next(
+        kind for kind, shift in shifts.items() if all(torch.equal(found[n], whole[n] + shift) for n in whole)
+    ), loaded.taken
+
+
+@functools.cache
+def whole_state() -> State:
+    """Return the plain weights by our names, from a file without any container."""
+    state: State = load_checkpoint(FIXTURES / "timm_v1.safetensors").model.state_dict()
+    return state
 
 
 ONE: dict[str, Callable[[State], Any]] = {
@@ -60,6 +71,10 @@ ONE: dict[str, Callable[[State], Any]] = {
         "model": s,
         "best_acc": torch.tensor(0.9),
         "rng_state": torch.get_rng_state(),
+    },
+    "settings in the model's own mapping": lambda s: {**s, "epoch": 3, "args": {"lr": 0.1}},
+    "an optimizer in the model's own mapping": lambda s: {
+        "net": {**s, "best_acc": torch.tensor(0.9), "optimizer": {"state": {}, "param_groups": []}}
     },
     "the same twice": lambda s: {"model": s, "state_dict": s},
 }
