@@ -21,6 +21,7 @@ from convnext_edge.tasks import Task
 KERNELS = range(1, 32, 2)  # edges of a depthwise kernel; how an even one is padded is not told
 MAX_STRIDE = 1024  # pixels; published models have 32
 SHOWN = 3  # differences that a message lists
+KEPT = "convnext_edge"  # family of the weights that `export` keeps, also of graphs that no library writes
 SUPPORTED = (
     "Supported are ConvNeXt V1 and V2, as classifiers or without their head, with the stems, norms and heads"
     " that timm has; any other would only be approximated."
@@ -183,7 +184,7 @@ def _without_stem(shapes: Mapping[str, Shape], where: str) -> CheckpointError:
 
 
 def _layout_name(layout: Layout, architecture: Architecture, conv_mlp: bool) -> str:
-    if layout.family == "convnext_edge":
+    if layout.family == KEPT:
         return layout.family
     suffix = "_conv_mlp" if conv_mlp and not architecture.grn else ""
     return f"{layout.family}_{architecture.generation}{suffix}"
@@ -212,6 +213,8 @@ def _differences(
             yield Difference(f"{name} of shape {shape} is empty", _reason(ours, DEVIATIONS))
         elif ours.endswith("dwconv.weight") and shape[-1] not in KERNELS:
             yield Difference(f"{name} of shape {shape} has a kernel of {shape[-1]}", "it is odd, 31 at most")
+    if architecture.classes and not architecture.last_norm and layout.family != KEPT:
+        yield Difference(f"{layout.original('norm.weight')} is missing", "every library's head has a norm")
     for ours in (ours for ours in expected if ours in missing):
         of_head = ours.startswith(HEADLESS["embed"])
         yield Difference(f"{layout.original(ours)} is missing", _reason(ours, DEVIATIONS), of_head)

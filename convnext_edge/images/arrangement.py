@@ -8,7 +8,6 @@ FOLDER/...                one of these two, inside another folder
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +17,11 @@ from convnext_edge.images.companions import Companion, above, beside, tables_abo
 from convnext_edge.images.contents import Entry, Storage
 from convnext_edge.images.decoding import SUFFIXES
 from convnext_edge.images.folders import MAX_DEPTH, is_hidden
-from convnext_edge.images.label_tables import is_about
+from convnext_edge.images.label_tables import SPLIT, is_about
 from convnext_edge.images.labels import find_labels, is_imagenet_validation
 from convnext_edge.images.synsets import synset_list
 from convnext_edge.progress import note
 
-# The parts that sets of images are kept in: train, val_images, test-set
-SPLIT = re.compile(
-    r"(?i)(train(ing)?|val(id(ation)?)?|test(ing)?|dev|eval(uation)?)([ _-]?(images?|imgs?|set|data))?"
-)
 SHOWN = 3  # names in a message
 
 

@@ -1,8 +1,9 @@
 """Labels from a table (CSV, TSV) with a header: a column of file names, and what each image shows.
 
 FILE, CLASS, CLASS, ...   a column of 0 and 1 for each class, as CheXpert and many of Kaggle's sets have
-FILE, labels              the names of all classes of an image, between `|`, `;` or spaces, as Planet has them
+FILE, labels              the names of all classes of an image, between `|`, `;`, `,` or spaces, as Planet has them
 FILE, label               one name; of two columns, without a header as well
+FILE label                the same in a text file, of all images
 """
 
 from __future__ import annotations
@@ -22,12 +23,17 @@ from convnext_edge.progress import note
 from convnext_edge.reading import shown
 
 DELIMITERS = (",", "\t", ";")
+OF_TEXTS = (" ", "\t", ",")  # between the two words of a line
 YES, NO = ("1", "1.0", "true"), ("0", "0.0", "false")
 UNSURE = ("-1", "-1.0", "")  # what CheXpert has where the report is uncertain, or silent
 ONE = ("label", "class", "category", "class_name", "label_name")  # titles of a column with one name
 MANY = ("labels", "classes", "categories", "tags")  # and with several
-BETWEEN = ("|", ";")  # names, beside spaces
-VALUE = re.compile(r"-?\d*\.\d+(e[-+]?\d+)?", re.IGNORECASE)  # as of a regression
+BETWEEN = ("|", ";")  # names, beside spaces; under a title of MANY, commas as well
+# The parts that sets of images are kept in: train, val_images, test-set
+SPLIT = re.compile(
+    r"(?i)(train(ing)?|val(id(ation)?)?|test(ing)?|dev|eval(uation)?)([ _-]?(images?|imgs?|set|data))?"
+)
+NUMBER = re.compile(r"-?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -76,9 +82,7 @@ def read_tables(images: Sequence[str], companions: Sequence[Companion]) -> Told 
 
 def read_table(images: Sequence[str], companion: Companion) -> Told | None:
     """Return what one table tells; None for a file that is none, or that tells no labels."""
-    if not companion.name.lower().endswith(TABLES):
-        return None
-    table = next((found for mark in DELIMITERS if (found := parse(images, companion, mark))), None)
+    table = find_table(images, companion)
     if table is None:
         return None
     others = [number for number in range(len(table.header)) if number not in table.names]
@@ -95,6 +99,18 @@ def read_table(images: Sequence[str], companion: Companion) -> Told | None:
     check_all(table, images)
     companion.check_encoding()
     return told
+
+
+def find_table(images: Sequence[str], companion: Companion) -> Table | None:
+    """Return the table in a file; of a text, only one of two words a line, without titles, for all images."""
+    text = companion.name.lower().endswith(".txt")
+    if not text and not companion.name.lower().endswith(TABLES):
+        return None
+    marks = OF_TEXTS if text else DELIMITERS
+    table = next((found for mark in marks if (found := parse(images, companion, mark))), None)
+    if text and table is not None and (any(table.header) or len(table.rows) < len(images)):
+        return None
+    return table
 
 
 def parse(images: Sequence[str], companion: Companion, mark: str) -> Table | None:
@@ -144,7 +160,8 @@ def cells_of(companion: Companion, mark: str) -> list[list[str]]:
     except ValueError:
         text = decode_leniently(data)  # whoever goes by these cells calls `check_encoding`
     try:
-        return [line for line in csv.reader(io.StringIO(text), delimiter=mark) if any(map(str.strip, line))]
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=mark)  # a line may end with CR alone
+        return [line for line in lines if any(map(str.strip, line))]
     except csv.Error:
         return []
 
@@ -189,14 +206,16 @@ def by_names(table: Table, number: int) -> Told:
     """Return the names in one column."""
     cells, title = table.column(number), table.header[number].strip().lower()
     marks = [mark for mark in BETWEEN if any(mark in cell for cell in cells)]
-    spaced = any(" " in cell for cell in cells)
+    if not marks and title in MANY and any("," in cell for cell in cells):
+        marks = [","]
+    spaced = any(mark in cell for cell in cells for mark in " ,")
     if len(marks) > 1:
         raise ambiguous(table.companion, f"has both {' and '.join(marks)} between names")
     if spaced and not marks and title not in (*ONE, *MANY):
         raise ambiguous(
             table.companion,
-            f"has spaces in column {table.titles([number])}, which may part names or belong to them",
-            "Call the column `label` where an image has one, and `labels` where spaces part them; or take |.",
+            f"has spaces or commas in column {table.titles([number])}, which may part names or belong to them",
+            "Call the column `label` where an image has one, and `labels` where these part them; or take |.",
         )
     if marks or title in MANY:
         words = tuple(tuple(split(cell, marks[0] if marks else None)) for cell in cells)
@@ -216,9 +235,13 @@ def split(cell: str, mark: str | None) -> list[str]:
 
 
 def may_be_names(cells: Sequence[str]) -> bool:
-    """Tell whether a column of any title may hold classes: no values, and some class has two images."""
+    """Tell whether a column of any title may hold classes: two or more, and one has two images.
+
+    They are no values, nor parts of a set, as `train`.
+    """
     names = [name.strip() for cell in cells for name in re.split("[|;]", cell)]
-    return len(set(names)) < len(names) and not all(map(VALUE.fullmatch, cells))
+    values = all(map(NUMBER.fullmatch, cells)) and not all(map(str.isdecimal, cells))  # as of a regression
+    return 1 < len(set(names)) < len(names) and not values and not all(map(SPLIT.fullmatch, names))
 
 
 def check_all(table: Table, images: Sequence[str]) -> None:

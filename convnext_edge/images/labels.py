@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from convnext_edge.errors import ImageSetError
 from convnext_edge.images.companions import Companion
 from convnext_edge.images.contents import COLUMNS, UNLABELLED
-from convnext_edge.images.label_tables import Told, read_tables
+from convnext_edge.images.label_tables import NUMBER, Told, read_tables
 from convnext_edge.images.synsets import SYNSET, devkit_synsets, synset_list
 from convnext_edge.progress import note
 from convnext_edge.reading import shown
@@ -104,7 +104,8 @@ def _label_words(images: Sequence[str], companion: Companion) -> list[str]:
     An image is found by its name, with its suffix or without.
     """
     rows = companion.rows()
-    pairs = [(PurePosixPath(row[0]).name, row[1]) for row in rows if _is_label_row(row)]
+    labels = [] if any(map(_is_value_row, rows)) else filter(_is_label_row, rows)
+    pairs = [(PurePosixPath(row[0]).name, row[1]) for row in labels]
     words = dict(pairs)
     other = {name: word for name, word in pairs if word != words[name]}
     keys = [name if name in words else PurePosixPath(name).stem for name in images]
@@ -121,11 +122,17 @@ def _label_words(images: Sequence[str], companion: Companion) -> list[str]:
 def _note_unread(images: Sequence[str], companion: Companion, rows: list[list[str]]) -> None:
     """Say that a file names the images and is not understood, where it names half of them."""
     cells = {cell.strip("\"'").replace("\\", "/").rpartition("/")[2] for row in rows for cell in row}
-    named = sum(1 for name in images if name in cells)
-    if 2 * named > len(images):
+    if 2 * sum(name in cells for name in images) > len(images):
         note(
             f"no labels are taken from {companion.path}: it names images, but not in lines of `name label`,"
             " nor in a table with a column `label` or `labels`"
+        )
+        return
+    lower = {PurePosixPath(cell.lower()).stem for cell in cells}
+    if 2 * sum(PurePosixPath(name.lower()).stem in lower for name in images) > len(images):
+        note(
+            f"no labels are taken from {companion.path}: it names images, but with capitals or suffixes that"
+            " the files do not have"
         )
 
 
@@ -134,6 +141,11 @@ def _is_label_row(row: list[str]) -> bool:
     if len(row) == 2 and INTEGER.fullmatch(row[1]):
         return True
     return len(row) >= 2 and SYNSET.fullmatch(row[1]) is not None
+
+
+def _is_value_row(row: list[str]) -> bool:
+    """Tell whether a line is `name 0.5`, as of a regression: whole numbers beside are no labels then."""
+    return len(row) == 2 and NUMBER.fullmatch(row[1]) is not None and not INTEGER.fullmatch(row[1])
 
 
 def _from_words(

@@ -179,6 +179,7 @@ RELATIVES = {
         without(r"stages\.3\.downsample\.1\.weight", fixture(TIMM)),
         ["stages.3.downsample.1.weight"],
     ),
+    "a head without a norm": (without(r"head\.norm", fixture(TIMM)), ["head.norm.weight is missing"]),
     "torchvision's names": (
         without(r"features\.5\.1\.block\.3\.bias", fixture("torchvision_v1.pth")),
         ["features.5.1.block.3.bias is missing"],

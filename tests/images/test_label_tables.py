@@ -60,9 +60,10 @@ def names(images: ImageSet) -> list[set[str]]:
         ("image_name,tags\na,haze primary\nb,water\nc,\n", [{"haze", "primary"}, {"water"}, set()]),
         ("id,shown\na,big dog|cat\nb,cat\nc,cat | cat\n", [{"big dog", "cat"}, {"cat"}, {"cat"}]),
         ("id,shown\na,dog;cat\nb,\nc,cat\n", [{"dog", "cat"}, set(), {"cat"}]),
+        ('id,labels\na,"dog, cat"\nb,\nc,cat\n', [{"dog", "cat"}, set(), {"cat"}]),
         ('x,file,labels\n1,a.jpg,"u|v"\n2,b.jpg,u\n3,c.jpg,v\n4,other.jpg,w\n', [{"u", "v"}, {"u"}, {"v"}]),
     ],
-    ids=["flags", "tabs", "semicolons", "paths", "spaces", "bars", "parted", "other columns"],
+    ids=["flags", "tabs", "semicolons", "paths", "spaces", "bars", "parted", "commas", "other columns"],
 )
 def test_an_image_may_have_several_labels_or_none(folder: Path, text: str, expected: list[set[str]]) -> None:
     images = opened(folder, text)
@@ -78,9 +79,11 @@ def test_an_image_may_have_several_labels_or_none(folder: Path, text: str, expec
         ("filename,label\na.jpg,cat\nb.jpg,big dog\nc.jpg,cat\n", ["cat", "big dog", "cat"]),
         ("id,breed\nc,pug\na,boxer\nb,pug\n", ["boxer", "pug", "pug"]),
         ("image,MEL,NV\na.jpg,1,0\nb.jpg,0,1\nc.jpg,1,0\n", ["MEL", "NV", "MEL"]),
+        ('file,label\na,"dog, big"\nb,cat\nc,cat\n', ["dog, big", "cat", "cat"]),
+        ("file,label\ra.jpg,cat\rb.jpg,dog\rc.jpg,cat\r", ["cat", "dog", "cat"]),
         ("label,width,file\ncat,8,a.jpg\ndog,8,b.jpg\ncat,9,c.jpg\n", ["cat", "dog", "cat"]),
     ],
-    ids=["label", "any title", "flags", "other columns"],
+    ids=["label", "any title", "flags", "a comma", "carriage returns", "other columns"],
 )
 def test_a_set_with_one_label_an_image_is_like_class_folders(
     folder: Path, text: str, expected: list[str]
@@ -90,9 +93,10 @@ def test_a_set_with_one_label_an_image_is_like_class_folders(
     assert [images.classes[entry.label] for entry in images.entries] == expected
 
 
-@pytest.mark.parametrize("name", ["labels.csv", "labels.tsv"])
-def test_two_columns_need_no_header(folder: Path, name: str) -> None:
-    mark = "\t" if name.endswith("tsv") else ","
+@pytest.mark.parametrize(
+    ("name", "mark"), [("labels.csv", ","), ("labels.tsv", "\t"), ("labels.txt", " "), ("labels.txt", ",")]
+)
+def test_two_columns_need_no_header(folder: Path, name: str, mark: str) -> None:
     images = opened(folder, f"a.jpg{mark}cat\nb.jpg{mark}dog\nc.jpg{mark}cat\n", name)
     assert [images.classes[entry.label] for entry in images.entries] == ["cat", "dog", "cat"]
 
@@ -209,7 +213,8 @@ def test_several_labels_are_refused_where_the_model_gives_one(folder: Path) -> N
         ("file,Age,x,y\na.jpg,31,0,1\nb.jpg,30,0,1\nc.jpg,3,1,1\n", "and others that are none: 'Age'"),
         ("file,x,x\na.jpg,0,1\nb.jpg,0,1\nc.jpg,1,1\n", "has two columns of one title"),
         ("file,label,class\na.jpg,0,1\nb.jpg,0,1\nc.jpg,1,1\n", "may be labels: 'label', 'class'"),
-        ("file,shown\na.jpg,big dog\nb.jpg,cat\nc.jpg,cat\n", "has spaces in column 'shown'"),
+        ("file,shown\na.jpg,big dog\nb.jpg,cat\nc.jpg,cat\n", "has spaces or commas in column 'shown'"),
+        ('file,shown\na.jpg,"dog,cat"\nb.jpg,cat\nc.jpg,cat\n', "has spaces or commas in column 'shown'"),
         ("file,shown\na.jpg,dog;cat\nb.jpg,dog|cat\nc.jpg,cat\n", r"has both | and ; between names"),
         ("file,label\na.jpg,dog\nb.jpg,\nc.jpg,cat\n", "has no label for b.jpg"),
         ("file,labels\na.jpg,1\nb.jpg,2\nc.jpg,cat\n", "mixes numbers and names: 1 and cat"),
@@ -225,6 +230,14 @@ def test_what_can_be_read_in_two_ways_is_refused(folder: Path, text: str, said: 
     error = refusal(folder)
     assert said in error.message
     assert error.message.startswith(f"{folder}/labels.csv")
+
+
+def test_a_table_whose_names_have_other_capitals_is_said_to_give_no_labels(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "convnext_edge")
+    assert not opened(folder, "file,label\nA.JPG,cat\nB.JPG,dog\nC.JPG,cat\n").labelled
+    assert "labels.csv: it names images, but with capitals or suffixes that the files do not" in caplog.text
 
 
 def test_two_tables_must_say_the_same(folder: Path) -> None:
@@ -243,9 +256,11 @@ def test_two_tables_must_say_the_same(folder: Path) -> None:
         "name,width,height\na.jpg,8,8\nb.jpg,8,8\nc.jpg,8,9\n",
         "a.jpg,0,1\nb.jpg,1,0\n",
         "file,age\na.jpg,0.5\nb.jpg,7.25\nc.jpg,7.25\n",
+        "file,age\na.jpg,0.5\nb.jpg,7\nc.jpg,7\n",
+        "file,part\na.jpg,train\nb.jpg,test\nc.jpg,train\n",
         "file,url\na.jpg,http://a\nb.jpg,http://b\nc.jpg,http://c\n",
     ],
-    ids=["sizes", "no titles", "values", "all different"],
+    ids=["sizes", "no titles", "values", "some whole", "splits", "all different"],
 )
 def test_a_table_of_other_things_gives_no_labels(
     folder: Path, text: str, caplog: pytest.LogCaptureFixture
