@@ -62,11 +62,12 @@ class Numbering:
             return as_named(images, model.classes) if unique else images
         if self.order is None and unique and set(images.classes) <= known:
             return renumber(images, model.classes, "names")
+        if images.numbered_by != COLUMNS or self.order is not None:
+            order = self.order or order_of(model.layout)
+            images = in_order(images, order, asked=self.order is not None)
         if unique and self.order is None:
             tell_other_names(images, model.classes)
-        if images.numbered_by == COLUMNS and self.order is None:
-            return images
-        return in_order(images, self.order or order_of(model.layout), asked=self.order is not None)
+        return images
 
 
 def as_named(images: ImageSet, names: tuple[str, ...]) -> ImageSet:
@@ -92,10 +93,16 @@ def tell_other_names(images: ImageSet, names: tuple[str, ...]) -> None:
     """
     other = sorted(set(images.classes) - set(names))
     if names and other and not all(map(SYNSET.fullmatch, images.classes)):
+        pairs = enumerate(zip(images.classes, names, strict=False))
+        first = next((n for n, (own, its) in pairs if own != its), None)
+        differs = (
+            ""
+            if first is None
+            else (f": class {first} is {images.classes[first]!r}, which the model calls {names[first]!r}")
+        )
         note(
-            f"{images.name} has the class {other[0]!r}, which the model does not name, so that their order"
-            f" numbers the classes: class 0 is {images.classes[0]!r}, which the model calls {names[0]!r};"
-            " --classes changes it"
+            f"{images.name} has the class {other[0]!r}, which the model does not name, so classes are"
+            f" numbered by their order{differs}; --classes changes it"
         )
 
 

@@ -10,7 +10,7 @@ from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.paths import AnyPath
 from convnext_edge.progress import phase
 from convnext_edge.targets.base import Session
-from convnext_edge.targets.kernels import warn_of_float
+from convnext_edge.targets.kernels import warn_of_kernels
 from convnext_edge.targets.registry import DEFAULT, command_that_makes_one, find_target
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def target_of(artifact: Artifact, target: str | None) -> str:
 def open_session(artifact: Artifact, target: str, threads: int | None = None) -> Session:
     """Make an artifact ready to run on the target of that name."""
     chosen = find_target(target)
-    warn_of_float(artifact, chosen)
+    warn_of_kernels(artifact, chosen)
     return chosen.open_session(artifact, threads=threads)
 
 
@@ -65,7 +65,7 @@ def open_session(artifact: Artifact, target: str, threads: int | None = None) ->
 def open_beside(artifact: Artifact, target: str) -> Session:
     """Make an artifact ready to take turns with the reference, and with what decodes images."""
     chosen = find_target(target)
-    warn_of_float(artifact, chosen)
+    warn_of_kernels(artifact, chosen)
     return chosen.open_beside(artifact)
 
 

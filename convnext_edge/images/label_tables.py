@@ -214,8 +214,8 @@ def by_names(table: Table, number: int) -> Told:
     if spaced and not marks and title not in (*ONE, *MANY):
         raise ambiguous(
             table.companion,
-            f"has spaces or commas in column {table.titles([number])}, which may part names or belong to them",
-            "Call the column `label` where an image has one, and `labels` where these part them; or take |.",
+            f"has spaces or commas in column {table.titles([number])}, which may part or belong to names",
+            "Call it `label` where an image has one name, and `labels` where these part names; or take |.",
         )
     if marks or title in MANY:
         words = tuple(tuple(split(cell, marks[0] if marks else None)) for cell in cells)

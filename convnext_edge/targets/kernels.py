@@ -52,8 +52,14 @@ def advice_on(target: Target, machine: Machine | None) -> str:
     )
 
 
-def warn_of_float(artifact: Artifact, target: Target) -> None:
-    """Say so where a model with INT8 layers is about to run here, and could be faster in another form."""
-    found = kernels_of(artifact.description, target, this_machine())
+def warn_of_kernels(artifact: Artifact, target: Target) -> None:
+    """Say so where a model with INT8 layers is about to run here, and is slower than another form of it."""
+    described, here = artifact.description, this_machine()
+    found = kernels_of(described, target, here)
     if found.advice and target.has_int8_kernels:
         note(found.advice)
+    elif target.differs_by_machine and here is not None and described.machine not in (None, here):
+        note(
+            f"{artifact.path.name} was made for {described.machine}, and this is {here}: its speed here is"
+            " neither its own there, nor that of a model made for this machine"
+        )

@@ -10,7 +10,7 @@ import pytest
 from support.small_artifacts import DESCRIPTION
 
 from convnext_edge import build, quantize
-from convnext_edge.artifacts.artifact import FAKE_QUANTIZED
+from convnext_edge.artifacts.artifact import FAKE_QUANTIZED, Artifact
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.cpu import Machine
 from convnext_edge.targets import kernels
@@ -82,12 +82,20 @@ def test_who_runs_an_engine_for_another_machine_is_told(
     said: list[str] = []
     monkeypatch.setattr(kernels, "note", said.append)
     engine = open_artifact(models.engine("openvino", models.quantized("openvino")))
-    kernels.warn_of_float(engine, find_target("openvino"))
+    kernels.warn_of_kernels(engine, find_target("openvino"))
     assert said == []
     monkeypatch.setattr(kernels, "this_machine", lambda: "aarch64")
-    kernels.warn_of_float(engine, find_target("openvino"))
+    kernels.warn_of_kernels(engine, find_target("openvino"))
     (sentence,) = said
     assert sentence.startswith("openvino multiplies the INT8 layers of this model in float on aarch64")
+    for_arm = replace(LINEAR, target="openvino", machine="aarch64")
+    kernels.warn_of_kernels(Artifact(Path("arm.xml"), for_arm, {}), find_target("openvino"))
+    monkeypatch.setattr(kernels, "this_machine", lambda: "x86-64")
+    kernels.warn_of_kernels(Artifact(Path("arm.xml"), for_arm, {}), find_target("openvino"))
+    assert said[1:] == [
+        "arm.xml was made for aarch64, and this is x86-64: its speed here is neither its own there, nor that"
+        " of a model made for this machine"
+    ]
 
 
 def test_a_model_for_x86_is_built_for_arm64_under_its_true_name(models: Models, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from string import Template
 
-from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.artifact import Artifact, Description
 from convnext_edge.artifacts.digests import sha256
 from convnext_edge.artifacts.sidecar import sidecar_path
 from convnext_edge.errors import UsageError
@@ -121,7 +121,7 @@ def manifest_lines(engine: Artifact, digests: dict[str, str]) -> list[str]:
     values = {
         "format": LATEST_FORMAT if "resize_mode" in apart else later,
         "version": __version__,
-        "runtime": runtime_of(engine),
+        "runtime": runtime_of(described),
         "runtime_version": recorded.get("version", "unknown"),
         "engine": engine.path.name,
         "task": described.task,
@@ -178,12 +178,11 @@ def in_format_3(prepared: Preprocessing) -> dict[str, str]:
     }
 
 
-def runtime_of(engine: Artifact) -> str:
+def runtime_of(described: Description) -> str:
     """Return the library that runs an engine.
 
     It need not have the name of the target: of `ort-mobile` it is `onnxruntime` as well.
     """
-    described = engine.description
     return str((described.engine or {}).get("runtime", described.target))
 
 

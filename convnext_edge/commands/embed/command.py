@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.artifact import Artifact, Description
 from convnext_edge.artifacts.failed import failings
 from convnext_edge.artifacts.store import write_folder
 from convnext_edge.artifacts.workspace import Workspace
@@ -23,6 +23,13 @@ from convnext_edge.paths import AnyPath, as_path
 
 Language = Literal["cpp", "web", "android", "ios"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
+# Libraries that the applications run
+RUNTIMES: dict[Language, tuple[str, ...]] = {
+    "cpp": ("openvino", "onnxruntime", "executorch"),
+    "web": ("onnxruntime",),
+    "android": ("onnxruntime",),
+    "ios": ("onnxruntime",),
+}
 Fill = Callable[[Artifact, Path | None, Path], Steps]
 
 
@@ -84,7 +91,7 @@ def embed(
 
     fill = filler(lang, as_path(runtime))
     space = Workspace.at(workspace)
-    chosen = find_engine(engine, space)
+    chosen = find_engine(engine, space, lang)
     check_images(chosen)
     folder = as_path(output) or space.folder / f"{chosen.path.name.split('.')[0]}-{lang}"
     steps = write_folder(folder, lambda made: fill(chosen, as_path(labels), made))
@@ -125,13 +132,23 @@ def filler(lang: str, runtime: Path | None) -> Fill:
     return fill
 
 
-def find_engine(path: AnyPath | None, workspace: Workspace) -> Artifact:
-    """Return the named engine, or else the newest one.
+def find_engine(path: AnyPath | None, workspace: Workspace, lang: Language) -> Artifact:
+    """Return the named engine, or else the newest one that an application in that language runs.
 
     Raises ArtifactError where there is none, or where `path` is not an engine.
     """
+    from convnext_edge.commands.embed.bundle import runtime_of
+
+    def fits(found: Description) -> bool:
+        runs = found.target if lang == "web" else runtime_of(found)  # browsers take no .ort
+        return found.kind == "engine" and runs in RUNTIMES[lang]
+
+    target = RUNTIMES[lang][0]
     found = workspace.choose(
-        path, lambda found: found.kind == "engine", what="engine", command="convnext-edge build"
+        path,
+        fits,
+        what=f"engine that --lang {lang} takes",
+        command=f"convnext-edge quantize, then build, with --target {target}",
     )
     if found.description.kind != "engine":
         raise ArtifactError(f"{path} is no engine", hint=f"Make one: convnext-edge build {path}")

@@ -108,7 +108,7 @@ def write_cpp(engine: Artifact, labels: Path | None, folder: Path) -> Steps:
     Raises UsageError for an engine of a runtime that the library does not support, or a wrong number of
     labels.
     """
-    runtime = runtime_of(engine)
+    runtime = runtime_of(engine.description)
     if runtime not in GUIDES:
         raise UsageError(
             f"{engine.path} is an engine for {runtime}, which has no C++ library here",

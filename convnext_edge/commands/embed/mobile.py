@@ -24,7 +24,7 @@ ANSWER = "picture.txt"
 
 def check_runtime(engine: Artifact, system: str) -> None:
     """Raise UsageError for an engine of another runtime than ONNX Runtime."""
-    runtime = runtime_of(engine)
+    runtime = runtime_of(engine.description)
     if runtime != RUNTIME:
         raise UsageError(
             f"{engine.path} is an engine for {runtime}, the library for {system} runs those for {RUNTIME}",
