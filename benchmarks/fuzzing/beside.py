@@ -18,6 +18,7 @@ from PIL import Image
 
 from benchmarks.fuzzing import arrays, checkpoints, sets
 from benchmarks.fuzzing.edits import damaged, texts
+from convnext_edge.checkpoints.config import find_config
 from convnext_edge.checkpoints.expectation import Expectation
 from convnext_edge.checkpoints.hub import accept
 from convnext_edge.checkpoints.load_source import load_source
@@ -118,7 +119,8 @@ PREPARATIONS: dict[str, Any] = {
 
 def read_preparation(folder: Path) -> None:
     """Prepare an image as a file beside a checkpoint says."""
-    loaded: Any = SimpleNamespace(config="config.json", layout="timm_v1", architecture=checkpoints.SMALL)
+    config = find_config(folder)
+    loaded: Any = SimpleNamespace(config=config, layout="timm_v1", architecture=checkpoints.SMALL)
     prepared = find_preparation(folder, loaded).preprocessing
     way(prepared)
     preprocess(Image.new("RGB", (7, 5)), prepared)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from convnext_edge.checkpoints.config import Config
 from convnext_edge.errors import UsageError
 from convnext_edge.images.class_order import read_rows
 from convnext_edge.progress import note
-from convnext_edge.reading import MAX_BYTES, DamagedError, Shape, check, parse_json, read_bytes
+from convnext_edge.reading import DamagedError, Shape, check
 from convnext_edge.tasks import Task
 
-CONFIG = "config.json"
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 UNNAMED = re.compile(r"LABEL_\d+")  # what transformers writes where nobody named the classes
 TASKS_OF_TRANSFORMERS: dict[str | None, Task] = {
@@ -56,38 +56,34 @@ class ClassNames:
 NAMELESS = ClassNames()
 
 
-def names_of_config(folder: Path, classes: int) -> ClassNames:
-    """Return the names of the classes that the config in a folder tells.
+def names_of_config(config: Config, classes: int) -> ClassNames:
+    """Return the names of the classes that a config tells.
 
     classes: outputs of the head. Names that are not exactly one for each output are not taken, and a note
     says so.
     """
     try:
-        config = parse_json(read_bytes(folder / CONFIG, MAX_BYTES))
-        check(config, NamesShape)
-        names = _listed(config)
-    except (OSError, DamagedError) as error:
-        note(f"class names of {folder / CONFIG} are not taken: {error}")
+        check(config.values, NamesShape)
+        names = _listed(config.values)
+    except DamagedError as error:
+        note(f"class names of {config.place} are not taken: {error}")
         return NAMELESS
     if not names or all(UNNAMED.fullmatch(name) for name in names):
         return NAMELESS
     if why := fault(names, classes):
-        note(f"class names of {folder / CONFIG} are not taken: {why}")
+        note(f"class names of {config.place} are not taken: {why}")
         return NAMELESS
-    return ClassNames(tuple(names), CONFIG)
+    return ClassNames(tuple(names), config.place.name)
 
 
-def task_of_config(folder: Path, inferred: Task) -> Task:
+def task_of_config(config: Config, inferred: Task) -> Task:
     """Return what the outputs of a head mean as a config of transformers says, else the inferred task."""
-    try:
-        config = parse_json(read_bytes(folder / CONFIG, MAX_BYTES))
-        check(config, ProblemShape)
-    except (OSError, DamagedError):
-        return inferred
-    told = TASKS_OF_TRANSFORMERS.get(config.get("problem_type"))
+    config.check(ProblemShape)
+    problem = config.values.get("problem_type")
+    told = TASKS_OF_TRANSFORMERS.get(problem)
     if told is None or told == inferred:
         return inferred
-    note(f"{CONFIG} says {config['problem_type']}: the task is {told}")
+    note(f"{config.place.name} says {problem}: the task is {told}")
     return told
 
 

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from convnext_edge.architecture import Architecture, Shape
 from convnext_edge.checkpoints.class_names import NAMELESS, ClassNames, fault, names_of_config, task_of_config
+from convnext_edge.checkpoints.config import Config
 from convnext_edge.checkpoints.containers import shapes_of
 from convnext_edge.checkpoints.folders import Located, check_index, locate
 from convnext_edge.checkpoints.onnx_weights.reading import is_onnx, read_graph
 from convnext_edge.checkpoints.places import Selection
 from convnext_edge.checkpoints.recognition import Recognition, recognize
-from convnext_edge.checkpoints.traits import Traits, read_config, resolve
+from convnext_edge.checkpoints.traits import Traits, obey_config, resolve
 from convnext_edge.checkpoints.weights import check_plain, read_contents
 from convnext_edge.errors import CheckpointError
 from convnext_edge.images.changes import PreprocessingChanges
@@ -46,7 +47,7 @@ class Checkpoint:
     model: ConvNeXt  # in evaluation mode, with weights in float32
     layout: str  # whose names the tensors have, such as "timm_v1"
     assumed: tuple[str, ...] = ()  # what shows in no tensor and nothing told, as "activation gelu"
-    config: str | None = None  # name of the file beside it that told of the model
+    config: Config | None = None  # the file beside it that told of the model
     left_out: tuple[str, ...] = ()  # names of tensors that are not of the image model
     taken: str | None = None  # which of several weights these are, as "averaged (EMA) weights, under ema."
     task: Task = "classify"  # as the tensors tell it
@@ -88,8 +89,8 @@ def load_checkpoint(
     resolved = resolve(found.architecture, found.family, located.file, asked)
     model = _model(resolved.architecture, found, tensors, located.title)
     task = infer_task(model.architecture, projects=found.family == "open_clip")
-    named = resolved.config is not None and task in OF_HEADS
-    task = task_of_config(located.folder, task) if named else task
+    config = resolved.config if task in OF_HEADS else None
+    task = task if config is None else task_of_config(config, task)
     return Checkpoint(
         model,
         found.layout,
@@ -98,7 +99,7 @@ def load_checkpoint(
         (*found.left_out, *contents.aside),
         found.taken,
         task,
-        names_of_config(located.folder, model.architecture.classes) if named else NAMELESS,
+        NAMELESS if config is None else names_of_config(config, model.architecture.classes),
         located.folder,
     )
 
@@ -144,11 +145,10 @@ def load_graph(
     graph = GraphTold(
         found.pixels.told, found.metadata.preprocessing, found.recovered.folded, found.prove(model)
     )
-    _, config = read_config(path, found.architecture)
+    _, config = obey_config(path, found.architecture)
     names = _names_of_metadata(found.metadata.labels, found.architecture.classes, path)
-    if not names.names:
-        named = config is not None and found.task in OF_HEADS
-        names = names_of_config(path.parent, found.architecture.classes) if named else NAMELESS
+    if not names.names and config is not None and found.task in OF_HEADS:
+        names = names_of_config(config, found.architecture.classes)
     return Checkpoint(
         model, "onnx", config=config, task=found.task, classes=names, graph=graph, folder=path.parent
     )

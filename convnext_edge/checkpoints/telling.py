@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from convnext_edge.checkpoints.class_names import CONFIG
 from convnext_edge.checkpoints.folders import Located
 from convnext_edge.checkpoints.loading import Checkpoint
 from convnext_edge.checkpoints.preparation.found import OPTIONS, Preparation
@@ -20,9 +19,7 @@ def tell(loaded: Checkpoint, located: Located) -> None:
     if loaded.taken is not None:
         note(f"{name}: taking the {loaded.taken}")
     if loaded.config is not None:
-        note(f"{name}: what its tensors do not show is as {loaded.config} beside it says")
-    elif (located.folder / CONFIG).is_file():
-        note(f"{name}: {CONFIG} beside it is of another model, and not obeyed")
+        note(f"{name}: what its tensors do not show is as {loaded.config.place.name} beside it says")
     if loaded.classes.source is not None:
         names = first_few(loaded.classes.names)
         note(f"{name}: the names of its classes are those of {loaded.classes.source}: {names}")

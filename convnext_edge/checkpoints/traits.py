@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 from convnext_edge.architecture import Activation, Architecture, NormKind, Pooling
+from convnext_edge.checkpoints.config import Config, find_config
 from convnext_edge.checkpoints.sizes import UNPUBLISHED, visible
 from convnext_edge.checkpoints.variants import known_sizes
 from convnext_edge.errors import CheckpointError
 from convnext_edge.progress import note
-from convnext_edge.reading import Epsilon, Shape, read_json
+from convnext_edge.reading import Epsilon, Shape
 
-CONFIG = "config.json"
 TRANSFORMERS_TYPES = ("convnext", "convnextv2", "dinov3_convnext")
 OUTPUT_STRIDE_OF_TIMM = 32
 EPS_OF_TRANSFORMERS = 1e-12  # of the last norm of ConvNextModel, where no config says otherwise
@@ -72,7 +72,7 @@ class Resolved:
 
     architecture: Architecture
     assumed: tuple[str, ...]  # values that nothing told, as "activation gelu"
-    config: str | None = None  # name of the file beside the checkpoint that was obeyed
+    config: Config | None = None  # the file beside the checkpoint that was obeyed
 
 
 class ArgumentsShape(Shape):
@@ -106,14 +106,14 @@ def resolve(shown: Architecture, family: str, path: Path, asked: Traits) -> Reso
     same shapes gives values, but proves nothing: anybody may have trained these shapes in another way.
     Raises CheckpointError for a value that no model of ours has, or none of these tensors.
     """
-    config, source = read_config(path, shown)
-    known = asked.over(config)
+    told, config = obey_config(path, shown)
+    known = asked.over(told)
     published = of_published(shown)
     if family == "transformers":  # whose last norm has an epsilon of its own, whatever the shapes
         published = replace(published, norm_eps=None)
     architecture = apply(known.over(published), shown, family)
     check_fits(architecture, shown, known, path)
-    return Resolved(architecture, tuple(assumptions(known, architecture)), source)
+    return Resolved(architecture, tuple(assumptions(known, architecture)), config)
 
 
 def check_fits(architecture: Architecture, shown: Architecture, known: Traits, path: Path) -> None:
@@ -205,17 +205,17 @@ def traits_of(known: Architecture) -> Traits:
     return Traits(known.activation, norm, known.eps, pooling=known.pooling, output_stride=whole)
 
 
-def read_config(path: Path, shown: Architecture) -> tuple[Traits, str | None]:
-    """Return what a `config.json` beside a checkpoint says, and its name where it is of this model."""
-    place = path.with_name(CONFIG)
-    if not place.is_file():
+def obey_config(path: Path, shown: Architecture) -> tuple[Traits, Config | None]:
+    """Return what a `config.json` beside a checkpoint says, and that config where it is of this model."""
+    config = find_config(path.parent)
+    if config is None:
         return Traits(), None
-    found = read_json(place, ConfigShape, hint="Repair it, or move it away.", kind=CheckpointError)
-    traits = of_config(found, shown, place)
+    config.check(ConfigShape)
+    traits = of_config(config.values, shown, config.place)
     if traits is None:
-        note(f"{place} is not obeyed: it tells of no ConvNeXt with these shapes")
+        note(f"{config.place} is not obeyed: it tells of no ConvNeXt with these shapes")
         return Traits(), None
-    return traits, CONFIG
+    return traits, config
 
 
 def of_config(found: dict[str, Any], shown: Architecture, place: Path) -> Traits | None:
@@ -259,16 +259,15 @@ def of_transformers(config: dict[str, Any], shown: Architecture, place: Path) ->
 
 
 def of_timm(config: dict[str, Any], place: Path) -> Traits:
-    """Return what a config of timm changes of the model that it names."""
+    """Return what a config of timm changes of the model that it names; `model_args` goes first, as there."""
     arguments = config.get("model_args") or {}
+    pooling = arguments.get("global_pool") or config.get("global_pool")
     strides = {stride: stride for stride in (8, 16, 32)}
     return Traits(
         activation=named(arguments.get("act_layer"), ACTIVATIONS, "act_layer", place),
         norm=named(arguments.get("norm_layer"), NORMS, "norm_layer", place),
         norm_eps=arguments.get("norm_eps"),
-        pooling=named(
-            config.get("global_pool") or arguments.get("global_pool"), POOLINGS, "global_pool", place
-        ),
+        pooling=named(pooling, POOLINGS, "global_pool", place),
         output_stride=named(arguments.get("output_stride"), strides, "output_stride", place),
     )
 

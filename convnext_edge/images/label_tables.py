@@ -1,7 +1,8 @@
 """Labels from a table (CSV, TSV) with a header: a column of file names, and what each image shows.
 
 FILE, CLASS, CLASS, ...   a column of 0 and 1 for each class, as CheXpert and many of Kaggle's sets have
-FILE, labels              the names of all classes of an image, between `|`, `;`, `,` or spaces, as Planet has them
+FILE, labels              the names of all classes of an image, as Planet has them: between `|`, `;`, `,` or
+                          spaces
 FILE, label               one name; of two columns, without a header as well
 FILE label                the same in a text file, of all images
 """

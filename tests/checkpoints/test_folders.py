@@ -16,6 +16,7 @@ from support.local_hub import COMMIT, LocalHub
 from support.places import TESTS
 
 from convnext_edge.checkpoints.class_names import names_of_config
+from convnext_edge.checkpoints.config import Config
 from convnext_edge.checkpoints.folders import locate
 from convnext_edge.checkpoints.load_source import load_source
 from convnext_edge.checkpoints.loading import load_checkpoint
@@ -151,7 +152,7 @@ def test_a_config_of_another_model_is_not_obeyed_and_that_is_said(
     (tmp_path / "config.json").write_text(json.dumps({**config, "depths": [3, 3, 9, 3]}))
     caplog.set_level("INFO", logger="convnext_edge")
     assert load_source(None, tmp_path).classes == ()
-    assert "config.json beside it is of another model, and not obeyed" in caplog.text
+    assert "config.json is not obeyed: it tells of no ConvNeXt with these shapes" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -196,8 +197,7 @@ def test_names_of_classes_are_taken_where_they_are_exactly_one_for_each(
     config: Any, names: tuple[str, ...], said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="convnext_edge")
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    assert names_of_config(tmp_path, 2).names == names
+    assert names_of_config(Config(tmp_path / "config.json", config), 2).names == names
     assert said in caplog.text
     assert bool(caplog.text) == bool(said)
 

@@ -74,20 +74,15 @@ def test_a_folder_of_transformers_is_prepared_as_its_processor_says(tmp_path: Pa
     )
     found = preparation(path)
     assert found.preprocessing == Preprocessing(
-        384,
-        1.0,
-        "bicubic",
-        HALF,
-        HALF,
-        resize_mode="squash",
-        crop_rounding="floor",
-        resampler="pytorch",
-        exif=True,
+        384, 1.0, "bicubic", HALF, HALF, None, "squash", None, "floor", resampler="pytorch", exif=True
     )
     assert (found.assumed, found.by) == (
         (),
         "preprocessor_config.json beside it says (ConvNextImageProcessor)",
     )
+    nameless = {key: value for key, value in V2_AT_384.items() if key != "image_processor_type"}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(nameless))
+    assert preparation(path) == found, "AutoImageProcessor goes by the type of the model"
 
 
 def test_a_folder_of_timm_is_prepared_as_its_config_says(tmp_path: Path) -> None:
@@ -158,6 +153,7 @@ def test_a_config_of_other_channels_than_the_model_is_refused(tmp_path: Path) ->
         ({"size": 0}, "size must be a whole number of at least 1"),
         ({"resample": 9}, "resample must be a whole number below 6"),
         ({"do_center_crop": True}, "crops a second time"),
+        ({"image_processor_type": "MyProcessor"}, "its image processor is MyProcessor, which is none of"),
         # 5.24 resizes tensors: of a 101x64 image to 24 pixels, "nearest" takes other pixels than Pillow
         ({"resample": 0}, "resizes with PyTorch's nearest"),
         ({"resample": 1}, "resizes with PyTorch's lanczos"),

@@ -52,7 +52,9 @@ def test_what_the_user_tells_is_not_assumed(tmp_path: Path) -> None:
 
 def test_a_config_of_transformers_beside_the_file_is_obeyed(tmp_path: Path) -> None:
     found = resolved(tmp_path, config=RELU, family="transformers")
-    assert (found.architecture.activation, found.assumed, found.config) == ("relu", (), "config.json")
+    assert (found.architecture.activation, found.assumed) == ("relu", ())
+    assert found.config is not None
+    assert found.config.place == tmp_path / "config.json"
     assert (found.architecture.eps, found.architecture.last_eps) == (1e-6, 1e-12)
     assert resolved(tmp_path, Traits(activation="gelu"), RELU).architecture.activation == "gelu"
 
@@ -64,6 +66,8 @@ def test_a_config_of_timm_tells_the_model_and_what_it_changes(tmp_path: Path) ->
     assert found.assumed == ()
     assert (found.architecture.activation, found.architecture.pooling) == ("relu", "max")
     assert found.architecture.output_stride == 16
+    twice = {**config, "model_args": {"global_pool": "avg"}}  # which goes before: timm 1.0.31
+    assert resolved(tmp_path, config=twice).architecture.pooling == "avg"
     named = resolved(tmp_path, config={"architecture": "convnext_zepto_rms"}, shown=ZEPTO)
     assert (named.architecture.norm, named.assumed) == ("simplenorm", ())
 

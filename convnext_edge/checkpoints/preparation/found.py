@@ -8,11 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from convnext_edge.checkpoints.config import CONFIG, REPAIR, ObjectShape
 from convnext_edge.checkpoints.loading import Checkpoint
 from convnext_edge.checkpoints.preparation import open_clip, timm, torchvision
 from convnext_edge.checkpoints.preparation.open_clip import OPEN_CLIP_CONFIG
-from convnext_edge.checkpoints.preparation.transformers import PREPROCESSOR, class_of, of_processor
-from convnext_edge.checkpoints.traits import CONFIG
+from convnext_edge.checkpoints.preparation.transformers import (
+    PREPROCESSOR,
+    class_of,
+    of_processor,
+    with_class,
+)
 from convnext_edge.checkpoints.variants import find_variant, match
 from convnext_edge.errors import CheckpointError
 from convnext_edge.images.changes import PreprocessingChanges
@@ -39,10 +44,11 @@ class Preparation:
         return () if self.told else (f"{IMAGES_AS}{self.by}",)
 
 
-class AnyConfig(Shape):
-    """A JSON object, whose other values the modules of the libraries check."""
+class VersionShape(Shape):
+    """What is read of transformers' config; the modules of the libraries check other values."""
 
     transformers_version: Line | None = None
+    model_type: Line | None = None
 
 
 def about(assumed: tuple[str, ...], *, images: bool) -> tuple[str, ...]:
@@ -61,15 +67,18 @@ def find_preparation(path: Path, loaded: Checkpoint) -> Preparation:
 
 def beside(folder: Path, loaded: Checkpoint) -> Preparation | None:
     """Return what a config in a folder tells of the images, None where there is none of this model."""
-    config = read(folder / CONFIG) if loaded.config == CONFIG else None
-    of_another = config is None and (folder / CONFIG).is_file()
+    if loaded.config is not None:
+        loaded.config.check(VersionShape)
+    config = {} if loaded.config is None else loaded.config.values
+    of_another = loaded.config is None and (folder / CONFIG).is_file()
     processor = None if of_another else read(folder / PREPROCESSOR)
     if processor is not None and class_of(processor) != WRAPPED:
-        version = None if config is None else config.get("transformers_version")
+        processor = with_class(processor, config.get("model_type"))
+        version = config.get("transformers_version")
         made, name = told(folder / PREPROCESSOR, partial(of_processor, version=version), processor)
         return Preparation(made, f"{PREPROCESSOR} beside it says ({name})")
     # early versions of timm had its values at the top
-    values = config and (config.get("pretrained_cfg") or ("input_size" in config and config))
+    values = config.get("pretrained_cfg") or ("input_size" in config and config)
     if isinstance(values, dict):
         made = told(folder / CONFIG, timm.of_pretrained, values)
         if other := timm.tested_at(values):
@@ -122,7 +131,7 @@ def read(place: Path) -> dict[str, Any] | None:
     """Return the JSON object in a file, None where there is none; raise CheckpointError for a damaged one."""
     if not place.is_file():
         return None
-    return read_json(place, AnyConfig, hint="Repair it, or move it away.", kind=CheckpointError)
+    return read_json(place, ObjectShape, hint=REPAIR, kind=CheckpointError)
 
 
 def told(place: Path, make: Callable[[dict[str, Any]], Any], values: dict[str, Any]) -> Any:

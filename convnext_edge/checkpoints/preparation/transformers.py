@@ -55,6 +55,13 @@ PROCESSORS = {
     "CLIPImageProcessor": Processor({"shortest_edge": 224}, 3, CLIP_MEAN, CLIP_STD, crop=224),
 }
 
+# What AutoImageProcessor takes for a model whose processor names no class
+OF_MODELS = {
+    "convnext": "ConvNextImageProcessor",
+    "convnextv2": "ConvNextImageProcessor",
+    "dinov3_convnext": "DINOv3ViTImageProcessor",
+}
+
 
 class ProcessorShape(Shape):
     """What is read of a preprocessor_config.json."""
@@ -84,7 +91,8 @@ def of_processor(config: dict[str, Any], version: str | None = None) -> tuple[Pr
     check(config, ProcessorShape)
     name = class_of(config)
     if name not in PROCESSORS:
-        raise DamagedError(f"its image processor is {name}, which is none of {', '.join(PROCESSORS)}")
+        named = f"its image processor is {name}, which is none of" if name else "it names no class, such as"
+        raise DamagedError(f"{named} {', '.join(PROCESSORS)}")
     usual = PROCESSORS[name]
     resample = config.get("resample")
     interpolation = RESAMPLINGS[usual.resample if resample is None else resample]
@@ -107,6 +115,12 @@ def class_of(config: dict[str, Any]) -> str:
     named = config.get("image_processor_type") or config.get("feature_extractor_type") or ""
     plain = str(named).replace("FeatureExtractor", "ImageProcessor")
     return plain.removesuffix("Fast").removesuffix("Pil")
+
+
+def with_class(config: dict[str, Any], model_type: str | None) -> dict[str, Any]:
+    """Return a config with the class that transformers takes for the model, where it names none."""
+    usual = OF_MODELS.get(model_type or "")
+    return config if usual is None or class_of(config) else {**config, "image_processor_type": usual}
 
 
 def resizes_tensors(config: dict[str, Any], name: str, version: str | None) -> bool:
