@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pytest
-
-PACKAGE = Path(__file__).parents[1] / "convnext_edge"
-MODULES = sorted(PACKAGE.rglob("*.py"))
+from support.documented import (
+    MODULES,
+    PACKAGE,
+    Definition,
+    Documented,
+    Function,
+    documented,
+    everything,
+    parse,
+)
 
 # Names in backticks that are not ours: those of libraries, of tools, and of values.
 FOREIGN = {
@@ -37,71 +42,6 @@ IDENTIFIER = re.compile(r"`([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)(?:\([^`]*\))?`")
 FIELD_DESCRIPTION = re.compile(r"(?:^|\. )([a-z_]\w*(?:, [a-z_]\w*)*): ")
 # A row of the table in a package's docstring: "module, module   what they hold".
 TABLE_ROW = re.compile(r"^([a-z_]\w*(?:, [a-z_]\w*)*) {2,}\S", re.MULTILINE)
-
-Function = ast.FunctionDef | ast.AsyncFunctionDef
-Definition = ast.Module | ast.ClassDef | Function
-
-
-@dataclass(frozen=True)
-class Documented:
-    """A module, class or function of the package, with its place in the source."""
-
-    node: Definition
-    path: Path
-    line: int
-    parents: tuple[str, ...]  # names of the classes and functions around it
-
-    @property
-    def docstring(self) -> str | None:
-        return ast.get_docstring(self.node)
-
-    @property
-    def name(self) -> str:
-        return getattr(self.node, "name", "")
-
-    @property
-    def public(self) -> bool:
-        """Whether it is a module, or a class or function of a module's own level that others may use."""
-        return not self.parents and not self.name.startswith("_")
-
-    def __str__(self) -> str:
-        where = f"{self.path.relative_to(PACKAGE.parent)}:{self.line}"
-        return " ".join([where, ".".join((*self.parents, self.name))]).strip()
-
-
-@cache
-def parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-@cache
-def everything() -> tuple[Documented, ...]:
-    """All modules, classes and functions of the package, methods and private ones included."""
-    found: list[Documented] = []
-    for path in MODULES:
-        found.append(Documented(parse(path), path, 1, ()))
-        found.extend(definitions(parse(path), path, ()))
-    return tuple(found)
-
-
-def definitions(node: ast.AST, path: Path, parents: tuple[str, ...]) -> Iterator[Documented]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.ClassDef | Function):
-            if not is_overload(child):
-                yield Documented(child, path, child.lineno, parents)
-            yield from definitions(child, path, (*parents, child.name))
-        else:
-            yield from definitions(child, path, parents)
-
-
-def is_overload(node: Definition) -> bool:
-    decorators = getattr(node, "decorator_list", [])
-    return any(isinstance(decorator, ast.Name) and decorator.id == "overload" for decorator in decorators)
-
-
-def documented() -> list[tuple[Documented, str]]:
-    """Everything that has a docstring, and the docstring."""
-    return [(item, item.docstring) for item in everything() if item.docstring]
 
 
 def paragraphs(docstring: str) -> list[str]:

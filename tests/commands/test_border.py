@@ -11,7 +11,7 @@ import pytest
 from support.command_line import commands_in, run, said
 from support.models import CHECKPOINT
 
-from benchmarks.fuzzing.readers import record as kept
+from benchmarks.fuzzing.artifacts import record as kept
 from convnext_edge import build_script, export, report
 from convnext_edge.artifacts import locks
 from convnext_edge.artifacts.workspace import Workspace

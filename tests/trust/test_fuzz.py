@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from benchmarks.fuzzing import arrays, beside, checkpoints, graphs, labels, sets
+from benchmarks.fuzzing.artifacts import record, sidecar
 from benchmarks.fuzzing.beside import HUB, PROCESSOR
-from benchmarks.fuzzing.readers import READERS, RECIPE, record, sidecar
+from benchmarks.fuzzing.readers import READERS, RECIPE
 from benchmarks.fuzzing.watch import observe, sandbox, write
 
 # Native runtimes may end the process, and take long: only `make fuzz` gives them damaged graphs.
