@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from math import prod
 
 from convnext_edge.architecture import Shape
 from convnext_edge.checkpoints.places import Choice
@@ -31,6 +32,7 @@ NEEDED = {
     "transformer": re.compile(r"(^|\.)token_embedding\."),
     "norms": re.compile(r"(^|\.)projectors\."),
 }
+COUNTERS = re.compile(r"(^|\.)(initted|step|num_updates|decay)$")  # single numbers, as of ema_pytorch's EMA
 MEASURES = re.compile(r"\w*metrics?|(train|val|test)_\w+")  # counts and sums; a matrix of weights is a layer
 FASTAI_BODY = re.compile(r"(^|\.)0\.(0|model)\.$")
 FASTAI_HEAD = re.compile(r"(^|\.)1\.\d+\.(weight|bias|running_\w+|num_batches_tracked)$")
@@ -73,7 +75,7 @@ def _computes_nothing(name: str, shape: Shape, beside: Sequence[str]) -> bool:
     """Tell whether a tensor is known to compute nothing of the answer. beside: names of all that is so."""
     found = BESIDE.search(name)
     if found is None:
-        return False
+        return COUNTERS.search(name) is not None and prod(shape) == 1
     needed = NEEDED.get(found[2])
     if needed is not None and not any(needed.search(other) for other in beside):
         return False

@@ -20,6 +20,8 @@ from convnext_edge.reading import shown
 DEEPEST = 16  # mappings in mappings; the weights lie in the first five, settings may go on
 LONGEST_NAME = 1000  # characters of a tensor's name
 PARAMETER = re.compile(r"(.*\.)?(weight|bias|w|b)", re.IGNORECASE | re.DOTALL)
+# What torch.compile, FSDP and activation checkpointing put before the name of a module that they wrap
+WRAPPED = re.compile(r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 # The keys of torch's and of fastai's optimizers.
 OPTIMIZERS = ({"state", "param_groups"}, {"state", "hypers"})
 HINT = (
@@ -108,6 +110,23 @@ def _has_numbers_as_names(content: Mapping[Any, Any]) -> bool:
     return any(isinstance(value, Tensor) for value in content.values()) and not any(
         isinstance(key, str) for key in content
     )
+
+
+def unwrapped(tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+    """Return the tensors by the names that they have in a module which nothing wraps, in whole or in part.
+
+    where: name of the checkpoint, for messages. Raises CheckpointError where two get one name.
+    """
+    found: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        plain = WRAPPED.sub("", name)
+        if plain in found:
+            raise CheckpointError(
+                f"{where} has {plain} twice, in a wrapper of PyTorch and without one",
+                hint="Save the state of one of the two in a file of its own.",
+            )
+        found[plain] = tensor
+    return found
 
 
 def shapes_of(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, tuple[int, ...]]]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from convnext_edge.architecture import Architecture, Shape
 from convnext_edge.checkpoints.class_names import NAMELESS, ClassNames, fault, names_of_config, task_of_config
 from convnext_edge.checkpoints.config import Config
-from convnext_edge.checkpoints.containers import shapes_of
+from convnext_edge.checkpoints.containers import shapes_of, unwrapped
 from convnext_edge.checkpoints.folders import Located, check_index, locate
 from convnext_edge.checkpoints.onnx_weights.reading import is_onnx, read_graph
 from convnext_edge.checkpoints.places import Selection
@@ -83,8 +83,8 @@ def load_checkpoint(
     if is_onnx(located.file):
         return load_graph(located.file, asked)
     contents = read_contents(located.paths)
-    tensors = contents.tensors
-    check_index(located, list(tensors))
+    check_index(located, list(contents.tensors))
+    tensors = unwrapped(contents.tensors, located.title)
     found = _recognize(tensors, located.title, selection)
     resolved = resolve(found.architecture, found.family, located.file, asked)
     model = _model(resolved.architecture, found, tensors, located.title)

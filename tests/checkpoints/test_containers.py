@@ -66,6 +66,9 @@ ONE: dict[str, Callable[[State], Any]] = {
     "composer": lambda s: {"state": {"model": under("module.model.", s)}, "rng": [{"torch": torch.zeros(5)}]},
     "fastai": lambda s: {"model": s, "opt": {"state": [{"avg": torch.ones(3)}], "hypers": [{"lr": 0.1}]}},
     "deep": lambda s: {"run": {"best": {"student": under("backbone.", s)}}},
+    "compiled block by block": lambda s: {
+        name.replace("blocks.0.", "blocks.0._orig_mod."): tensor for name, tensor in s.items()
+    },
     "compiled in parallel": lambda s: {"state_dict": under("module._orig_mod.net.", s)},
     "best score beside": lambda s: {
         "model": s,
@@ -84,6 +87,12 @@ TWO: dict[str, Callable[[State, State], Any]] = {
     "one mapping": lambda p, a: {"state_dict": {**under("net.", p), **under("ema.module.", a)}},
     "AveragedModel": lambda p, a: {"model": p, "averaged": averaged_model(a)},
     "AveragedModel, by its counter": lambda p, a: {"model": p, "smooth": averaged_model(a)},
+    "ema_pytorch": lambda p, a: {
+        **under("online_model.", p),
+        **under("ema_model.", a),
+        "initted": torch.tensor(True),
+        "step": torch.tensor(7),
+    },
     "DINO": lambda p, a: {"student": under("backbone.", p), "teacher": under("backbone.", a)},
     "MMEngine, which swaps": lambda p, a: {
         "meta": {},
@@ -161,12 +170,20 @@ def test_a_head_of_ones_own_beside_a_backbone_is_not_left_out(tmp_path: Path) ->
             load_checkpoint(write(tmp_path, {"backbone": body, **probe}))
 
 
-@pytest.mark.parametrize("part", ["neck.weight", "transformer.proj.weight", "test_fc.weight", "norms.weight"])
+@pytest.mark.parametrize(
+    "part", ["neck.weight", "transformer.proj.weight", "test_fc.weight", "norms.weight", "decay"]
+)
 def test_a_layer_is_not_left_out_for_its_name_alone(part: str, tmp_path: Path) -> None:
     """`neck` is a part of detectors, and the projection of a model for faces."""
     body = {name: tensor for name, tensor in PLAIN.items() if not name.startswith("head.fc")}
     with pytest.raises(CheckpointError, match=f"has {part} beside the ConvNeXt under backbone"):
         load_checkpoint(write(tmp_path, {**under("backbone.", body), part: torch.eye(48)}))
+
+
+def test_a_weight_with_a_wrapper_of_pytorch_and_without_is_refused(tmp_path: Path) -> None:
+    both = {**PLAIN, "head._orig_mod.fc.bias": PLAIN["head.fc.bias"] + 1}
+    with pytest.raises(CheckpointError, match=r"has head\.fc\.bias twice, in a wrapper of PyTorch"):
+        load_checkpoint(write(tmp_path, both))
 
 
 @pytest.mark.parametrize(
