@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, overload
 
+from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.failed import failings
 from convnext_edge.artifacts.replaced import announce_replacement
 from convnext_edge.artifacts.workspace import Workspace, check_suffix, file_name
 from convnext_edge.commands.build_script import BuildScript, FloatPrecision, MaxBatch, build_script
 from convnext_edge.commands.declaration import Option, command
+from convnext_edge.commands.early import find_model
 from convnext_edge.commands.options import ForMachine, Model, Output, RunOn, WorkspaceFolder
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import command_line, fold, lines, size, warned
@@ -132,17 +134,17 @@ def build(
             output=output,
             workspace=workspace,
         )
+    space = Workspace.at(workspace)
+    start = find_model(model, target, space)
     with importing():
         from convnext_edge.targets.base import BuildOptions
 
     options = BuildOptions(precision, max_batch, tuple(compute_capability), as_path(timing_cache))
-    return build_engine(
-        model, target, options, machine, output=as_path(output), workspace=Workspace.at(workspace)
-    )
+    return build_engine(start, target, options, machine, output=as_path(output), workspace=space)
 
 
 def build_engine(
-    model: AnyPath | None,
+    start: Artifact,
     target: str | None,
     options: BuildOptions,
     machine: Machine | None = None,
@@ -150,14 +152,13 @@ def build_engine(
     output: Path | None,
     workspace: Workspace,
 ) -> Build:
-    """Build an engine of the model that is named, or of the newest that fits the target."""
+    """Build an engine of a model. target: None for the one that it was made for."""
     with importing():
         from convnext_edge.checkpoints.kept_weights import keep_weights
-        from convnext_edge.targets.building import describe_engine, find_model, fit_graph, write_engine
+        from convnext_edge.targets.building import describe_engine, fit_graph, write_engine
         from convnext_edge.targets.kernels import kernels_of
 
     started = time.perf_counter()
-    start = find_model(model, target, workspace)
     chosen = find_target(target or start.description.target or DEFAULT)
     chosen.check(options)
     check_suffix(output, chosen.suffix)

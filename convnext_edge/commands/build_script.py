@@ -10,6 +10,7 @@ from convnext_edge.artifacts.failed import failings
 from convnext_edge.artifacts.store import write_folder
 from convnext_edge.artifacts.workspace import Workspace, file_name
 from convnext_edge.commands.declaration import Option, public
+from convnext_edge.commands.early import find_model
 from convnext_edge.commands.options import Model, Output, RunOn, WorkspaceFolder
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import lines, warned
@@ -61,14 +62,15 @@ def build_script(
     or be empty; it comes whole or not at all.
     Raises ArtifactError, TargetError, UsageError.
     """
+    space = Workspace.at(workspace)
+    start = find_model(model, target or "tensorrt", space)
     with importing():
         from convnext_edge.targets.base import BuildOptions
-        from convnext_edge.targets.building import find_model, fit_graph
+        from convnext_edge.targets.building import fit_graph
 
-    space = Workspace.at(workspace)
     chosen = find_target(target or "tensorrt")
     options = BuildOptions(precision, max_batch)
-    graph = fit_graph(find_model(model, chosen.name, space), chosen, space)
+    graph = fit_graph(start, chosen, space)
     described = graph.description
     description = replace(
         described, target=chosen.name, precision=chosen.engine_precision(described.precision, options)

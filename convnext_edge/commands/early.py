@@ -12,7 +12,7 @@ from convnext_edge.checkpoints.named import check_one
 from convnext_edge.checkpoints.variants import find_variant
 from convnext_edge.guest import ALONE
 from convnext_edge.paths import AnyPath, as_path
-from convnext_edge.targets.registry import check_target
+from convnext_edge.targets.registry import check_target, command_that_makes_one
 
 
 def check_start(model: AnyPath | None, checkpoint: AnyPath | None, workspace: Workspace) -> None:
@@ -77,3 +77,19 @@ def look_first(
     check_start(model, checkpoint, space)
     check_images(*images, data_root=data_root)
     return space
+
+
+def find_model(model: AnyPath | None, target: str | None, workspace: Workspace) -> Artifact:
+    """Return the artifact that is named, or the newest ONNX file of the workspace that fits the target.
+
+    Raises ArtifactError where there is none, UsageError for an unknown target.
+    """
+    if target is not None:
+        check_target(target)
+    return workspace.choose(
+        model,
+        lambda found: found.kind == "onnx" and (target is None or found.target in (None, target)),
+        what="model",
+        command=command_that_makes_one(target),
+        target=target,
+    )

@@ -11,23 +11,11 @@ from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.kept_weights import find_weights, open_source
 from convnext_edge.cpu import Machine
 from convnext_edge.errors import ArtifactError
-from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note, phase
 from convnext_edge.targets.base import BuildOptions, Target
 from convnext_edge.targets.fp32 import ExportOptions, write_fp32
 from convnext_edge.targets.kernels import kernels_of
-from convnext_edge.targets.registry import DEFAULT, command_that_makes_one, find_target
-
-
-def find_model(model: AnyPath | None, target: str | None, workspace: Workspace) -> Artifact:
-    """Return the artifact that is named, or the newest ONNX file of the workspace that fits the target."""
-    return workspace.choose(
-        model,
-        lambda found: found.kind == "onnx" and (target is None or found.target in (None, target)),
-        what="model",
-        command=command_that_makes_one(target),
-        target=target,
-    )
+from convnext_edge.targets.registry import DEFAULT, find_target
 
 
 def fit_graph(start: Artifact, target: Target, workspace: Workspace) -> Artifact:

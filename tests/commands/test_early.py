@@ -39,6 +39,8 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., obje
         ("sensitivity", {"calib": "demo"}),
         ("compare", {"calib": "demo", "data": "demo"}),
         ("validate", {"data": "demo"}),
+        ("finetune", {"train": "demo"}),
+        ("build", {}),
     ],
 )
 def test_an_empty_workspace_is_seen_at_once(
@@ -70,5 +72,6 @@ def test_weights_and_variants_that_are_not_there_are_seen_at_once(asked: Callabl
             asked(name, checkpoint="none.pth", **options)
     with pytest.raises(UsageError, match="there is no variant 'tinny'"):
         asked("export", variant="tinny")
-    with pytest.raises(ArtifactError, match=r"none\.onnx does not exist"):
-        asked("quantize", "none.onnx", calib="demo")
+    for name, options in (("quantize", {"calib": "demo"}), ("finetune", {"train": "demo"}), ("build", {})):
+        with pytest.raises(ArtifactError, match=r"none\.onnx does not exist"):
+            asked(name, "none.onnx", **options)

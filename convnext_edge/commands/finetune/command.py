@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal
 
-from convnext_edge.artifacts.workspace import Workspace, check_suffix
+from convnext_edge.artifacts.workspace import check_suffix
 from convnext_edge.commands.declaration import Option, command
-from convnext_edge.commands.early import check_images
+from convnext_edge.commands.early import look_first
 from convnext_edge.commands.options import (
     Checkpoint,
     ClassesFile,
@@ -177,7 +177,7 @@ def finetune(
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
     """
     check_options(epochs, steps, output)
-    check_images(train, calib, data, data_root=data_root)
+    space = look_first(model, checkpoint, (train, calib, data), data_root, workspace)
     with importing():
         from convnext_edge.checkpoints.class_order import Numbering
         from convnext_edge.commands.finetune import processes
@@ -186,7 +186,7 @@ def finetune(
         from convnext_edge.commands.finetune.training import Plan, choose_precision
     started = time.perf_counter()
     numbering = Numbering(class_order, as_path(classes))
-    accelerator, space = processes.join(batch), Workspace.at(workspace)
+    accelerator = processes.join(batch)
     job = prepare_job(
         Given(model, checkpoint, weights),
         images=Images(calib or train, samples, data_root, numbering=numbering),
