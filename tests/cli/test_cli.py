@@ -166,7 +166,11 @@ def test_wrong_usage_is_exit_code_2(run: Run, arguments: tuple[object, ...]) -> 
             "convnext-edge export FILE (or --variant NAME),"
             " then convnext-edge quantize --calib NAME --target openvino",
         ),
-        (("embed", "--lang", "cpp"), "convnext-edge build"),
+        (
+            ("embed", "--lang", "web"),
+            "convnext-edge export FILE (or --variant NAME),"
+            " then convnext-edge quantize --calib NAME --target onnxruntime, then convnext-edge build",
+        ),
         (("validate", "--data", "photos"), "convnext-edge export FILE (or --variant NAME)"),
         (("benchmark",), "convnext-edge export FILE (or --variant NAME)"),
         (("predict", "photo.jpg"), "convnext-edge export FILE (or --variant NAME)"),

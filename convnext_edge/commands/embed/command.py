@@ -20,6 +20,7 @@ from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import Sentence, lines, warned
 from convnext_edge.errors import ArtifactError, UsageError, nearest
 from convnext_edge.paths import AnyPath, as_path
+from convnext_edge.targets.registry import command_that_makes_one
 
 Language = Literal["cpp", "web", "android", "ios"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -143,12 +144,11 @@ def find_engine(path: AnyPath | None, workspace: Workspace, lang: Language) -> A
         runs = found.target if lang == "web" else runtime_of(found)  # browsers take no .ort
         return found.kind == "engine" and runs in RUNTIMES[lang]
 
-    target = RUNTIMES[lang][0]
     found = workspace.choose(
         path,
         fits,
         what=f"engine that --lang {lang} takes",
-        command=f"convnext-edge quantize, then build, with --target {target}",
+        command=f"{command_that_makes_one(RUNTIMES[lang][0])}, then convnext-edge build",
     )
     if found.description.kind != "engine":
         raise ArtifactError(f"{path} is no engine", hint=f"Make one: convnext-edge build {path}")
