@@ -147,7 +147,7 @@ def find_engine(path: AnyPath | None, workspace: Workspace, lang: Language) -> A
     found = workspace.choose(
         path,
         fits,
-        what=f"engine that --lang {lang} takes",
+        what=f"engine for --lang {lang}",
         command=f"{command_that_makes_one(RUNTIMES[lang][0])}, then convnext-edge build",
     )
     if found.description.kind != "engine":

@@ -27,7 +27,7 @@ def engine(folder: Path, name: str, target: str, runtime: str) -> None:
 def test_the_newest_engine_is_taken_that_the_language_runs(lang: Language, tmp_path: Path) -> None:
     space = Workspace(tmp_path)
     engine(tmp_path, "mine.mlmodel", "coreml", "coreml")
-    with pytest.raises(ArtifactError, match=f"there is no engine that --lang {lang} takes in"):
+    with pytest.raises(ArtifactError, match=f"there is no engine for --lang {lang} in"):
         find_engine(None, space, lang)
     engine(tmp_path, "mine.opt.onnx", "onnxruntime", "onnxruntime")
     engine(tmp_path, "mine.xml", "openvino", "openvino")
@@ -39,7 +39,7 @@ def test_browsers_take_no_engine_of_telephones(tmp_path: Path) -> None:
     space = Workspace(tmp_path)
     engine(tmp_path, "mine.ort", "ort-mobile", "onnxruntime")
     assert find_engine(None, space, "ios").path.name == "mine.ort"
-    with pytest.raises(ArtifactError, match="there is no engine that --lang web takes"):
+    with pytest.raises(ArtifactError, match="there is no engine for --lang web in"):
         find_engine(None, space, "web")
 
 
