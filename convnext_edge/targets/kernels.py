@@ -60,6 +60,6 @@ def warn_of_kernels(artifact: Artifact, target: Target) -> None:
         note(found.advice)
     elif target.differs_by_machine and here is not None and described.machine not in (None, here):
         note(
-            f"{artifact.path.name} was made for {described.machine}, and this machine is {here}: its speed here"
-            f" tells nothing about {described.machine}, and a model made for {here} may be faster here"
+            f"{artifact.path.name} was made for {described.machine}, and this machine is {here}: its speed"
+            f" here tells nothing about {described.machine}, and a model made for {here} may be faster here"
         )

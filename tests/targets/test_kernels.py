@@ -93,8 +93,8 @@ def test_who_runs_an_engine_for_another_machine_is_told(
     monkeypatch.setattr(kernels, "this_machine", lambda: "x86-64")
     kernels.warn_of_kernels(Artifact(Path("arm.xml"), for_arm, {}), find_target("openvino"))
     assert said[1:] == [
-        "arm.xml was made for aarch64, and this machine is x86-64: its speed here tells nothing about aarch64,"
-        " and a model made for x86-64 may be faster here"
+        "arm.xml was made for aarch64, and this machine is x86-64: its speed here tells nothing about"
+        " aarch64, and a model made for x86-64 may be faster here"
     ]
 
 
