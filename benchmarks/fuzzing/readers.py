@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 from hypothesis import strategies as st
 
 from benchmarks.fuzzing import beside, checkpoints, engines, graphs, labels, sets
@@ -29,7 +27,7 @@ from benchmarks.fuzzing.edits import damaged, tables, texts
 from convnext_edge.checkpoints.load_source import load_source
 from convnext_edge.commands.embed.web import LOADED, SCRIPT, read_version
 from convnext_edge.commands.finetune import snapshots
-from convnext_edge.commands.predict.outputs import is_ours
+from convnext_edge.commands.predict.outputs import is_ours, npy_header
 from convnext_edge.images.decoding import decode
 from convnext_edge.images.definitions import read_definition
 from convnext_edge.images.opening import open_path
@@ -79,9 +77,7 @@ def read_picture(path: Path) -> None:
 
 def outputs() -> bytes:
     """Return a table as `predict` saves it."""
-    content = BytesIO()
-    np.save(content, np.zeros((2, 3), np.float32))
-    return content.getvalue()
+    return npy_header((2, 3)) + bytes(2 * 3 * 4)
 
 
 def web_package(content: bytes) -> Files:

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -25,6 +26,8 @@ from convnext_edge.targets.base import Outputs
 
 MOST_BYTES = 2**26  # of all outputs that are kept in memory: the embeddings of 20,000 pictures
 MADE_BY = "convnext-edge predict"  # by which a file of ours is known
+# What the header of a .npy file of ours ends with: readers pass spaces over, and NumPy writes 83 at most.
+MARK = b" " * 128 + b"\n"
 BLOCK = 2**20  # bytes that are copied at a time
 FLOAT = np.dtype("<f4")  # as both formats store it
 
@@ -78,7 +81,7 @@ class Saver:
         with self.path.open("wb") as file:
             if self.path.suffix == ".npy":
                 (shape,) = self._shapes.values()
-                npy.write_array_header_1_0(file, _header(self._count, shape))
+                file.write(npy_header((self._count, *shape)))
             else:
                 self._write_header(file, pictures)
             for raw in self._raw.values():
@@ -102,7 +105,7 @@ class Saver:
 def check_place(path: Path, names: Sequence[str]) -> None:
     """Raise UsageError for a file that the outputs do not fit in, or that would take the place of another.
 
-    Only what `predict` wrote, or may have written, is replaced. names: of the outputs.
+    Only what `predict` wrote is replaced. names: of the outputs.
     """
     if path.suffix not in (".npy", ".safetensors"):
         raise UsageError(
@@ -122,7 +125,7 @@ def check_place(path: Path, names: Sequence[str]) -> None:
 
 
 def is_ours(path: Path) -> bool:
-    """Return whether `predict` may have written a file; .npy is known by its type and shape alone."""
+    """Return whether `predict` wrote a file."""
     if not path.is_file():
         return False
     try:
@@ -132,11 +135,15 @@ def is_ours(path: Path) -> bool:
         with path.open("rb") as stream:
             if npy.read_magic(stream) != (1, 0):
                 return False
-            shape, in_columns, kind = npy.read_array_header_1_0(stream)
-            return len(shape) == 2 and not in_columns and bool(kind == FLOAT)
-    except Exception:  # on a damaged file, NumPy's reader raises errors of many kinds
+            return stream.read(int.from_bytes(stream.read(2), "little")).endswith(MARK)
+    except Exception:  # on a damaged file, the readers raise errors of many kinds
         return False
 
 
-def _header(count: int, shape: tuple[int, ...]) -> dict[str, Any]:
-    return {"descr": cast(str, npy.dtype_to_descr(FLOAT)), "fortran_order": False, "shape": (count, *shape)}
+def npy_header(shape: tuple[int, ...]) -> bytes:
+    """Return what stands before an array in a .npy file of ours (numpy.lib.format, version 1.0)."""
+    plain = BytesIO()
+    descr = cast(str, npy.dtype_to_descr(FLOAT))
+    npy.write_array_header_1_0(plain, {"descr": descr, "fortran_order": False, "shape": shape})
+    magic, told = plain.getvalue()[: npy.MAGIC_LEN], plain.getvalue()[npy.MAGIC_LEN + 2 : -1] + MARK
+    return magic + len(told).to_bytes(2, "little") + told
