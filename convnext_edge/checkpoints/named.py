@@ -33,7 +33,7 @@ def variant_or_file(
         option, given = ("--checkpoint", checkpoint) if there else ("--variant", variant)
         raise UsageError(f"MODEL is {name}, and {option} is {given}", hint="Name one of the two.")
     raise UsageError(
-        f"{name} is neither the name of a variant nor a file that exists",
+        f"{name} is neither the name of a variant nor a file or folder that exists",
         hint=f"{nearest(name, names())}`convnext-edge variants` lists variants. Of a file, check the path.",
     )
 

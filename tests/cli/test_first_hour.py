@@ -88,7 +88,7 @@ def test_a_model_that_is_both_or_neither_is_refused(tmp_path: Path, monkeypatch:
     Path("mine.pth").touch()
     for given, message in {
         ("tiny", None, None): "tiny is the name of a variant, and of what lies here",
-        ("mine.pt", None, None): "mine.pt is neither the name of a variant nor a file that exists",
+        ("mine.pt", None, None): "mine.pt is neither the name of a variant nor a file or folder that exists",
         ("small", "tiny", None): "MODEL is small, and --variant is tiny",
         ("mine.pth", None, "other.pth"): "MODEL is mine.pth, and --checkpoint is other.pth",
     }.items():
