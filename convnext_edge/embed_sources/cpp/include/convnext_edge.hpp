@@ -158,7 +158,8 @@ class Model {
 /// Another name of Model, for programs that classify.
 using Classifier = Model;
 
-/// Buffers of one call and, in its single steps, what a call does: `prepare`, `infer`, and `rank` or `judge`. A step
+/// Buffers of one call and, in its single steps, what a call does: `prepare` (or `set_input`), `infer`, and `rank` or
+/// `judge`. A step
 /// without the one before it, or of a workspace that was moved from, throws UsageError.
 /// It keeps its model alive, and may outlive the Model.
 class Workspace {
@@ -170,6 +171,10 @@ class Workspace {
     /// Resizes, crops and normalizes `image` into the engine's input. Returns what was cropped before
     /// normalization: (resolution, width, 3) bytes. Throws ImageError.
     const std::vector<std::uint8_t>& prepare(const Image& image);
+
+    /// Takes an image that was prepared elsewhere, as the engine takes it: (3, resolution, width) bytes, or normalized
+    /// float32. `bytes`: the length of `values`. Throws UsageError for another length.
+    void set_input(const void* values, std::size_t bytes);
 
     /// Runs the engine on what was prepared last. Returns the values of the first output, such as the (classes) logits.
     /// Throws TargetError.

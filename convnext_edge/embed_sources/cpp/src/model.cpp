@@ -238,6 +238,19 @@ const std::vector<std::uint8_t>& Workspace::prepare(const Image& image) {
     return pixels;
 }
 
+void Workspace::set_input(const void* values, std::size_t bytes) {
+    State& own = state();
+    own.done = State::Done::kNothing;
+    const auto& manifest = own.model->manifest;
+    const std::size_t count = 3 * static_cast<std::size_t>(manifest.frame.rows) * static_cast<std::size_t>(manifest.frame.columns);
+    const std::size_t expected = count * (manifest.takes_bytes ? 1 : sizeof(float));
+    if (bytes != expected) {
+        throw UsageError("the input has " + std::to_string(bytes) + " bytes\nGive " + std::to_string(expected) + ".");
+    }
+    std::copy_n(static_cast<const std::uint8_t*>(values), bytes, static_cast<std::uint8_t*>(own.request->input()));
+    own.done = State::Done::kPrepared;
+}
+
 const std::vector<float>& Workspace::infer() {
     State& own = state();
     if (own.done == State::Done::kNothing) throw UsageError("no image was prepared\nCall prepare() before infer().");
