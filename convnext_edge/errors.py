@@ -9,6 +9,7 @@
     ├── ExportError            a model that cannot be exported as asked
     ├── QuantizationError      a model that cannot be quantized as asked
     ├── TargetError            a runtime that is not installed, or refuses the graph
+    ├── DeviceError            a device that cannot be reached, or cannot take what is to run there
     └── UsageError             exit code 2: options that contradict each other
 
 Each message says what failed, with the value, and why; `hint` says what to do next.
@@ -76,6 +77,10 @@ class QuantizationError(ConvNeXtEdgeError):
 
 class TargetError(ConvNeXtEdgeError):
     """A runtime that is not installed, or refuses the graph."""
+
+
+class DeviceError(ConvNeXtEdgeError):
+    """A device that cannot be reached, or cannot take what is to run there."""
 
 
 class UsageError(ConvNeXtEdgeError):

@@ -24,7 +24,7 @@ using std::filesystem::path;
 
 constexpr std::size_t kMostText = 1 << 16;  // bytes
 
-std::string beginning(const path& file) {
+std::string beginning_of(const path& file) {
     std::ifstream stream(file, std::ios::binary);
     std::string text(kMostText, '\0');
     stream.read(text.data(), static_cast<std::streamsize>(text.size()));
@@ -32,7 +32,7 @@ std::string beginning(const path& file) {
     return text;
 }
 
-std::string word(const path& file) {
+std::string word_in(const path& file) {
     std::ifstream stream(file);
     std::string found;
     stream >> found;
@@ -40,7 +40,7 @@ std::string word(const path& file) {
 }
 
 /// NaN where there is none.
-double number(const path& file) {
+double number_in(const path& file) {
     std::ifstream stream(file);
     double found = 0;
     return stream >> found ? found : std::nan("");
@@ -61,7 +61,7 @@ path fastest_clock() {
     path found;
     double most = -1;
     for (const path& cpu : folders("/sys/devices/system/cpu", "cpu")) {
-        const double clock = number(cpu / "cpufreq" / "cpuinfo_max_freq");
+        const double clock = number_in(cpu / "cpufreq" / "cpuinfo_max_freq");
         if (clock > most) {
             most = clock;
             found = cpu / "cpufreq";
@@ -73,13 +73,13 @@ path fastest_clock() {
 double hottest() {
     double found = std::nan("");
     for (const path& zone : folders("/sys/class/thermal", "thermal_zone")) {
-        found = std::fmax(found, number(zone / "temp") / 1000);
+        found = std::fmax(found, number_in(zone / "temp") / 1000);
     }
     return found;
 }
 
-double peak_rss() {
-    std::istringstream status(beginning("/proc/self/status"));
+double peak_bytes() {
+    std::istringstream status(beginning_of("/proc/self/status"));
     for (std::string line; std::getline(status, line);) {
         if (line.rfind("VmHWM:", 0) == 0) return 1024 * std::stod(line.substr(6));  // kibibytes
     }
@@ -131,24 +131,24 @@ Fields lasting_facts() {
     return {{"machine", json(machine)},
             {"kernel", json(kernel)},
             {"libc", json(libc)},
-            {"cpuinfo", json(beginning("/proc/cpuinfo"))}};
+            {"cpuinfo", json(beginning_of("/proc/cpuinfo"))}};
 }
 
 Fields passing_facts() {
     const path clock = fastest_clock();
-    const auto megahertz = [&](const char* name) { return json(number(clock / name) / 1000); };
-    return {{"governor", json(word(clock / "scaling_governor"))},
+    const auto megahertz = [&](const char* name) { return json(number_in(clock / name) / 1000); };
+    return {{"governor", json(word_in(clock / "scaling_governor"))},
             {"clock_mhz", megahertz("scaling_cur_freq")},
             {"max_clock_mhz", megahertz("cpuinfo_max_freq")},
             {"temperature_c", json(hottest())},
-            {"peak_rss_bytes", json(peak_rss())}};
+            {"peak_rss_bytes", json(peak_bytes())}};
 }
 
 double busy_seconds() {
 #ifdef _WIN32
     return -1;
 #else
-    std::istringstream line(beginning("/proc/stat"));  // "cpu USER NICE SYSTEM IDLE IOWAIT IRQ SOFTIRQ STEAL ..."
+    std::istringstream line(beginning_of("/proc/stat"));  // "cpu USER NICE SYSTEM IDLE IOWAIT IRQ SOFTIRQ STEAL ..."
     std::string name;
     line >> name;
     double busy = 0;

@@ -17,13 +17,13 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kProtocol = 1;
-constexpr int kWarmUp = 3;                        // calls that are not counted
+constexpr int kUncounted = 3;                        // calls that are not counted
 constexpr int kIdleSeconds = 15 * 60;             // then whoever asked is taken for gone
 constexpr std::size_t kMostBytes = 32U << 20U;    // of a frame, but an image in any case
 constexpr std::size_t kMostRuns = 1'000'000;
 constexpr double kShortest = 0.3;                 // seconds: Linux counts in steps of a hundredth
 
-double since(Clock::time_point started) {
+double elapsed_ms(Clock::time_point started) {
     return std::chrono::duration<double, std::milli>(Clock::now() - started).count();
 }
 
@@ -134,7 +134,7 @@ class Server {
         if (runs < 1 || runs > kMostRuns) {
             throw convnext_edge::UsageError("a number of calls to time is none from 1 to " + std::to_string(kMostRuns));
         }
-        for (int turn = 0; turn < kWarmUp; ++turn) workspace_.infer();
+        for (int turn = 0; turn < kUncounted; ++turn) workspace_.infer();
         std::vector<double> times(runs);
         const double busy = busy_seconds();
         const std::clock_t own = std::clock();
@@ -142,9 +142,9 @@ class Server {
         for (double& milliseconds : times) {
             const auto call = Clock::now();
             workspace_.infer();
-            milliseconds = since(call);
+            milliseconds = elapsed_ms(call);
         }
-        const double span = since(started) / 1000;
+        const double span = elapsed_ms(started) / 1000;
         const double worked = static_cast<double>(std::clock() - own) / CLOCKS_PER_SEC;
         const bool told = busy >= 0 && span >= kShortest;
         const double others = told ? std::max((busy_seconds() - busy - worked) / span, 0.0) : -1;

@@ -1,0 +1,52 @@
+"""Where a device is: `ssh://user@host[:port]`, or `adb:SERIAL`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from convnext_edge.errors import UsageError
+
+# No name begins with a dash: ssh and adb would take it for an option.
+NAME = r"[A-Za-z0-9_][A-Za-z0-9_.%+-]*"
+SSH_URL = re.compile(rf"ssh://(?:(?P<user>{NAME})@)?(?P<host>{NAME}|\[[0-9A-Fa-f:.%]+\])(?::(?P<port>\d+))?/?")
+ADB_URL = re.compile(r"adb:(?P<host>[A-Za-z0-9_][A-Za-z0-9_.:-]*)")
+HIGHEST_PORT = 65535
+HINT = "Give ssh://USER@HOST or ssh://USER@HOST:PORT, or adb:SERIAL as `adb devices` lists it."
+
+
+@dataclass(frozen=True)
+class Address:
+    """The address of a device; as text, the URL that was given."""
+
+    scheme: Literal["ssh", "adb"]
+    host: str  # name, address, or alias of the user's ssh configuration; of adb, the serial number
+    user: str | None = None  # None: as ssh's configuration says
+    port: int | None = None
+
+    def __str__(self) -> str:
+        if self.scheme == "adb":
+            return f"adb:{self.host}"
+        user = f"{self.user}@" if self.user else ""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"ssh://{user}{host}" + (f":{self.port}" if self.port else "")
+
+
+def parse_address(url: str) -> Address:
+    """Return the address that a URL names; raise UsageError for any other text.
+
+    A password is refused, and not repeated in the message: ssh takes none from another program.
+    """
+    if re.match(r"ssh://[^/@]*:[^/]*@", url):
+        raise UsageError(
+            "--on has a password in its URL, which ssh does not take",
+            hint="Let ssh log in by a key (ssh-copy-id USER@HOST), and leave the password out.",
+        )
+    if found := ADB_URL.fullmatch(url):
+        return Address("adb", found["host"])
+    found = SSH_URL.fullmatch(url)
+    if found is None or int(found["port"] or 1) not in range(1, HIGHEST_PORT + 1):
+        raise UsageError(f"--on {url!r} is no address of a device", hint=HINT)
+    port = int(found["port"]) if found["port"] else None
+    return Address("ssh", found["host"].strip("[]"), found["user"], port)

@@ -1,0 +1,182 @@
+"""A session whose engine runs on a device: images go there as the engine takes them, outputs come back."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from convnext_edge.artifacts.files import temporary_folder
+from convnext_edge.cpu import MACHINES, Machine, parse_cpuinfo
+from convnext_edge.devices.address import parse_address
+from convnext_edge.devices.description import DeviceDescription, is_emulator, name_of
+from convnext_edge.devices.device import Device
+from convnext_edge.devices.frames import Conversation
+from convnext_edge.devices.program import NAME, Program, find_program
+from convnext_edge.devices.shapes import HelloShape, PassingShape, TimesShape
+from convnext_edge.devices.shell import ADB, SSH
+from convnext_edge.errors import DeviceError, UsageError
+from convnext_edge.progress import phase
+from convnext_edge.targets.base import Images, Outputs, Session
+
+MODEL = "model"  # folder beside the program
+RUNS = struct.Struct("<I")
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where an engine is to run: the device, and what runs the program there."""
+
+    url: str
+    runner: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, on: str | None, runner: str | None) -> Where | None:
+        """Return what the options say, None without `--on`; raise UsageError for what is wrong with them."""
+        if on is None:
+            if runner is not None:
+                raise UsageError("--runner means nothing without --on", hint="Add --on ssh://USER@HOST.")
+            return None
+        try:
+            words = tuple(shlex.split(runner or ""))
+        except ValueError as error:
+            raise UsageError(f"--runner {runner!r} is no command: {error}", hint="Close its quotes.") from error
+        return cls(str(parse_address(on)), words)
+
+
+@contextmanager
+def connected(where: Where) -> Iterator[Device]:
+    """Connect to a device, with a folder on it until the end."""
+    address = parse_address(where.url)
+    with temporary_folder() as scratch:
+        shell = SSH(address, scratch / "ssh") if address.scheme == "ssh" else ADB(address)
+        with Device(shell) as device:
+            yield device
+
+
+def machine_of(device: Device, where: Where) -> Machine:
+    """Return the kind of machine that programs run on: QEMU's, or the device's own.
+
+    Raises DeviceError for one that nothing can be built for.
+    """
+    emulated = re.match(r"(?:.*/)?qemu-([A-Za-z0-9_]+)", where.runner[0]) if where.runner else None
+    name = emulated[1] if emulated else device.facts.machine
+    found = MACHINES.get(name.lower())
+    if found is None:
+        raise DeviceError(
+            f"{device.address} is a machine of kind {name!r}, which there is no program for",
+            hint=f"It runs on {' and '.join(sorted(set(MACHINES.values())))}, with a system of 64 bits.",
+        )
+    return found
+
+
+def check_libc(device: Device, program: Program) -> None:
+    """Raise DeviceError where the C library of a device is older than what the program needs, or another."""
+    told = re.fullmatch(r"glibc (\d+)\.(\d+)\S*", device.facts.libc)
+    major, minor = program.least_glibc()
+    if told is None:
+        raise DeviceError(
+            f"{device.address} has no GNU C library (it says {device.facts.libc or device.facts.system or 'nothing'!r}),"
+            f" and the program needs glibc {major}.{minor}",
+            hint="Take a system with glibc, such as Debian, Raspberry Pi OS or Ubuntu.",
+        )
+    if (int(told[1]), int(told[2])) < (major, minor):
+        raise DeviceError(
+            f"{device.address} has {device.facts.libc}, and program and runtime need {major}.{minor} or newer",
+            hint="Update the system there; or take --target onnxruntime, which needs less.",
+        )
+
+
+@contextmanager
+def open_on_device(
+    where: Where, model: Path, runtime: tuple[str, str], programs: Path, threads: int | None
+) -> Iterator[DeviceSession]:
+    """Yield a session on a device.
+
+    model: a folder as `embed` writes it, with `convnext_edge.txt`. runtime: its name and version. programs:
+    where built ones are kept. threads: of a call; None for all CPUs there.
+    Raises DeviceError, TargetError, UsageError.
+    """
+    with connected(where) as device:
+        program = find_program(*runtime, machine_of(device, where), programs)
+        if not where.runner:  # an emulator brings a C library of its own
+            check_libc(device, program)
+        size = program.bytes + sum(path.stat().st_size for path in model.iterdir())
+        device.check_space(size)
+        with phase(f"copying {size / 2**20:.0f} MiB to {where.url}"):
+            device.upload(program.folder)
+            device.upload(model, MODEL)
+        count = [] if threads is None else ["--threads", str(threads)]
+        words = [*where.runner, device.place(f"bin/{NAME}"), "--serve", "--model", device.place(MODEL), *count]
+        device.start(words)
+        with phase(f"loading the engine on {where.url}"):
+            yield DeviceSession(device, where)
+
+
+class DeviceSession(Session):
+    """An engine on a device; what it answers there is what it would answer here."""
+
+    runner = "the program on the device"
+
+    def __init__(self, device: Device, where: Where) -> None:
+        self.conversation = Conversation(device)
+        self.where = where
+        self.device = device
+        self.hello = self.conversation.hear_json(b"H", HelloShape)
+        self._passing: PassingShape = self.hello
+        self.simulated = is_emulator(list(where.runner), self.hello.machine, device.facts.machine)
+        self.label = f"simulated: {shlex.join(where.runner)}" if self.simulated else ""
+
+    def _run(self, images: Images) -> Outputs:
+        wanted = (tuple(self.hello.input_shape), self.hello.input_type)
+        if (images.shape[1:], images.dtype) != wanted:
+            raise ValueError(f"its images are {wanted[0]} of {wanted[1]}")
+        most = self.hello.most_images
+        parts = [self._ask(images[start : start + most]) for start in range(0, len(images), most)]
+        return tuple(np.concatenate(columns) for columns in zip(*parts, strict=True))
+
+    def _ask(self, images: Images) -> Outputs:
+        self.conversation.tell(b"I", np.ascontiguousarray(images).tobytes())
+        values = np.frombuffer(self.conversation.hear(b"O"), "<f4").reshape(len(images), -1)
+        outputs, start = [], 0
+        for output in self.hello.outputs:
+            end = start + int(np.prod(output.shape))
+            outputs.append(values[:, start:end].reshape(len(images), *output.shape).astype(np.float32))
+            start = end
+        return tuple(outputs)
+
+    def time(self, images: Images, runs: int) -> TimesShape:
+        """Return the milliseconds of calls, as the device itself measured them. images: one, (1, ...)."""
+        self.run(images)
+        with phase(f"timing on {self.where.url}"):
+            self.conversation.tell(b"T", RUNS.pack(runs))
+            found = self.conversation.hear_json(b"T", TimesShape)
+        self._passing = found
+        return found
+
+    def describe(self) -> DeviceDescription:
+        """Return what results say of the device, as of the last answer that told."""
+        hello, now = self.hello, self._passing
+        cpu = parse_cpuinfo(hello.cpuinfo)
+        return DeviceDescription(
+            url=self.where.url,
+            name=self.device.facts.name,
+            machine=hello.machine,
+            cpu=name_of(cpu, hello.machine),
+            isa=cpu.isa,
+            int8_saturates=cpu.int8_saturates,
+            kernel=hello.kernel,
+            libc=hello.libc,
+            governor=now.governor,
+            clock_mhz=now.clock_mhz,
+            max_clock_mhz=now.max_clock_mhz,
+            temperature_c=now.temperature_c,
+            runner=shlex.join(self.where.runner) or None,
+            emulated=self.simulated,
+        )
