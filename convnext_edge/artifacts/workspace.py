@@ -58,6 +58,11 @@ class Workspace:
         return self.folder / "results"
 
     @property
+    def programs(self) -> Path:
+        """The folder of programs that were built for devices."""
+        return self.folder / "programs"
+
+    @property
     def snapshots(self) -> Path:
         """The folder of what `finetune` goes on from."""
         return self.folder / "snapshots"

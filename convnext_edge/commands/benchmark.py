@@ -9,18 +9,28 @@ from typing import TYPE_CHECKING, Annotated
 
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.declaration import Option, command
-from convnext_edge.commands.options import Model, RunOn, Runs, WorkspaceFolder
+from convnext_edge.commands.options import (
+    DeviceRunner,
+    Model,
+    OnDevice,
+    RunOn,
+    Runs,
+    WorkspaceFolder,
+)
 from convnext_edge.commands.remedies import NOTHING, Remedy, after_benchmark
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import MIB, command_line, lines, verdict
+from convnext_edge.commands.text import MIB, command_line, device_line, lines, verdict
 from convnext_edge.cpu import read_cpu
-from convnext_edge.errors import TargetError
+from convnext_edge.devices.address import Where
+from convnext_edge.devices.description import DeviceDescription
+from convnext_edge.errors import TargetError, UsageError
 from convnext_edge.progress import phase
 from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import ON_CPUS, find_target
 
 if TYPE_CHECKING:
     from convnext_edge.artifacts.artifact import Artifact
+    from convnext_edge.evaluation.measured import Measured
     from convnext_edge.targets.base import Session
 
 
@@ -50,9 +60,9 @@ class Benchmark(Result):
     cpu: str
     isa: tuple[str, ...]  # its instruction sets that decide how INT8 runs
     candidate_ms: Milliseconds
-    reference_ms: Milliseconds
-    speedup: float  # ratio of the medians
-    speedup_ci95: tuple[float, float]  # its 95 % interval, over the rounds
+    reference_ms: Milliseconds | None  # None on a device, which has no PyTorch; so are the next two
+    speedup: float | None  # ratio of the medians
+    speedup_ci95: tuple[float, float] | None  # its 95 % interval, over the rounds
     reliable: bool  # False on a machine that was too busy; no gate on speed passes then
     throughput_ips: float  # images a second of the candidate
     peak_rss_bytes: int | None  # of a process that does nothing but run the candidate; None if not told
@@ -63,20 +73,20 @@ class Benchmark(Result):
     advice: str | None = None  # then "ship INT8" or "ship FP16"
     doubt: str = ""  # why it is not reliable
     gates: tuple[str, ...] = ()  # what the gates are on that decided `passed`
+    device: DeviceDescription | None = None  # that the candidate ran on; None: this machine
 
     def summary(self) -> str:
         """Return the figures as lines."""
-        low, high = self.speedup_ci95
         memory = "unknown" if self.peak_rss_bytes is None else f"{self.peak_rss_bytes / MIB:.0f} MiB"
         return lines(
             ("candidate", f"{self.artifact} on {self.target} {self.runtime_version}"),
+            *device_line(self.device),
             ("CPU", self.cpu),
             ("", " ".join(self.isa)),
-            ("calls", f"{self.runs} of batch {self.batch} with {self.threads} thread(s), interleaved"),
+            ("calls", f"{self.runs} of batch {self.batch} with {self.threads} thread(s)" + self._interleaved),
             ("candidate", self.candidate_ms),
-            ("reference", f"{self.reference_ms}  (FP32 PyTorch)"),
+            *self._against_reference(),
             *self._fp16(),
-            ("speedup", f"{self.speedup:.2f}x (95 %: {low:.2f} to {high:.2f})"),
             *([("", f"NOT to be relied on: {self.doubt}")] if self.doubt else []),
             ("throughput", f"{self.throughput_ips:.1f} images/s"),
             ("memory", f"{memory} at the peak"),
@@ -90,6 +100,19 @@ class Benchmark(Result):
             return self._remedy.command
         engine = self.target in ON_CPUS and self.artifact.name.endswith(find_target(self.target).suffix)
         return command_line("embed", self.artifact, "--lang", "cpp") if engine else ""
+
+    @property
+    def _interleaved(self) -> str:
+        return "" if self.reference_ms is None else ", interleaved"
+
+    def _against_reference(self) -> list[tuple[str, object]]:
+        if self.speedup_ci95 is None:
+            return [("reference", "none: PyTorch is not on the device; `compare --on` times FP32 engines")]
+        low, high = self.speedup_ci95
+        return [
+            ("reference", f"{self.reference_ms}  (FP32 PyTorch)"),
+            ("speedup", f"{self.speedup:.2f}x (95 %: {low:.2f} to {high:.2f})"),
+        ]
 
     @property
     def _remedy(self) -> Remedy:
@@ -107,6 +130,8 @@ def benchmark(
     model: Model = None,
     *,
     target: RunOn = None,
+    on: OnDevice = None,
+    runner: DeviceRunner = None,
     batch: Annotated[int, Option("Number of images in a call.", at_least=1)] = 1,
     threads: Annotated[
         int | None, Option("Threads of reference and candidate.  [default: all CPUs]", at_least=1)
@@ -121,49 +146,91 @@ def benchmark(
     """Time MODEL (default: the newest) against FP32 PyTorch, interleaved.
 
     model: an ONNX file or engine of ours. min_speedup is a gate, see `passed`. The result is kept in the
-    workspace for `report`. On a machine that is too busy, `reliable` is False and no gate passes.
-    Raises ArtifactError, TargetError, UsageError.
+    workspace for `report`. On a machine that is too busy, `reliable` is False and no gate passes. With `on`,
+    an engine is timed on the device, by itself: there is no PyTorch.
+    Raises ArtifactError, DeviceError, TargetError, UsageError.
     """
+    where = Where.parse(on, runner)
+    if where is not None:
+        check_alone(batch, min_speedup)
     with importing():
+        from convnext_edge.commands.on_device import time_there
         from convnext_edge.evaluation.candidates import find_candidate, target_of
-        from convnext_edge.evaluation.load import watched_load
-        from convnext_edge.evaluation.memory import peak_rss
         from convnext_edge.evaluation.records import keep
-        from convnext_edge.evaluation.timing import check_threads, doubt, times_as_fast
 
-    count = check_threads(threads)
     space = Workspace.at(workspace)
-    artifact = find_candidate(model, target, space)
+    artifact = find_candidate(model, target, space, engine=where is not None)
     chosen = target_of(artifact, target)
-    with watched_load() as load:
-        times = time_candidate(artifact, chosen, space, batch=batch, threads=count, runs=runs)
-    reference_ms, candidate_ms, *fp16_ms = (percentiles(column) for column in times)
-    speedup, doubted = times_as_fast(times[0], times[1]), doubt(times, load, threads=count)
-    cpu = read_cpu()
+    if where is None:
+        found = time_here(artifact, chosen, space, batch=batch, threads=threads, runs=runs)
+    else:
+        found = time_there(artifact, where, space, threads=threads, runs=runs)
+    speedup, doubted, candidate_ms = found.speedup, found.doubt, percentiles(found.candidate)
+    fp16_ms = None if found.rival is None else percentiles(found.rival)
     result = Benchmark(
         artifact=artifact.path,
         target=chosen,
-        runtime_version=find_target(chosen).version(),
+        runtime_version=found.runtime_version,
         batch=batch,
-        threads=count,
+        threads=found.threads,
         runs=runs,
-        cpu=cpu.name,
-        isa=cpu.isa,
+        cpu=found.cpu.name,
+        isa=found.cpu.isa,
         candidate_ms=candidate_ms,
-        reference_ms=reference_ms,
-        speedup=speedup.value,
-        speedup_ci95=(speedup.low, speedup.high),
+        reference_ms=None if found.reference is None else percentiles(found.reference),
+        speedup=None if speedup is None else speedup.value,
+        speedup_ci95=None if speedup is None else (speedup.low, speedup.high),
         reliable=not doubted,
         doubt=doubted,
         throughput_ips=round(1000 * batch / candidate_ms.p50, 2),
-        peak_rss_bytes=peak_rss(artifact, chosen, batch=batch, threads=count),
+        peak_rss_bytes=found.peak_rss_bytes,
         gates=() if min_speedup is None else ("speed",),
-        passed=min_speedup is None or (not doubted and speedup.value >= min_speedup),
-        fp16_ms=fp16_ms[0] if fp16_ms else None,
-        advice=advice(candidate_ms, fp16_ms[0]) if fp16_ms else None,
+        passed=min_speedup is None or (not doubted and speedup is not None and speedup.value >= min_speedup),
+        fp16_ms=fp16_ms,
+        advice=None if fp16_ms is None else advice(candidate_ms, fp16_ms),
+        device=found.device,
     )
     keep("benchmark", result.to_json(), artifact, space)
     return result
+
+
+def check_alone(batch: int, min_speedup: float | None) -> None:
+    """Raise UsageError for what a device cannot do: it has the engine alone, for one image a call."""
+    if batch != 1:
+        raise UsageError(
+            f"--batch {batch} means nothing with --on: the program there shows the engine one image a call",
+            hint="Leave it out.",
+        )
+    if min_speedup is not None:
+        raise UsageError(
+            "--min-speedup means nothing with --on: PyTorch, which it compares with, is not on the device",
+            hint="Compare with the FP32 engine there: convnext-edge compare --methods fp32,ptq --on URL.",
+        )
+
+
+def time_here(
+    artifact: Artifact, target: str, workspace: Workspace, *, batch: int, threads: int | None, runs: int
+) -> Measured:
+    """Time an artifact on this machine, in turns with the reference."""
+    with importing():
+        from convnext_edge.evaluation.load import watched_load
+        from convnext_edge.evaluation.measured import Measured
+        from convnext_edge.evaluation.memory import peak_rss
+        from convnext_edge.evaluation.timing import check_threads
+
+    count = check_threads(threads)
+    with watched_load() as load:
+        times = time_candidate(artifact, target, workspace, batch=batch, threads=count, runs=runs)
+    return Measured(
+        reference=times[0],
+        candidate=times[1],
+        rival=times[2] if len(times) > 2 else None,
+        load=load,
+        cpu=read_cpu(),
+        threads=count,
+        peak_rss_bytes=peak_rss(artifact, target, batch=batch, threads=count),
+        runtime_version=find_target(target).version(),
+    )
 
 
 def time_candidate(

@@ -47,12 +47,14 @@ def check_threads(threads: int) -> None:
     check(threads)
 
 
-def find_candidate(model: AnyPath | None, target: str | None, workspace: Workspace) -> Artifact:
+def find_candidate(
+    model: AnyPath | None, target: str | None, workspace: Workspace, *, engine: bool = False
+) -> Artifact:
     """Return the model to compare or to time, as `evaluation.candidates` finds it."""
     with ALONE:
         from convnext_edge.evaluation.candidates import find_candidate as find
 
-    return find(model, target, workspace)
+    return find(model, target, workspace, engine=engine)
 
 
 def check_images(*sources: AnyPath | None, data_root: AnyPath | None) -> None:

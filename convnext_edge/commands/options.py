@@ -48,6 +48,14 @@ RunOn: TypeAlias = Annotated[
     str | None,
     Option(f"Runtime: {RUNTIMES}.  [default: the one the model was made for]", metavar="NAME", choices=NAMES),
 ]
+OnDevice: TypeAlias = Annotated[
+    str | None,
+    Option("Device to run on: ssh://USER@HOST[:PORT] or adb:SERIAL.", flags=("--on",), metavar="URL"),
+]
+DeviceRunner: TypeAlias = Annotated[
+    str | None,
+    Option("Command that runs the program there, such as an emulator.", metavar="COMMAND"),
+]
 RecipeFile: TypeAlias = Annotated[
     AnyPath | None, Option("TOML file that changes keys of the target's recipe.")
 ]

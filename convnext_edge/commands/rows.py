@@ -100,8 +100,18 @@ def speedup_of(row: Row) -> str:
     return f"{row['speedup']:.2f}x" + ("" if row.get("reliable") else " ?")
 
 
-def _key(record: Record) -> tuple[str, str]:
-    return record["model"]["file"], record["result"]["target"]
+def place_of(row: Row) -> str:
+    """Return the device that a row is from, for people; empty for this machine."""
+    device = row.get("device")
+    if not device:
+        return ""
+    return str(device["url"]) + (f", simulated by {device['runner']}" if device["emulated"] else "")
+
+
+def _key(record: Record) -> tuple[object, ...]:
+    """Return what results must share to stand in one row: those of two machines never do."""
+    device = record["result"].get("device") or {}
+    return record["model"]["file"], record["result"]["target"], device.get("url"), device.get("runner")
 
 
 def make_row(model: dict[str, Any], checked: dict[str, Any] | None, timed: dict[str, Any] | None) -> Row:

@@ -66,6 +66,11 @@ def verdict(gates: Sequence[str], passed: bool, undecided: Sequence[str] = ()) -
     return "; ".join([("passed" if passed else "NOT met") + names, *open_ones])
 
 
+def device_line(device: object | None) -> list[tuple[str, object]]:
+    """Return the device that a result is from as a pair of name and value; nothing for this machine."""
+    return [] if device is None else [("device", Sentence(str(device)))]
+
+
 def warned(warnings: Iterable[str]) -> list[tuple[str, object]]:
     """Return each of the warnings as a pair of name and value, for `lines`."""
     return [("WARNING", Sentence(warning)) for warning in warnings]

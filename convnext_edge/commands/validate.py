@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from convnext_edge.commands.options import (
     ClassOrderOption,
     Data,
     DataRoot,
+    DeviceRunner,
     Limit,
     MaxDrop,
     MinAgreement,
@@ -22,13 +24,24 @@ from convnext_edge.commands.options import (
     MinR2,
     MinSqnr,
     Model,
+    OnDevice,
     RunOn,
     Seed,
     WorkspaceFolder,
 )
 from convnext_edge.commands.remedies import NOTHING, Remedy, after_validate
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import command_line, lines, metric_lines, skipped, verdict, warned
+from convnext_edge.commands.text import (
+    command_line,
+    device_line,
+    lines,
+    metric_lines,
+    skipped,
+    verdict,
+    warned,
+)
+from convnext_edge.devices.address import Where
+from convnext_edge.devices.description import DeviceDescription
 from convnext_edge.paths import as_path
 from convnext_edge.progress import note, phase
 from convnext_edge.quiet import importing
@@ -40,6 +53,7 @@ if TYPE_CHECKING:
     from convnext_edge.evaluation.gates import Gates
     from convnext_edge.evaluation.metrics import Comparison
     from convnext_edge.images.image_set import ImageSet
+    from convnext_edge.targets.base import Session
 
 BATCH = 8
 OF_CLASSES = (  # fields that have a value for a classifier alone
@@ -84,12 +98,14 @@ class Validate(Result):
     task: str = "classify"
     metrics: dict[str, float | None] = field(default_factory=dict)  # of other tasks, by name
     precision: str = "fp32"  # of the candidate, as "int8"
+    device: DeviceDescription | None = None  # that the candidate ran on; None: this machine
 
     def summary(self) -> str:
         """Return the figures as lines."""
         seen = f", {self.overlap} of them calibrated with" if self.overlap else ""
         return lines(
             ("candidate", f"{self.artifact} on {self.target}" + (f" ({self.label})" if self.label else "")),
+            *device_line(self.device),
             ("images", f"{self.images} of {self.data}" + skipped(self.skipped_images) + seen),
             *(self._accuracy() if self.task == "classify" else metric_lines(self.metrics)),
             ("SQNR", "identical outputs" if self.sqnr_db is None else f"{self.sqnr_db:.1f} dB"),
@@ -102,7 +118,8 @@ class Validate(Result):
         """Return what times what was compared, or else what makes a model that passes."""
         if not self.passed:
             return self._remedy.command
-        return "" if self.simulated else command_line("benchmark", self.artifact)
+        there = ["--on", self.device.url] if self.device else []
+        return "" if self.simulated else command_line("benchmark", self.artifact, *there)
 
     @property
     def _remedy(self) -> Remedy:
@@ -132,6 +149,8 @@ def validate(
     data: Data,
     limit: Limit = None,
     target: RunOn = None,
+    on: OnDevice = None,
+    runner: DeviceRunner = None,
     max_drop: MaxDrop = None,
     min_agreement: MinAgreement = None,
     min_sqnr: MinSqnr = None,
@@ -145,17 +164,19 @@ def validate(
 ) -> Validate:
     """Compare MODEL (default: the newest) with FP32 PyTorch, image by image.
 
-    model: an ONNX file or engine of ours. target: by default the one that the model was made for. max_drop
+    model: an ONNX file or engine of ours; an engine for `on`, where only the engine runs: images are decoded
+    here. target: by default the one that the model was made for. max_drop
     and the options that begin with min are gates, see `passed`; each task has its own. The result is kept in
     the workspace for `report`.
-    Raises ArtifactError, ImageSetError, TargetError, UsageError.
+    Raises ArtifactError, DeviceError, ImageSetError, TargetError, UsageError.
     """
-    space = Workspace.at(workspace)
-    artifact = find_candidate(model, target, space)
+    space, where = Workspace.at(workspace), Where.parse(on, runner)
+    artifact = find_candidate(model, target, space, engine=where is not None)
     check_images(data, data_root=data_root)
     with importing():
         from convnext_edge.checkpoints.class_order import Numbering
         from convnext_edge.checkpoints.kept_weights import open_source
+        from convnext_edge.commands.on_device import device_of, open_there
         from convnext_edge.evaluation.candidates import open_beside, reference_threads, target_of
         from convnext_edge.evaluation.comparison import Inputs
         from convnext_edge.evaluation.gates import Gates
@@ -171,7 +192,10 @@ def validate(
     described = artifact.description
     check_classes(images, artifact)
     gates.check(described.task, described.architecture, labelled=images.labelled, images=images.name)
-    with phase(f"validating {artifact.path.name} on {chosen}"), open_beside(artifact, chosen) as session:
+    opened: AbstractContextManager[Session] = (
+        open_beside(artifact, chosen) if where is None else open_there(artifact, where, space)
+    )
+    with phase(f"validating {artifact.path.name} on {chosen}"), opened as session:
         source = open_source(artifact, space)
         release()
         inputs = Inputs(images, source.preprocessing, described.input_type == "uint8", BATCH)
@@ -187,6 +211,7 @@ def validate(
             label=session.label,
             class_order=images.numbered_by,
             precision=described.precision,
+            device=device_of(session),
         )
     keep("validate", result.to_json(), artifact, space)
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +11,9 @@ from convnext_edge.errors import UsageError
 
 # No name begins with a dash: ssh and adb would take it for an option.
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.%+-]*"
-SSH_URL = re.compile(rf"ssh://(?:(?P<user>{NAME})@)?(?P<host>{NAME}|\[[0-9A-Fa-f:.%]+\])(?::(?P<port>\d+))?/?")
+SSH_URL = re.compile(
+    rf"ssh://(?:(?P<user>{NAME})@)?(?P<host>{NAME}|\[[0-9A-Fa-f:.%]+\])(?::(?P<port>\d+))?/?"
+)
 ADB_URL = re.compile(r"adb:(?P<host>[A-Za-z0-9_][A-Za-z0-9_.:-]*)")
 HIGHEST_PORT = 65535
 HINT = "Give ssh://USER@HOST or ssh://USER@HOST:PORT, or adb:SERIAL as `adb devices` lists it."
@@ -50,3 +53,26 @@ def parse_address(url: str) -> Address:
         raise UsageError(f"--on {url!r} is no address of a device", hint=HINT)
     port = int(found["port"]) if found["port"] else None
     return Address("ssh", found["host"].strip("[]"), found["user"], port)
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where an engine is to run: the device, and what runs the program there."""
+
+    url: str
+    runner: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, on: str | None, runner: str | None) -> Where | None:
+        """Return what the options say, None without `--on`; raise UsageError for what is wrong with them."""
+        if on is None:
+            if runner is not None:
+                raise UsageError("--runner means nothing without --on", hint="Add --on ssh://USER@HOST.")
+            return None
+        try:
+            words = tuple(shlex.split(runner or ""))
+        except ValueError as error:
+            raise UsageError(
+                f"--runner {runner!r} is no command: {error}", hint="Close its quotes."
+            ) from error
+        return cls(str(parse_address(on)), words)

@@ -116,7 +116,9 @@ class Device:
         """Raise DeviceError where so many bytes have no room on the device."""
         free = self.facts.free_bytes
         if free is not None and free < MARGIN * wanted:
-            why = f"{wanted / 2**20:.0f} MiB are needed, {free / 2**20:.0f} MiB are free at {self.facts.folder}"
+            why = (
+                f"{wanted / 2**20:.0f} MiB are needed, {free / 2**20:.0f} MiB are free at {self.facts.folder}"
+            )
             raise no_space(self.address, why)
 
     def upload(self, folder: Path, name: str = ".") -> None:
@@ -157,7 +159,9 @@ class Device:
         try:
             self._process.wait(GOODBYE)
         except subprocess.TimeoutExpired:
-            note(f"{self.address} does not end the connection: see whether a folder convnext-edge.* is left there")
+            note(
+                f"{self.address} does not end the connection: see whether a folder convnext-edge.* is left there"
+            )
             self._process.kill()
             self._process.wait()
         self.output.close()

@@ -7,47 +7,25 @@ import shlex
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.cpu import MACHINES, Machine, parse_cpuinfo
-from convnext_edge.devices.address import parse_address
+from convnext_edge.devices.address import Where, parse_address
 from convnext_edge.devices.description import DeviceDescription, is_emulator, name_of
 from convnext_edge.devices.device import Device
 from convnext_edge.devices.frames import Conversation
 from convnext_edge.devices.program import NAME, Program, find_program
 from convnext_edge.devices.shapes import HelloShape, PassingShape, TimesShape
 from convnext_edge.devices.shell import ADB, SSH
-from convnext_edge.errors import DeviceError, UsageError
+from convnext_edge.errors import DeviceError
 from convnext_edge.progress import phase
 from convnext_edge.targets.base import Images, Outputs, Session
 
 MODEL = "model"  # folder beside the program
 RUNS = struct.Struct("<I")
-
-
-@dataclass(frozen=True)
-class Where:
-    """Where an engine is to run: the device, and what runs the program there."""
-
-    url: str
-    runner: tuple[str, ...] = ()
-
-    @classmethod
-    def parse(cls, on: str | None, runner: str | None) -> Where | None:
-        """Return what the options say, None without `--on`; raise UsageError for what is wrong with them."""
-        if on is None:
-            if runner is not None:
-                raise UsageError("--runner means nothing without --on", hint="Add --on ssh://USER@HOST.")
-            return None
-        try:
-            words = tuple(shlex.split(runner or ""))
-        except ValueError as error:
-            raise UsageError(f"--runner {runner!r} is no command: {error}", hint="Close its quotes.") from error
-        return cls(str(parse_address(on)), words)
 
 
 @contextmanager
@@ -113,7 +91,14 @@ def open_on_device(
             device.upload(program.folder)
             device.upload(model, MODEL)
         count = [] if threads is None else ["--threads", str(threads)]
-        words = [*where.runner, device.place(f"bin/{NAME}"), "--serve", "--model", device.place(MODEL), *count]
+        words = [
+            *where.runner,
+            device.place(f"bin/{NAME}"),
+            "--serve",
+            "--model",
+            device.place(MODEL),
+            *count,
+        ]
         device.start(words)
         with phase(f"loading the engine on {where.url}"):
             yield DeviceSession(device, where)
@@ -134,9 +119,9 @@ class DeviceSession(Session):
         self.label = f"simulated: {shlex.join(where.runner)}" if self.simulated else ""
 
     def _run(self, images: Images) -> Outputs:
-        wanted = (tuple(self.hello.input_shape), self.hello.input_type)
-        if (images.shape[1:], images.dtype) != wanted:
-            raise ValueError(f"its images are {wanted[0]} of {wanted[1]}")
+        shape, kind = tuple(self.hello.input_shape), self.hello.input_type
+        if images.shape[1:] != shape or images.dtype != np.dtype(kind):
+            raise ValueError(f"its images are {'x'.join(map(str, shape))} {kind}")
         most = self.hello.most_images
         parts = [self._ask(images[start : start + most]) for start in range(0, len(images), most)]
         return tuple(np.concatenate(columns) for columns in zip(*parts, strict=True))

@@ -134,7 +134,9 @@ class SSH(Shell):
         """Return what ssh says of the connection: it ends with 255 then."""
         if code != 255:
             return None
-        last = next((line for line in reversed(words.splitlines()) if line.strip()), "ssh ended with 255").strip()
+        last = next(
+            (line for line in reversed(words.splitlines()) if line.strip()), "ssh ended with 255"
+        ).strip()
         for pattern, what, hint in SSH_ERRORS:
             if re.search(pattern, words):
                 return DeviceError(f"{what.format(there=self.address)}: {last}", hint=hint)

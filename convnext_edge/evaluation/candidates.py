@@ -19,22 +19,31 @@ if TYPE_CHECKING:
 SMALL = 100e6  # multiplications and additions of an image; one of 224 x 224 pixels takes Atto 550e6
 
 
-def find_candidate(model: AnyPath | None, target: str | None, workspace: Workspace) -> Artifact:
+def find_candidate(
+    model: AnyPath | None, target: str | None, workspace: Workspace, *, engine: bool = False
+) -> Artifact:
     """Return the named artifact, or else the newest model or engine that fits the target.
 
-    Raises ArtifactError where there is none, or for weights that only PyTorch runs.
+    engine: a device takes nothing but engines. Raises ArtifactError where there is none, or for weights that
+    only PyTorch runs.
     """
+    kinds = ("engine",) if engine else ("onnx", "engine")
     found = workspace.choose(
         model,
-        lambda found: found.kind != "weights" and (target is None or found.target in (None, target)),
-        what="model",
-        command=command_that_makes_one(target),
+        lambda found: found.kind in kinds and (target is None or found.target in (None, target)),
+        what="engine" if engine else "model",
+        command="convnext-edge build" if engine else command_that_makes_one(target),
         target=target,
     )
     if found.description.kind == "weights" and target != "torch":
         raise ArtifactError(
             f"{found.path} holds weights alone, not a model that a runtime takes",
             hint=f"Make one: convnext-edge export --checkpoint {found.path}",
+        )
+    if engine and found.description.kind != "engine":
+        raise ArtifactError(
+            f"{found.path} is no engine, and a device takes nothing else",
+            hint=f"Make one: convnext-edge build {found.path} (--for aarch64 for an ARM device)",
         )
     return found
 

@@ -21,6 +21,28 @@ TWO = Field(min_length=2, max_length=2)  # ends of an interval
 Whole = Annotated[int, Field(ge=1, le=2**31)]
 
 
+Quantity = Annotated[float, Field(ge=-1e6, le=1e9)]
+
+
+class DeviceShape(Shape):
+    """Shape of a `DeviceDescription`."""
+
+    url: Line
+    name: Line
+    machine: Line
+    cpu: Line
+    isa: list[Line]
+    int8_saturates: bool
+    kernel: Line
+    libc: Line
+    governor: Line
+    clock_mhz: Quantity | None
+    max_clock_mhz: Quantity | None
+    temperature_c: Quantity | None
+    runner: Line | None
+    emulated: bool
+
+
 class CPUShape(Shape):
     """Shape of a `CPU`, as far as `report` shows it."""
 
@@ -81,6 +103,7 @@ class ValidateShape(Shape):
     task: Line = "classify"
     metrics: dict[Line, Metric | None] = {}
     precision: Line = "fp32"
+    device: DeviceShape | None = None
 
     @model_validator(mode="after")
     def _all_or_none(self) -> Self:
@@ -115,8 +138,8 @@ class BenchmarkShape(Shape):
     cpu: Line
     isa: list[Line]
     candidate_ms: MillisecondsShape
-    reference_ms: MillisecondsShape
-    speedup: Ratio
+    reference_ms: MillisecondsShape | None
+    speedup: Ratio | None
     throughput_ips: Ratio
     peak_rss_bytes: Count | None
     passed: bool
@@ -126,6 +149,7 @@ class BenchmarkShape(Shape):
     reliable: bool | None = None
     doubt: Line = ""
     gates: list[Line] = []
+    device: DeviceShape | None = None
 
 
 RESULTS: dict[str, type[Shape]] = {"validate": ValidateShape, "benchmark": BenchmarkShape}

@@ -43,13 +43,16 @@ def keep(command: str, result: dict[str, Any], artifact: Artifact, workspace: Wo
     parts = [command, artifact.path.name, shown["target"]]
     if "data" in shown:
         parts.append(Path(shown["data"]).name)
+    device: dict[str, Any] | None = result.get("device")
+    if device:  # a result from there replaces none from here
+        parts.append(f"{device['url']} {device['runner']}")
     record = {
         "format": FORMAT,
         "kind": command,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command_line(),
         "tools": tool_versions(),
-        "cpu": asdict(read_cpu()),
+        "cpu": cpu_of(device),
         "model": model_columns(artifact),
         "result": shown,
     }
@@ -58,6 +61,13 @@ def keep(command: str, result: dict[str, Any], artifact: Artifact, workspace: Wo
         write_text(path, json.dumps(record, indent=2) + "\n")
     except ArtifactError as error:
         note(f"the result is not kept for `report`: {error.message}")
+
+
+def cpu_of(device: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the CPU that a result is from: the device's, or else this machine's."""
+    if device is None:
+        return asdict(read_cpu())
+    return {"name": device["cpu"], "isa": device["isa"], "int8_saturates": device["int8_saturates"]}
 
 
 def model_columns(artifact: Artifact) -> dict[str, Any]:
