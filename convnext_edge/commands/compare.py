@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated
 
-from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.artifacts.workspace import Workspace
-from convnext_edge.commands.benchmark import benchmark
-from convnext_edge.commands.build import build
+from convnext_edge.commands.contest import FP32, RECIPE, Contest
 from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.early import check_images, check_start, check_threads
 from convnext_edge.commands.options import (
@@ -22,29 +20,34 @@ from convnext_edge.commands.options import (
     ClassOrderOption,
     Data,
     DataRoot,
+    DeviceRunner,
     Limit,
     Model,
+    OnDevice,
     Runs,
     Samples,
     Seed,
     WorkspaceFolder,
 )
-from convnext_edge.commands.quantize.command import quantize
-from convnext_edge.commands.quantize.methods import METHODS, Method
+from convnext_edge.commands.quantize.methods import METHODS
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.rows import LEGENDS, Figure, Row, figures_of, make_row, speedup_of, task_of
+from convnext_edge.commands.rows import (
+    LEGENDS,
+    Figure,
+    Row,
+    figures_of,
+    place_of,
+    speedup_of,
+    task_of,
+)
 from convnext_edge.commands.text import command_line, digits, fold, size_of, table
-from convnext_edge.commands.validate import validate
+from convnext_edge.devices.address import Where
 from convnext_edge.errors import ConvNeXtEdgeError, RecipeError, TargetError, UsageError, nearest
-from convnext_edge.images.contents import ClassOrder
 from convnext_edge.paths import AnyPath
 from convnext_edge.progress import doing, note
 from convnext_edge.quantization.recipe import Recipe, read_recipe
 from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import ON_CPUS, check_target, find_target
-
-FP32 = "fp32"
-RECIPE = ".toml"
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,12 @@ class Compare(Result):
         """Return a table with a line for each engine."""
         figures = figures_of(self.rows)
         titles = (figure.title for figure in figures)
-        header = ("target", "method", *titles, "SQNR", "speedup", "size")
+        header = ("target", "method", *titles, "SQNR", self._timed, "size")
         first, legend = self.rows[0], LEGENDS.get(task_of(self.rows))
         images = f"{first['images']} images of {Path(first['data']).name}"
         return (
             table([header, *(cells(row, figures) for row in self.rows)])
-            + f"\n{images}, speedup against FP32 PyTorch, {self.seconds:.0f} s"
+            + f"\n{images}, {self._measured(first)}, {self.seconds:.0f} s"
             + (f"\n{fold(legend)}" if legend else "")
             + self._doubts()
             + "".join(f"\n{fold(f'{r.method} on {r.target} is refused: {r.reason}')}" for r in self.refused)
@@ -84,6 +87,14 @@ class Compare(Result):
     def next_command(self) -> str:
         """Return what shows all results of the workspace."""
         return command_line("report")
+
+    @property
+    def _timed(self) -> str:
+        return "p50" if place_of(self.rows[0]) else "speedup"
+
+    def _measured(self, row: Row) -> str:
+        there = place_of(row)
+        return f"on {there}" if there else "speedup against FP32 PyTorch"
 
     def _doubts(self) -> str:
         """Return why a speedup is not to be relied on."""
@@ -98,9 +109,18 @@ def cells(row: Row, figures: Sequence[Figure]) -> tuple[str, ...]:
         Path(row["method"]).name,
         *(figure.text(row) for figure in figures),
         "exact" if row["sqnr_db"] is None else f"{digits(row['sqnr_db'])} dB",
-        "unknown" if row["speedup"] is None else speedup_of(row),
+        timed(row),
         size_of(row["bytes"]),
     )
+
+
+def timed(row: Row) -> str:
+    """Return the speedup of a row; of one from a device, the median latency."""
+    if row["candidate_ms"] is None:
+        return "unknown"
+    if row["speedup"] is not None:
+        return speedup_of(row)
+    return f"{row['candidate_ms']['p50']:.2f} ms" + ("" if row["reliable"] else " ?")
 
 
 @command(example="convnext-edge compare --calib demo --data demo")
@@ -123,6 +143,8 @@ def compare(
             separated=True,
         ),
     ] = (),
+    on: OnDevice = None,
+    runner: DeviceRunner = None,
     threads: Annotated[int, Option("Threads of the timed calls.", at_least=1)] = 1,
     runs: Runs = 50,
     class_order: ClassOrderOption = None,
@@ -135,17 +157,20 @@ def compare(
 
     model: an artifact of export. methods: by default all whose packages are here. Engines and results stay in
     the workspace, where `report` finds them. A pair that a target refuses is in `refused`, and the others go
-    on; where all are, the first error is raised.
-    Raises ArtifactError, ImageSetError, QuantizationError, RecipeError, TargetError, UsageError.
+    on; where all are, the first error is raised. With `on`, engines are made for the device, and run there.
+    Raises ArtifactError, DeviceError, ImageSetError, QuantizationError, RecipeError, TargetError, UsageError.
     """
     chosen = check_methods([os.fspath(method) for method in methods])
     for name in targets:
         check_target(name)
-    check_threads(threads)
+    where = Where.parse(on, runner)
+    if where is None:
+        check_threads(threads)
     space = Workspace.at(workspace)
     check_start(model, None, space)
     check_images(calib, data, data_root=data_root)
     with importing():
+        from convnext_edge.devices.session import machine_there
         from convnext_edge.quantization.start import find_start
 
     started = time.perf_counter()
@@ -165,6 +190,9 @@ def compare(
         data_root=data_root,
         workspace=space.folder,
         seed=seed,
+        on=on,
+        runner=runner,
+        machine=machine_there(where) if where else None,
     )
     rows, refused = run_all(contest, [(method, target) for target in wanted for method in chosen])
     return Compare(tuple(rows), tuple(refused), round(time.perf_counter() - started, 1))
@@ -221,70 +249,3 @@ def run_all(contest: Contest, pairs: Sequence[tuple[str, str]]) -> tuple[list[Ro
     if not rows:
         raise errors[0]
     return rows, refusals
-
-
-@dataclass(frozen=True)
-class Contest:
-    """What all pairs of method and target share: the model, and options of the commands they go through."""
-
-    model: Path  # the FP32 artifact that all start from
-    stem: str  # what its files are called by
-    calib: AnyPath
-    samples: int | None
-    data: AnyPath
-    limit: int | None
-    threads: int
-    runs: int
-    class_order: ClassOrder | None
-    classes: AnyPath | None
-    data_root: AnyPath | None
-    workspace: Path
-    seed: int
-
-    def run(self, method: str, target: str) -> Row:
-        """Make an engine, and return what is known of it; nothing of its latency where it is simulated."""
-        from convnext_edge.evaluation.records import model_columns
-
-        engine = open_artifact(self.make_engine(method, target))
-        checked = validate(
-            engine.path,
-            data=self.data,
-            limit=self.limit,
-            class_order=self.class_order,
-            classes=self.classes,
-            data_root=self.data_root,
-            workspace=self.workspace,
-            seed=self.seed,
-        )
-        timed: dict[str, Any] | None = None
-        if not checked.simulated:
-            found = benchmark(engine.path, threads=self.threads, runs=self.runs, workspace=self.workspace)
-            timed = found.to_json()
-        return {**make_row(model_columns(engine), checked.to_json(), timed), "method": method}
-
-    def make_engine(self, method: str, target: str) -> Path:
-        """Quantize by the method and build; return the path of the engine."""
-        if method == FP32:
-            return build(self.model, target=target, workspace=self.workspace).engine
-        graph = output = recipe = None
-        if method.endswith(RECIPE):  # under a name of its own, so that it replaces no other
-            # not what `quantize` calls its files, though the recipe be called int8
-            name = f"{self.stem}-recipe-{Path(method).stem}-{target}"
-            graph, output = (self.workspace / f"{name}{end}" for end in (".onnx", find_target(target).suffix))
-            recipe, method = Path(method), "ptq"
-        made = quantize(
-            self.model,
-            calib=self.calib,
-            samples=self.samples,
-            target=target,
-            method=cast(Method, method),
-            recipe=recipe,
-            timing=False,
-            data_root=self.data_root,
-            output=graph,
-            workspace=self.workspace,
-            seed=self.seed,
-        )
-        for warning in made.warnings:
-            note(f"WARNING: {warning}")
-        return build(made.artifact, target=target, output=output, workspace=self.workspace).engine

@@ -127,7 +127,8 @@ def demo(*, workspace: WorkspaceFolder = None) -> Demo:
 
 def _row(result: Validate, size: int, speed: Benchmark) -> DemoRow:
     sqnr_db = result.sqnr_db or float("inf")
-    assert speed.speedup is not None and speed.speedup_ci95 is not None  # of this machine
+    assert speed.speedup is not None  # as it was timed here
+    assert speed.speedup_ci95 is not None
     return DemoRow(
         target=result.target,
         engine=result.artifact,

@@ -72,7 +72,7 @@ def time_there(
         hello = session.hello
         if hello.threads > hello.cpus:
             raise UsageError(
-                f"--threads {hello.threads} are more than the {hello.cpus} CPUs that may be used on {where.url}",
+                f"--threads {hello.threads} are more than the {hello.cpus} CPUs of {where.url}",
                 hint=f"Give 1 to {hello.cpus}.",
             )
         found = session.time(images, runs)

@@ -1,4 +1,4 @@
-"""A device with a folder of ours on it, which it removes by itself when the connection ends, however it ends."""
+"""A device with a folder of ours on it, which it removes by itself when the connection ends."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ MARGIN = 1.05  # of the space that files take, for folders and blocks
 GOODBYE = 30  # seconds for the device to remove its folder
 LONGEST_WORDS = 100  # lines of standard error that are kept
 
-# One line, as not every login shell takes several in quotes. The folder is in the first place that lets programs
-# run. Whatever ends the shell, a signal or the end of its input, runs `gone`; the program reads the same input.
+# One line, as not every login shell takes several in quotes. The folder is in the first place that lets
+# programs run. Whatever ends the shell, a signal or the end of its input, runs `gone`; the program reads the
+# same input, and ends with it.
 HOLD = "; ".join(
     (
         "umask 077; d=",
         'gone() { cd /; for i in 1 2 3; do if [ -z "$d" ] || rm -rf "$d"; then return; fi; sleep 1; done; }',
-        "trap gone EXIT; trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 141' PIPE; trap 'exit 143' TERM",
+        "trap gone EXIT",
+        *(f"trap 'exit {128 + number}' {number}" for number in (1, 2, 13, 15)),  # HUP, INT, PIPE, TERM
         'for p in "${TMPDIR:-/tmp}" /var/tmp "$HOME" /data/local/tmp; do '
         'd=$(mktemp -d "$p/convnext-edge.XXXXXX" 2>/dev/null) || continue; '
         'echo : >"$d/x" && chmod 700 "$d/x" && "$d/x" 2>/dev/null && rm "$d/x" && break; '
@@ -159,9 +161,8 @@ class Device:
         try:
             self._process.wait(GOODBYE)
         except subprocess.TimeoutExpired:
-            note(
-                f"{self.address} does not end the connection: see whether a folder convnext-edge.* is left there"
-            )
+            left = "see whether a folder convnext-edge.* is left there"
+            note(f"{self.address} does not end the connection: {left}")
             self._process.kill()
             self._process.wait()
         self.output.close()

@@ -1,4 +1,4 @@
-"""Frames of bytes to and from the program on a device; `sample/frames.hpp` of the embedded C++ says what they are."""
+"""Frames of bytes to and from the program on a device, as `sample/serve.hpp` of the embedded C++ has them."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ from convnext_edge.version import __version__
 SOURCES = Path(__file__).parents[1] / "embed_sources" / "cpp"
 RUNTIMES = ("openvino", "onnxruntime", "executorch")  # that the sources know
 NAME = "classify"
-TOOLCHAINS: dict[Machine, tuple[str, str]] = {  # file of the sources, and the compiler that it names
-    "aarch64": ("cmake/aarch64-linux-gnu.cmake", "aarch64-linux-gnu-g++"),
+TOOLCHAINS: dict[Machine, tuple[str, str, str]] = {  # file of the sources, its compiler, Debian's package
+    "aarch64": ("cmake/aarch64-linux-gnu.cmake", "aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu"),
 }
 GLIBC = re.compile(rb"GLIBC_(\d+)\.(\d+)")
 LONGEST = 1200  # characters of CMake's message that are shown
@@ -100,13 +100,13 @@ def toolchain_options(machine: Machine, source: Path) -> list[str]:
     """
     if machine == this_machine():
         return []
-    file, compiler = TOOLCHAINS.get(machine, ("", ""))
+    file, compiler, package = TOOLCHAINS.get(machine, ("", "", ""))
     if not compiler or shutil.which(compiler) is None:
         what = f"{compiler} is not on the PATH" if compiler else "none is known here"
         raise DeviceError(
             f"the program for the device needs a compiler for {machine}: {what}",
-            hint=f"Install it (apt install {compiler.replace('-g++', '').replace('aarch64', 'g++-aarch64', 1)})."
-            if compiler
+            hint=f"Install it (apt install {package})."
+            if package
             else "Run this command on a machine of that kind.",
         )
     return [f"-DCMAKE_TOOLCHAIN_FILE={source / file}"]

@@ -38,6 +38,12 @@ def connected(where: Where) -> Iterator[Device]:
             yield device
 
 
+def machine_there(where: Where) -> Machine:
+    """Connect to a device, and return the kind of machine that programs run on; raise DeviceError."""
+    with connected(where) as device:
+        return machine_of(device, where)
+
+
 def machine_of(device: Device, where: Where) -> Machine:
     """Return the kind of machine that programs run on: QEMU's, or the device's own.
 
@@ -56,17 +62,18 @@ def machine_of(device: Device, where: Where) -> Machine:
 
 def check_libc(device: Device, program: Program) -> None:
     """Raise DeviceError where the C library of a device is older than what the program needs, or another."""
-    told = re.fullmatch(r"glibc (\d+)\.(\d+)\S*", device.facts.libc)
+    facts = device.facts
+    told = re.fullmatch(r"glibc (\d+)\.(\d+)\S*", facts.libc)
     major, minor = program.least_glibc()
     if told is None:
         raise DeviceError(
-            f"{device.address} has no GNU C library (it says {device.facts.libc or device.facts.system or 'nothing'!r}),"
+            f"{device.address} has no GNU C library (it says {facts.libc or facts.system or 'nothing'!r}),"
             f" and the program needs glibc {major}.{minor}",
             hint="Take a system with glibc, such as Debian, Raspberry Pi OS or Ubuntu.",
         )
     if (int(told[1]), int(told[2])) < (major, minor):
         raise DeviceError(
-            f"{device.address} has {device.facts.libc}, and program and runtime need {major}.{minor} or newer",
+            f"{device.address} has {facts.libc}, and the program with its runtime needs {major}.{minor}",
             hint="Update the system there; or take --target onnxruntime, which needs less.",
         )
 

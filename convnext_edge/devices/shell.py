@@ -1,4 +1,4 @@
-"""The ways to a device: the user's own OpenSSH with keys, configuration and jump hosts as they are, and adb."""
+"""The ways to a device: the user's own OpenSSH, with keys, configuration and jump hosts as they are; adb."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ SSH_ERRORS: tuple[tuple[str, str, str], ...] = (
     (
         r"Permission denied|Too many authentication failures|Load key",
         "{there} does not let ssh log in",
-        "Let it log in by a key without a question: ssh-copy-id USER@HOST, and ssh-add for a key with a passphrase.",
+        "Let it log in by a key without a question: ssh-copy-id USER@HOST; with a passphrase, ssh-add.",
     ),
     (
-        r"Could not resolve|Name or service not known|Connection refused|timed out|No route to host|unreachable",
+        r"Could not resolve|not known|Connection refused|timed out|No route to host|unreachable",
         "{there} is not reachable",
         "See whether it is switched on and in the network: ssh USER@HOST must work by hand.",
     ),
@@ -66,7 +66,7 @@ class Shell(ABC):
 
     @abstractmethod
     def command(self, script: str) -> list[str]:
-        """Return the words that run a line of `sh` on the device, with standard input and output as they are."""
+        """Return the words that run a line of `sh` there, with standard input and output as they are."""
 
     @abstractmethod
     def upload(self, folder: Path, into: str) -> None:
@@ -74,7 +74,7 @@ class Shell(ABC):
 
     @abstractmethod
     def explain(self, words: str, code: int) -> DeviceError | None:
-        """Return what is wrong with the way itself, by what it printed and its exit code; None where nothing is."""
+        """Return what is wrong with the way itself, by what it printed and its exit code, or None."""
 
     def run(self, script: str, *, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         """Run a line of `sh` on the device and wait for its end."""

@@ -93,12 +93,28 @@ def measured(records: Sequence[Record]) -> Iterator[Element]:
     for cpu in distinct(record["cpu"] for record in records):
         saturates = "can saturate (no VNNI)" if cpu["int8_saturates"] else "does not saturate"
         yield element("p", element("b", cpu["name"]), f" ({' '.join(cpu['isa'])}): INT8 {saturates}.")
+    for told in distinct(device_text(record["result"]["device"]) for record in on_devices(records)):
+        yield element("p", told)
     for tools in distinct(record["tools"] for record in records):
         yield element("p", ", ".join(f"{name} {version}" for name, version in tools.items()) + ".")
     commands = distinct(f"{record['date'][:16]}  {record['command']}" for record in records)
     yield element(
         "details", element("summary", "Commands"), element("pre", element("code", "\n".join(commands)))
     )
+
+
+def on_devices(records: Sequence[Record]) -> list[Record]:
+    """Return the results that are from a device."""
+    return [record for record in records if record["result"].get("device")]
+
+
+def device_text(device: dict[str, Any]) -> str:
+    """Return what is known of a device, as a paragraph."""
+    facts = [f"machine {device['machine']}", device["kernel"], device["libc"]]
+    facts += [f"governor {device['governor']}"] if device["governor"] else []
+    facts += [f"up to {device['max_clock_mhz']:.0f} MHz"] if device["max_clock_mhz"] else []
+    simulated = f" Simulated by {device['runner']}: its times are no times." if device["emulated"] else ""
+    return f"{device['url']} ({device['name']}): {', '.join(filter(None, facts))}.{simulated}"
 
 
 def distinct(values: Iterable[Any]) -> list[Any]:

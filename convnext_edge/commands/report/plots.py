@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from convnext_edge.commands.report.charts import Mark, bar_chart, interval_chart
 from convnext_edge.commands.report.markup import Element
 from convnext_edge.commands.report.table import how
-from convnext_edge.commands.rows import Row, speedup_of, task_of
+from convnext_edge.commands.rows import Row, place_of, speedup_of, task_of
 
 
 @dataclass(frozen=True)
@@ -105,4 +105,5 @@ def drop(row: Row) -> Mark:
 
 def mark(row: Row, value: float, text: str, low: float | None = None, high: float | None = None) -> Mark:
     """Return a row's line in a chart, with its name and colour."""
-    return Mark(f"{how(row)} · {row['target']}", row["colour"], value, text, low, high)
+    there = f" · {place_of(row)}" if place_of(row) else ""
+    return Mark(f"{how(row)} · {row['target']}{there}", row["colour"], value, text, low, high)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from convnext_edge.commands.report.markup import Content, Element, element
-from convnext_edge.commands.rows import OF_A_MAP, Row, speedup_of, task_of
+from convnext_edge.commands.rows import OF_A_MAP, Row, place_of, speedup_of, task_of
 from convnext_edge.commands.text import MIB
 
 NOTHING = ["-"]
@@ -58,9 +58,10 @@ def recipe_value(value: object) -> str:
 
 
 def runtime(row: Row) -> Sequence[Content]:
-    """Show the target with its colour, and below it the label of the result."""
+    """Show the target with its colour, and below it the device, or the label of the result."""
     key = element("span", class_=f"key colour{row['colour']}")
-    return [key, row["target"], small(row["label"])] if row["label"] else [key, row["target"]]
+    below = place_of(row) or row["label"]
+    return [key, row["target"], small(below)] if below else [key, row["target"]]
 
 
 def top1(row: Row) -> Sequence[Content]:
@@ -127,7 +128,9 @@ def latency(row: Row) -> Sequence[Content]:
     if row["candidate_ms"] is None:
         return NOTHING
     threads = f"{row['threads']} thread{'s' if row['threads'] > 1 else ''}"
-    return [f"{row['candidate_ms']['p50']:.2f} ms", small(f"batch {row['batch']}, {threads}")]
+    found: list[Content] = [f"{row['candidate_ms']['p50']:.2f} ms", small(f"batch {row['batch']}, {threads}")]
+    alone = row.get("doubt") and row["speedup"] is None  # else it stands with the speedup
+    return [*found, doubt_of(row)] if alone else found
 
 
 def speedup(row: Row) -> Sequence[Content]:
@@ -138,9 +141,12 @@ def speedup(row: Row) -> Sequence[Content]:
     if row.get("speedup_ci95") is not None:
         low, high = row["speedup_ci95"]
         of = f"{low:.2f} to {high:.2f}, {of}"
-    said = f"not to be relied on: {row['doubt']}"
-    doubt = [element("small", said, class_="doubt")] if row.get("doubt") else []
-    return [speedup_of(row), small(of), *doubt]
+    return [speedup_of(row), small(of), *([doubt_of(row)] if row.get("doubt") else [])]
+
+
+def doubt_of(row: Row) -> Element:
+    """Say why the times of a row are not to be relied on."""
+    return element("small", f"not to be relied on: {row['doubt']}", class_="doubt")
 
 
 def memory(row: Row) -> Sequence[Content]:

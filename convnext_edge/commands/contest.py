@@ -1,0 +1,107 @@
+"""One pair of method and target of `compare`: quantized, built, validated and timed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from convnext_edge.artifacts.store import open_artifact
+from convnext_edge.commands.benchmark import benchmark
+from convnext_edge.commands.build import build
+from convnext_edge.commands.quantize.command import quantize
+from convnext_edge.commands.quantize.methods import Method
+from convnext_edge.commands.rows import Row, make_row
+from convnext_edge.commands.validate import validate
+from convnext_edge.cpu import Machine
+from convnext_edge.images.contents import ClassOrder
+from convnext_edge.paths import AnyPath
+from convnext_edge.progress import note
+from convnext_edge.targets.registry import find_target
+
+FP32 = "fp32"
+RECIPE = ".toml"
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What all pairs of method and target share: the model, and options of the commands they go through."""
+
+    model: Path  # the FP32 artifact that all start from
+    stem: str  # what its files are called by
+    calib: AnyPath
+    samples: int | None
+    data: AnyPath
+    limit: int | None
+    threads: int
+    runs: int
+    class_order: ClassOrder | None
+    classes: AnyPath | None
+    data_root: AnyPath | None
+    workspace: Path
+    seed: int
+    on: str | None  # the device that engines are made for and run on
+    runner: str | None
+    machine: Machine | None  # the kind of the device
+
+    def run(self, method: str, target: str) -> Row:
+        """Make an engine, and return what is known of it; nothing of its latency where it is simulated."""
+        from convnext_edge.evaluation.records import model_columns
+
+        engine = open_artifact(self.make_engine(method, target))
+        checked = validate(
+            engine.path,
+            on=self.on,
+            runner=self.runner,
+            data=self.data,
+            limit=self.limit,
+            class_order=self.class_order,
+            classes=self.classes,
+            data_root=self.data_root,
+            workspace=self.workspace,
+            seed=self.seed,
+        )
+        timed: dict[str, Any] | None = None
+        if not checked.simulated:
+            found = benchmark(
+                engine.path,
+                on=self.on,
+                runner=self.runner,
+                threads=self.threads,
+                runs=self.runs,
+                workspace=self.workspace,
+            )
+            timed = found.to_json()
+        return {**make_row(model_columns(engine), checked.to_json(), timed), "method": method}
+
+    def make_engine(self, method: str, target: str) -> Path:
+        """Quantize by the method and build; return the path of the engine."""
+        if method == FP32:
+            made_of = build(self.model, target=target, machine=self.machine, workspace=self.workspace)
+            return made_of.engine
+        graph = output = recipe = None
+        if method.endswith(RECIPE):  # under a name of its own, so that it replaces no other
+            # not what `quantize` calls its files, though the recipe be called int8
+            name = f"{self.stem}-recipe-{Path(method).stem}-{target}"
+            graph, output = (self.workspace / f"{name}{end}" for end in (".onnx", find_target(target).suffix))
+            recipe, method = Path(method), "ptq"
+        made = quantize(
+            self.model,
+            calib=self.calib,
+            samples=self.samples,
+            target=target,
+            method=cast(Method, method),
+            machine=self.machine,
+            recipe=recipe,
+            timing=False,
+            data_root=self.data_root,
+            output=graph,
+            workspace=self.workspace,
+            seed=self.seed,
+        )
+        for warning in made.warnings:
+            note(f"WARNING: {warning}")
+        built = build(
+            made.artifact, target=target, machine=self.machine, output=output, workspace=self.workspace
+        )
+        return built.engine
