@@ -13,7 +13,7 @@ from convnext_edge.cpu import MACHINES, parse_cpuinfo
 from convnext_edge.devices.address import Where
 from convnext_edge.devices.description import DeviceDescription
 from convnext_edge.devices.session import DeviceSession, open_on_device
-from convnext_edge.errors import DeviceError, TargetError, UsageError
+from convnext_edge.errors import DeviceError, TargetError
 from convnext_edge.evaluation.load import Load
 from convnext_edge.evaluation.measured import Measured
 from convnext_edge.images.noise import noise
@@ -70,11 +70,6 @@ def time_there(
                 hint="Leave --runner out to time on the device; validate works with it.",
             )
         hello = session.hello
-        if hello.threads > hello.cpus:
-            raise UsageError(
-                f"--threads {hello.threads} are more than the {hello.cpus} CPUs of {where.url}",
-                hint=f"Give 1 to {hello.cpus}.",
-            )
         found = session.time(images, runs)
         return Measured(
             candidate=found.milliseconds,

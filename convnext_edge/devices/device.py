@@ -16,13 +16,16 @@ from typing import IO, Self
 from convnext_edge.cpu import MACHINES, Machine
 from convnext_edge.devices.address import Address
 from convnext_edge.devices.shell import Shell, no_space
-from convnext_edge.errors import DeviceError
+from convnext_edge.errors import DeviceError, UsageError
 from convnext_edge.progress import note, phase
+from convnext_edge.usage_reports import SWITCHES
 
 READY = "convnext-edge-device"
 MARGIN = 1.05  # of the space that files take, for folders and blocks
 GOODBYE = 30  # seconds for the device to remove its folder
 LONGEST_WORDS = 100  # lines of standard error that are kept
+# so that runtimes report nothing to their makers from there either, and keep no file for it
+QUIET = " ".join(f"{name}={value}" for name, value in SWITCHES.items())
 
 # One line, as not every login shell takes several in quotes. The folder is in the first place that lets
 # programs run. Whatever ends the shell, a signal or the end of its input, runs `gone`; the program reads the
@@ -39,10 +42,11 @@ HOLD = "; ".join(
         'rm -rf "$d"; d=; done',
         f"echo {READY}",
         'echo "folder $d"; echo "machine $(uname -m)"; echo "kernel $(uname -sr)"; echo "name $(uname -n)"',
+        'echo "cpus $(nproc 2>/dev/null)"',
         'echo "system $(uname -o 2>/dev/null)"; echo "libc $(getconf GNU_LIBC_VERSION 2>/dev/null)"',
         'if [ -n "$d" ]; then set -- $(df -Pk "$d" 2>/dev/null | tail -n 1); echo "free $4"; fi',
         "echo end",
-        'read -r line && cd "$d" && eval "$line"',
+        f'read -r line && cd "$d" && export {QUIET} TMPDIR="$d" && eval "$line"',
     )
 )
 
@@ -58,6 +62,7 @@ class Facts:
     system: str  # as "GNU/Linux", "Android"; empty where it does not tell
     libc: str  # as "glibc 2.36"; empty where it is another
     free_bytes: int | None  # where the folder is
+    cpus: int | None  # that a process may use there
 
     @property
     def kind(self) -> Machine | None:
@@ -122,6 +127,15 @@ class Device:
                 f"{wanted / 2**20:.0f} MiB are needed, {free / 2**20:.0f} MiB are free at {self.facts.folder}"
             )
             raise no_space(self.address, why)
+
+    def check_threads(self, threads: int | None) -> None:
+        """Raise UsageError for more threads than CPUs."""
+        cpus = self.facts.cpus
+        if threads is not None and cpus is not None and threads > cpus:
+            raise UsageError(
+                f"--threads {threads} are more than the {cpus} CPUs that may be used on {self.address}",
+                hint=f"Give 1 to {cpus}.",
+            )
 
     def upload(self, folder: Path, name: str = ".") -> None:
         """Copy what is in a folder into the folder there, or into one in it that has no subfolders."""
@@ -205,9 +219,10 @@ class Device:
                 f"{self.address} has no folder where a program may be put and run",
                 hint="Set TMPDIR there to one that is writable and not mounted with noexec.",
             )
-        free = told.get("free", "")
+        free, cpus = told.get("free", ""), told.get("cpus", "")
         names = ("folder", "machine", "kernel", "name", "system", "libc")
         return Facts(
             **{name: told.get(name, "") for name in names},
             free_bytes=int(free) * 1024 if free.isdecimal() else None,
+            cpus=int(cpus) if cpus.isdecimal() else None,
         )

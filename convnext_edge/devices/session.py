@@ -89,6 +89,7 @@ def open_on_device(
     Raises DeviceError, TargetError, UsageError.
     """
     with connected(where) as device:
+        device.check_threads(threads)
         program = find_program(*runtime, machine_of(device, where), programs)
         if not where.runner:  # an emulator brings a C library of its own
             check_libc(device, program)
