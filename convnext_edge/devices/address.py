@@ -12,7 +12,7 @@ from convnext_edge.errors import UsageError
 # No name begins with a dash: ssh and adb would take it for an option.
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.%+-]*"
 SSH_URL = re.compile(
-    rf"ssh://(?:(?P<user>{NAME})@)?(?P<host>{NAME}|\[[0-9A-Fa-f:.%]+\])(?::(?P<port>\d+))?/?"
+    rf"ssh://(?:(?P<user>{NAME})@)?(?P<host>{NAME}|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?\])(?::(?P<port>\d+))?/?"
 )
 ADB_URL = re.compile(r"adb:(?P<host>[A-Za-z0-9_][A-Za-z0-9_.:-]*)")
 HIGHEST_PORT = 65535

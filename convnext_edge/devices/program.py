@@ -144,7 +144,7 @@ def _cmake(*words: str, machine: Machine) -> None:
         )
     done = subprocess.run(["cmake", *words], capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
-        said = done.stderr + done.stdout  # of a compiler, the first error; of CMake, its own
+        said = done.stderr.strip() or done.stdout
         said = said[max(re.search(r"CMake Error|error:|$", said).start() - 200, 0) :]  # type: ignore[union-attr]
         raise DeviceError(
             f"the program for {machine} cannot be built: {shorten(said, LONGEST, placeholder=' …')}",

@@ -12,6 +12,10 @@ from support.models import Models
 from support.needs import missing
 from support.ssh_server import SSHServer
 
+from convnext_edge.artifacts.store import open_artifact
+from convnext_edge.cpu import this_machine
+from convnext_edge.devices.program import Program, find_program
+
 
 @pytest.fixture(scope="session")
 def ssh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SSHServer]:
@@ -23,16 +27,20 @@ def ssh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SSHServer]:
     server.stop()
 
 
-@pytest.fixture
-def device(
-    ssh_server: SSHServer, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
-) -> Iterator[SSHServer]:
-    """The server as it should be, with its `ssh` first on the PATH; nothing may be left there afterwards."""
+@pytest.fixture(scope="session")
+def runtime(pytestconfig: pytest.Config) -> str:
+    """The folder of ONNX Runtime's library and headers for this machine."""
     from support.embedded import onnxruntime_options
 
-    monkeypatch.setenv("PATH", str(ssh_server.folder / "bin"), prepend=os.pathsep)
     (option,) = onnxruntime_options(pytestconfig.cache.mkdir("embed"))  # type: ignore[union-attr]
-    monkeypatch.setenv("ONNXRuntime_ROOT", option.partition("=")[2])
+    return option.partition("=")[2]
+
+
+@pytest.fixture
+def device(ssh_server: SSHServer, runtime: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[SSHServer]:
+    """The server as it should be, with its `ssh` first on the PATH; nothing may be left there afterwards."""
+    monkeypatch.setenv("PATH", str(ssh_server.folder / "bin"), prepend=os.pathsep)
+    monkeypatch.setenv("ONNXRuntime_ROOT", runtime)
     yield ssh_server
     assert ssh_server.left() == []
     ssh_server.remember()
@@ -42,3 +50,16 @@ def device(
 @pytest.fixture(scope="session")
 def engine(models: Models) -> Path:
     return models.engine("onnxruntime", models.quantized("onnxruntime"))
+
+
+@pytest.fixture(scope="session")
+def program(engine: Path, models: Models, runtime: str) -> Program:
+    """The program for this machine, which other tests find in the workspace."""
+    machine, described = this_machine(), open_artifact(engine).description
+    assert machine is not None
+    assert described.engine is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ONNXRuntime_ROOT", runtime)
+        return find_program(
+            "onnxruntime", described.engine["version"], machine, models.workspace / "programs"
+        )

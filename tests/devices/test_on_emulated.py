@@ -1,0 +1,59 @@
+"""`--on ssh://` with QEMU before the program: an ARM64 device, and what is said of it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+from support.embedded import onnxruntime_headers
+from support.emulated import TOOLS, emulator, lay_out_onnxruntime
+from support.models import Models
+from support.ssh_server import SSHServer
+
+from convnext_edge import benchmark, validate
+from convnext_edge.artifacts.workspace import Workspace
+from convnext_edge.errors import TargetError
+from convnext_edge.evaluation.records import read_records
+
+pytestmark = [pytest.mark.programs(*TOOLS), pytest.mark.slow(seconds=40)]
+
+
+@pytest.fixture(scope="module")
+def emulated(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The value of `--runner`."""
+    return shlex.join(map(str, emulator(tmp_path_factory.mktemp("emulated"))))
+
+
+@pytest.fixture(scope="module")
+def runtime_for_arm64(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
+    """ONNX Runtime for ARM64."""
+    place = tmp_path_factory.mktemp("runtime") / "arm64"
+    lay_out_onnxruntime(place, onnxruntime_headers(pytestconfig.cache.mkdir("embed")))  # type: ignore[union-attr]
+    return place
+
+
+def test_answers_through_qemu_are_those_of_here_and_are_called_simulated(
+    device: SSHServer,
+    engine: Path,
+    models: Models,
+    emulated: str,
+    runtime_for_arm64: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ONNXRuntime_ROOT", str(runtime_for_arm64))
+    options = {"data": str(models.photos), "workspace": models.workspace}
+    here = validate(engine, **options)  # type: ignore[arg-type]
+    there = validate(engine, on=device.url, runner=emulated, **options)  # type: ignore[arg-type]
+    assert there.device is not None
+    assert (there.images, there.candidate_top1, there.agreement) == (40, here.candidate_top1, here.agreement)
+    assert there.sqnr_db == pytest.approx(here.sqnr_db, abs=1)
+    told = there.device
+    assert (told.machine, told.cpu, told.emulated, told.runner) == ("aarch64", "Cortex-A76", True, emulated)
+    assert "asimddp" in told.isa
+    assert there.simulated
+    assert "simulated" in there.summary()
+    with pytest.raises(TargetError, match="simulated: qemu-aarch64"):
+        benchmark(engine, on=device.url, runner=emulated, workspace=models.workspace)
+    kept = [record for record in read_records(Workspace(models.workspace)) if record["result"].get("device")]
+    assert {"name": "Cortex-A76", "isa": list(told.isa), "int8_saturates": False} in [r["cpu"] for r in kept]

@@ -1,0 +1,94 @@
+"""The program on a device by itself: what it answers to frames, and to bytes that are none."""
+
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convnext_edge.artifacts.store import open_artifact
+from convnext_edge.commands.embed.bundle import write_bundle
+from convnext_edge.devices.program import Program
+from convnext_edge.evaluation.candidates import open_session
+
+pytestmark = [pytest.mark.programs("cmake", "c++"), pytest.mark.slow]
+
+Serve = Callable[[bytes], subprocess.CompletedProcess[bytes]]
+IMAGE = 4 * 3 * 64 * 64  # bytes
+MEMORY = 2**19  # KiB of addresses: ONNX Runtime needs less, a frame of 4 GiB more
+
+
+@pytest.fixture(scope="module")
+def serve(engine: Path, program: Program, tmp_path_factory: pytest.TempPathFactory) -> Serve:
+    """Run the program on what it is to read, in little memory."""
+    folder = tmp_path_factory.mktemp("served") / "model"
+    write_bundle(open_artifact(engine), None, folder, numbered=True)
+    words = [program.folder / "bin" / "classify", "--serve", "--model", folder, "--threads", "1"]
+    limited = ["bash", "-c", f'ulimit -v {MEMORY}; exec "$@"', "bash", *words]
+    return lambda given: subprocess.run(limited, input=given, capture_output=True, timeout=60, check=False)
+
+
+def frame(kind: bytes, content: bytes = b"") -> bytes:
+    return struct.pack("<cI", kind, len(content)) + content
+
+
+def frames(answer: bytes) -> list[tuple[bytes, bytes]]:
+    found = []
+    while answer:
+        kind, length = struct.unpack_from("<cI", answer)
+        found.append((kind, answer[5 : 5 + length]))
+        answer = answer[5 + length :]
+    return found
+
+
+def test_it_says_what_it_is_answers_images_and_times_calls(
+    serve: Serve, engine: Path, batch: dict[str, np.ndarray]
+) -> None:
+    images, artifact = batch["float32"][:3], open_artifact(engine)
+    done = serve(frame(b"I", images.tobytes()) + frame(b"T", struct.pack("<I", 7)) + frame(b"Q"))
+    assert done.returncode == 0, done.stderr
+    (h, hello), (o, outputs), (t, times) = frames(done.stdout)
+    assert (h, o, t) == (b"H", b"O", b"T")
+    told = json.loads(hello)
+    assert told["sha256"] == artifact.sha256
+    assert (told["input_shape"], told["input_type"], told["threads"]) == ([3, 64, 64], "float32", 1)
+    assert told["outputs"] == [{"name": "logits", "shape": [10]}]
+    with open_session(artifact, "onnxruntime", 1) as session:
+        expected = session.run(images)
+    np.testing.assert_allclose(np.frombuffer(outputs, "<f4").reshape(3, 10), expected, atol=1e-4)
+    assert len(json.loads(times)["milliseconds"]) == 7
+    assert min(json.loads(times)["milliseconds"]) > 0
+
+
+def test_it_ends_in_peace_where_nothing_more_is_asked(serve: Serve) -> None:
+    done = serve(b"")
+    assert (done.returncode, done.stderr, [kind for kind, _ in frames(done.stdout)]) == (0, b"", [b"H"])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (struct.pack("<cI", b"I", 2**32 - 1), "a frame has 4294967295 bytes, at most"),
+        (frame(b"I", bytes(IMAGE - 1)), f"which is no multiple of {IMAGE}"),
+        (frame(b"I"), "images have 0 bytes"),
+        (struct.pack("<cI", b"I", IMAGE) + bytes(10), "standard input ends in a frame"),
+        (b"I\x00", "standard input ends in the header"),
+        (frame(b"?"), "a frame is of kind 63"),
+        (frame(b"T"), "a number of calls"),
+        (frame(b"T", struct.pack("<I", 0)), "a number of calls"),
+        (frame(b"T", struct.pack("<I", 2**32 - 1)), "a number of calls"),
+        (b"GET / HTTP/1.1\r\n\r\n", "bytes, at most"),
+    ],
+)
+def test_what_is_no_frame_is_an_error_and_the_end(serve: Serve, given: bytes, said: str) -> None:
+    done = serve(given)
+    (_, (kind, text)) = frames(done.stdout)
+    assert kind == b"E"
+    assert said in text.decode()
+    assert done.returncode == 2
+    assert said in done.stderr.decode()
