@@ -15,10 +15,11 @@ from convnext_edge.artifacts.workspace import Workspace, check_suffix, file_name
 from convnext_edge.commands.build_script import BuildScript, FloatPrecision, MaxBatch, build_script
 from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.early import find_model
-from convnext_edge.commands.options import ForMachine, Model, Output, RunOn, WorkspaceFolder
+from convnext_edge.commands.options import ForMachine, Model, OnDevice, Output, RunOn, WorkspaceFolder
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import command_line, fold, lines, size, warned
 from convnext_edge.cpu import Machine
+from convnext_edge.devices.address import Where, parse_address
 from convnext_edge.errors import UsageError
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.progress import doing
@@ -55,6 +56,9 @@ class Build(Result):
     machine: Machine | None = None  # that the engine is for; None for one whose kernels we do not know
     int8_kernels: bool | None = None  # whether layers are multiplied in INT8 there; None: not known
     advice: str | None = None  # what to do where a quantized model is multiplied in float
+    on: str | None = None  # the device that built it
+    log: Path | None = None  # of the build there
+    latency_ms: dict[str, float] | None = None  # of one image there, by the vendor's tool: p50, p90, p99, min
 
     def summary(self) -> str:
         """Return where the engine is, and what the target says of it."""
@@ -63,10 +67,17 @@ class Build(Result):
             *(("beside it", name) for name in self.files if name != self.engine.name),
             ("runtime", f"{self.runtime} {self.runtime_version}"),
             ("size", size(self.bytes, self.fp32_bytes, self.seconds)),
+            *self._there(),
             *warned(self.warnings),
             *warned([self.advice] if self.advice else []),
         )
         return "\n".join([written, *map(fold, self.notes)])
+
+    def _there(self) -> list[tuple[str, object]]:
+        if self.on is None:
+            return []
+        told = "  ".join(f"{name} {value:.2f}" for name, value in (self.latency_ms or {}).items())
+        return [("built on", self.on), ("log", self.log), ("latency", f"{told} ms" if told else "not told")]
 
     def next_command(self) -> str:
         """Return what holds the engine against FP32."""
@@ -84,6 +95,7 @@ def build(
     timing_cache: TimingCache = None,
     emit_script: Literal[False] = False,
     machine: ForMachine = None,
+    on: OnDevice = None,
     output: Output = None,
     workspace: WorkspaceFolder = None,
 ) -> Build: ...
@@ -98,6 +110,7 @@ def build(
     timing_cache: TimingCache = None,
     emit_script: bool,
     machine: ForMachine = None,
+    on: OnDevice = None,
     output: Output = None,
     workspace: WorkspaceFolder = None,
 ) -> Build | BuildScript: ...
@@ -112,6 +125,7 @@ def build(
     timing_cache: TimingCache = None,
     emit_script: Annotated[bool, Option("TensorRT: write a folder that builds with trtexec.")] = False,
     machine: ForMachine = None,
+    on: OnDevice = None,
     output: Output = None,
     workspace: WorkspaceFolder = None,
 ) -> Build | BuildScript:
@@ -119,9 +133,21 @@ def build(
 
     model: an artifact of export or quantize; an FP32 model is lowered afresh for the target. target: by
     default the one that the model was made for, which refuses options that it has no use for. emit_script: as
-    `build_script`.
-    Raises ArtifactError, TargetError, UsageError.
+    `build_script`. on: builds that folder on a Jetson by ssh, and brings the engine home.
+    Raises ArtifactError, DeviceError, TargetError, UsageError.
     """
+    if on is not None:
+        for option, given in (
+            ("compute-capability", compute_capability),
+            ("timing-cache", timing_cache),
+            ("emit-script", emit_script),
+            ("for", machine),
+        ):
+            if given:
+                raise UsageError(f"--{option} means nothing with --on", hint="Leave it out.")
+        return build_on_device(
+            on, model, target, (precision, max_batch), as_path(output), Workspace.at(workspace)
+        )
     if emit_script:
         for option, given in (("compute-capability", compute_capability), ("timing-cache", timing_cache)):
             if given:
@@ -141,6 +167,43 @@ def build(
 
     options = BuildOptions(precision, max_batch, tuple(compute_capability), as_path(timing_cache))
     return build_engine(start, target, options, machine, output=as_path(output), workspace=space)
+
+
+def build_on_device(
+    on: str,
+    model: AnyPath | None,
+    target: str | None,
+    options: tuple[Literal["fp32", "fp16"] | None, int | None],
+    output: Path | None,
+    workspace: Workspace,
+) -> Build:
+    """Build an engine on a device, of the model that is named or the newest that fits TensorRT.
+
+    options: precision and most images in a call.
+    """
+    with importing():
+        from convnext_edge.commands.build_there import build_engine_there
+        from convnext_edge.targets.base import BuildOptions
+
+    where = Where(str(parse_address(on)))
+    started = time.perf_counter()
+    engine, built, log = build_engine_there(
+        where, model, target or "tensorrt", BuildOptions(*options), output, workspace
+    )
+    recorded = engine.description.engine or {}
+    return Build(
+        engine=engine.path,
+        target=str(engine.description.target),
+        bytes=engine.bytes,
+        runtime=str(recorded["runtime"]),
+        runtime_version=str(recorded["version"]),
+        seconds=round(time.perf_counter() - started, 3),
+        files=tuple(engine.files),
+        warnings=failings(engine),
+        on=where.url,
+        log=log,
+        latency_ms=built.latency_ms or None,
+    )
 
 
 def build_engine(

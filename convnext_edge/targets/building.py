@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from convnext_edge.artifacts.artifact import Artifact, Description
 from convnext_edge.artifacts.store import write_artifact
@@ -46,11 +47,16 @@ def fit_graph(start: Artifact, target: Target, workspace: Workspace) -> Artifact
 
 
 def describe_engine(
-    graph: Artifact, target: Target, options: BuildOptions, machine: Machine | None = None
+    graph: Artifact,
+    target: Target,
+    options: BuildOptions,
+    machine: Machine | None = None,
+    recorded: dict[str, Any] | None = None,
 ) -> Description:
     """Return what the sidecar of an engine of that graph says.
 
-    machine: that it is to run on; None for the one of the graph, or else for this one.
+    machine: that it is to run on; None for the one of the graph, or else for this one. recorded: how it was
+    built, where that was on another machine.
     """
     described = graph.description
     kernels = kernels_of(described, target, machine)
@@ -60,7 +66,7 @@ def describe_engine(
         target=target.name,
         precision=kernels.precision(target.engine_precision(described.precision, options)),
         machine=kernels.machine if target.differs_by_machine else None,
-        engine=target.record(options),
+        engine=recorded or target.record(options),
         parent=graph.link,
     )
 

@@ -25,9 +25,10 @@ class SSHServer:
         self.port = free_port()
         self.temporary = folder / "device"  # where the device makes its folders
         self.temporary.mkdir()
+        self.programs = folder / "programs"  # the first on the PATH of the device
+        self.programs.mkdir()
         for name in ("host", "user", "stranger"):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
-        # which prints something before each command, as many a login does
         (folder / "authorized").write_text((folder / "user.pub").read_text())
         self.known(self._key("host"))
         self.log_in_with("user")
@@ -95,7 +96,7 @@ class SSHServer:
             "KbdInteractiveAuthentication": "no",
             "StrictModes": "no",  # folders of pytest are others' to read
             "PermitRootLogin": "prohibit-password",
-            "SetEnv": f"TMPDIR={self.temporary}",
+            "SetEnv": f"TMPDIR={self.temporary} PATH={self.programs}:{os.defpath}",
         }
         config = self.folder / "sshd_config"
         config.write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
@@ -132,9 +133,9 @@ def children(process: int) -> list[int]:
     return [int(number) for number in listed.split()]
 
 
-def wait_until(true: Callable[[], bool]) -> bool:
+def wait_until(true: Callable[[], bool], seconds: float = SECONDS) -> bool:
     """Wait until something is true, but not for ever; return whether it is."""
-    end = time.monotonic() + SECONDS
+    end = time.monotonic() + seconds
     while not true():
         if time.monotonic() > end:
             return False
