@@ -12,7 +12,7 @@ from convnext_edge.commands.embed.bundle import check_images, runtime_of, write_
 from convnext_edge.cpu import MACHINES, parse_cpuinfo
 from convnext_edge.devices.address import Where
 from convnext_edge.devices.description import DeviceDescription
-from convnext_edge.devices.session import DeviceSession, open_on_device
+from convnext_edge.devices.session import DeviceSession, prepared
 from convnext_edge.errors import DeviceError, TargetError
 from convnext_edge.evaluation.load import Load
 from convnext_edge.evaluation.measured import Measured
@@ -33,8 +33,8 @@ def open_there(
     runtime = runtime_of(engine), str(recorded.get("version", "unknown"))
     with temporary_folder() as scratch:
         write_bundle(engine, None, scratch / "model", numbered=True)
-        opened = open_on_device(where, scratch / "model", runtime, workspace.programs, threads)
-        with opened as session:
+        ready = prepared(where, [scratch / "model"], runtime, workspace.programs, threads)
+        with ready as device, device.open("model") as session:
             if session.hello.sha256 != engine.sha256:
                 raise DeviceError(
                     f"the program on {where.url} has loaded {session.hello.engine} of another digest",

@@ -13,7 +13,9 @@ from convnext_edge.commands.early import check_images, check_start, check_thread
 from convnext_edge.commands.options import (
     Checkpoint,
     DataRoot,
+    DeviceRunner,
     Model,
+    OnDevice,
     QuantizeFor,
     RecipeFile,
     Seed,
@@ -22,7 +24,9 @@ from convnext_edge.commands.options import (
 )
 from convnext_edge.commands.preparation import Given, Images, prepare_job
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import command_line, table
+from convnext_edge.commands.text import command_line, fold, table
+from convnext_edge.devices.address import Where
+from convnext_edge.devices.description import DeviceDescription
 from convnext_edge.images.definitions import set_names
 from convnext_edge.paths import AnyPath
 from convnext_edge.progress import doing
@@ -52,6 +56,7 @@ class Sensitivity(Result):
     layers: tuple[LayerRow, ...]  # worst first
     seconds: float
     model: Path  # that was taken apart
+    device: DeviceDescription | None = None  # that layers were timed on; None: this machine
 
     def summary(self) -> str:
         """Return a table with a line for each layer, the worst nearest to the prompt."""
@@ -66,7 +71,8 @@ class Sensitivity(Result):
             for row in reversed(self.layers)
         ]
         measured = f"{self.images} images of {self.calibration} for {self.target} in {self.seconds:.0f} s"
-        return f"{measured}\n{table([header, *rows])}"
+        there = f"\n{fold(f'timed on {self.device}')}" if self.device else ""
+        return f"{measured}{there}\n{table([header, *rows])}"
 
     def next_command(self) -> str:
         """Return what leaves the worst layer in float."""
@@ -85,6 +91,8 @@ def sensitivity(
         int | None, Option("How many of them.  [default: 32, or all of fewer]", at_least=1)
     ] = None,
     target: QuantizeFor = DEFAULT,
+    on: OnDevice = None,
+    runner: DeviceRunner = None,
     recipe: RecipeFile = None,
     checkpoint: Checkpoint = None,
     weights: WeightsOption = None,
@@ -97,17 +105,22 @@ def sensitivity(
     """Tell what INT8 costs and gains in each layer of MODEL (default: newest).
 
     One layer at a time is quantized, all others stay float; each layer is timed in INT8 and in FP32. Times
-    come from OpenVINO and ONNX Runtime; other runtimes do not tell them.
-    Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, TargetError,
-    UsageError.
+    come from OpenVINO and ONNX Runtime; other runtimes do not tell them. With `on`, layers are timed on the
+    device; the cost in accuracy is measured here.
+    Raises CheckpointError, DeviceError, ImageSetError, RecipeError, QuantizationError, ArtifactError,
+    TargetError, UsageError.
     """
-    check_threads(threads)
+    where = Where.parse(on, runner)
+    if where is None:
+        check_threads(threads)
     space = Workspace.at(workspace)
     check_start(model, checkpoint, space)
     check_images(calib, data_root=data_root)
     with importing():
+        from convnext_edge.commands.layers_there import LayersThere
+        from convnext_edge.devices.session import machine_there
         from convnext_edge.evaluation.layer_costs import layer_costs
-        from convnext_edge.evaluation.layer_times import time_saved
+        from convnext_edge.evaluation.layer_times import time_saved, timer_here
         from convnext_edge.quantization.ptq import calibrate_job
         from convnext_edge.targets.registry import find_target
 
@@ -119,12 +132,14 @@ def sensitivity(
         recipe=recipe,
         workspace=space,
         seed=seed,
+        machine=machine_there(where) if where else None,
     )
     name, images = job.start.artifact.path.name, job.images
     doing(f"taking {name} apart for {target} with {len(images)} images of {images.name}")
     calibrated = calibrate_job(job)
     costs = layer_costs(job, calibrated)
-    saved = time_saved(job, calibrated, find_target(target), runs=runs, threads=threads)
+    there = LayersThere(where, job, space, runs=runs, threads=threads) if where else None
+    saved = time_saved(job, calibrated, there or timer_here(find_target(target), runs=runs, threads=threads))
     return Sensitivity(
         target=target,
         calibration=images.name,
@@ -132,4 +147,5 @@ def sensitivity(
         layers=tuple(LayerRow(c.name, c.sqnr_db, c.kl, saved.get(c.name)) for c in costs),
         seconds=round(time.perf_counter() - started, 1),
         model=job.start.artifact.path,
+        device=there.device if there else None,
     )

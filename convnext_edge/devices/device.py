@@ -46,7 +46,8 @@ HOLD = "; ".join(
         'echo "system $(uname -o 2>/dev/null)"; echo "libc $(getconf GNU_LIBC_VERSION 2>/dev/null)"',
         'if [ -n "$d" ]; then set -- $(df -Pk "$d" 2>/dev/null | tail -n 1); echo "free $4"; fi',
         "echo end",
-        f'read -r line && cd "$d" && export {QUIET} TMPDIR="$d" && eval "$line"',
+        f'cd "$d" && export {QUIET} TMPDIR="$d"',
+        'while read -r line; do eval "$line" || exit $?; done',
     )
 )
 
@@ -154,7 +155,7 @@ class Device:
         return done.stdout
 
     def start(self, words: list[str]) -> None:
-        """Run a program in the folder there, with `input` and `output`; it is the last that runs."""
+        """Run a program there, with `input` and `output`; another may follow when it has ended."""
         self.input.write(shlex.join(words).encode() + b"\n")
         self.input.flush()
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,12 @@ from convnext_edge.devices.description import DeviceDescription, is_emulator, na
 from convnext_edge.devices.device import Device
 from convnext_edge.devices.frames import Conversation
 from convnext_edge.devices.program import NAME, Program, find_program
-from convnext_edge.devices.shapes import HelloShape, PassingShape, TimesShape
+from convnext_edge.devices.shapes import HelloShape, LayerShape, LayersShape, PassingShape, TimesShape
 from convnext_edge.devices.shell import ADB, SSH
 from convnext_edge.errors import DeviceError
 from convnext_edge.progress import phase
 from convnext_edge.targets.base import Images, Outputs, Session
 
-MODEL = "model"  # folder beside the program
 RUNS = struct.Struct("<I")
 
 
@@ -78,14 +78,31 @@ def check_libc(device: Device, program: Program) -> None:
         )
 
 
-@contextmanager
-def open_on_device(
-    where: Where, model: Path, runtime: tuple[str, str], programs: Path, threads: int | None
-) -> Iterator[DeviceSession]:
-    """Yield a session on a device.
+@dataclass(frozen=True)
+class Prepared:
+    """A device that has the program, and models in folders beside it."""
 
-    model: a folder as `embed` writes it, with `convnext_edge.txt`. runtime: its name and version. programs:
-    where built ones are kept. threads: of a call; None for all CPUs there.
+    device: Device
+    where: Where
+    threads: int | None  # of a call; None for all CPUs there
+
+    def open(self, model: str, *, time_layers: bool = False) -> DeviceSession:
+        """Return a session with one of the models, when the one before has said goodbye."""
+        words = [*self.where.runner, self.device.place(f"bin/{NAME}"), "--serve"]
+        words += ["--model", self.device.place(model)]
+        words += [] if self.threads is None else ["--threads", str(self.threads)]
+        self.device.start([*words, *(["--time-layers"] if time_layers else [])])
+        return DeviceSession(self.device, self.where)
+
+
+@contextmanager
+def prepared(
+    where: Where, models: Sequence[Path], runtime: tuple[str, str], programs: Path, threads: int | None
+) -> Iterator[Prepared]:
+    """Yield a device with the program and models.
+
+    models: folders as `embed` writes them, with `convnext_edge.txt`, each of another name. runtime: its name
+    and version. programs: where built ones are kept. threads: of a call; None for all CPUs there.
     Raises DeviceError, TargetError, UsageError.
     """
     with connected(where) as device:
@@ -93,23 +110,13 @@ def open_on_device(
         program = find_program(*runtime, machine_of(device, where), programs)
         if not where.runner:  # an emulator brings a C library of its own
             check_libc(device, program)
-        size = program.bytes + sum(path.stat().st_size for path in model.iterdir())
+        size = program.bytes + sum(path.stat().st_size for model in models for path in model.iterdir())
         device.check_space(size)
         with phase(f"copying {size / 2**20:.0f} MiB to {where.url}"):
             device.upload(program.folder)
-            device.upload(model, MODEL)
-        count = [] if threads is None else ["--threads", str(threads)]
-        words = [
-            *where.runner,
-            device.place(f"bin/{NAME}"),
-            "--serve",
-            "--model",
-            device.place(MODEL),
-            *count,
-        ]
-        device.start(words)
-        with phase(f"loading the engine on {where.url}"):
-            yield DeviceSession(device, where)
+            for model in models:
+                device.upload(model, model.name)
+        yield Prepared(device, where, threads)
 
 
 class DeviceSession(Session):
@@ -121,7 +128,8 @@ class DeviceSession(Session):
         self.conversation = Conversation(device)
         self.where = where
         self.device = device
-        self.hello = self.conversation.hear_json(b"H", HelloShape)
+        with phase(f"loading the engine on {where.url}"):
+            self.hello = self.conversation.hear_json(b"H", HelloShape)
         self._passing: PassingShape = self.hello
         self.simulated = is_emulator(list(where.runner), self.hello.machine, device.facts.machine)
         self.label = f"simulated: {shlex.join(where.runner)}" if self.simulated else ""
@@ -152,6 +160,15 @@ class DeviceSession(Session):
             found = self.conversation.hear_json(b"T", TimesShape)
         self._passing = found
         return found
+
+    def layer_times(self) -> list[LayerShape]:
+        """Return what the runtime there measured of each node, of a session that times them."""
+        self.conversation.tell(b"L")
+        return self.conversation.hear_json(b"L", LayersShape).layers
+
+    def goodbye(self) -> None:
+        """Let the program end, so that another may follow."""
+        self.conversation.tell(b"Q")
 
     def describe(self) -> DeviceDescription:
         """Return what results say of the device, as of the last answer that told."""

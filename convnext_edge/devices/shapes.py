@@ -50,6 +50,20 @@ class HelloShape(PassingShape):
     cpuinfo: str
 
 
+class LayerShape(Shape):
+    """Shape of what is said of a node."""
+
+    name: Line
+    kind: Line
+    milliseconds: Milliseconds
+
+
+class LayersShape(Shape):
+    """Shape of what the program answers when nodes were timed."""
+
+    layers: list[LayerShape]
+
+
 class TimesShape(PassingShape):
     """Shape of what the program answers when calls were timed."""
 

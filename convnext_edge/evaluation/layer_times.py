@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
@@ -15,16 +16,36 @@ from convnext_edge.onnx_graph.qdq import drop_quantization
 from convnext_edge.progress import note, track
 from convnext_edge.quantization.job import Job
 from convnext_edge.quantization.ptq import Calibrated, quantize_calibrated
-from convnext_edge.targets.base import Target
+from convnext_edge.targets.base import Images, Target
 
 ROUNDS = 7  # sessions of each model
 Times: TypeAlias = dict[str, float]  # milliseconds of each layer by name
 
 
-def time_saved(job: Job, calibrated: Calibrated, target: Target, *, runs: int, threads: int) -> Times:
+class Timer(Protocol):
+    """What times the layers of ONNX files, in a session for each call."""
+
+    def __call__(
+        self, files: Sequence[Path], image: Images
+    ) -> AbstractContextManager[Callable[[Path], Times | None]]:
+        """Make the files ready to be timed with an image, and yield what times one of them."""
+        ...
+
+
+def timer_here(target: Target, *, runs: int, threads: int) -> Timer:
+    """Return what times the layers on this machine. runs: calls of the model in each session."""
+
+    @contextmanager
+    def ready(files: Sequence[Path], image: Images) -> Iterator[Callable[[Path], Times | None]]:
+        yield lambda path: target.time_layers(path, image, runs=runs, threads=threads)
+
+    return ready
+
+
+def time_saved(job: Job, calibrated: Calibrated, timer: Timer) -> Times:
     """Return by how many milliseconds each quantized layer is faster in INT8 than in FP32.
 
-    runs: calls of the model in each session. The result is empty where the runtime does not time layers.
+    The result is empty where the runtime does not time layers.
 
     The time of a kernel includes what is fused into it: in OpenVINO bias, activation and residual sum.
     In ONNX Runtime it includes quantizing the input; in OpenVINO that is part of the layer before. Whole
@@ -39,12 +60,10 @@ def time_saved(job: Job, calibrated: Calibrated, target: Target, *, runs: int, t
         save(model, fp32)
         image = noise(job.source.preprocessing.shape, job.input_type, batch=1)
 
-        def measure(path: Path) -> Times | None:
-            return target.time_layers(path, image, runs=runs, threads=threads)
-
-        before, after = (medians(rounds) for rounds in in_turns(measure, [fp32, int8]))
+        with timer([fp32, int8], image) as measure:
+            before, after = (medians(rounds) for rounds in in_turns(measure, [fp32, int8]))
     if not before:
-        note(f"{target.name} does not report the time of single layers")
+        note(f"{job.target} does not report the time of single layers")
     return {
         name: round(before[name] - after[name], 4)
         for name in calibrated.quantized_layers

@@ -56,6 +56,15 @@ class BuildOptions:
 NO_OPTIONS = BuildOptions()
 
 
+@dataclass(frozen=True)
+class Node:
+    """A node of an engine, as the runtime times it."""
+
+    name: str
+    kind: str  # of operator
+    milliseconds: float
+
+
 class Session(ABC):
     """A model that is ready to run, as a context manager that releases it.
 
@@ -222,6 +231,10 @@ class Target(ABC):
     def open_beside(self, artifact: Artifact) -> Session:
         """Make one ready that takes turns with other work: threads that wait leave the CPUs to it."""
         return self.open_session(artifact)
+
+    def layers_of(self, nodes: Sequence[Node]) -> dict[str, float]:
+        """Return milliseconds by layer from those of the runtime's nodes, in the order in which they run."""
+        return {node.name: node.milliseconds for node in nodes}
 
     def time_layers(self, model: Path, images: Images, *, runs: int, threads: int) -> dict[str, float] | None:
         """Return the mean milliseconds of each layer by name; None where the runtime does not tell.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from convnext_edge.guest import keep_signal_stack
 from convnext_edge.onnx_graph.files import load, read_metadata
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quiet import importing
-from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Outputs, Session, Target
+from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Node, Outputs, Session, Target
 from convnext_edge.targets.vendor_errors import as_target_error, short_message
 
 
@@ -62,17 +62,23 @@ class OpenVINOSession(Session):
 
     def layer_times(self) -> dict[str, float]:
         """Return mean milliseconds of each node over all calls, by the name of the ONNX node behind it."""
-        found: dict[str, float] = {}
-        for node in self.request.profiling_info:
-            name = node.node_name.split("/")[0]  # the plugin adds "/WithoutBiases" to convolutions
-            found[name] = found.get(name, 0.0) + node.real_time.total_seconds() * 1000
-        return found
+        nodes = self.request.profiling_info
+        return by_layer((node.node_name, node.real_time.total_seconds() * 1000) for node in nodes)
 
     def kernels(self) -> list[tuple[str, str]]:
         """Return (layer type, primitive) of each node that the CPU plugin runs, as `jit_avx2_1x1_I8`."""
         nodes = self.compiled.get_runtime_model().get_ops()
         info = [node.get_rt_info() for node in nodes]
         return [(str(i["layerType"].value), str(i["primitiveType"].value)) for i in info if "layerType" in i]
+
+
+def by_layer(nodes: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """Return milliseconds by the name of the ONNX node, from those of the plugin's nodes."""
+    found: dict[str, float] = {}
+    for name, milliseconds in nodes:
+        layer = name.split("/")[0]  # the plugin adds "/WithoutBiases" to convolutions
+        found[layer] = found.get(layer, 0.0) + milliseconds
+    return found
 
 
 class OpenVINO(Target):
@@ -118,6 +124,10 @@ class OpenVINO(Target):
         """Make an ONNX file or an engine ready to run."""
         self.version()
         return OpenVINOSession(artifact.path, threads)
+
+    def layers_of(self, nodes: Sequence[Node]) -> dict[str, float]:
+        """Return milliseconds by layer, counted as `time_layers` does."""
+        return by_layer((node.name, node.milliseconds) for node in nodes)
 
     def time_layers(self, model: Path, images: Images, *, runs: int, threads: int) -> dict[str, float]:
         """Return mean milliseconds by layer, as the runtime itself counts them."""

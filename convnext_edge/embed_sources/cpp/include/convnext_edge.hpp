@@ -75,6 +75,13 @@ struct Output {
     std::vector<float> values;       ///< the last axis fastest
 };
 
+/// What a node of the engine took, as the runtime itself times it.
+struct LayerTime {
+    std::string name;         ///< of the node, as the engine has it; the runtime may have added to it
+    std::string kind;         ///< the runtime's name of the operator
+    double milliseconds = 0;  ///< mean over the calls
+};
+
 /// Cosine of the angle between two embeddings of a model: 1 where they point in the same direction, -1 where in
 /// opposite ones. Throws UsageError for vectors of different lengths, or one that is zero.
 double cosine(const std::vector<float>& a, const std::vector<float>& b);
@@ -83,6 +90,9 @@ struct Options {
     /// That one call may use, up to 1024; 0 leaves it to the runtime (all cores). ExecuTorch has one pool for a process:
     /// UsageError where another number than 1 is not that of the models that are loaded.
     int threads = 0;
+
+    /// Whether nodes are timed, for `Workspace::layer_times`. It makes calls slower.
+    bool time_layers = false;
 };
 
 /// What a model is, as the folder says it.
@@ -182,6 +192,11 @@ class Workspace {
 
     /// All outputs of the last `infer`.
     const std::vector<Output>& outputs() const;
+
+    /// The times of all nodes, in the order in which they run, over the calls so far; ONNX Runtime leaves the first
+    /// one out, and tells them once. Throws UsageError for a model without Options::time_layers or before `infer`, and
+    /// TargetError where the runtime does not tell them.
+    std::vector<LayerTime> layer_times() const;
 
     /// The likeliest classes of the last logits. Throws UsageError for a `top_k` of 0 and for another task than
     /// `classify`, and TargetError where a logit is no number.

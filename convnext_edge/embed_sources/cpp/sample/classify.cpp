@@ -15,7 +15,7 @@ namespace {
 
 constexpr char kHelp[] =
     "Usage: classify [OPTIONS] PICTURE\n"
-    "       classify --serve [--model DIR] [--threads N]\n"
+    "       classify --serve [--model DIR] [--threads N] [--time-layers]\n"
     "\n"
     "  Prints what the model answers to a picture, a binary PPM or raw RGB bytes: the likeliest classes, the\n"
     "  probability of each label, the values, the embedding, or the shapes of maps.\n"
@@ -27,6 +27,7 @@ constexpr char kHelp[] =
     "  --bench        time it instead, and print JSON\n"
     "  --runs N       timed calls  [default: 50]\n"
     "  --serve        answer frames on standard input, as `convnext-edge validate --on` sends them\n"
+    "  --time-layers  with --serve: let the runtime time each layer\n"
     "\n"
     "Example:  classify --top 3 picture.ppm\n";
 
@@ -37,6 +38,7 @@ struct Arguments {
     int top = 5;
     bool timed = false;
     bool served = false;
+    bool layers = false;
     bool help = false;
 };
 
@@ -62,6 +64,7 @@ Arguments parse(int count, char** words) {
         if (word == "--help" || word == "-h") found.help = true;
         else if (word == "--bench") found.timed = true;
         else if (word == "--serve") found.served = true;
+        else if (word == "--time-layers") found.layers = true;
         else if (word == "--model") found.bench.model = value();
         else if (word == "--size") found.size = value();
         else if (word == "--top") found.top = whole_number(word, value());
@@ -119,7 +122,7 @@ void show(const convnext_edge::Model& model, const convnext_edge::Image& image, 
 
 void run(const Arguments& arguments) {
     if (arguments.served) {
-        serve({arguments.bench.model, arguments.bench.threads});
+        serve({arguments.bench.model, arguments.bench.threads, arguments.layers});
         return;
     }
     const Picture picture = read_picture(arguments.picture, arguments.size);

@@ -53,7 +53,7 @@ class Server {
         : options_(options),
           threads_(options.threads > 0 ? options.threads : usable_cpus()),
           pipe_(pipe),
-          model_(options.model, {threads_}),
+          model_(options.model, {threads_, options.time_layers}),
           workspace_(model_.workspace()),
           image_bytes_(input_bytes(model_.info())),
           most_(std::max<std::size_t>(1, kMostBytes / image_bytes_)) {}
@@ -69,6 +69,7 @@ class Server {
             switch (asked.kind) {
                 case 'I': answer(asked); break;
                 case 'T': time(asked); break;
+                case 'L': tell_layers(); break;
                 case 'Q': return;
                 default:
                     throw convnext_edge::UsageError("a frame is of kind " +
@@ -124,6 +125,15 @@ class Server {
                 pipe_.write_bytes(output.values.data(), sizeof(float) * output.values.size());
             }
         }
+    }
+
+    void tell_layers() {
+        const auto text = [](const convnext_edge::LayerTime& layer) {
+            return json(Fields{{"name", json(layer.name)},
+                               {"kind", json(layer.kind)},
+                               {"milliseconds", json(layer.milliseconds)}});
+        };
+        pipe_.write('L', json(Fields{{"layers", list(workspace_.layer_times(), text)}}));
     }
 
     void time(const Frame& asked) {

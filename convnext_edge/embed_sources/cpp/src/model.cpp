@@ -59,6 +59,7 @@ struct Model::State {
     std::vector<std::string> labels;
     Info info;
     std::vector<float> normalized;  // (3, 256)
+    bool times_layers = false;
     std::unique_ptr<detail::Engine> engine;
     std::mutex mutex;             // of the pool
     std::vector<Workspace> pool;  // those not in use; each is of the engine above
@@ -105,7 +106,8 @@ Model::State::State(const std::filesystem::path& folder, const Options& options)
     const auto columns = static_cast<std::size_t>(manifest.frame.columns);
     engine = detail::load_engine({folder / manifest.engine, manifest.takes_bytes, rows, columns, manifest.outputs,
                                   manifest.classes},
-                                 options.threads);
+                                 options.threads, options.time_layers);
+    times_layers = options.time_layers;
     info = {manifest.engine,     manifest.runtime,     detail::runtime_version(), manifest.runtime_version,
             manifest.frame.rows, manifest.takes_bytes, manifest.classes,          manifest.frame.columns,
             manifest.task,       manifest.upright};
@@ -268,6 +270,15 @@ const std::vector<Output>& Workspace::outputs() const {
     State& own = state();
     if (own.done != State::Done::kInferred) throw UsageError("there are no outputs\nCall infer() first.");
     return own.outputs;
+}
+
+std::vector<LayerTime> Workspace::layer_times() const {
+    State& own = state();
+    if (!own.model->times_layers) {
+        throw UsageError("the model was loaded without timing its nodes\nSet Options::time_layers.");
+    }
+    if (own.done != State::Done::kInferred) throw UsageError("there are no times\nCall infer() first.");
+    return own.request->layer_times();
 }
 
 void Workspace::State::check_outputs() const {

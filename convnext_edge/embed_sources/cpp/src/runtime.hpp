@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "convnext_edge.hpp"
+
 namespace convnext_edge::detail {
 
 /// What to do about an engine that a runtime refuses.
@@ -48,6 +50,9 @@ class Request {
 
     /// The values of an output, valid until the next call.
     virtual const float* output(std::size_t index) = 0;
+
+    /// Of an engine that was loaded to time its nodes. Throws TargetError.
+    virtual std::vector<LayerTime> layer_times() = 0;
 };
 
 /// A loaded engine; `request` may be called from several threads at once.
@@ -62,8 +67,8 @@ class Engine {
     virtual std::unique_ptr<Request> request() = 0;
 };
 
-/// Loads an engine for calls of `threads` threads (0: all cores). Throws TargetError.
-std::unique_ptr<Engine> load_engine(const Contract& contract, int threads);
+/// Loads an engine for calls of `threads` threads (0: all cores), and to time its nodes. Throws TargetError.
+std::unique_ptr<Engine> load_engine(const Contract& contract, int threads, bool time_layers);
 
 /// The shapes of the outputs without the axis of the batch.
 std::vector<Shape> of_one_image(std::vector<Shape> shapes);

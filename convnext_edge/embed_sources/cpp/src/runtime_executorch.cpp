@@ -111,6 +111,10 @@ class ExecuTorchRequest : public Request {
 
     const float* output(std::size_t index) override { return made_[index].toTensor().template const_data_ptr<float>(); }
 
+    std::vector<LayerTime> layer_times() override {
+        throw TargetError("ExecuTorch does not tell the times of its nodes");
+    }
+
    private:
     bool alone_;
     Module module_;
@@ -186,7 +190,7 @@ class ExecuTorchEngine : public Engine {
 
 }  // namespace
 
-std::unique_ptr<Engine> load_engine(const Contract& contract, int threads) {
+std::unique_ptr<Engine> load_engine(const Contract& contract, int threads, bool) {
     try {
         return std::make_unique<ExecuTorchEngine>(contract, threads);
     } catch (const Error&) {

@@ -1,7 +1,12 @@
 #include <onnxruntime_cxx_api.h>
 
 #include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <map>
 #include <string>
+#include <system_error>
+#include <utility>
 #include <vector>
 
 #include "convnext_edge.hpp"
@@ -26,6 +31,45 @@ Ort::Value tensor(const Ort::MemoryInfo& memory, std::vector<float>& data, const
 
 Ort::Value tensor(const Ort::MemoryInfo& memory, std::vector<std::uint8_t>& data, const Sizes& shape) {
     return Ort::Value::CreateTensor<std::uint8_t>(memory, data.data(), data.size(), shape.data(), shape.size());
+}
+
+/// What follows a key in one event of a profile, up to the next quote or comma; empty where there is none.
+std::string value_of(const std::string& event, const std::string& key) {
+    const std::string quoted_key = '"' + key + '"';
+    auto start = event.find(quoted_key);
+    if (start == std::string::npos) return "";
+    start = event.find_first_not_of(" :", start + quoted_key.size());
+    if (start == std::string::npos) return "";
+    const bool quoted = event[start] == '"';
+    if (quoted) ++start;
+    return event.substr(start, event.find_first_of(quoted ? "\"" : ",}", start) - start);
+}
+
+/// The nodes in a profile, which has an event on each line, with the mean of all calls but the first. In a profile,
+/// nodes are in the order in which they ended.
+std::vector<LayerTime> read_profile(const std::filesystem::path& profile) {
+    static const std::string kKernel = "_kernel_time";  // what is added to the name of a node
+    std::vector<LayerTime> found;
+    std::map<std::string, std::pair<std::size_t, int>> places;  // of each name, and how many calls were counted
+    std::ifstream stream(profile);
+    for (std::string event; std::getline(stream, event);) {
+        std::string name = value_of(event, "name");
+        const bool ends = name.size() > kKernel.size() &&
+                          name.compare(name.size() - kKernel.size(), kKernel.size(), kKernel) == 0;
+        if (value_of(event, "cat") != "Node" || !ends) continue;
+        name.resize(name.size() - kKernel.size());
+        const auto [place, first] = places.try_emplace(name, found.size(), 0);
+        if (first) {
+            found.push_back({name, value_of(event, "op_name"), 0});
+            continue;
+        }
+        auto& [index, calls] = place->second;
+        const double milliseconds = std::stod("0" + value_of(event, "dur")) / 1000;
+        ++calls;
+        found[index].milliseconds += (milliseconds - found[index].milliseconds) / calls;
+    }
+    if (found.empty()) throw TargetError("ONNX Runtime wrote no times of nodes to " + profile.string());
+    return found;
 }
 
 /// (1, ...)
@@ -69,6 +113,15 @@ class ONNXRuntimeRequest : public Request {
 
     const float* output(std::size_t index) override { return made_[index].data(); }
 
+    std::vector<LayerTime> layer_times() override {
+        Ort::AllocatorWithDefaultOptions allocator;
+        const std::filesystem::path profile = session_.EndProfilingAllocated(allocator).get();
+        const auto found = read_profile(profile);
+        std::error_code ignored;
+        std::filesystem::remove(profile, ignored);
+        return found;
+    }
+
    private:
     Ort::Session& session_;
     Ort::RunOptions options_;
@@ -77,8 +130,12 @@ class ONNXRuntimeRequest : public Request {
     Ort::IoBinding binding_;
 };
 
-Ort::SessionOptions session_options(int threads) {
+Ort::SessionOptions session_options(int threads, bool time_layers) {
     Ort::SessionOptions options;
+    if (time_layers) {
+        const auto profile = std::filesystem::temp_directory_path() / "convnext_edge_profile";
+        options.EnableProfiling(profile.c_str());  // which adds the time to the name
+    }
     options.SetLogSeverityLevel(ORT_LOGGING_LEVEL_ERROR);
     // INT8 is fused in the engine already. Where weights alone are INT8, the optimizer would quantize the
     // activations too.
@@ -89,10 +146,10 @@ Ort::SessionOptions session_options(int threads) {
 
 class ONNXRuntimeEngine : public Engine {
    public:
-    ONNXRuntimeEngine(const Contract& contract, int threads)
+    ONNXRuntimeEngine(const Contract& contract, int threads, bool time_layers)
         : contract_(contract),
           environment_(ORT_LOGGING_LEVEL_ERROR, "convnext_edge"),
-          session_(environment_, contract.file.c_str(), session_options(threads)) {
+          session_(environment_, contract.file.c_str(), session_options(threads, time_layers)) {
         check();
         Ort::AllocatorWithDefaultOptions allocator;
         ports_.input = session_.GetInputNameAllocated(0, allocator).get();
@@ -161,9 +218,9 @@ class ONNXRuntimeEngine : public Engine {
 
 }  // namespace
 
-std::unique_ptr<Engine> load_engine(const Contract& contract, int threads) {
+std::unique_ptr<Engine> load_engine(const Contract& contract, int threads, bool time_layers) {
     try {
-        return std::make_unique<ONNXRuntimeEngine>(contract, threads);
+        return std::make_unique<ONNXRuntimeEngine>(contract, threads, time_layers);
     } catch (const Error&) {
         throw;
     } catch (const std::exception& error) {

@@ -1,6 +1,7 @@
 #include <openvino/openvino.hpp>
 
 #include <algorithm>
+#include <chrono>
 
 #include "convnext_edge.hpp"
 #include "runtime.hpp"
@@ -39,6 +40,15 @@ class OpenVINORequest : public Request {
 
     const float* output(std::size_t index) override { return request_.get_output_tensor(index).data<float>(); }
 
+    std::vector<LayerTime> layer_times() override {
+        std::vector<LayerTime> found;
+        for (const auto& node : request_.get_profiling_info()) {
+            const std::chrono::duration<double, std::milli> time = node.real_time;
+            found.push_back({node.node_name, node.node_type, time.count()});
+        }
+        return found;
+    }
+
    private:
     ov::InferRequest request_;
     ov::Tensor input_;
@@ -65,7 +75,7 @@ bool all_float(const ov::Model& model) {
 
 class OpenVINOEngine : public Engine {
    public:
-    OpenVINOEngine(const Contract& contract, int threads)
+    OpenVINOEngine(const Contract& contract, int threads, bool time_layers)
         : type_(contract.takes_bytes ? ov::element::u8 : ov::element::f32),
           shape_{1, 3, contract.rows, contract.columns} {
         const auto model = core_.read_model(contract.file.string());
@@ -76,6 +86,7 @@ class OpenVINOEngine : public Engine {
         ov::AnyMap options = {ov::hint::inference_precision(ov::element::f32),
                               ov::hint::dynamic_quantization_group_size(0),
                               ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY)};
+        if (time_layers) options.emplace(ov::enable_profiling(true));
         if (threads > 0) options.emplace(ov::inference_num_threads(threads));
         compiled_ = core_.compile_model(model, "CPU", options);
     }
@@ -107,9 +118,9 @@ class OpenVINOEngine : public Engine {
 
 }  // namespace
 
-std::unique_ptr<Engine> load_engine(const Contract& contract, int threads) {
+std::unique_ptr<Engine> load_engine(const Contract& contract, int threads, bool time_layers) {
     try {
-        return std::make_unique<OpenVINOEngine>(contract, threads);
+        return std::make_unique<OpenVINOEngine>(contract, threads, time_layers);
     } catch (const Error&) {
         throw;
     } catch (const std::exception& error) {
