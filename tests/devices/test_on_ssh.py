@@ -14,7 +14,7 @@ import pytest
 from support.models import Models
 from support.ssh_server import SSHServer
 
-from convnext_edge import benchmark, compare, report, validate
+from convnext_edge import benchmark, compare, report, sensitivity, validate
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.on_device import open_there
@@ -268,3 +268,13 @@ def test_the_program_says_which_c_library_it_needs(device: SSHServer, engine: Pa
     told = subprocess.check_output(["readelf", "--version-info", "--wide", *files], text=True)
     needed = [tuple(map(int, word[6:].split("."))) for word in told.split() if word[:6] == "GLIBC_"]
     assert program.Program(folder).least_glibc() == max(v for v in needed if len(v) == 2)
+
+
+def test_layers_are_timed_there_by_the_names_that_they_have_here(device: SSHServer, models: Models) -> None:
+    options: dict[str, Any] = {"calib": str(models.photos), "samples": 2, "workspace": models.workspace}
+    found = sensitivity(models.exported(), target="onnxruntime", on=device.url, runs=2, **options)
+    assert found.device is not None
+    assert found.device.url == device.url
+    timed = [layer.name for layer in found.layers if layer.latency_saved_ms is not None]
+    assert len(timed) == len(found.layers) > 10
+    assert "timed on" in found.summary()
