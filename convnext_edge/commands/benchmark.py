@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.declaration import Option, command
+from convnext_edge.commands.early import check_threads
 from convnext_edge.commands.options import (
     DeviceRunner,
     Model,
@@ -151,7 +152,9 @@ def benchmark(
     Raises ArtifactError, DeviceError, TargetError, UsageError.
     """
     where = Where.parse(on, runner)
-    if where is not None:
+    if where is None:
+        check_threads(threads)
+    else:
         check_alone(batch, min_speedup)
     with importing():
         from convnext_edge.commands.on_device import time_there
@@ -165,11 +168,20 @@ def benchmark(
         found = time_here(artifact, chosen, space, batch=batch, threads=threads, runs=runs)
     else:
         found = time_there(artifact, where, space, threads=threads, runs=runs)
+    result = result_of(found, artifact.path, chosen, batch=batch, runs=runs, min_speedup=min_speedup)
+    keep("benchmark", result.to_json(), artifact, space)
+    return result
+
+
+def result_of(
+    found: Measured, engine: Path, target: str, *, batch: int, runs: int, min_speedup: float | None
+) -> Benchmark:
+    """Return what the command says of the times that were measured."""
     speedup, doubted, candidate_ms = found.speedup, found.doubt, percentiles(found.candidate)
     fp16_ms = None if found.rival is None else percentiles(found.rival)
-    result = Benchmark(
-        artifact=artifact.path,
-        target=chosen,
+    return Benchmark(
+        artifact=engine,
+        target=target,
         runtime_version=found.runtime_version,
         batch=batch,
         threads=found.threads,
@@ -190,8 +202,6 @@ def benchmark(
         advice=None if fp16_ms is None else advice(candidate_ms, fp16_ms),
         device=found.device,
     )
-    keep("benchmark", result.to_json(), artifact, space)
-    return result
 
 
 def check_alone(batch: int, min_speedup: float | None) -> None:
@@ -216,9 +226,9 @@ def time_here(
         from convnext_edge.evaluation.load import watched_load
         from convnext_edge.evaluation.measured import Measured
         from convnext_edge.evaluation.memory import peak_rss
-        from convnext_edge.evaluation.timing import check_threads
+        from convnext_edge.evaluation.timing import check_threads as counted
 
-    count = check_threads(threads)
+    count = counted(threads)
     with watched_load() as load:
         times = time_candidate(artifact, target, workspace, batch=batch, threads=count, runs=runs)
     return Measured(

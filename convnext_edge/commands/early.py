@@ -39,7 +39,7 @@ def check_names(
     check_suffix(as_path(output), ".onnx")
 
 
-def check_threads(threads: int) -> None:
+def check_threads(threads: int | None) -> None:
     """Raise UsageError for more threads than CPUs."""
     with ALONE:
         from convnext_edge.evaluation.timing import check_threads as check

@@ -176,8 +176,7 @@ def validate(
     with importing():
         from convnext_edge.checkpoints.class_order import Numbering
         from convnext_edge.checkpoints.kept_weights import open_source
-        from convnext_edge.commands.on_device import device_of, open_there
-        from convnext_edge.evaluation.candidates import open_beside, reference_threads, target_of
+        from convnext_edge.evaluation.candidates import reference_threads, target_of
         from convnext_edge.evaluation.comparison import Inputs
         from convnext_edge.evaluation.gates import Gates
         from convnext_edge.evaluation.records import keep
@@ -192,9 +191,7 @@ def validate(
     described = artifact.description
     check_classes(images, artifact)
     gates.check(described.task, described.architecture, labelled=images.labelled, images=images.name)
-    opened: AbstractContextManager[Session] = (
-        open_beside(artifact, chosen) if where is None else open_there(artifact, where, space)
-    )
+    opened = open_candidate(artifact, chosen, where, space)
     with phase(f"validating {artifact.path.name} on {chosen}"), opened as session:
         source = open_source(artifact, space)
         release()
@@ -207,14 +204,29 @@ def validate(
             data=images.name,
             overlap=count_seen(images, artifact),
             skipped_images=tuple(image.name for image in images.skipped),
-            simulated=session.simulated,
-            label=session.label,
+            **session_fields(session),
             class_order=images.numbered_by,
             precision=described.precision,
-            device=device_of(session),
         )
     keep("validate", result.to_json(), artifact, space)
     return result
+
+
+def open_candidate(
+    artifact: Artifact, target: str, where: Where | None, workspace: Workspace
+) -> AbstractContextManager[Session]:
+    """Make the candidate ready to run, here or on a device."""
+    from convnext_edge.commands.on_device import open_there
+    from convnext_edge.evaluation.candidates import open_beside
+
+    return open_beside(artifact, target) if where is None else open_there(artifact, where, workspace)
+
+
+def session_fields(session: Session) -> dict[str, Any]:
+    """Return the fields of the result that tell what ran the candidate."""
+    from convnext_edge.commands.on_device import device_of
+
+    return {"simulated": session.simulated, "label": session.label, "device": device_of(session)}
 
 
 def compare_models(

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from convnext_edge.cpu import Cpu
 from convnext_edge.devices.description import DeviceDescription
+from convnext_edge.evaluation import timing
 from convnext_edge.evaluation.load import Load
-from convnext_edge.evaluation.timing import Ratio, doubt, times_as_fast
+from convnext_edge.evaluation.timing import Ratio, times_as_fast
 
 Column = Sequence[float]  # milliseconds of single calls
 
@@ -36,4 +37,4 @@ class Measured:
     def doubt(self) -> str:
         """Why the times are not to be relied on; empty where they are."""
         columns = [column for column in (self.reference, self.candidate, self.rival) if column is not None]
-        return doubt(columns, self.load, threads=self.threads)
+        return timing.doubt(columns, self.load, threads=self.threads)

@@ -151,5 +151,11 @@ class BenchmarkShape(Shape):
     gates: list[Line] = []
     device: DeviceShape | None = None
 
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.reference_ms is None) != (self.speedup is None):
+            raise ValueError("it has a speedup without times of the reference, or those without it")
+        return self
+
 
 RESULTS: dict[str, type[Shape]] = {"validate": ValidateShape, "benchmark": BenchmarkShape}
