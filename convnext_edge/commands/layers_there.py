@@ -10,7 +10,8 @@ from pathlib import Path
 from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.artifacts.workspace import Workspace
-from convnext_edge.commands.embed.bundle import check_images, write_bundle
+from convnext_edge.commands.embed.bundle import check_images
+from convnext_edge.commands.on_device import write_model
 from convnext_edge.devices.address import Where
 from convnext_edge.devices.description import DeviceDescription
 from convnext_edge.devices.session import DeviceSession, prepared
@@ -54,7 +55,7 @@ class LayersThere:
         path = scratch / f"{file.stem}{target.suffix}"
         engine = write_artifact(path, described, lambda made: target.build(file, made))
         check_images(engine)
-        write_bundle(engine, None, scratch / file.stem, numbered=True)
+        write_model(engine, scratch / file.stem)
         return scratch / file.stem
 
     def _time(self, session: DeviceSession, target: Target, image: Images) -> Times | None:

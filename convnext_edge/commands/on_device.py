@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.artifacts.workspace import Workspace
-from convnext_edge.commands.embed.bundle import check_images, runtime_of, write_bundle
+from convnext_edge.commands.embed.bundle import check_images, labelled, runtime_of, write_bundle
 from convnext_edge.cpu import MACHINES, parse_cpuinfo
 from convnext_edge.devices.address import Where
 from convnext_edge.devices.description import DeviceDescription
@@ -32,7 +33,7 @@ def open_there(
     recorded = engine.description.engine or {}
     runtime = runtime_of(engine), str(recorded.get("version", "unknown"))
     with temporary_folder() as scratch:
-        write_bundle(engine, None, scratch / "model", numbered=True)
+        write_model(engine, scratch / "model")
         ready = prepared(where, [scratch / "model"], runtime, workspace.programs, threads)
         with ready as device, device.open("model") as session:
             if session.hello.sha256 != engine.sha256:
@@ -42,6 +43,15 @@ def open_there(
                 )
             advise(engine, session)
             yield session
+
+
+def write_model(engine: Artifact, folder: Path) -> None:
+    """Write the folder that the program takes. Where classes have no names, numbers do, as nobody reads them."""
+    unnamed = 0 if engine.description.classes else labelled(engine)
+    numbers = folder.with_name(f"{folder.name}-labels.txt") if unnamed else None
+    if numbers is not None:
+        numbers.write_text("".join(f"{number}\n" for number in range(unnamed)), encoding="utf-8")
+    write_bundle(engine, numbers, folder)
 
 
 def device_of(session: Session) -> DeviceDescription | None:

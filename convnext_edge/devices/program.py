@@ -1,4 +1,4 @@
-"""The program that answers on a device: the embedded C++ sample, built here for the device's kind of machine.
+"""The program that answers on a device: of the embedded C++, built here for the device's kind of machine.
 
 What was built is kept in the workspace, under a digest of the sources, and taken again.
 """
@@ -25,7 +25,7 @@ from convnext_edge.version import __version__
 
 SOURCES = Path(__file__).parents[1] / "embed_sources" / "cpp"
 RUNTIMES = ("openvino", "onnxruntime", "executorch")  # that the sources know
-NAME = "classify"
+NAME = "serve"
 TOOLCHAINS: dict[Machine, tuple[str, str, str]] = {  # file of the sources, its compiler, Debian's package
     "aarch64": ("cmake/aarch64-linux-gnu.cmake", "aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu"),
 }
@@ -35,7 +35,7 @@ LONGEST = 1200  # characters of CMake's message that are shown
 
 @dataclass(frozen=True)
 class Program:
-    """A folder with `bin/classify` and the libraries of its runtime in `lib`."""
+    """A folder with `bin/serve` and the libraries of its runtime in `lib`."""
 
     folder: Path
 
@@ -80,6 +80,8 @@ def build_program(runtime: str, version: str, machine: Machine, scratch: Path) -
     manifest = f"runtime {runtime}\nversion {__version__}\nruntime_version {version}\n"
     (source / "model" / "convnext_edge.txt").write_text(manifest, encoding="utf-8")
     options = [
+        "-DCONVNEXT_EDGE_SERVE=ON",
+        "-DCONVNEXT_EDGE_SAMPLE=OFF",
         "-DCONVNEXT_EDGE_INSTALL_RUNTIME=ON",
         "-DCMAKE_BUILD_TYPE=Release",
         "-DCMAKE_UNITY_BUILD=ON",

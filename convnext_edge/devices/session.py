@@ -88,8 +88,7 @@ class Prepared:
 
     def open(self, model: str, *, time_layers: bool = False) -> DeviceSession:
         """Return a session with one of the models, when the one before has said goodbye."""
-        words = [*self.where.runner, self.device.place(f"bin/{NAME}"), "--serve"]
-        words += ["--model", self.device.place(model)]
+        words = [*self.where.runner, self.device.place(f"bin/{NAME}"), "--model", self.device.place(model)]
         words += [] if self.threads is None else ["--threads", str(self.threads)]
         self.device.start([*words, *(["--time-layers"] if time_layers else [])])
         return DeviceSession(self.device, self.where)

@@ -221,7 +221,7 @@ def test_a_program_that_cannot_be_built_says_why(
         open_there(open_artifact(engine), Where(device.url), Workspace(tmp_path), 1),
     ):
         pass
-    assert list(tmp_path.rglob("classify")) == []
+    assert list(tmp_path.rglob("serve")) == []
 
 
 @pytest.mark.parametrize(

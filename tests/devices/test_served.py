@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from convnext_edge.artifacts.store import open_artifact
-from convnext_edge.commands.embed.bundle import write_bundle
+from convnext_edge.commands.on_device import write_model
 from convnext_edge.devices.program import Program
 from convnext_edge.evaluation.candidates import open_session
 
@@ -27,8 +27,8 @@ MEMORY = 2**19  # KiB of addresses: ONNX Runtime needs less, a frame of 4 GiB mo
 def serve(engine: Path, program: Program, tmp_path_factory: pytest.TempPathFactory) -> Serve:
     """Run the program on what it is to read, in little memory."""
     folder = tmp_path_factory.mktemp("served") / "model"
-    write_bundle(open_artifact(engine), None, folder, numbered=True)
-    words = [program.folder / "bin" / "classify", "--serve", "--model", folder, "--threads", "1"]
+    write_model(open_artifact(engine), folder)
+    words = [program.folder / "bin" / "serve", "--model", folder, "--threads", "1"]
     limited = ["bash", "-c", f'ulimit -v {MEMORY}; exec "$@"', "bash", *words]
     return lambda given: subprocess.run(limited, input=given, capture_output=True, timeout=60, check=False)
 

@@ -28,10 +28,8 @@ AS_STORED = "The EXIF orientation is not applied."
 FILTERS_OF_FORMAT_2 = ("bicubic", "bilinear", "box", "hamming", "lanczos")
 
 
-def write_bundle(engine: Artifact, labels: Path | None, folder: Path, *, numbered: bool = False) -> None:
+def write_bundle(engine: Artifact, labels: Path | None, folder: Path) -> None:
     """Copy the engine with its other files and its sidecar, and write labels and manifest.
-
-    numbered: numbers for labels will do, where nobody reads them.
 
     Raises UsageError for a wrong number of labels.
     """
@@ -39,7 +37,7 @@ def write_bundle(engine: Artifact, labels: Path | None, folder: Path, *, numbere
     names = [*engine.files, sidecar_path(engine.path).name]
     for name in names:
         shutil.copyfile(engine.path.parent / name, folder / name)
-    lines = read_labels(engine, labels, numbered=numbered)
+    lines = read_labels(engine, labels)
     (folder / LABELS).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
     manifest = manifest_lines(engine, {name: sha256(folder / name) for name in [*names, LABELS]})
     (folder / MANIFEST).write_text("".join(f"{line}\n" for line in manifest), encoding="utf-8", newline="\n")
@@ -188,7 +186,7 @@ def runtime_of(described: Description) -> str:
     return str((described.engine or {}).get("runtime", described.target))
 
 
-def read_labels(engine: Artifact, path: Path | None, *, numbered: bool = False) -> list[str]:
+def read_labels(engine: Artifact, path: Path | None) -> list[str]:
     """Return a label for each class, or for each value of a regression.
 
     They are the names in `path`; without a path the model's own, or else the numbers of the classes.
@@ -202,7 +200,7 @@ def read_labels(engine: Artifact, path: Path | None, *, numbered: bool = False) 
         )
     if path is None:
         names = list(engine.description.classes) if classes else []
-        if classes and not names and not numbered:
+        if classes and not names:
             note(f"{LABELS} gets numbers, as nothing names the classes of this model: --labels FILE does")
         names = names or [str(number) for number in range(classes)]
     else:

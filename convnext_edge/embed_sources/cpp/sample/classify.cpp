@@ -9,13 +9,11 @@
 #include "bench.hpp"
 #include "convnext_edge.hpp"
 #include "picture.hpp"
-#include "serve.hpp"
 
 namespace {
 
 constexpr char kHelp[] =
     "Usage: classify [OPTIONS] PICTURE\n"
-    "       classify --serve [--model DIR] [--threads N] [--time-layers]\n"
     "\n"
     "  Prints what the model answers to a picture, a binary PPM or raw RGB bytes: the likeliest classes, the\n"
     "  probability of each label, the values, the embedding, or the shapes of maps.\n"
@@ -26,8 +24,6 @@ constexpr char kHelp[] =
     "  --threads N    of the engine  [default: all cores]\n"
     "  --bench        time it instead, and print JSON\n"
     "  --runs N       timed calls  [default: 50]\n"
-    "  --serve        answer frames on standard input, as `convnext-edge validate --on` sends them\n"
-    "  --time-layers  with --serve: let the runtime time each layer\n"
     "\n"
     "Example:  classify --top 3 picture.ppm\n";
 
@@ -37,8 +33,6 @@ struct Arguments {
     std::string size;
     int top = 5;
     bool timed = false;
-    bool served = false;
-    bool layers = false;
     bool help = false;
 };
 
@@ -63,8 +57,6 @@ Arguments parse(int count, char** words) {
         };
         if (word == "--help" || word == "-h") found.help = true;
         else if (word == "--bench") found.timed = true;
-        else if (word == "--serve") found.served = true;
-        else if (word == "--time-layers") found.layers = true;
         else if (word == "--model") found.bench.model = value();
         else if (word == "--size") found.size = value();
         else if (word == "--top") found.top = whole_number(word, value());
@@ -73,7 +65,7 @@ Arguments parse(int count, char** words) {
         else if (found.picture.empty() && word.rfind("--", 0) != 0) found.picture = word;
         else throw convnext_edge::UsageError("'" + word + "' is no option\nSee classify --help.");
     }
-    if (found.picture.empty() && !found.help && !found.served) {
+    if (found.picture.empty() && !found.help) {
         throw convnext_edge::UsageError("no picture is named\nSee classify --help.");
     }
     return found;
@@ -121,10 +113,6 @@ void show(const convnext_edge::Model& model, const convnext_edge::Image& image, 
 }
 
 void run(const Arguments& arguments) {
-    if (arguments.served) {
-        serve({arguments.bench.model, arguments.bench.threads, arguments.layers});
-        return;
-    }
     const Picture picture = read_picture(arguments.picture, arguments.size);
     if (arguments.timed) {
         std::cout << bench(picture.image(), arguments.bench) << '\n';

@@ -3,8 +3,8 @@
 #include <string>
 
 struct ServeOptions {
-    std::string model;  // folder
-    int threads = 0;    // 0: all cores
+    std::string model = "model";  // folder
+    int threads = 0;              // 0: all cores
     bool time_layers = false;
 };
 
