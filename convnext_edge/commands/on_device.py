@@ -46,7 +46,7 @@ def open_there(
 
 
 def write_model(engine: Artifact, folder: Path) -> None:
-    """Write the folder that the program takes. Where classes have no names, numbers do, as nobody reads them."""
+    """Write the folder that the program takes. Numbers will do for names of classes: nobody reads them."""
     unnamed = 0 if engine.description.classes else labelled(engine)
     numbers = folder.with_name(f"{folder.name}-labels.txt") if unnamed else None
     if numbers is not None:

@@ -1,4 +1,4 @@
-"""Frames of bytes to and from the program on a device, as `sample/server.hpp` of the embedded C++ has them."""
+"""Frames of bytes to and from the program on a device: see `sample/server.hpp` of the embedded C++."""
 
 from __future__ import annotations
 

@@ -19,8 +19,9 @@ from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.on_device import open_there
 from convnext_edge.cpu import read_cpu
-from convnext_edge.devices import program, session
+from convnext_edge.devices import session
 from convnext_edge.devices.address import Where
+from convnext_edge.devices.program import Program
 from convnext_edge.errors import ArtifactError, DeviceError, TargetError, UsageError
 from convnext_edge.evaluation.candidates import open_session
 
@@ -182,12 +183,12 @@ FAULTS: dict[str, tuple[Spoil, str, str]] = {
         "ssh-keygen -R",
     ),
     "no space": (
-        lambda device, patch: patch.setattr(program.Program, "bytes", 2**60),
+        lambda device, patch: patch.setattr(Program, "bytes", 2**60),
         "too little space",
         "TMPDIR",
     ),
     "an old C library": (
-        lambda device, patch: patch.setattr(program.Program, "least_glibc", lambda self: (2, 99)),
+        lambda device, patch: patch.setattr(Program, "least_glibc", lambda self: (2, 99)),
         r"has glibc 2\.\d+, and the program.* needs 2\.99",
         "Update",
     ),
@@ -259,15 +260,14 @@ def test_a_login_that_prints_something_is_listened_past(
             keys.write_text(plain)
 
 
-def test_the_program_says_which_c_library_it_needs(device: SSHServer, engine: Path, models: Models) -> None:
+@pytest.mark.programs("readelf")
+def test_the_program_says_which_c_library_it_needs(program: Program) -> None:
     """As readelf of binutils reads it."""
-    open_and_run(device, engine, models)
-    (folder,) = (models.workspace / "programs").glob("onnxruntime-*")
-    files = [path for path in folder.rglob("*") if path.is_file()]
+    files = [path for path in program.folder.rglob("*") if path.is_file()]
     assert {path.parent.name for path in files} == {"bin", "lib"}
     told = subprocess.check_output(["readelf", "--version-info", "--wide", *files], text=True)
     needed = [tuple(map(int, word[6:].split("."))) for word in told.split() if word[:6] == "GLIBC_"]
-    assert program.Program(folder).least_glibc() == max(v for v in needed if len(v) == 2)
+    assert program.least_glibc() == max(version for version in needed if len(version) == 2)
 
 
 def test_layers_are_timed_there_by_the_names_that_they_have_here(device: SSHServer, models: Models) -> None:
