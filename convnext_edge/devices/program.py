@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -53,11 +54,16 @@ class Program:
         return [path for path in self.folder.rglob("*") if path.is_file()]
 
 
-def find_program(runtime: str, version: str, machine: Machine, place: Path) -> Program:
+Builder = Callable[[Path, list[str]], Path]  # from sources and options of CMake to what they are installed as
+
+
+def find_program(
+    runtime: str, version: str, machine: Machine, place: Path, elsewhere: Builder | None = None
+) -> Program:
     """Return the program for a runtime and a kind of machine, which is built where `place` has none.
 
-    version: of the runtime. Raises DeviceError where it cannot be built, UsageError for a runtime that the
-    sources do not know.
+    version: of the runtime. elsewhere: builds it where this machine has no compiler for it. Raises
+    DeviceError where it cannot be built, UsageError for a runtime that the sources do not know.
     """
     if runtime not in RUNTIMES:
         raise UsageError(
@@ -67,17 +73,22 @@ def find_program(runtime: str, version: str, machine: Machine, place: Path) -> P
     folder = place / f"{runtime}-{version}-{machine}-{_digest()[:16]}"
     if not (folder / "bin" / NAME).is_file():
         with phase(f"building the program for {machine}"), temporary_folder() as scratch:
-            built = build_program(runtime, version, machine, scratch)
+            built = build_program((runtime, version), machine, scratch, elsewhere)
             write_folder(folder, lambda made: _keep(built, made))
     return Program(folder)
 
 
-def build_program(runtime: str, version: str, machine: Machine, scratch: Path) -> Path:
-    """Compile the sources in a scratch folder, and return where they are installed."""
+def build_program(
+    runtime: tuple[str, str], machine: Machine, scratch: Path, elsewhere: Builder | None
+) -> Path:
+    """Compile the sources in a scratch folder, or elsewhere; return where they are installed.
+
+    runtime: its name and version.
+    """
     source, installed = scratch / "source", scratch / "installed"
     shutil.copytree(SOURCES, source)
     (source / "model").mkdir()
-    manifest = f"runtime {runtime}\nversion {__version__}\nruntime_version {version}\n"
+    manifest = f"runtime {runtime[0]}\nversion {__version__}\nruntime_version {runtime[1]}\n"
     (source / "model" / "convnext_edge.txt").write_text(manifest, encoding="utf-8")
     options = [
         "-DCONVNEXT_EDGE_SERVE=ON",
@@ -86,13 +97,20 @@ def build_program(runtime: str, version: str, machine: Machine, scratch: Path) -
         "-DCMAKE_BUILD_TYPE=Release",
         "-DCMAKE_UNITY_BUILD=ON",
         "-DCMAKE_INSTALL_LIBDIR=lib",
-        *toolchain_options(machine, source),
-        *runtime_options(runtime, version, machine, scratch),
     ]
+    if elsewhere is not None and not compiles(machine):
+        return elsewhere(source, options)
+    options += [*toolchain_options(machine, source), *runtime_options(*runtime, machine, scratch)]
     _cmake("-S", str(source), "-B", str(scratch / "build"), *options, machine=machine)
     _cmake("--build", str(scratch / "build"), machine=machine)
     _cmake("--install", str(scratch / "build"), "--prefix", str(installed), machine=machine)
     return installed
+
+
+def compiles(machine: Machine) -> bool:
+    """Return whether this machine has what compiles for a kind of machine."""
+    compiler = "c++" if machine == this_machine() else TOOLCHAINS.get(machine, ("", "", ""))[1]
+    return bool(shutil.which("cmake") and compiler and shutil.which(compiler))
 
 
 def toolchain_options(machine: Machine, source: Path) -> list[str]:

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.cpu import MACHINES, Machine, parse_cpuinfo
 from convnext_edge.devices.address import Where, parse_address
+from convnext_edge.devices.building import build_there
 from convnext_edge.devices.description import DeviceDescription, is_emulator, name_of
 from convnext_edge.devices.device import Device
 from convnext_edge.devices.frames import Conversation
@@ -106,7 +108,8 @@ def prepared(
     """
     with connected(where) as device:
         device.check_threads(threads)
-        program = find_program(*runtime, machine_of(device, where), programs)
+        there = None if where.runner else partial(build_there, device)  # what is emulated has no compiler
+        program = find_program(*runtime, machine_of(device, where), programs, there)
         if not where.runner:  # an emulator brings a C library of its own
             check_libc(device, program)
         size = program.bytes + sum(path.stat().st_size for model in models for path in model.iterdir())

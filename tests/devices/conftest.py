@@ -18,11 +18,11 @@ from convnext_edge.devices.program import Program, find_program
 
 
 @pytest.fixture(scope="session")
-def ssh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SSHServer]:
+def ssh_server(tmp_path_factory: pytest.TempPathFactory, runtime: str) -> Iterator[SSHServer]:
     for name in ("ssh", "ssh-keygen"):
         if shutil.which(name) is None:
             missing(f"needs {name} (apt install openssh-client)")
-    server = SSHServer(tmp_path_factory.mktemp("sshd"))
+    server = SSHServer(tmp_path_factory.mktemp("sshd"), {"ONNXRuntime_ROOT": runtime})
     yield server
     server.stop()
 

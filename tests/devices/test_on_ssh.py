@@ -19,6 +19,7 @@ from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.on_device import open_there
 from convnext_edge.cpu import read_cpu
+from convnext_edge.devices import program as program_module
 from convnext_edge.devices import session
 from convnext_edge.devices.address import Where
 from convnext_edge.devices.program import Program
@@ -223,6 +224,16 @@ def test_a_program_that_cannot_be_built_says_why(
     ):
         pass
     assert list(tmp_path.rglob("serve")) == []
+
+
+def test_a_program_is_compiled_there_where_no_compiler_is_here(
+    device: SSHServer, engine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program_module, "compiles", lambda machine: False)
+    with open_there(open_artifact(engine), Where(device.url), Workspace(tmp_path), 1) as there:
+        assert there.run(np.zeros((1, *there.hello.input_shape), np.float32)).shape == (1, 10)
+    (kept,) = (tmp_path / "programs").iterdir()  # for the next time
+    assert {path.relative_to(kept).parts[0] for path in kept.rglob("*") if path.is_file()} == {"bin", "lib"}
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,9 @@ SECONDS = 20.0  # that anything here may take
 class SSHServer:
     """The server, and the `ssh` that knows its key. folder: for all that it needs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder = folder
+        self.environment = environment  # of what runs there
         self.port = free_port()
         self.temporary = folder / "device"  # where the device makes its folders
         self.temporary.mkdir()
@@ -84,6 +85,10 @@ class SSHServer:
         program.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {self.folder / "config"} "$@"\n')
         program.chmod(0o755)
 
+    def _variables(self) -> dict[str, str]:
+        path = f"{self.programs}:{os.defpath}"
+        return {"TMPDIR": str(self.temporary), "PATH": path, **self.environment}
+
     def _start(self) -> subprocess.Popen[bytes]:
         settings = {
             "Port": self.port,
@@ -96,7 +101,7 @@ class SSHServer:
             "KbdInteractiveAuthentication": "no",
             "StrictModes": "no",  # folders of pytest are others' to read
             "PermitRootLogin": "prohibit-password",
-            "SetEnv": f"TMPDIR={self.temporary} PATH={self.programs}:{os.defpath}",
+            "SetEnv": " ".join(f"{name}={value}" for name, value in self._variables().items()),
         }
         config = self.folder / "sshd_config"
         config.write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
