@@ -144,3 +144,54 @@ def test_names_that_are_long_or_odd_do_not_keep_a_result_from_being_kept(workspa
         keep("validate", {**VALIDATED, "data": name}, engine(workspace), workspace)
     found = [record["result"].get("data") for record in read_records(workspace)]
     assert (len(found), r"caf\xe9" in found) == (before + len(names), True)
+
+
+DEVICE = {
+    "url": "ssh://pi@device",
+    "name": "device",
+    "machine": "aarch64",
+    "cpu": "Cortex-A76",
+    "isa": ["asimd", "asimddp"],
+    "int8_saturates": False,
+    "kernel": "Linux 6.12",
+    "libc": "glibc 2.41",
+    "governor": "performance",
+    "clock_mhz": 2400.0,
+    "max_clock_mhz": 2400.0,
+    "temperature_c": 51.5,
+    "runner": None,
+    "emulated": False,
+}
+
+
+def test_results_of_a_device_and_of_this_machine_are_never_in_one_row(workspace: Workspace) -> None:
+    there = {**TIMED, "reference_ms": None, "speedup": None, "speedup_ci95": None, "device": DEVICE}
+    emulated = {**VALIDATED, "device": {**DEVICE, "runner": "qemu-aarch64", "emulated": True}}
+    keep("benchmark", there, engine(workspace), workspace)
+    keep("validate", emulated, engine(workspace), workspace)
+    records = read_records(workspace)
+    assert len(records) == 4, "none has taken the place of another"
+    assert [record["cpu"]["name"] for record in records if record["result"].get("device")] == 2 * [
+        "Cortex-A76"
+    ]
+    rows = {(row["device"] or {}).get("runner", "here"): row for row in join_rows(records)}
+    assert set(rows) == {"here", None, "qemu-aarch64"}
+    assert (rows["here"]["images"], rows["here"]["speedup"]) == (10, 2.0)
+    assert (rows[None]["images"], rows[None]["speedup"]) == (None, None)
+    assert (rows["qemu-aarch64"]["images"], rows["qemu-aarch64"]["candidate_ms"]) == (10, None)
+    page = shown(workspace)
+    assert "governor performance" in page
+    assert "Simulated by qemu-aarch64: its times are no times." in page
+
+
+@pytest.mark.parametrize("place", list(DEVICE))
+def test_every_value_of_a_device_is_shown_or_refused(workspace: Workspace, place: str) -> None:
+    path = kept(workspace, "benchmark")
+    record = exchanged(json.loads(path.read_text()), ("result", "device"), DEVICE)
+    path.write_text(json.dumps(record))
+    assert DEVICE["kernel"] in shown(workspace)
+    refused = 0
+    for value in WRONG:
+        path.write_text(json.dumps(exchanged(record, ("result", "device", place), value)))
+        refused += refusal(workspace) is not None
+    assert refused > 5
