@@ -135,7 +135,7 @@ std::string bench(const convnext_edge::Image& image, const BenchOptions& options
            field("speedup", "null") + field("speedup_ci95", "null") + field("reliable", why.empty() ? "true" : "false") +
            field("doubt", quoted(why)) + field("throughput_ips", number(1000 / percentile(engine, 50))) +
            field("peak_rss_bytes", peak_rss()) + field("gates", "[]") + field("passed", "true") +
-           field("fp16_ms", "null") +
+           field("fp16_ms", "null") + field("device", "null") +
            field("advice", "null") + field("load_ms", number(load_ms)) + field("first_answer_ms", number(first_ms)) +
            "  \"end_to_end_ms\": " + percentiles(whole) + "\n}";
 }

@@ -83,6 +83,7 @@
       gates: [],
       passed: true,
       fp16_ms: null,
+      device: null,
       advice: null,
       load_ms: loadMs === undefined ? null : round(loadMs),
       first_answer_ms: firstMs === undefined ? null : round(firstMs),

@@ -39,6 +39,7 @@ public func bench(_ image: RGBAImage, folder: URL = Model.bundledModel, threads:
         "gates": [String](),
         "passed": true,
         "fp16_ms": nothing,
+        "device": nothing,
         "advice": nothing,
         "load_ms": number(loadMs),
         "first_answer_ms": number(firstMs),

@@ -49,6 +49,7 @@ fun bench(files: Files, image: Image, threads: Int = 0, runs: Int = 50): String 
             "gates" to "[]",
             "passed" to "true",
             "fp16_ms" to "null",
+            "device" to "null",
             "advice" to "null",
             "load_ms" to number(loadMs),
             "first_answer_ms" to number(firstMs),
