@@ -129,13 +129,13 @@ std::string bench(const convnext_edge::Image& image, const BenchOptions& options
     return "{\n" + field("artifact", quoted(options.model + "/" + info.engine)) +
            field("target", quoted(info.runtime)) + field("runtime_version", quoted(info.runtime_version)) +
            field("batch", "1") + field("threads", std::to_string(threads)) +
-           field("runs", std::to_string(options.runs)) +
+           field("runs", std::to_string(options.runs)) + field("device", "null") +
            field("cpu", quoted(line_of("/proc/cpuinfo", {"model name", "Hardware", "CPU part"}))) +
            field("isa", instructions()) + field("candidate_ms", percentiles(engine)) + field("reference_ms", "null") +
            field("speedup", "null") + field("speedup_ci95", "null") + field("reliable", why.empty() ? "true" : "false") +
            field("doubt", quoted(why)) + field("throughput_ips", number(1000 / percentile(engine, 50))) +
            field("peak_rss_bytes", peak_rss()) + field("gates", "[]") + field("passed", "true") +
-           field("fp16_ms", "null") + field("device", "null") +
+           field("fp16_ms", "null") +
            field("advice", "null") + field("load_ms", number(load_ms)) + field("first_answer_ms", number(first_ms)) +
            "  \"end_to_end_ms\": " + percentiles(whole) + "\n}";
 }
