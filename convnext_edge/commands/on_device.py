@@ -31,7 +31,7 @@ def open_there(
     """Yield a session with an engine on a device; raise DeviceError, TargetError, UsageError."""
     check_images(engine)
     recorded = engine.description.engine or {}
-    runtime = runtime_of(engine), str(recorded.get("version", "unknown"))
+    runtime = runtime_of(engine.description), str(recorded.get("version", "unknown"))
     with temporary_folder() as scratch:
         write_model(engine, scratch / "model")
         ready = prepared(where, [scratch / "model"], runtime, workspace.programs, threads)
