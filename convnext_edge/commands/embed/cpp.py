@@ -80,8 +80,8 @@ FOUND = {
 }
 EXECUTORCH = """\
 and ExecuTorch {version} with CMake 3.28: `pip install executorch=={version} cmake` brings both, ExecuTorch
-with headers, libraries and CMake files, and CMake asks the `python` of the `PATH` where. Or name the folder of
-`executorch-config.cmake`: `-Dexecutorch_DIR=DIR`.
+with headers, libraries and CMake files, and CMake asks the `python` of the `PATH` where. Or name the folder
+of `executorch-config.cmake`: `-Dexecutorch_DIR=DIR`.
 
 All models of a process share ExecuTorch's one pool of threads: while one is loaded, others can be loaded
 with the same number of threads, or with 1. ExecuTorch logs to stderr, unless

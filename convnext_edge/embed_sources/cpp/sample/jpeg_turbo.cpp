@@ -32,9 +32,9 @@ void warn(j_common_ptr state, int level) {
     if (level < 0 && state->err->msg_code == JWRN_JPEG_EOF) leave(state);
 }
 
-class Decoder {
+class JpegDecoder {
    public:
-    explicit Decoder(const Bytes& file) {
+    explicit JpegDecoder(const Bytes& file) {
         state_.err = jpeg_std_error(&failure_.manager);
         failure_.manager.error_exit = leave;
         failure_.manager.emit_message = warn;
@@ -44,9 +44,9 @@ class Decoder {
             jpeg_read_header(&state_, TRUE);
         });
     }
-    ~Decoder() { jpeg_destroy_decompress(&state_); }
-    Decoder(const Decoder&) = delete;
-    Decoder& operator=(const Decoder&) = delete;
+    ~JpegDecoder() { jpeg_destroy_decompress(&state_); }
+    JpegDecoder(const JpegDecoder&) = delete;
+    JpegDecoder& operator=(const JpegDecoder&) = delete;
 
     Picture picture() {
         const bool ink = state_.num_components == 4;
@@ -93,4 +93,4 @@ class Decoder {
 
 }  // namespace
 
-Picture decode_jpeg(const Bytes& file) { return Decoder(file).picture(); }
+Picture decode_jpeg(const Bytes& file) { return JpegDecoder(file).picture(); }

@@ -30,17 +30,17 @@ void leave(png_structp state, const char* text) {
 
 void ignore(png_structp, const char*) {}
 
-class Decoder {
+class PngDecoder {
    public:
-    explicit Decoder(const Bytes& file) : source_{&file, 0} {
+    explicit PngDecoder(const Bytes& file) : source_{&file, 0} {
         state_ = png_create_read_struct(PNG_LIBPNG_VER_STRING, text_, leave, ignore);
         info_ = state_ == nullptr ? nullptr : png_create_info_struct(state_);
         if (info_ == nullptr) throw std::bad_alloc();
         png_set_read_fn(state_, &source_, read_some);
     }
-    ~Decoder() { png_destroy_read_struct(&state_, &info_, nullptr); }
-    Decoder(const Decoder&) = delete;
-    Decoder& operator=(const Decoder&) = delete;
+    ~PngDecoder() { png_destroy_read_struct(&state_, &info_, nullptr); }
+    PngDecoder(const PngDecoder&) = delete;
+    PngDecoder& operator=(const PngDecoder&) = delete;
 
     Picture picture() {
         guarded([&] {
@@ -82,4 +82,4 @@ class Decoder {
 
 }  // namespace
 
-Picture decode_png(const Bytes& file) { return Decoder(file).picture(); }
+Picture decode_png(const Bytes& file) { return PngDecoder(file).picture(); }
