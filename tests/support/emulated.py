@@ -47,7 +47,8 @@ def build_arm64(folder: Path, place: Path, downloads: Path) -> Build:
     downloads: where the archives that CMake fetches stay from run to run.
     """
     with (folder / TOOLCHAIN).open("a", encoding="utf-8") as added:
-        added.write("set(CMAKE_UNITY_BUILD ON)\n")  # half as much to compile
+        # less to compile, and faster
+        added.write('set(CMAKE_UNITY_BUILD ON)\nset(CMAKE_CXX_FLAGS_RELEASE "-O1")\n')
     environment = {
         **os.environ,
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",

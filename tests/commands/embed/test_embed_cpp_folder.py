@@ -26,7 +26,7 @@ from support.embedded import (
 from support.models import CLASSES, Models
 from support.readme import CPP, PAGES, commands
 
-from convnext_edge import embed
+from convnext_edge import embed, predict
 from convnext_edge.commands.benchmark import Benchmark
 from convnext_edge.errors import ConvNeXtEdgeError, UsageError
 
@@ -58,6 +58,33 @@ def test_the_sample_classifies_a_picture_and_says_what_is_wrong_with_one(
     assert (many.returncode, b"--threads 100000 is more than the" in many.stderr) == (0, True)
 
 
+def test_the_sample_answers_a_folder_as_predict_does(
+    embedded: Embedded, built: Callable[[str], Build], pictures: list[Pixels], tmp_path: Path
+) -> None:
+    sample, folder = built("openvino").sample, embedded("openvino")
+    for name, picture in zip(("b.png", "a.PPM", "c.bmp"), pictures, strict=False):
+        Image.fromarray(picture).save(tmp_path / name)
+    (tmp_path / "d.ppm").write_bytes(b"P6 3 3 255\n")
+    (tmp_path / "notes.txt").write_text("no picture")
+    done = attempt(sample, "--json", "--top", "3", tmp_path, cwd=folder)
+    assert (done.returncode, b"d.ppm: it ends early" in done.stderr) == (1, True)
+    found = json.loads(done.stdout)
+    engine = next((folder / "model").glob("*.xml"))
+    expected = predict(engine, [tmp_path / name for name in ("a.PPM", "b.png", "c.bmp")], top=3).to_json()
+    same = ("target", "task", "predictions")
+    assert [found[key] for key in same] == [expected[key] for key in same]
+    assert found.keys() <= expected.keys()
+    (failed,) = found["failed"]
+    assert failed["picture"] == str(tmp_path / "d.ppm")
+    (tmp_path / "empty").mkdir()
+    empty = attempt(sample, tmp_path / "empty", cwd=folder)
+    assert (empty.returncode, b"has no pictures" in empty.stderr) == (1, True)
+    camera = attempt(sample, "--camera", tmp_path / "notes.txt", cwd=folder)
+    assert (camera.returncode, b"is no camera" in camera.stderr) == (1, True)
+    both = attempt(sample, "--camera", "/dev/video0", tmp_path, cwd=folder)
+    assert (both.returncode, b"Give one of them" in both.stderr) == (2, True)
+
+
 def test_bench_prints_the_keys_of_benchmark(
     embedded: Embedded, built: Callable[[str], Build], tmp_path: Path
 ) -> None:
@@ -77,6 +104,7 @@ def test_the_commands_of_the_readme_build_and_the_runtime_is_installed(
 ) -> None:
     # as in a shell where the environment is active: CMake asks `python` where OpenVINO is
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("CMAKE_BUILD_TYPE", "None")  # without an option: compiled in half the time
     engine = models.engine("openvino", models.quantized())
     made = embed(engine, lang="cpp", output=tmp_path / "classifier")
     assert set(made.files) == {f.relative_to(made.directory).as_posix() for f in files(made.directory)}

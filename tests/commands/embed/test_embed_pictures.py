@@ -22,9 +22,10 @@ pytestmark = [pytest.mark.programs("c++"), pytest.mark.slow]
 SAMPLE = SOURCES / "sample"
 READERS = ("libraries", "stb_image")
 ORIENTATION = 0x0112
+BUFFER = 4096  # bytes of a frame, as the stand-in for a driver maps it
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror")
 
-Read = Callable[[list[Path]], list[Pixels | str]]
+Read = Callable[..., list[Pixels | str]]
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +42,8 @@ def programs(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Conf
 
     @cache
     def built(reader: str) -> Path:
-        common = [SAMPLE / f"{name}.cpp" for name in ("picture", "bmp", "exif")]
-        parts = [compiled(source) for source in (HARNESS / "pictures.cpp", *common)]
+        common = [SAMPLE / f"{name}.cpp" for name in ("picture", "bmp", "exif", "camera")]
+        parts = [compiled(source, "-DCONVNEXT_EDGE_JPEG") for source in (HARNESS / "pictures.cpp", *common)]
         libraries = ["-ljpeg", "-lpng"] if reader == "libraries" else []
         if libraries:
             if not all(Path("/usr/include", name).exists() for name in ("jpeglib.h", "png.h")):
@@ -55,11 +56,14 @@ def programs(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Conf
         subprocess.run(["c++", *parts, *libraries, "-o", place / reader], check=True)
         return place / reader
 
-    return lambda reader: (
-        lambda paths: unpacked(
-            subprocess.run([built(reader), *paths], check=True, capture_output=True).stdout
-        )
-    )
+    def of(reader: str) -> Read:
+        def read(paths: list[Path], **environment: str) -> list[Pixels | str]:
+            done = subprocess.run([built(reader), *paths], env=environment, check=True, capture_output=True)
+            return unpacked(done.stdout)
+
+        return read
+
+    return of
 
 
 def unpack_stb(place: Path, downloads: Path) -> None:
@@ -191,3 +195,47 @@ def test_damaged_pictures_are_refused(programs: Callable[[str], Read], tmp_path:
     for path, text, word in zip([*paths, "absent", "folder"], said, words, strict=True):
         assert isinstance(text, str), path
         assert word in text, (path, text)
+
+
+# A camera: a file with frames, and a stand-in for the driver that says what they are
+
+
+def test_frames_of_a_camera_have_the_colours_of_pillow(
+    programs: Callable[[str], Read], tmp_path: Path
+) -> None:
+    shades = photograph(16, 8).convert("YCbCr")
+    y, u, v = (np.asarray(channel) for channel in shades.split())
+    pairs = np.stack([y[:, ::2], u[:, ::2], y[:, 1::2], v[:, ::2]], axis=-1)
+    (full,) = filmed(programs, tmp_path, pairs.tobytes(), "YUYV", QUANTIZATION="1")
+    shared = np.stack([y, u[:, ::2].repeat(2, axis=1), v[:, ::2].repeat(2, axis=1)], axis=-1)
+    expected = np.asarray(Image.fromarray(shared, "YCbCr").convert("RGB"), int)
+    assert np.abs(np.asarray(full, int) - expected).max() <= 1
+    limits = bytes([16, 128, 235, 128]) * (8 * 8)  # black and white of the limited range, which is usual
+    (limited,) = filmed(programs, tmp_path, limits, "YUYV")
+    np.testing.assert_array_equal(np.asarray(limited)[0, :2], [[0, 0, 0], [255, 255, 255]])
+    colours = np.asarray(photograph(16, 8))
+    (plain,) = filmed(programs, tmp_path, colours.tobytes(), "RGB3")
+    np.testing.assert_array_equal(plain, colours)
+    jpeg = save(tmp_path, "frame.jpg", photograph(16, 8))
+    (decoded,) = filmed(programs, tmp_path, jpeg.read_bytes(), "MJPG")
+    np.testing.assert_array_equal(decoded, pythons([jpeg])[0])
+
+
+def test_a_camera_that_cannot_be_read_says_why(programs: Callable[[str], Read], tmp_path: Path) -> None:
+    for kind, frame, said in (
+        ("H264", b"", "gives no RGB24, YUYV or MJPEG"),
+        ("RGB3", b"short", "gives a frame that ends early"),
+        ("none", b"", "is no camera"),
+    ):
+        (text,) = filmed(programs, tmp_path, frame, kind)
+        assert isinstance(text, str)
+        assert said in text
+
+
+def filmed(
+    programs: Callable[[str], Read], place: Path, frame: bytes, kind: str, **more: str
+) -> list[Pixels | str]:
+    """The newest frame of a camera of 16x8 pixels that gave an older one before."""
+    older = bytes(BUFFER)
+    (place / "video0").write_bytes(older + frame.ljust(BUFFER, b"\0"))
+    return programs("libraries")([place / "video0"], KIND=kind, BYTES=str(len(frame)), **more)
