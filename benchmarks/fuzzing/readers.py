@@ -40,6 +40,7 @@ from convnext_edge.images.pictures import Loader, find_pictures
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import preprocess
 from convnext_edge.quantization.recipe import Recipe, read_recipe
+from convnext_edge.targets.kernels import Kernels
 from convnext_edge.targets.registry import find_target
 
 Files = dict[str, bytes]
@@ -129,7 +130,7 @@ def use_artifact(artifact: Artifact, workspace: Workspace) -> None:
     each(
         lambda: file_name(artifact.description, ".onnx"),
         lambda: model_columns(artifact),
-        lambda: manifest_lines(artifact, {}),
+        lambda: manifest_lines(artifact, {}, Kernels(None, None)),
         lambda: read_labels(artifact, None),
         lambda: open_source(artifact, workspace),
     )

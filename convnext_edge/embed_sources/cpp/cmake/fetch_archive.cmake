@@ -92,9 +92,9 @@ function(fetch_archive name machine result)
     file(MAKE_DIRECTORY "${folder}")
     download("${folder}/${file}" "${sha256}" why ${urls})
     if(why)
-      list(GET urls 0 url)
-      set(${result}_why "${why}\nWithout a network, put ${url} into a folder: -DCONVNEXT_EDGE_DOWNLOADS=FOLDER."
-        PARENT_SCOPE)
+      string(CONCAT why "${why}\nWithout a network, put it and what else cmake/archives.json names for this machine "
+        "into a folder: -DCONVNEXT_EDGE_DOWNLOADS=FOLDER.")
+      set(${result}_why "${why}" PARENT_SCOPE)
       return()
     endif()
     # FetchContent goes by the ending of the name, and tells the format by the content.

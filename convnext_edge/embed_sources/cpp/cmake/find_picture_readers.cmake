@@ -1,5 +1,5 @@
 # What the sample reads JPEG and PNG by: libjpeg-turbo and libpng, else stb_image, which is downloaded, else nothing.
-# Sets picture_sources and picture_definitions, and links_picture_readers(TARGET) to what is to be linked.
+# Sets picture_sources, picture_definitions, picture_libraries, and picture_stb, the folder of stb_image.h.
 include(CheckCXXSourceCompiles)
 
 set(picture_sources sample/bmp.cpp sample/exif.cpp sample/missing.cpp sample/picture.cpp)
@@ -51,7 +51,7 @@ if(wanting)
     list(JOIN wanting " and " wanting)
     message(STATUS "The sample reads ${wanting} by stb_image: install libjpeg-turbo and libpng for Pillow's own pixels")
   else()
-    list(JOIN wanting " and " wanting)
+    list(JOIN wanting " or " wanting)
     message(WARNING "The sample reads no ${wanting}: ${stb_why} Or install libjpeg-turbo and libpng (Debian: "
       "libjpeg62-turbo-dev, libpng-dev) and build in a new folder. PPM and BMP are read anyway.")
   endif()

@@ -34,21 +34,21 @@ void warn(j_common_ptr state, int level) {
 
 class JpegDecoder {
    public:
-    explicit JpegDecoder(const Bytes& file) {
+    JpegDecoder() {
         state_.err = jpeg_std_error(&failure_.manager);
         failure_.manager.error_exit = leave;
         failure_.manager.emit_message = warn;
-        guarded([&] {
-            jpeg_create_decompress(&state_);
-            jpeg_mem_src(&state_, file.data(), static_cast<unsigned long>(file.size()));
-            jpeg_read_header(&state_, TRUE);
-        });
     }
     ~JpegDecoder() { jpeg_destroy_decompress(&state_); }
     JpegDecoder(const JpegDecoder&) = delete;
     JpegDecoder& operator=(const JpegDecoder&) = delete;
 
-    Picture picture() {
+    Picture picture(const Bytes& file) {
+        guarded([&] {
+            jpeg_create_decompress(&state_);
+            jpeg_mem_src(&state_, file.data(), static_cast<unsigned long>(file.size()));
+            jpeg_read_header(&state_, TRUE);
+        });
         const bool ink = state_.num_components == 4;
         state_.out_color_space = ink ? JCS_CMYK : JCS_RGB;
         Picture made;
@@ -93,4 +93,4 @@ class JpegDecoder {
 
 }  // namespace
 
-Picture decode_jpeg(const Bytes& file) { return JpegDecoder(file).picture(); }
+Picture decode_jpeg(const Bytes& file) { return JpegDecoder().picture(file); }

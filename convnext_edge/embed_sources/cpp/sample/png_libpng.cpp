@@ -35,7 +35,10 @@ class PngDecoder {
     explicit PngDecoder(const Bytes& file) : source_{&file, 0} {
         state_ = png_create_read_struct(PNG_LIBPNG_VER_STRING, text_, leave, ignore);
         info_ = state_ == nullptr ? nullptr : png_create_info_struct(state_);
-        if (info_ == nullptr) throw std::bad_alloc();
+        if (info_ == nullptr) {
+            png_destroy_read_struct(&state_, nullptr, nullptr);
+            throw std::bad_alloc();
+        }
         png_set_read_fn(state_, &source_, read_some);
     }
     ~PngDecoder() { png_destroy_read_struct(&state_, &info_, nullptr); }
