@@ -16,8 +16,10 @@ from support.models import Models
 from support.places import ROOT
 
 from convnext_edge import embed
+from convnext_edge.commands.embed import cpp
 from convnext_edge.commands.embed.archives import PINS, numbers, read_pins
 from convnext_edge.commands.embed.cpp import SOURCES
+from convnext_edge.cpu import Machine
 from convnext_edge.errors import UsageError
 
 PINNED = json.loads(PINS.read_text(encoding="utf-8"))
@@ -26,7 +28,7 @@ PROJECT = """\
 cmake_minimum_required(VERSION 3.20)
 project(fetching LANGUAGES NONE)
 include(cmake/fetch_archive.cmake)
-fetch_archive(stb any folder)
+convnext_edge_fetch_archive(stb any folder)
 if(folder)
   file(GLOB found RELATIVE "${folder}" "${folder}/*")
 endif()
@@ -138,3 +140,26 @@ def test_for_is_refused_where_there_is_no_choice(models: Models, tmp_path: Path)
         embed(engine, lang="ios", machine="x86-64", output=tmp_path / "app")
     made = embed(engine, lang="ios", output=tmp_path / "app")
     assert (made.machine, made.int8_kernels, made.advice) == ("aarch64", True, None)
+
+
+@pytest.mark.parametrize(
+    ("host", "machine", "toolchain"),
+    [
+        ("aarch64", "aarch64", None),
+        ("aarch64", "x86-64", "cmake/x86_64-linux-gnu.cmake"),
+        ("x86-64", "aarch64", "cmake/aarch64-linux-gnu.cmake"),
+        (None, None, None),
+    ],
+)
+def test_a_folder_is_cross_compiled_where_it_is_for_another_machine(
+    monkeypatch: pytest.MonkeyPatch, host: Machine | None, machine: Machine | None, toolchain: str | None
+) -> None:
+    monkeypatch.setattr(cpp, "this_machine", lambda: host)
+    guide = cpp.guide_to("openvino", "2026.4.1", machine)
+    assert guide.build.startswith("cmake -S . -B build")
+    assert guide.build.endswith(" && cmake --build build")
+    assert re.findall(r"-DCMAKE_TOOLCHAIN_FILE=(\S+)", guide.build) == ([toolchain] if toolchain else [])
+    assert toolchain is None or (SOURCES / toolchain).is_file()
+    assert "OpenVINO 2026.4.1 (30 MB)" in guide.obtain or machine != "aarch64"
+    newer = cpp.guide_to("openvino", "2026.5.0", machine)
+    assert newer.needs.startswith("give CMake OpenVINO 2026.5.0 as -DOpenVINO_DIR=DIR: ")

@@ -7,7 +7,7 @@ set(CONVNEXT_EDGE_DOWNLOADS "$ENV{CONVNEXT_EDGE_DOWNLOADS}" CACHE PATH
 file(READ "${CMAKE_CURRENT_LIST_DIR}/archives.json" archives)
 
 # What archives.json has under the keys that follow; empty where it has nothing.
-function(read_pin result)
+function(convnext_edge_read_pin result)
   string(JSON value ERROR_VARIABLE missing GET "${archives}" ${ARGN})
   if(missing)
     set(value "")
@@ -16,7 +16,7 @@ function(read_pin result)
 endfunction()
 
 # Which kind of machine is built for, by the names of archives.json; empty for others.
-function(target_machine result)
+function(convnext_edge_target_machine result)
   set(machine "")
   if(CMAKE_SYSTEM_NAME STREQUAL "Linux" AND CMAKE_SIZEOF_VOID_P EQUAL 8)  # a 32-bit system may say aarch64
     if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|amd64|AMD64)$")
@@ -29,7 +29,7 @@ function(target_machine result)
 endfunction()
 
 # Whether the C library that is compiled for is the GNU one, of this version or newer.
-function(has_glibc version result)
+function(convnext_edge_has_glibc version result)
   include(CheckCXXSourceCompiles)
   string(REPLACE "." ", " numbers "${version}")
   string(MAKE_C_IDENTIFIER "CONVNEXT_EDGE_GLIBC_${version}" name)
@@ -40,7 +40,7 @@ function(has_glibc version result)
 endfunction()
 
 # Puts a file with the given SHA-256 at `path`, unless it is there. why: empty, or why that failed.
-function(download path sha256 why)
+function(convnext_edge_download path sha256 why)
   set(failures "")
   if(EXISTS "${path}")
     file(SHA256 "${path}" found)
@@ -76,13 +76,13 @@ endfunction()
 
 # Unpacks what archives.json has under `name` for a machine, or for any.
 # result: the folder, empty where it cannot be had; `${result}_why` says why then.
-function(fetch_archive name machine result)
+function(convnext_edge_fetch_archive name machine result)
   set(${result} "" PARENT_SCOPE)
   string(TOUPPER "${name}" upper)
-  if(NOT FETCHCONTENT_SOURCE_DIR_${upper})
-    read_pin(file "${name}" archives "${machine}" file)
-    read_pin(sha256 "${name}" archives "${machine}" sha256)
-    read_pin(urls "${name}" archives "${machine}" urls)
+  if(NOT FETCHCONTENT_SOURCE_DIR_CONVNEXT_EDGE_${upper})
+    convnext_edge_read_pin(file "${name}" archives "${machine}" file)
+    convnext_edge_read_pin(sha256 "${name}" archives "${machine}" sha256)
+    convnext_edge_read_pin(urls "${name}" archives "${machine}" urls)
     string(REGEX REPLACE "[][\" \n]" "" urls "${urls}")  # a list of JSON, of texts without spaces and commas
     string(REPLACE "," ";" urls "${urls}")
     set(folder "${CONVNEXT_EDGE_DOWNLOADS}")
@@ -90,7 +90,7 @@ function(fetch_archive name machine result)
       set(folder "${FETCHCONTENT_BASE_DIR}/downloads")
     endif()
     file(MAKE_DIRECTORY "${folder}")
-    download("${folder}/${file}" "${sha256}" why ${urls})
+    convnext_edge_download("${folder}/${file}" "${sha256}" why ${urls})
     if(why)
       string(CONCAT why "${why}\nWithout a network, put it and what else cmake/archives.json names for this machine "
         "into a folder: -DCONVNEXT_EDGE_DOWNLOADS=FOLDER.")
@@ -103,19 +103,19 @@ function(fetch_archive name machine result)
   if(POLICY CMP0135)
     cmake_policy(SET CMP0135 NEW)
   endif()
-  FetchContent_Declare(${name} URL "${FETCHCONTENT_BASE_DIR}/${name}.tar" URL_HASH "SHA256=${sha256}"
+  FetchContent_Declare(convnext_edge_${name} URL "${FETCHCONTENT_BASE_DIR}/${name}.tar" URL_HASH "SHA256=${sha256}"
     SOURCE_SUBDIR unused)  # nothing of it is built
-  FetchContent_MakeAvailable(${name})
-  set(${result} "${${name}_SOURCE_DIR}" PARENT_SCOPE)
+  FetchContent_MakeAvailable(convnext_edge_${name})
+  set(${result} "${convnext_edge_${name}_SOURCE_DIR}" PARENT_SCOPE)
 endfunction()
 
 # Fetches the runtime `name` for the machine that is built for, or ends with what to give instead.
 # version: of the runtime that the engine was built with. options: sentences of what else can be given.
-function(fetch_runtime name version options result)
-  read_pin(full_name "${name}" name)
-  read_pin(pinned "${name}" version)
-  target_machine(machine)
-  read_pin(glibc "${name}" archives "${machine}" glibc)
+function(convnext_edge_fetch_runtime name version options result)
+  convnext_edge_read_pin(full_name "${name}" name)
+  convnext_edge_read_pin(pinned "${name}" version)
+  convnext_edge_target_machine(machine)
+  convnext_edge_read_pin(glibc "${name}" archives "${machine}" glibc)
   if(NOT glibc)
     set(why "there is no archive for ${CMAKE_SYSTEM_NAME} on ${CMAKE_SYSTEM_PROCESSOR} here")
   elseif(NOT version MATCHES "^[0-9]+\\.[0-9]")
@@ -123,9 +123,9 @@ function(fetch_runtime name version options result)
   elseif(pinned VERSION_LESS version)
     set(why "the engine was built with ${version}, which ${pinned}, the version known here, may not read")
   else()
-    has_glibc("${glibc}" fits)
+    convnext_edge_has_glibc("${glibc}" fits)
     if(fits)
-      fetch_archive("${name}" "${machine}" folder)
+      convnext_edge_fetch_archive("${name}" "${machine}" folder)
       set(why "${folder_why}")
     else()
       set(why "the archive for ${machine} needs the GNU C library ${glibc} or newer")

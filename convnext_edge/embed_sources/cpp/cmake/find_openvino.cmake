@@ -23,7 +23,7 @@ else()
     unset(CONVNEXT_EDGE_PYTHON CACHE)  # the next try asks again, as another environment may be active then
   endif()
   if(NOT OpenVINO_FOUND)
-    fetch_runtime(openvino "${engine_version}" "${openvino_options}" folder)
+    convnext_edge_fetch_runtime(openvino "${engine_version}" "${openvino_options}" folder)
     find_package(OpenVINO REQUIRED COMPONENTS Runtime PATHS "${folder}/openvino/cmake" NO_DEFAULT_PATH)
   endif()
   set(CONVNEXT_EDGE_FOUND_OPENVINO "${OpenVINO_DIR}" CACHE INTERNAL "Where it was found, as nobody named a folder")

@@ -8,7 +8,7 @@ set(picture_libraries "")
 set(wanting "")
 
 # A library of the host does not link for another machine, and libjpeg 9 has other pixels than libjpeg-turbo.
-function(links library code name)
+function(convnext_edge_links library code name)
   set(CMAKE_REQUIRED_LIBRARIES "${library}")
   set(CMAKE_REQUIRED_QUIET ON)
   check_cxx_source_compiles("${code}" ${name})
@@ -16,12 +16,12 @@ endfunction()
 
 find_package(JPEG QUIET)
 if(JPEG_FOUND)
-  links(JPEG::JPEG "#include <cstddef>\n#include <cstdio>\n#include <jpeglib.h>\n#ifndef LIBJPEG_TURBO_VERSION\n#error\n#endif
+  convnext_edge_links(JPEG::JPEG "#include <cstddef>\n#include <cstdio>\n#include <jpeglib.h>\n#ifndef LIBJPEG_TURBO_VERSION\n#error\n#endif
     int main() { jpeg_error_mgr errors; jpeg_std_error(&errors); }" CONVNEXT_EDGE_LIBJPEG_TURBO)
 endif()
 find_package(PNG QUIET)
 if(PNG_FOUND)
-  links(PNG::PNG "#include <png.h>\nint main() { return png_access_version_number() == 0; }" CONVNEXT_EDGE_LIBPNG)
+  convnext_edge_links(PNG::PNG "#include <png.h>\nint main() { return png_access_version_number() == 0; }" CONVNEXT_EDGE_LIBPNG)
 endif()
 
 if(JPEG_FOUND AND CONVNEXT_EDGE_LIBJPEG_TURBO)
@@ -41,7 +41,7 @@ endif()
 
 set(picture_stb "")
 if(wanting)
-  fetch_archive(stb any stb)
+  convnext_edge_fetch_archive(stb any stb)
   if(stb)
     set(picture_stb "${stb}/src/third_party/stb")
     list(APPEND picture_sources sample/stb.cpp)
