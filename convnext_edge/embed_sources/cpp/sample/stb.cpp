@@ -1,5 +1,5 @@
 // JPEG and PNG by stb_image, where CMake found no libjpeg-turbo or no libpng. Pixels of PNG are the same; those of JPEG
-// differ from libjpeg-turbo's by a few steps of 255, as the inverse transform and the chroma are rounded otherwise.
+// differ from libjpeg-turbo's by up to 3 of 255, as the inverse transform and the chroma are rounded otherwise.
 #include <cstdlib>
 #include <memory>
 #include <string>
