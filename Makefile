@@ -19,7 +19,7 @@ export TIMEFORMAT := took %1R s
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env npm demo test test-fast lint format bench fuzz kill race disks threads soak audit test-gpu test-mobile wheel constraints clean $(CHECKS)
+.PHONY: help env npm demo test test-fast lint format bench fuzz kill race disks threads soak bare audit test-gpu test-mobile wheel constraints clean $(CHECKS)
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -98,6 +98,9 @@ threads: env ## Run 4 exports, 4 quantizations and 8 validations at once in one 
 
 soak: env ## Keep Python's and C++'s sessions busy for ten minutes, and watch their memory
 	$(BIN)/python -m benchmarks.measure.soak
+
+bare: env ## Build embedded C++ in a root of Debian that has cmake and g++ alone (as root, with debootstrap)
+	$(BIN)/python -m benchmarks.measure.embed_bare
 
 # An environment of its own: what audits the dependencies is none of them.
 build/audit/.ready:

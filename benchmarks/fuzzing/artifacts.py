@@ -23,6 +23,7 @@ from convnext_edge.evaluation.records import model_columns
 from convnext_edge.images.noise import noise
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.quantization.recipe import Recipe
+from convnext_edge.targets.kernels import Kernels
 from convnext_edge.targets.registry import find_target
 
 PREPROCESSING = Preprocessing(resolution=graphs.RESOLUTION)
@@ -74,7 +75,7 @@ def use_artifact(artifact: Artifact, workspace: Workspace) -> None:
     each(
         lambda: file_name(artifact.description, ".onnx"),
         lambda: model_columns(artifact),
-        lambda: manifest_lines(artifact, {}),
+        lambda: manifest_lines(artifact, {}, Kernels(None, None)),
         lambda: read_labels(artifact, None),
         lambda: open_source(artifact, workspace),
     )

@@ -170,6 +170,19 @@ def embed_arm64(report: Report) -> Iterator[str]:
     yield from table(header, (answer_cells(row) for row in report["answers"]))
 
 
+def embed_bare(report: Report) -> Iterator[str]:
+    yield f"Debian {report['suite']} with {' and '.join(report['installed'])}, built by `cmake` as printed:"
+    yield ""
+    header = ("runtime", "archives that CMake downloaded", "top-1", "in Python", "difference of probability")
+    yield from table(header, (bare_cells(row) for row in report["answers"]))
+
+
+def bare_cells(row: Report) -> Iterator[str]:
+    yield row["runtime"]
+    yield ", ".join(url.rpartition("/")[2] for url in row["downloaded"])
+    yield from (row["found"], row["expected"], f"{row['difference']:.4f}")
+
+
 def answer_cells(row: Report) -> Iterator[str]:
     yield row["model"]
     yield row["runtime"]
@@ -240,6 +253,7 @@ TABLES = {
     "ptq_cost": ptq_cost,
     "embed": embed,
     "embed_arm64": embed_arm64,
+    "embed_bare": embed_bare,
     "rtx_engines": rtx_engines,
     "relu_latency": latency,
     "architectures": architectures,

@@ -21,7 +21,7 @@ from benchmarks.support.embedding import RUNTIMES, compare, embed_fp32, embed_in
 from benchmarks.support.reports import Bar, Reporting, report_options
 from convnext_edge.images.opening import open_image_set
 
-from support.embedded import onnxruntime_headers, run  # isort: skip
+from support.embedded import run  # isort: skip
 from support.emulated import CPU, build_arm64  # isort: skip
 
 
@@ -47,7 +47,7 @@ def main(limit: int, reporting: Reporting) -> None:
             place = Path(folder) / runtime
             place.mkdir()
             embedded = embed_int8("demo", runtime, "demo", place)
-            program = build_arm64(embedded.folder, place, onnxruntime_headers(place))
+            program = build_arm64(embedded.folder, place, place)
             rows.append(compare(program, embedded, images))
             exact = embed_fp32("demo", runtime, place)
             rows.append(compare(program, exact, images.subset(min(FP32_IMAGES, limit), seed=0)))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
-import re
-import shutil
 import struct
 import subprocess
-import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.request import urlretrieve
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +22,10 @@ from support.needs import missing
 from support.places import TESTS
 
 from convnext_edge import embed
+from convnext_edge.artifacts.digests import sha256
 from convnext_edge.artifacts.store import open_artifact
+from convnext_edge.commands.embed.archives import PINS
+from convnext_edge.cpu import Machine
 from convnext_edge.evaluation.candidates import open_session
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.preprocessing import Preprocessing
@@ -32,9 +34,6 @@ from convnext_edge.targets.base import Outputs
 
 HARNESS = TESTS / "fixtures" / "cpp"
 MANIFEST = "convnext_edge.txt"
-# API 29, the newest that npm has; ONNX Runtime's libraries serve programs made for older headers
-HEADERS = "com.github.asus4.onnxruntime@0.4.9"
-HEADERS_IN = r"xcframework/ios-arm64/onnxruntime\.framework/Headers"
 SANITIZERS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1"
 PEDANTIC = "-Werror -Wconversion -Wshadow"
 
@@ -146,57 +145,58 @@ def openvino_options() -> list[str]:
 
 
 def onnxruntime_options(cache: Path) -> list[str]:
-    """A folder like a release archive, of the wheel's library and headers from npm."""
-    root = onnxruntime_headers(cache).parent
+    """A folder like a release archive, of the wheel's library and the headers that CMake would fetch."""
+    root = cache / "onnxruntime"
     spec = find_spec("onnxruntime")
     assert spec is not None
     assert spec.origin is not None
     (library,) = (Path(spec.origin).parent / "capi").glob("libonnxruntime.so.*")
-    (root / "lib").mkdir(exist_ok=True)
-    for name in ("libonnxruntime.so", "libonnxruntime.so.1"):
-        link = root / "lib" / name
+    (root / "lib").mkdir(parents=True, exist_ok=True)
+    links = {root / "lib" / name: library for name in ("libonnxruntime.so", "libonnxruntime.so.1")}
+    for link, place in {**links, root / "include": onnxruntime_headers(cache)}.items():
         link.unlink(missing_ok=True)
-        link.symlink_to(library)
+        link.symlink_to(place)
     return [f"-DONNXRuntime_ROOT={root}"]
 
 
 def onnxruntime_headers(cache: Path) -> Path:
-    """The folder of the headers, which are fetched once."""
-    folder = cache / "onnxruntime" / "include"
+    """The folder of the headers, whose archive is downloaded once."""
+    folder = cache / "onnxruntime-headers"
     if not folder.is_dir():
-        fetch_headers(cache, folder)
+        archive = downloaded("onnxruntime_headers", "any", cache)
+        with tempfile.TemporaryDirectory(dir=cache) as place:  # other tests may do the same now
+            run("cmake", "-E", "tar", "xf", archive, cwd=Path(place))
+            run("cmake", "-E", "tar", "xf", "data.tar.xz", cwd=Path(place))
+            with suppress(OSError):  # it is there by now
+                Path(place, "usr", "include").rename(folder)
     return folder
 
 
-def fetch_headers(cache: Path, folder: Path) -> None:
-    """Fetch the headers of ONNX Runtime from npm into `folder`."""
-    if shutil.which("npm") is None:
-        missing(f"the headers of ONNX Runtime come from npm ({HEADERS}), which is not here")
-    # a place of its own: other tests may do the same now
-    with tempfile.TemporaryDirectory(dir=cache) as place:
-        done = subprocess.run(
-            ["npm", "pack", "--silent", HEADERS], cwd=place, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            missing(f"npm cannot fetch the headers of ONNX Runtime: {done.stderr.strip()[-200:]}")
-        (archive,) = Path(place).glob("*.tgz")
-        made = Path(place) / "include"
-        made.mkdir()
-        with tarfile.open(archive) as members:
-            for member in members:
-                found = re.search(rf"{HEADERS_IN}/(\w+\.h)$", member.name)
-                data = members.extractfile(member) if found else None
-                if found and data:
-                    (made / found[1]).write_bytes(data.read())
-        folder.parent.mkdir(exist_ok=True)
-        with suppress(OSError):  # it is there by now
-            made.rename(folder)
+def downloaded(name: str, machine: str, cache: Path) -> Path:
+    """The file of a pinned archive in `cache`, where the builds of the tests find it too."""
+    pin = json.loads(PINS.read_text(encoding="utf-8"))[name]["archives"][machine]
+    path = cache / pin["file"]
+    if not path.is_file() or sha256(path) != pin["sha256"]:
+        part = path.with_name(f"{path.name}.{os.getpid()}")
+        try:
+            urlretrieve(pin["urls"][0], part)
+        except OSError as error:
+            missing(f"{pin['urls'][0]} cannot be fetched: {error}")
+        assert sha256(part) == pin["sha256"]
+        part.rename(path)
+    return path
 
 
-def embed_small(models: Models, output: Path, runtime: str, input_type: str = "float32") -> Path:
+def embed_small(
+    models: Models,
+    output: Path,
+    runtime: str,
+    input_type: str = "float32",
+    machine: Machine | None = None,
+) -> Path:
     """The folder of the small INT8 model."""
     engine = models.engine(runtime, models.quantized(runtime, "ptq", input_type))  # type: ignore[arg-type]
-    return embed(engine, lang="cpp", output=output).directory
+    return embed(engine, lang="cpp", machine=machine, output=output).directory
 
 
 def noise(width: int, height: int) -> Pixels:

@@ -2,6 +2,7 @@
 
 command  the function, its options and its result
 bundle   the engine's part of the folder: files, labels, and what a library must know, as plain text
+archives what the build of C++ downloads
 cpp      the C++ library with its sample and its build
 mobile   what folders for Android and iOS have in common
 android  the Gradle project

@@ -9,6 +9,7 @@ from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.commands.embed.bundle import fill_readme, write_bundle
 from convnext_edge.commands.embed.mobile import check_runtime, write_sample
 from convnext_edge.commands.embed.steps import Steps
+from convnext_edge.targets.kernels import Kernels
 from convnext_edge.tasks import Task
 
 SOURCES = Path(__file__).parents[2] / "embed_sources" / "android"
@@ -23,7 +24,7 @@ CALLS: dict[Task, str] = {
 }
 
 
-def write_android(engine: Artifact, labels: Path | None, folder: Path) -> Steps:
+def write_android(engine: Artifact, labels: Path | None, folder: Path, kernels: Kernels) -> Steps:
     """Fill the empty `folder`, and return how it is built there.
 
     Raises UsageError for an engine of another runtime, or a wrong number of labels.
@@ -32,7 +33,7 @@ def write_android(engine: Artifact, labels: Path | None, folder: Path) -> Steps:
     shutil.copytree(SOURCES, folder, dirs_exist_ok=True)
     assets = folder / "classifier" / "src" / "main" / "assets"
     assets.mkdir()
-    write_bundle(engine, labels, assets / "model")
+    write_bundle(engine, labels, assets / "model", kernels)
     write_sample(engine, folder / "app" / "src" / "main" / "assets")
-    fill_readme(engine, folder, build=BUILD, call=CALLS[engine.description.task])
+    fill_readme(engine, folder, kernels, build=BUILD, call=CALLS[engine.description.task])
     return Steps(BUILD)

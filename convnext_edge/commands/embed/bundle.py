@@ -15,6 +15,7 @@ from convnext_edge.images.class_order import read_rows
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import INTERPOLATIONS
 from convnext_edge.progress import note
+from convnext_edge.targets.kernels import Kernels
 from convnext_edge.tasks import OF_HEADS, output_names
 from convnext_edge.version import __version__
 
@@ -28,9 +29,10 @@ AS_STORED = "The EXIF orientation is not applied."
 FILTERS_OF_FORMAT_2 = ("bicubic", "bilinear", "box", "hamming", "lanczos")
 
 
-def write_bundle(engine: Artifact, labels: Path | None, folder: Path) -> None:
+def write_bundle(engine: Artifact, labels: Path | None, folder: Path, kernels: Kernels) -> None:
     """Copy the engine with its other files and its sidecar, and write labels and manifest.
 
+    kernels: of the machine that the folder is for.
     Raises UsageError for a wrong number of labels.
     """
     folder.mkdir()
@@ -39,7 +41,8 @@ def write_bundle(engine: Artifact, labels: Path | None, folder: Path) -> None:
         shutil.copyfile(engine.path.parent / name, folder / name)
     lines = read_labels(engine, labels)
     (folder / LABELS).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
-    manifest = manifest_lines(engine, {name: sha256(folder / name) for name in [*names, LABELS]})
+    digests = {name: sha256(folder / name) for name in [*names, LABELS]}
+    manifest = manifest_lines(engine, digests, kernels)
     (folder / MANIFEST).write_text("".join(f"{line}\n" for line in manifest), encoding="utf-8", newline="\n")
 
 
@@ -72,13 +75,14 @@ def labelled(engine: Artifact) -> int:
     return described.architecture.classes if described.task in OF_HEADS else 0
 
 
-def fill_readme(engine: Artifact, folder: Path, **more: str) -> None:
+def fill_readme(engine: Artifact, folder: Path, kernels: Kernels, **more: str) -> None:
     """Fill the template README.md of a folder with facts about the engine, and with `more`."""
     described = engine.description
     values = {
         "stem": described.stem,
         "engine": engine.path.name,
-        "precision": described.precision.upper(),
+        "precision": kernels.precision(described.precision).upper(),
+        "kernels": kernels_sentence(kernels),
         "task": described.task,
         "answers": answers(engine),
         "size": described.preprocessing.size_text.replace("x", " x "),
@@ -89,6 +93,13 @@ def fill_readme(engine: Artifact, folder: Path, **more: str) -> None:
     readme = folder / "README.md"
     text = Template(readme.read_text(encoding="utf-8")).substitute(values)
     readme.write_text(text, encoding="utf-8", newline="\n")
+
+
+def kernels_sentence(kernels: Kernels) -> str:
+    """Return what a README says of how INT8 layers are multiplied; empty where there is nothing to say."""
+    if kernels.advice:
+        return f"**It is no INT8 engine there**: {kernels.advice}."
+    return f"Its INT8 layers are multiplied in INT8 on {kernels.machine}." if kernels.int8 else ""
 
 
 def answers(engine: Artifact) -> str:
@@ -108,7 +119,7 @@ def answers(engine: Artifact) -> str:
             return f"{labelled(engine)} classes"
 
 
-def manifest_lines(engine: Artifact, digests: dict[str, str]) -> list[str]:
+def manifest_lines(engine: Artifact, digests: dict[str, str], kernels: Kernels) -> list[str]:
     """Return the `key value` lines of the manifest, which can be read without a library for JSON.
 
     digests: SHA-256 of each file of the folder by its name, in hexadecimal.
@@ -124,6 +135,8 @@ def manifest_lines(engine: Artifact, digests: dict[str, str]) -> list[str]:
         "runtime": runtime_of(described),
         "runtime_version": recorded.get("version", "unknown"),
         "engine": engine.path.name,
+        "precision": kernels.precision(described.precision),
+        "machine": kernels.machine or "any",
         "task": described.task,
         "outputs": " ".join(output_names(described.task, described.architecture)),
         "input": described.input_type,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from convnext_edge.artifacts.artifact import Artifact, Description
 from convnext_edge.artifacts.failed import failings
@@ -18,9 +18,13 @@ from convnext_edge.commands.embed.steps import Steps
 from convnext_edge.commands.options import WorkspaceFolder
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import Sentence, lines, warned
+from convnext_edge.cpu import Machine
 from convnext_edge.errors import ArtifactError, UsageError, nearest
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.targets.registry import command_that_makes_one
+
+if TYPE_CHECKING:
+    from convnext_edge.targets.kernels import Kernels
 
 Language = Literal["cpp", "web", "android", "ios"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -31,7 +35,8 @@ RUNTIMES: dict[Language, tuple[str, ...]] = {
     "android": ("onnxruntime",),
     "ios": ("onnxruntime",),
 }
-Fill = Callable[[Artifact, Path | None, Path], Steps]
+PHONES = ("android", "ios")
+Fill = Callable[[Artifact, Path | None, Path, "Kernels"], Steps]
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,9 @@ class Embed(Result):
     needs: str = ""  # what must be done first, as a sentence
     page: Path | None = None  # what a browser opens; the command then is for other devices alone
     warnings: tuple[str, ...] = ()  # that its model did not pass, and why, as sentences
+    machine: Machine | None = None  # that the folder is for; None for a page, and where it is not known
+    int8_kernels: bool | None = None  # whether layers are multiplied in INT8 there; None: not known
+    advice: str | None = None  # what to do where a quantized model is multiplied in float
 
     def summary(self) -> str:
         """Return what was written, and how it is built or opened."""
@@ -57,6 +65,7 @@ class Embed(Result):
             *needed,
             ("to build" if self.page is None else "for phones", self.typed or self.build_command),
             *warned(self.warnings),
+            *warned([self.advice] if self.advice else []),
         )
 
 
@@ -72,6 +81,10 @@ def embed(
         AnyPath | None,
         Option("web: folder of npm's onnxruntime-web.  [default: the nearest node_modules']", folder=True),
     ] = None,
+    machine: Annotated[
+        Machine | None,
+        Option("cpp: machine that the folder is for.  [default: ENGINE's, or this one]", flags=("--for",)),
+    ] = None,
     output: Annotated[
         AnyPath | None,
         Option(
@@ -85,17 +98,20 @@ def embed(
     """Put ENGINE (default: the newest) into a folder for an application.
 
     The folder holds the engine and the library that shows it images; it may not exist yet or be
-    empty, and comes whole or not at all.
+    empty, and comes whole or not at all. For another machine than this one, the printed command
+    cross-compiles.
     Raises ArtifactError, UsageError.
     """
     from convnext_edge.commands.embed.bundle import check_images
 
+    check_machine(lang, machine)
     fill = filler(lang, as_path(runtime))
     space = Workspace.at(workspace)
     chosen = find_engine(engine, space, lang)
     check_images(chosen)
     folder = as_path(output) or space.folder / f"{chosen.path.name.split('.')[0]}-{lang}"
-    steps = write_folder(folder, lambda made: fill(chosen, as_path(labels), made))
+    kernels = kernels_for(lang, chosen, machine)
+    steps = write_folder(folder, lambda made: fill(chosen, as_path(labels), made, kernels))
     files = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
     return Embed(
         directory=folder,
@@ -105,7 +121,33 @@ def embed(
         needs=steps.needs,
         page=folder / steps.page if steps.page else None,
         warnings=failings(chosen),
+        machine=kernels.machine,
+        int8_kernels=kernels.int8,
+        advice=kernels.advice,
     )
+
+
+def check_machine(lang: str, machine: Machine | None) -> None:
+    """Raise UsageError where a language leaves no choice of the machine, and another one is given."""
+    if lang == "web" and machine:
+        raise UsageError(
+            "--for means nothing with --lang web: browsers run WebAssembly", hint="Leave it out."
+        )
+    if lang in PHONES and machine not in (None, "aarch64"):
+        raise UsageError(
+            f"--for {machine} means nothing with --lang {lang}: phones are aarch64", hint="Leave it out."
+        )
+
+
+def kernels_for(lang: str, engine: Artifact, machine: Machine | None) -> Kernels:
+    """Return which kernels the engine gets where the folder is used."""
+    from convnext_edge.targets.kernels import Kernels, kernels_of
+    from convnext_edge.targets.registry import DEFAULT, find_target
+
+    if lang == "web":
+        return Kernels(None, None)
+    target = find_target(engine.description.target or DEFAULT)
+    return kernels_of(engine.description, target, "aarch64" if lang in PHONES else machine)
 
 
 def filler(lang: str, runtime: Path | None) -> Fill:

@@ -14,6 +14,7 @@ from convnext_edge.commands.embed.bundle import fill_readme, write_bundle
 from convnext_edge.commands.embed.mobile import check_runtime, write_sample
 from convnext_edge.commands.embed.steps import Steps
 from convnext_edge.images.transform import preprocess
+from convnext_edge.targets.kernels import Kernels
 from convnext_edge.tasks import Task
 
 SOURCES = Path(__file__).parents[2] / "embed_sources" / "ios"
@@ -30,17 +31,17 @@ CALLS: dict[Task, str] = {
 CASES = ((7, 5), (301, 220), (90, 400))
 
 
-def write_ios(engine: Artifact, labels: Path | None, folder: Path) -> Steps:
+def write_ios(engine: Artifact, labels: Path | None, folder: Path, kernels: Kernels) -> Steps:
     """Fill the empty `folder`, and return how it is built there.
 
     Raises UsageError for an engine of another runtime, or a wrong number of labels.
     """
     check_runtime(engine, "iOS")
     shutil.copytree(SOURCES, folder, dirs_exist_ok=True)
-    write_bundle(engine, labels, folder / "Sources" / "ConvNeXtEdge" / "model")
+    write_bundle(engine, labels, folder / "Sources" / "ConvNeXtEdge" / "model", kernels)
     write_sample(engine, folder / "Sources" / "ConvNeXtEdgeSample")
     (folder / "Tests" / "ConvNeXtEdgeTests" / "squares.bin").write_bytes(squares(engine))
-    fill_readme(engine, folder, build=BUILD, call=CALLS[engine.description.task])
+    fill_readme(engine, folder, kernels, build=BUILD, call=CALLS[engine.description.task])
     return Steps(BUILD)
 
 

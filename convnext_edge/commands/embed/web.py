@@ -15,6 +15,7 @@ from convnext_edge.commands.embed.steps import Steps
 from convnext_edge.errors import UsageError
 from convnext_edge.progress import note
 from convnext_edge.reading import Line, Shape, Version, read_json
+from convnext_edge.targets.kernels import Kernels
 from convnext_edge.tasks import Task
 
 SOURCES = Path(__file__).parents[2] / "embed_sources" / "web"
@@ -44,7 +45,9 @@ class PackageShape(Shape):
     version: Version
 
 
-def write_web(engine: Artifact, labels: Path | None, folder: Path, package: Path | None = None) -> Steps:
+def write_web(
+    engine: Artifact, labels: Path | None, folder: Path, kernels: Kernels, package: Path | None = None
+) -> Steps:
     """Fill the empty `folder`, and return its page and a command that serves it: there is nothing to build.
 
     package: folder of npm's onnxruntime-web, by default that of the nearest node_modules. Raises UsageError
@@ -58,12 +61,12 @@ def write_web(engine: Artifact, labels: Path | None, folder: Path, package: Path
     source = package or find_package(Path.cwd())
     version = read_version(source)
     shutil.copytree(SOURCES, folder, dirs_exist_ok=True)
-    write_bundle(engine, labels, folder / "model")
+    write_bundle(engine, labels, folder / "model", kernels)
     for name in (SCRIPT, *LOADED):
         shutil.copyfile(source / "dist" / name, folder / "runtime" / name)
     write_offline(folder, "model", sorted(path.name for path in (folder / "model").iterdir()))
     write_offline(folder, "runtime", LOADED)
-    fill_readme(engine, folder, runtime=version, call=CALLS[engine.description.task])
+    fill_readme(engine, folder, kernels, runtime=version, call=CALLS[engine.description.task])
     return Steps(SERVE, page="index.html")
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.embedded import (
+    MANIFEST,
     SIZES,
     Build,
     embed_small,
     noise,
-    onnxruntime_headers,
     photographs,
     python_logits,
     run,
@@ -39,9 +39,10 @@ def built(models: Models, tmp_path_factory: pytest.TempPathFactory, pytestconfig
     """The folder of the small INT8 model for a runtime, and what was built of it."""
 
     def of(runtime: str) -> tuple[Path, Build]:
-        headers = onnxruntime_headers(pytestconfig.cache.mkdir("embed"))  # type: ignore[union-attr]
-        folder = embed_small(models, tmp_path_factory.mktemp("embedded") / "app", runtime)
-        return folder, build_arm64(folder, tmp_path_factory.mktemp("build"), headers)
+        downloads = pytestconfig.cache.mkdir("embed")  # type: ignore[union-attr]
+        output = tmp_path_factory.mktemp("embedded") / "app"
+        folder = embed_small(models, output, runtime, machine="aarch64")
+        return folder, build_arm64(folder, tmp_path_factory.mktemp("build"), downloads)
 
     return cache(of)
 
@@ -84,12 +85,22 @@ def test_the_folder_for_the_device_is_all_that_the_program_needs(
     folder, program = built(runtime)
     device = shutil.copytree(folder / "device", tmp_path / "device")
     (picture,) = photographs(1)
-    Image.fromarray(picture).save(tmp_path / "picture.ppm")
+    Image.fromarray(picture).save(tmp_path / "picture.jpg", quality=95)
     model, sample = device / "share" / "convnext_edge" / "model", device / "bin" / "classify"
-    call = (*program.emulator, sample, "--model", model, "--top", "1", tmp_path / "picture.ppm")
-    (folder / "arm64").rename(folder / "away")
+    call = (*program.emulator, sample, "--model", model, "--top", "1", tmp_path / "picture.jpg")
+    (folder / "build").rename(folder / "away")
     try:
         shown = run(*call).decode()
     finally:
-        (folder / "away").rename(folder / "arm64")
+        (folder / "away").rename(folder / "build")
     assert int(shown.split()[2]) == python_logits(folder, [picture]).argmax()
+
+
+def test_a_folder_for_arm64_says_whether_it_is_int8_there(built: Built) -> None:
+    for runtime, precision in (("openvino", "fake-quantized"), ("onnxruntime", "int8")):
+        folder, _ = built(runtime)
+        told = (folder / "README.md").read_text()
+        assert f"\nprecision {precision}\nmachine aarch64\n" in (folder / "model" / MANIFEST).read_text()
+        assert f"({precision.upper()}, " in told
+        assert ("--target openvino --for aarch64" in told) == (precision != "int8")
+        assert "-DCMAKE_TOOLCHAIN_FILE=cmake/aarch64-linux-gnu.cmake && cmake --build build" in told

@@ -207,10 +207,11 @@ def test_a_cmake_that_is_too_old_is_told(embedded: Embedded, tmp_path: Path) -> 
 
 @pytest.mark.programs(*TOOLS)
 def test_the_answers_on_arm64_are_those_of_python_on_this_cpu(
-    models: Models, tmp_path_factory: pytest.TempPathFactory
+    models: Models, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> None:
     folder = embed_small(models, tmp_path_factory.mktemp("embedded") / "app", NAME)
-    program = build_arm64(folder, tmp_path_factory.mktemp("build"))
+    downloads = pytestconfig.cache.mkdir("embed")  # type: ignore[union-attr]
+    program = build_arm64(folder, tmp_path_factory.mktemp("build"), downloads)
     pictures = photographs(24)
     found = np.frombuffer(program.answer(folder / "model", "logits", pictures), np.float32)
     compared = Comparison()

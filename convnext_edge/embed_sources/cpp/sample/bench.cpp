@@ -4,11 +4,11 @@
 #include <chrono>
 #include <cmath>
 #include <fstream>
-#include <locale>
 #include <sstream>
 #include <vector>
 
 #include "cpus.hpp"
+#include "json.hpp"
 
 namespace {
 
@@ -40,25 +40,11 @@ double percentile(const std::vector<double>& sorted, double percent) {
     return sorted[below] + (position - std::floor(position)) * (sorted[above] - sorted[below]);
 }
 
-std::string number(double value) {
-    std::ostringstream text;
-    text.imbue(std::locale::classic());
-    text << std::round(value * 1e4) / 1e4;
-    return text.str();
-}
+std::string rounded(double value) { return number(std::round(value * 1e4) / 1e4); }
 
 std::string percentiles(const std::vector<double>& times) {
-    return "{\"p50\": " + number(percentile(times, 50)) + ", \"p90\": " + number(percentile(times, 90)) +
-           ", \"p99\": " + number(percentile(times, 99)) + ", \"min\": " + number(times.front()) + "}";
-}
-
-std::string quoted(const std::string& text) {
-    std::string made = "\"";
-    for (const char c : text) {
-        if (c == '"' || c == '\\') made += '\\';
-        if (static_cast<unsigned char>(c) >= 0x20) made += c;
-    }
-    return made + "\"";
+    return "{\"p50\": " + rounded(percentile(times, 50)) + ", \"p90\": " + rounded(percentile(times, 90)) +
+           ", \"p99\": " + rounded(percentile(times, 99)) + ", \"min\": " + rounded(times.front()) + "}";
 }
 
 /// What follows the colon of the first line of a Linux file that begins with one of `keys`; empty without one.
@@ -83,12 +69,11 @@ std::string instructions() {
                                             "asimd",       "asimddp",     "i8mm",     "sve"};
     std::vector<std::string> words;
     for (std::string word; flags >> word;) words.push_back(word);
-    std::string list;
+    std::vector<std::string> found;
     for (const std::string& name : known) {
-        if (std::find(words.begin(), words.end(), name) == words.end()) continue;
-        list += (list.empty() ? "" : ", ") + quoted(name);
+        if (std::find(words.begin(), words.end(), name) != words.end()) found.push_back(quoted(name));
     }
-    return "[" + list + "]";
+    return list(found);
 }
 
 std::string peak_rss() {
@@ -100,7 +85,7 @@ std::string peak_rss() {
 // Why times are not to be relied on; empty where they are, as on a quiet machine.
 std::string doubt(const std::vector<double>& times) {
     const double ratio = percentile(times, 50) / percentile(times, 0);
-    return ratio > 2 ? "a median is " + number(ratio) + " times the least time" : "";
+    return ratio > 2 ? "a median is " + rounded(ratio) + " times the least time" : "";
 }
 
 }  // namespace
@@ -133,9 +118,9 @@ std::string bench(const convnext_edge::Image& image, const BenchOptions& options
            field("cpu", quoted(line_of("/proc/cpuinfo", {"model name", "Hardware", "CPU part"}))) +
            field("isa", instructions()) + field("candidate_ms", percentiles(engine)) + field("reference_ms", "null") +
            field("speedup", "null") + field("speedup_ci95", "null") + field("reliable", why.empty() ? "true" : "false") +
-           field("doubt", quoted(why)) + field("throughput_ips", number(1000 / percentile(engine, 50))) +
+           field("doubt", quoted(why)) + field("throughput_ips", rounded(1000 / percentile(engine, 50))) +
            field("peak_rss_bytes", peak_rss()) + field("gates", "[]") + field("passed", "true") +
            field("fp16_ms", "null") +
-           field("advice", "null") + field("load_ms", number(load_ms)) + field("first_answer_ms", number(first_ms)) +
+           field("advice", "null") + field("load_ms", rounded(load_ms)) + field("first_answer_ms", rounded(first_ms)) +
            "  \"end_to_end_ms\": " + percentiles(whole) + "\n}";
 }

@@ -1,0 +1,58 @@
+# What the sample reads JPEG and PNG by: libjpeg-turbo and libpng, else stb_image, which is downloaded, else nothing.
+# Sets picture_sources, picture_definitions, picture_libraries, and picture_stb, the folder of stb_image.h.
+include(CheckCXXSourceCompiles)
+
+set(picture_sources sample/bmp.cpp sample/exif.cpp sample/missing.cpp sample/picture.cpp)
+set(picture_definitions "")
+set(picture_libraries "")
+set(wanting "")
+
+# A library of the host does not link for another machine, and libjpeg 9 has other pixels than libjpeg-turbo.
+function(convnext_edge_links library code name)
+  set(CMAKE_REQUIRED_LIBRARIES "${library}")
+  set(CMAKE_REQUIRED_QUIET ON)
+  check_cxx_source_compiles("${code}" ${name})
+endfunction()
+
+find_package(JPEG QUIET)
+if(JPEG_FOUND)
+  convnext_edge_links(JPEG::JPEG "#include <cstddef>\n#include <cstdio>\n#include <jpeglib.h>\n#ifndef LIBJPEG_TURBO_VERSION\n#error\n#endif
+    int main() { jpeg_error_mgr errors; jpeg_std_error(&errors); }" CONVNEXT_EDGE_LIBJPEG_TURBO)
+endif()
+find_package(PNG QUIET)
+if(PNG_FOUND)
+  convnext_edge_links(PNG::PNG "#include <png.h>\nint main() { return png_access_version_number() == 0; }" CONVNEXT_EDGE_LIBPNG)
+endif()
+
+if(JPEG_FOUND AND CONVNEXT_EDGE_LIBJPEG_TURBO)
+  list(APPEND picture_sources sample/jpeg_turbo.cpp)
+  list(APPEND picture_definitions CONVNEXT_EDGE_JPEG)
+  list(APPEND picture_libraries JPEG::JPEG)
+else()
+  list(APPEND wanting JPEG)
+endif()
+if(PNG_FOUND AND CONVNEXT_EDGE_LIBPNG)
+  list(APPEND picture_sources sample/png_libpng.cpp)
+  list(APPEND picture_definitions CONVNEXT_EDGE_PNG)
+  list(APPEND picture_libraries PNG::PNG)
+else()
+  list(APPEND wanting PNG)
+endif()
+
+set(picture_stb "")
+if(wanting)
+  convnext_edge_fetch_archive(stb any stb)
+  if(stb)
+    set(picture_stb "${stb}/src/third_party/stb")
+    list(APPEND picture_sources sample/stb.cpp)
+    foreach(kind IN LISTS wanting)
+      list(APPEND picture_definitions CONVNEXT_EDGE_${kind} CONVNEXT_EDGE_STB_${kind})
+    endforeach()
+    list(JOIN wanting " and " wanting)
+    message(STATUS "The sample reads ${wanting} by stb_image: install libjpeg-turbo and libpng for Pillow's own pixels")
+  else()
+    list(JOIN wanting " or " wanting)
+    message(WARNING "The sample reads no ${wanting}: ${stb_why} Or install libjpeg-turbo and libpng (Debian: "
+      "libjpeg62-turbo-dev, libpng-dev) and build in a new folder. PPM and BMP are read anyway.")
+  endif()
+endif()

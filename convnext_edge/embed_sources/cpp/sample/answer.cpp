@@ -1,0 +1,122 @@
+#include "answer.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <vector>
+
+#include "json.hpp"
+
+namespace {
+
+using convnext_edge::Image;
+using convnext_edge::Model;
+using convnext_edge::Output;
+using convnext_edge::Prediction;
+
+constexpr int kExact = 9;          // digits that tell any float32 from its neighbours
+constexpr float kThreshold = 0.5;  // of a probability, above which a label holds
+
+template <typename... Values>
+std::string formatted(const char* format, Values... values) {
+    char made[64];
+    std::snprintf(made, sizeof made, format, values...);
+    return made;
+}
+
+std::string lines_of(const std::vector<Prediction>& found) {
+    std::string text;
+    for (const auto& one : found) {
+        text += formatted("%6.2f %%  %4zu  ", 100.0 * static_cast<double>(one.probability), one.index);
+        text += std::string(one.label) + '\n';
+    }
+    return text;
+}
+
+std::string lines_of(const std::vector<float>& values, const std::vector<std::string>& labels) {
+    std::string text;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        text += formatted("%12.6g  ", static_cast<double>(values[i])) + labels[i] + '\n';
+    }
+    return text;
+}
+
+/// Name and shape of each output, and the first numbers of a vector.
+std::string lines_of(const std::vector<Output>& outputs, std::size_t top) {
+    std::string text;
+    for (const auto& output : outputs) {
+        text += output.name;
+        for (std::size_t i = 0; i < output.shape.size(); ++i) {
+            text += (i > 0 ? "x" : " ") + std::to_string(output.shape[i]);
+        }
+        if (output.shape.size() == 1) {
+            text += ':';
+            for (std::size_t i = 0; i < std::min(top, output.values.size()); ++i) {
+                text += formatted(" %g", static_cast<double>(output.values[i]));
+            }
+            if (top < output.values.size()) text += " ...";
+        }
+        text += '\n';
+    }
+    return text;
+}
+
+std::string json_of(std::vector<Prediction> found, bool of_labels) {
+    if (of_labels) {
+        const auto holds = [](const Prediction& one) { return one.probability > kThreshold; };
+        found.erase(std::stable_partition(found.begin(), found.end(), holds), found.end());
+        std::stable_sort(found.begin(), found.end(),
+                         [](const auto& a, const auto& b) { return a.probability > b.probability; });
+    }
+    std::vector<std::string> rows;
+    for (const auto& one : found) {
+        rows.push_back("{\"label\": " + quoted(std::string(one.label)) + ", \"index\": " + std::to_string(one.index) +
+                       ", \"probability\": " + number(static_cast<double>(one.probability)) + "}");
+    }
+    return "\"top\": " + list(rows);
+}
+
+std::string json_of(const std::vector<float>& values, int digits) {
+    std::vector<std::string> numbers;
+    for (const float value : values) numbers.push_back(number(static_cast<double>(value), digits));
+    return list(numbers);
+}
+
+/// The vector, where there is one, and the shape of each map.
+std::string json_of(const std::vector<Output>& outputs) {
+    std::string text;
+    std::string shapes;
+    for (const auto& output : outputs) {
+        if (output.shape.size() == 1) {
+            double squares = 0;
+            for (const float value : output.values) squares += static_cast<double>(value) * static_cast<double>(value);
+            text = "\"norm\": " + number(std::sqrt(squares)) + ", \"embedding\": " + json_of(output.values, kExact);
+        } else {
+            std::vector<std::string> edges;
+            for (const std::size_t edge : output.shape) edges.push_back(std::to_string(edge));
+            shapes += (shapes.empty() ? "" : ", ") + quoted(output.name) + ": " + list(edges);
+        }
+    }
+    if (!shapes.empty()) text += (text.empty() ? "" : ", ") + ("\"shapes\": {" + shapes + "}");
+    return text;
+}
+
+}  // namespace
+
+std::string answer_text(const Model& model, const Image& image, std::size_t top) {
+    const std::string& task = model.info().task;
+    if (task == "classify") return lines_of(model.classify(image, top));
+    if (task == "multilabel") return lines_of(model.multilabel(image));
+    if (task == "regress") return lines_of(model.regress(image), model.labels());
+    return lines_of(model.run(image), top);
+}
+
+std::string answer_json(const Model& model, const Image& image, std::size_t top, const std::string& picture) {
+    const std::string& task = model.info().task;
+    std::string found;
+    if (task == "classify") found = json_of(model.classify(image, top), false);
+    else if (task == "multilabel") found = json_of(model.multilabel(image), true);
+    else if (task == "regress") found = "\"values\": " + json_of(model.regress(image), 6);
+    else found = json_of(model.run(image));
+    return "{\"picture\": " + quoted(picture) + ", " + found + "}";
+}

@@ -1,0 +1,75 @@
+#include "arguments.hpp"
+
+#include <exception>
+
+#include "convnext_edge.hpp"
+
+const char* const kHelp =
+    "Usage: classify [OPTIONS] PICTURE...\n"
+    "\n"
+    "  Prints what the model answers to pictures: the likeliest classes, the probability of each label, the\n"
+    "  values, the embedding, or the shapes of maps. A picture is a JPEG, PNG, BMP or binary PPM, raw RGB bytes,\n"
+    "  or a folder of pictures.\n"
+    "\n"
+    "  --model DIR      folder with convnext_edge.txt  [default: model]\n"
+    "  --top N          how many classes, or numbers of a vector  [default: 5]\n"
+    "  --json           print JSON, with the keys of convnext-edge predict\n"
+    "  --size WxH       PICTURE is raw RGB of that many pixels\n"
+    "  --camera DEVICE  a camera of Linux in place of pictures, as /dev/video0; with --json an object a line\n"
+    "  --frames N       of the camera  [default: until it is stopped]\n"
+    "  --threads N      of the engine, at most the CPUs that this process may use  [default: all of them]\n"
+    "  --bench          time it instead, and print JSON\n"
+    "  --runs N         timed calls  [default: 50]\n"
+    "\n"
+    "Example:  classify --top 3 picture.jpg\n";
+
+namespace {
+
+using convnext_edge::UsageError;
+
+int whole_number(const std::string& option, const std::string& text) {
+    try {
+        std::size_t used = 0;
+        const int value = std::stoi(text, &used);
+        if (used == text.size() && value >= 1) return value;
+    } catch (const std::exception&) {  // falls through to the one message for all that is wrong
+    }
+    throw UsageError(option + " " + text + " is less than 1\nGive a whole number from 1.");
+}
+
+void check(const Arguments& found) {
+    if (found.help) return;
+    if (found.pictures.empty() && found.camera.empty()) throw UsageError("no picture is named\nSee classify --help.");
+    if (!found.pictures.empty() && !found.camera.empty()) {
+        throw UsageError("a picture and a camera are named\nGive one of them.");
+    }
+    if (found.timed && found.pictures.size() != 1) throw UsageError("--bench takes one picture\nSee classify --help.");
+}
+
+}  // namespace
+
+Arguments parse(int count, char** words) {
+    Arguments found;
+    found.bench.model = "model";
+    for (int i = 1; i < count; ++i) {
+        const std::string word = words[i];
+        const auto value = [&] {
+            if (++i >= count) throw UsageError(word + " needs a value\nSee classify --help.");
+            return std::string(words[i]);
+        };
+        if (word == "--help" || word == "-h") found.help = true;
+        else if (word == "--json") found.json = true;
+        else if (word == "--bench") found.timed = true;
+        else if (word == "--model") found.bench.model = value();
+        else if (word == "--size") found.size = value();
+        else if (word == "--camera") found.camera = value();
+        else if (word == "--frames") found.frames = whole_number(word, value());
+        else if (word == "--top") found.top = whole_number(word, value());
+        else if (word == "--threads") found.bench.threads = whole_number(word, value());
+        else if (word == "--runs") found.bench.runs = whole_number(word, value());
+        else if (word.rfind("--", 0) != 0) found.pictures.push_back(word);
+        else throw UsageError("'" + word + "' is no option\nSee classify --help.");
+    }
+    check(found);
+    return found;
+}
