@@ -51,7 +51,8 @@ def write_model(engine: Artifact, folder: Path) -> None:
     numbers = folder.with_name(f"{folder.name}-labels.txt") if unnamed else None
     if numbers is not None:
         numbers.write_text("".join(f"{number}\n" for number in range(unnamed)), encoding="utf-8")
-    write_bundle(engine, numbers, folder)
+    described = engine.description
+    write_bundle(engine, numbers, folder, kernels_of(described, find_target(str(described.target))))
 
 
 def device_of(session: Session) -> DeviceDescription | None:

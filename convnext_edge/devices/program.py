@@ -9,13 +9,11 @@ import hashlib
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from textwrap import shorten
-from zipfile import ZipFile
 
 from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.artifacts.store import write_folder
@@ -100,7 +98,7 @@ def build_program(
     ]
     if elsewhere is not None and not compiles(machine):
         return elsewhere(source, options)
-    options += [*toolchain_options(machine, source), *runtime_options(*runtime, machine, scratch)]
+    options += [*toolchain_options(machine, source), *runtime_options(runtime[0], machine)]
     _cmake("-S", str(source), "-B", str(scratch / "build"), *options, machine=machine)
     _cmake("--build", str(scratch / "build"), machine=machine)
     _cmake("--install", str(scratch / "build"), "--prefix", str(installed), machine=machine)
@@ -132,28 +130,10 @@ def toolchain_options(machine: Machine, source: Path) -> list[str]:
     return [f"-DCMAKE_TOOLCHAIN_FILE={source / file}"]
 
 
-def runtime_options(runtime: str, version: str, machine: Machine, scratch: Path) -> list[str]:
-    """Return what leads CMake to the runtime's libraries; nothing where it looks for them by itself.
-
-    OpenVINO's packages on PyPI hold its headers and libraries: that of this environment serves this machine.
-    """
-    if runtime != "openvino":
-        return []
-    if machine == this_machine():
-        spec = find_spec("openvino")
-        return [f"-DOpenVINO_DIR={Path(spec.origin).parent / 'cmake'}"] if spec and spec.origin else []
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command += ["--only-binary", ":all:", "--platform", f"manylinux_2_35_{machine}", "-d", str(scratch)]
-    done = subprocess.run([*command, f"openvino=={version}"], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise DeviceError(
-            f"pip cannot fetch OpenVINO {version} for {machine}: {shorten(done.stderr, LONGEST)}",
-            hint="See whether PyPI is within reach.",
-        )
-    (wheel,) = scratch.glob("openvino-*.whl")
-    with ZipFile(wheel) as archive:
-        archive.extractall(scratch / "runtime")
-    return [f"-DOpenVINO_DIR={scratch / 'runtime' / 'openvino' / 'cmake'}"]
+def runtime_options(runtime: str, machine: Machine) -> list[str]:
+    """Return what leads CMake to the OpenVINO of this environment; else it finds or downloads it."""
+    spec = find_spec("openvino") if runtime == "openvino" and machine == this_machine() else None
+    return [f"-DOpenVINO_DIR={Path(spec.origin).parent / 'cmake'}"] if spec and spec.origin else []
 
 
 def _cmake(*words: str, machine: Machine) -> None:

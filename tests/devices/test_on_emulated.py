@@ -6,8 +6,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from support.embedded import onnxruntime_headers
-from support.emulated import TOOLS, emulator, lay_out_onnxruntime
+from support.emulated import TOOLS, emulator
 from support.models import Models
 from support.ssh_server import SSHServer
 
@@ -25,23 +24,17 @@ def emulated(tmp_path_factory: pytest.TempPathFactory) -> str:
     return shlex.join(map(str, emulator(tmp_path_factory.mktemp("emulated"))))
 
 
-@pytest.fixture(scope="module")
-def runtime_for_arm64(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
-    """ONNX Runtime for ARM64."""
-    place = tmp_path_factory.mktemp("runtime") / "arm64"
-    lay_out_onnxruntime(place, onnxruntime_headers(pytestconfig.cache.mkdir("embed")))  # type: ignore[union-attr]
-    return place
-
-
 def test_answers_through_qemu_are_those_of_here_and_are_called_simulated(
     device: SSHServer,
     engine: Path,
     models: Models,
     emulated: str,
-    runtime_for_arm64: Path,
+    pytestconfig: pytest.Config,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("ONNXRuntime_ROOT", str(runtime_for_arm64))
+    monkeypatch.delenv("ONNXRuntime_ROOT")  # which is that of this machine: CMake downloads the other
+    downloads = pytestconfig.cache.mkdir("embed")  # type: ignore[union-attr]
+    monkeypatch.setenv("CONVNEXT_EDGE_DOWNLOADS", str(downloads))
     options = {"data": str(models.photos), "workspace": models.workspace}
     here = validate(engine, **options)  # type: ignore[arg-type]
     there = validate(engine, on=device.url, runner=emulated, **options)  # type: ignore[arg-type]
