@@ -12,7 +12,7 @@ from typing import Annotated, Any, cast
 
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.artifacts.workspace import Workspace
-from convnext_edge.commands.benchmark import benchmark
+from convnext_edge.commands.benchmark.command import benchmark
 from convnext_edge.commands.build import build
 from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.early import check_images, check_start, check_threads

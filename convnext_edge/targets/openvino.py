@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,26 +18,41 @@ from convnext_edge.guest import keep_signal_stack
 from convnext_edge.onnx_graph.files import load, read_metadata
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quiet import importing
-from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Outputs, Session, Target
+from convnext_edge.targets.base import (
+    NO_OPTIONS,
+    BuildOptions,
+    Images,
+    LayerTime,
+    Outputs,
+    Session,
+    Streams,
+    Target,
+)
 from convnext_edge.targets.vendor_errors import as_target_error, short_message
 
 
 class OpenVINOSession(Session):
     """An ONNX file or an engine in OpenVINO, on the CPU.
 
-    Its request takes one call at a time. More of them would gain nothing: set for latency, the plugin runs
-    requests one after the other.
+    Its request takes one call at a time. Set for latency, the plugin runs requests one after the other, so
+    that more of them would gain nothing; for throughput, `another` makes more.
 
-    timed: whether the runtime measures each layer, for `layer_times`.
+    timed: whether the runtime measures each layer, for `layer_times`. streams: how many requests the plugin
+    runs at a time; 0 leaves that to it.
     """
 
     runner = "OpenVINO"
 
-    def __init__(self, model: Path, threads: int | None, *, timed: bool = False) -> None:
+    def __init__(
+        self, model: Path, threads: int | None, *, timed: bool = False, streams: int | None = None
+    ) -> None:
         with importing("openvino"):
             import openvino
 
-        options: dict[str, Any] = {**OPENVINO_OPTIONS, "PERFORMANCE_HINT": "LATENCY"}
+        hint = "LATENCY" if streams is None else "THROUGHPUT"
+        options: dict[str, Any] = {**OPENVINO_OPTIONS, "PERFORMANCE_HINT": hint}
+        if streams:
+            options["NUM_STREAMS"] = streams
         if timed:
             options["PERF_COUNT"] = True
         if threads is not None:
@@ -44,6 +62,17 @@ class OpenVINOSession(Session):
             self.compiled = core.compile_model(core.read_model(model), "CPU", options)
             self.request = self.compiled.create_infer_request()
         self.input = self.compiled.input(0)
+
+    def another(self) -> OpenVINOSession:
+        """Return a session of the same compiled model that may run while this one does."""
+        other = copy(self)
+        other._turn, other.request = Lock(), self.compiled.create_infer_request()
+        return other
+
+    @property
+    def streams(self) -> int:
+        """How many requests the plugin runs at a time."""
+        return int(self.compiled.get_property("NUM_STREAMS"))
 
     def _run(self, images: Images) -> Outputs:
         self._check(images)
@@ -60,13 +89,21 @@ class OpenVINOSession(Session):
         if not fits or images.dtype != kind.to_dtype():
             raise ValueError(f"its input is {shape.to_string()} of {kind.to_string()}")
 
-    def layer_times(self) -> dict[str, float]:
-        """Return mean milliseconds of each node over all calls, by the name of the ONNX node behind it."""
-        found: dict[str, float] = {}
+    def layer_times(self) -> dict[str, LayerTime]:
+        """Return the mean time over all calls, by the name of the ONNX node that a node comes from.
+
+        Of several nodes with one origin, operator and kernel are those of the slowest.
+        """
+        parts: dict[str, list[LayerTime]] = {}
         for node in self.request.profiling_info:
             name = node.node_name.split("/")[0]  # the plugin adds "/WithoutBiases" to convolutions
-            found[name] = found.get(name, 0.0) + node.real_time.total_seconds() * 1000
-        return found
+            milliseconds = node.real_time.total_seconds() * 1000
+            parts.setdefault(name, []).append(LayerTime(milliseconds, node.node_type, node.exec_type))
+        slowest = {name: max(times, key=lambda time: time.milliseconds) for name, times in parts.items()}
+        return {
+            name: replace(slowest[name], milliseconds=sum(time.milliseconds for time in times))
+            for name, times in parts.items()
+        }
 
     def kernels(self) -> list[tuple[str, str]]:
         """Return (layer type, primitive) of each node that the CPU plugin runs, as `jit_avx2_1x1_I8`."""
@@ -92,6 +129,8 @@ class OpenVINO(Target):
     # it leaves Q/DQ of 16 bits out of the graph: what runs would be `float`
     activations = frozenset({"uint8", "int8", "float"})
     takes_dynamic_size = True
+    takes_streams = True
+    times_layers = True
     suffix = ".xml"
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:
@@ -119,8 +158,18 @@ class OpenVINO(Target):
         self.version()
         return OpenVINOSession(artifact.path, threads)
 
-    def time_layers(self, model: Path, images: Images, *, runs: int, threads: int) -> dict[str, float]:
-        """Return mean milliseconds by layer, as the runtime itself counts them."""
+    def open_streams(self, artifact: Artifact, *, streams: int | None, threads: int) -> Streams:
+        """Make one ready to run several calls at a time, as many as the plugin likes where None are given."""
+        self.version()
+        first = OpenVINOSession(artifact.path, threads, streams=streams or 0)
+        count = max(first.streams, 1)
+        others = (first.another() for _ in range(count - 1))
+        return Streams((first, *others), max(threads // count, 1))
+
+    def time_layers(
+        self, model: Path, images: Images, *, runs: int, threads: int, weights_only: bool = False
+    ) -> dict[str, LayerTime]:
+        """Return the time of each layer, as the runtime itself counts it."""
         self.version()
         with OpenVINOSession(model, threads, timed=True) as session:
             for _ in range(runs):

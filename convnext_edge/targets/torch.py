@@ -16,7 +16,7 @@ from convnext_edge.network.convnext import as_tuple
 from convnext_edge.network.exporter import exporter, running
 from convnext_edge.network.threads import operator_threads
 from convnext_edge.quantization.recipe import ACTIVATION_BITS, Recipe
-from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Outputs, Session, Target
+from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Outputs, Session, Streams, Target
 from convnext_edge.targets.simulation.graph import to_torch
 from convnext_edge.targets.vendor_errors import as_target_error
 
@@ -49,6 +49,7 @@ class Torch(Target):
     recipe = Recipe()
     suffix = ".pt2"
     has_int8_kernels = False
+    takes_streams = True
     activations = frozenset(ACTIVATION_BITS)
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:
@@ -80,6 +81,16 @@ class Torch(Target):
                         f"PyTorch cannot run {artifact.path}: {suffix} is another runtime's format"
                     )
         return TorchSession(module, threads)
+
+    def open_streams(self, artifact: Artifact, *, streams: int | None, threads: int) -> Streams:
+        """Make one ready to run several calls at a time, by default one for each thread."""
+        return module_streams(self.open_session(artifact).module, streams or threads, threads)
+
+
+def module_streams(module: nn.Module, streams: int, threads: int) -> Streams:
+    """Return sessions of a module for so many calls at a time, on `threads` threads in all."""
+    each = max(threads // streams, 1)
+    return Streams(tuple(TorchSession(module, each) for _ in range(streams)), each)
 
 
 TARGET = Torch()
