@@ -9,9 +9,10 @@ from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.paths import AnyPath
 from convnext_edge.progress import phase
-from convnext_edge.targets.base import Session, Streams
+from convnext_edge.targets.base import Session
 from convnext_edge.targets.kernels import warn_of_kernels
 from convnext_edge.targets.registry import DEFAULT, command_that_makes_one, find_target
+from convnext_edge.targets.streams import Streams
 
 if TYPE_CHECKING:
     from convnext_edge.checkpoints.source import Source

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from convnext_edge.artifacts.artifact import Artifact
@@ -12,7 +11,6 @@ from convnext_edge.artifacts.sidecar import read_sidecar
 from convnext_edge.errors import ConvNeXtEdgeError, TargetError
 from convnext_edge.images.noise import noise
 from convnext_edge.progress import phase
-from convnext_edge.targets.base import Session
 from convnext_edge.targets.registry import find_target
 
 CALLS = 3  # the first call allocates memory, the others show whether more is needed
@@ -43,20 +41,14 @@ def _measure(path: Path, target: str, batch: int, threads: int, streams: int) ->
     artifact = read_sidecar(path)
     described = artifact.description
     images = noise(described.preprocessing.shape, described.input_type, batch=batch)
-
-    def call(session: Session) -> None:
-        for _ in range(CALLS):
-            session.run(images)
-
     if streams == 1:
         with find_target(target).open_session(artifact, threads=threads) as session:
-            call(session)
+            for _ in range(CALLS):
+                session.run(images)
     else:
-        with (
-            find_target(target).open_streams(artifact, streams=streams, threads=threads) as opened,
-            ThreadPoolExecutor(streams) as pool,
-        ):
-            list(pool.map(call, opened.sessions))
+        with find_target(target).open_streams(artifact, streams=streams, threads=threads) as opened:
+            for _ in range(CALLS):
+                opened.keep_busy(images, 0.0)
     return peak_of_this_process()
 
 

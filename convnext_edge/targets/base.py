@@ -10,7 +10,7 @@ from importlib import metadata, util
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from convnext_edge.cpu import Machine
 from convnext_edge.errors import RecipeError, TargetError, UsageError
 from convnext_edge.quantization.recipe import ActivationType, Recipe, read_recipe
 from convnext_edge.targets.vendor_errors import as_target_error
+
+if TYPE_CHECKING:  # which is made of what is here
+    from convnext_edge.targets.streams import Streams
 
 Images = NDArray[np.float32] | NDArray[np.uint8]  # (N, channels, H, W)
 Logits = NDArray[np.float32]  # (N, classes)
@@ -103,23 +106,6 @@ class Session(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-@dataclass(frozen=True)
-class Streams:
-    """Sessions of one model that run at the same time, each called by a thread of its own."""
-
-    sessions: tuple[Session, ...]  # one for each call in flight
-    threads: int  # of one call
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        for session in self.sessions:
-            session.close()
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,9 @@ from convnext_edge.targets.base import (
     LayerTime,
     Outputs,
     Session,
-    Streams,
     Target,
 )
+from convnext_edge.targets.streams import ThreadedStreams
 from convnext_edge.targets.vendor_errors import as_target_error, short_message
 
 PROVIDERS = ["CPUExecutionProvider"]
@@ -146,7 +146,7 @@ class ONNXRuntime(Target):
         weights_only = artifact.description.weights_only
         return ONNXRuntimeSession(artifact.path, None, weights_only=weights_only, spins=False)
 
-    def open_streams(self, artifact: Artifact, *, streams: int | None, threads: int) -> Streams:
+    def open_streams(self, artifact: Artifact, *, streams: int | None, threads: int) -> ThreadedStreams:
         """Make one ready to run several calls at a time, by default one for each thread.
 
         They share a session and its pool of threads, in which each call has its own thread beside the pool's.
@@ -155,7 +155,7 @@ class ONNXRuntime(Target):
         count = streams or threads
         weights_only = artifact.description.weights_only
         session = ONNXRuntimeSession(artifact.path, threads - count + 1, weights_only=weights_only)
-        return Streams((session,) * count, max(threads // count, 1))
+        return ThreadedStreams([session] * count, max(threads // count, 1))
 
     def time_layers(
         self, model: Path, images: Images, *, runs: int, threads: int, weights_only: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from io import BytesIO
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from convnext_edge.network.convnext import as_tuple
 from convnext_edge.network.exporter import exporter, running
 from convnext_edge.network.threads import operator_threads
 from convnext_edge.quantization.recipe import ACTIVATION_BITS, Recipe
-from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Outputs, Session, Streams, Target
+from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Outputs, Session, Target
 from convnext_edge.targets.simulation.graph import to_torch
+from convnext_edge.targets.streams import ThreadedStreams
 from convnext_edge.targets.vendor_errors import as_target_error
 
 
@@ -37,6 +39,18 @@ class TorchSession(Session):
         with running(), operator_threads(self.threads), torch.inference_mode():
             found = self.module(torch.from_numpy(images))
         return tuple(output.numpy() for output in as_tuple(found))
+
+
+class TorchStreams(ThreadedStreams):
+    """A module of PyTorch's that runs several requests at a time, on `threads` threads in all."""
+
+    def __init__(self, module: nn.Module, streams: int, threads: int) -> None:
+        each = max(threads // streams, 1)
+        super().__init__([TorchSession(module, each) for _ in range(streams)], each)
+
+    def working(self) -> AbstractContextManager[object]:
+        """Return what sets the number of threads of operators for all requests of a thread."""
+        return operator_threads(self.threads)
 
 
 class Torch(Target):
@@ -82,15 +96,9 @@ class Torch(Target):
                     )
         return TorchSession(module, threads)
 
-    def open_streams(self, artifact: Artifact, *, streams: int | None, threads: int) -> Streams:
+    def open_streams(self, artifact: Artifact, *, streams: int | None, threads: int) -> TorchStreams:
         """Make one ready to run several calls at a time, by default one for each thread."""
-        return module_streams(self.open_session(artifact).module, streams or threads, threads)
-
-
-def module_streams(module: nn.Module, streams: int, threads: int) -> Streams:
-    """Return sessions of a module for so many calls at a time, on `threads` threads in all."""
-    each = max(threads // streams, 1)
-    return Streams(tuple(TorchSession(module, each) for _ in range(streams)), each)
+        return TorchStreams(self.open_session(artifact).module, streams or threads, threads)
 
 
 TARGET = Torch()

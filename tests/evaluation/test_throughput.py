@@ -11,7 +11,8 @@ import pytest
 from convnext_edge.errors import UsageError
 from convnext_edge.evaluation import timing
 from convnext_edge.evaluation.throughput import FEWEST, InFlight, in_flight
-from convnext_edge.targets.base import Images, Outputs, Session, Streams
+from convnext_edge.targets.base import Images, Outputs, Session
+from convnext_edge.targets.streams import ThreadedStreams
 
 IMAGES = np.zeros((1, 3, 4, 4), np.float32)
 
@@ -40,14 +41,15 @@ class Sleeper(Session):
 
 def test_a_window_counts_calls_by_the_time_of_each_stream() -> None:
     counted = InFlight()
-    counted.add([[1.0, 2.0], [0.5, 1.5, 3.0]])  # 2 calls in 2 s beside 3 in 3 s
-    assert counted.rates == [2.0]
-    assert counted.milliseconds == [1000, 1000, 500, 1000, 1500]
+    counted.add([[(0.0, 1.0), (1.0, 2.0)], [(0.0, 0.5), (0.5, 1.5), (2.0, 3.0)]])
+    assert counted.rates == [2.0]  # 2 in 2 s beside 3 in 3 s
+    assert counted.milliseconds == [1000, 1000, 500, 1000, 1000]
 
 
 def test_calls_of_a_model_are_in_flight_at_the_same_time() -> None:
     session = Sleeper(0.01)
-    (found,) = in_flight([(Streams((session, session), 1), IMAGES)], 0.1)
+    with ThreadedStreams([session, session], 1) as streams:
+        (found,) = in_flight([(streams, IMAGES)], 0.1)
     assert session.most == 2
     assert len(set(session.callers)) == 2
     assert len(found.rates) == FEWEST
@@ -55,8 +57,8 @@ def test_calls_of_a_model_are_in_flight_at_the_same_time() -> None:
 
 def test_models_take_turns_and_are_counted_apart() -> None:
     slow, fast = Sleeper(0.02), Sleeper(0.002)
-    models = [(Streams((slow, slow), 1), IMAGES), (Streams((fast,), 1), IMAGES)]
-    of_slow, of_fast = in_flight(models, 0.5)
+    with ThreadedStreams([slow, slow], 1) as two, ThreadedStreams([fast], 1) as one:
+        of_slow, of_fast = in_flight([(two, IMAGES), (one, IMAGES)], 0.5)
     assert min(of_slow.milliseconds) >= 20
     assert min(of_fast.milliseconds) >= 2
     assert max(of_slow.rates) <= 2 / 0.02  # two calls of 20 ms in flight

@@ -35,7 +35,7 @@ from convnext_edge.network.threads import operator_threads
 from convnext_edge.progress import phase
 from convnext_edge.targets.base import Images, Session
 from convnext_edge.targets.registry import find_target
-from convnext_edge.targets.torch import TorchSession, module_streams
+from convnext_edge.targets.torch import TorchSession, TorchStreams
 
 PROFILED = 20  # calls of a session that times layers
 
@@ -106,8 +106,8 @@ class Run:
             return None, ""
         normalized = as_reference_takes(images, self.artifact.description.preprocessing)
         with open_streams(self.artifact, self.target, asked.streams, asked.threads) as candidate:
-            count = len(candidate.sessions)
-            with module_streams(self.reference, count, asked.threads) as reference:
+            count = candidate.count
+            with TorchStreams(self.reference, count, asked.threads) as reference:
                 models = [(candidate, images), (reference, normalized)]
                 with watched_load() as load, self._phase():
                     found, other = in_flight(models, seconds)
