@@ -194,22 +194,23 @@ class Benchmark(Measurement):
 
 def sizes_table(rows: Sequence[Measurement]) -> str:
     """Return a table with a row for each batch size."""
-    header = ("batch", "p50 ms", "p99 ms", "PyTorch", "speedup", "images/s", "95 %", "memory")
+    interval = ["95 %"] if rows[0].throughput else []
+    header = ["batch", "p50 ms", "p99 ms", "PyTorch", "speedup", "images/s", *interval, "memory"]
     return table([header, *map(_size_row, rows)])
 
 
-def _size_row(row: Measurement) -> tuple[str, ...]:
+def _size_row(row: Measurement) -> list[str]:
     low, high = row.throughput.candidate_ips_ci95 if row.throughput else (0.0, 0.0)
-    return (
+    return [
         str(row.batch),
         f"{row.candidate_ms.p50:.2f}",
         f"{row.candidate_ms.p99:.2f}",
         f"{row.reference_ms.p50:.2f}",
         f"{row.gated_speedup:.2f}x" + ("" if row.reliable else " ?"),
         f"{row.throughput_ips:.1f}",
-        f"{low:.1f}-{high:.1f}" if row.throughput else "",
+        *([f"{low:.1f}-{high:.1f}"] if row.throughput else []),
         row.memory,
-    )
+    ]
 
 
 def layers_table(layers: Sequence[LayerRow]) -> str:
