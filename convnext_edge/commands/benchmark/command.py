@@ -65,16 +65,17 @@ def benchmark(
     busy, `reliable` is False and no gate passes.
     Raises ArtifactError, TargetError, UsageError.
     """
-    with importing():
-        from convnext_edge.commands.benchmark.asked import check_target, read_options
-        from convnext_edge.commands.benchmark.run import Run
-        from convnext_edge.evaluation.candidates import find_candidate, target_of
-        from convnext_edge.evaluation.records import keep
+    from convnext_edge.commands.benchmark.asked import check_target, read_options
 
     sizes = batch_sizes(batch)
     asked = read_options(
         threads=threads, runs=runs, duration=duration, hint=hint, streams=streams, layers=layers
     )
+    with importing():
+        from convnext_edge.commands.benchmark.run import Run
+        from convnext_edge.evaluation.candidates import find_candidate, target_of
+        from convnext_edge.evaluation.records import keep
+
     space = Workspace.at(workspace)
     artifact = find_candidate(model, target, space)
     chosen = target_of(artifact, target)
