@@ -1,7 +1,7 @@
 # The registry of commands: a line each, which `__init__.py` follows when a name is first used. What is named
 # here is part of the library and, if it is declared as a command, of the command line (`build_script` is not:
 # there it is `build --emit-script`).
-from .commands.benchmark import benchmark as benchmark
+from .commands.benchmark.command import benchmark as benchmark
 from .commands.build import build as build
 from .commands.build_script import build_script as build_script
 from .commands.compare import compare as compare

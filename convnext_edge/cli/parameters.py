@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
-import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeAlias, Union, cast, get_args, get_origin
+from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
 
 import click
 from click.shell_completion import CompletionItem
 
+from convnext_edge.cli.values import Choice, Counts, GivenPath, Numbers, Size, is_number
 from convnext_edge.commands.declaration import Argument, Option, Parameter
-from convnext_edge.commands.text import fold
-from convnext_edge.errors import nearest
 from convnext_edge.paths import AnyPath
 
 Callback: TypeAlias = Callable[[click.Context, click.Parameter, Any], object]
@@ -48,7 +45,7 @@ def to_click(parameter: Parameter) -> click.Parameter:
         required=parameter.required,
         **default,
         show_default=not (hidden or parameter.required),
-        multiple=get_origin(kind) is Sequence,
+        multiple=takes_one_or_many(kind) or get_origin(kind) is Sequence,
         is_flag=True if kind is bool else None,
         callback=callback(kind, option),
         shell_complete=completion(option, kind),
@@ -100,64 +97,6 @@ def without_none(annotation: object) -> object:
     return Union[tuple(kinds)]  # noqa: UP007  made of a list
 
 
-class GivenPath(click.Path):
-    """A path that is not empty: `Path("")` would be the folder at hand."""
-
-    def convert(
-        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
-    ) -> str | bytes | os.PathLike[str]:
-        """Return the path; Click shows the failure as wrong usage."""
-        if value == "":
-            self.fail("it is empty: name a file or a folder.", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-class Choice(click.Choice[str]):
-    """One of a few words; of another one, the nearest are told."""
-
-    def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:
-        """Return what is shown of a word that is none of them, in lines of 80 columns."""
-        known = ", ".join(self.choices)
-        return f"{value!r} is none of its names.\n{fold(f'{nearest(str(value), self.choices)}All: {known}.')}"
-
-
-class Numbers(click.ParamType[tuple[float, ...]]):
-    """One number or more, with spaces or commas between them."""
-
-    name = "numbers"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, ...]:
-        """Return the numbers; Click shows the failure as wrong usage."""
-        if not isinstance(value, str):
-            return cast(tuple[float, ...], value)
-        parts = value.replace(",", " ").split()
-        if not parts or not all(is_number(part) for part in parts):
-            self.fail(f"{value!r} is no list of numbers, as 0.5 0.5 0.5.", param, ctx)
-        return tuple(float(part) for part in parts)
-
-
-class Size(click.ParamType[int | tuple[int, int]]):
-    """The edge of a square, or height and width with an `x` between them."""
-
-    name = "size"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | tuple[int, int]:
-        """Return the edge, or height and width; Click shows the failure as wrong usage."""
-        found = re.fullmatch(r"([0-9]{1,6})(?:x([0-9]{1,6}))?", str(value))
-        if found is None:
-            self.fail(
-                f"{value!r} is no size in pixels.\nGive the edge, as 224, or height x width, as 224x320.",
-                param,
-                ctx,
-            )
-        height, width = found.groups()
-        return int(height) if width is None else (int(height), int(width))
-
-
 class Command(click.Command):
     """A command with options that take all the numbers that follow them."""
 
@@ -180,14 +119,6 @@ def join_numbers(arguments: Sequence[str], flags: Collection[str]) -> list[str]:
     return joined
 
 
-def is_number(text: str) -> bool:
-    """Return whether a text is a finite number."""
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
 def takes_all(kind: object) -> bool:
     """Return whether values of a kind may be sequences, so that an argument takes all that are left."""
     return any(get_origin(part) is Sequence for part in (kind, *get_args(kind)))
@@ -203,20 +134,33 @@ def takes_many(kind: object) -> bool:
     return get_origin(kind) is tuple and Ellipsis in get_args(kind)
 
 
+def takes_one_or_many(kind: object) -> bool:
+    """Return whether values of a kind are integers, or tuples of any number of them."""
+    return set(get_args(kind)) == {int, tuple[int, ...]}
+
+
 def click_type(kind: object, option: Option) -> click.ParamType[Any]:
     """Return Click's type of one value. Raises TypeError for a type that has no option."""
     if option.choices or get_origin(kind) is Literal:
         return Choice(option.choices or get_args(kind))
-    if takes_many(kind):
-        return Numbers()
-    if any(get_origin(part) is tuple for part in get_args(kind)):
-        return Size()
+    numbers = numbers_type(kind, option)
+    if numbers is not None:
+        return numbers
     if get_origin(kind) is Sequence:
         return click.STRING
     if is_path(kind):
         named_set = option.metavar is not None  # NAME|PATH: the name of an image set is no path
         return click.STRING if named_set else GivenPath(path_type=Path, file_okay=not option.folder)
     return number_type(kind, option)
+
+
+def numbers_type(kind: object, option: Option) -> click.ParamType[Any] | None:
+    """Return Click's type of several numbers in one value, or None for another kind."""
+    if takes_many(kind):
+        return Numbers()
+    if takes_one_or_many(kind):
+        return Counts(option.at_least)
+    return Size() if any(get_origin(part) is tuple for part in get_args(kind)) else None
 
 
 def number_type(kind: object, option: Option) -> click.ParamType[Any]:
@@ -243,6 +187,8 @@ def callback(kind: object, option: Option) -> Callback | None:
     """Return what Click calls with a parsed value, or None."""
     if option.separated:
         return split_names
+    if takes_one_or_many(kind):
+        return one_or_many
     return check_finite if kind is float else None
 
 
@@ -251,6 +197,14 @@ def check_finite(_context: click.Context, _parameter: click.Parameter, value: fl
     if value is not None and not math.isfinite(value):
         raise click.BadParameter(f"{value} is not a finite number.")
     return value
+
+
+def one_or_many(
+    _context: click.Context, _parameter: click.Parameter, values: tuple[tuple[int, ...], ...]
+) -> int | tuple[int, ...]:
+    """Join the numbers of an option that was given once or several times; of one number, return it alone."""
+    numbers = tuple(number for value in values for number in value)
+    return numbers[0] if len(numbers) == 1 else numbers
 
 
 def split_names(

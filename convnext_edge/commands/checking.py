@@ -76,6 +76,9 @@ def check_value(value: object, hint: object, name: str, function: str) -> object
 
 def check_bounds(value: object, option: object, name: str) -> None:
     """Raise UsageError for a number that is not finite, or out of the bounds of an option."""
+    if isinstance(value, tuple):
+        for each in value:
+            check_bounds(each, option, name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
     flag = f"--{name.replace('_', '-')}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from convnext_edge.artifacts.store import open_artifact
-from convnext_edge.commands.benchmark import benchmark
+from convnext_edge.commands.benchmark.command import benchmark
 from convnext_edge.commands.build import build
 from convnext_edge.commands.quantize.command import quantize
 from convnext_edge.commands.quantize.methods import Method

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convnext_edge.artifacts.workspace import Workspace
-from convnext_edge.commands.benchmark import Benchmark, benchmark
+from convnext_edge.commands.benchmark.command import benchmark
+from convnext_edge.commands.benchmark.result import Benchmark
 from convnext_edge.commands.build import build
 from convnext_edge.commands.declaration import command
 from convnext_edge.commands.export import export

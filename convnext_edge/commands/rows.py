@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from convnext_edge.commands.benchmark import Benchmark
+from convnext_edge.commands.benchmark.result import Benchmark
 from convnext_edge.commands.validate import Validate
 from convnext_edge.evaluation.records import Record
 

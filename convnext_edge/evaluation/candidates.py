@@ -12,6 +12,7 @@ from convnext_edge.progress import phase
 from convnext_edge.targets.base import Session
 from convnext_edge.targets.kernels import warn_of_kernels
 from convnext_edge.targets.registry import DEFAULT, command_that_makes_one, find_target
+from convnext_edge.targets.streams import Streams
 
 if TYPE_CHECKING:
     from convnext_edge.checkpoints.source import Source
@@ -68,6 +69,12 @@ def open_session(artifact: Artifact, target: str, threads: int | None = None) ->
     chosen = find_target(target)
     warn_of_kernels(artifact, chosen)
     return chosen.open_session(artifact, threads=threads)
+
+
+@phase("loading the engine")
+def open_streams(artifact: Artifact, target: str, streams: int | None, threads: int) -> Streams:
+    """Make an artifact ready to run several calls at a time, on `threads` threads in all."""
+    return find_target(target).open_streams(artifact, streams=streams, threads=threads)
 
 
 @phase("loading the engine")

@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
+from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.images.noise import noise
 from convnext_edge.onnx_graph.files import load, save
@@ -16,9 +17,10 @@ from convnext_edge.onnx_graph.qdq import drop_quantization
 from convnext_edge.progress import note, track
 from convnext_edge.quantization.job import Job
 from convnext_edge.quantization.ptq import Calibrated, quantize_calibrated
-from convnext_edge.targets.base import Images, Target
+from convnext_edge.targets.base import Images, LayerTime, Target
 
 ROUNDS = 7  # sessions of each model
+PROFILES = 3  # sessions of a model that is timed alone
 Times: TypeAlias = dict[str, float]  # milliseconds of each layer by name
 
 
@@ -37,7 +39,11 @@ def timer_here(target: Target, *, runs: int, threads: int) -> Timer:
 
     @contextmanager
     def ready(files: Sequence[Path], image: Images) -> Iterator[Callable[[Path], Times | None]]:
-        yield lambda path: target.time_layers(path, image, runs=runs, threads=threads)
+        def measure(path: Path) -> Times | None:
+            found = target.time_layers(path, image, runs=runs, threads=threads)
+            return None if found is None else {name: layer.milliseconds for name, layer in found.items()}
+
+        yield measure
 
     return ready
 
@@ -69,6 +75,25 @@ def time_saved(job: Job, calibrated: Calibrated, timer: Timer) -> Times:
         for name in calibrated.quantized_layers
         if name in before and name in after
     }
+
+
+def profile(
+    artifact: Artifact, target: Target, *, batch: int, runs: int, threads: int
+) -> dict[str, LayerTime]:
+    """Return the time of each layer of a model or engine, in calls of `batch` images.
+
+    They are those of one session, the fastest of a few: what else the machine does only adds to times.
+    """
+    described = artifact.description
+    images = noise(described.preprocessing.shape, described.input_type, batch=batch)
+    seen = [
+        target.time_layers(
+            artifact.path, images, runs=runs, threads=threads, weights_only=described.weights_only
+        )
+        or {}
+        for _ in track(range(PROFILES), "timing layers", total=PROFILES)
+    ]
+    return min(seen, key=lambda times: sum(layer.milliseconds for layer in times.values()))
 
 
 def in_turns(measure: Callable[[Path], Times | None], paths: list[Path]) -> list[list[Times]]:

@@ -1,4 +1,4 @@
-"""What timing a candidate found, here or on a device."""
+"""What timing a candidate on a device found."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from convnext_edge.cpu import Cpu
 from convnext_edge.devices.description import DeviceDescription
 from convnext_edge.evaluation import timing
 from convnext_edge.evaluation.load import Load
-from convnext_edge.evaluation.timing import Ratio, times_as_fast
 
 Column = Sequence[float]  # milliseconds of single calls
 
@@ -24,17 +23,9 @@ class Measured:
     threads: int
     peak_rss_bytes: int | None
     runtime_version: str
-    reference: Column | None = None  # None on a device, which has no PyTorch
-    rival: Column | None = None  # of FP16 in the same runtime
-    device: DeviceDescription | None = None
-
-    @property
-    def speedup(self) -> Ratio | None:
-        """How many times as fast as the reference the candidate is."""
-        return None if self.reference is None else times_as_fast(self.reference, self.candidate)
+    device: DeviceDescription
 
     @property
     def doubt(self) -> str:
         """Why the times are not to be relied on; empty where they are."""
-        columns = [column for column in (self.reference, self.candidate, self.rival) if column is not None]
-        return timing.doubt(columns, self.load, threads=self.threads)
+        return timing.doubt([self.candidate], self.load, threads=self.threads)

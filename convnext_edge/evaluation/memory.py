@@ -17,14 +17,15 @@ CALLS = 3  # the first call allocates memory, the others show whether more is ne
 
 
 @phase("measuring memory in a process of its own")
-def peak_rss(artifact: Artifact, target: str, *, batch: int, threads: int) -> int | None:
+def peak_rss(artifact: Artifact, target: str, *, batch: int, threads: int, streams: int = 1) -> int | None:
     """Return the peak of physical memory in bytes, with the runtime and Python (about 50 MB) included.
 
-    None where the system does not report it (Windows). Raises TargetError where the session fails.
+    streams: calls in flight at a time. None where the system does not report it (Windows). Raises TargetError
+    where the session fails.
     """
     if sys.platform == "win32":
         return None
-    arguments = [str(artifact.path.absolute()), target, str(batch), str(threads)]
+    arguments = [str(artifact.path.absolute()), target, str(batch), str(threads), str(streams)]
     done = subprocess.run(
         [sys.executable, "-m", "convnext_edge.evaluation.memory", *arguments],
         capture_output=True,
@@ -36,13 +37,18 @@ def peak_rss(artifact: Artifact, target: str, *, batch: int, threads: int) -> in
     return int(done.stdout.split()[-1])
 
 
-def _measure(path: Path, target: str, batch: int, threads: int) -> int:
+def _measure(path: Path, target: str, batch: int, threads: int, streams: int) -> int:
     artifact = read_sidecar(path)
     described = artifact.description
     images = noise(described.preprocessing.shape, described.input_type, batch=batch)
-    with find_target(target).open_session(artifact, threads=threads) as session:
-        for _ in range(CALLS):
-            session.run(images)
+    if streams == 1:
+        with find_target(target).open_session(artifact, threads=threads) as session:
+            for _ in range(CALLS):
+                session.run(images)
+    else:
+        with find_target(target).open_streams(artifact, streams=streams, threads=threads) as opened:
+            for _ in range(CALLS):
+                opened.keep_busy(images, 0.0)
     return peak_of_this_process()
 
 
@@ -61,8 +67,8 @@ def peak_of_this_process() -> int:
 
 
 if __name__ == "__main__":
-    model, name, size, count = sys.argv[1:]
+    model, name, *counts = sys.argv[1:]
     try:
-        print(_measure(Path(model), name, int(size), int(count)))  # noqa: T201  read by peak_rss
+        print(_measure(Path(model), name, *map(int, counts)))  # noqa: T201  read by peak_rss
     except ConvNeXtEdgeError as error:
         sys.exit(str(error))

@@ -126,36 +126,89 @@ class MillisecondsShape(Shape):
     min: Time
 
 
-class BenchmarkShape(Shape):
-    """Shape of the result of `benchmark`."""
+class HistogramShape(Shape):
+    """Shape of a `Histogram`."""
 
-    artifact: str
-    target: Line
-    runtime_version: Line
-    batch: Whole
+    edges_ms: list[Time]
+    counts: list[Count]
+
+    @model_validator(mode="after")
+    def _an_edge_more(self) -> Self:
+        if len(self.edges_ms) != len(self.counts) + 1:
+            raise ValueError("it has not one edge more than counts")
+        return self
+
+
+class ThroughputShape(Shape):
+    """Shape of a `Throughput`."""
+
+    streams: Whole
     threads: Whole
+    seconds: Time
+    requests: Whole
+    candidate_ips: Ratio
+    candidate_ips_ci95: Annotated[list[Ratio], TWO]
+    reference_ips: Ratio
+    reference_ips_ci95: Annotated[list[Ratio], TWO]
+    speedup: Ratio
+    speedup_ci95: Annotated[list[Ratio], TWO]
+    candidate_ms: MillisecondsShape
+    reference_ms: MillisecondsShape
+    candidate_histogram: HistogramShape
+    reference_histogram: HistogramShape
+
+
+class LayerShape(Shape):
+    """Shape of a `LayerRow`."""
+
+    name: Line
+    operator: Line
+    kernel: Line | None
+    ms: Annotated[float, Field(ge=0, le=1e9)]
+    share: Share
+
+
+class MeasurementShape(Shape):
+    """Shape of a `Measurement`: what `benchmark` measured with one batch size."""
+
+    batch: Whole
     runs: Whole
-    cpu: Line
-    isa: list[Line]
     candidate_ms: MillisecondsShape
     reference_ms: MillisecondsShape | None
     speedup: Ratio | None
     throughput_ips: Ratio
     peak_rss_bytes: Count | None
-    passed: bool
     fp16_ms: MillisecondsShape | None
     advice: Line | None
     speedup_ci95: Annotated[list[Ratio], TWO] | None = None
     reliable: bool | None = None
     doubt: Line = ""
-    gates: list[Line] = []
-    device: DeviceShape | None = None
+    candidate_histogram: HistogramShape | None = None
+    reference_histogram: HistogramShape | None = None
+    throughput: ThroughputShape | None = None
+    layers: list[LayerShape] = []
 
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
         if (self.reference_ms is None) != (self.speedup is None):
             raise ValueError("it has a speedup without times of the reference, or those without it")
         return self
+
+
+class BenchmarkShape(MeasurementShape):
+    """Shape of the result of `benchmark`."""
+
+    artifact: str
+    target: Line
+    runtime_version: Line
+    threads: Whole
+    cpu: Line
+    isa: list[Line]
+    passed: bool
+    gates: list[Line] = []
+    hint: Literal["latency", "throughput"] = "latency"
+    sweep: list[MeasurementShape] = []
+    device: DeviceShape | None = None
 
 
 RESULTS: dict[str, type[Shape]] = {"validate": ValidateShape, "benchmark": BenchmarkShape}

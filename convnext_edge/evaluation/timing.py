@@ -5,9 +5,11 @@ What else a machine does slows models that run in turns alike, but only as long 
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,7 +17,7 @@ from numpy.typing import ArrayLike
 from convnext_edge.cpu import usable_cpus
 from convnext_edge.errors import UsageError
 from convnext_edge.evaluation.load import Load
-from convnext_edge.progress import track
+from convnext_edge.progress import Bars, track
 
 WARM_UP = 3  # first calls of each model that are not counted
 SETTLE = 0.002  # seconds between two models, so that the worker threads of the first fall asleep
@@ -38,13 +40,25 @@ def check_threads(threads: int | None) -> int:
     return threads or cpus
 
 
-def interleave(models: tuple[Callable[[], object], ...], runs: int) -> list[list[float]]:
-    """Return the milliseconds of `runs` calls of each model.
+def check_streams(streams: int | None, threads: int) -> None:
+    """Raise UsageError for more calls in flight than threads, which would wait for each other."""
+    if streams is not None and streams > threads:
+        raise UsageError(
+            f"--streams {streams} are more than the {threads} thread(s) that run them",
+            hint=f"Give 1 to {threads}, or more --threads (there are {usable_cpus()} CPUs).",
+        )
 
-    The models run in turn, so that a busy machine slows all of them alike.
+
+def interleave(
+    models: tuple[Callable[[], object], ...], runs: int, *, seconds: float | None = None
+) -> list[list[float]]:
+    """Return the milliseconds of `runs` calls of each model, or of as many as `seconds` for each allow.
+
+    The models run in turn, so that a busy machine slows all of them alike. By `seconds`, the models share
+    them: a slower one gets more.
     """
     times: list[list[float]] = [[] for _ in models]
-    for turn in track(range(-WARM_UP, runs), "timing", total=WARM_UP + runs):
+    for turn in rounds(runs, None if seconds is None else seconds * len(models)):
         for column, call in zip(times, models, strict=True):
             time.sleep(SETTLE)
             started = time.perf_counter()
@@ -52,6 +66,25 @@ def interleave(models: tuple[Callable[[], object], ...], runs: int) -> list[list
             if turn >= 0:
                 column.append(1000 * (time.perf_counter() - started))
     return times
+
+
+def rounds(runs: int, seconds: float | None) -> Iterator[int]:
+    """Yield the numbers of rounds, below 0 while models warm up: `runs` of them, or those of `seconds`."""
+    if seconds is None:
+        yield from track(range(-WARM_UP, runs), "timing", total=WARM_UP + runs)
+        return
+    yield from range(-WARM_UP, 0)
+    started = time.perf_counter()
+    with Bars() as bars:
+        bars.start("timing", math.ceil(seconds))
+        shown = 0
+        for turn in count():
+            yield turn
+            passed = time.perf_counter() - started
+            bars.advance("timing", int(passed) - shown)
+            shown = int(passed)
+            if passed >= seconds:
+                return
 
 
 def affordable(models: tuple[Callable[[], object], ...], seconds: float) -> int:
@@ -80,6 +113,14 @@ class Ratio:
     value: float
     low: float  # lower end of the interval
     high: float  # upper end
+
+
+def interval_of_median(values: ArrayLike, *, seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % interval of the median of values, by the percentile bootstrap."""
+    found = np.asarray(values)
+    drawn = np.random.default_rng(seed).integers(0, found.size, (DRAWS, found.size))
+    low, high = np.percentile(np.median(found[drawn], axis=1), (2.5, 97.5))
+    return round(float(low), 3), round(float(high), 3)
 
 
 def times_as_fast(slow: ArrayLike, fast: ArrayLike, *, seed: int = 0) -> Ratio:

@@ -10,7 +10,7 @@ from importlib import metadata, util
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from convnext_edge.cpu import Machine
 from convnext_edge.errors import RecipeError, TargetError, UsageError
 from convnext_edge.quantization.recipe import ActivationType, Recipe, read_recipe
 from convnext_edge.targets.vendor_errors import as_target_error
+
+if TYPE_CHECKING:  # which is made of what is here
+    from convnext_edge.targets.streams import Streams
 
 Images = NDArray[np.float32] | NDArray[np.uint8]  # (N, channels, H, W)
 Logits = NDArray[np.float32]  # (N, classes)
@@ -114,6 +117,15 @@ class Session(ABC):
         self.close()
 
 
+@dataclass(frozen=True)
+class LayerTime:
+    """The mean time of a layer in calls of a model, as the runtime itself counts it."""
+
+    milliseconds: float
+    operator: str  # as the runtime names it, as "Convolution"
+    kernel: str | None = None  # what ran it, as "jit_avx512_1x1_I8"; None where the runtime does not tell
+
+
 class Target(ABC):
     """A runtime that a model is built for and run with."""
 
@@ -130,6 +142,8 @@ class Target(ABC):
     has_int8_kernels: ClassVar[bool] = True  # False: it simulates the products of integers in float
     for_other_machines: ClassVar[bool] = False  # as phones: what is timed here says little
     takes_dynamic_size: ClassVar[bool] = False  # whether images may have any height and width
+    takes_streams: ClassVar[bool] = False  # whether `open_streams` has several calls in flight
+    times_layers: ClassVar[bool] = False  # whether `time_layers` tells anything
     activations: ClassVar[frozenset[ActivationType]] = frozenset({"uint8", "int8"})  # types that it runs
 
     def availability(self) -> Availability:
@@ -236,9 +250,20 @@ class Target(ABC):
         """Return milliseconds by layer from those of the runtime's nodes, in the order in which they run."""
         return {node.name: node.milliseconds for node in nodes}
 
-    def time_layers(self, model: Path, images: Images, *, runs: int, threads: int) -> dict[str, float] | None:
-        """Return the mean milliseconds of each layer by name; None where the runtime does not tell.
+    def open_streams(self, artifact: Artifact, *, streams: int | None, threads: int) -> Streams:
+        """Make one ready to run several calls at a time, for throughput, on `threads` threads in all.
 
-        model: an ONNX file. images: (N, 3, H, W), run `runs` times.
+        streams: how many calls, at most `threads`; None leaves it to the runtime. Raises UsageError where the
+        target `takes_streams` not.
+        """
+        raise UsageError(f"--streams means nothing to target {self.name}", hint="Leave it out.")
+
+    def time_layers(
+        self, model: Path, images: Images, *, runs: int, threads: int, weights_only: bool = False
+    ) -> dict[str, LayerTime] | None:
+        """Return the time of each layer by name; None where the runtime does not tell (`times_layers`).
+
+        model: an ONNX file or an engine. images: (N, 3, H, W), run `runs` times. weights_only: whether it
+        quantizes weights alone.
         """
         return None

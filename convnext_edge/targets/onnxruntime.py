@@ -23,7 +23,17 @@ from convnext_edge.cpu import Machine
 from convnext_edge.errors import TargetError
 from convnext_edge.quantization.recipe import ACTIVATION_BITS, Recipe
 from convnext_edge.quiet import importing
-from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Node, Outputs, Session, Target
+from convnext_edge.targets.base import (
+    NO_OPTIONS,
+    BuildOptions,
+    Images,
+    LayerTime,
+    Node,
+    Outputs,
+    Session,
+    Target,
+)
+from convnext_edge.targets.streams import ThreadedStreams
 from convnext_edge.targets.vendor_errors import as_target_error, short_message
 
 PROVIDERS = ["CPUExecutionProvider"]
@@ -54,9 +64,7 @@ class ONNXRuntimeSession(Session):
         weights_only: bool = False,
         spins: bool = True,
     ) -> None:
-        options = session_options(optimized=optimized)
-        if weights_only:
-            options.add_session_config_entry("session.disable_quant_qdq", "1")
+        options = session_options(optimized=optimized, weights_only=weights_only)
         if not spins:
             options.add_session_config_entry(*NO_SPINNING)
         if threads is not None:
@@ -83,6 +91,8 @@ class ONNXRuntime(Target):
     recipe = Recipe(keep_float=("head",))
     activations = frozenset(ACTIVATION_BITS)
     takes_dynamic_size = True
+    takes_streams = True
+    times_layers = True
     suffix = ".opt.onnx"
 
     def choose_recipe(self, path: Path | None, keep_float: Sequence[str] = ()) -> Recipe:
@@ -151,13 +161,26 @@ class ONNXRuntime(Target):
         numbered = [{**event, "ts": number} for number, event in enumerate(events)]
         return {name: sum(times) for name, times in node_times(numbered).items()}
 
-    def time_layers(self, model: Path, images: Images, *, runs: int, threads: int) -> dict[str, float]:
-        """Return mean milliseconds by layer, from the runtime's profiler.
+    def open_streams(self, artifact: Artifact, *, streams: int | None, threads: int) -> ThreadedStreams:
+        """Make one ready to run several calls at a time, by default one for each thread.
+
+        They share a session and its pool of threads, in which each call has its own thread beside the pool's.
+        """
+        self.version()
+        count = streams or threads
+        weights_only = artifact.description.weights_only
+        session = ONNXRuntimeSession(artifact.path, threads - count + 1, weights_only=weights_only)
+        return ThreadedStreams([session] * count, max(threads // count, 1))
+
+    def time_layers(
+        self, model: Path, images: Images, *, runs: int, threads: int, weights_only: bool = False
+    ) -> dict[str, LayerTime]:
+        """Return the time of each layer, from the runtime's profiler.
 
         What puts the input of a layer into INT8 counts as part of the layer.
         """
         self.version()
-        options = session_options(optimized=True)
+        options = session_options(optimized=True, weights_only=weights_only)
         options.intra_op_num_threads = threads
         options.enable_profiling = True
         with temporary_folder() as folder:
@@ -167,7 +190,9 @@ class ONNXRuntime(Target):
             for _ in range(WARM_UP + runs):
                 session.run(None, {name: images})
             events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-        return {node: fmean(times[WARM_UP:]) for node, times in node_times(events).items()}
+        kinds = node_operators(events)
+        times = node_times(events)
+        return {node: LayerTime(fmean(found[WARM_UP:]), kinds[node]) for node, found in times.items()}
 
 
 def node_times(events: list[dict[str, Any]]) -> dict[str, list[float]]:
@@ -191,11 +216,21 @@ def node_times(events: list[dict[str, Any]]) -> dict[str, list[float]]:
     return found
 
 
-def session_options(*, optimized: bool) -> Any:
+def node_operators(events: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the operator of each node by name, as "BiasGelu", from the events of a profile."""
+    return {
+        event["name"].removesuffix(KERNEL): event["args"]["op_name"]
+        for event in events
+        if event.get("cat") == "Node" and event["name"].endswith(KERNEL)
+    }
+
+
+def session_options(*, optimized: bool, weights_only: bool = False) -> Any:
     """Return options for a session of ONNX Runtime: it logs errors only.
 
     Where weights alone are INT8, products are computed in float.
-    optimized: False runs the graph node by node as the file says.
+    optimized: False runs the graph node by node as the file says. weights_only: True keeps the runtime from
+    quantizing activations by itself.
     """
     with importing("onnxruntime"):
         import onnxruntime
@@ -203,6 +238,8 @@ def session_options(*, optimized: bool) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
     options.add_session_config_entry(*FLOAT_PRODUCTS)
+    if weights_only:
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
     if not optimized:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return options

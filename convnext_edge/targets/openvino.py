@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,26 +17,45 @@ from convnext_edge.guest import keep_signal_stack
 from convnext_edge.onnx_graph.files import load, read_metadata
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quiet import importing
-from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Node, Outputs, Session, Target
+from convnext_edge.targets.base import (
+    NO_OPTIONS,
+    BuildOptions,
+    Images,
+    LayerTime,
+    Node,
+    Outputs,
+    Session,
+    Target,
+)
+from convnext_edge.targets.streams import Request, Streams
 from convnext_edge.targets.vendor_errors import as_target_error, short_message
 
 
 class OpenVINOSession(Session):
     """An ONNX file or an engine in OpenVINO, on the CPU.
 
-    Its request takes one call at a time. More of them would gain nothing: set for latency, the plugin runs
-    requests one after the other.
+    Its request takes one call at a time. Set for latency, the plugin runs requests one after the other, so
+    that more of them would gain nothing; for throughput, `another` makes more.
 
-    timed: whether the runtime measures each layer, for `layer_times`.
+    timed: whether the runtime measures each layer, for `layer_times`. streams: how many requests the plugin
+    runs at a time; 0 leaves that to it.
     """
 
     runner = "OpenVINO"
 
-    def __init__(self, model: Path, threads: int | None, *, timed: bool = False) -> None:
+    def __init__(
+        self, model: Path, threads: int | None, *, timed: bool = False, streams: int | None = None
+    ) -> None:
         with importing("openvino"):
             import openvino
 
-        options: dict[str, Any] = {**OPENVINO_OPTIONS, "PERFORMANCE_HINT": "LATENCY"}
+            # two threads that show OpenVINO its first array at once wait for each other for ever, as its
+            # bindings load NumPy's functions then: under a lock of C++, while the other one holds Python's
+            openvino.Tensor(np.zeros(1, np.float32))
+        hint = "LATENCY" if streams is None else "THROUGHPUT"
+        options: dict[str, Any] = {**OPENVINO_OPTIONS, "PERFORMANCE_HINT": hint}
+        if streams:
+            options["NUM_STREAMS"] = streams
         if timed:
             options["PERF_COUNT"] = True
         if threads is not None:
@@ -60,10 +81,13 @@ class OpenVINOSession(Session):
         if not fits or images.dtype != kind.to_dtype():
             raise ValueError(f"its input is {shape.to_string()} of {kind.to_string()}")
 
-    def layer_times(self) -> dict[str, float]:
-        """Return mean milliseconds of each node over all calls, by the name of the ONNX node behind it."""
+    def layer_times(self) -> dict[str, LayerTime]:
+        """Return the mean time over all calls, by the name of the ONNX node that a node comes from."""
         nodes = self.request.profiling_info
-        return by_layer((node.node_name, node.real_time.total_seconds() * 1000) for node in nodes)
+        return by_layer(
+            (node.node_name, LayerTime(node.real_time.total_seconds() * 1000, node.node_type, node.exec_type))
+            for node in nodes
+        )
 
     def kernels(self) -> list[tuple[str, str]]:
         """Return (layer type, primitive) of each node that the CPU plugin runs, as `jit_avx2_1x1_I8`."""
@@ -72,13 +96,61 @@ class OpenVINOSession(Session):
         return [(str(i["layerType"].value), str(i["primitiveType"].value)) for i in info if "layerType" in i]
 
 
-def by_layer(nodes: Iterable[tuple[str, float]]) -> dict[str, float]:
-    """Return milliseconds by the name of the ONNX node, from those of the plugin's nodes."""
-    found: dict[str, float] = {}
-    for name, milliseconds in nodes:
-        layer = name.split("/")[0]  # the plugin adds "/WithoutBiases" to convolutions
-        found[layer] = found.get(layer, 0.0) + milliseconds
-    return found
+def by_layer(nodes: Iterable[tuple[str, LayerTime]]) -> dict[str, LayerTime]:
+    """Return the times of ONNX nodes by name, from those of the plugin's nodes.
+
+    Of several nodes with one origin, operator and kernel are those of the slowest.
+    """
+    parts: dict[str, list[LayerTime]] = {}
+    for name, found in nodes:  # the plugin adds "/WithoutBiases" to convolutions
+        parts.setdefault(name.split("/")[0], []).append(found)
+    slowest = {name: max(times, key=lambda time: time.milliseconds) for name, times in parts.items()}
+    return {
+        name: replace(slowest[name], milliseconds=sum(time.milliseconds for time in times))
+        for name, times in parts.items()
+    }
+
+
+class OpenVINOStreams(Streams):
+    """An engine in OpenVINO with its own queue of asynchronous requests, as OpenVINO's benchmark_app has it.
+
+    A thread of Python's for each request would cost a third of the throughput where a request takes half a
+    millisecond: they wait for each other to take the answers. Here, answers stay where the runtime puts them.
+    """
+
+    def __init__(self, model: Path, streams: int | None, threads: int) -> None:
+        self.session = OpenVINOSession(model, threads, streams=streams or 0)
+        import openvino  # silenced as the session has it
+
+        self.count = max(int(self.session.compiled.get_property("NUM_STREAMS")), 1)
+        self.threads = max(threads // self.count, 1)
+        self.queue = openvino.AsyncInferQueue(self.session.compiled, self.count)
+        self.tensor = openvino.Tensor
+
+    def keep_busy(self, images: Images, seconds: float) -> list[list[Request]]:
+        """Do as the base says; OpenVINO itself measures how long a request takes."""
+        found: list[list[Request]] = [[] for _ in range(self.count)]
+        began: dict[int, float] = {}  # requests in flight, by number
+        with as_target_error("OpenVINO cannot run the model with several requests in flight"):
+            for request in self.queue:
+                request.set_input_tensor(self.tensor(images))
+            started, sent = time.perf_counter(), 0
+
+            def land(number: int) -> None:
+                before = began.pop(number)
+                found[number].append((before, before + self.queue[number].latency / 1000))
+
+            while sent < self.count or time.perf_counter() - started < seconds:
+                number = self.queue.get_idle_request_id()  # waits for one
+                if number in began:
+                    land(number)
+                began[number] = time.perf_counter() - started
+                self.queue.start_async()  # takes the one that was told
+                sent += 1
+            self.queue.wait_all()
+            for number in list(began):
+                land(number)
+        return found
 
 
 class OpenVINO(Target):
@@ -98,6 +170,8 @@ class OpenVINO(Target):
     # it leaves Q/DQ of 16 bits out of the graph: what runs would be `float`
     activations = frozenset({"uint8", "int8", "float"})
     takes_dynamic_size = True
+    takes_streams = True
+    times_layers = True
     suffix = ".xml"
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:
@@ -127,10 +201,18 @@ class OpenVINO(Target):
 
     def layers_of(self, nodes: Sequence[Node]) -> dict[str, float]:
         """Return milliseconds by layer, counted as `time_layers` does."""
-        return by_layer((node.name, node.milliseconds) for node in nodes)
+        timed = by_layer((node.name, LayerTime(node.milliseconds, node.kind)) for node in nodes)
+        return {name: layer.milliseconds for name, layer in timed.items()}
 
-    def time_layers(self, model: Path, images: Images, *, runs: int, threads: int) -> dict[str, float]:
-        """Return mean milliseconds by layer, as the runtime itself counts them."""
+    def open_streams(self, artifact: Artifact, *, streams: int | None, threads: int) -> Streams:
+        """Make one ready to run several calls at a time, as many as the plugin likes where None are given."""
+        self.version()
+        return OpenVINOStreams(artifact.path, streams, threads)
+
+    def time_layers(
+        self, model: Path, images: Images, *, runs: int, threads: int, weights_only: bool = False
+    ) -> dict[str, LayerTime]:
+        """Return the time of each layer, as the runtime itself counts it."""
         self.version()
         with OpenVINOSession(model, threads, timed=True) as session:
             for _ in range(runs):

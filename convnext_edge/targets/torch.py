@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from io import BytesIO
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from convnext_edge.network.threads import operator_threads
 from convnext_edge.quantization.recipe import ACTIVATION_BITS, Recipe
 from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Images, Outputs, Session, Target
 from convnext_edge.targets.simulation.graph import to_torch
+from convnext_edge.targets.streams import ThreadedStreams
 from convnext_edge.targets.vendor_errors import as_target_error
 
 
@@ -39,6 +41,18 @@ class TorchSession(Session):
         return tuple(output.numpy() for output in as_tuple(found))
 
 
+class TorchStreams(ThreadedStreams):
+    """A module of PyTorch's that runs several requests at a time, on `threads` threads in all."""
+
+    def __init__(self, module: nn.Module, streams: int, threads: int) -> None:
+        each = max(threads // streams, 1)
+        super().__init__([TorchSession(module, each) for _ in range(streams)], each)
+
+    def working(self) -> AbstractContextManager[object]:
+        """Return what sets the number of threads of operators for all requests of a thread."""
+        return operator_threads(self.threads)
+
+
 class Torch(Target):
     """PyTorch, which runs our graphs in float arithmetic."""
 
@@ -49,6 +63,7 @@ class Torch(Target):
     recipe = Recipe()
     suffix = ".pt2"
     has_int8_kernels = False
+    takes_streams = True
     activations = frozenset(ACTIVATION_BITS)
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:
@@ -80,6 +95,10 @@ class Torch(Target):
                         f"PyTorch cannot run {artifact.path}: {suffix} is another runtime's format"
                     )
         return TorchSession(module, threads)
+
+    def open_streams(self, artifact: Artifact, *, streams: int | None, threads: int) -> TorchStreams:
+        """Make one ready to run several calls at a time, by default one for each thread."""
+        return TorchStreams(self.open_session(artifact).module, streams or threads, threads)
 
 
 TARGET = Torch()

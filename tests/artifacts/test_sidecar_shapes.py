@@ -40,6 +40,8 @@ DESCRIPTION = Description(
     usual_resolution=224,
     recipe_name="mine",
     opset=17,
+    form="conv",
+    machine="x86-64",
     weights=Link("tiny.safetensors", "cd" * 32),
     parent=Link("tiny.onnx", "ef" * 32),
     verdict=Verdict(False, ("speed", "drop"), ("drop (2 points lost, 1 allowed)",), ("few images",)),
@@ -60,6 +62,8 @@ FINE = {
     **{key: [[]] for key in [f"architecture.{name}" for name in ("kernels", "maps", "map_norms")]},
     "architecture.output_stride": [None],
     "dynamic_size": [True],
+    "form": [None],
+    "machine": [None],
     "preprocessing.interpolation": TEXT,  # compared with the known ones where it is used
     "preprocessing.mean.": [0],
     "preprocessing.exif": [True],
@@ -97,7 +101,7 @@ FINE = {
 }
 # Which sidecars of earlier versions lack, and what they get.
 LATER = {
-    **dict.fromkeys(["layout", "usual_resolution", "recipe_name", "opset", "verdict"]),
+    **dict.fromkeys(["layout", "usual_resolution", "recipe_name", "opset", "form", "machine", "verdict"]),
     "task": "classify",
     "dynamic_size": False,
     "assumed": (),

@@ -13,7 +13,7 @@ from support.command_line import Run
 import convnext_edge
 from convnext_edge.architecture import Architecture
 from convnext_edge.artifacts.artifact import Calibration
-from convnext_edge.commands.benchmark import Benchmark, Milliseconds
+from convnext_edge.commands.benchmark.result import Benchmark, Milliseconds
 from convnext_edge.commands.build import Build
 from convnext_edge.commands.quantize.command import Quantize
 from convnext_edge.commands.result import Result

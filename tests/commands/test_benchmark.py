@@ -12,7 +12,7 @@ import pytest
 from support.models import Models
 
 from convnext_edge import benchmark
-from convnext_edge.commands.benchmark import Benchmark, Milliseconds, percentiles
+from convnext_edge.commands.benchmark.result import Benchmark, Milliseconds, percentiles
 from convnext_edge.cpu import read_cpu, usable_cpus
 from convnext_edge.errors import UsageError
 from convnext_edge.evaluation import rival, timing

@@ -15,7 +15,7 @@ from support.models import Models
 from convnext_edge import compare, report, validate
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.artifacts.workspace import Workspace
-from convnext_edge.commands.benchmark import Benchmark
+from convnext_edge.commands.benchmark.result import Benchmark
 from convnext_edge.commands.compare import Compare
 from convnext_edge.commands.report.charts import LABELS, VALUES, WIDTH, Mark, Scale, interval_chart
 from convnext_edge.commands.report.page import make_page

@@ -12,14 +12,29 @@ from support.wrong_values import WRONG, exchanged, places
 
 from convnext_edge.artifacts.artifact import Artifact, Description
 from convnext_edge.artifacts.workspace import Workspace
-from convnext_edge.commands.benchmark import Benchmark
+from convnext_edge.commands.benchmark.result import (
+    Benchmark,
+    Histogram,
+    LayerRow,
+    Measurement,
+    Milliseconds,
+    Throughput,
+)
 from convnext_edge.commands.report.page import make_page
 from convnext_edge.commands.rows import join_rows
 from convnext_edge.commands.validate import Validate
 from convnext_edge.errors import ArtifactError
-from convnext_edge.evaluation.record_shapes import RESULTS
+from convnext_edge.evaluation.record_shapes import (
+    RESULTS,
+    HistogramShape,
+    LayerShape,
+    MeasurementShape,
+    MillisecondsShape,
+    ThroughputShape,
+)
 from convnext_edge.evaluation.records import keep, read_records
 from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.reading import Shape
 
 TIMES = {"p50": 1.0, "p90": 2.0, "p99": 3.0, "min": 0.5}
 VALIDATED = {
@@ -135,6 +150,20 @@ def test_each_key_of_a_result_has_a_shape(command: str, kind: type[Any]) -> None
     """A new key of a result gets one in record_shapes.py, with a default."""
     shape = set(RESULTS[command].model_fields)
     assert {field.name for field in fields(kind)} == shape
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        (Measurement, MeasurementShape),
+        (Milliseconds, MillisecondsShape),
+        (Throughput, ThroughputShape),
+        (Histogram, HistogramShape),
+        (LayerRow, LayerShape),
+    ],
+)
+def test_each_key_inside_a_result_has_a_shape(kind: type[Any], shape: type[Shape]) -> None:
+    assert {field.name for field in fields(kind)} == set(shape.model_fields)
 
 
 def test_names_that_are_long_or_odd_do_not_keep_a_result_from_being_kept(workspace: Workspace) -> None:

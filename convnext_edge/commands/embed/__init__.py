@@ -7,5 +7,8 @@ cpp      the C++ library with its sample and its build
 mobile   what folders for Android and iOS have in common
 android  the Gradle project
 ios      the Swift package
+servers  what model repositories of inference servers have in common
+triton   the repository for NVIDIA Triton
+ovms     the repository for OpenVINO Model Server
 web      the page, the runtime beside it, and copies of both for a page that is opened from disk
 """

@@ -26,7 +26,8 @@ from convnext_edge.targets.registry import command_that_makes_one
 if TYPE_CHECKING:
     from convnext_edge.targets.kernels import Kernels
 
-Language = Literal["cpp", "web", "android", "ios"]
+Language = Literal["cpp", "web", "android", "ios", "triton", "ovms"]
+SERVERS = ("triton", "ovms")  # whose folders are served, not built
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 # Libraries that the applications run
 RUNTIMES: dict[Language, tuple[str, ...]] = {
@@ -34,6 +35,8 @@ RUNTIMES: dict[Language, tuple[str, ...]] = {
     "web": ("onnxruntime",),
     "android": ("onnxruntime",),
     "ios": ("onnxruntime",),
+    "triton": ("openvino", "onnxruntime", "tensorrt"),
+    "ovms": ("openvino",),
 }
 PHONES = ("android", "ios")
 Fill = Callable[[Artifact, Path | None, Path, "Kernels"], Steps]
@@ -49,10 +52,12 @@ class Embed(Result):
     typed: str = ""  # the same from where `embed` ran; words in capitals are to be replaced
     needs: str = ""  # what must be done first, as a sentence
     page: Path | None = None  # what a browser opens; the command then is for other devices alone
-    warnings: tuple[str, ...] = ()  # that its model did not pass, and why, as sentences
+    warnings: tuple[str, ...] = ()  # that its model did not pass, or answers otherwise there, as sentences
     machine: Machine | None = None  # that the folder is for; None for a page, and where it is not known
     int8_kernels: bool | None = None  # whether layers are multiplied in INT8 there; None: not known
     advice: str | None = None  # what to do where a quantized model is multiplied in float
+    lang: str = ""  # as asked for
+    unverified: str = ""  # what of the folder was not tried, as a sentence
 
     def summary(self) -> str:
         """Return what was written, and how it is built or opened."""
@@ -63,17 +68,24 @@ class Embed(Result):
             ("files", f"{len(self.files)}, README.md among them"),
             *opened,
             *needed,
-            ("to build" if self.page is None else "for phones", self.typed or self.build_command),
+            (self._use, self.typed or self.build_command),
+            *([("unverified", Sentence(self.unverified))] if self.unverified else []),
             *warned(self.warnings),
             *warned([self.advice] if self.advice else []),
         )
+
+    @property
+    def _use(self) -> str:
+        if self.page is not None:
+            return "for phones"
+        return "to serve" if self.lang in SERVERS else "to build"
 
 
 @command(example="convnext-edge embed --lang cpp -o my-app/classifier")
 def embed(
     engine: Annotated[AnyPath | None, Argument()] = None,
     *,
-    lang: Annotated[Language, Option("Language of the application.")],
+    lang: Annotated[Language, Option("Language of the application, or its server.")],
     labels: Annotated[
         AnyPath | None, Option("Text with a label a line, or JSON.  [default: the model's own]")
     ] = None,
@@ -120,10 +132,12 @@ def embed(
         typed=f"cd {shlex.quote(str(folder))} && {steps.shown or steps.command}",
         needs=steps.needs,
         page=folder / steps.page if steps.page else None,
-        warnings=failings(chosen),
+        warnings=(*failings(chosen), *steps.warnings),
         machine=kernels.machine,
         int8_kernels=kernels.int8,
         advice=kernels.advice,
+        lang=lang,
+        unverified=steps.unverified,
     )
 
 
@@ -168,6 +182,10 @@ def filler(lang: str, runtime: Path | None) -> Fill:
             from convnext_edge.commands.embed.android import write_android as fill
         case "ios":
             from convnext_edge.commands.embed.ios import write_ios as fill
+        case "triton":
+            from convnext_edge.commands.embed.triton import write_triton as fill
+        case "ovms":
+            from convnext_edge.commands.embed.ovms import write_ovms as fill
         case _:
             from convnext_edge.commands.embed.web import write_web
 
@@ -183,7 +201,8 @@ def find_engine(path: AnyPath | None, workspace: Workspace, lang: Language) -> A
     from convnext_edge.commands.embed.bundle import runtime_of
 
     def fits(found: Description) -> bool:
-        runs = found.target if lang == "web" else runtime_of(found)  # browsers take no .ort
+        # browsers and servers take no .ort
+        runs = found.target if lang in ("web", *SERVERS) else runtime_of(found)
         return found.kind == "engine" and runs in RUNTIMES[lang]
 
     found = workspace.choose(

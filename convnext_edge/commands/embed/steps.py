@@ -13,3 +13,5 @@ class Steps:
     shown: str = ""  # in its place for people, where words in capitals are theirs to replace
     needs: str = ""  # what must be done first, as a sentence
     page: str = ""  # a file that a browser opens without the command
+    unverified: str = ""  # what was not tried, as a sentence
+    warnings: tuple[str, ...] = ()  # how answers may differ from ours there, as sentences

@@ -12,7 +12,7 @@ from zipfile import ZipFile
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from support.control_groups import FREE, LIMITED, systems
 from support.embedded import MANIFEST, noise, packed
 from support.embedded_apps import (
@@ -118,6 +118,16 @@ def test_pixels_of_any_frame_are_those_of_pillow_bit_by_bit(folder: Path, run: R
         for image, pixels in zip(images, found.reshape(len(SIZES), *prepared.size, 3), strict=True):
             expected = preprocess(Image.fromarray(image), prepared)
             np.testing.assert_array_equal(pixels, expected, f"{image.shape} {keys}")
+
+
+def test_photographs_are_turned_as_pillow_turns_them(folder: Path, run: Run) -> None:
+    image = noise(5, 3)
+    expected = b""
+    for orientation in range(1, 9):
+        stored = Image.fromarray(image)
+        stored.getexif()[0x0112] = orientation
+        expected += np.asarray(ImageOps.exif_transpose(stored)).tobytes()
+    assert answer(run, folder / ASSETS / "model", "turned", packed([image])) == expected
 
 
 def test_labels_may_hold_each_by_itself_and_embeddings_have_a_cosine(folder: Path, run: Run) -> None:
@@ -240,6 +250,15 @@ def test_the_project_is_whole_and_its_resources_are_those_that_the_code_names(fo
     manifest = (main / "AndroidManifest.xml").read_text()
     assert set(re.findall(r"R\.string\.(\w+)", code)) | set(re.findall(r"@string/(\w+)", manifest)) == strings
     assert ElementTree.fromstring(manifest).tag == "manifest"
+    files = sorted((main / "res").rglob("*.xml"))
+    told = "".join(path.read_text() for path in files) + manifest
+    named = {f"{kind}/{name}" for kind, name in re.findall(r"@(drawable|mipmap|color)/(\w+)", told)}
+    colors = ElementTree.parse(main / "res" / "values" / "colors.xml").iter("color")
+    there = {f"color/{color.get('name')}" for color in colors}
+    there |= {
+        f"{path.parent.name.split('-')[0]}/{path.stem}" for path in files if path.parent.name != "values"
+    }
+    assert named == there
     stood_in_for = (FIXTURES / "stand_ins" / "R.kt").read_text()
     assert set(re.findall(r"const val (\w+)", stood_in_for)) == strings
     modules = re.findall(r'":(\w+)"', (folder / "settings.gradle.kts").read_text())

@@ -27,7 +27,7 @@ from support.models import CLASSES, Models
 from support.readme import CPP, PAGES, commands
 
 from convnext_edge import embed, predict
-from convnext_edge.commands.benchmark import Benchmark
+from convnext_edge.commands.benchmark.result import Benchmark
 from convnext_edge.errors import ConvNeXtEdgeError, UsageError
 
 pytestmark = pytest.mark.programs("cmake", "c++")

@@ -86,6 +86,28 @@ def test_the_files_that_the_package_names_are_there(folder: Path) -> None:
     assert imported <= modules | apple
 
 
+def test_the_application_is_an_xcode_project_whose_references_lead_to_something(folder: Path) -> None:
+    """As the property list says it, which is of the format of NeXTSTEP."""
+    place = folder / "App" / "ConvNeXtSample.xcodeproj" / "project.pbxproj"
+    text = place.read_text()
+    listed, root = text.split("objects = {")[1].split("\t};\n\trootObject")
+    _, *parts = re.split(r"^\t\t([0-9A-F]{24}) = ", listed, flags=re.MULTILINE)
+    objects = dict(zip(parts[::2], parts[1::2], strict=True))
+    assert len(objects) == 20
+    named = set(re.findall(r"\b[0-9A-F]{24}\b", "".join([*objects.values(), root])))
+    assert named == objects.keys()
+    kinds = {key: re.findall(r"isa = (\w+);", value) for key, value in objects.items()}
+    assert all(len(kind) == 1 for kind in kinds.values())
+    assert text.count("{") == text.count("}")
+    assert text.count("(") == text.count(")")
+    sources = re.findall(r"path = (\w+\.swift);", text)
+    assert [path.name for path in (folder / "App" / "Sources").iterdir()] == sources
+    (product,) = re.findall(r"productName = (ConvNeXtEdge\w*);", text)
+    assert f'.library(name: "{product}"' in (folder / "Package.swift").read_text()
+    (package,) = re.findall(r"relativePath = (\S+);", text)
+    assert (place.parents[1] / package / "Package.swift").resolve() == (folder / "Package.swift").resolve()
+
+
 def test_its_tests_bring_what_python_makes_of_images(folder: Path) -> None:
     prepared = open_artifact(
         next((folder / "Sources" / "ConvNeXtEdge" / "model").glob("*.onnx"))

@@ -20,7 +20,7 @@ from support.needs import npm_package
 from support.places import ROOT
 
 from convnext_edge.artifacts.store import open_artifact
-from convnext_edge.commands.benchmark import Benchmark
+from convnext_edge.commands.benchmark.result import Benchmark
 from convnext_edge.evaluation.candidates import open_session
 from convnext_edge.evaluation.conformance import deviation
 from convnext_edge.images.decoding import decode

@@ -1,9 +1,12 @@
 package convnext.edge.sample
 
 import android.app.Activity
-import android.graphics.Bitmap
-import android.graphics.BitmapFactory
+import android.content.ActivityNotFoundException
+import android.content.ClipData
+import android.content.Intent
+import android.net.Uri
 import android.os.Bundle
+import android.provider.MediaStore
 import android.util.Log
 import android.view.View
 import android.widget.Button
@@ -20,8 +23,8 @@ import java.io.IOException
 import java.util.concurrent.Executors
 
 /**
- * Shows the model the picture that comes with the application, compares the answer with Python's, and measures
- * latency: at the touch of a button, or started with
+ * Shows the model the picture that comes with the application and compares the answer with Python's, or one of the
+ * gallery or the camera. It measures latency: at the touch of a button, or started with
  *
  *     adb shell am start -n convnext.edge.sample/.MainActivity --ez bench true --ei runs 50 --ei threads 0
  *
@@ -32,16 +35,17 @@ class MainActivity : Activity() {
     private val files = Files { assets.open("model/$it") }
     private lateinit var answer: TextView
     private lateinit var measured: TextView
-    private lateinit var button: Button
+    private lateinit var picture: ImageView
+    private lateinit var buttons: List<Button>
+    private lateinit var image: Image
 
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
+        image = readPicture(upright = false) { assets.open(PICTURE) }
         showPage()
-        val image = readPicture()
         answer.setText(R.string.loading)
-        work(answer) { describe(image) }
-        if (intent.getBooleanExtra("bench", false)) measure(image)
-        button.setOnClickListener { measure(image) }
+        work(answer) { describe(image, expected()) }
+        if (intent.getBooleanExtra("bench", false)) measure()
     }
 
     override fun onDestroy() {
@@ -49,25 +53,55 @@ class MainActivity : Activity() {
         super.onDestroy()
     }
 
-    /** The bundled picture: as stored, neither scaled to the screen nor blended with what shines through. */
-    private fun readPicture(): Image {
-        val options = BitmapFactory.Options().apply {
-            inScaled = false
-            inPremultiplied = false
-            inPreferredConfig = Bitmap.Config.ARGB_8888
-        }
-        val bitmap = assets.open(PICTURE).use { checkNotNull(BitmapFactory.decodeStream(it, null, options)) { PICTURE } }
-        val pixels = IntArray(bitmap.width * bitmap.height)
-        bitmap.getPixels(pixels, 0, bitmap.width, 0, 0, bitmap.width, bitmap.height)
-        return Image(pixels, bitmap.width, bitmap.height)
+    private fun choose() {
+        ask(Intent(Intent.ACTION_GET_CONTENT).addCategory(Intent.CATEGORY_OPENABLE).setType("image/*"), GALLERY)
     }
 
-    private fun describe(image: Image): String = Model(files).use { model ->
+    private fun photograph() {
+        val place = PhotoProvider.uri(this)
+        val request = Intent(MediaStore.ACTION_IMAGE_CAPTURE).putExtra(MediaStore.EXTRA_OUTPUT, place)
+        request.clipData = ClipData.newRawUri(null, place) // which the right to write goes with
+        request.addFlags(Intent.FLAG_GRANT_READ_URI_PERMISSION or Intent.FLAG_GRANT_WRITE_URI_PERMISSION)
+        ask(request, CAMERA)
+    }
+
+    private fun ask(request: Intent, code: Int) {
+        try {
+            startActivityForResult(request, code)
+        } catch (_: ActivityNotFoundException) {
+            answer.setText(R.string.no_application)
+        }
+    }
+
+    override fun onActivityResult(requestCode: Int, resultCode: Int, data: Intent?) {
+        super.onActivityResult(requestCode, resultCode, data)
+        if (resultCode != RESULT_OK) return
+        val place = if (requestCode == CAMERA) PhotoProvider.uri(this) else data?.data
+        if (place != null) show(place)
+    }
+
+    private fun show(place: Uri) {
+        answer.setText(R.string.loading)
+        work(answer) {
+            val upright = Model(files).use { it.info.upright }
+            val found = readPicture(upright) {
+                contentResolver.openInputStream(place) ?: throw IOException("nothing is at $place")
+            }
+            runOnUiThread {
+                image = found
+                picture.setImageBitmap(bitmapOf(found))
+            }
+            describe(found, null)
+        }
+    }
+
+    /** What the model answers to an image. expected: what Python answered, where that is known. */
+    private fun describe(image: Image, expected: FloatArray?): String = Model(files).use { model ->
         val outputs = model.run(image)
         val compared = outputs.first().takeIf { it.shape.size == 1 } ?: outputs.last()
         val info = model.info
         val runtime = "${info.engine}, ONNX Runtime ${info.runtimeVersion}"
-        val comparison = expected()?.let { compare(compared.values, it, info.task == "classify") }
+        val comparison = expected?.let { compare(compared.values, it, info.task == "classify") }
         listOfNotNull(answerOf(model, image), runtime, comparison).joinToString("\n\n")
     }
 
@@ -78,8 +112,9 @@ class MainActivity : Activity() {
         null
     }
 
-    private fun measure(image: Image) {
+    private fun measure() {
         measured.setText(R.string.measuring)
+        val image = image
         work(measured) {
             bench(files, image, intent.getIntExtra("threads", 0), intent.getIntExtra("runs", 50)).also { json ->
                 Log.i(TAG, json)
@@ -89,7 +124,7 @@ class MainActivity : Activity() {
 
     /** Shows what `call` returns, which runs beside the thread that draws; what goes wrong is shown too. */
     private fun work(place: TextView, call: () -> String) {
-        button.isEnabled = false
+        for (button in buttons) button.isEnabled = false
         worker.execute {
             val text = try {
                 call()
@@ -99,33 +134,44 @@ class MainActivity : Activity() {
             }
             runOnUiThread {
                 place.text = text
-                button.isEnabled = true
+                for (button in buttons) button.isEnabled = true
             }
         }
     }
 
     private fun showPage() {
-        val picture = ImageView(this).apply {
-            setImageBitmap(assets.open(PICTURE).use { BitmapFactory.decodeStream(it) })
+        picture = ImageView(this).apply {
+            setImageBitmap(bitmapOf(image))
             contentDescription = getString(R.string.picture)
             adjustViewBounds = true
         }
         answer = TextView(this).apply { accessibilityLiveRegion = View.ACCESSIBILITY_LIVE_REGION_POLITE }
         measured = TextView(this).apply { setTextIsSelectable(true) }
-        button = Button(this).apply { setText(R.string.measure) }
+        buttons = listOf(
+            button(R.string.gallery) { choose() },
+            button(R.string.camera) { photograph() },
+            button(R.string.measure) { measure() },
+        )
         val column = LinearLayout(this).apply {
             orientation = LinearLayout.VERTICAL
             fitsSystemWindows = true
             val padding = (16 * resources.displayMetrics.density).toInt()
             setPadding(padding, padding, padding, padding)
         }
-        for (view in listOf(picture, answer, button, measured)) column.addView(view)
+        for (view in listOf(picture, answer) + buttons + measured) column.addView(view)
         setContentView(ScrollView(this).apply { addView(column) })
+    }
+
+    private fun button(title: Int, pressed: () -> Unit) = Button(this).apply {
+        setText(title)
+        setOnClickListener { pressed() }
     }
 
     private companion object {
         const val TAG = "convnext-edge"
         const val PICTURE = "picture.png"
         const val EXPECTED = "picture.txt"
+        const val GALLERY = 1 // request codes
+        const val CAMERA = 2
     }
 }

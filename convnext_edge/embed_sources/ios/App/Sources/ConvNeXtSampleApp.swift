@@ -1,0 +1,9 @@
+import ConvNeXtEdgeSample
+import SwiftUI
+
+@main
+struct ConvNeXtSampleApp: App {
+    var body: some Scene {
+        WindowGroup { SampleView() }
+    }
+}
