@@ -76,7 +76,7 @@ class ONNXRuntime(Target):
     form = "linear"
     int8_forms: ClassVar[Mapping[Machine, tuple[Form, ...]]] = {
         "x86-64": ("linear", "plain"),
-        "aarch64": ("linear", "plain"),
+        "aarch64": ("tiled", "linear", "plain"),
     }
     recipe = Recipe(weights_only=("head",))  # whose input in INT8 costs fidelity and saves no time
     activations = frozenset(ACTIVATION_BITS)
