@@ -38,18 +38,17 @@ from convnext_edge.network.lowered_parts import (
     LoweredStem,
     Normalized,
 )
+from convnext_edge.network.rows_form import RowsLayerFactory
 from convnext_edge.network.tiled_form import TiledLayerFactory
 
 LAYER_FACTORIES: dict[str, LayerFactory] = {
     "conv": ConvLayerFactory(),
     "linear": LinearLayerFactory(),
+    "rows": RowsLayerFactory(),
     "tiled": TiledLayerFactory(),
 }
 # those that hold nothing that depends on the size of the image, where the usual ones do
-DYNAMIC_FACTORIES: dict[str, LayerFactory] = {
-    "linear": DynamicLinearLayerFactory(),
-    "tiled": DynamicLinearLayerFactory(),
-}
+DYNAMIC_FACTORIES = dict.fromkeys(("linear", "rows", "tiled"), DynamicLinearLayerFactory())
 
 
 def lower(

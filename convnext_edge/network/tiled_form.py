@@ -1,9 +1,9 @@
-"""The form `tiled`, for ONNX Runtime on ARM64: as `linear`, but for depthwise convolutions and norms.
+"""The form `tiled`, for ONNX Runtime on ARM64: as `rows`, but for depthwise convolutions.
 
-ONNX Runtime's packages for ARM64 are built without its blocked convolutions. A depthwise convolution there first
-copies the window of each pixel, 49 values for 7x7, which is 18 times as many instructions as the products. It
-copies nothing where the kernel is as wide as the image, without padding. So the map is cut into strips as wide as a
-kernel that gives several columns at once, one below the other, with rows of zeros between them:
+ONNX Runtime's packages for ARM64 lack its blocked convolutions. A depthwise convolution there first copies
+the window of each pixel, 49 values for 7x7, which is 18 times as many instructions as the products. It
+copies nothing where the kernel is as wide as the image, without padding. So the map is cut into strips as
+wide as a kernel that gives several columns at once, one below the other, with rows of zeros between them:
 
     W columns -> strips of 4 columns and their neighbours, (C, rows of all strips, 10)
     kernel (C, 1, 7, 7) -> (4 C, 1, 7, 10): the same kernel, shifted by 0, 1, 2 and 3 columns
@@ -19,9 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convnext_edge.network.forms import Rescalable, Sides, convolution
-from convnext_edge.network.linear_form import LinearConvolution, LinearLayerFactory, LinearNorm
-from convnext_edge.network.norms import Norm
+from convnext_edge.network.forms import Sides, convolution
+from convnext_edge.network.rows_form import RowsLayerFactory
 
 COLUMNS = 4  # of the output in a strip: more would multiply by more zeros, and make the kernels larger
 
@@ -69,29 +68,13 @@ def strips(height: int, width: int, edge: int) -> tuple[Tensor, Tensor]:
     return picked, (first + lines[:, None]).flatten()
 
 
-class RowNorm(LinearNorm):
-    """A LayerNorm without weights as InstanceNormalization of rows (N, H * W, C).
-
-    ONNX Runtime's LayerNormalization takes more than twice as many instructions on ARM64.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.kind != "layernorm" or self.bias is not None or x.ndim < len("NHWC"):
-            return super().forward(x)
-        rows = x.flatten(1, 2)
-        y = F.instance_norm(rows, eps=self.eps).view(x.shape)
-        return y if self.weight is None else y * self.weight
-
-
-class TiledLayerFactory(LinearLayerFactory):
+class TiledLayerFactory(RowsLayerFactory):
     """The factory of form `tiled`."""
 
     def convolution(self, conv: nn.Conv2d, padding: Sides | None = None) -> nn.Module:
-        return TiledConvolution(conv) if padding is None and is_tileable(conv) else super().convolution(conv, padding)
-
-    def norm(self, norm: Norm, *, affine: bool) -> Rescalable:
-        affines = (norm.weight, norm.bias) if affine else (None, None)
-        return RowNorm(norm.kind, norm.eps, *affines)
+        if padding is None and is_tileable(conv):
+            return TiledConvolution(conv)
+        return super().convolution(conv, padding)
 
 
 def is_tileable(conv: nn.Conv2d) -> bool:

@@ -24,6 +24,7 @@ from support.places import TESTS
 
 from convnext_edge import embed
 from convnext_edge.artifacts.store import open_artifact
+from convnext_edge.cpu import Machine
 from convnext_edge.evaluation.candidates import open_session
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.preprocessing import Preprocessing
@@ -193,9 +194,12 @@ def fetch_headers(cache: Path, folder: Path) -> None:
             made.rename(folder)
 
 
-def embed_small(models: Models, output: Path, runtime: str, input_type: str = "float32") -> Path:
+def embed_small(
+    models: Models, output: Path, runtime: str, input_type: str = "float32", machine: Machine = "x86-64"
+) -> Path:
     """The folder of the small INT8 model."""
-    engine = models.engine(runtime, models.quantized(runtime, "ptq", input_type))  # type: ignore[arg-type]
+    quantized = models.quantized(runtime, "ptq", input_type, machine=machine)  # type: ignore[arg-type]
+    engine = models.engine(runtime, quantized)
     return embed(engine, lang="cpp", output=output).directory
 
 

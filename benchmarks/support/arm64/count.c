@@ -123,23 +123,27 @@ static void translated(Id id, struct qemu_plugin_tb *tb) {
         ++block->of[classify(word)];
         if (i == 0) block->symbol = qemu_plugin_insn_symbol(instruction);
     }
-    block->next = blocks;
-    blocks = block;
+    block->next = __atomic_load_n(&blocks, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(&blocks, &block->next, block, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
+    }
     qemu_plugin_register_vcpu_tb_exec_inline(tb, kAdd, &block->executions, 1);
 }
 
 /// A line of the counts so far. The clock is read last, as the guest reads it next.
 static void write_counts(void) {
     uint64_t sums[kClasses] = {0};
-    for (const struct Block *block = blocks; block; block = block->next) {
+    const struct Block *first = __atomic_load_n(&blocks, __ATOMIC_ACQUIRE);
+    for (const struct Block *block = first; block; block = block->next) {
         if (block->executions == 0) continue;
         for (int i = 0; i < kClasses; ++i) sums[i] += block->executions * block->of[i];
     }
+    flockfile(counts_file);  // other threads read the clock as well
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     fprintf(counts_file, "%" PRIu64, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec);
     for (int i = 0; i < kClasses; ++i) fprintf(counts_file, " %" PRIu64, sums[i]);
     fputc('\n', counts_file);
+    funlockfile(counts_file);
 }
 
 static void called(Id id, unsigned vcpu, int64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
