@@ -40,28 +40,29 @@ SPLIT_ON = "asimddp"
 
 def write_fp32(model: str, runtime: str, form: Form, workspace: Path) -> Path:
     """The FP32 model in a form, which the product writes of FP32 for its targets on x86-64 alone."""
-    with patch.object(find_target(runtime), "form", form):
-        path = workspace / f"{model}-fp32-{form}.onnx"
-        own = model == "demo"
-        return export(
-            model, random_weights=not own, target=runtime, workspace=workspace, output=path
-        ).artifact
+    path = workspace / f"{model}-fp32-{form}.onnx"
+    if not path.exists():
+        with patch.object(find_target(runtime), "form", form):
+            random = model != "demo"
+            export(model, random_weights=random, target=runtime, workspace=workspace, output=path)
+    return path
 
 
 def write_int8(model: str, runtime: str, machine: Machine, workspace: Path) -> Path:
-    exported = export(model, random_weights=model != "demo", workspace=workspace).artifact
     path = workspace / f"{model}-int8-{runtime}-{machine}.onnx"
-    made = quantize(
-        exported,
-        calib="demo",
-        samples=SAMPLES,
-        target=runtime,
-        machine=machine,
-        timing=False,
-        workspace=workspace,
-        output=path,
-    )
-    return made.artifact
+    if not path.exists():
+        exported = export(model, random_weights=model != "demo", workspace=workspace).artifact
+        quantize(
+            exported,
+            calib="demo",
+            samples=SAMPLES,
+            target=runtime,
+            machine=machine,
+            timing=False,
+            workspace=workspace,
+            output=path,
+        )
+    return path
 
 
 def candidates(model: str, runtime: str, workspace: Path) -> Iterator[tuple[str, Form, Path]]:

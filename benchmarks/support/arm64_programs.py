@@ -62,9 +62,8 @@ class Program:
     def kernels(self, model: Path, cpu: str) -> list[tuple[str, str]]:
         """(layer type, primitive) of each node, as OpenVINO tells it."""
         told = self.emulator.run(cpu, self.binary, model, "0")
-        return [
-            (kind, primitive) for kind, primitive in (line.split() for line in told.decode().splitlines())
-        ]
+        nodes = (line.split() for line in told.decode().splitlines())
+        return [(kind, primitive) for kind, primitive in nodes]
 
 
 def build_program(runtime: str, place: Path) -> Program:

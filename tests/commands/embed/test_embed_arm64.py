@@ -65,7 +65,7 @@ def test_the_answers_are_those_of_python_on_this_cpu(built: Built, runtime: str)
 def test_the_products_of_int8_layers_are_dot_products(
     built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str
 ) -> None:
-    """As many as the layers have multiplications, 16 in an instruction; counted for one image less none."""
+    """As many as the layers have multiplications, 16 in an instruction; two images less one image."""
     monkeypatch.syspath_prepend(ROOT)
     from benchmarks.support.counting import Emulator, build_plugin, difference
 
@@ -78,7 +78,7 @@ def test_the_products_of_int8_layers_are_dot_products(
     )
     image = difference(many, few)
     needed = int8_multiplications() / 16
-    assert needed <= image["dot"] <= 1.2 * needed  # tiles at the edges are computed whole
+    assert needed <= image["dot"] <= 1.5 * needed  # tiles at the edges are computed whole
 
 
 def int8_multiplications() -> int:
