@@ -3,7 +3,7 @@
     python -m benchmarks.measure.arm64
 
 ONNX Runtime and OpenVINO, FP32 and INT8; INT8 in the form for x86-64 and in the form for ARM64, FP32 as
-exported and in the form of INT8. Three images less one image, so that loading does not count. It tells
+exported and in the form of INT8. Of three images the first is left out, and loading with it. It tells
 instructions, not milliseconds: QEMU knows no caches and no pipelines.
 """
 
@@ -128,7 +128,7 @@ def check(rows: list[dict[str, Any]]) -> Iterator[Bar]:
 )
 @click.option("--runtime", "runtimes", multiple=True, type=click.Choice(RUNTIMES), default=RUNTIMES)
 @click.option("--cpu", "cpus", multiple=True, type=click.Choice(list(CPUS)), default=("asimddp",))
-@click.option("--operators/--no-operators", "split", default=True, help="Split by operator, too.")
+@click.option("--operators/--no-operators", "split", default=True, help="Split INT8 by operator, too.")
 @click.option(
     "--jobs", default=2, show_default=True, help="Emulators at once; their counts do not differ for it."
 )
@@ -154,7 +154,8 @@ def main(
             for candidate in prepare(build_program(runtime, place / runtime), models, place / runtime)
         ]
         rows = list(pool.map(lambda pair: pair[0].counted(pair[1]), product(found, cpus)))
-        by_operator = list(pool.map(Candidate.split, found)) if split else []
+        quantized = [candidate for candidate in found if candidate.named["precision"] == "int8"]
+        by_operator = list(pool.map(Candidate.split, quantized)) if split else []
     measured = {
         "simulation": "instructions executed under QEMU, not milliseconds",
         "emulator": run("qemu-aarch64", "--version").decode().splitlines()[0],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,16 +20,14 @@ from benchmarks.support.counting import (
     Operators,
     build_plugin,
     by_operator,
-    difference,
     onnxruntime_nodes,
     openvino_nodes,
 )
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 from support.embedded import onnxruntime_headers
-from support.emulated import emulator
 
-ONE, THREE = 1, 3  # images of the two runs whose difference is two images
+IMAGES = 3  # of a run: the second and the third are counted, without what it takes to load the model
 PLATFORMS = {"onnxruntime": "manylinux_2_28_aarch64", "openvino": "manylinux_2_35_aarch64"}
 NODES: dict[str, Callable[[Path], list[Node]]] = {
     "onnxruntime": onnxruntime_nodes,
@@ -48,8 +45,7 @@ class Program:
 
     def count_image(self, model: Path, cpu: str) -> Counts:
         """What one image executes, without what it takes to load the model."""
-        one, three = (self.emulator.count(cpu, self.binary, model, str(n)).total for n in (ONE, THREE))
-        return difference(three, one, images=THREE - ONE)
+        return self.emulator.count(cpu, self.binary, model, str(IMAGES), marks=True).image
 
     def count_operators(self, model: Path, cpu: str, *, images: int = 2) -> Operators:
         """What the last of some images executes, by operator of the graph that runs."""
@@ -69,14 +65,12 @@ class Program:
 def build_program(runtime: str, place: Path) -> Program:
     """Fetch a runtime's package for ARM from PyPI, and compile the program and the plugin in `place`."""
     place.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(place / "root", ignore_errors=True)
     libraries, options = LAID_OUT[runtime](fetch(runtime, place), place)
     binary = place / f"run_{runtime}"
     source = SOURCES / f"{runtime}.cpp"
     command = (COMPILER, "-std=c++17", "-O2", source, *options, "-Wl,--allow-shlib-undefined", "-o", binary)
     subprocess.run(command, check=True)
-    root = Path(emulator(place)[-1])
-    return Program(runtime, binary, Emulator(build_plugin(place), root, libraries))
+    return Program(runtime, binary, Emulator(build_plugin(place), place, libraries))
 
 
 def fetch(runtime: str, place: Path) -> Path:

@@ -24,7 +24,25 @@ CPUS = {
     "asimddp": "cortex-a76",
     "i8mm": "max,sve-default-vector-length=16",
 }
-INT8_PRODUCTS = ("dot", "i8mm", "widening")
+IMAGE_ENDS = 7  # CLOCK_BOOTTIME
+# What Linux tells of these CPUs in /proc/cpuinfo, beside what all of them have: ONNX Runtime goes by it.
+FEATURES = {
+    "asimd": "",
+    "asimddp": " atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp",
+    "i8mm": " atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp sve i8mm",
+}
+PARTS = {"asimd": "0xd08", "asimddp": "0xd0b", "i8mm": "0xd49"}
+CPUINFO = """\
+processor	: 0
+Features	: fp asimd aes pmull sha1 sha2 crc32{features}
+CPU implementer	: 0x41
+CPU architecture: 8
+CPU variant	: 0x0
+CPU part	: {part}
+CPU revision	: 1
+
+"""
+SYSROOT = Path("/usr/aarch64-linux-gnu")  # of Debian's cross compiler
 
 
 def build_plugin(folder: Path) -> Path:
@@ -37,8 +55,9 @@ def build_plugin(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Marked:
-    """The counts when the program read the clock, with the host's time of it; and those of its end."""
+    """The counts when the program read a clock, with its number and the host's time; and those of its end."""
 
+    clocks: list[int]
     nanoseconds: list[int]
     counts: list[Counts]
 
@@ -46,13 +65,19 @@ class Marked:
     def total(self) -> Counts:
         return self.counts[-1]
 
+    @property
+    def image(self) -> Counts:
+        """What an image executes, the mean of all but the first; the programs in arm64/ mark their ends."""
+        ends = [counts for clock, counts in zip(self.clocks, self.counts, strict=True) if clock == IMAGE_ENDS]
+        return difference(ends[-1], ends[0], images=len(ends) - 1)
+
 
 @dataclass(frozen=True)
 class Emulator:
-    """QEMU with the plugin. root: holds ARM's C library, and an ARM machine's /proc/cpuinfo."""
+    """QEMU with the plugin. place: folder for its roots, of ARM's C library and each CPU's /proc/cpuinfo."""
 
     plugin: Path
-    root: Path
+    place: Path
     libraries: Path | None = None  # where the program finds its own
 
     def count(self, cpu: str, *command: str | Path, marks: bool = False, given: bytes = b"") -> Marked:
@@ -63,19 +88,28 @@ class Emulator:
             self.run(cpu, *command, options=("-plugin", plugin), given=given)
             header, *lines = counts.read_text(encoding="utf-8").splitlines()
         rows = [[int(word) for word in line.split()] for line in lines]
-        names = header.split()[1:]
-        found = [dict(zip(names, row[1:], strict=True)) for row in rows]
-        return Marked([row[0] for row in rows], found)
+        names = header.split()[2:]
+        found = [dict(zip(names, row[2:], strict=True)) for row in rows]
+        return Marked([row[0] for row in rows], [row[1] for row in rows], found)
 
     def run(self, cpu: str, *command: str | Path, options: Sequence[str] = (), given: bytes = b"") -> bytes:
         """Run a program, and return its standard output. given: its standard input."""
         where = ("-E", f"LD_LIBRARY_PATH={self.libraries}") if self.libraries else ()
-        call = ["qemu-aarch64", *options, "-cpu", CPUS.get(cpu, cpu), "-L", str(self.root), *where]
+        call = ["qemu-aarch64", *options, "-cpu", CPUS[cpu], "-L", str(self._root(cpu)), *where]
         done = subprocess.run([*call, *map(str, command)], input=given, capture_output=True, check=False)
         if done.returncode:
             said = done.stderr.decode("utf-8", "replace").strip()
             raise RuntimeError(f"{command[0]} on {cpu} failed: {said[-1000:]}")
         return done.stdout
+
+    def _root(self, cpu: str) -> Path:
+        root = self.place / f"root-{cpu}"
+        (root / "proc").mkdir(parents=True, exist_ok=True)
+        info = CPUINFO.format(features=FEATURES[cpu], part=PARTS[cpu])
+        (root / "proc" / "cpuinfo").write_text(info, encoding="utf-8")
+        if not (root / "lib").exists():
+            (root / "lib").symlink_to(SYSROOT / "lib")
+        return root
 
 
 def difference(after: Counts, before: Counts, *, images: int = 1) -> Counts:

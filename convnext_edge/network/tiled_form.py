@@ -44,7 +44,7 @@ class TiledConvolution(nn.Module):
         picked, kept = strips(height, width, self.edge)
         pixels = F.pad(x.flatten(1, 2), (0, 0, 0, 1))  # (N, H * W + 1, C), the last one zeros
         rows = pixels.index_select(1, picked.flatten()).transpose(1, 2)
-        y = self.conv(rows.reshape(n, channels, *picked.shape))  # (N, C * COLUMNS, rows, 1)
+        y: Tensor = self.conv(rows.reshape(n, channels, *picked.shape))  # (N, C * COLUMNS, rows, 1)
         columns = y.reshape(n, channels, -1).transpose(1, 2)  # (N, COLUMNS * rows, C)
         return columns.index_select(1, kept).reshape(x.shape)
 

@@ -4,8 +4,9 @@
 //   qemu-aarch64 -plugin ./libcount.so,counts=FILE[,marks=on][,blocks=FILE] ... PROGRAM
 //
 // counts: a line of totals when the program ends, by class in the order of `kNames`. marks=on: such a line before
-// it at each call of clock_gettime, by which profilers surround what they time, headed by the host's
-// monotonic clock in nanoseconds. blocks: a line for each translated block that ran: address, executions, instructions, symbol.
+// it at each call of clock_gettime, by which profilers surround what they time, headed by the number of the clock and
+// the host's monotonic clock in nanoseconds. blocks: a line for each translated block that ran: address, executions,
+// instructions by class, symbol.
 //
 // Debian packages no header of QEMU's plugin interface: what is used of version 1 is declared here.
 // https://www.qemu.org/docs/master/devel/tcg-plugins.html
@@ -23,6 +24,7 @@ typedef uint64_t Id;
 struct qemu_plugin_tb;
 struct qemu_plugin_insn;
 enum { kAdd = 0 };  // QEMU_PLUGIN_INLINE_ADD_U64
+enum { kNoClock = 99 };
 
 extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
 extern uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *);
@@ -129,8 +131,8 @@ static void translated(Id id, struct qemu_plugin_tb *tb) {
     qemu_plugin_register_vcpu_tb_exec_inline(tb, kAdd, &block->executions, 1);
 }
 
-/// A line of the counts so far. The clock is read last, as the guest reads it next.
-static void write_counts(void) {
+/// A line of the counts so far. The host's clock is read last, as the guest reads its own next.
+static void write_counts(uint64_t clock) {
     uint64_t sums[kClasses] = {0};
     const struct Block *first = __atomic_load_n(&blocks, __ATOMIC_ACQUIRE);
     for (const struct Block *block = first; block; block = block->next) {
@@ -140,7 +142,7 @@ static void write_counts(void) {
     flockfile(counts_file);  // other threads read the clock as well
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    fprintf(counts_file, "%" PRIu64, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec);
+    fprintf(counts_file, "%" PRIu64 " %" PRIu64, clock, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec);
     for (int i = 0; i < kClasses; ++i) fprintf(counts_file, " %" PRIu64, sums[i]);
     fputc('\n', counts_file);
     funlockfile(counts_file);
@@ -148,14 +150,14 @@ static void write_counts(void) {
 
 static void called(Id id, unsigned vcpu, int64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
                    uint64_t f, uint64_t g, uint64_t h) {
-    (void)id, (void)vcpu, (void)a, (void)b, (void)c, (void)d, (void)e, (void)f, (void)g, (void)h;
+    (void)id, (void)vcpu, (void)b, (void)c, (void)d, (void)e, (void)f, (void)g, (void)h;
     // 113 is clock_gettime, include/uapi/asm-generic/unistd.h of Linux
-    if (number == 113) write_counts();
+    if (number == 113) write_counts(a);
 }
 
 static void ended(Id id, void *nothing) {
     (void)id, (void)nothing;
-    write_counts();
+    write_counts(kNoClock);
     fclose(counts_file);
     if (!blocks_file) return;
     for (const struct Block *block = blocks; block; block = block->next) {
@@ -175,7 +177,7 @@ int qemu_plugin_install(Id id, const void *info, int count, char **words) {
         if (strcmp(words[i], "marks=on") == 0) qemu_plugin_register_vcpu_syscall_cb(id, called);
     }
     if (!counts_file) return 1;
-    fputs("nanoseconds", counts_file);
+    fputs("clock nanoseconds", counts_file);
     for (int i = 0; i < kClasses; ++i) fprintf(counts_file, " %s", kNames[i]);
     fputc('\n', counts_file);
     qemu_plugin_register_vcpu_tb_trans_cb(id, translated);

@@ -3,9 +3,20 @@
 // PROFILE: beginning of the name of a file for ONNX Runtime's own profile.
 
 #include <cstdlib>
+#include <ctime>
 #include <vector>
 
 #include <onnxruntime_cxx_api.h>
+
+namespace {
+
+/// The end of an image, by a clock that nothing else reads.
+void mark() {
+    timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+}
+
+}  // namespace
 
 int main(int count, char** words) {
     if (count < 3) return 2;
@@ -30,5 +41,6 @@ int main(int count, char** words) {
     const char* const outputs[] = {output.get()};
     for (int left = std::atoi(words[2]); left > 0; --left) {
         session.Run(Ort::RunOptions{nullptr}, inputs, &tensor, 1, outputs, 1);
+        mark();
     }
 }

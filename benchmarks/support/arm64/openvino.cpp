@@ -4,6 +4,7 @@
 // primitive, name. With no images, the kernels that would run: a line each of layer type and primitive.
 
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
 #include <iostream>
 #include <string>
@@ -11,6 +12,12 @@
 #include <openvino/openvino.hpp>
 
 namespace {
+
+/// The end of an image, by a clock that nothing else reads.
+void mark() {
+    timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+}
 
 void print_kernels(const ov::CompiledModel& model) {
     for (const auto& node : model.get_runtime_model()->get_ordered_ops()) {
@@ -44,6 +51,9 @@ int main(int count, char** words) {
     ov::Tensor image(ov::element::f32, shape);
     for (std::size_t i = 0; i < image.get_size(); ++i) image.data<float>()[i] = static_cast<float>(i % 97) / 97 - 0.5F;
     request.set_input_tensor(image);
-    for (int left = images; left > 0; --left) request.infer();
+    for (int left = images; left > 0; --left) {
+        request.infer();
+        mark();
+    }
     if (count > 3) write_profile(request, words[3]);
 }

@@ -21,7 +21,7 @@ from support.embedded import (
     python_logits,
     run,
 )
-from support.emulated import CPU, TOOLS, build_arm64
+from support.emulated import TOOLS, build_arm64
 from support.golden import conformance, golden_case
 from support.models import CLASSES, RESOLUTION, Models
 from support.places import ROOT
@@ -70,10 +70,10 @@ def test_the_products_of_int8_layers_are_dot_products(
     from benchmarks.support.counting import Emulator, build_plugin, difference
 
     folder, program = built(runtime)
-    emulator = Emulator(build_plugin(tmp_path), Path(program.emulator[-1]))
+    emulator = Emulator(build_plugin(tmp_path), tmp_path)
     model = folder / "model"
     few, many = (
-        emulator.count(CPU, program.harness, model, "logits", given=packed(photographs(images))).total
+        emulator.count("asimddp", program.harness, model, "logits", given=packed(photographs(images))).total
         for images in (1, 2)
     )
     image = difference(many, few)
