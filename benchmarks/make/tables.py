@@ -1,4 +1,4 @@
-"""Write what stands between the marks of both README.md, the benchmarks' and the project's, from results/.
+"""Write what stands between the marks of both README.md and of docs/targets.md, from results/.
 
 python -m benchmarks.make.tables
 """
@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.make.arm64_tables import arm64, instruction_sets, int8_kernels
 from benchmarks.make.speed_tables import architectures, latency
 from benchmarks.make.trust_tables import counts, fuzz, kills, silence, soak
 from benchmarks.support.headline import headline
@@ -24,10 +25,14 @@ def main() -> None:
 
 
 def filled() -> dict[Path, str]:
-    """Both READMEs as they should be."""
+    """The pages as they should be."""
     paths = sorted(path for name in TABLES for path in (FOLDER / "results").glob(f"{name}-*.json"))
     sections = ["\n".join(section(path)) for path in paths]
-    texts = {FOLDER / "README.md": "\n\n".join(sections), FOLDER.parent / "README.md": headline()}
+    texts = {
+        FOLDER / "README.md": "\n\n".join(sections),
+        FOLDER.parent / "README.md": headline(),
+        FOLDER.parent / "docs" / "targets.md": instruction_sets(),
+    }
     return {path: between_marks(path.read_text(encoding="utf-8"), text) for path, text in texts.items()}
 
 
@@ -254,6 +259,8 @@ TABLES = {
     "embed": embed,
     "embed_arm64": embed_arm64,
     "embed_bare": embed_bare,
+    "arm64": arm64,
+    "int8_kernels": int8_kernels,
     "rtx_engines": rtx_engines,
     "relu_latency": latency,
     "architectures": architectures,

@@ -14,7 +14,7 @@ from convnext_edge.tasks import Task
 Kind = Literal["weights", "onnx", "engine"]
 # The precision of an engine whose values are rounded to INT8 codes, and multiplied in float.
 FAKE_QUANTIZED = "fake-quantized"
-Form = Literal["plain", "linear", "conv"]  # how a model is lowered, see `network.lowering`
+Form = Literal["plain", "linear", "rows", "tiled", "conv"]  # how a model is lowered, see `network.lowering`
 
 
 @dataclass(frozen=True)

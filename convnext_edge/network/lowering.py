@@ -38,8 +38,17 @@ from convnext_edge.network.lowered_parts import (
     LoweredStem,
     Normalized,
 )
+from convnext_edge.network.rows_form import RowsLayerFactory
+from convnext_edge.network.tiled_form import TiledLayerFactory
 
-LAYER_FACTORIES: dict[str, LayerFactory] = {"conv": ConvLayerFactory(), "linear": LinearLayerFactory()}
+LAYER_FACTORIES: dict[str, LayerFactory] = {
+    "conv": ConvLayerFactory(),
+    "linear": LinearLayerFactory(),
+    "rows": RowsLayerFactory(),
+    "tiled": TiledLayerFactory(),
+}
+# those that hold nothing that depends on the size of the image, where the usual ones do
+DYNAMIC_FACTORIES = dict.fromkeys(("linear", "rows", "tiled"), DynamicLinearLayerFactory())
 
 
 def lower(
@@ -59,7 +68,8 @@ def lower(
     if form == "plain":
         lowered = Plain(model, preprocessing, input_type)
     else:
-        factory = DynamicLinearLayerFactory() if dynamic_size and form == "linear" else LAYER_FACTORIES[form]
+        usual = LAYER_FACTORIES[form]
+        factory = DYNAMIC_FACTORIES.get(form, usual) if dynamic_size else usual
         lowered = LoweredConvNeXt(model, factory, preprocessing, input_type)
     return lowered.eval().requires_grad_(False)
 

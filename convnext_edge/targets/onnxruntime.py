@@ -85,7 +85,7 @@ class ONNXRuntime(Target):
     form = "linear"
     int8_forms: ClassVar[Mapping[Machine, tuple[Form, ...]]] = {
         "x86-64": ("linear", "plain"),
-        "aarch64": ("linear", "plain"),
+        "aarch64": ("tiled", "linear", "plain"),
     }
     # its input in INT8 would cost fidelity, its weights alone time: their kernel is slower than that of FP32
     recipe = Recipe(keep_float=("head",))

@@ -164,7 +164,7 @@ class OpenVINO(Target):
     # float one: in the form for x86-64, it would compute all products in float
     int8_forms: ClassVar[Mapping[Machine, tuple[Form, ...]]] = {
         "x86-64": ("conv", "linear", "plain"),
-        "aarch64": ("linear",),
+        "aarch64": ("rows", "linear", "tiled"),
     }
     recipe = Recipe(weights_only=("head",))  # whose input in INT8 costs fidelity and saves no time
     # it leaves Q/DQ of 16 bits out of the graph: what runs would be `float`

@@ -194,8 +194,10 @@ def embed_small(
     input_type: str = "float32",
     machine: Machine | None = None,
 ) -> Path:
-    """The folder of the small INT8 model."""
-    engine = models.engine(runtime, models.quantized(runtime, "ptq", input_type))  # type: ignore[arg-type]
+    """The folder of the small INT8 model. machine: that both are for; None for x86-64, to be built here."""
+    usual: Machine = "x86-64"
+    quantized = models.quantized(runtime, "ptq", input_type, machine=machine or usual)  # type: ignore[arg-type]
+    engine = models.engine(runtime, quantized)
     return embed(engine, lang="cpp", machine=machine, output=output).directory
 
 

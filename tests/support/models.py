@@ -10,6 +10,7 @@ from support.places import TESTS
 
 if TYPE_CHECKING:
     from convnext_edge.commands.quantize.methods import Method
+    from convnext_edge.cpu import Machine
     from convnext_edge.images.preprocessing import InputType
 
 # Architecture((1, 1, 2, 1), (16, 24, 32, 48), patch 4, 10 classes), as timm wrote it
@@ -37,9 +38,10 @@ class Models:
         method: Method = "ptq",
         input_type: InputType = "float32",
         checkpoint: Path = CHECKPOINT,
+        machine: Machine = "x86-64",
     ) -> Path:
         """The INT8 ONNX file, calibrated with 16 of the photographs."""
-        return self._once(self._quantize, target, method, input_type, str(checkpoint))
+        return self._once(self._quantize, target, method, input_type, str(checkpoint), machine)
 
     def engine(self, target: str, model: Path) -> Path:
         return self._once(self._build, target, str(model))
@@ -60,7 +62,9 @@ class Models:
             workspace=self.workspace,
         ).artifact
 
-    def _quantize(self, target: str, method: Method, input_type: InputType, checkpoint: str) -> Path:
+    def _quantize(
+        self, target: str, method: Method, input_type: InputType, checkpoint: str, machine: Machine
+    ) -> Path:
         from convnext_edge import quantize
 
         return quantize(
@@ -69,6 +73,7 @@ class Models:
             samples=16,
             target=target,
             method=method,
+            machine=machine,
             timing=False,
             workspace=self.workspace,
         ).artifact

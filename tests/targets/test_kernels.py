@@ -40,7 +40,7 @@ def test_the_form_that_is_chosen_for_a_machine_has_int8_kernels_there_where_we_k
 def test_the_form_of_openvino_for_x86_is_multiplied_in_float_on_arm64() -> None:
     openvino = find_target("openvino")
     assert openvino.int8_form("x86-64") == "conv"
-    assert openvino.int8_form("aarch64") == "linear"
+    assert openvino.int8_form("aarch64") == "rows"
     there = kernels_of(CONV, openvino, "aarch64")
     assert there.int8 is False
     assert there.precision("int8") == FAKE_QUANTIZED
@@ -118,7 +118,7 @@ def test_a_model_for_arm64_is_quantized_in_the_form_that_has_int8_kernels_there(
     assert made.speedup_over_fp32 is None, "it was timed on another machine than its own"
     assert made.artifact.name.endswith("-openvino-aarch64.onnx")
     described = open_artifact(made.artifact).description
-    assert (described.form, described.machine, described.precision) == ("linear", "aarch64", "int8")
+    assert (described.form, described.machine, described.precision) == ("rows", "aarch64", "int8")
     built = build(made.artifact, workspace=tmp_path)
     assert (built.machine, built.int8_kernels, built.advice) == ("aarch64", True, None)
     found = [

@@ -16,6 +16,7 @@ from support.embedded import (
     Build,
     embed_small,
     noise,
+    packed,
     photographs,
     python_logits,
     run,
@@ -23,6 +24,7 @@ from support.embedded import (
 from support.emulated import TOOLS, build_arm64
 from support.golden import conformance, golden_case
 from support.models import CLASSES, RESOLUTION, Models
+from support.places import ROOT
 
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.images.preprocessing import Preprocessing
@@ -36,7 +38,7 @@ Built = Callable[[str], tuple[Path, Build]]
 
 @pytest.fixture(scope="module")
 def built(models: Models, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Built:
-    """The folder of the small INT8 model for a runtime, and what was built of it."""
+    """The folder of the small INT8 model for ARM64 in a runtime, and what was built of it."""
 
     def of(runtime: str) -> tuple[Path, Build]:
         downloads = pytestconfig.cache.mkdir("embed")  # type: ignore[union-attr]
@@ -58,6 +60,35 @@ def test_the_answers_are_those_of_python_on_this_cpu(built: Built, runtime: str)
     assert compared.agreement == 1
     # kernels add in another order, and what lies on the boundary of two INT8 values falls either way
     assert compared.sqnr_db is None or compared.sqnr_db >= 50
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_products_of_int8_layers_are_dot_products(
+    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str
+) -> None:
+    """As many as the layers have multiplications, 16 in an instruction; two images less one image."""
+    monkeypatch.syspath_prepend(ROOT)
+    from benchmarks.support.counting import Emulator, build_plugin, difference
+
+    folder, program = built(runtime)
+    emulator = Emulator(build_plugin(tmp_path), tmp_path)
+    model = folder / "model"
+    few, many = (
+        emulator.count("asimddp", program.harness, model, "logits", given=packed(photographs(images))).total
+        for images in (1, 2)
+    )
+    image = difference(many, few)
+    needed = int8_multiplications() / 16
+    assert needed <= image["dot"] <= 1.5 * needed  # tiles at the edges are computed whole
+
+
+def int8_multiplications() -> int:
+    """Multiply-adds for an image in the layers of the small model whose two operands are INT8."""
+    edges = (16, 8, 4, 2)  # of the maps of 64 x 64 pixels
+    widths, depths = (16, 24, 32, 48), (1, 1, 2, 1)
+    blocks = sum(8 * e * e * w * w * d for e, w, d in zip(edges, widths, depths, strict=True))
+    downs = sum(e * e * 4 * a * b for e, a, b in zip(edges[1:], widths, widths[1:], strict=False))
+    return blocks + downs
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -1,0 +1,107 @@
+"""The runtimes for 64-bit ARM, and the programs that run a model in them to be counted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from zipfile import ZipFile
+
+from benchmarks.support.counting import (
+    COMPILER,
+    SOURCES,
+    Counts,
+    Emulator,
+    Node,
+    Operators,
+    build_plugin,
+    by_operator,
+    onnxruntime_nodes,
+    openvino_nodes,
+)
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+from support.embedded import onnxruntime_headers
+
+IMAGES = 3  # of a run: the second and the third are counted, without what it takes to load the model
+PLATFORMS = {"onnxruntime": "manylinux_2_28_aarch64", "openvino": "manylinux_2_35_aarch64"}
+NODES: dict[str, Callable[[Path], list[Node]]] = {
+    "onnxruntime": onnxruntime_nodes,
+    "openvino": openvino_nodes,
+}
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program that runs a model in a runtime on an emulated CPU."""
+
+    runtime: str
+    binary: Path
+    emulator: Emulator
+
+    def count_image(self, model: Path, cpu: str) -> Counts:
+        """What one image executes, without what it takes to load the model."""
+        return self.emulator.count(cpu, self.binary, model, str(IMAGES), marks=True).image
+
+    def count_operators(self, model: Path, cpu: str, *, images: int = 2) -> Operators:
+        """What the last of some images executes, by operator of the graph that runs."""
+        with tempfile.TemporaryDirectory() as folder:
+            profile = Path(folder) / "profile"
+            marked = self.emulator.count(cpu, self.binary, model, str(images), profile, marks=True)
+            (written,) = profile.parent.glob("profile*")
+            return by_operator(marked, NODES[self.runtime](written), images=images)
+
+    def kernels(self, model: Path, cpu: str) -> list[tuple[str, str]]:
+        """(layer type, primitive) of each node, as OpenVINO tells it."""
+        told = self.emulator.run(cpu, self.binary, model, "0")
+        nodes = (line.split() for line in told.decode().splitlines())
+        return [(kind, primitive) for kind, primitive in nodes]
+
+
+def build_program(runtime: str, place: Path) -> Program:
+    """Fetch a runtime's package for ARM from PyPI, and compile the program and the plugin in `place`."""
+    place.mkdir(parents=True, exist_ok=True)
+    libraries, options = LAID_OUT[runtime](fetch(runtime, place), place)
+    binary = place / f"run_{runtime}"
+    source = SOURCES / f"{runtime}.cpp"
+    command = (COMPILER, "-std=c++17", "-O2", source, *options, "-Wl,--allow-shlib-undefined", "-o", binary)
+    subprocess.run(command, check=True)
+    return Program(runtime, binary, Emulator(build_plugin(place), place, libraries))
+
+
+def fetch(runtime: str, place: Path) -> Path:
+    """The folder of a runtime's package for ARM, in the version that is installed here."""
+    unpacked = place / "package"
+    if unpacked.is_dir():
+        return unpacked / runtime
+    pip = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:")
+    wanted = (f"{runtime}=={version(runtime)}", "--platform", PLATFORMS[runtime], "-d", place)
+    subprocess.run([*pip, *wanted], check=True)
+    (wheel,) = place.glob(f"{runtime}-*.whl")
+    with ZipFile(wheel) as archive:
+        archive.extractall(unpacked)
+    wheel.unlink()
+    return unpacked / runtime
+
+
+def lay_out_onnxruntime(package: Path, place: Path) -> tuple[Path, list[str | Path]]:
+    """Where the libraries are, and what the compiler needs; the package has no headers."""
+    folder = package / "capi"
+    library = next(folder.glob("libonnxruntime.so.*.*.*"))
+    linked = folder / "libonnxruntime.so.1"
+    linked.unlink(missing_ok=True)
+    linked.symlink_to(library.name)
+    return folder, ["-I", onnxruntime_headers(place), linked]
+
+
+def lay_out_openvino(package: Path, _place: Path) -> tuple[Path, list[str | Path]]:
+    folder = package / "libs"
+    (library,) = folder.glob("libopenvino.so.*")
+    return folder, ["-I", package / "include", library]
+
+
+LAID_OUT = {"onnxruntime": lay_out_onnxruntime, "openvino": lay_out_openvino}
