@@ -92,7 +92,7 @@ def test_each_choice_of_ranges_gives_a_faithful_model(
 
 def test_weights_of_nncf_cannot_overflow_either(models: Models) -> None:
     sums = pair_sums(load(models.quantized("onnxruntime", "nncf")))
-    assert sums.keys() == MULTIPLICATIONS
+    assert sums.keys() == MULTIPLICATIONS - {"head"}
     assert max(sums.values()) <= PAIR_LIMIT
 
 

@@ -18,6 +18,7 @@ from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quiet import importing, quiet
 from convnext_edge.targets.base import NO_OPTIONS, BuildOptions, Target
+from convnext_edge.targets.onnxruntime import TARGET as ONNXRUNTIME
 from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
 from convnext_edge.targets.vendor_errors import as_target_error
 
@@ -57,7 +58,9 @@ class ORTMobile(Target):
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> dict[str, Any]:
         self.version()
         with temporary_folder() as folder:
-            write_ort(model, folder)
+            fused = folder / "fused.onnx"
+            ONNXRUNTIME.build(model, fused)
+            write_ort(fused, folder)
             (converted,) = folder.glob("*.ort")
             shutil.copyfile(converted, engine)
             config = converted.with_suffix(f".{CONFIG}").read_text(encoding="utf-8")

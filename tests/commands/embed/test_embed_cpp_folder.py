@@ -98,6 +98,21 @@ def test_bench_prints_the_keys_of_benchmark(
     assert (found["threads"], found["runs"], found["target"]) == (1, 5, "openvino")
 
 
+def test_an_engine_that_is_multiplied_in_float_on_its_machine_is_not_called_int8(
+    models: Models, tmp_path: Path
+) -> None:
+    engine = models.engine("openvino", models.quantized())  # in the form for x86-64
+    made = embed(engine, lang="cpp", machine="aarch64", output=tmp_path / "app")
+    assert (made.machine, made.int8_kernels) == ("aarch64", False)
+    assert made.advice is not None
+    assert "--target openvino --for aarch64" in made.advice
+    told = (made.directory / "README.md").read_text()
+    assert "(FAKE-QUANTIZED, " in told
+    assert "--target openvino --for aarch64" in told
+    manifest = (made.directory / "model" / "convnext_edge.txt").read_text()
+    assert "\nprecision fake-quantized\nmachine aarch64\n" in manifest
+
+
 @pytest.mark.slow
 def test_the_commands_of_the_readme_build_and_the_runtime_is_installed(
     models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -120,7 +120,8 @@ std::string bench(const convnext_edge::Image& image, const BenchOptions& options
            field("speedup", "null") + field("speedup_ci95", "null") + field("reliable", why.empty() ? "true" : "false") +
            field("doubt", quoted(why)) + field("throughput_ips", rounded(1000 / percentile(engine, 50))) +
            field("peak_rss_bytes", peak_rss()) + field("gates", "[]") + field("passed", "true") +
-           field("fp16_ms", "null") +
-           field("advice", "null") + field("load_ms", rounded(load_ms)) + field("first_answer_ms", rounded(first_ms)) +
+           field("fp16_ms", "null") + field("advice", "null") + field("hint", quoted("latency")) +
+           field("candidate_histogram", "null") + field("reference_histogram", "null") +
+           field("throughput", "null") + field("layers", "[]") + field("sweep", "[]") + field("load_ms", rounded(load_ms)) + field("first_answer_ms", rounded(first_ms)) +
            "  \"end_to_end_ms\": " + percentiles(whole) + "\n}";
 }
