@@ -27,18 +27,17 @@ NNCF, STATIC = "nncf.quantize in openvino", "quantize_static in onnxruntime"
 
 def make_contenders(folder: Path, calib: str) -> dict[str, Contender]:
     from benchmarks.support.baselines import calibration_images, nncf_quantize, ort_quantize
-    from convnext_edge import export, quantize
+    from convnext_edge import build, export, quantize
     from convnext_edge.artifacts.store import open_artifact
     from convnext_edge.images.opening import open_image_set
 
     exported = export("tiny", random_weights=True, workspace=folder)
     plain = exported.artifact
-    own = {
-        target: quantize(
-            plain, calib=calib, samples=CALIBRATION, target=target, timing=False, workspace=folder
-        ).artifact
+    quantized = [
+        quantize(plain, calib=calib, samples=CALIBRATION, target=target, timing=False, workspace=folder)
         for target in ("openvino", "onnxruntime")
-    }
+    ]
+    own = {made.target: build(made.artifact, workspace=folder).engine for made in quantized}
     preprocessing = open_artifact(plain).description.preprocessing
     drawn = open_image_set(calib, split="calibration").subset(CALIBRATION, seed=0)
     images = calibration_images(drawn, preprocessing)

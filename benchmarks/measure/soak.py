@@ -43,6 +43,7 @@ from support.embedded import Build, build, noise, onnxruntime_options, openvino_
 SIZES = ((32, 32), (91, 57), (200, 150), (640, 480))  # of the pictures in C++: width, height
 INTERVAL = 1.0  # seconds from one sample to the next
 FIFTHS = 5
+KEPT = 20  # rounds whose memory the report has, of each program
 ROUNDS = 25  # that growth is judged by: five in each fifth
 MOST = 0.01  # growth
 SLACK = 300.0  # seconds beyond their time after which programs count as hanging
@@ -110,7 +111,8 @@ def soak(wanted: list[Program], seconds: float, warm_up: float) -> dict[str, dic
             outputs[name].seek(0)
             counts = json.load(outputs[name]) if process.returncode == 0 else NOTHING
             memory = growth([row for row in counts["at_rest"] if row[0] > warm_up])
-            found[name] = {"exit_code": process.returncode, "peak_rss_bytes": peaks[name], **memory, **counts}
+            kept = {**counts, "at_rest": counts["at_rest"][:: max(len(counts["at_rest"]) // KEPT, 1)]}
+            found[name] = {"exit_code": process.returncode, "peak_rss_bytes": peaks[name], **memory, **kept}
     return found
 
 

@@ -15,7 +15,7 @@ from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.quantize.methods import Method
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.targets.base import Images, Logits, Session
+from convnext_edge.targets.base import Images, Outputs, Session
 from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
 from convnext_edge.targets.openvino import OpenVINOSession
 from convnext_edge.targets.registry import find_target
@@ -81,9 +81,9 @@ class Jittered(Session):
     def __init__(self, session: Session) -> None:
         self.session, self.generator = session, np.random.default_rng(0)
 
-    def _run(self, images: Images) -> Logits:
+    def _run(self, images: Images) -> Outputs:
         noise = JITTER * images.std() * self.generator.standard_normal(images.shape)
-        return self.session.run((images + noise).astype(np.float32))
+        return self.session.run_all((images + noise).astype(np.float32))
 
 
 def own_file(target: str) -> str:
@@ -119,8 +119,10 @@ def baselines(study: Study) -> Named:
 
 def rescaled(study: Study) -> Named:
     same = study.preprocessing
+    apart = study.workspace / "checkpoint"  # `export` keeps weights of that name in the workspace
+    apart.mkdir()
     exported = export(
-        checkpoint=write_rescaled(study.weights, study.workspace / "rescaled.safetensors"),
+        checkpoint=write_rescaled(study.weights, apart / "rescaled.safetensors"),
         resolution=same.resolution,
         crop=same.crop,
         resize_mode=same.resize_mode,
