@@ -22,10 +22,12 @@ from convnext_edge.errors import TargetError, UsageError
 pytestmark = pytest.mark.slow
 
 HELD = """
+import signal
 import sys
 from pathlib import Path
 from convnext_edge import build
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
 build(sys.argv[1], target="tensorrt", max_batch=4, on=sys.argv[2], output=sys.argv[3], workspace=sys.argv[4])
 """
 
@@ -110,7 +112,10 @@ def test_a_build_that_is_stopped_ends_there_too(jetson: SSHServer, models: Model
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         assert wait_until(lambda: bool(sleeping(jetson.temporary)), seconds=90)
         process.send_signal(signal.SIGINT)
-        process.wait(60)
+        try:
+            process.wait(60)
+        finally:
+            process.kill()
     assert jetson.left() == []
     assert sleeping(jetson.temporary) == []
 

@@ -29,13 +29,14 @@ from convnext_edge.evaluation.candidates import open_session
 pytestmark = [pytest.mark.programs("cmake", "c++"), pytest.mark.slow(seconds=40)]
 
 HELD = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.on_device import open_there
 from convnext_edge.devices.address import Where
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
 engine, workspace, url = sys.argv[1:]
 with open_there(open_artifact(Path(engine)), Where(url), Workspace(Path(workspace)), 1):
     print("ready", flush=True)
@@ -165,7 +166,10 @@ def test_a_command_that_is_killed_leaves_nothing_there(
         assert process.stdout.readline() == b"ready\n"
         assert len(list(device.temporary.iterdir())) == 1
         process.send_signal(number)
-        process.wait(60)
+        try:
+            process.wait(60)
+        finally:
+            process.kill()
     assert device.left() == []
 
 
