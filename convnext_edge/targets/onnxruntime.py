@@ -149,17 +149,7 @@ class ONNXRuntime(Target):
 
     def layers_of(self, nodes: Sequence[Node]) -> dict[str, float]:
         """Return milliseconds by layer, counted as `time_layers` does."""
-        events = [
-            {
-                "cat": "Node",
-                "name": f"{n.name}{KERNEL}",
-                "args": {"op_name": n.kind},
-                "dur": 1000 * n.milliseconds,
-            }
-            for n in nodes
-        ]
-        numbered = [{**event, "ts": number} for number, event in enumerate(events)]
-        return {name: sum(times) for name, times in node_times(numbered).items()}
+        return {name: sum(times) for name, times in node_times(nodes).items()}
 
     def open_streams(self, artifact: Artifact, *, streams: int | None, threads: int) -> ThreadedStreams:
         """Make one ready to run several calls at a time, by default one for each thread.
@@ -190,39 +180,39 @@ class ONNXRuntime(Target):
             for _ in range(WARM_UP + runs):
                 session.run(None, {name: images})
             events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-        kinds = node_operators(events)
-        times = node_times(events)
-        return {node: LayerTime(fmean(found[WARM_UP:]), kinds[node]) for node, found in times.items()}
+        nodes = nodes_of(events)
+        kinds = {node.name: node.kind for node in nodes}
+        return {
+            name: LayerTime(fmean(times[WARM_UP:]), kinds[name]) for name, times in node_times(nodes).items()
+        }
 
 
-def node_times(events: list[dict[str, Any]]) -> dict[str, list[float]]:
-    """Return the milliseconds of each call of each node, by name, from the events of a profile.
+def nodes_of(events: list[dict[str, Any]]) -> list[Node]:
+    """Return each call of each node, in the order in which they ran, from the events of a profile."""
+    kernels = (e for e in events if e.get("cat") == "Node" and e["name"].endswith(KERNEL))
+    return [
+        Node(event["name"].removesuffix(KERNEL), event["args"]["op_name"], event["dur"] / 1000)
+        for event in sorted(kernels, key=lambda event: float(event["ts"]))
+    ]
+
+
+def node_times(nodes: Sequence[Node]) -> dict[str, list[float]]:
+    """Return the milliseconds of each call of each node, by name, from calls in the order in which they ran.
 
     Nodes run one after the other: a QuantizeLinear (or DequantizeLinear) is counted with the next node that
     computes something.
     """
     found: dict[str, list[float]] = {}
     waiting = 0.0
-    for event in sorted(events, key=lambda event: float(event["ts"])):
-        if event.get("cat") != "Node" or not event["name"].endswith(KERNEL):
-            continue
-        kind, milliseconds = event["args"]["op_name"], event["dur"] / 1000
-        if kind in ("QuantizeLinear", "DequantizeLinear"):
+    for node in nodes:
+        milliseconds = node.milliseconds
+        if node.kind in ("QuantizeLinear", "DequantizeLinear"):
             waiting += milliseconds
             continue
-        if kind not in ("Transpose", "Reshape"):
+        if node.kind not in ("Transpose", "Reshape"):
             milliseconds, waiting = milliseconds + waiting, 0.0
-        found.setdefault(event["name"].removesuffix(KERNEL), []).append(milliseconds)
+        found.setdefault(node.name, []).append(milliseconds)
     return found
-
-
-def node_operators(events: list[dict[str, Any]]) -> dict[str, str]:
-    """Return the operator of each node by name, as "BiasGelu", from the events of a profile."""
-    return {
-        event["name"].removesuffix(KERNEL): event["args"]["op_name"]
-        for event in events
-        if event.get("cat") == "Node" and event["name"].endswith(KERNEL)
-    }
 
 
 def session_options(*, optimized: bool, weights_only: bool = False) -> Any:

@@ -27,7 +27,7 @@ from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.network.lowering import LoweredConvNeXt, lower
 from convnext_edge.onnx_graph.tracing import example_input
-from convnext_edge.targets.onnxruntime import node_times
+from convnext_edge.targets.onnxruntime import node_times, nodes_of
 from convnext_edge.targets.registry import find_target
 
 
@@ -91,7 +91,7 @@ def test_quantizing_its_input_counts_as_part_of_a_layer() -> None:
         {**found, "ts": int(str(found["ts"])) + 100, "dur": 2 * int(str(found["dur"]))} for found in once
     ]
     session = {"cat": "Session", "name": "model_run", "dur": 1, "ts": 0, "args": {}}
-    assert node_times([session, *again, *once]) == {
+    assert node_times(nodes_of([session, *again, *once])) == {
         "norm": [2, 4],
         "permute": [0.5, 1],
         "pwconv1": [6, 12],
