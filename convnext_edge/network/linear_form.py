@@ -126,6 +126,7 @@ class LinearLayerFactory:
     """The factory of form `linear`."""
 
     dynamic = False
+    norms: type[LinearNorm] = LinearNorm
     axis = -1
     spatial = (1, 2)
     int8_convolutions = False
@@ -147,7 +148,7 @@ class LinearLayerFactory:
 
     def norm(self, norm: Norm, *, affine: bool) -> Rescalable:
         affines = (norm.weight, norm.bias) if affine else (None, None)
-        return LinearNorm(norm.kind, norm.eps, *affines, flat=not self.dynamic)
+        return self.norms(norm.kind, norm.eps, *affines, flat=not self.dynamic)
 
     def arrange(self, x: Tensor) -> Tensor:
         return x.permute(0, 2, 3, 1)

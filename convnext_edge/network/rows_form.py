@@ -10,9 +10,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convnext_edge.network.forms import Rescalable, Sides, copied
+from convnext_edge.network.forms import Sides, copied
 from convnext_edge.network.linear_form import LinearConvolution, LinearLayerFactory, LinearNorm
-from convnext_edge.network.norms import Norm
 
 MAP = 4  # axes of a map, (N, H, W, C)
 
@@ -42,9 +41,7 @@ class RowNorm(LinearNorm):
 class RowsLayerFactory(LinearLayerFactory):
     """The factory of form `rows`."""
 
+    norms = RowNorm
+
     def convolution(self, conv: nn.Conv2d, padding: Sides | None = None) -> nn.Module:
         return RowConvolution(copied(conv, padding))
-
-    def norm(self, norm: Norm, *, affine: bool) -> Rescalable:
-        affines = (norm.weight, norm.bias) if affine else (None, None)
-        return RowNorm(norm.kind, norm.eps, *affines)
