@@ -18,7 +18,7 @@ from convnext_edge.network.foldings import (
     stem_affine,
 )
 from convnext_edge.network.forms import LayerFactory, Rescalable, bias_of, copied
-from convnext_edge.network.layers import LayerKind
+from convnext_edge.network.layers import LayerKind, find_multiplication
 from convnext_edge.network.norms import GRN
 
 
@@ -67,7 +67,8 @@ class LoweredStem(nn.Module):
     ) -> None:
         super().__init__()
         self.reads_bytes = input_type == "uint8"
-        self.conv = factory.stem(*stem_affine(model, preprocessing, input_type))
+        affine = stem_affine(model, preprocessing, input_type)
+        self.conv = factory.stem(*affine, reads_bytes=self.reads_bytes)
         # it feeds the residual path as well, and so keeps what it multiplies and adds
         self.norm = factory.norm(model.stem.norm, affine=True)
 
@@ -105,6 +106,8 @@ class LoweredBlock(nn.Module):
     def __init__(self, block: Block, factory: LayerFactory) -> None:
         super().__init__()
         self.dwconv = factory.convolution(block.dwconv)
+        if block.norm.kind == "layernorm":
+            centre_bias(self.dwconv)
         first = factory.pointwise(*fold_normalization(block.pwconv1, block.norm))
         second = factory.pointwise(*fold_second_pointwise(block))
         self.pwconv1 = Scaled(factory.norm(block.norm, affine=False), first, factory)
@@ -123,6 +126,16 @@ class LoweredBlock(nn.Module):
             ("pwconv1", "pointwise", self.pwconv1),
             ("pwconv2", "pointwise", self.pwconv2),
         )
+
+
+def centre_bias(convolution: nn.Module) -> None:
+    """Make the mean of a convolution's biases 0, as a LayerNorm behind it does.
+
+    A large mean of all channels would leave few digits for their differences.
+    """
+    bias = find_multiplication(convolution).bias
+    assert bias is not None  # every layer of a lowered model has one
+    bias.data = bias.data - bias.data.mean()
 
 
 class LoweredDownsample(nn.Module):

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from convnext_edge.artifacts.artifact import Form
 from convnext_edge.images.preprocessing import InputType, Preprocessing
-from convnext_edge.network.conv_form import ConvLayerFactory
+from convnext_edge.network.conv_form import ConvLayerFactory, QuantizedConvLayerFactory
 from convnext_edge.network.convnext import ConvNeXt, Outputs, OverlapStem, Stage
 from convnext_edge.network.forms import LayerFactory, MatMul
 from convnext_edge.network.layers import Layer, LayerKind, find_multiplication
@@ -47,6 +47,8 @@ LAYER_FACTORIES: dict[str, LayerFactory] = {
     "rows": RowsLayerFactory(),
     "tiled": TiledLayerFactory(),
 }
+# those for models that will be quantized, where they differ
+QUANTIZED_FACTORIES: dict[str, LayerFactory] = {"conv": QuantizedConvLayerFactory()}
 # those that hold nothing that depends on the size of the image, where the usual ones do
 DYNAMIC_FACTORIES = dict.fromkeys(("linear", "rows", "tiled"), DynamicLinearLayerFactory())
 
@@ -58,17 +60,20 @@ def lower(
     preprocessing: Preprocessing,
     input_type: InputType = "float32",
     dynamic_size: bool = False,
+    will_quantize: bool = False,
 ) -> nn.Module:
     """Return the same function as `model` in another form, in eval mode; `model` is left as it is.
 
     Takes (N, channels, H, W): float32 normalized as `preprocessing` says, or raw bytes where `input_type`
-    is "uint8". dynamic_size: whether the graph may hold nothing that depends on H and W.
+    is "uint8". dynamic_size: whether the graph may hold nothing that depends on H and W. will_quantize:
+    whether it may be off by less than a step of 8 bits, for speed.
     """
     lowered: nn.Module
     if form == "plain":
         lowered = Plain(model, preprocessing, input_type)
     else:
         usual = LAYER_FACTORIES[form]
+        usual = QUANTIZED_FACTORIES.get(form, usual) if will_quantize else usual
         factory = DYNAMIC_FACTORIES.get(form, usual) if dynamic_size else usual
         lowered = LoweredConvNeXt(model, factory, preprocessing, input_type)
     return lowered.eval().requires_grad_(False)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convnext_edge.network.forms import Sides, copied
-from convnext_edge.network.linear_form import LinearConvolution, LinearLayerFactory, LinearNorm
+from convnext_edge.network.linear_form import LinearConvolution, LinearLayerFactory, LinearNorm, LinearStem
 
 MAP = 4  # axes of a map, (N, H, W, C)
 
@@ -42,6 +42,9 @@ class RowsLayerFactory(LinearLayerFactory):
     """The factory of form `rows`."""
 
     norms = RowNorm
+
+    def stem(self, weight: Tensor, bias: Tensor, *, reads_bytes: bool) -> nn.Module:
+        return LinearStem(weight, bias)
 
     def convolution(self, conv: nn.Conv2d, padding: Sides | None = None) -> nn.Module:
         return RowConvolution(copied(conv, padding))

@@ -76,6 +76,7 @@ class Job:
             preprocessing=self.source.preprocessing,
             input_type=self.input_type,
             dynamic_size=self.start.artifact.description.dynamic_size,
+            will_quantize=True,
         )
 
     def graph(self, layer_names: Iterable[str] = ()) -> Graph:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from typing import get_args
 
@@ -10,13 +11,15 @@ import pytest
 import torch
 from torch import nn
 
-from convnext_edge.architecture import Architecture
+from convnext_edge.architecture import Architecture, NormKind
 from convnext_edge.artifacts.artifact import Form
 from convnext_edge.images.preprocessing import InputType, Preprocessing
 from convnext_edge.images.transform import normalize
+from convnext_edge.network.conv_form import MomentNorm
 from convnext_edge.network.convnext import ConvNeXt, as_tuple, part_of
 from convnext_edge.network.lowering import LoweredConvNeXt, lower
 from convnext_edge.network.norms import GRN, Norm
+from convnext_edge.network.norms import normalize as exact_normalize
 from convnext_edge.quantization.placement import choose_placement
 from convnext_edge.quantization.recipe import Recipe
 
@@ -205,3 +208,31 @@ def test_convolutions_that_a_runtime_has_no_int8_for_stay_float(form: Form, dyna
     dense = {name for name, layer in lowered.layers().items() if layer.kind == "downsample"}
     assert dense == {"stem.conv2", "stages.1.downsample.conv", "stages.2.downsample.conv"}
     assert sum(not placement[name] for name in dense) == kept
+
+
+@pytest.mark.parametrize("kind", get_args(NormKind))
+@pytest.mark.parametrize(("mean", "bound"), [(0, 1e-5), (10, 1e-4), (100, 5e-3)])
+def test_a_norm_for_int8_is_close_to_the_exact_one(kind: NormKind, mean: float, bound: float) -> None:
+    x = torch.randn(2, 384, 14, 14, generator=torch.Generator().manual_seed(0)) + mean
+    exact = exact_normalize(x.double(), kind, 1e-6, axis=1)
+    found = MomentNorm(kind, 1e-6, None, None)(x)
+    # simplenorm keeps the mean: its values are as large as the mean
+    assert (found - exact).abs().max() / exact.abs().max() < bound
+
+
+@pytest.mark.parametrize("kind", get_args(NormKind))
+def test_a_norm_for_int8_bears_pixels_that_are_alike_in_all_channels(kind: NormKind) -> None:
+    x = torch.full((1, 96, 8, 8), 7.3)
+    assert torch.isfinite(MomentNorm(kind, 1e-6, None, None)(x)).all()
+
+
+@pytest.mark.parametrize("form", ["conv", "linear"])
+def test_what_a_layernorm_takes_away_again_costs_no_digits(reference: ConvNeXt, form: Form) -> None:
+    normalized = normalize(pixels(), PREPROCESSING)
+    expected = logits_of(reference, normalized)
+    shifted = deepcopy(reference)
+    for name, parameter in shifted.named_parameters():
+        if name.endswith("dwconv.bias"):
+            parameter.data += 1000
+    lowered = lower(shifted, form, preprocessing=PREPROCESSING, will_quantize=True)
+    assert (logits_of(lowered, normalized) - expected).abs().max() < 1e-3 * expected.std()
