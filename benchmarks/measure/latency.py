@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 import numpy as np
@@ -25,26 +26,40 @@ AHEAD = {1: 1.8, 2: 2.2}  # times as fast as NNCF, by number of threads
 NNCF, STATIC = "nncf.quantize in openvino", "quantize_static in onnxruntime"
 
 
+class Ours(NamedTuple):
+    """ConvNeXt-T as we make it."""
+
+    plain: Path  # its FP32 export
+    weights: Path
+    models: dict[str, Path]  # in INT8, ONNX
+    contenders: dict[str, Contender]  # the engines of these
+
+
+def make_ours(folder: Path, calib: str) -> Ours:
+    from convnext_edge import build, export, quantize
+
+    exported = export("tiny", random_weights=True, workspace=folder)
+    models, contenders = {}, {}
+    for name, target in ((OURS_OPENVINO, "openvino"), (OURS_ORT, "onnxruntime")):
+        given: dict[str, Any] = {"calib": calib, "samples": CALIBRATION, "timing": False}
+        models[name] = quantize(exported.artifact, target=target, workspace=folder, **given).artifact
+        contenders[name] = Contender(target, build(models[name], workspace=folder).engine)
+    return Ours(exported.artifact, exported.weights, models, contenders)
+
+
 def make_contenders(folder: Path, calib: str) -> dict[str, Contender]:
     from benchmarks.support.baselines import calibration_images, nncf_quantize, ort_quantize
-    from convnext_edge import build, export, quantize
     from convnext_edge.artifacts.store import open_artifact
     from convnext_edge.images.opening import open_image_set
 
-    exported = export("tiny", random_weights=True, workspace=folder)
-    plain = exported.artifact
-    quantized = [
-        quantize(plain, calib=calib, samples=CALIBRATION, target=target, timing=False, workspace=folder)
-        for target in ("openvino", "onnxruntime")
-    ]
-    own = {made.target: build(made.artifact, workspace=folder).engine for made in quantized}
+    ours = make_ours(folder, calib)
+    plain = ours.plain
     preprocessing = open_artifact(plain).description.preprocessing
     drawn = open_image_set(calib, split="calibration").subset(CALIBRATION, seed=0)
     images = calibration_images(drawn, preprocessing)
     return {
-        REFERENCE: Contender("torch", exported.weights),
-        OURS_OPENVINO: Contender("openvino", own["openvino"]),
-        OURS_ORT: Contender("onnxruntime", own["onnxruntime"]),
+        REFERENCE: Contender("torch", ours.weights),
+        **ours.contenders,
         NNCF: Contender("openvino", nncf_quantize(plain, images, folder / "nncf.xml")),
         STATIC: Contender("onnxruntime", ort_quantize(plain, images, folder / "static.onnx")),
         "fp32 in openvino": Contender("openvino", plain),
