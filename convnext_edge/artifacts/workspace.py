@@ -46,7 +46,7 @@ class Workspace:
                 f"${VARIABLE} {str(workspace.folder)!a} has characters that runtimes do not take in a path",
                 hint="Name another folder.",
             )
-        for place in (Path(), workspace.snapshots):
+        for place in (Path(), workspace.snapshots, workspace.answers):
             remove_begun(place)
         for place in (workspace.folder, workspace.results):
             settle(place)
@@ -56,6 +56,11 @@ class Workspace:
     def results(self) -> Path:
         """The folder of what `validate` and `benchmark` found."""
         return self.folder / "results"
+
+    @property
+    def answers(self) -> Path:
+        """The folder of what references answered to the images of `validate`."""
+        return self.folder / "answers"
 
     @property
     def programs(self) -> Path:

@@ -99,14 +99,16 @@ class Validate(Result):
     metrics: dict[str, float | None] = field(default_factory=dict)  # of other tasks, by name
     precision: str = "fp32"  # of the candidate, as "int8"
     device: DeviceDescription | None = None  # that the candidate ran on; None: this machine
+    reference_known: int = 0  # images whose FP32 answer was kept by an earlier validation, and not computed
 
     def summary(self) -> str:
         """Return the figures as lines."""
         seen = f", {self.overlap} of them calibrated with" if self.overlap else ""
+        known = f", FP32 answers of {self.reference_known} kept before" if self.reference_known else ""
         return lines(
             ("candidate", f"{self.artifact} on {self.target}" + (f" ({self.label})" if self.label else "")),
             *device_line(self.device),
-            ("images", f"{self.images} of {self.data}" + skipped(self.skipped_images) + seen),
+            ("images", f"{self.images} of {self.data}" + skipped(self.skipped_images) + seen + known),
             *(self._accuracy() if self.task == "classify" else metric_lines(self.metrics)),
             ("SQNR", "identical outputs" if self.sqnr_db is None else f"{self.sqnr_db:.1f} dB"),
             *warned(self.warnings),
@@ -179,6 +181,7 @@ def validate(
         from convnext_edge.evaluation.candidates import reference_threads, target_of
         from convnext_edge.evaluation.comparison import Inputs
         from convnext_edge.evaluation.gates import Gates
+        from convnext_edge.evaluation.kept_answers import kept_answers
         from convnext_edge.evaluation.records import keep
         from convnext_edge.evaluation.trust import check_classes
         from convnext_edge.images.opening import open_image_set
@@ -196,9 +199,11 @@ def validate(
         source = open_source(artifact, space)
         release()
         inputs = Inputs(images, source.preprocessing, described.input_type == "uint8", BATCH)
-        reference = TorchSession(source.reference, reference_threads(source))
+        run = TorchSession(source.reference, reference_threads(source)).run_all
+        with kept_answers(run, artifact, space) as reference:
+            compared = compare_models((reference, session.run_all), inputs, source, gates)
         result = Validate(
-            **compare_models((reference.run_all, session.run_all), inputs, source, gates),
+            **compared,
             artifact=artifact.path,
             target=chosen,
             data=images.name,
@@ -207,6 +212,7 @@ def validate(
             **session_fields(session),
             class_order=images.numbered_by,
             precision=described.precision,
+            reference_known=reference.known,
         )
     keep("validate", result.to_json(), artifact, space)
     return result

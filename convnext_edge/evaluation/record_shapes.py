@@ -104,6 +104,7 @@ class ValidateShape(Shape):
     metrics: dict[Line, Metric | None] = {}
     precision: Line = "fp32"
     device: DeviceShape | None = None
+    reference_known: Count = 0
 
     @model_validator(mode="after")
     def _all_or_none(self) -> Self:
