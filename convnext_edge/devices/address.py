@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import shlex
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from convnext_edge.errors import UsageError
 # No name begins with a dash: ssh and adb would take it for an option.
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.%+-]*"
 SSH_URL = re.compile(
-    rf"ssh://(?:(?P<user>{NAME})@)?(?P<host>{NAME}|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?\])(?::(?P<port>\d+))?/?"
+    rf"ssh://(?:(?P<user>{NAME})@)?(?P<host>{NAME}|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?\])(?::(?P<port>[0-9]{{1,5}}))?/?"
 )
 ADB_URL = re.compile(r"adb:(?P<host>[A-Za-z0-9_][A-Za-z0-9_.:-]*)")
 HIGHEST_PORT = 65535
@@ -41,7 +42,7 @@ def parse_address(url: str) -> Address:
 
     A password is refused, and not repeated in the message: ssh takes none from another program.
     """
-    if re.match(r"ssh://[^/@]*:[^/]*@", url):
+    if re.match(r"ssh://[^@]*:.*@", url, re.DOTALL):
         raise UsageError(
             "--on has a password in its URL, which ssh does not take",
             hint="Let ssh log in by a key (ssh-copy-id USER@HOST), and leave the password out.",
@@ -49,10 +50,25 @@ def parse_address(url: str) -> Address:
     if found := ADB_URL.fullmatch(url):
         return Address("adb", found["host"])
     found = SSH_URL.fullmatch(url)
-    if found is None or int(found["port"] or 1) not in range(1, HIGHEST_PORT + 1):
+    if (
+        found is None
+        or int(found["port"] or 1) not in range(1, HIGHEST_PORT + 1)
+        or not _exists(found["host"])
+    ):
         raise UsageError(f"--on {url!r} is no address of a device", hint=HINT)
     port = int(found["port"]) if found["port"] else None
     return Address("ssh", found["host"].strip("[]"), found["user"], port)
+
+
+def _exists(host: str) -> bool:
+    """Return whether what is in brackets is an address of IPv6; any name without them may be one."""
+    if not host.startswith("["):
+        return True
+    try:
+        ipaddress.IPv6Address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -69,6 +85,8 @@ class Where:
             if runner is not None:
                 raise UsageError("--runner means nothing without --on", hint="Add --on ssh://USER@HOST.")
             return None
+        if runner is not None and "\n" in runner:
+            raise UsageError("--runner has a line break", hint="Give one command in one line.")
         try:
             words = tuple(shlex.split(runner or ""))
         except ValueError as error:

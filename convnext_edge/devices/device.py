@@ -10,9 +10,9 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
+from typing import IO
 
+from convnext_edge.closing import Closing
 from convnext_edge.cpu import MACHINES, Machine
 from convnext_edge.devices.address import Address
 from convnext_edge.devices.shell import Shell, no_space
@@ -23,6 +23,8 @@ from convnext_edge.usage_reports import SWITCHES
 READY = "convnext-edge-device"
 MARGIN = 1.05  # of the space that files take, for folders and blocks
 GOODBYE = 30  # seconds for the device to remove its folder
+LOST = 255  # exit code of ssh itself, where the connection is lost: no program there may end with it
+ENDED = "Q"  # kind of an empty frame: the program there has ended with exit code 0
 LONGEST_WORDS = 100  # lines of standard error that are kept
 # so that runtimes report nothing to their makers from there either, and keep no file for it
 QUIET = " ".join(f"{name}={value}" for name, value in SWITCHES.items())
@@ -37,6 +39,7 @@ HOLD = "; ".join(
         "trap gone EXIT",
         *(f"trap 'exit {128 + number}' {number}" for number in (1, 2, 13, 15)),  # HUP, INT, PIPE, TERM
         'for p in "${TMPDIR:-/tmp}" /var/tmp "$HOME" /data/local/tmp; do '
+        '[ "$(printf %s "$p" | wc -l)" -eq 0 ] || continue; '  # a name with a line break would be read as two
         'd=$(mktemp -d "$p/convnext-edge.XXXXXX" 2>/dev/null) || continue; '
         'echo : >"$d/x" && chmod 700 "$d/x" && "$d/x" 2>/dev/null && rm "$d/x" && break; '
         'rm -rf "$d"; d=; done',
@@ -47,7 +50,9 @@ HOLD = "; ".join(
         'if [ -n "$d" ]; then set -- $(df -Pk "$d" 2>/dev/null | tail -n 1); echo "free $4"; fi',
         "echo end",
         f'cd "$d" && export {QUIET} TMPDIR="$d"',
-        'while read -r line; do eval "$line" || exit $?; done',
+        'while read -r line; do eval "$line"; c=$?',
+        f'if [ $c = {LOST} ]; then echo "exit code {LOST}" >&2; c={LOST - 1}; fi; [ $c = 0 ] || exit $c',
+        f'printf "{ENDED}\\000\\000\\000\\000"; done',
     )
 )
 
@@ -71,7 +76,7 @@ class Facts:
         return MACHINES.get(self.machine.lower())
 
 
-class Device:
+class Device(Closing):
     """A connection to a device that holds a folder there; a context manager that ends both."""
 
     def __init__(self, shell: Shell) -> None:
@@ -142,7 +147,13 @@ class Device:
         """Copy what is in a folder into the folder there, or into one in it that has no subfolders."""
         if name != ".":
             self.run(f"mkdir -p {shlex.quote(self.place(name))}")
-        self.shell.upload(folder, self.place(name))
+        try:
+            self.shell.upload(folder, self.place(name))
+        except DeviceError as error:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(1)
+                raise self.lost() from error
+            raise
 
     def run(self, script: str) -> bytes:
         """Run a line of `sh` beside what `start` started, and return what it prints; raise DeviceError."""
@@ -156,8 +167,11 @@ class Device:
 
     def start(self, words: list[str]) -> None:
         """Run a program there, with `input` and `output`; another may follow when it has ended."""
-        self.input.write(shlex.join(words).encode() + b"\n")
-        self.input.flush()
+        try:
+            self.input.write(shlex.join(words).encode() + b"\n")
+            self.input.flush()
+        except OSError:
+            raise self.lost() from None
 
     def ended(self) -> int:
         """Wait for the end of what runs, and return its exit code."""
@@ -169,10 +183,21 @@ class Device:
         self._listener.join(GOODBYE)
         return code
 
+    def lost(self) -> DeviceError:
+        """Return why there is no connection any more."""
+        code = self.ended()
+        return self.shell.explain(self.words, code) or DeviceError(
+            f"the shell on {self.address} that holds our folder ended with exit code {code}:"
+            f" {self.words or 'it said nothing'}",
+            hint="Run it again; see there whether something ends processes.",
+        )
+
     def close(self) -> None:
         """End the connection; the device removes the folder. Waits until it has, but not for ever."""
         with suppress(OSError):
             self.input.close()
+        drain = threading.Thread(target=self._drain, daemon=True)  # else a program would wait in its answer
+        drain.start()
         try:
             self._process.wait(GOODBYE)
         except subprocess.TimeoutExpired:
@@ -180,16 +205,14 @@ class Device:
             note(f"{self.address} does not end the connection: {left}")
             self._process.kill()
             self._process.wait()
+        drain.join(GOODBYE)
         self.output.close()
         self._listener.join(GOODBYE)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
+    def _drain(self) -> None:
+        with suppress(OSError, ValueError):
+            while self.output.read(2**16):
+                pass
 
     def _listen(self) -> None:
         stream = self._process.stderr

@@ -6,7 +6,7 @@ import signal
 import struct
 from typing import Any, TypeVar
 
-from convnext_edge.devices.device import Device
+from convnext_edge.devices.device import ENDED, Device
 from convnext_edge.errors import DeviceError, TargetError
 from convnext_edge.reading import DamagedError, Shape, check, parse_json
 
@@ -39,6 +39,9 @@ class Conversation:
         the program, or for its end.
         """
         found, length = HEADER.unpack(self._read(HEADER.size))
+        if found == ENDED.encode() != kind:
+            self.device.close()  # its last words come on another way, and are all there then
+            raise self._said("with exit code 0, and did not answer")
         if found not in (kind, b"E") or length > LARGEST:
             raise self._strange(f"a frame {found!r} of {length} bytes")
         content = self._read(length)
@@ -66,20 +69,21 @@ class Conversation:
     def _strange(self, why: str) -> DeviceError:
         return DeviceError(
             f"the program on {self.device.address} answers what this version does not know: {why}",
-            hint="See whether a login there prints something into what programs read.",
+            hint="See whether a login there, or what --runner names, prints something into what programs read.",
         )
 
     def _ended(self) -> DeviceError | TargetError:
         """Return why there are no more frames: the connection, or the program."""
         code = self.device.ended()
-        words = self.device.words
-        lost = self.device.shell.explain(words, code)
+        lost = self.device.shell.explain(self.device.words, code)
         if lost is not None:
             return lost
-        how = f"with exit code {code}"
-        if code > BY_SIGNAL:
-            known = {number.value: number.name for number in signal.Signals}
-            how = f"by {known.get(code - BY_SIGNAL, f'signal {code - BY_SIGNAL}')}"
+        known = {BY_SIGNAL + number.value: f"by {number.name}" for number in signal.Signals}
+        how = known.get(code, f"with exit code {code}")
+        return self._said(how)
+
+    def _said(self, how: str) -> TargetError:
+        words = self.device.words
         return TargetError(
             f"the program on {self.device.address} ended {how}: {words or 'it said nothing'}",
             hint="See what it says; a library that it misses is the device's to install.",

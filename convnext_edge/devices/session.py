@@ -76,7 +76,8 @@ def check_libc(device: Device, program: Program) -> None:
     if (int(told[1]), int(told[2])) < (major, minor):
         raise DeviceError(
             f"{device.address} has {facts.libc}, and the program with its runtime needs {major}.{minor}",
-            hint="Update the system there; or take --target onnxruntime, which needs less.",
+            hint="Update the system there, or run this on a machine with an older C library: the program is"
+            " compiled against that of this one.",
         )
 
 
@@ -171,6 +172,7 @@ class DeviceSession(Session):
     def goodbye(self) -> None:
         """Let the program end, so that another may follow."""
         self.conversation.tell(b"Q")
+        self.conversation.hear(b"Q")  # of the shell
 
     def describe(self) -> DeviceDescription:
         """Return what results say of the device, as of the last answer that told."""

@@ -24,7 +24,7 @@ SSH_OPTIONS = {
     "ServerAliveInterval": "15",  # seconds; three without an answer end a dead connection
 }
 LONGEST_SOCKET = 80  # characters of a path; ssh adds 17 to it, and systems allow about 104
-NO_SPACE = re.compile(r"no space left|quota exceeded", re.IGNORECASE)
+NO_SPACE = re.compile(r"no space left|quota exceeded|wrote only \d+ of", re.IGNORECASE)  # the last: tar
 
 # What ssh says -> what is wrong, and what to do about it. {there} is the address.
 SSH_ERRORS: tuple[tuple[str, str, str], ...] = (
@@ -83,7 +83,7 @@ class Shell(ABC):
     def upload_failed(self, words: str, code: int) -> DeviceError:
         """Return why files did not come to the device."""
         if NO_SPACE.search(words):
-            return no_space(self.address, words.strip().splitlines()[-1])
+            return no_space(self.address, next(filter(NO_SPACE.search, words.splitlines())))
         return self.explain(words, code) or DeviceError(
             f"copying to {self.address} failed: {words.strip() or f'exit code {code}'}",
             hint=f"See whether {self.program} copies there by hand.",
@@ -108,7 +108,7 @@ class SSH(Shell):
         options = [word for key, value in self.options.items() for word in ("-o", f"{key}={value}")]
         port = ["-p", str(self.address.port)] if self.address.port else []
         user = f"{self.address.user}@" if self.address.user else ""
-        return [self.program, *options, *port, f"{user}{self.address.host}", f"sh -c {shlex.quote(script)}"]
+        return [self.program, *options, *port, f"{user}{self.address.host}", in_sh(script)]
 
     def upload(self, folder: Path, into: str) -> None:
         """Copy by `tar`, which every Linux has, as one stream."""
@@ -154,7 +154,7 @@ class ADB(Shell):
 
     def command(self, script: str) -> list[str]:
         """Return the call of adb; without a terminal (-T), bytes come through as they are."""
-        return [self.program, "-s", self.address.host, "shell", "-T", f"sh -c {shlex.quote(script)}"]
+        return [self.program, "-s", self.address.host, "shell", "-T", in_sh(script)]
 
     def upload(self, folder: Path, into: str) -> None:
         """Copy by `adb push`."""
@@ -173,6 +173,16 @@ class ADB(Shell):
         else:
             hint = "See whether `adb devices` lists it."
         return DeviceError(f"{self.address} is not reachable: {found[0].strip()}", hint=hint)
+
+
+def in_sh(script: str) -> str:
+    """Return what any login shell takes for `sh -c SCRIPT`.
+
+    csh reads `!` as a call of its history in single quotes, too, so that stands outside of them, behind a
+    backslash.
+    """
+    quoted = shlex.quote(script).replace("!", "'\\!'")
+    return f"sh -c {quoted}"
 
 
 def no_space(address: Address, why: str) -> DeviceError:

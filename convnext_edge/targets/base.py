@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from importlib import metadata, util
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convnext_edge.artifacts.artifact import Artifact, Form
+from convnext_edge.closing import Closing
 from convnext_edge.cpu import Machine
 from convnext_edge.errors import RecipeError, TargetError, UsageError
 from convnext_edge.quantization.recipe import ActivationType, Recipe, read_recipe
@@ -68,7 +68,7 @@ class Node:
     milliseconds: float
 
 
-class Session(ABC):
+class Session(Closing, ABC):
     """A model that is ready to run, as a context manager that releases it.
 
     Threads may share it: where the runtime takes one call at a time, calls of a session wait for each other,
@@ -104,17 +104,6 @@ class Session(ABC):
     @abstractmethod
     def _run(self, images: Images) -> Outputs:
         """Do what `run_all` does, and let the runtime's own exceptions through."""
-
-    def close(self) -> None:  # noqa: B027  a session without resources has nothing to close
-        """Release what the session holds."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from threading import Barrier
-from types import TracebackType
-from typing import Self, TypeAlias
+from typing import TypeAlias
 
+from convnext_edge.closing import Closing
 from convnext_edge.targets.base import Images, Session
 
 Request: TypeAlias = tuple[float, float]  # when it began and ended, in seconds since all began
 
 
-class Streams(ABC):
+class Streams(Closing, ABC):
     """A model that is ready to run several requests at a time, as a context manager that releases it."""
 
     count: int  # requests in flight at a time
@@ -27,17 +27,6 @@ class Streams(ABC):
 
         Raises TargetError where the runtime fails.
         """
-
-    def close(self) -> None:  # noqa: B027  what has no resources has nothing to close
-        """Release what the streams hold."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class ThreadedStreams(Streams):

@@ -41,6 +41,10 @@ def test_an_address_has_its_parts_and_is_written_as_it_was_given(
         "ssh://pi:0",
         "ssh://pi:65536",
         "ssh://pi:two",
+        "ssh://pi:٢٢",
+        "ssh://pi:" + "9" * 5000,
+        "ssh://[:]",
+        "ssh://[1.2.3.4]",
         "ssh://me@",
         "adb:",
         "adb:-s",
@@ -55,9 +59,10 @@ def test_what_is_no_address_is_refused(url: str) -> None:
     assert "ssh://USER@HOST" in raised.value.hint
 
 
-def test_a_password_is_refused_and_not_repeated() -> None:
+@pytest.mark.parametrize("url", ["ssh://me:secret@pi", "ssh://me:a/secret@pi", "ssh://me:a@secret@pi"])
+def test_a_password_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(UsageError, match="password") as raised:
-        parse_address("ssh://me:secret@pi")
+        parse_address(url)
     assert "secret" not in str(raised.value)
 
 
@@ -65,4 +70,6 @@ def test_a_runner_is_split_as_a_shell_does() -> None:
     where = Where.parse("ssh://pi", "qemu-aarch64 -L 'my root'")
     assert where == Where("ssh://pi", ("qemu-aarch64", "-L", "my root"))
     assert Where.parse(None, None) is None
+    with pytest.raises(UsageError, match="line break"):
+        Where.parse("ssh://pi", "env 'A=1\n2'")
     assert parse_address("ssh://pi") == Address("ssh", "pi")

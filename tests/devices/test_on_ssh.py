@@ -244,6 +244,8 @@ def test_a_program_is_compiled_there_where_no_compiler_is_here(
     ("script", "how"),
     [
         ("echo no library >&2; exit 127", "with exit code 127"),
+        ("echo no library >&2; exit 255", "with exit code 254"),  # which is not ssh's own
+        ("echo no library >&2; exit 0", "with exit code 0, and did not answer"),
         ("echo no library >&2; kill -SEGV $$", "by SIGSEGV"),
     ],
 )
