@@ -1,7 +1,6 @@
 #include "arguments.hpp"
 
-#include <exception>
-
+#include "command_line.hpp"
 #include "convnext_edge.hpp"
 
 const char* const kHelp =
@@ -26,16 +25,6 @@ const char* const kHelp =
 namespace {
 
 using convnext_edge::UsageError;
-
-int whole_number(const std::string& option, const std::string& text) {
-    try {
-        std::size_t used = 0;
-        const int value = std::stoi(text, &used);
-        if (used == text.size() && value >= 1) return value;
-    } catch (const std::exception&) {  // falls through to the one message for all that is wrong
-    }
-    throw UsageError(option + " " + text + " is less than 1\nGive a whole number from 1.");
-}
 
 void check(const Arguments& found) {
     if (found.help) return;

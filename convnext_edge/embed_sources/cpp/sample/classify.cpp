@@ -1,34 +1,21 @@
 // Shows what a model answers to pictures: see `classify --help`.
 
-#include <algorithm>
 #include <iostream>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "answer.hpp"
 #include "arguments.hpp"
 #include "bench.hpp"
 #include "camera.hpp"
+#include "command_line.hpp"
 #include "convnext_edge.hpp"
-#include "cpus.hpp"
 #include "json.hpp"
 #include "picture.hpp"
 
 namespace {
 
 using convnext_edge::Model;
-
-/// As many as asked for, but not more than the process may use; 0 leaves it to the runtime, which sees no quota.
-int bounded(int threads) {
-    const int usable = usable_cpus();
-    if (threads > usable) {
-        std::cerr << "--threads " << threads << " is more than the " << usable << " that this process may use: taking "
-                  << usable << '\n';
-    }
-    const bool all = usable >= static_cast<int>(std::thread::hardware_concurrency());
-    return threads > 0 ? std::min(threads, usable) : all ? 0 : usable;
-}
 
 /// 1 where a picture could not be read.
 int classify(const Arguments& arguments, const Model& model) {
@@ -75,7 +62,7 @@ void watch(const Arguments& arguments, const Model& model) {
 }
 
 int run(Arguments arguments) {
-    arguments.bench.threads = bounded(arguments.bench.threads);
+    arguments.bench.threads = bounded_threads(arguments.bench.threads);
     if (arguments.timed) {
         const Picture picture = read_picture(arguments.pictures.front(), arguments.size);
         std::cout << bench(picture.image(), arguments.bench) << '\n';
@@ -90,16 +77,10 @@ int run(Arguments arguments) {
 }  // namespace
 
 int main(int count, char** words) {
-    try {
+    return run_program([&] {
         const Arguments arguments = parse(count, words);
         if (!arguments.help) return run(arguments);
         std::cout << kHelp;
         return 0;
-    } catch (const convnext_edge::UsageError& error) {
-        std::cerr << "Error: " << error.what() << '\n';
-        return 2;
-    } catch (const std::exception& error) {
-        std::cerr << "Error: " << error.what() << '\n';
-        return 1;
-    }
+    });
 }

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <io.h>
 #else
+#include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@ constexpr std::size_t kHeader = 5;  // bytes
 #ifdef _WIN32
 constexpr int kInput = 0;
 constexpr int kError = 2;
+bool is_open(int) { return true; }
 int duplicate(int file) { return _dup(file); }
 void replace(int file, int by) { _dup2(by, file); }
 bool wait(int) { return true; }
@@ -39,6 +41,7 @@ constexpr int kInput = STDIN_FILENO;
 constexpr int kError = STDERR_FILENO;
 int duplicate(int file) { return dup(file); }
 void replace(int file, int by) { dup2(by, file); }
+bool is_open(int file) { return fcntl(file, F_GETFD) >= 0; }
 
 /// Whether there is something to read, or the end, within so many seconds.
 bool wait(int seconds) {
@@ -57,6 +60,8 @@ void prepare_pipes() { std::signal(SIGPIPE, SIG_IGN); }  // a write then fails, 
 
 Pipe::Pipe() {
     prepare_pipes();
+    // else the copy of standard output would get its number, and be waited for
+    if (!is_open(kInput)) throw std::runtime_error("there is no standard input to read");
     output_ = duplicate(1);
     if (output_ < 0) throw std::runtime_error("there is no standard output to answer on");
     replace(1, kError);

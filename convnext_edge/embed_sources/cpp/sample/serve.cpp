@@ -3,6 +3,7 @@
 #include <iostream>
 #include <string>
 
+#include "command_line.hpp"
 #include "convnext_edge.hpp"
 #include "server.hpp"
 
@@ -15,20 +16,10 @@ constexpr char kHelp[] =
     "  to a device. Nothing listens on a port.\n"
     "\n"
     "  --model DIR    folder with convnext_edge.txt  [default: model]\n"
-    "  --threads N    of the engine  [default: all cores]\n"
+    "  --threads N    of the engine, at most the CPUs that this process may use  [default: all of them]\n"
     "  --time-layers  let the runtime time each layer\n"
     "\n"
     "Example:  serve --model model --threads 4\n";
-
-int whole_number(const std::string& text) {
-    try {
-        std::size_t used = 0;
-        const int value = std::stoi(text, &used);
-        if (used == text.size() && value >= 1) return value;
-    } catch (const std::exception&) {  // falls through to the one message for all that is wrong
-    }
-    throw convnext_edge::UsageError("--threads " + text + " is less than 1\nGive a whole number from 1.");
-}
 
 /// Returns whether help is all that is asked for.
 bool parse(int count, char** words, ServeOptions& found) {
@@ -40,7 +31,7 @@ bool parse(int count, char** words, ServeOptions& found) {
         };
         if (word == "--help" || word == "-h") return true;
         if (word == "--model") found.model = value();
-        else if (word == "--threads") found.threads = whole_number(value());
+        else if (word == "--threads") found.threads = whole_number(word, value());
         else if (word == "--time-layers") found.time_layers = true;
         else throw convnext_edge::UsageError("'" + word + "' is no option\nSee serve --help.");
     }
@@ -50,16 +41,14 @@ bool parse(int count, char** words, ServeOptions& found) {
 }  // namespace
 
 int main(int count, char** words) {
-    try {
+    return run_program([&] {
         ServeOptions options;
-        if (parse(count, words, options)) std::cout << kHelp;
-        else serve(options);
+        if (parse(count, words, options)) {
+            std::cout << kHelp;
+            return 0;
+        }
+        options.threads = bounded_threads(options.threads);
+        serve(options);
         return 0;
-    } catch (const convnext_edge::UsageError& error) {
-        std::cerr << "Error: " << error.what() << '\n';
-        return 2;
-    } catch (const std::exception& error) {
-        std::cerr << "Error: " << error.what() << '\n';
-        return 1;
-    }
+    });
 }

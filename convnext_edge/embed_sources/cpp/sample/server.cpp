@@ -73,7 +73,7 @@ class Server {
                 case 'Q': return;
                 default:
                     throw convnext_edge::UsageError("a frame is of kind " +
-                                                    std::to_string(static_cast<int>(asked.kind)) +
+                                                    std::to_string(static_cast<unsigned char>(asked.kind)) +
                                                     ", which is none");
             }
         }

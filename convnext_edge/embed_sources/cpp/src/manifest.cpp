@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <fstream>
-#include <locale>
 #include <map>
 #include <set>
 #include <sstream>
 #include <system_error>
 
 #include "convnext_edge.hpp"
+#include "manifest_reader.hpp"
 #include "sha256.hpp"
 
 namespace convnext_edge::detail {
@@ -20,47 +20,11 @@ constexpr char kName[] = "convnext_edge.txt";
 constexpr char kLabels[] = "labels.txt";
 // 2: what older libraries would take for a classifier of squares; 3: images that they would prepare otherwise
 const std::set<std::string> kFormats = {"1", "2", "3"};
-constexpr char kFile[] = "file";  // the one key that may come again
-constexpr char kAgain[] = "\nMake the folder again: convnext-edge embed.";
-constexpr std::size_t kMaxBytes = 1 << 20;  // of the manifest; usual are up to 2 KiB
 constexpr std::size_t kMaxName = 199;       // bytes of a file name
 
 // Each task, and the name of the vector that is its first output; the other outputs are maps.
 const std::map<std::string, std::string> kVectors = {
     {"classify", "logits"}, {"multilabel", "logits"}, {"regress", "values"}, {"embed", "embedding"}, {"features", ""}};
-
-using Values = std::multimap<std::string, std::string>;
-
-ArtifactError damaged(const path& file, const std::string& why) {
-    return ArtifactError(file.string() + " is damaged: " + why + kAgain);
-}
-
-std::string read_text(const path& file) {
-    std::error_code unreadable;
-    std::ifstream stream;
-    if (std::filesystem::is_regular_file(file, unreadable)) stream.open(file, std::ios::binary);
-    if (!stream.is_open()) {
-        throw ArtifactError(file.string() + " does not exist\nName a folder that convnext-edge embed wrote.");
-    }
-    std::string text(kMaxBytes + 1, '\0');
-    stream.read(text.data(), static_cast<std::streamsize>(text.size()));
-    text.resize(static_cast<std::size_t>(stream.gcount()));
-    if (text.size() > kMaxBytes) throw damaged(file, "it has more than " + std::to_string(kMaxBytes) + " bytes");
-    return text;
-}
-
-Values read_lines(const path& file) {
-    std::istringstream stream(read_text(file));
-    Values values;
-    for (std::string line; std::getline(stream, line);) {
-        const auto space = line.find(' ');
-        if (space == std::string::npos) continue;
-        const std::string key = line.substr(0, space);
-        if (key != kFile && values.count(key) > 0) throw damaged(file, "it has " + key + " twice");
-        values.emplace(key, line.substr(space + 1));
-    }
-    return values;
-}
 
 /// Whether `name` is that of a file in the folder itself, with the rules of Python's artifacts/names.py.
 bool is_plain(const std::string& name) {
@@ -75,64 +39,6 @@ bool is_plain(const std::string& name) {
     }
     return true;
 }
-
-ArtifactError unreadable(const path& file, const std::string& key, const std::istringstream& text) {
-    return damaged(file, key + " is '" + text.str() + "'");
-}
-
-/// Reads a text as `T`, whatever the locale of the application.
-template <typename T>
-T parse(const path& file, const std::string& key, std::istringstream& text) {
-    T value{};
-    text.imbue(std::locale::classic());
-    if (!(text >> value) || !(text.eof() || text.peek() == ' ')) throw unreadable(file, key, text);
-    return value;
-}
-
-/// Throws where there is more than what was read.
-void check_end(const path& file, const std::string& key, std::istringstream& text) {
-    if (text.peek() != std::istringstream::traits_type::eof()) throw unreadable(file, key, text);
-}
-
-class Reader {
-   public:
-    explicit Reader(path file) : file_(std::move(file)), values_(read_lines(file_)) {}
-
-    const Values& values() const { return values_; }
-    const path& file() const { return file_; }
-
-    std::string text(const std::string& key) const {
-        const auto found = values_.find(key);
-        if (found == values_.end()) throw damaged(file_, "it has no " + key);
-        return found->second;
-    }
-
-    bool has(const std::string& key) const { return values_.count(key) > 0; }
-
-    std::string text(const std::string& key, const std::string& otherwise) const {
-        return has(key) ? text(key) : otherwise;
-    }
-
-    template <typename T>
-    T number(const std::string& key) const {
-        std::istringstream stream(text(key));
-        const T value = parse<T>(file_, key, stream);
-        check_end(file_, key, stream);
-        return value;
-    }
-
-    std::array<double, 3> triple(const std::string& key) const {
-        std::istringstream stream(text(key));
-        std::array<double, 3> values{};
-        for (double& value : values) value = parse<double>(file_, key, stream);
-        check_end(file_, key, stream);
-        return values;
-    }
-
-   private:
-    path file_;
-    Values values_;
-};
 
 void check_format(const Reader& reader) {
     const std::string format = reader.text("format");

@@ -1,0 +1,41 @@
+#include "command_line.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <iostream>
+#include <thread>
+
+#include "convnext_edge.hpp"
+#include "cpus.hpp"
+
+int run_program(const std::function<int()>& program) {
+    try {
+        return program();
+    } catch (const convnext_edge::UsageError& error) {
+        std::cerr << "Error: " << error.what() << '\n';
+        return 2;
+    } catch (const std::exception& error) {
+        std::cerr << "Error: " << error.what() << '\n';
+        return 1;
+    }
+}
+
+int whole_number(const std::string& option, const std::string& text) {
+    try {
+        std::size_t used = 0;
+        const int value = std::stoi(text, &used);
+        if (used == text.size() && value >= 1) return value;
+    } catch (const std::exception&) {  // falls through to the one message for all that is wrong
+    }
+    throw convnext_edge::UsageError(option + " " + text + " is no whole number from 1 to 2147483647");
+}
+
+int bounded_threads(int threads) {
+    const int usable = usable_cpus();
+    if (threads > usable) {
+        std::cerr << "--threads " << threads << " is more than the " << usable << " that this process may use: taking "
+                  << usable << '\n';
+    }
+    const bool all = usable >= static_cast<int>(std::thread::hardware_concurrency());
+    return threads > 0 ? std::min(threads, usable) : all ? 0 : usable;
+}
