@@ -22,7 +22,7 @@ from convnext_edge.cli.parameters import Command as ClickCommand
 from convnext_edge.cli.parameters import former_names, to_click
 from convnext_edge.commands.declaration import COMMANDS, Command
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import WIDTH, broken_before_options, fold
+from convnext_edge.commands.text import WIDTH, broken_into_lines, fold
 from convnext_edge.errors import ConvNeXtEdgeError
 from convnext_edge.progress import LOGGER, say, shown, speaks
 from convnext_edge.targets.vendor_errors import is_out_of_memory, short_message
@@ -172,7 +172,7 @@ def told(result: Result) -> str:
     if following and place is not None:
         following += f" {shlex.join(['--workspace', str(place)])}"
     if len(following) > WIDTH - len("next: "):
-        following = broken_before_options(following)
+        following = broken_into_lines(following, len("next: "))
     return result.summary() + (f"\nnext: {following}" if following else "")
 
 

@@ -149,7 +149,11 @@ def build(
             on, model, target, (precision, max_batch), as_path(output), Workspace.at(workspace)
         )
     if emit_script:
-        for option, given in (("compute-capability", compute_capability), ("timing-cache", timing_cache)):
+        for option, given in (
+            ("compute-capability", compute_capability),
+            ("timing-cache", timing_cache),
+            ("for", machine),
+        ):
             if given:
                 raise UsageError(f"--{option} means nothing with --emit-script", hint="Leave it out.")
         return build_script(
@@ -224,6 +228,7 @@ def build_engine(
     started = time.perf_counter()
     chosen = find_target(target or start.description.target or DEFAULT)
     chosen.check(options)
+    chosen.check_machine(machine)
     check_suffix(output, chosen.suffix)
     chosen.record(options)  # refuses here what cannot be built, before anything is written
     graph = fit_graph(start, chosen, workspace)

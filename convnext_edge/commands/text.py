@@ -28,14 +28,30 @@ class Sentence(str):
     __slots__ = ()
 
 
+class Commands(str):
+    """A value that is broken behind `&&` where its line would be too long."""
+
+    __slots__ = ()
+
+
 def lines(*rows: tuple[str, object]) -> str:
     """Return a line for each pair of name and value, with the values aligned; of a `Sentence`, several."""
     width = max(len(name) for name, _ in rows)
     told = []
     for name, value in rows:
-        parts = _broken(value, WIDTH - width - 2) if isinstance(value, Sentence) else [value]
+        parts = _parts(value, WIDTH - width - 2)
         told += [f"{label:<{width}}  {part}" for label, part in zip_longest([name], parts, fillvalue="")]
     return "\n".join(told)
+
+
+def _parts(value: object, width: int) -> list[object]:
+    if isinstance(value, Sentence):
+        return [*_broken(value, width)]
+    if isinstance(value, Commands) and len(value) > width:
+        broken = value.replace(" && ", " &&\n")
+        if shlex.split(broken) == shlex.split(value):  # else it is part of a name
+            return [*broken.splitlines()]
+    return [value]
 
 
 def fold(text: str) -> str:
@@ -89,10 +105,32 @@ def _typed(word: object) -> str:
     return f"./{text}" if isinstance(word, Path) and text.startswith("-") else text
 
 
-def broken_before_options(command: str) -> str:
-    """Return a long call in lines that a shell takes for one; names of files are left whole."""
-    first, *others = map(shlex.quote, shlex.split(command))
-    return first + "".join(f" \\\n      {word}" if word.startswith("--") else f" {word}" for word in others)
+def broken_into_lines(command: str, indent: int) -> str:
+    """Return a long call in lines that a shell takes for one; names of files are left whole.
+
+    indent: columns before each line, those before the first are the caller's.
+    """
+    told: list[str] = []
+    for word in map(shlex.quote, shlex.split(command)):
+        joined = f"{told[-1]} {word}" if told else word
+        if told and (word.startswith("--") or len(joined) > WIDTH - indent - len(" \\")):
+            told.append(word)
+        else:
+            told[-1:] = [joined]
+    return f" \\\n{' ' * indent}".join(told)
+
+
+def ran_by(artifact: Path, runtime: str) -> list[tuple[str, object]]:
+    """Return what was looked at, and what ran it, as lines: one, where it is not too long."""
+    whole = f"{artifact} on {runtime}"
+    if len(whole) <= WIDTH - len("throughput  "):
+        return [("candidate", whole)]
+    return [("candidate", artifact), ("", f"on {runtime}")]
+
+
+def counted(count: int, name: str) -> str:
+    """Return a number of things, as `1 thread` or `2 threads`."""
+    return f"{count} {name}" if count == 1 else f"{count} {name}s"
 
 
 def size(size: int, fp32: int | None, seconds: float) -> str:

@@ -36,6 +36,7 @@ from convnext_edge.commands.text import (
     device_line,
     lines,
     metric_lines,
+    ran_by,
     skipped,
     verdict,
     warned,
@@ -100,13 +101,14 @@ class Validate(Result):
     precision: str = "fp32"  # of the candidate, as "int8"
     device: DeviceDescription | None = None  # that the candidate ran on; None: this machine
     reference_known: int = 0  # images whose FP32 answer was kept by an earlier validation, and not computed
+    classes: int | None = None  # of a classifier; with 5 or fewer, top-5 tells nothing, and is not shown
 
     def summary(self) -> str:
         """Return the figures as lines."""
         seen = f", {self.overlap} of them calibrated with" if self.overlap else ""
         known = f", FP32 answers of {self.reference_known} kept before" if self.reference_known else ""
         return lines(
-            ("candidate", f"{self.artifact} on {self.target}" + (f" ({self.label})" if self.label else "")),
+            *ran_by(self.artifact, self.target + (f" ({self.label})" if self.label else "")),
             *device_line(self.device),
             ("images", f"{self.images} of {self.data}" + skipped(self.skipped_images) + seen + known),
             *(self._accuracy() if self.task == "classify" else metric_lines(self.metrics)),
@@ -136,9 +138,10 @@ class Validate(Result):
         if self.drop_points is None or self.drop_ci95_points is None:
             return [("top-1", "unknown: the images have no labels"), agreement]
         low, high = self.drop_ci95_points
+        top5 = ("top-5", f"{self.candidate_top5:.2%} (reference {self.reference_top5:.2%})")
         return [
             ("top-1", f"{self.candidate_top1:.2%} (reference {self.reference_top1:.2%})"),
-            ("top-5", f"{self.candidate_top5:.2%} (reference {self.reference_top5:.2%})"),
+            *([] if self.classes and self.classes <= 5 else [top5]),
             ("drop", f"{self.drop_points:+.2f} points (95 %: {low:+.2f} to {high:+.2f})"),
             agreement,
         ]
@@ -248,7 +251,7 @@ def compare_models(
     found = compare_answers(*answers, inputs, measure, purpose="validating")
     judged = judge(found, gates, source.task, source.reference.architecture.classes).fields()
     if isinstance(found, Comparison):
-        return {**accuracy(found), **judged}
+        return {"classes": source.reference.architecture.classes, **accuracy(found), **judged}
     return {
         **dict.fromkeys(OF_CLASSES),
         "images": found.images,

@@ -69,7 +69,7 @@ class Conversation:
     def _strange(self, why: str) -> DeviceError:
         return DeviceError(
             f"the program on {self.device.address} answers what this version does not know: {why}",
-            hint="See whether a login there, or what --runner names, prints something into what programs read.",
+            hint="See whether a login there, or the --runner, prints something into what programs read.",
         )
 
     def _ended(self) -> DeviceError | TargetError:

@@ -105,6 +105,7 @@ class ValidateShape(Shape):
     precision: Line = "fp32"
     device: DeviceShape | None = None
     reference_known: Count = 0
+    classes: Count | None = None
 
     @model_validator(mode="after")
     def _all_or_none(self) -> Self:

@@ -44,7 +44,7 @@ def check_streams(streams: int | None, threads: int) -> None:
     """Raise UsageError for more calls in flight than threads, which would wait for each other."""
     if streams is not None and streams > threads:
         raise UsageError(
-            f"--streams {streams} are more than the {threads} thread(s) that run them",
+            f"--streams {streams} are more than the threads that run them: {threads}",
             hint=f"Give 1 to {threads}, or more --threads (there are {usable_cpus()} CPUs).",
         )
 

@@ -129,6 +129,7 @@ class Target(ABC):
     options: ClassVar[frozenset[str]] = frozenset()  # the fields of BuildOptions that it takes
     rivals_fp16: ClassVar[bool] = False  # INT8 is worth shipping only where it beats the target's own FP16
     has_int8_kernels: ClassVar[bool] = True  # False: it simulates the products of integers in float
+    takes_machine: ClassVar[bool] = True  # False: it builds for what the engine is built on, or for GPUs
     for_other_machines: ClassVar[bool] = False  # as phones: what is timed here says little
     takes_dynamic_size: ClassVar[bool] = False  # whether images may have any height and width
     takes_streams: ClassVar[bool] = False  # whether `open_streams` has several calls in flight
@@ -177,6 +178,14 @@ class Target(ABC):
             if name not in self.options:
                 option = "compute-capability" if name == "compute_capabilities" else name.replace("_", "-")
                 raise UsageError(f"--{option} means nothing to target {self.name}", hint="Leave it out.")
+
+    def check_machine(self, machine: Machine | None) -> None:
+        """Raise UsageError for a kind of machine that makes no difference to this target."""
+        if machine is not None and not self.takes_machine:
+            raise UsageError(
+                f"--for {machine} means nothing to target {self.name}",
+                hint="Leave it out, or take --target openvino or onnxruntime.",
+            )
 
     def check_dynamic_size(self) -> None:
         """Raise TargetError where images of this target must all have one size."""

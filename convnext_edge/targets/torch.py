@@ -63,6 +63,7 @@ class Torch(Target):
     recipe = Recipe()
     suffix = ".pt2"
     has_int8_kernels = False
+    takes_machine = False
     takes_streams = True
     activations = frozenset(ACTIVATION_BITS)
 

@@ -55,7 +55,7 @@ def test_throughput_is_measured_with_requests_in_flight(models: Models, target: 
     assert sum(flight.candidate_histogram.counts) == flight.requests
     assert found.throughput_ips == flight.candidate_ips
     assert found.gated_speedup == flight.speedup
-    assert f"{count} requests, 1 thread(s) each" in found.summary()
+    assert f"{count} requests, 1 thread each" in found.summary()
 
 
 def test_single_calls_are_as_without_requests_in_flight(models: Models) -> None:

@@ -5,7 +5,16 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from convnext_edge.commands.text import WIDTH, broken_before_options, command_line, lines, warned
+from convnext_edge.commands.text import (
+    WIDTH,
+    Commands,
+    broken_into_lines,
+    command_line,
+    counted,
+    lines,
+    ran_by,
+    warned,
+)
 
 
 def test_a_warning_is_broken_where_its_column_ends() -> None:
@@ -25,8 +34,40 @@ def test_a_warning_is_broken_where_its_column_ends() -> None:
 def test_a_next_command_is_what_a_shell_reads_whatever_files_are_called() -> None:
     for name in ("-y.onnx", "a --b 'c\" $(id).onnx", "--calib.onnx", "two\nlines.onnx"):
         called = command_line("quantize", Path(name), "--calib", "IMAGES")
-        broken = broken_before_options(called)
+        broken = broken_into_lines(called, len("next: "))
         assert broken.endswith(" \\\n      --calib IMAGES")
         _, command, file, *options = shlex.split(broken.replace("\\\n", ""))  # as a shell joins lines
         assert (command, Path(file), options) == ("quantize", Path(name), ["--calib", "IMAGES"])
         assert not file.startswith("-")
+
+
+def test_lines_of_a_long_command_fit_beside_what_stands_before_them() -> None:
+    file = Path("convnext-edge-out") / ("my-model-" * 5 + "int8-onnxruntime.opt.onnx")
+    called = command_line("validate", file, "--data", "IMAGES", "--workspace", "w" * 60)
+    broken = broken_into_lines(called, len("next: "))
+    told = f"next: {broken}".splitlines()
+    assert len(told) == 4
+    assert max(map(len, told)) <= max(WIDTH, len(f"      {file} \\"))  # a name is never cut
+    assert told[0] == "next: convnext-edge validate \\"
+    assert shlex.split(broken.replace("\\\n", "")) == shlex.split(called)
+
+
+def test_commands_are_broken_behind_the_ands_and_not_in_names() -> None:
+    steps = f"cd {'x' * 40} && cmake -S . -B build && cmake --build build"
+    told = lines(("to build", Commands(steps))).splitlines()
+    assert [line[10:] for line in told] == [
+        f"cd {'x' * 40} &&",
+        "cmake -S . -B build &&",
+        "cmake --build build",
+    ]
+    named = f"cd {shlex.quote('a && b' * 20)}"
+    assert lines(("to build", Commands(named))) == f"to build  {named}"
+
+
+def test_what_ran_a_long_name_is_in_a_line_of_its_own() -> None:
+    assert ran_by(Path("a.onnx"), "openvino") == [("candidate", "a.onnx on openvino")]
+    assert ran_by(Path("a" * 70), "openvino") == [("candidate", Path("a" * 70)), ("", "on openvino")]
+
+
+def test_one_thing_is_not_called_several() -> None:
+    assert (counted(1, "thread"), counted(2, "thread")) == ("1 thread", "2 threads")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -59,6 +60,14 @@ def test_the_fp32_model_is_the_reference_again(models: Models, photos: Path, tar
     assert found.candidate_top1 == found.reference_top1
     assert found.sqnr_db is None or found.sqnr_db > 90
     assert not found.simulated
+
+
+def test_top5_is_shown_where_it_can_tell_something(models: Models) -> None:
+    found = int8(models)
+    assert found.classes == 10
+    assert "top-5" in found.summary()
+    assert "top-5" not in replace(found, classes=5).summary()
+    assert "top-1" in replace(found, classes=5).summary()
 
 
 def test_the_int8_model_is_held_against_the_labels(models: Models) -> None:

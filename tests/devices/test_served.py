@@ -13,6 +13,7 @@ import pytest
 
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.on_device import write_model
+from convnext_edge.cpu import usable_cpus
 from convnext_edge.devices.program import Program
 from convnext_edge.evaluation.candidates import open_session
 
@@ -92,3 +93,40 @@ def test_what_is_no_frame_is_an_error_and_the_end(serve: Serve, given: bytes, sa
     assert said in text.decode()
     assert done.returncode == 2
     assert said in done.stderr.decode()
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1e9", "99999999999", "two", "1 2"])
+def test_a_wrong_number_of_threads_is_said_to_be_none(program: Program, value: str) -> None:
+    words = [program.folder / "bin" / "serve", "--threads", value]
+    done = subprocess.run(words, input="", capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"--threads {value} is no whole number from 1" in done.stderr
+
+
+def test_threads_are_bounded_and_a_closed_standard_input_is_an_error(
+    program: Program, engine: Path, tmp_path: Path
+) -> None:
+    """Where standard input is closed, the next file that is opened gets its number."""
+    write_model(open_artifact(engine), tmp_path / "model")
+    words = [program.folder / "bin" / "serve", "--model", tmp_path / "model", "--threads", "100000"]
+    done = subprocess.run(words, input=b"", capture_output=True, timeout=60, check=False)
+    assert (done.returncode, b"--threads 100000 is more than the" in done.stderr) == (0, True)
+    ((kind, hello),) = frames(done.stdout)
+    assert (kind, json.loads(hello)["threads"]) == (b"H", usable_cpus())
+    closed = ["sh", "-c", 'exec "$@" <&-', "sh", *words[:3]]
+    done = subprocess.run(closed, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"there is no standard input" in done.stderr
+
+
+def test_a_program_of_ours_makes_no_file_for_reports_of_its_use(
+    program: Program, engine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ONNX Runtime's library of PyPI would."""
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    write_model(open_artifact(engine), tmp_path / "model")
+    words = [program.folder / "bin" / "serve", "--model", tmp_path / "model"]
+    subprocess.run(words, input=b"", capture_output=True, timeout=60, check=True)
+    assert list((tmp_path / "temporary").iterdir()) == []

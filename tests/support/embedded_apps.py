@@ -28,6 +28,7 @@ SIZES = [
     (640, 427),
     (45, 640),
 ]
+ANDROID_ASSETS = Path("classifier") / "src" / "main" / "assets"  # of the Gradle project
 FILTERS = ("bicubic", "bilinear", "box", "hamming", "lanczos")
 CROPS = (1.0, 0.875, 0.6)
 # Inputs that are not square, and images that are squashed or cropped against the rule of crop 1

@@ -13,6 +13,7 @@ from convnext_edge import build, quantize
 from convnext_edge.artifacts.artifact import FAKE_QUANTIZED, Artifact
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.cpu import Machine
+from convnext_edge.errors import UsageError
 from convnext_edge.targets import kernels
 from convnext_edge.targets.kernels import kernels_of
 from convnext_edge.targets.openvino import OpenVINOSession
@@ -107,6 +108,22 @@ def test_a_model_for_x86_is_built_for_arm64_under_its_true_name(models: Models, 
     assert (described.precision, described.machine) == (FAKE_QUANTIZED, "aarch64")
     assert "int8" not in made.engine.name
     assert kernels_of(described, find_target("openvino"), "x86-64").int8 is True
+
+
+@pytest.mark.parametrize("target", ["torch", "tensorrt", "tensorrt-rtx"])
+def test_a_machine_means_nothing_to_what_builds_for_gpus_or_for_itself(
+    models: Models, photos: Path, tmp_path: Path, target: str
+) -> None:
+    with pytest.raises(UsageError, match=f"--for aarch64 means nothing to target {target}"):
+        build(models.exported(), target=target, machine="aarch64", workspace=tmp_path)
+    with pytest.raises(UsageError, match=f"--for aarch64 means nothing to target {target}"):
+        quantize(models.exported(), calib=photos, target=target, machine="aarch64", workspace=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_machine_means_nothing_to_a_script(models: Models) -> None:
+    with pytest.raises(UsageError, match="--for means nothing with --emit-script"):
+        build(models.exported(), target="tensorrt", machine="aarch64", emit_script=True)
 
 
 def test_a_model_for_arm64_is_quantized_in_the_form_that_has_int8_kernels_there(

@@ -10,7 +10,16 @@ from typing import Literal
 
 from convnext_edge.commands.remedies import NOTHING, Remedy, after_benchmark
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import MIB, command_line, device_line, lines, table, verdict
+from convnext_edge.commands.text import (
+    MIB,
+    command_line,
+    counted,
+    device_line,
+    lines,
+    ran_by,
+    table,
+    verdict,
+)
 from convnext_edge.devices.description import DeviceDescription
 from convnext_edge.targets.registry import ON_CPUS, find_target
 
@@ -66,7 +75,10 @@ class Throughput(Result):
         """Return the figures as rows for `lines`."""
         (low, high), (least, most) = self.candidate_ips_ci95, self.speedup_ci95
         return [
-            ("in flight", f"{self.streams} requests, {self.threads} thread(s) each, for {self.seconds:g} s"),
+            (
+                "in flight",
+                f"{self.streams} requests, {counted(self.threads, 'thread')} each, for {self.seconds:g} s",
+            ),
             ("throughput", f"{self.candidate_ips:.1f} images/s (95 %: {low:.1f} to {high:.1f})"),
             ("", f"{self.reference_ips:.1f} images/s of the reference, as many in flight"),
             ("", f"{self.speedup:.2f}x (95 %: {least:.2f} to {most:.2f})"),
@@ -141,7 +153,7 @@ class Benchmark(Measurement):
     def summary(self) -> str:
         """Return the figures as lines."""
         told = lines(
-            ("candidate", f"{self.artifact} on {self.target} {self.runtime_version}"),
+            *ran_by(self.artifact, f"{self.target} {self.runtime_version}"),
             *device_line(self.device),
             ("CPU", self.cpu),
             ("", " ".join(self.isa)),
@@ -167,7 +179,7 @@ class Benchmark(Measurement):
         of_one = [("throughput", f"{self.throughput_ips:.1f} images/s")]
         how = "" if self.reference_ms is None else ", interleaved"
         return [
-            ("calls", f"{self.runs} of batch {self.batch} with {self.threads} thread(s){how}"),
+            ("calls", f"{self.runs} of batch {self.batch} with {counted(self.threads, 'thread')}{how}"),
             ("candidate", self.candidate_ms),
             *self._against_reference(),
             *(self.throughput.rows() if self.throughput else of_one),
@@ -188,7 +200,7 @@ class Benchmark(Measurement):
         flight = self.throughput
         told = f"{flight.streams} requests in flight, for {flight.seconds:g} s" if flight else "one at a time"
         return [
-            ("calls", f"{self.runs} of each batch size with {self.threads} thread(s), interleaved"),
+            ("calls", f"{self.runs} of each batch size with {counted(self.threads, 'thread')}, interleaved"),
             ("throughput", told),
         ]
 

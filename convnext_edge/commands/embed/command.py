@@ -17,7 +17,7 @@ from convnext_edge.commands.declaration import Argument, Option, command
 from convnext_edge.commands.embed.steps import Steps
 from convnext_edge.commands.options import WorkspaceFolder
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import Sentence, lines, warned
+from convnext_edge.commands.text import Commands, Sentence, lines, warned
 from convnext_edge.cpu import Machine
 from convnext_edge.errors import ArtifactError, UsageError, nearest
 from convnext_edge.paths import AnyPath, as_path
@@ -68,7 +68,7 @@ class Embed(Result):
             ("files", f"{len(self.files)}, README.md among them"),
             *opened,
             *needed,
-            (self._use, self.typed or self.build_command),
+            (self._use, Commands(self.typed or self.build_command)),
             *([("unverified", Sentence(self.unverified))] if self.unverified else []),
             *warned(self.warnings),
             *warned([self.advice] if self.advice else []),

@@ -18,6 +18,16 @@ from convnext_edge.tasks import Task
 
 SOURCES = Path(__file__).parents[2] / "embed_sources" / "cpp"
 BUILD = "cmake -S . -B build && cmake --build build"
+# Seen with 1.31.1, from C++.
+RUNTIME_NOTES = {
+    "onnxruntime": """\
+ONNX Runtime's library of PyPI, which CMake downloads, can report its use to Microsoft, and writes a file
+`.ses` into `$TMPDIR` (or `/tmp`) as soon as a model is loaded. With `CI=true` in the environment it writes
+none: the sample sets that for itself, and your program calls `setenv("CI", "true", 0)` before the first
+`Model`.
+
+""",
+}
 IMAGE = "{pixels, width, height}"
 # What an application calls
 CALLS: dict[Task, str] = {
@@ -150,6 +160,7 @@ def write_cpp(engine: Artifact, labels: Path | None, folder: Path, kernels: Kern
         device=guide.device,
         tried=guide.tried,
         on_arm64=on_arm64(engine),
+        runtime_notes=RUNTIME_NOTES.get(runtime, ""),
     )
     return Steps(guide.build, needs=guide.needs)
 

@@ -5,6 +5,7 @@ Both servers speak the Open Inference Protocol (KServe v2), so that one client a
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,14 @@ from convnext_edge.commands.embed.bundle import LABELS, fill_readme, labelled, r
 from convnext_edge.evaluation.candidates import open_session
 from convnext_edge.images.noise import noise
 from convnext_edge.images.way import way
+from convnext_edge.progress import note
 from convnext_edge.targets.kernels import Kernels
 from convnext_edge.tasks import output_names
 
 SOURCES = Path(__file__).parents[2] / "embed_sources" / "servers"
 CLIENT = "client.py"
 INPUT = "image"
+ENDINGS = re.compile(r"(\.opt)?\.(onnx|xml|engine)\Z")  # of engines that servers take
 UNVERIFIED = (
     "the configuration was checked against the server's documented schema, and the client against a stand-in"
     " for its protocol; neither met a running server"
@@ -58,7 +61,7 @@ def lay_out(engine: Artifact, labels: Path | None, folder: Path) -> Served:
     number of labels, TargetError where the engine does not run here.
     """
     described = engine.description
-    name = engine.path.name.split(".")[0]
+    name = name_in_repository(engine.path)
     place = folder / "models" / name
     (place / "1").mkdir(parents=True)
     for file in (*engine.files, sidecar_path(engine.path).name):
@@ -72,6 +75,18 @@ def lay_out(engine: Artifact, labels: Path | None, folder: Path) -> Served:
     names = output_names(described.task, described.architecture)
     outputs = tuple(Tensor(*each) for each in zip(names, (a.shape[1:] for a in answers), strict=True))
     return Served(engine, name, place, Tensor(INPUT, shape), outputs)
+
+
+def name_in_repository(engine: Path) -> str:
+    """Return what the servers call a model: the engine's name, in characters that any URL may have.
+
+    A note says so where the engine has others.
+    """
+    stem = ENDINGS.sub("", engine.name)
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", stem).lstrip("_.-") or "model"
+    if name != stem:
+        note(f"the servers call {stem!r} {name!r}: names of models are parts of URLs and of paths")
+    return name
 
 
 def write_papers(served: Served, folder: Path, server: str, kernels: Kernels, **more: str) -> None:

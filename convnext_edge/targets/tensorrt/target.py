@@ -88,6 +88,7 @@ class TensorRT(Target):
     activations = frozenset({"int8"})
     suffix = ".engine"
     rivals_fp16 = True
+    takes_machine = False
 
     # --- what is here ----------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from xml.etree import ElementTree
 from zipfile import ZipFile
 
 import numpy as np
@@ -16,42 +15,39 @@ from PIL import Image, ImageOps
 from support.control_groups import FREE, LIMITED, systems
 from support.embedded import MANIFEST, noise, packed
 from support.embedded_apps import (
+    ANDROID_ASSETS,
     CROPS,
     DAMAGED_MANIFESTS,
     FILTERS,
     FRAMES,
     SIZES,
-    as_for,
     early,
     frame_lines,
     with_manifest,
 )
-from support.models import CLASSES, RESOLUTION, Models
+from support.models import CLASSES, RESOLUTION
 from support.needs import npm_package, program
 from support.places import TESTS
 
-from convnext_edge import embed
 from convnext_edge.artifacts.store import open_artifact
-from convnext_edge.errors import ArtifactError, ImageSetError, UsageError
+from convnext_edge.errors import ArtifactError, ImageSetError
 from convnext_edge.evaluation.candidates import open_session
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import normalize, preprocess
 
 pytestmark = pytest.mark.slow(seconds=40)
 FIXTURES = TESTS / "fixtures" / "android"
-ASSETS = Path("classifier") / "src" / "main" / "assets"
-# Of the Kotlin that the Android plugin 9.0 brings along
 # These run for a second or few: half of that would go into optimizing code and into threads that collect.
 SHORT_LIVED = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx512M")
+# Of the Kotlin that the Android plugin 9.0 brings along
 KOTLIN = ("-language-version", "2.2", "-api-version", "2.2", "-jvm-target", "11")
 
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
 @pytest.fixture(scope="module")
-def folder(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    engine = models.engine("onnxruntime", models.quantized("onnxruntime"))
-    return embed(engine, lang="android", output=tmp_path_factory.mktemp("embedded") / "app").directory
+def folder(android_folder: Path) -> Path:
+    return android_folder
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +95,7 @@ def test_squares_are_those_of_pillow_bit_by_bit(
     images = [noise(width, height) for width, height in SIZES]
     for crop in CROPS:
         model = with_manifest(
-            folder / ASSETS / "model", tmp_path / str(crop), crop=crop, interpolation=filtered
+            folder / ANDROID_ASSETS / "model", tmp_path / str(crop), crop=crop, interpolation=filtered
         )
         found = np.frombuffer(answer(run, model, "squares", packed(images)), np.uint8)
         squares = found.reshape(len(SIZES), RESOLUTION, RESOLUTION, 3)
@@ -112,7 +108,7 @@ def test_squares_are_those_of_pillow_bit_by_bit(
 def test_pixels_of_any_frame_are_those_of_pillow_bit_by_bit(folder: Path, run: Run, tmp_path: Path) -> None:
     images = [noise(width, height) for width, height in SIZES]
     for number, keys in enumerate(FRAMES):
-        model = with_manifest(folder / ASSETS / "model", tmp_path / str(number), **frame_lines(keys))
+        model = with_manifest(folder / ANDROID_ASSETS / "model", tmp_path / str(number), **frame_lines(keys))
         found = np.frombuffer(answer(run, model, "squares", packed(images)), np.uint8)
         prepared = Preprocessing(RESOLUTION, **keys)
         for image, pixels in zip(images, found.reshape(len(SIZES), *prepared.size, 3), strict=True):
@@ -127,7 +123,7 @@ def test_photographs_are_turned_as_pillow_turns_them(folder: Path, run: Run) -> 
         stored = Image.fromarray(image)
         stored.getexif()[0x0112] = orientation
         expected += np.asarray(ImageOps.exif_transpose(stored)).tobytes()
-    assert answer(run, folder / ASSETS / "model", "turned", packed([image])) == expected
+    assert answer(run, folder / ANDROID_ASSETS / "model", "turned", packed([image])) == expected
 
 
 def test_labels_may_hold_each_by_itself_and_embeddings_have_a_cosine(folder: Path, run: Run) -> None:
@@ -139,7 +135,7 @@ def test_labels_may_hold_each_by_itself_and_embeddings_have_a_cosine(folder: Pat
 
 
 def test_inputs_of_the_engine_are_those_of_python_bit_by_bit(folder: Path, run: Run) -> None:
-    model = folder / ASSETS / "model"
+    model = folder / ANDROID_ASSETS / "model"
     images = [noise(90, 70), noise(33, 200)]
     prepared = open_artifact(next(model.glob("*.onnx"))).description.preprocessing
     squares = np.stack([preprocess(Image.fromarray(image), prepared).transpose(2, 0, 1) for image in images])
@@ -177,7 +173,9 @@ def test_images_that_cannot_be_resized_are_refused(
 ) -> None:
     image = noise(*size)
     done = run(
-        with_manifest(folder / ASSETS / "model", tmp_path / "model", crop=0.875), "squares", packed([image])
+        with_manifest(folder / ANDROID_ASSETS / "model", tmp_path / "model", crop=0.875),
+        "squares",
+        packed([image]),
     )
     if said is None:
         with pytest.raises(ImageSetError) as refused:
@@ -190,7 +188,7 @@ def test_images_that_cannot_be_resized_are_refused(
 def test_a_damaged_engine_is_refused_in_the_words_of_python(
     folder: Path, run: Run, tmp_path: Path, damage: Callable[[bytes], bytes]
 ) -> None:
-    model = with_manifest(folder / ASSETS / "model", tmp_path / "model")
+    model = with_manifest(folder / ANDROID_ASSETS / "model", tmp_path / "model")
     engine = next(model.glob("*.onnx"))
     engine.write_bytes(damage(engine.read_bytes()))
     with pytest.raises(ArtifactError) as refused:
@@ -200,7 +198,7 @@ def test_a_damaged_engine_is_refused_in_the_words_of_python(
 
 
 def test_what_is_missing_is_named(folder: Path, run: Run, tmp_path: Path) -> None:
-    model = with_manifest(folder / ASSETS / "model", tmp_path / "model")
+    model = with_manifest(folder / ANDROID_ASSETS / "model", tmp_path / "model")
     next(model.glob("*.onnx")).unlink()
     said = run(model, "load").stderr.decode()
     assert re.match(r"ArtifactException: \S+\.onnx cannot be read: .*\nTake the folder model/ over", said)
@@ -211,19 +209,19 @@ def test_what_is_missing_is_named(folder: Path, run: Run, tmp_path: Path) -> Non
 def test_a_damaged_manifest_is_refused(
     folder: Path, run: Run, tmp_path: Path, values: dict[str, str], said: str
 ) -> None:
-    model = with_manifest(folder / ASSETS / "model", tmp_path / "model", **values)
+    model = with_manifest(folder / ANDROID_ASSETS / "model", tmp_path / "model", **values)
     done = run(model, "squares", packed([noise(5, 5)]))
     assert (done.returncode, said in done.stderr.decode()) == (1, True), done.stderr
 
 
 def test_labels_are_those_of_the_model(folder: Path, run: Run) -> None:
-    labels = (folder / ASSETS / "model" / "labels.txt").read_bytes()
-    assert answer(run, folder / ASSETS / "model", "load") == labels
+    labels = (folder / ANDROID_ASSETS / "model" / "labels.txt").read_bytes()
+    assert answer(run, folder / ANDROID_ASSETS / "model", "load") == labels
 
 
 def test_the_sample_knows_what_python_answers_to_its_picture(folder: Path, run: Run) -> None:
     assets = folder / "app" / "src" / "main" / "assets"
-    artifact = open_artifact(next((folder / ASSETS / "model").glob("*.onnx")))
+    artifact = open_artifact(next((folder / ANDROID_ASSETS / "model").glob("*.onnx")))
     prepared = artifact.description.preprocessing
     square = preprocess(Image.open(assets / "picture.png"), prepared).transpose(2, 0, 1)[None]
     with open_session(artifact, "onnxruntime", 1) as session:
@@ -239,63 +237,6 @@ def test_the_sample_knows_what_python_answers_to_its_picture(folder: Path, run: 
     assert answer(run, folder, "likeness", f"{near}\n{told}".encode()) == b"40.0 dB SQNR to Python's answer."
     far = " ".join(map(repr, (-logits).tolist()))
     assert b"The class is NOT Python's" in answer(run, folder, "compare", f"{far}\n{told}".encode())
-
-
-def test_the_project_is_whole_and_its_resources_are_those_that_the_code_names(folder: Path) -> None:
-    main = folder / "app" / "src" / "main"
-    strings = {
-        text.get("name") for text in ElementTree.parse(main / "res" / "values" / "strings.xml").iter("string")
-    }
-    code = "".join(path.read_text() for path in folder.rglob("*.kt"))
-    manifest = (main / "AndroidManifest.xml").read_text()
-    assert set(re.findall(r"R\.string\.(\w+)", code)) | set(re.findall(r"@string/(\w+)", manifest)) == strings
-    assert ElementTree.fromstring(manifest).tag == "manifest"
-    files = sorted((main / "res").rglob("*.xml"))
-    told = "".join(path.read_text() for path in files) + manifest
-    named = {f"{kind}/{name}" for kind, name in re.findall(r"@(drawable|mipmap|color)/(\w+)", told)}
-    colors = ElementTree.parse(main / "res" / "values" / "colors.xml").iter("color")
-    there = {f"color/{color.get('name')}" for color in colors}
-    there |= {
-        f"{path.parent.name.split('-')[0]}/{path.stem}" for path in files if path.parent.name != "values"
-    }
-    assert named == there
-    stood_in_for = (FIXTURES / "stand_ins" / "R.kt").read_text()
-    assert set(re.findall(r"const val (\w+)", stood_in_for)) == strings
-    modules = re.findall(r'":(\w+)"', (folder / "settings.gradle.kts").read_text())
-    assert modules == ["classifier", "app"]
-    assert all((folder / module / "build.gradle.kts").is_file() for module in modules)
-
-
-def test_the_readme_is_filled_in_and_says_what_is_unverified(folder: Path) -> None:
-    text = (folder / "README.md").read_text()
-    assert 'assets.open("model/$it")' in text
-    assert "**Unverified**: the Gradle build" in text
-    assert not re.search(r"\$(stem|engine|build|ours)", text)
-
-
-@pytest.mark.parametrize("target", ["onnxruntime", "ort-mobile"])
-def test_engines_of_every_kind_for_onnx_runtime_are_taken(
-    models: Models, tmp_path: Path, target: str
-) -> None:
-    model = models.exported()
-    made = embed(models.engine(target, model), lang="android", output=tmp_path / "app")
-    manifest = (made.directory / ASSETS / "model" / MANIFEST).read_text()
-    assert "\nruntime onnxruntime\n" in manifest
-    assert set(made.files) == {
-        path.relative_to(made.directory).as_posix() for path in made.directory.rglob("*") if path.is_file()
-    }
-
-
-def test_engines_of_other_runtimes_are_refused(models: Models, tmp_path: Path) -> None:
-    engine = as_for("openvino", models.engine("onnxruntime", models.exported()), tmp_path)
-    refused: dict[str, dict[str, object]] = {
-        "is an engine for openvino, the library for Android runs those for onnxruntime": {},
-        "--runtime means nothing with --lang android": {"runtime": tmp_path},
-    }
-    for said, options in refused.items():
-        with pytest.raises(UsageError, match=said):
-            embed(engine, lang="android", output=tmp_path / "app", **options)  # type: ignore[arg-type]
-    assert not (tmp_path / "app").exists()
 
 
 def test_the_bench_counts_the_cpus_that_it_may_use(run: Run, tmp_path: Path) -> None:

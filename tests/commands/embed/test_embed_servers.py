@@ -26,7 +26,7 @@ from support.triton_schema import parse_config
 
 from convnext_edge import embed, predict
 from convnext_edge.artifacts.store import open_artifact
-from convnext_edge.commands.embed import triton
+from convnext_edge.commands.embed import servers, triton
 from convnext_edge.commands.embed.command import Embed
 from convnext_edge.errors import UsageError
 
@@ -117,6 +117,27 @@ def test_labels_are_where_triton_looks_for_them(made: Make) -> None:
 def test_names_with_quotes_are_read_back_as_they_are() -> None:
     name = 'a "b" \\ ü\n'
     assert parse_config(f"name: {triton.quoted(name)}").name == name
+
+
+@pytest.mark.parametrize(
+    ("engine", "name"),
+    [
+        ("tiny-int8-onnxruntime.opt.onnx", "tiny-int8-onnxruntime"),
+        ("v1.2_a.xml", "v1.2_a"),
+        ("my model.xml", "my_model"),
+        ('-a"b ü.engine', "a_b_"),
+        (".hidden.xml", "hidden"),
+        ("..xml", "model"),
+        ("模型.xml", "model"),
+    ],
+)
+def test_a_model_has_a_name_that_servers_and_urls_take(
+    engine: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(servers, "note", told.append)
+    assert servers.name_in_repository(Path(engine)) == name
+    assert bool(told) == (not engine.startswith(name))
 
 
 def test_the_schema_refuses_what_triton_would_refuse() -> None:
