@@ -228,7 +228,7 @@ def build_engine(
     started = time.perf_counter()
     chosen = find_target(target or start.description.target or DEFAULT)
     chosen.check(options)
-    chosen.check_machine(machine)
+    chosen.checked_machine(machine)
     check_suffix(output, chosen.suffix)
     chosen.record(options)  # refuses here what cannot be built, before anything is written
     graph = fit_graph(start, chosen, workspace)

@@ -83,7 +83,6 @@ def prepare_job(
         from convnext_edge.quantization.start import find_start
 
     chosen = find_target(target)
-    chosen.check_machine(machine)
 
     def begin() -> tuple[Start, Recipe]:
         start = find_start(*given, workspace=workspace, seed=seed)

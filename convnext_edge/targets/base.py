@@ -179,13 +179,14 @@ class Target(ABC):
                 option = "compute-capability" if name == "compute_capabilities" else name.replace("_", "-")
                 raise UsageError(f"--{option} means nothing to target {self.name}", hint="Leave it out.")
 
-    def check_machine(self, machine: Machine | None) -> None:
-        """Raise UsageError for a kind of machine that makes no difference to this target."""
+    def checked_machine(self, machine: Machine | None) -> Machine | None:
+        """Return a kind of machine as it is; raise UsageError where it makes no difference to this target."""
         if machine is not None and not self.takes_machine:
             raise UsageError(
                 f"--for {machine} means nothing to target {self.name}",
                 hint="Leave it out, or take --target openvino or onnxruntime.",
             )
+        return machine
 
     def check_dynamic_size(self) -> None:
         """Raise TargetError where images of this target must all have one size."""

@@ -66,6 +66,7 @@ class Models:
         self, target: str, method: Method, input_type: InputType, checkpoint: str, machine: Machine
     ) -> Path:
         from convnext_edge import quantize
+        from convnext_edge.targets.registry import find_target
 
         return quantize(
             self.exported(input_type, Path(checkpoint)),
@@ -73,7 +74,7 @@ class Models:
             samples=16,
             target=target,
             method=method,
-            machine=machine,
+            machine=machine if find_target(target).takes_machine else None,
             timing=False,
             workspace=self.workspace,
         ).artifact

@@ -221,7 +221,7 @@ def quantize(
         recipe=recipe,
         keep_float=keep_float,
         form=FORMS.get(method),
-        machine=machine,
+        machine=find_target(target).checked_machine(machine),
         opset=opset,
         workspace=space,
         seed=seed,
