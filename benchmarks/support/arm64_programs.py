@@ -95,7 +95,7 @@ def lay_out_onnxruntime(package: Path, place: Path) -> tuple[Path, list[str | Pa
     linked = folder / "libonnxruntime.so.1"
     linked.unlink(missing_ok=True)
     linked.symlink_to(library.name)
-    return folder, ["-I", onnxruntime_headers(place), linked]
+    return folder, ["-I", onnxruntime_headers(place) / "onnxruntime", linked]
 
 
 def lay_out_openvino(package: Path, _place: Path) -> tuple[Path, list[str | Path]]:

@@ -22,7 +22,7 @@ Counts = dict[str, int]  # instructions by class, as count.c names them
 CPUS = {
     "asimd": "cortex-a72",
     "asimddp": "cortex-a76",
-    "i8mm": "max,sve-default-vector-length=16",
+    "i8mm": "max,sve-default-vector-length=16,sme=off",
 }
 IMAGE_ENDS = 7  # CLOCK_BOOTTIME
 # What Linux tells of these CPUs in /proc/cpuinfo, beside what all of them have: ONNX Runtime goes by it.

@@ -73,7 +73,8 @@ def prepare_job(
 ) -> Job:
     """Return the job that the options of a quantizing command name.
 
-    form: another than the target's own. machine: that the model is to run on, by default one as this. opset:
+    form: another than the target's own. machine: that the model is to run on, by default that of the
+    target's devices, or else one as this. opset:
     another than the model's own. decide: calls what finds the model and reads the recipe; of several
     processes, only the first does.
     Raises CheckpointError, ImageSetError, RecipeError, QuantizationError, ArtifactError, UsageError.
@@ -95,7 +96,7 @@ def prepare_job(
     drawn = calibration_images(images, seed)
     name = None if chosen_recipe == chosen.recipe else name_recipe(recipe, chosen_recipe, keep_float)
     names = class_names(drawn, start, images.numbering)
-    machine = machine or this_machine()
+    machine = machine or chosen.runs_on or this_machine()
     job = Job(
         start,
         chosen.name,

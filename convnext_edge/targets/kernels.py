@@ -30,8 +30,8 @@ class Kernels:
 
 
 def kernels_of(described: Description, target: Target, machine: Machine | None = None) -> Kernels:
-    """Return which kernels a model gets. machine: None for the model's own, or else this one."""
-    wanted = machine or described.machine or this_machine()
+    """Return which kernels a model gets. machine: None for the model's own, the target's, or this one."""
+    wanted = machine or described.machine or target.runs_on or this_machine()
     if not described.has_int8_layers:
         return Kernels(wanted, int8=False)
     made_for = find_target(described.target or DEFAULT)
@@ -58,6 +58,8 @@ def warn_of_kernels(artifact: Artifact, target: Target) -> None:
     found = kernels_of(described, target, here)
     if found.advice and target.has_int8_kernels:
         note(found.advice)
+    elif target.for_other_machines:  # which `build` says
+        return
     elif target.differs_by_machine and here is not None and described.machine not in (None, here):
         note(
             f"{artifact.path.name} was made for {described.machine}, and this machine is {here}: its speed"

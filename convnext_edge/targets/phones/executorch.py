@@ -13,6 +13,7 @@ https://docs.pytorch.org/executorch/stable/backends/xnnpack/xnnpack-quantization
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 from weakref import WeakSet
@@ -23,7 +24,8 @@ import torch
 from onnx import ModelProto, NodeProto, numpy_helper
 from torch import Tensor
 
-from convnext_edge.artifacts.artifact import Artifact
+from convnext_edge.artifacts.artifact import Artifact, Form
+from convnext_edge.cpu import Machine
 from convnext_edge.errors import TargetError
 from convnext_edge.network.exporter import exporter
 from convnext_edge.onnx_graph.files import load
@@ -41,6 +43,7 @@ from convnext_edge.targets.phones.decomposed import (
     LOW,
     to_program,
 )
+from convnext_edge.targets.phones.xnnpack import split_depthwise
 from convnext_edge.targets.vendor_errors import as_target_error
 
 SMALLEST_SCALE = float(torch.finfo(torch.float32).eps)
@@ -99,6 +102,7 @@ class ExecuTorch(Target):
     package = "executorch"
     install = "convnext-edge[executorch]"
     form = "conv"
+    int8_forms: ClassVar[Mapping[Machine, tuple[Form, ...]]] = {"aarch64": ("conv",)}
     recipe = Recipe(weight_scale="full")  # XNNPACK adds up in 32 bits
     suffix = ".pte"
     for_other_machines = True
@@ -109,6 +113,7 @@ class ExecuTorch(Target):
         graph = load(model)
         drop_weight_only_quantization(graph)
         average_by_convolution(graph)
+        split_depthwise(graph)
         with exporter(), as_target_error(f"ExecuTorch refuses {model}"):
             from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
             from executorch.exir import to_edge_transform_and_lower

@@ -7,25 +7,25 @@ As in XNNPACK, which runs it here, static INT8 kernels give INT8 out; a product 
 is computed in FP32, with its weights converted at each call. The dynamic kernels take FP32 in and out, choose
 the range of their input anew for each image and round it. Weights are those of the file.
 
-Depthwise convolutions are INT8 too. That costs the demo model 2 dB (41 to 39). On an x86 CPU, ConvNeXt-T
-took 44 ms with every product in INT8, 76 ms with depthwise ones and the stem in FP32; ARM is unmeasured.
+Depthwise convolutions stay in FP32: in INT8 they are no faster than those that are split for XNNPACK
+(`xnnpack.py`), and cost the demo model 4 dB.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from torch import Tensor
 
-from convnext_edge.artifacts.artifact import Artifact
-from convnext_edge.cpu import usable_cpus
+from convnext_edge.artifacts.artifact import Artifact, Form
+from convnext_edge.cpu import Machine, usable_cpus
 from convnext_edge.network.exporter import exporter
 from convnext_edge.onnx_graph.files import load
 from convnext_edge.onnx_graph.lookup import add_constant, initializers
@@ -39,6 +39,7 @@ from convnext_edge.targets.phones.decomposed import (
     LEFT_TO_RUNTIME,
     to_program,
 )
+from convnext_edge.targets.phones.xnnpack import split_depthwise
 from convnext_edge.targets.vendor_errors import as_target_error
 
 LARGEST_CODE = 127
@@ -85,7 +86,8 @@ class LiteRT(Target):
     package = "litert_torch"
     install = "convnext-edge[litert]"
     form = "conv"
-    recipe = Recipe(weight_scale="full", depthwise=True)  # its kernels add up in 32 bits
+    int8_forms: ClassVar[Mapping[Machine, tuple[Form, ...]]] = {"aarch64": ("conv",)}
+    recipe = Recipe(weight_scale="full")  # its kernels add up in 32 bits
     suffix = ".tflite"
 
     def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> dict[str, Any]:
@@ -94,6 +96,7 @@ class LiteRT(Target):
         graph = load(model)
         drop_weight_only_quantization(graph)
         round_weights(graph)
+        split_depthwise(graph)
         with exporter(), quiet_below(), as_target_error(f"LiteRT's converter refuses {model}"):
             write_engine(graph, engine)
         with LiteRTSession(engine, 1) as session:

@@ -49,7 +49,9 @@ class ORTMobile(Target):
     name = "ort-mobile"
     package = "onnxruntime"
     install = "onnxruntime>=1.31"
-    form = "linear"
+    form = "linear"  # what is for phones' accelerators as well has few kinds of operators
+    int8_forms = ONNXRUNTIME.int8_forms
+    runs_on = "aarch64"
     # ARM adds up in 32 bits, but weights that cannot saturate make what was validated here hold there too
     recipe = Recipe()
     suffix = ".ort"
