@@ -42,6 +42,18 @@ def arm64(report: Report) -> Iterator[str]:
     yield from table(header, operator_cells(report["operators"]))
 
 
+def arm64_phones(report: Report) -> Iterator[str]:
+    versions = ", ".join(f"{name} {version}" for name, version in report["runtimes"].items())
+    yield f"**A simulation**: {report['simulation']}. {report['emulator']}; {versions}. Millions an image:"
+    yield ""
+    header = ("model", "target", "precision", "form", "CPU", "all", *CLASSES, "engine MB", "SQNR dB")
+    yield from table(header, (phone_cells(row) for row in report["rows"]))
+
+
+def phone_cells(row: Report) -> list[str]:
+    return [*row_cells(row), millions(row["engine_bytes"]), f"{row['sqnr_db']:.1f}"]
+
+
 def row_cells(row: Report) -> list[str]:
     named = [row[key] for key in ("model", "runtime", "precision", "form", "cpu")]
     return [*named, millions(row["instructions"]), *class_cells(row["by_class"])]

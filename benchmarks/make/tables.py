@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.make.arm64_tables import arm64, instruction_sets, int8_kernels
+from benchmarks.make.arm64_tables import arm64, arm64_phones, instruction_sets, int8_kernels
 from benchmarks.make.speed_tables import architectures, latency
 from benchmarks.make.trust_tables import counts, fuzz, kills, silence, soak
 from benchmarks.support.headline import headline
@@ -260,6 +260,7 @@ TABLES = {
     "embed_arm64": embed_arm64,
     "embed_bare": embed_bare,
     "arm64": arm64,
+    "arm64_phones": arm64_phones,
     "int8_kernels": int8_kernels,
     "rtx_engines": rtx_engines,
     "relu_latency": latency,

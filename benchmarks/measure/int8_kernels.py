@@ -1,10 +1,11 @@
 """Which kernels the demo model in INT8 gets, by runtime and instruction set; from the runtimes' own lists.
 
-    python -m benchmarks.measure.int8_kernels
+    MOBILE=.venv-mobile python -m benchmarks.measure.int8_kernels
 
 The CPU here as it is, and emulated by QEMU x86-64 without VNNI and 64-bit ARM without dot products, with them
-and with products of matrices. On ARM, executed instructions tell whether what is multiplied has 8 bits: ONNX
-Runtime's operators are the same whatever kernel is behind them.
+and with products of matrices. ExecuTorch and LiteRT, from environments of `make test-mobile`, on ARM alone.
+There, executed instructions tell whether what is multiplied has 8 bits: ONNX Runtime's operators are the same
+whatever kernel is behind them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 import click
 
 from benchmarks.measure.arm64 import RUNTIMES, write_int8
+from benchmarks.measure.arm64_phones import write_engine, write_model
 from benchmarks.support.arm64_programs import Program, build_program
 from benchmarks.support.counting import CPUS, Counts
 from benchmarks.support.kernel_lists import is_int8, weighted
@@ -27,6 +29,7 @@ from benchmarks.support.reports import ROOT, Bar, Reporting, report_options, rou
 from convnext_edge.cpu import Machine, read_cpu
 from convnext_edge.targets.registry import find_target
 
+PHONES = ("executorch", "litert")  # `ort-mobile` is ONNX Runtime
 WITHOUT_VNNI = "Haswell"  # an x86-64 CPU with AVX2 and without VNNI, by QEMU's name
 MODEL = "demo"
 # products of one instruction; of those that widen, the eight of a half register
@@ -83,6 +86,15 @@ def measure(place: Path) -> Iterator[dict[str, Any]]:
                 yield {**named, **found}
 
 
+def measure_phones(place: Path) -> Iterator[dict[str, Any]]:
+    for target in PHONES:
+        program = build_program(target, place / target)
+        engine = write_engine(write_model(MODEL, target, "int8", "aarch64", place), target)
+        for found in on_arm(program, engine):
+            print(target, found["machine"], found["instructions"], found["int8"], flush=True)
+            yield {"target": target, "form": find_target(target).form, **found}
+
+
 def check(rows: list[dict[str, Any]]) -> Iterator[Bar]:
     """What the product says of a form on a machine is what was found there."""
     wrong = [
@@ -99,7 +111,8 @@ def check(rows: list[dict[str, Any]]) -> Iterator[Bar]:
 def main(place: Path | None, reporting: Reporting) -> None:
     """List the kernels of the demo model in INT8 on each kind of CPU."""
     with tempfile.TemporaryDirectory() as folder:
-        rows = list(measure(place or Path(folder)))
+        place = place or Path(folder)
+        rows = [*measure(place), *measure_phones(place)]
     reporting.finish("int8_kernels", {"rows": rows}, check(rows))
 
 

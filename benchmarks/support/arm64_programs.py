@@ -23,15 +23,36 @@ from benchmarks.support.counting import (
     onnxruntime_nodes,
     openvino_nodes,
 )
+from benchmarks.support.mobile import version_there
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 from support.embedded import onnxruntime_headers
 
 IMAGES = 3  # of a run: the second and the third are counted, without what it takes to load the model
-PLATFORMS = {"onnxruntime": "manylinux_2_28_aarch64", "openvino": "manylinux_2_35_aarch64"}
 NODES: dict[str, Callable[[Path], list[Node]]] = {
     "onnxruntime": onnxruntime_nodes,
     "openvino": openvino_nodes,
+}
+
+
+@dataclass(frozen=True)
+class Package:
+    """A runtime's package on PyPI: its name, the platform of the wheel, and the folder in it."""
+
+    name: str
+    platform: str
+    folder: str
+    elsewhere: bool = False  # whether it has an environment of its own here
+
+    def version(self, runtime: str) -> str:
+        return version_there(runtime, self.name) if self.elsewhere else version(self.name)
+
+
+PACKAGES = {
+    "onnxruntime": Package("onnxruntime", "manylinux_2_28_aarch64", "onnxruntime"),
+    "openvino": Package("openvino", "manylinux_2_35_aarch64", "openvino"),
+    "executorch": Package("executorch", "manylinux_2_28_aarch64", "executorch", elsewhere=True),
+    "litert": Package("ai-edge-litert", "manylinux_2_27_aarch64", "ai_edge_litert", elsewhere=True),
 }
 
 
@@ -46,6 +67,10 @@ class Program:
     def count_image(self, model: Path, cpu: str) -> Counts:
         """What one image executes, without what it takes to load the model."""
         return self.emulator.count(cpu, self.binary, model, str(IMAGES), marks=True).image
+
+    def answer(self, model: Path, cpu: str) -> list[float]:
+        """The first output for the image that the programs make."""
+        return [float(line) for line in self.emulator.run(cpu, self.binary, model, "1").split()]
 
     def count_operators(self, model: Path, cpu: str, *, images: int = 2) -> Operators:
         """What the last of some images executes, by operator of the graph that runs."""
@@ -75,17 +100,17 @@ def build_program(runtime: str, place: Path) -> Program:
 
 def fetch(runtime: str, place: Path) -> Path:
     """The folder of a runtime's package for ARM, in the version that is installed here."""
-    unpacked = place / "package"
+    package, unpacked = PACKAGES[runtime], place / "package"
     if unpacked.is_dir():
-        return unpacked / runtime
+        return unpacked / package.folder
     pip = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:")
-    wanted = (f"{runtime}=={version(runtime)}", "--platform", PLATFORMS[runtime], "-d", place)
+    wanted = (f"{package.name}=={package.version(runtime)}", "--platform", package.platform, "-d", place)
     subprocess.run([*pip, *wanted], check=True)
-    (wheel,) = place.glob(f"{runtime}-*.whl")
+    (wheel,) = place.glob(f"{package.folder}-*.whl")
     with ZipFile(wheel) as archive:
         archive.extractall(unpacked)
     wheel.unlink()
-    return unpacked / runtime
+    return unpacked / package.folder
 
 
 def lay_out_onnxruntime(package: Path, place: Path) -> tuple[Path, list[str | Path]]:
@@ -104,4 +129,23 @@ def lay_out_openvino(package: Path, _place: Path) -> tuple[Path, list[str | Path
     return folder, ["-I", package / "include", library]
 
 
-LAID_OUT = {"onnxruntime": lay_out_onnxruntime, "openvino": lay_out_openvino}
+def lay_out_executorch(package: Path, _place: Path) -> tuple[Path, list[str | Path]]:
+    """Those libraries whose kernels register themselves are linked though nothing calls them."""
+    folder, headers = package / "lib", package / "include"
+    defined = ("-DC10_USING_CUSTOM_GENERATED_MACROS", "-DET_EVENT_TRACER_ENABLED", "-w")
+    parts = ("", "_threadpool", "_kernels_optimized", "_backend_xnnpack")
+    (c10,) = headers.rglob("portable_type/c10")
+    libraries = [folder / f"libexecutorch{part}.so" for part in parts]
+    return folder, ["-I", headers, "-I", c10, *defined, "-Wl,--no-as-needed", *libraries]
+
+
+def lay_out_litert(package: Path, _place: Path) -> tuple[Path, list[str | Path]]:
+    return package, [package / "libLiteRt.so"]
+
+
+LAID_OUT = {
+    "onnxruntime": lay_out_onnxruntime,
+    "openvino": lay_out_openvino,
+    "executorch": lay_out_executorch,
+    "litert": lay_out_litert,
+}

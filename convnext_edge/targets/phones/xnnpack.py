@@ -3,7 +3,8 @@
 Its depthwise kernels have 25 values at most. One of 7x7 would run in the kernel for all other convolutions, a
 channel at a time, which on ARM64 is six times as many instructions. So its rows are shared out to three that
 are added up: rows 0, 3, 6 and 1, 5 and 2, 4. Each is a convolution with gaps (`dilations`) and as much
-padding above as below, of 21 values and twice 14. Runs of rows would be fewer values, but need copies of the map.
+padding above as below, of 21 values and twice 14. Neighbouring rows would be
+fewer values, but need copies of the map.
 https://github.com/google/XNNPACK/blob/master/src/configs/dwconv-config.c
 """
 

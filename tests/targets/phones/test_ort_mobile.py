@@ -13,12 +13,14 @@ import onnxruntime
 import pytest
 from onnxruntime.tools.mobile_helpers.usability_checker import analyze_model
 from onnxruntime.tools.reduced_build_config_parser import parse_config
+from support.answers import answers_of_onnxruntime, sqnr
 from support.models import RESOLUTION, Models
 
-from convnext_edge import build
+from convnext_edge import build, quantize
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.errors import ArtifactError, TargetError
 from convnext_edge.onnx_graph.tracing import example_input
+from convnext_edge.targets.kernels import kernels_of
 from convnext_edge.targets.phones.ort_mobile import CONFIG, Usability, advice
 from convnext_edge.targets.registry import find_target
 
@@ -40,6 +42,23 @@ def test_the_engine_has_the_answers_of_onnx_runtime_on_the_graph(models: Models,
     expected = graph.run(None, {graph.get_inputs()[0].name: images})[0]
     with find_target(TARGET).open_session(open_artifact(engine), threads=1) as session:
         assert np.array_equal(session.run(images), expected)
+
+
+def test_phones_get_the_form_for_arm64_with_the_answers_of_that_for_x86(
+    models: Models, tmp_path: Path
+) -> None:
+    options = {"calib": str(models.photos), "samples": 16, "timing": False, "workspace": tmp_path}
+    for_phones = quantize(models.exported(), target=TARGET, **options).artifact  # type: ignore[arg-type]
+    for_x86 = models.quantized(TARGET, machine="x86-64")
+    described = [open_artifact(path).description for path in (for_phones, for_x86)]
+    assert [(found.form, found.machine) for found in described] == [
+        ("tiled", "aarch64"),
+        ("linear", "x86-64"),
+    ]
+    kernels = kernels_of(described[0], find_target(TARGET))
+    assert (kernels.machine, kernels.int8) == ("aarch64", True)
+    images = example_input((3, RESOLUTION, RESOLUTION), "float32", batch=8).numpy()
+    assert sqnr(*(answers_of_onnxruntime(path, images) for path in (for_x86, for_phones))) > 40
 
 
 def test_the_required_operators_are_those_of_the_fused_graph(models: Models, engine: Path) -> None:
