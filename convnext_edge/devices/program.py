@@ -18,6 +18,7 @@ from textwrap import shorten
 from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.artifacts.store import write_folder
 from convnext_edge.cpu import Machine, this_machine
+from convnext_edge.devices.executorch_package import cmake_folder
 from convnext_edge.errors import DeviceError, UsageError
 from convnext_edge.progress import phase
 from convnext_edge.version import __version__
@@ -66,7 +67,7 @@ def find_program(
     if runtime not in RUNTIMES:
         raise UsageError(
             f"--on runs engines for {', '.join(RUNTIMES)}, and this one is for {runtime}",
-            hint="Build another: convnext-edge build --target onnxruntime",
+            hint="Quantize for one of those: convnext-edge quantize --target onnxruntime --for aarch64",
         )
     folder = place / f"{runtime}-{version}-{machine}-{_digest()[:16]}"
     if not (folder / "bin" / NAME).is_file():
@@ -98,7 +99,7 @@ def build_program(
     ]
     if elsewhere is not None and not compiles(machine):
         return elsewhere(source, options)
-    options += [*toolchain_options(machine, source), *runtime_options(runtime[0], machine)]
+    options += [*toolchain_options(machine, source), *runtime_options(runtime, machine, scratch)]
     _cmake("-S", str(source), "-B", str(scratch / "build"), *options, machine=machine)
     _cmake("--build", str(scratch / "build"), machine=machine)
     _cmake("--install", str(scratch / "build"), "--prefix", str(installed), machine=machine)
@@ -130,9 +131,15 @@ def toolchain_options(machine: Machine, source: Path) -> list[str]:
     return [f"-DCMAKE_TOOLCHAIN_FILE={source / file}"]
 
 
-def runtime_options(runtime: str, machine: Machine) -> list[str]:
-    """Return what leads CMake to the OpenVINO of this environment; else it finds or downloads it."""
-    spec = find_spec("openvino") if runtime == "openvino" and machine == this_machine() else None
+def runtime_options(runtime: tuple[str, str], machine: Machine, scratch: Path) -> list[str]:
+    """Return what leads CMake to a runtime that it neither finds nor downloads by itself.
+
+    That is the OpenVINO of this environment, and ExecuTorch for ARM.
+    """
+    name, version = runtime
+    if name == "executorch" and machine == "aarch64" != this_machine():
+        return [f"-Dexecutorch_DIR={cmake_folder(version, scratch)}"]
+    spec = find_spec("openvino") if name == "openvino" and machine == this_machine() else None
     return [f"-DOpenVINO_DIR={Path(spec.origin).parent / 'cmake'}"] if spec and spec.origin else []
 
 
@@ -148,7 +155,8 @@ def _cmake(*words: str, machine: Machine) -> None:
         said = said[max(re.search(r"CMake Error|error:|$", said).start() - 200, 0) :]  # type: ignore[union-attr]
         raise DeviceError(
             f"the program for {machine} cannot be built: {shorten(said, LONGEST, placeholder=' …')}",
-            hint="It takes CMake 3.20, a C++17 compiler, and the runtime's C++ package where CMake finds it.",
+            hint="It takes CMake 3.20 (3.28 for ExecuTorch), a C++17 compiler, and the runtime's C++ package"
+            " where CMake finds it.",
         )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,18 @@ def test_answers_through_qemu_are_those_of_here_and_are_called_simulated(
         benchmark(engine, on=device.url, runner=emulated, workspace=models.workspace)
     kept = [record for record in read_records(Workspace(models.workspace)) if record["result"].get("device")]
     assert {"name": "Cortex-A76", "isa": list(told.isa), "int8_saturates": False} in [r["cpu"] for r in kept]
+
+
+@pytest.mark.executorch
+def test_executorch_is_fetched_for_the_device_and_answers_there(
+    device: SSHServer, models: Models, emulated: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts = Path(sys.executable).parent  # whose CMake is new enough
+    monkeypatch.setenv("PATH", f"{scripts}{os.pathsep}{os.environ['PATH']}")
+    engine = models.engine("executorch", models.quantized("executorch"))
+    options = {"data": str(models.photos), "workspace": models.workspace, "limit": 4}
+    here = validate(engine, **options)  # type: ignore[arg-type]
+    there = validate(engine, on=device.url, runner=emulated, **options)  # type: ignore[arg-type]
+    assert there.device is not None
+    assert (there.images, there.device.machine, there.agreement) == (4, "aarch64", here.agreement)
+    assert there.sqnr_db == pytest.approx(here.sqnr_db, abs=1)
