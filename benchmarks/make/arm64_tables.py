@@ -29,6 +29,8 @@ SETS = {
     ("aarch64", "i8mm"): "ARM64 with `i8mm`",
 }
 
+WORDS = {True: "yes", False: "**no**", None: "does not run"}  # by whether INT8 is multiplied in INT8
+
 
 def arm64(report: Report) -> Iterator[str]:
     yield f"**A simulation**: {report['simulation']}. {report['emulator']}. Millions an image:"
@@ -101,19 +103,34 @@ def kernel_cells(row: Report) -> list[str]:
     told = [f"{count} {kernel}" for kernel, count in sorted((row["kernels"] or {}).items())]
     if counts := row.get("by_class"):
         told.append(" and ".join(class_cells(counts)[:2]) + " million")
+    if refused := row.get("refused"):
+        told.append(f"does not run: {refused}")
     named = [row[key] for key in ("target", "form", "machine", "instructions")]
-    return [*named, row["emulated"] or "no", "yes" if row["int8"] else "**no**", ", ".join(told)]
+    return [*named, row["emulated"] or "no", WORDS[row["int8"]], ", ".join(told)]
 
 
 def instruction_sets() -> str:
     """The table of docs/targets.md: a row for each target and form, a column for each instruction set."""
     (path,) = RESULTS.glob("int8_kernels-*.json")
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    found = {(r["target"], r["form"], r["machine"], r["instructions"]): r["int8"] for r in rows}
+    found = {(r["target"], r["form"], r["machine"], r["instructions"]): WORDS[r["int8"]] for r in rows}
     forms = dict.fromkeys((row["target"], row["form"]) for row in rows)
-    words = {True: "yes", False: "**no**", None: "-"}
     cells = (
-        [f"`{target}`", form, *(words[found.get((target, form, *key))] for key in SETS)]
+        [f"`{target}`", form, *(found.get((target, form, *key), "-") for key in SETS)]
         for target, form in forms
     )
     return "\n".join(table(("target", "form", *SETS.values()), cells))
+
+
+def on_phones() -> str:
+    """The table of docs/targets.md: what an image executes in the runtimes for phones."""
+    (path,) = RESULTS.glob("arm64_phones-*.json")
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    found = {(r["model"], r["runtime"], r["precision"], r["form"]): r for r in rows if r["cpu"] == "asimddp"}
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    kinds = dict.fromkeys((row["runtime"], row["precision"], row["form"]) for row in rows)
+    cells = (
+        [f"`{kind[0]}`", *kind[1:], *(millions(found[model, *kind]["instructions"]) for model in models)]
+        for kind in kinds
+    )
+    return "\n".join(table(("target", "precision", "form", *models), cells))

@@ -9,14 +9,14 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.make.arm64_tables import arm64, arm64_phones, instruction_sets, int8_kernels
+from benchmarks.make.arm64_tables import arm64, arm64_phones, instruction_sets, int8_kernels, on_phones
 from benchmarks.make.speed_tables import architectures, latency
 from benchmarks.make.trust_tables import counts, fuzz, kills, silence, soak
 from benchmarks.support.headline import headline
 from benchmarks.support.markdown import Report, interval, table
 
 FOLDER = Path(__file__).parents[1]
-BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
+BEGIN, END = "<!-- {}: begin -->", "<!-- {}: end -->"
 
 
 def main() -> None:
@@ -29,17 +29,21 @@ def filled() -> dict[Path, str]:
     paths = sorted(path for name in TABLES for path in (FOLDER / "results").glob(f"{name}-*.json"))
     sections = ["\n".join(section(path)) for path in paths]
     texts = {
-        FOLDER / "README.md": "\n\n".join(sections),
-        FOLDER.parent / "README.md": headline(),
-        FOLDER.parent / "docs" / "targets.md": instruction_sets(),
+        FOLDER / "README.md": {"tables": "\n\n".join(sections)},
+        FOLDER.parent / "README.md": {"tables": headline()},
+        FOLDER.parent / "docs" / "targets.md": {"tables": instruction_sets(), "phones": on_phones()},
     }
-    return {path: between_marks(path.read_text(encoding="utf-8"), text) for path, text in texts.items()}
+    return {path: between_marks(path.read_text(encoding="utf-8"), parts) for path, parts in texts.items()}
 
 
-def between_marks(page: str, text: str) -> str:
-    before, rest = page.split(BEGIN)
-    after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+def between_marks(page: str, texts: dict[str, str]) -> str:
+    """A page with texts between the marks of their names."""
+    for name, text in texts.items():
+        begin, end = BEGIN.format(name), END.format(name)
+        before, rest = page.split(begin)
+        after = rest.split(end)[1]
+        page = f"{before}{begin}\n\n{text}\n\n{end}{after}"
+    return page
 
 
 def section(path: Path) -> Iterator[str]:

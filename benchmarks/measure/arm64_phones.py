@@ -83,8 +83,7 @@ class Candidate:
 
     def counted(self, cpu: str) -> dict[str, Any]:
         """The row of one CPU."""
-        counts = self.program.count_image(self.path, cpu)
-        found = self.program.answer(self.path, cpu)
+        counts, found = self.program.count_and_answer(self.path, cpu)
         (closeness,) = sqnr_of_images(np.array([self.wanted]), np.array([found]))
         total = sum(counts.values())
         print(*self.named.values(), cpu, f"{total / 1e6:.1f} million, {closeness:.1f} dB", flush=True)

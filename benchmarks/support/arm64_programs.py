@@ -66,11 +66,12 @@ class Program:
 
     def count_image(self, model: Path, cpu: str) -> Counts:
         """What one image executes, without what it takes to load the model."""
-        return self.emulator.count(cpu, self.binary, model, str(IMAGES), marks=True).image
+        return self.count_and_answer(model, cpu)[0]
 
-    def answer(self, model: Path, cpu: str) -> list[float]:
-        """The first output for the image that the programs make."""
-        return [float(line) for line in self.emulator.run(cpu, self.binary, model, "1").split()]
+    def count_and_answer(self, model: Path, cpu: str) -> tuple[Counts, list[float]]:
+        """The same, and the first output for the image that the programs make."""
+        found = self.emulator.count(cpu, self.binary, model, str(IMAGES), marks=True)
+        return found.image, [float(line) for line in found.output.split()]
 
     def count_operators(self, model: Path, cpu: str, *, images: int = 2) -> Operators:
         """What the last of some images executes, by operator of the graph that runs."""

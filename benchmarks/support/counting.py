@@ -60,6 +60,7 @@ class Marked:
     clocks: list[int]
     nanoseconds: list[int]
     counts: list[Counts]
+    output: bytes = b""  # what the program printed
 
     @property
     def total(self) -> Counts:
@@ -85,12 +86,12 @@ class Emulator:
         with tempfile.TemporaryDirectory() as folder:
             counts = Path(folder) / "counts.txt"
             plugin = f"{self.plugin},counts={counts}" + (",marks=on" if marks else "")
-            self.run(cpu, *command, options=("-plugin", plugin), given=given)
+            output = self.run(cpu, *command, options=("-plugin", plugin), given=given)
             header, *lines = counts.read_text(encoding="utf-8").splitlines()
         rows = [[int(word) for word in line.split()] for line in lines]
         names = header.split()[2:]
         found = [dict(zip(names, row[2:], strict=True)) for row in rows]
-        return Marked([row[0] for row in rows], [row[1] for row in rows], found)
+        return Marked([row[0] for row in rows], [row[1] for row in rows], found, output)
 
     def run(self, cpu: str, *command: str | Path, options: Sequence[str] = (), given: bytes = b"") -> bytes:
         """Run a program, and return its standard output. given: its standard input."""
