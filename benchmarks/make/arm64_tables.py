@@ -129,8 +129,8 @@ def on_phones() -> str:
     found = {(r["model"], r["runtime"], r["precision"], r["form"]): r for r in rows if r["cpu"] == "asimddp"}
     models = list(dict.fromkeys(row["model"] for row in rows))
     kinds = dict.fromkeys((row["runtime"], row["precision"], row["form"]) for row in rows)
+    counts = {key: millions(row["instructions"]) for key, row in found.items()}
     cells = (
-        [f"`{kind[0]}`", *kind[1:], *(millions(found[model, *kind]["instructions"]) for model in models)]
-        for kind in kinds
+        [f"`{kind[0]}`", *kind[1:], *(counts.get((model, *kind), "-") for model in models)] for kind in kinds
     )
     return "\n".join(table(("target", "precision", "form", *models), cells))
