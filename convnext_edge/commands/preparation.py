@@ -106,6 +106,7 @@ def prepare_job(
         recipe_name=name,
         opset=opset,
         machine=machine if chosen.differs_by_machine else None,
+        moment_norms=chosen.moment_norms,
     )
     return replace(job, class_names=names)
 

@@ -51,6 +51,7 @@ class Job:
     opset: int | None = None  # another than the usual one
     class_names: tuple[str, ...] = ()  # that the sidecar tells; empty for those of the model
     machine: Machine | None = None  # that the form is for, where the target has several
+    moment_norms: bool = False  # whether norms may be computed from mean and length, where a form has such
     training: dict[str, Any] | None = None  # settings of fine-tuning, which the sidecar tells with the recipe
 
     @property
@@ -76,7 +77,7 @@ class Job:
             preprocessing=self.source.preprocessing,
             input_type=self.input_type,
             dynamic_size=self.start.artifact.description.dynamic_size,
-            will_quantize=True,
+            will_quantize=self.moment_norms,
         )
 
     def graph(self, layer_names: Iterable[str] = ()) -> Graph:

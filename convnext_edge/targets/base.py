@@ -125,6 +125,7 @@ class Target(ABC):
     # the forms whose INT8 layers are multiplied in INT8, the best first; a machine not looked at is not there
     int8_forms: ClassVar[Mapping[Machine, tuple[Form, ...]]] = {}
     runs_on: ClassVar[Machine | None] = None  # where no machine is named; None for the one at hand
+    moment_norms: ClassVar[bool] = False  # whether norms of INT8 models are faster from mean and length
     recipe: ClassVar[Recipe]  # what is quantized for it and how
     suffix: ClassVar[str]  # of its engine files
     options: ClassVar[frozenset[str]] = frozenset()  # the fields of BuildOptions that it takes

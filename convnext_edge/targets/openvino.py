@@ -160,6 +160,7 @@ class OpenVINO(Target):
     package = "openvino"
     install = "openvino>=2026.4"
     form = "conv"
+    moment_norms = True
     # the plugin for ARM64 has INT8 convolutions with an INT8 output only, but products of matrices with a
     # float one: in the form for x86-64, it would compute all products in float
     int8_forms: ClassVar[Mapping[Machine, tuple[Form, ...]]] = {

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import torch
@@ -232,6 +233,11 @@ def identity(x: V) -> V:
     return x
 
 
+def maximum(first: Tensor, *others: Tensor) -> Tensor:
+    """Return the largest of several values, element by element."""
+    return reduce(torch.maximum, others, first)
+
+
 OPERATORS: dict[str, Callable[..., Any]] = {
     "Add": operator.add,
     "Cast": cast,
@@ -250,6 +256,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Identity": identity,
     "LayerNormalization": layer_normalization,
     "MatMul": torch.matmul,
+    "Max": maximum,
     "Mul": operator.mul,
     "Pow": power,
     "QuantizeLinear": quantize_linear,

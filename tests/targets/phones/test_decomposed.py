@@ -89,3 +89,10 @@ def test_codes_of_16_bits_are_refused() -> None:
     )
     with pytest.raises(TargetError, match="wide quantizes to UINT16"):
         to_program(helper.make_model(graph))
+
+
+@pytest.mark.parametrize("target", ["executorch", "litert", "coreml"])
+def test_phones_get_no_norms_from_lengths_which_their_runtimes_lack(models: Models, target: str) -> None:
+    found = {node.op_type for node in onnx.load(models.quantized(target)).graph.node}
+    assert found.isdisjoint({"ReduceL2", "Max"})
+    assert "ReduceMean" in found

@@ -81,6 +81,7 @@ CASES = [
     one("Conv", floats(4, 1, 3, 3), None, group=4, pads=[0, 1, 2, 1]),
     one("Conv", floats(5, 4, 2, 2), dilations=[2, 2], auto_pad="VALID"),
     one("MatMul", floats(6, 5)),
+    one("Max", floats(1, 6)),
     one("Gemm", floats(5, 4), floats(5), shape=(3, 4), transB=1, alpha=0.5, beta=2.0),
     one("Gemm", floats(4, 5), shape=(3, 4)),
     one("LayerNormalization", floats(6), floats(6), epsilon=1e-6),
