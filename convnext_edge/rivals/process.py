@@ -1,0 +1,176 @@
+"""Our end of a rival's process: it is started, asked, and ended whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from convnext_edge.reading import DamagedError, Shape, check, parse_json
+from convnext_edge.rivals.rival import Given, Step
+
+LONGEST = 300  # characters of what a rival says of its failure
+MODULE = "convnext_edge.rivals.worker"
+Q = TypeVar("Q", bound=Shape)
+
+
+class RivalError(Exception):
+    """Why a rival has no figures; it becomes what its row says."""
+
+
+class Nothing(Shape):
+    """The answer to what has none."""
+
+
+class Made(Shape):
+    """The file that a rival made."""
+
+    path: str
+    seconds: float
+
+
+class Timed(Shape):
+    """The times of one call, in milliseconds."""
+
+    milliseconds: float
+    idle_cpu_ms: float  # of CPU in the pause behind it
+
+
+class Version(Shape):
+    """The version of a package."""
+
+    version: str
+
+
+class Memory(Shape):
+    """The peak of a process's physical memory."""
+
+    peak_rss_bytes: int | None
+
+
+class Failure(Shape):
+    """What a rival raised; None where all went well."""
+
+    error: str | None = None
+
+
+class RivalProcess:
+    """A process of a rival's environment.
+
+    log: the file that gets what the libraries print. seconds: longest time that an answer may take.
+    """
+
+    def __init__(self, python: Path, log: Path, seconds: float) -> None:
+        self.log, self.seconds = log, seconds
+        with log.open("ab") as errors:
+            self.process = subprocess.Popen(
+                [str(python), "-m", MODULE],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,  # so that the compilers which it starts end with it
+            )
+
+    def make(self, step: Step, given: Given, folder: Path) -> Made:
+        """Let it make a file."""
+        return self._ask(
+            Made,
+            "make",
+            step=step.function,
+            options=dict(step.options),
+            given=given.to_json(),
+            folder=str(folder),
+        )
+
+    def load(self, step: Step, path: Path, threads: int) -> None:
+        """Let it make a file ready to run."""
+        options = dict(step.options)
+        self._ask(Nothing, "load", step=step.function, options=options, path=str(path), threads=threads)
+
+    def answer(self, images: Path, answers: Path) -> None:
+        """Let it run images (.npy), and write its logits (.npy)."""
+        self._ask(Nothing, "answer", images=str(images), answers=str(answers))
+
+    def warm_up(self, image: Path) -> None:
+        """Let it run the image (.npy) that is to be timed."""
+        self._ask(Nothing, "warm_up", image=str(image))
+
+    def time(self) -> Timed:
+        """Let it time one call."""
+        return self._ask(Timed, "time")
+
+    def version(self, package: str) -> str:
+        """Return the version of a package there."""
+        return self._ask(Version, "version", package=package).version
+
+    def memory(self) -> int | None:
+        """Return the peak of its physical memory in bytes."""
+        return self._ask(Memory, "memory").peak_rss_bytes
+
+    def close(self) -> None:
+        """End it, and all that it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.communicate()
+
+    def _ask(self, shape: type[Q], what: str, **values: Any) -> Q:
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps({"ask": what, **values}).encode() + b"\n")
+            self.process.stdin.flush()
+        except OSError:
+            raise self._ended() from None
+        try:
+            answer: dict[str, Any] = parse_json(self._line(what))
+            check(answer, Failure)
+            if answer.get("error") is not None:
+                raise RivalError(shorten(answer["error"]))
+            check(answer, shape)
+        except DamagedError as error:
+            raise RivalError(f"its process answers what this version does not know: {error}") from error
+        return shape.model_validate(answer)
+
+    def _line(self, what: str) -> bytes:
+        """Return the next line of its output."""
+        assert self.process.stdout is not None
+        found, deadline = b"", time.monotonic() + self.seconds
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdout, selectors.EVENT_READ)
+            while not found.endswith(b"\n"):
+                if not selector.select(max(deadline - time.monotonic(), 0)):
+                    raise RivalError(f"to {what} took more than {self.seconds / 60:.0f} min, and was stopped")
+                more = os.read(self.process.stdout.fileno(), 2**16)
+                if not more:
+                    raise self._ended()
+                found += more
+        return found
+
+    def _ended(self) -> RivalError:
+        code = self.process.wait()
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        said = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return RivalError(shorten(f"its process ended {how}: {said[-1] if said else 'it said nothing'}"))
+
+
+def shorten(text: str) -> str:
+    """Return the lines of a message as one, which does not fill a page."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 2]} …"
+
+
+@contextmanager
+def started(python: Path, log: Path, seconds: float) -> Iterator[RivalProcess]:
+    """Start a rival's process, and end it behind the block."""
+    process = RivalProcess(python, log, seconds)
+    try:
+        yield process
+    finally:
+        process.close()
