@@ -30,6 +30,7 @@ from convnext_edge.commands.options import (
     WorkspaceFolder,
 )
 from convnext_edge.commands.quantize.methods import METHODS
+from convnext_edge.commands.race import check_race, race, tables
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.rows import (
     LEGENDS,
@@ -47,6 +48,7 @@ from convnext_edge.paths import AnyPath
 from convnext_edge.progress import doing, note
 from convnext_edge.quantization.recipe import Recipe, read_recipe
 from convnext_edge.quiet import importing
+from convnext_edge.rivals.rows import RivalRow
 from convnext_edge.targets.registry import ON_CPUS, check_target, find_target
 
 
@@ -68,6 +70,7 @@ class Compare(Result):
     rows: tuple[Row, ...]
     refused: tuple[Refusal, ...]
     seconds: float
+    rivals: tuple[RivalRow, ...] = ()  # with --rivals: engines of ours and rivals, timed in one run
 
     def summary(self) -> str:
         """Return a table with a line for each engine."""
@@ -82,6 +85,7 @@ class Compare(Result):
             + (f"\n{fold(legend)}" if legend else "")
             + self._doubts()
             + "".join(f"\n{fold(f'{r.method} on {r.target} is refused: {r.reason}')}" for r in self.refused)
+            + (f"\n\n{tables(self.rivals)}" if self.rivals else "")
         )
 
     def next_command(self) -> str:
@@ -147,6 +151,14 @@ def compare(
     runner: DeviceRunner = None,
     threads: Annotated[int, Option("Threads of the timed calls.", at_least=1)] = 1,
     runs: Runs = 50,
+    rivals: Annotated[bool, Option("Let other libraries quantize and run it, too: docs/rivals.md.")] = False,
+    only_rivals: Annotated[
+        Sequence[str],
+        Option("These rivals alone, with or without --rivals.", metavar="NAME,...", separated=True),
+    ] = (),
+    rival_environments: Annotated[
+        AnyPath, Option("Folder of what `make rivals` made.", metavar="DIR", folder=True)
+    ] = "build/rivals",
     class_order: ClassOrderOption = None,
     classes: ClassesFile = None,
     data_root: DataRoot = None,
@@ -160,7 +172,8 @@ def compare(
     on; where all are, the first error is raised. With `on`, engines are made for the device, and run there.
     Raises ArtifactError, DeviceError, ImageSetError, QuantizationError, RecipeError, TargetError, UsageError.
     """
-    chosen = check_methods([os.fspath(method) for method in methods])
+    raced = check_race(rivals, only_rivals, on)
+    chosen = check_methods([os.fspath(method) for method in methods] or ["ptq"] * raced)
     for name in targets:
         check_target(name)
     where = Where.parse(on, runner)
@@ -175,7 +188,8 @@ def compare(
 
     started = time.perf_counter()
     wanted = [find_target(name).name for name in targets or ON_CPUS]
-    start = find_start(model, None, workspace=space, seed=seed).artifact
+    found = find_start(model, None, workspace=space, seed=seed)
+    start = found.artifact
     contest = Contest(
         model=start.path,
         stem=start.description.stem,
@@ -195,7 +209,8 @@ def compare(
         machine=machine_there(where) if where else None,
     )
     rows, refused = run_all(contest, [(method, target) for target in wanted for method in chosen])
-    return Compare(tuple(rows), tuple(refused), round(time.perf_counter() - started, 1))
+    joined = race(contest, found, rows, only_rivals, Path(rival_environments)) if raced else ()
+    return Compare(tuple(rows), tuple(refused), round(time.perf_counter() - started, 1), joined)
 
 
 def check_methods(methods: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -48,7 +49,9 @@ class Contest:
         """Make an engine, and return what is known of it; nothing of its latency where it is simulated."""
         from convnext_edge.evaluation.records import model_columns
 
+        started = time.perf_counter()
         engine = open_artifact(self.make_engine(method, target))
+        seconds = round(time.perf_counter() - started, 3)
         checked = validate(
             engine.path,
             on=self.on,
@@ -72,7 +75,8 @@ class Contest:
                 workspace=self.workspace,
             )
             timed = found.to_json()
-        return {**make_row(model_columns(engine), checked.to_json(), timed), "method": method}
+        row = make_row(model_columns(engine), checked.to_json(), timed)
+        return {**row, "method": method, "made_seconds": seconds}
 
     def make_engine(self, method: str, target: str) -> Path:
         """Quantize by the method and build; return the path of the engine."""

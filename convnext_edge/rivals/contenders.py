@@ -24,6 +24,7 @@ class File:
     path: Path
     seconds: float  # that making it took
     bytes: int  # with its companions
+    version: str  # of the package that made it
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,12 @@ class Workshop:
         """Let a rival make its file; raise RivalError where it fails."""
         place = Path(tempfile.mkdtemp(dir=self.folder))
         with self.process(rival, runs=False) as process:
+            version = process.version(rival.package)
             made = process.make(rival.make, given, place)
         path = Path(made.path)
         if not path.is_file():
             raise RivalError(f"it made no {path.name}")
-        return File(path, made.seconds, size(path))
+        return File(path, made.seconds, size(path), version)
 
 
 def is_installed(package: str) -> bool:

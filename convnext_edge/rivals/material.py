@@ -39,7 +39,9 @@ class Material:
     labels: NDArray[np.int64]  # (N,), -1 where an image has none
 
 
-def prepare(source: Source, weights: Artifact, calibration: ImageSet, data: ImageSet, folder: Path) -> Material:
+def prepare(
+    source: Source, weights: Artifact, calibration: ImageSet, data: ImageSet, folder: Path
+) -> Material:
     """Write all of it into a folder. weights: the artifact that holds the source's weights."""
     found = source.preprocessing
     options = ExportOptions(None, "float32", None)
@@ -82,7 +84,7 @@ def write_images(images: ImageSet, source: Source, places: dict[InputType, Path]
                 batch.images if kind == "uint8" else as_reference_takes(batch.images, source.preprocessing)
             )
             file[count : count + len(taken)] = taken
-        labels.append(batch.labels)
+        labels.append(batch.labels.astype(np.int64))
         count += len(batch.labels)
     for kind, path in places.items():
         written[kind].flush()

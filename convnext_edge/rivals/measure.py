@@ -1,7 +1,7 @@
 """All contenders in one run: made one after the other, compared with the reference, and timed in turns.
 
-Each runs in a process of its own, which sleeps while the others are timed. A busy machine slows all alike then, and
-ratios hold where milliseconds do not. The processes stay until all are timed.
+Each runs in a process of its own, which sleeps while the others are timed. A busy machine slows all alike then,
+and ratios hold where milliseconds do not. The processes stay until all are timed.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ def run_all(
         for number, contender in enumerate(contenders, 1):
             doing(f"{number} of {len(contenders)}: {contender.rival.label}")
             trial.take(contender)
-        trial.time(runs)
-        return judge(trial.rows)
+        return judge(trial.rows, trial.time(runs))
 
 
 @dataclass
@@ -52,7 +51,7 @@ class Trial:
         row = RivalRow(rival.name, rival.runtime, contender.ours, rival.command, rival.source)
         try:
             file = contender.own or self._file(contender)
-            row = replace(row, seconds=file.seconds, bytes=file.bytes)
+            row = replace(row, seconds=file.seconds, bytes=file.bytes, version=file.version)
             process = self.stack.enter_context(self.workshop.process(rival, runs=True))
             row = replace(row, **self._compared(contender, file, process))
             self.processes[len(self.rows)] = process
@@ -78,16 +77,18 @@ class Trial:
     def _compared(self, contender: Contender, file: File, process: RivalProcess) -> dict[str, Any]:
         """Return the fields of a row that tell how close a contender is."""
         rival, images = contender.rival, self.material.images[contender.input_type]
-        version = process.version(rival.package)
         process.load(rival.run, file.path, self.threads)
         answers = self.workshop.folder / "answers.npy"
         process.answer(images, answers)
         closeness = compare(self.material, np.load(answers))
         process.warm_up(self.material.timed[contender.input_type])
-        return {**closeness, "version": version, "peak_rss_bytes": process.memory()}
+        return {**closeness, "peak_rss_bytes": process.memory()}
 
-    def time(self, runs: int) -> None:
-        """Time one call of each contender after the other, round after round."""
+    def time(self, runs: int) -> dict[int, Sequence[float]]:
+        """Time one call of each contender after the other, round after round.
+
+        Returns the milliseconds of the calls of each that did not fail, by the number of its row.
+        """
         calls: dict[int, list[Timed]] = {number: [] for number in self.processes}
         for _ in track(range(runs), "timing all in turns", total=runs):
             for number, process in list(self.processes.items()):
@@ -98,6 +99,7 @@ class Trial:
                     del self.processes[number]
         for number in self.processes:
             self.rows[number] = replace(self.rows[number], **figures(calls[number]))
+        return {number: [call.milliseconds for call in calls[number]] for number in self.processes}
 
 
 def compare(material: Material, answers: np.ndarray[Any, Any]) -> dict[str, Any]:
@@ -120,10 +122,9 @@ def compare(material: Material, answers: np.ndarray[Any, Any]) -> dict[str, Any]
 
 def figures(calls: Sequence[Timed]) -> dict[str, Any]:
     """Return the fields that follow from timed calls."""
-    milliseconds = tuple(call.milliseconds for call in calls)
+    milliseconds = [call.milliseconds for call in calls]
     p50, p99 = (round(float(value), 3) for value in np.percentile(milliseconds, (50, 99)))
     return {
-        "milliseconds": milliseconds,
         "p50_ms": p50,
         "p99_ms": p99,
         "min_ms": round(min(milliseconds), 3),

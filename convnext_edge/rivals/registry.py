@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from convnext_edge.errors import UsageError, nearest
 from convnext_edge.rivals.rival import Rival, Step
@@ -10,9 +11,7 @@ from convnext_edge.rivals.rival import Rival, Step
 PYTORCH = "https://docs.pytorch.org/tutorials/recipes/recipes/amp_recipe.html"
 COMPILE = "https://docs.pytorch.org/docs/stable/generated/torch.compile.html"
 X86 = "https://docs.pytorch.org/ao/stable/pt2e_quantization/pt2e_quant_x86_inductor.html"
-PRECISION = (
-    "https://docs.openvino.ai/2026/openvino-workflow/running-inference/optimize-inference/precision-control.html"
-)
+PRECISION = "https://docs.openvino.ai/2026/openvino-workflow/running-inference/optimize-inference/precision-control.html"
 NNCF = "https://docs.openvino.ai/2026/openvino-workflow/model-optimization-guide/quantizing-models-post-training/"
 ORT = "https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html"
 
@@ -107,7 +106,11 @@ def onnxruntime() -> Iterator[Rival]:
                 ("channel", "per_channel=True", {"per_channel": True}),
                 ("U8S8", "per_channel=True, activation_type=QUInt8", {"per_channel": True, "unsigned": True}),
                 ("entropy", "calibrate_method=Entropy", {"entropy": True}),
-                ("reduced", "per_channel=True, reduce_range=True", {"per_channel": True, "reduce_range": True}),
+                (
+                    "reduced",
+                    "per_channel=True, reduce_range=True",
+                    {"per_channel": True, "reduce_range": True},
+                ),
             )
         ),
         ("dynamic", "quantize_dynamic(...)", Step("onnxruntime:dynamic")),
@@ -120,10 +123,98 @@ def onnxruntime() -> Iterator[Rival]:
         yield Rival(name, command, ORT, "onnxruntime", step, IN_ORT, "onnxruntime")
 
 
-RIVALS = (*pytorch(), *inductor(), *openvino(), *nncf(), *onnxruntime())
+def quantizers_of_onnx() -> Iterator[Rival]:
+    """Yield those that write ONNX, from environments of their own; ONNX Runtime runs it."""
+    options: dict[str, Any]
+    for name, more, options in (
+        ("AIMET", "", {}),
+        ("AIMET CLE", "equalize_model(model), ", {"equalize": True}),
+        ("AIMET SeqMSE", "apply_seq_mse(sim, inputs), ", {"search_scales": True}),
+        ("AIMET AdaRd.", "apply_adaround(sim, inputs), ", {"round_weights": True}),
+    ):
+        yield of_onnx(
+            name,
+            f"aimet_onnx: {more}QuantizationSimModel(model), to_onnx_qdq()",
+            "https://quic.github.io/aimet-pages/releases/latest/techniques/index.html",
+            Step("aimet:quantize", options),
+            "aimet-onnx",
+        )
+    for name, config in (
+        ("Quark CNN", "INT8_CNN_DEFAULT"),
+        ("Quark S8S8", "S8S8_AAWS"),
+        ("Quark AdaRd.", "S8S8_AAWS_ADAROUND"),
+    ):
+        yield of_onnx(
+            name,
+            f'quark.onnx: ModelQuantizer(QConfig.get_default_config("{config}"))',
+            "https://quark.docs.amd.com/latest/onnx/basic_usage_onnx.html",
+            Step("quark:quantize", {"config": config}),
+            "amd-quark",
+        )
+    for name, more, options in (
+        ("ModelOpt", "", {}),
+        ("ModelOpt f32", ', high_precision_dtype="fp32"', {"float_type": "fp32"}),
+        (
+            "ModelOpt max",
+            ', high_precision_dtype="fp32", calibration_method="max"',
+            {"float_type": "fp32", "calibration_method": "max"},
+        ),
+    ):
+        yield of_onnx(
+            name,
+            f'modelopt.onnx.quantization.quantize(..., quantize_mode="int8"{more})',
+            "https://nvidia.github.io/Model-Optimizer/guides/_onnx_quantization.html",
+            Step("modelopt:quantize", options),
+            "nvidia-modelopt",
+        )
+
+    for name, command, function in (
+        ("Olive", "OnnxStaticQuantization", "static"),
+        ("Olive dynamic", "quantize --precision int8 --implementation ort", "dynamic"),
+    ):
+        yield of_onnx(
+            name,
+            f"olive {command}",
+            "https://microsoft.github.io/Olive/features/quantization.html",
+            Step(f"olive:{function}"),
+            "olive-ai",
+        )
 
 
-def find_rivals(names: list[str]) -> list[Rival]:
+def optimum() -> Iterator[Rival]:
+    """Yield optimum-intel, which is NNCF with a configuration of its own."""
+    for name, run in (("optimum", IN_OPENVINO), ("optimum f32", IN_OPENVINO_F32)):
+        yield Rival(
+            name,
+            "OVQuantizer.quantize(..., OVQuantizationConfig())"
+            + (", hint f32" if run is IN_OPENVINO_F32 else ""),
+            "https://huggingface.co/docs/optimum-intel/openvino/optimization",
+            "openvino",
+            Step("optimum_intel:quantize"),
+            run,
+            "optimum-intel",
+            environment="optimum_intel",
+        )
+
+
+def of_onnx(name: str, command: str, source: str, make: Step, package: str) -> Rival:
+    """Return a rival that writes ONNX in the environment that is called as its module."""
+    environment = make.function.partition(":")[0]
+    return Rival(name, command, source, "onnxruntime", make, IN_ORT, package, environment)
+
+
+RIVALS = (
+    *pytorch(),
+    *inductor(),
+    *openvino(),
+    *nncf(),
+    *optimum(),
+    *onnxruntime(),
+    *quantizers_of_onnx(),
+)
+
+
+def find_rivals(names: Sequence[str]) -> list[Rival]:
     """Return the rivals of these names, or all where none is named.
 
     A name may be that of several, as the "fp32" of two runtimes. Raises UsageError for one that is none.

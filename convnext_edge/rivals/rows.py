@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from convnext_edge.evaluation.timing import times_as_fast
+from convnext_edge.evaluation.timing import Ratio, times_as_fast
+
+Column = Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,6 @@ class RivalRow:
     peak_rss_bytes: int | None = None
     seconds: float | None = None  # to quantize
     against: Against | None = None  # of rivals alone
-    milliseconds: tuple[float, ...] = field(default=(), repr=False)  # of each call, round by round
 
     @property
     def label(self) -> str:
@@ -57,25 +59,29 @@ class RivalRow:
         return f"{self.name} in {self.runtime}"
 
 
-def judge(rows: Sequence[RivalRow]) -> list[RivalRow]:
-    """Return the rows with `against`, where there is something of ours to hold them against."""
-    ours = [row for row in rows if row.ours and row.milliseconds]
-    return [
-        replace(row, against=stand(row, opponent(row, ours)))
-        if ours and row.milliseconds and not row.ours
-        else row
-        for row in rows
-    ]
+def judge(rows: Sequence[RivalRow], times: Mapping[int, Column]) -> list[RivalRow]:
+    """Return the rows with `against`, where there is something of ours to hold them against.
+
+    times: milliseconds of each call, round by round, of those that did not fail, by the number of the row.
+    """
+    ours = [number for number in times if rows[number].ours]
+    judged = list(rows)
+    for number in times:
+        if ours and number not in ours:
+            own = opponent(rows, number, ours)
+            judged[number] = replace(
+                rows[number], against=stand(rows[number], rows[own], times_as_fast(times[own], times[number]))
+            )
+    return judged
 
 
-def opponent(row: RivalRow, ours: Sequence[RivalRow]) -> RivalRow:
-    """Return the fastest of ours in the same runtime, or in any where there is none."""
-    same = [own for own in ours if own.runtime == row.runtime]
-    return min(same or ours, key=lambda own: own.p50_ms or 0.0)
+def opponent(rows: Sequence[RivalRow], number: int, ours: Sequence[int]) -> int:
+    """Return the number of the fastest of ours in the same runtime, or in any where there is none."""
+    same = [own for own in ours if rows[own].runtime == rows[number].runtime]
+    return min(same or ours, key=lambda own: rows[own].p50_ms or 0.0)
 
 
-def stand(row: RivalRow, own: RivalRow) -> Against:
-    """Hold a rival against one of ours."""
-    ratio = times_as_fast(own.milliseconds, row.milliseconds)
-    sqnr, own_sqnr = (float("inf") if r.sqnr_db is None else r.sqnr_db for r in (row, own))
+def stand(row: RivalRow, own: RivalRow, ratio: Ratio) -> Against:
+    """Hold a rival against one of ours. ratio: how many times as fast the rival is."""
+    sqnr, own_sqnr = (math.inf if found.sqnr_db is None else found.sqnr_db for found in (row, own))
     return Against(own.label, ratio.value, (ratio.low, ratio.high), ratio.low > 1, sqnr > own_sqnr)

@@ -2,8 +2,9 @@
 
     python -m convnext_edge.rivals.worker
 
-Each line of standard input asks, in JSON, for one of the methods of `Worker`; each line of standard output answers.
-It is run by the Python of the rival's environment, which needs NumPy, `lazy-loader` and the rival's own packages.
+Each line of standard input asks, in JSON, for one of the methods of `Worker`; each line of standard output
+answers. It is run by the Python of the rival's environment, which needs NumPy, `lazy-loader`, this package
+(without what it depends on) and the rival's own.
 """
 
 from __future__ import annotations

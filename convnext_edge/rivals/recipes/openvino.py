@@ -14,8 +14,8 @@ from convnext_edge.rivals.rival import Call
 def run(path: Path, threads: int, *, precision: str | None = None) -> Call:
     """Compile for one call at a time.
 
-    precision: hint for what is left in float, "f32" or "bf16". None leaves it to the plugin: bf16 on CPUs that
-    have it.
+    precision: hint for what is left in float, "f32" or "bf16". None leaves it to the plugin: bf16 on CPUs
+    that have it.
     """
     options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
     if precision is not None:

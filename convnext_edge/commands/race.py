@@ -1,0 +1,136 @@
+"""The rivals of `compare --rivals`: what they start from, and the tables that show them beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convnext_edge.artifacts.files import temporary_folder
+from convnext_edge.artifacts.store import open_artifact
+from convnext_edge.commands.contest import Contest
+from convnext_edge.commands.preparation import Images, calibration_images
+from convnext_edge.commands.rows import Row
+from convnext_edge.commands.text import digits, fold, size_of, table
+from convnext_edge.errors import UsageError
+from convnext_edge.paths import as_path
+from convnext_edge.rivals.contenders import Contender, File, Workshop, size
+from convnext_edge.rivals.registry import find_rivals
+from convnext_edge.rivals.rival import Rival, Step
+from convnext_edge.rivals.rows import RivalRow
+from convnext_edge.targets.registry import find_target
+
+if TYPE_CHECKING:
+    from convnext_edge.images.image_set import ImageSet
+    from convnext_edge.quantization.start import Start
+
+LONGEST_STEP = 30 * 60  # seconds: AdaRound of a large model takes hours, and a comparison must end
+CLOSE = ("", "top-1", "drop", "95 %", "agreement", "SQNR dB", "against ours")
+FAST = ("", "p50 ms", "p99 ms", "images/s", "file", "memory", "made in")
+LEGEND = (
+    "drop: points of top-1; against ours: times as fast as the fastest of ours in the same runtime (in any,"
+    " where we have none there), closer: with a higher SQNR; !: faster and closer. made in: time to quantize"
+)
+
+
+def check_race(asked: bool, names: Sequence[str], on: str | None) -> bool:
+    """Return whether rivals take part; raise UsageError for a name that is none, and for a device."""
+    find_rivals(names)
+    if on is not None and (asked or names):
+        raise UsageError("--rivals run on this machine, not on a device", hint="Leave --on out.")
+    return asked or bool(names)
+
+
+def race(
+    contest: Contest, start: Start, rows: Sequence[Row], names: Sequence[str], environments: Path
+) -> tuple[RivalRow, ...]:
+    """Let rivals take part beside the engines of `rows`; return what is known of each, ours first.
+
+    names: of the rivals; all where there are none. environments: the folder that holds theirs.
+    """
+    from convnext_edge.rivals.material import prepare
+    from convnext_edge.rivals.measure import run_all
+
+    if start.source.task != "classify":
+        raise UsageError(
+            f"--rivals compare classifiers, and the task of this model is {start.source.task}",
+            hint="Leave --rivals out.",
+        )
+    images = calibration_images(Images(contest.calib, contest.samples, contest.data_root), contest.seed)
+    with temporary_folder() as folder:
+        material = prepare(start.source, start.weights, images, evaluation_images(contest, start), folder)
+        workshop = Workshop(folder, environments, LONGEST_STEP)
+        contenders = [*map(engine, rows), *map(Contender, find_rivals(names))]
+        return tuple(run_all(contenders, material, workshop, threads=contest.threads, runs=contest.runs))
+
+
+def evaluation_images(contest: Contest, start: Start) -> ImageSet:
+    """Return the images that `validate` compares on."""
+    from convnext_edge.checkpoints.class_order import Numbering
+    from convnext_edge.images.opening import open_image_set
+
+    number = Numbering(contest.class_order, as_path(contest.classes)).for_model(start.artifact.description)
+    images = number(open_image_set(contest.data, data_root=contest.data_root, split="evaluation"))
+    return images.subset(contest.limit, contest.seed)
+
+
+def engine(row: Row) -> Contender:
+    """Return an engine of ours as a contender."""
+    path, method, target = Path(row["artifact"]), Path(row["method"]).stem, row["target"]
+    name = "ours" if method == "ptq" else f"ours {method}"
+    command = f"convnext-edge quantize --target {target} --method {method}; convnext-edge build"
+    package = find_target(target).package
+    rival = Rival(name, command, "docs/quantize.md", target, Step(""), Step("ours:run"), package)
+    file = File(path, row["made_seconds"], size(path), row["runtime_version"])
+    return Contender(rival, file, open_artifact(path).description.input_type)
+
+
+def tables(rows: Sequence[RivalRow]) -> str:
+    """Return a table of how close contenders are, one of how fast, and what is said of those that failed."""
+    worked = [row for row in rows if row.failed is None]
+    failed = [fold(f"{row.label} failed: {row.failed}") for row in rows if row.failed is not None]
+    shown = ((CLOSE, closeness), (FAST, speed))
+    parts = [table([titles, *grouped(worked, cells)]) for titles, cells in shown] + [fold(LEGEND)]
+    return "\n\n".join(parts) + "".join(f"\n{text}" for text in failed)
+
+
+def grouped(
+    rows: Sequence[RivalRow], cells: Callable[[RivalRow], tuple[str, ...]]
+) -> Iterator[tuple[str, ...]]:
+    """Yield the cells of rows by runtime, behind a line that names it."""
+    for runtime in dict.fromkeys(row.runtime for row in rows):
+        yield (f"in {runtime}", *[""] * (len(CLOSE) - 1))
+        yield from ((f"  {row.name}", *cells(row)) for row in rows if row.runtime == runtime)
+
+
+def closeness(row: RivalRow) -> tuple[str, ...]:
+    """Return the cells that tell how close a contender is, and how it stands against ours."""
+    interval = "" if row.drop_ci95_points is None else "{:+.2f} to {:+.2f}".format(*row.drop_ci95_points)
+    return (
+        "" if row.candidate_top1 is None else f"{row.candidate_top1:.1%}",
+        "" if row.drop_points is None else f"{row.drop_points:+.2f}",
+        interval,
+        f"{row.agreement:.2%}",
+        "exact" if row.sqnr_db is None else digits(row.sqnr_db),
+        against(row),
+    )
+
+
+def against(row: RivalRow) -> str:
+    """Return how a rival stands against ours."""
+    found = row.against
+    if found is None:
+        return ""
+    return f"{found.times_as_fast:.2f}x" + ", closer" * found.closer + " !" * found.beaten
+
+
+def speed(row: RivalRow) -> tuple[str, ...]:
+    """Return the cells that tell how fast and how large a contender is."""
+    return (
+        f"{row.p50_ms:.2f}",
+        f"{row.p99_ms:.2f}",
+        f"{row.throughput_ips:.1f}",
+        size_of(row.bytes or 0),
+        "" if row.peak_rss_bytes is None else size_of(row.peak_rss_bytes),
+        f"{row.seconds:.1f} s",
+    )
