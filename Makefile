@@ -19,7 +19,7 @@ export TIMEFORMAT := took %1R s
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env npm demo test test-fast lint format bench fuzz kill race disks threads soak bare audit test-gpu test-mobile wheel constraints clean $(CHECKS)
+.PHONY: help env npm demo test test-fast lint format bench fuzz kill race disks threads soak bare audit test-gpu test-mobile rivals wheel constraints clean $(CHECKS)
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -127,6 +127,25 @@ $(MOBILE)/%/.ready: pyproject.toml constraints.txt
 test-mobile: $(MOBILE)/executorch/.ready $(MOBILE)/litert/.ready ## Run the tests of ExecuTorch, Core ML and LiteRT
 	$(MOBILE)/executorch/bin/python -m pytest -m 'executorch or coreml'
 	$(MOBILE)/litert/bin/python -m pytest -m litert
+
+# An environment for each rival of `compare --rivals` whose packages exclude ours, 10 GB in all. One that cannot be
+# made stops no other: its rivals then are rows that say so.
+RIVALS := $(patsubst convnext_edge/rivals/environments/%.txt,%,$(wildcard convnext_edge/rivals/environments/*.txt))
+
+build/rivals/%/.ready: convnext_edge/rivals/environments/%.txt
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --requirement $< lazy-loader editables hatchling
+	$(@D)/bin/python -m pip install --no-build-isolation --no-deps --editable .
+	$(if $(WITHOUT),$(@D)/bin/python -m pip uninstall --yes $(WITHOUT))
+	touch $@
+
+# It is wanted but not needed, and beside a PyTorch built for CPUs alone it cannot be imported.
+build/rivals/optimum_intel/.ready: WITHOUT := torchvision
+
+rivals: ## Make the environments of the rivals that `compare --rivals` runs
+	@failed=; for name in $(RIVALS); do $(MAKE) build/rivals/$$name/.ready || failed="$$failed $$name"; done; \
+	    [ -z "$$failed" ] || { echo "not made:$$failed"; exit 1; }
 
 wheel: env ## Build the source archive and, from it, the wheel into dist/
 	$(BIN)/python -m build --no-isolation

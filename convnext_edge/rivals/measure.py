@@ -1,7 +1,7 @@
 """All contenders in one run: made one after the other, compared with the reference, and timed in turns.
 
-Each runs in a process of its own, which sleeps while the others are timed. A busy machine slows all alike then,
-and ratios hold where milliseconds do not. The processes stay until all are timed.
+Each runs in a process of its own, which sleeps while the others are timed. A busy machine slows all alike
+then, and ratios hold where milliseconds do not. The processes stay until all are timed.
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ class RivalProcess:
             selector.register(self.process.stdout, selectors.EVENT_READ)
             while not found.endswith(b"\n"):
                 if not selector.select(max(deadline - time.monotonic(), 0)):
-                    raise RivalError(f"to {what} took more than {self.seconds / 60:.0f} min, and was stopped")
+                    raise RivalError(f"to {what} took more than {self.seconds:.0f} s, and was stopped")
                 more = os.read(self.process.stdout.fileno(), 2**16)
                 if not more:
                     raise self._ended()

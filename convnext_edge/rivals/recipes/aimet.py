@@ -21,8 +21,8 @@ def quantize(
 ) -> Path:
     """Quantize to W8A8 with the defaults, after what the options name.
 
-    equalize: cross-layer equalization. search_scales: sequential MSE. round_weights: AdaRound, with its default
-    of 10,000 steps a layer.
+    equalize: cross-layer equalization. search_scales: sequential MSE. round_weights: AdaRound, with its
+    default of 10,000 steps a layer.
     """
     model = onnx.load(given.onnx)
     if equalize:
