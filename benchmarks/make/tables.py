@@ -1,4 +1,4 @@
-"""Write what stands between the marks of both README.md and of docs/targets.md, from results/.
+"""Write what stands between the marks of both README.md, docs/rivals.md and docs/targets.md, from results/.
 
 python -m benchmarks.make.tables
 """
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.make.arm64_tables import arm64, arm64_phones, instruction_sets, int8_kernels, on_phones
+from benchmarks.make.rival_tables import rival_page
 from benchmarks.make.speed_tables import architectures, latency
 from benchmarks.make.trust_tables import counts, fuzz, kills, silence, soak
 from benchmarks.support.headline import headline
@@ -31,6 +32,7 @@ def filled() -> dict[Path, str]:
     texts = {
         FOLDER / "README.md": {"tables": "\n\n".join(sections)},
         FOLDER.parent / "README.md": {"tables": headline()},
+        FOLDER.parent / "docs" / "rivals.md": {"tables": rival_page()},
         FOLDER.parent / "docs" / "targets.md": {"tables": instruction_sets(), "phones": on_phones()},
     }
     return {path: between_marks(path.read_text(encoding="utf-8"), parts) for path, parts in texts.items()}

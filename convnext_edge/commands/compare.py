@@ -30,7 +30,7 @@ from convnext_edge.commands.options import (
     WorkspaceFolder,
 )
 from convnext_edge.commands.quantize.methods import METHODS
-from convnext_edge.commands.race import check_race, race, tables
+from convnext_edge.commands.race import Asked, race, tables
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.rows import (
     LEGENDS,
@@ -159,6 +159,7 @@ def compare(
     rival_environments: Annotated[
         AnyPath, Option("Folder of what `make rivals` made.", metavar="DIR", folder=True)
     ] = "build/rivals",
+    rival_minutes: Annotated[int, Option("Longest time that a step of a rival may take.", at_least=1)] = 30,
     class_order: ClassOrderOption = None,
     classes: ClassesFile = None,
     data_root: DataRoot = None,
@@ -172,7 +173,8 @@ def compare(
     on; where all are, the first error is raised. With `on`, engines are made for the device, and run there.
     Raises ArtifactError, DeviceError, ImageSetError, QuantizationError, RecipeError, TargetError, UsageError.
     """
-    raced = check_race(rivals, only_rivals, on)
+    asked = Asked(rivals, only_rivals, rival_environments, rival_minutes)
+    raced = asked.check(on)
     chosen = check_methods([os.fspath(method) for method in methods] or ["ptq"] * raced)
     for name in targets:
         check_target(name)
@@ -209,7 +211,7 @@ def compare(
         machine=machine_there(where) if where else None,
     )
     rows, refused = run_all(contest, [(method, target) for target in wanted for method in chosen])
-    joined = race(contest, found, rows, only_rivals, Path(rival_environments)) if raced else ()
+    joined = race(contest, found, rows, asked) if raced else ()
     return Compare(tuple(rows), tuple(refused), round(time.perf_counter() - started, 1), joined)
 
 

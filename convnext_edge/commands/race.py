@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from convnext_edge.commands.preparation import Images, calibration_images
 from convnext_edge.commands.rows import Row
 from convnext_edge.commands.text import digits, fold, size_of, table
 from convnext_edge.errors import UsageError
-from convnext_edge.paths import as_path
+from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.rivals.contenders import Contender, File, Workshop, size
 from convnext_edge.rivals.registry import find_rivals
 from convnext_edge.rivals.rival import Rival, Step
@@ -24,30 +25,35 @@ if TYPE_CHECKING:
     from convnext_edge.images.image_set import ImageSet
     from convnext_edge.quantization.start import Start
 
-LONGEST_STEP = 30 * 60  # seconds: AdaRound of a large model takes hours, and a comparison must end
-CLOSE = ("", "top-1", "drop", "95 %", "agreement", "SQNR dB", "against ours")
+CLOSE = ("", "top-1", "drop", "95 %", "agree", "SQNR dB", "against ours")
 FAST = ("", "p50 ms", "p99 ms", "images/s", "file", "memory", "made in")
 LEGEND = (
-    "drop: points of top-1; against ours: times as fast as the fastest of ours in the same runtime (in any,"
-    " where we have none there), closer: with a higher SQNR; !: faster and closer. made in: time to quantize"
+    "drop: points of top-1, with its interval; agree: same top-1; against ours: times as fast as the fastest"
+    " of ours in the same runtime (in any, where we have none there); closer: with a higher SQNR; !: faster"
+    " and closer; made in: time to quantize"
 )
 
 
-def check_race(asked: bool, names: Sequence[str], on: str | None) -> bool:
-    """Return whether rivals take part; raise UsageError for a name that is none, and for a device."""
-    find_rivals(names)
-    if on is not None and (asked or names):
-        raise UsageError("--rivals run on this machine, not on a device", hint="Leave --on out.")
-    return asked or bool(names)
+@dataclass(frozen=True)
+class Asked:
+    """What the options say of rivals."""
+
+    rivals: bool
+    names: Sequence[str]  # of those that take part; all where there are none
+    environments: AnyPath  # the folder that holds theirs
+    minutes: int  # longest time that a step of a rival may take
+
+    def check(self, on: str | None) -> bool:
+        """Return whether rivals take part; raise UsageError for a name that is none, and for a device."""
+        find_rivals(self.names)
+        asked = self.rivals or bool(self.names)
+        if on is not None and asked:
+            raise UsageError("--rivals run on this machine, not on a device", hint="Leave --on out.")
+        return asked
 
 
-def race(
-    contest: Contest, start: Start, rows: Sequence[Row], names: Sequence[str], environments: Path
-) -> tuple[RivalRow, ...]:
-    """Let rivals take part beside the engines of `rows`; return what is known of each, ours first.
-
-    names: of the rivals; all where there are none. environments: the folder that holds theirs.
-    """
+def race(contest: Contest, start: Start, rows: Sequence[Row], asked: Asked) -> tuple[RivalRow, ...]:
+    """Let rivals take part beside the engines of `rows`; return what is known of each, ours first."""
     from convnext_edge.rivals.material import prepare
     from convnext_edge.rivals.measure import run_all
 
@@ -59,8 +65,8 @@ def race(
     images = calibration_images(Images(contest.calib, contest.samples, contest.data_root), contest.seed)
     with temporary_folder() as folder:
         material = prepare(start.source, start.weights, images, evaluation_images(contest, start), folder)
-        workshop = Workshop(folder, environments, LONGEST_STEP)
-        contenders = [*map(engine, rows), *map(Contender, find_rivals(names))]
+        workshop = Workshop(folder, Path(asked.environments), 60 * asked.minutes)
+        contenders = [*map(engine, rows), *map(Contender, find_rivals(asked.names))]
         return tuple(run_all(contenders, material, workshop, threads=contest.threads, runs=contest.runs))
 
 
@@ -76,7 +82,7 @@ def evaluation_images(contest: Contest, start: Start) -> ImageSet:
 
 def engine(row: Row) -> Contender:
     """Return an engine of ours as a contender."""
-    path, method, target = Path(row["artifact"]), Path(row["method"]).stem, row["target"]
+    path, method, target = Path(row["artifact"]).absolute(), Path(row["method"]).stem, row["target"]
     name = "ours" if method == "ptq" else f"ours {method}"
     command = f"convnext-edge quantize --target {target} --method {method}; convnext-edge build"
     package = find_target(target).package
@@ -105,12 +111,12 @@ def grouped(
 
 def closeness(row: RivalRow) -> tuple[str, ...]:
     """Return the cells that tell how close a contender is, and how it stands against ours."""
-    interval = "" if row.drop_ci95_points is None else "{:+.2f} to {:+.2f}".format(*row.drop_ci95_points)
+    interval = "" if row.drop_ci95_points is None else "{:+.2f} {:+.2f}".format(*row.drop_ci95_points)
     return (
         "" if row.candidate_top1 is None else f"{row.candidate_top1:.1%}",
         "" if row.drop_points is None else f"{row.drop_points:+.2f}",
         interval,
-        f"{row.agreement:.2%}",
+        f"{row.agreement:.1%}",
         "exact" if row.sqnr_db is None else digits(row.sqnr_db),
         against(row),
     )

@@ -47,7 +47,7 @@ def prepare(
     options = ExportOptions(None, "float32", None)
     onnx = write_fp32(source, weights, options, place=folder / "fp32.onnx").path
     program = write_program(source, folder / "fp32.pt2")
-    given = Given(onnx, program, weights.path, folder / "calibration.npy", INPUT)
+    given = Given(onnx, program, weights.path.absolute(), folder / "calibration.npy", INPUT)
     write_images(calibration, source, {"float32": given.calibration})
     images = {kind: folder / f"images-{kind}.npy" for kind in TYPES}
     labels = write_images(data, source, images)

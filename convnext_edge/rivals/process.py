@@ -76,6 +76,7 @@ class RivalProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
+                cwd=log.parent,  # where libraries leave files of their own
                 start_new_session=True,  # so that the compilers which it starts end with it
             )
 

@@ -23,7 +23,7 @@ CLASSES, IMAGES = 5, 6
 SECONDS = 20.0  # a process has to import NumPy on a busy machine
 
 # A library that nobody has: its "models" are factors, and what they answer is known beforehand.
-FAKE = '''
+FAKE = """
 import json, os, sys, time, types
 import numpy as np
 from convnext_edge.rivals import worker
@@ -47,7 +47,7 @@ fake = types.ModuleType("fake")
 fake.make, fake.run = make, run
 sys.modules["convnext_edge.rivals.recipes.fake"] = fake
 worker.main()
-'''
+"""
 
 
 @pytest.fixture
@@ -79,7 +79,9 @@ def material(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Material:
 
 def fake(name: str = "fake", run: dict[str, bool] | None = None, **options: object) -> Contender:
     steps = Step("fake:make", options), Step("fake:run", run or {})
-    rival = Rival(name, "fake.make()", "https://example.org", "fakes", *steps, "numpy", "fake", runs_there=True)
+    rival = Rival(
+        name, "fake.make()", "https://example.org", "fakes", *steps, "numpy", "fake", runs_there=True
+    )
     return Contender(rival)
 
 
@@ -106,7 +108,9 @@ def test_a_rival_that_fails_is_a_row_that_says_how(workshop: Workshop, material:
         fake("is wide", {"wide": True}),
         fake("is broken", {"nan": True}),
         Contender(
-            Rival("is missing", "", "", "fakes", Step("fake:make"), Step("fake:run"), "no-such-package", "none")
+            Rival(
+                "is missing", "", "", "fakes", Step("fake:make"), Step("fake:run"), "no-such-package", "none"
+            )
         ),
         fake("works"),
     ]

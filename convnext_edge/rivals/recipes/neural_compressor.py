@@ -15,7 +15,9 @@ from convnext_edge.rivals.rival import Given
 def quantize(given: Given, folder: Path) -> Path:
     """Quantize with the default configuration."""
     images = torch.from_numpy(given.images().copy())
-    exported = export(torch.export.load(given.program).module(), example_inputs=(images[:1],))
+    model = torch.export.load(given.program).module()
+    vars(model)["eval"] = lambda: model  # it was exported so; what torch.export loads refuses to be asked
+    exported = export(model, example_inputs=(images[:1],))
     prepared = prepare(exported, get_default_static_config())
     with torch.no_grad():
         for image in images:

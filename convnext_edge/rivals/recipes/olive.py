@@ -21,7 +21,7 @@ def static(given: Given, folder: Path) -> Path:
             file.parent.mkdir(exist_ok=True)
             image.tofile(file)
         data = {
-            "name": "calibration",
+            "name": "rival_images",
             "type": "RawDataContainer",
             "load_dataset_config": {
                 "params": {
@@ -31,7 +31,7 @@ def static(given: Given, folder: Path) -> Path:
                 }
             },
         }
-        quantize = {"type": "OnnxStaticQuantization", "data_config": "calibration"}
+        quantize = {"type": "OnnxStaticQuantization", "data_config": "rival_images"}
         found = olive.run(workflow(given, folder, quantize, data_configs=[data]))
     return only_model(found, folder)
 

@@ -1,0 +1,63 @@
+"""How rivals stand against ours, over the two parts of benchmarks/measure/rivals.py."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.support.reports import Reporting, route
+from convnext_edge.cpu import read_cpu
+
+# The demo model is trained, so that closeness means something; ConvNeXt-T is of a size that people deploy.
+PARTS = {"demo": "demo", "tiny": "tiny, random weights, 224"}
+Parts = Mapping[str, Mapping[str, Any]]
+
+
+def kept_parts(reporting: Reporting) -> dict[str, Any]:
+    """The parts of the report that is there."""
+    path = reporting.results / f"rivals-{route(read_cpu())}.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["parts"] if path.exists() else {}
+    return found
+
+
+def rows_of(parts: Parts, name: str) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """The rivals of a part that worked and have something of ours to stand against, by runtime and name."""
+    rows = parts[name]["rows"] if name in parts else []
+    return {(row["runtime"], row["name"]): row for row in rows if row["against"]}
+
+
+def verdicts(parts: Parts, same_speed: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Of each rival: whether it is closer on the demo model, and faster on each.
+
+    same_speed: names of those that are not timed as ConvNeXt-T -> whose speed theirs is.
+    """
+    demo, tiny = rows_of(parts, "demo"), rows_of(parts, "tiny")
+    found = []
+    for runtime, name in {**demo, **tiny}:
+        close = demo.get((runtime, name))
+        fast = tiny.get((runtime, same_speed.get(name, name)))
+        found.append(
+            {
+                "name": name,
+                "runtime": runtime,
+                "closer": close["against"]["closer"] if close else None,
+                "faster on demo": close["against"]["faster"] if close else None,
+                "faster on tiny": fast["against"]["faster"] if fast else None,
+                "times as fast on tiny": fast["against"]["times_as_fast"] if fast else None,
+            }
+        )
+    return found
+
+
+def both(parts: Parts, same_speed: Mapping[str, str]) -> dict[str, list[str]]:
+    """Names of the rivals that are both faster and closer, by the part that tells the speed."""
+    judged = verdicts(parts, same_speed)
+    return {
+        f"closeness of demo, speed of {part}": [
+            f"{found['name']} in {found['runtime']}"
+            for found in judged
+            if found["closer"] and found[f"faster on {part}"]
+        ]
+        for part in parts
+    }
