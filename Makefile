@@ -144,7 +144,7 @@ build/rivals/%/.ready: convnext_edge/rivals/environments/%.txt
 build/rivals/optimum_intel/.ready: WITHOUT := torchvision
 
 rivals: ## Make the environments of the rivals that `compare --rivals` runs
-	@failed=; for name in $(RIVALS); do $(MAKE) build/rivals/$$name/.ready || failed="$$failed $$name"; done; \
+	@failed=; for rival in $(RIVALS); do $(MAKE) build/rivals/$$rival/.ready || failed="$$failed $$rival"; done; \
 	    [ -z "$$failed" ] || { echo "not made:$$failed"; exit 1; }
 
 wheel: env ## Build the source archive and, from it, the wheel into dist/

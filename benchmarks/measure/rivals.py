@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import zipfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 
 import click
 
-from benchmarks.support.reports import Bar, Reporting, report_options
+from benchmarks.support.reports import ROOT, Bar, Reporting, report_options
 from benchmarks.support.rivals import PARTS, both, kept_parts, verdicts
 from convnext_edge import compare, export
 from convnext_edge.rivals.registry import RIVALS
@@ -41,15 +42,15 @@ def measure(part: str, names: Sequence[str], runs: int, minutes: int) -> list[Ri
     with tempfile.TemporaryDirectory() as folder:
         if part == "demo":
             model = export(variant="demo", workspace=folder).artifact
-            few, wanted = {}, list(names)
+            data, few, wanted = "demo", {}, list(names)
         else:
             model = export("tiny", random_weights=True, workspace=folder).artifact
-            few = {"samples": FEW, "limit": FEW}
+            data, few = unlabelled(Path(folder)), {"samples": FEW}
             wanted = [r.name for r in RIVALS if r.name not in SAME_SPEED and (not names or r.name in names)]
         found = compare(
             model,
             calib="demo",
-            data="demo",
+            data=data,
             runs=runs,
             rivals=True,
             only_rivals=list(dict.fromkeys(wanted)),
@@ -59,6 +60,17 @@ def measure(part: str, names: Sequence[str], runs: int, minutes: int) -> list[Ri
             **few,
         )
     return list(found.rivals)
+
+
+def unlabelled(folder: Path) -> str:
+    """A folder of a few images without labels: the demo's are of other classes than the model."""
+    images = folder / "unlabelled"
+    images.mkdir()
+    with zipfile.ZipFile(ROOT / "calibration" / "demo" / "evaluation.zip") as archive:
+        for number, name in enumerate(name for name in archive.namelist() if not name.endswith("/")):
+            if number < FEW:
+                (images / f"{number}{Path(name).suffix}").write_bytes(archive.read(name))
+    return str(images)
 
 
 def check(parts: dict[str, Any]) -> Iterator[Bar]:

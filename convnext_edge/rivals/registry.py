@@ -13,6 +13,10 @@ COMPILE = "https://docs.pytorch.org/docs/stable/generated/torch.compile.html"
 X86 = "https://docs.pytorch.org/ao/stable/pt2e_quantization/pt2e_quant_x86_inductor.html"
 PRECISION = "https://docs.openvino.ai/2026/openvino-workflow/running-inference/optimize-inference/precision-control.html"
 NNCF = "https://docs.openvino.ai/2026/openvino-workflow/model-optimization-guide/quantizing-models-post-training/"
+AIMET = "https://quic.github.io/aimet-pages/releases/latest/techniques/index.html"
+MODELOPT = "https://nvidia.github.io/Model-Optimizer/guides/_onnx_quantization.html"
+OLIVE = "https://microsoft.github.io/Olive/features/quantization.html"
+QUARK = "https://quark.docs.amd.com/latest/onnx/basic_usage_onnx.html"
 ORT = "https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html"
 
 EXPORTED, WEIGHTS = Step("onnxruntime:keep"), Step("torch:keep")
@@ -123,34 +127,32 @@ def onnxruntime() -> Iterator[Rival]:
         yield Rival(name, command, ORT, "onnxruntime", step, IN_ORT, "onnxruntime")
 
 
-def quantizers_of_onnx() -> Iterator[Rival]:
-    """Yield those that write ONNX, from environments of their own; ONNX Runtime runs it."""
-    options: dict[str, Any]
+def aimet() -> Iterator[Rival]:
+    """Yield AIMET, alone and with each of its methods."""
     for name, more, options in (
         ("AIMET", "", {}),
         ("AIMET CLE", "equalize_model(model), ", {"equalize": True}),
         ("AIMET SeqMSE", "apply_seq_mse(sim, inputs), ", {"search_scales": True}),
         ("AIMET AdaRd.", "apply_adaround(sim, inputs), ", {"round_weights": True}),
     ):
-        yield of_onnx(
-            name,
-            f"aimet_onnx: {more}QuantizationSimModel(model), to_onnx_qdq()",
-            "https://quic.github.io/aimet-pages/releases/latest/techniques/index.html",
-            Step("aimet:quantize", options),
-            "aimet-onnx",
-        )
+        call = f"aimet_onnx: {more}QuantizationSimModel(model), to_onnx_qdq()"
+        yield of_onnx(name, call, AIMET, Step("aimet:quantize", options), "aimet-onnx")
+
+
+def quark() -> Iterator[Rival]:
+    """Yield AMD Quark by its configurations for CPUs."""
     for name, config in (
         ("Quark CNN", "INT8_CNN_DEFAULT"),
         ("Quark S8S8", "S8S8_AAWS"),
         ("Quark AdaRd.", "S8S8_AAWS_ADAROUND"),
     ):
-        yield of_onnx(
-            name,
-            f'quark.onnx: ModelQuantizer(QConfig.get_default_config("{config}"))',
-            "https://quark.docs.amd.com/latest/onnx/basic_usage_onnx.html",
-            Step("quark:quantize", {"config": config}),
-            "amd-quark",
-        )
+        call = f'quark.onnx: ModelQuantizer(QConfig.get_default_config("{config}"))'
+        yield of_onnx(name, call, QUARK, Step("quark:quantize", {"config": config}), "amd-quark")
+
+
+def modelopt() -> Iterator[Rival]:
+    """Yield NVIDIA ModelOpt with its defaults, and with what suits CPUs better."""
+    options: dict[str, Any]
     for name, more, options in (
         ("ModelOpt", "", {}),
         ("ModelOpt f32", ', high_precision_dtype="fp32"', {"float_type": "fp32"}),
@@ -160,25 +162,17 @@ def quantizers_of_onnx() -> Iterator[Rival]:
             {"float_type": "fp32", "calibration_method": "max"},
         ),
     ):
-        yield of_onnx(
-            name,
-            f'modelopt.onnx.quantization.quantize(..., quantize_mode="int8"{more})',
-            "https://nvidia.github.io/Model-Optimizer/guides/_onnx_quantization.html",
-            Step("modelopt:quantize", options),
-            "nvidia-modelopt",
-        )
+        call = f'modelopt.onnx.quantization.quantize(..., quantize_mode="int8"{more})'
+        yield of_onnx(name, call, MODELOPT, Step("modelopt:quantize", options), "nvidia-modelopt")
 
-    for name, command, function in (
-        ("Olive", "OnnxStaticQuantization", "static"),
-        ("Olive dynamic", "quantize --precision int8 --implementation ort", "dynamic"),
+
+def olive() -> Iterator[Rival]:
+    """Yield Olive with its pass for images, and without any."""
+    for name, call, function in (
+        ("Olive", "olive run, with the pass OnnxStaticQuantization", "static"),
+        ("Olive dynamic", "olive quantize --precision int8 --implementation ort", "dynamic"),
     ):
-        yield of_onnx(
-            name,
-            f"olive {command}",
-            "https://microsoft.github.io/Olive/features/quantization.html",
-            Step(f"olive:{function}"),
-            "olive-ai",
-        )
+        yield of_onnx(name, call, OLIVE, Step(f"olive:{function}"), "olive-ai")
 
 
 def optimum() -> Iterator[Rival]:
@@ -210,7 +204,10 @@ RIVALS = (
     *nncf(),
     *optimum(),
     *onnxruntime(),
-    *quantizers_of_onnx(),
+    *aimet(),
+    *quark(),
+    *modelopt(),
+    *olive(),
 )
 
 

@@ -1,4 +1,4 @@
-"""optimum-intel: its quantizer over a model of OpenVINO's, as transformers' users have it."""
+"""Quantizing by optimum-intel: its quantizer over a model of OpenVINO's, as transformers' users have it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""torchao: quantizing an exported program for x86, which inductor compiles."""
+"""Quantizing by torchao: an exported program for x86, which inductor compiles."""
 
 from __future__ import annotations
 
