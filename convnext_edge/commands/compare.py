@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.contest import FP32, RECIPE, Contest
@@ -30,7 +30,7 @@ from convnext_edge.commands.options import (
     WorkspaceFolder,
 )
 from convnext_edge.commands.quantize.methods import METHODS
-from convnext_edge.commands.race import Asked, race, tables
+from convnext_edge.commands.race import Asked, check_task, race, tables
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.rows import (
     LEGENDS,
@@ -48,8 +48,10 @@ from convnext_edge.paths import AnyPath
 from convnext_edge.progress import doing, note
 from convnext_edge.quantization.recipe import Recipe, read_recipe
 from convnext_edge.quiet import importing
-from convnext_edge.rivals.rows import RivalRow
 from convnext_edge.targets.registry import ON_CPUS, check_target, find_target
+
+if TYPE_CHECKING:
+    from convnext_edge.rivals.rows import RivalRow
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def compare(
     methods: Annotated[
         Sequence[AnyPath],
         Option(
-            "fp32, ptq, nncf, ort, or files of recipes (.toml).  [default: all four]",
+            "fp32, ptq, nncf, ort, or files of recipes (.toml).  [default: all four; with rivals, ptq]",
             metavar="NAME,...",
             separated=True,
         ),
@@ -171,6 +173,8 @@ def compare(
     model: an artifact of export. methods: by default all whose packages are here. Engines and results stay in
     the workspace, where `report` finds them. A pair that a target refuses is in `refused`, and the others go
     on; where all are, the first error is raised. With `on`, engines are made for the device, and run there.
+    rivals: other libraries, each in a process of its own, timed in turns with our engines; methods is then
+    ptq by default. A rival that fails is a row that says how.
     Raises ArtifactError, DeviceError, ImageSetError, QuantizationError, RecipeError, TargetError, UsageError.
     """
     asked = Asked(rivals, only_rivals, rival_environments, rival_minutes)
@@ -192,6 +196,8 @@ def compare(
     wanted = [find_target(name).name for name in targets or ON_CPUS]
     found = find_start(model, None, workspace=space, seed=seed)
     start = found.artifact
+    if raced:
+        check_task(found)
     contest = Contest(
         model=start.path,
         stem=start.description.stem,

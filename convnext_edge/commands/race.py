@@ -15,15 +15,13 @@ from convnext_edge.commands.rows import Row
 from convnext_edge.commands.text import digits, fold, size_of, table
 from convnext_edge.errors import UsageError
 from convnext_edge.paths import AnyPath, as_path
-from convnext_edge.rivals.contenders import Contender, File, Workshop, size
-from convnext_edge.rivals.registry import find_rivals
-from convnext_edge.rivals.rival import Rival, Step
-from convnext_edge.rivals.rows import RivalRow
 from convnext_edge.targets.registry import find_target
 
 if TYPE_CHECKING:
     from convnext_edge.images.image_set import ImageSet
     from convnext_edge.quantization.start import Start
+    from convnext_edge.rivals.contenders import Contender
+    from convnext_edge.rivals.rows import RivalRow
 
 CLOSE = ("", "top-1", "drop", "95 %", "agree", "SQNR dB", "against ours")
 FAST = ("", "p50 ms", "p99 ms", "images/s", "file", "memory", "made in")
@@ -45,6 +43,8 @@ class Asked:
 
     def check(self, on: str | None) -> bool:
         """Return whether rivals take part; raise UsageError for a name that is none, and for a device."""
+        from convnext_edge.rivals.registry import find_rivals
+
         find_rivals(self.names)
         asked = self.rivals or bool(self.names)
         if on is not None and asked:
@@ -52,16 +52,22 @@ class Asked:
         return asked
 
 
+def check_task(start: Start) -> None:
+    """Raise UsageError for a model whose rivals cannot be compared."""
+    task = start.source.task
+    if task != "classify":
+        raise UsageError(
+            f"--rivals compare classifiers, and the task of this model is {task}", hint="Leave --rivals out."
+        )
+
+
 def race(contest: Contest, start: Start, rows: Sequence[Row], asked: Asked) -> tuple[RivalRow, ...]:
     """Let rivals take part beside the engines of `rows`; return what is known of each, ours first."""
+    from convnext_edge.rivals.contenders import Contender, Workshop
     from convnext_edge.rivals.material import prepare
     from convnext_edge.rivals.measure import run_all
+    from convnext_edge.rivals.registry import find_rivals
 
-    if start.source.task != "classify":
-        raise UsageError(
-            f"--rivals compare classifiers, and the task of this model is {start.source.task}",
-            hint="Leave --rivals out.",
-        )
     images = calibration_images(Images(contest.calib, contest.samples, contest.data_root), contest.seed)
     with temporary_folder() as folder:
         material = prepare(start.source, start.weights, images, evaluation_images(contest, start), folder)
@@ -82,6 +88,9 @@ def evaluation_images(contest: Contest, start: Start) -> ImageSet:
 
 def engine(row: Row) -> Contender:
     """Return an engine of ours as a contender."""
+    from convnext_edge.rivals.contenders import Contender, File, size
+    from convnext_edge.rivals.rival import Rival, Step
+
     path, method, target = Path(row["artifact"]).absolute(), Path(row["method"]).stem, row["target"]
     name = "ours" if method == "ptq" else f"ours {method}"
     command = f"convnext-edge quantize --target {target} --method {method}; convnext-edge build"
