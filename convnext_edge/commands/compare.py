@@ -30,7 +30,7 @@ from convnext_edge.commands.options import (
     WorkspaceFolder,
 )
 from convnext_edge.commands.quantize.methods import METHODS
-from convnext_edge.commands.race import Asked, check_task, race, tables
+from convnext_edge.commands.race import Asked, race, tables
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.rows import (
     LEGENDS,
@@ -177,9 +177,9 @@ def compare(
     ptq by default. A rival that fails is a row that says how.
     Raises ArtifactError, DeviceError, ImageSetError, QuantizationError, RecipeError, TargetError, UsageError.
     """
-    asked = Asked(rivals, only_rivals, rival_environments, rival_minutes)
-    raced = asked.check(on)
-    chosen = check_methods([os.fspath(method) for method in methods] or ["ptq"] * raced)
+    asked = Asked(rivals or bool(only_rivals), only_rivals, rival_environments, rival_minutes)
+    asked.check(on)
+    chosen = check_methods([os.fspath(method) for method in methods] or ["ptq"] * asked.rivals)
     for name in targets:
         check_target(name)
     where = Where.parse(on, runner)
@@ -194,10 +194,8 @@ def compare(
 
     started = time.perf_counter()
     wanted = [find_target(name).name for name in targets or ON_CPUS]
-    found = find_start(model, None, workspace=space, seed=seed)
+    found = asked.check_task(find_start(model, None, workspace=space, seed=seed))
     start = found.artifact
-    if raced:
-        check_task(found)
     contest = Contest(
         model=start.path,
         stem=start.description.stem,
@@ -217,8 +215,8 @@ def compare(
         machine=machine_there(where) if where else None,
     )
     rows, refused = run_all(contest, [(method, target) for target in wanted for method in chosen])
-    joined = race(contest, found, rows, asked) if raced else ()
-    return Compare(tuple(rows), tuple(refused), round(time.perf_counter() - started, 1), joined)
+    raced = race(contest, found, rows, asked)
+    return Compare(tuple(rows), tuple(refused), round(time.perf_counter() - started, 1), raced)
 
 
 def check_methods(methods: Sequence[str]) -> list[str]:

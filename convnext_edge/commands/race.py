@@ -36,33 +36,39 @@ LEGEND = (
 class Asked:
     """What the options say of rivals."""
 
-    rivals: bool
-    names: Sequence[str]  # of those that take part; all where there are none
+    rivals: bool  # whether any take part
+    names: Sequence[str]  # of those that do; all where there are none
     environments: AnyPath  # the folder that holds theirs
     minutes: int  # longest time that a step of a rival may take
 
-    def check(self, on: str | None) -> bool:
-        """Return whether rivals take part; raise UsageError for a name that is none, and for a device."""
+    def check(self, on: str | None) -> None:
+        """Raise UsageError for a name that is none, and for rivals on a device."""
+        if not self.rivals:
+            return
         from convnext_edge.rivals.registry import find_rivals
 
         find_rivals(self.names)
-        asked = self.rivals or bool(self.names)
-        if on is not None and asked:
+        if on is not None:
             raise UsageError("--rivals run on this machine, not on a device", hint="Leave --on out.")
-        return asked
 
-
-def check_task(start: Start) -> None:
-    """Raise UsageError for a model whose rivals cannot be compared."""
-    task = start.source.task
-    if task != "classify":
-        raise UsageError(
-            f"--rivals compare classifiers, and the task of this model is {task}", hint="Leave --rivals out."
-        )
+    def check_task(self, start: Start) -> Start:
+        """Return the model; raise UsageError for one whose rivals cannot be compared."""
+        task = start.source.task
+        if self.rivals and task != "classify":
+            raise UsageError(
+                f"--rivals compare classifiers, and the task of this model is {task}",
+                hint="Leave --rivals out.",
+            )
+        return start
 
 
 def race(contest: Contest, start: Start, rows: Sequence[Row], asked: Asked) -> tuple[RivalRow, ...]:
-    """Let rivals take part beside the engines of `rows`; return what is known of each, ours first."""
+    """Let rivals take part beside the engines of `rows`; return what is known of each, ours first.
+
+    Where no rivals were asked for, there is nobody to tell of.
+    """
+    if not asked.rivals:
+        return ()
     from convnext_edge.rivals.contenders import Contender, Workshop
     from convnext_edge.rivals.material import prepare
     from convnext_edge.rivals.measure import run_all
