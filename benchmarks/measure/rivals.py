@@ -1,7 +1,7 @@
 """Ours and every rival in one run: the demo model for closeness, ConvNeXt-T (random weights, 224) for speed.
 
     python -m benchmarks.measure.rivals
-    python -m benchmarks.measure.rivals --part tiny     # the other part stays as it was measured
+    python -m benchmarks.measure.rivals --part tiny --minutes 3     # the other part stays as it was measured
 
 `make rivals` makes the environments of those whose packages exclude ours; one that is not there is a row that
 says so. All are timed in turns, in one thread: see convnext_edge/rivals/measure.py.
@@ -84,7 +84,7 @@ def check(parts: dict[str, Any]) -> Iterator[Bar]:
 @click.command()
 @click.option("--part", type=click.Choice([*PARTS, "both"]), default="both", show_default=True)
 @click.option("--only", "names", multiple=True, help="A rival to take; all where none is named.")
-@click.option("--runs", default=50, show_default=True, help="Timed calls of each.")
+@click.option("--runs", default=20, show_default=True, help="Timed calls of each.")
 @click.option(
     "--minutes", default=10, show_default=True, help="Longest time that a step of a rival may take."
 )

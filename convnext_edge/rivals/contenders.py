@@ -66,9 +66,9 @@ class Workshop:
     @contextmanager
     def process(self, rival: Rival, *, runs: bool) -> Iterator[RivalProcess]:
         """Start a rival's process."""
-        log = self.folder / "log.txt"
-        log.unlink(missing_ok=True)
-        with started(self.python(rival, runs=runs), log, self.seconds) as process:
+        python = self.python(rival, runs=runs)
+        place = Path(tempfile.mkdtemp(dir=self.folder))
+        with started(python, place, self.seconds) as process:
             yield process
 
     def make(self, rival: Rival, given: Given) -> File:

@@ -65,18 +65,19 @@ class Failure(Shape):
 class RivalProcess:
     """A process of a rival's environment.
 
-    log: the file that gets what the libraries print. seconds: longest time that an answer may take.
+    folder: an empty one for what libraries print, and for files that they leave where they work. seconds:
+    longest time that an answer may take.
     """
 
-    def __init__(self, python: Path, log: Path, seconds: float) -> None:
-        self.log, self.seconds = log, seconds
-        with log.open("ab") as errors:
+    def __init__(self, python: Path, folder: Path, seconds: float) -> None:
+        self.log, self.seconds = folder / "log.txt", seconds
+        with self.log.open("wb") as errors:
             self.process = subprocess.Popen(
                 [str(python), "-m", MODULE],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                cwd=log.parent,  # where libraries leave files of their own
+                cwd=folder,
                 start_new_session=True,  # so that the compilers which it starts end with it
             )
 
@@ -168,9 +169,9 @@ def shorten(text: str) -> str:
 
 
 @contextmanager
-def started(python: Path, log: Path, seconds: float) -> Iterator[RivalProcess]:
+def started(python: Path, folder: Path, seconds: float) -> Iterator[RivalProcess]:
     """Start a rival's process, and end it behind the block."""
-    process = RivalProcess(python, log, seconds)
+    process = RivalProcess(python, folder, seconds)
     try:
         yield process
     finally:
