@@ -29,7 +29,8 @@ CLOSE = (
 def rival_page() -> str:
     """All tables, a section a CPU family."""
     reports = sorted(RESULTS.glob("rivals-*.json"))
-    return "\n\n".join("\n".join(section(json.loads(path.read_text(encoding="utf-8")))) for path in reports)
+    sections = ("\n".join(section(json.loads(path.read_text(encoding="utf-8")))) for path in reports)
+    return "\n\n".join(sections) or "No report is here yet."
 
 
 def section(report: Report) -> Iterator[str]:
