@@ -20,6 +20,8 @@ from convnext_edge.rivals.material import Material
 from convnext_edge.rivals.process import RivalError, RivalProcess, Timed
 from convnext_edge.rivals.rows import RivalRow, judge
 
+FLOAT_DB = 80  # 8 bits leave 20 to 50 dB, another order of FP32 operations 120
+
 
 def run_all(
     contenders: Sequence[Contender], material: Material, workshop: Workshop, *, threads: int, runs: int
@@ -81,6 +83,8 @@ class Trial:
         answers = self.workshop.folder / "answers.npy"
         process.answer(images, answers)
         closeness = compare(self.material, np.load(answers))
+        if rival.quantizes and not contender.ours and as_float(closeness["sqnr_db"]):
+            raise RivalError("it answers as FP32 does: nothing was quantized")
         process.warm_up(self.material.timed[contender.input_type])
         return {**closeness, "peak_rss_bytes": process.memory()}
 
@@ -100,6 +104,11 @@ class Trial:
         for number in self.processes:
             self.rows[number] = replace(self.rows[number], **figures(calls[number]))
         return {number: [call.milliseconds for call in calls[number]] for number in self.processes}
+
+
+def as_float(sqnr_db: float | None) -> bool:
+    """Return whether answers are this close to the reference's only without any product in 8 bits."""
+    return sqnr_db is None or sqnr_db > FLOAT_DB
 
 
 def compare(material: Material, answers: np.ndarray[Any, Any]) -> dict[str, Any]:

@@ -68,6 +68,11 @@ class Rival:
         return f"{self.name} in {self.runtime}"
 
     @property
+    def quantizes(self) -> bool:
+        """Whether it makes anything of the model; "keep" is how recipes call what runs it as it is."""
+        return not self.make.function.endswith(":keep")
+
+    @property
     def call(self) -> str:
         """What makes its file, as a text that is the same for rivals who run the same file."""
         return f"{self.environment} {self.make.function} {dict(self.make.options)}"
