@@ -45,7 +45,7 @@ class Worker:
         """Make a file in a folder; tell how long it took, the loading of packages apart."""
         function, started = find_function(step), time.perf_counter()
         path = function(Given.from_json(given), Path(folder), **options)
-        return {"path": str(path), "seconds": time.perf_counter() - started}
+        return {"path": str(path), "seconds": round(time.perf_counter() - started, 3)}
 
     def load(self, step: str, options: dict[str, Any], path: str, threads: int) -> dict[str, Any]:
         """Make a file ready to run."""
