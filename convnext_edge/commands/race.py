@@ -78,7 +78,7 @@ def race(contest: Contest, start: Start, rows: Sequence[Row], asked: Asked) -> t
     with temporary_folder() as folder:
         material = prepare(start.source, start.weights, images, evaluation_images(contest, start), folder)
         workshop = Workshop(folder, Path(asked.environments), 60 * asked.minutes)
-        contenders = [*map(engine, rows), *map(Contender, find_rivals(asked.names))]
+        contenders = [*(engine(row, contest) for row in rows), *map(Contender, find_rivals(asked.names))]
         return tuple(run_all(contenders, material, workshop, threads=contest.threads, runs=contest.runs))
 
 
@@ -92,17 +92,17 @@ def evaluation_images(contest: Contest, start: Start) -> ImageSet:
     return images.subset(contest.limit, contest.seed)
 
 
-def engine(row: Row) -> Contender:
+def engine(row: Row, contest: Contest) -> Contender:
     """Return an engine of ours as a contender."""
     from convnext_edge.rivals.contenders import Contender, File, size
     from convnext_edge.rivals.rival import Rival, Step
 
-    path, method, target = Path(row["artifact"]).absolute(), Path(row["method"]).stem, row["target"]
+    path, method, target = Path(row["artifact"]), Path(row["method"]).stem, row["target"]
     name = "ours" if method == "ptq" else f"ours {method}"
     command = f"convnext-edge quantize --target {target} --method {method}; convnext-edge build"
     package = find_target(target).package
     rival = Rival(name, command, "docs/quantize.md", target, Step(""), Step("ours:run"), package)
-    file = File(path, row["made_seconds"], size(path), row["runtime_version"])
+    file = File(path.absolute(), contest.seconds[path], size(path), row["runtime_version"])
     return Contender(rival, file, open_artifact(path).description.input_type)
 
 
