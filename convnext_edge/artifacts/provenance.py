@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import metadata
 from pathlib import Path
 
@@ -24,8 +27,36 @@ def tool_versions() -> dict[str, str]:
     return versions
 
 
+@contextmanager
+def called(write: Callable[[], str]) -> Iterator[None]:
+    """Let `command_line` tell of a call of a command's function, while that works.
+
+    write: returns the command that does the same. What a person typed is told as it was typed, but for the
+    commands that it runs in turn.
+    """
+    typed = _inside.get() is None and _is_ours(Path(sys.argv[0]))
+    token = _inside.set(_as_started if typed else write)
+    try:
+        yield
+    finally:
+        _inside.reset(token)
+
+
 def command_line() -> str:
-    """Return the command that this process was started with, ready for a shell."""
+    """Return the command that is at work, ready for a shell; outside of any, what started the process."""
+    write = _inside.get() or _as_started
+    return printable(write())
+
+
+_inside: ContextVar[Callable[[], str] | None] = ContextVar("_inside", default=None)
+
+
+def _is_ours(program: Path) -> bool:
+    is_module = program.name == "__main__.py" and program.parent.name == "convnext_edge"
+    return is_module or program.stem == "convnext-edge"
+
+
+def _as_started() -> str:
     program = Path(sys.argv[0])
     started = ["python", "-m", program.parent.name] if program.name == "__main__.py" else [program.name]
-    return printable(shlex.join([*started, *sys.argv[1:]]))
+    return shlex.join([*started, *sys.argv[1:]])

@@ -74,6 +74,10 @@ class Compare(Result):
     seconds: float
     rivals: tuple[RivalRow, ...] = ()  # with --rivals: engines of ours and rivals, timed in one run
 
+    def table_rows(self) -> list[Row]:
+        """Return a row for each engine."""
+        return list(self.rows)
+
     def summary(self) -> str:
         """Return a table with a line for each engine."""
         figures = figures_of(self.rows)

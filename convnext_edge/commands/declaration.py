@@ -21,9 +21,11 @@ from dataclasses import dataclass
 from typing import ParamSpec, TypeVar, get_args, get_type_hints
 
 from convnext_edge.artifacts.locks import reading
+from convnext_edge.artifacts.provenance import called
 from convnext_edge.commands.border import guard, takes_path
 from convnext_edge.commands.checking import checked
 from convnext_edge.commands.result import Result
+from convnext_edge.commands.typed import typed
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Result)
@@ -115,12 +117,29 @@ def command(*, example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """
 
     def register(function: Callable[P, R]) -> Callable[P, R]:
-        offered = public(function)
+        offered = remembered(public(function))
         declared = COMMANDS[function.__name__] = Command(offered, example)
         document(declared)
         return offered
 
     return register
+
+
+def remembered(function: Callable[P, R]) -> Callable[P, R]:
+    """Let what a function writes tell the command that does the same, whoever calls it."""
+    parameters = Command(function, example="").parameters()
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        def write() -> str:
+            given = signature.bind_partial(*args, **kwargs).arguments
+            return typed(function.__name__, parameters, given)
+
+        with called(write):
+            return function(*args, **kwargs)
+
+    return run
 
 
 def public(function: Callable[P, R]) -> Callable[P, R]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.declaration import Option, command
@@ -33,7 +33,13 @@ from convnext_edge.progress import doing
 from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import DEFAULT
 
+if TYPE_CHECKING:
+    from convnext_edge.evaluation.layer_costs import Cost
+    from convnext_edge.evaluation.layer_times import LayerPair
+    from convnext_edge.evaluation.layer_values import Values
+
 SAMPLES = 32
+SHOWN = 6  # of the worst layers, whose values are kept
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,10 @@ class LayerRow(Result):
     sqnr_db: float | None  # of the logits; None where they do not change
     kl: float  # mean divergence of the answers from the FP32 model's, in nats
     latency_saved_ms: float | None  # FP32 minus INT8; None where the runtime does not tell
+    fp32_ms: float | None = None  # of the layer, as the runtime counts it; None likewise
+    int8_ms: float | None = None
+    weights: Values | None = None  # in codes of their channel; None but for the worst layers
+    activations: Values | None = None  # of the layer's input; None likewise, or where they were not counted
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,10 @@ class Sensitivity(Result):
     seconds: float
     model: Path  # that was taken apart
     device: DeviceDescription | None = None  # that layers were timed on; None: this machine
+
+    def table_rows(self) -> list[dict[str, Any]]:
+        """Return a row for each layer, the worst first."""
+        return [layer.to_json() for layer in self.layers]
 
     def summary(self) -> str:
         """Return a table with a line for each layer, the worst nearest to the prompt."""
@@ -106,7 +120,7 @@ def sensitivity(
 
     One layer at a time is quantized, all others stay float; each layer is timed in INT8 and in FP32. Times
     come from OpenVINO and ONNX Runtime; other runtimes do not tell them. With `on`, layers are timed on the
-    device; the cost in accuracy is measured here.
+    device; the cost in accuracy is measured here. The result is kept in the workspace for `report`.
     Raises CheckpointError, DeviceError, ImageSetError, RecipeError, QuantizationError, ArtifactError,
     TargetError, UsageError.
     """
@@ -120,7 +134,9 @@ def sensitivity(
         from convnext_edge.commands.layers_there import LayersThere
         from convnext_edge.devices.session import machine_there
         from convnext_edge.evaluation.layer_costs import layer_costs
-        from convnext_edge.evaluation.layer_times import time_saved, timer_here
+        from convnext_edge.evaluation.layer_times import time_pairs, timer_here
+        from convnext_edge.evaluation.layer_values import layer_values
+        from convnext_edge.evaluation.records import keep
         from convnext_edge.quantization.ptq import calibrate_job
         from convnext_edge.targets.registry import find_target
 
@@ -139,13 +155,29 @@ def sensitivity(
     calibrated = calibrate_job(job)
     costs = layer_costs(job, calibrated)
     there = LayersThere(where, job, space, runs=runs, threads=threads) if where else None
-    saved = time_saved(job, calibrated, there or timer_here(find_target(target), runs=runs, threads=threads))
-    return Sensitivity(
+    pairs = time_pairs(job, calibrated, there or timer_here(find_target(target), runs=runs, threads=threads))
+    values = {cost.name: layer_values(cost.name, job, calibrated) for cost in costs[:SHOWN]}
+    result = Sensitivity(
         target=target,
         calibration=images.name,
         images=len(images),
-        layers=tuple(LayerRow(c.name, c.sqnr_db, c.kl, saved.get(c.name)) for c in costs),
+        layers=tuple(layer_row(c, pairs.get(c.name), values.get(c.name, (None, None))) for c in costs),
         seconds=round(time.perf_counter() - started, 1),
         model=job.start.artifact.path,
         device=there.device if there else None,
+    )
+    keep("sensitivity", result.to_json(), job.start.artifact, space)
+    return result
+
+
+def layer_row(cost: Cost, times: LayerPair | None, values: tuple[Values | None, Values | None]) -> LayerRow:
+    """Return what is known of a layer. values: of its weights, and of its input."""
+    return LayerRow(
+        cost.name,
+        cost.sqnr_db,
+        cost.kl,
+        times.saved if times else None,
+        times.fp32 if times else None,
+        times.int8 if times else None,
+        *values,
     )

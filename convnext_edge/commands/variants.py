@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from convnext_edge.checkpoints import variants as published
 from convnext_edge.commands.declaration import command
@@ -40,6 +41,10 @@ class Variants(Result):
     """All named models."""
 
     variants: tuple[VariantRow, ...]
+
+    def table_rows(self) -> list[dict[str, Any]]:
+        """Return a row for each variant."""
+        return [row.to_json() for row in self.variants]
 
     def summary(self) -> str:
         """Return a table with a line for each."""

@@ -1,6 +1,7 @@
 """What kept results may hold, by type and range, as pydantic compares it: all that `report` shows.
 
-Each key of `validate` and `benchmark` has a shape here. One that results of format 1 may lack has a default.
+Each key of `validate`, `benchmark` and `sensitivity` has a shape here. One that results of format 1 may lack
+has a default.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from convnext_edge.artifacts.shapes import FormatShape, RecipeValue
+from convnext_edge.artifacts.shapes import CalibrationShape, FormatShape, RecipeValue
 from convnext_edge.reading import Count, Line, Sha256, Shape, Share
 
 Time = Annotated[float, Field(gt=0, le=1e9)]  # milliseconds
+Duration = Annotated[float, Field(ge=0, le=1e9)]
 Ratio = Annotated[float, Field(gt=0, le=1e9)]
 Points = Annotated[float, Field(ge=-100, le=100)]  # of percentages
 Decibels = Annotated[float, Field(ge=-1000, le=1000)]
@@ -51,6 +53,13 @@ class CPUShape(Shape):
     int8_saturates: bool | None
 
 
+class StepShape(Shape):
+    """Shape of a `Step` of `artifacts.lineage`."""
+
+    file: str
+    command: str
+
+
 class ModelShape(Shape):
     """Shape of what `model_columns` returns."""
 
@@ -60,13 +69,19 @@ class ModelShape(Shape):
     bytes: Count
     method: Line
     precision: Line
-    changes: dict[Line, RecipeValue]
+    changes: dict[Line, RecipeValue | dict[Line, RecipeValue]]
+    weights: Sha256 | None = None
+    resolution: Line | None = None
+    recipe_name: Line | None = None
+    recipe: dict[Line, RecipeValue | dict[Line, RecipeValue]] | None = None
+    calibration: CalibrationShape | None = None
+    made: list[StepShape] = []
 
 
 class RecordShape(FormatShape):
     """Shape of a kept result, whatever the command."""
 
-    kind: Literal["validate", "benchmark"]
+    kind: Literal["validate", "benchmark", "sensitivity"]
     date: Annotated[str, Field(pattern=r"\A\d{4}-\d\d-\d\dT[\d:.]{5,15}([+-]\d\d:\d\d|Z)\z")]
     command: str
     tools: dict[Line, Line]
@@ -166,7 +181,7 @@ class LayerShape(Shape):
     name: Line
     operator: Line
     kernel: Line | None
-    ms: Annotated[float, Field(ge=0, le=1e9)]
+    ms: Duration
     share: Share
 
 
@@ -213,4 +228,49 @@ class BenchmarkShape(MeasurementShape):
     device: DeviceShape | None = None
 
 
-RESULTS: dict[str, type[Shape]] = {"validate": ValidateShape, "benchmark": BenchmarkShape}
+class ValuesShape(Shape):
+    """Shape of `Values`."""
+
+    edges: list[Metric]
+    shares: list[Share]
+    low: Metric
+    high: Metric
+    clipped: Share
+
+    @model_validator(mode="after")
+    def _an_edge_more(self) -> Self:
+        if len(self.edges) != len(self.shares) + 1:
+            raise ValueError("it has not one edge more than shares")
+        return self
+
+
+class LayerCostShape(Shape):
+    """Shape of a `LayerRow` of `sensitivity`."""
+
+    name: Line
+    sqnr_db: Decibels | None
+    kl: Annotated[float, Field(ge=0, le=1e30)]
+    latency_saved_ms: Metric | None
+    fp32_ms: Duration | None = None
+    int8_ms: Duration | None = None
+    weights: ValuesShape | None = None
+    activations: ValuesShape | None = None
+
+
+class SensitivityShape(Shape):
+    """Shape of the result of `sensitivity`."""
+
+    target: Line
+    calibration: str
+    images: Count
+    layers: list[LayerCostShape]
+    seconds: Duration
+    model: str
+    device: DeviceShape | None = None
+
+
+RESULTS: dict[str, type[Shape]] = {
+    "validate": ValidateShape,
+    "benchmark": BenchmarkShape,
+    "sensitivity": SensitivityShape,
+}

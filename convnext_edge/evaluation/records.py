@@ -1,4 +1,4 @@
-"""Results of `validate` and `benchmark`, kept in the workspace for `report` to show.
+"""Results of `validate`, `benchmark` and `sensitivity`, kept in the workspace for `report` to show.
 
 The folder `results` of the workspace has one JSON file for each command, model, target and image set; a
 newer result overwrites an older one. Where there is no workspace, nothing is kept.
@@ -16,6 +16,7 @@ from typing import Any
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.files import write_text
+from convnext_edge.artifacts.lineage import steps_to
 from convnext_edge.artifacts.names import fault, printable
 from convnext_edge.artifacts.provenance import command_line, tool_versions
 from convnext_edge.artifacts.shapes import FormatShape
@@ -73,7 +74,8 @@ def cpu_of(device: dict[str, Any] | None) -> dict[str, Any]:
 def model_columns(artifact: Artifact) -> dict[str, Any]:
     """Return the columns of a table's row that describe the model, without the figures.
 
-    The key `changes` has those values of the recipe that differ from the target's own recipe.
+    The key `changes` has those values of the recipe that differ from the target's own recipe, `weights` the
+    digest of the FP32 weights, `made` the commands that made the file, from the checkpoint on.
     """
     described = artifact.description
     usual = find_target(described.target or DEFAULT).recipe.to_json()
@@ -86,6 +88,12 @@ def model_columns(artifact: Artifact) -> dict[str, Any]:
         "method": described.method or described.precision,
         "precision": described.precision,
         "changes": {key: value for key, value in recipe.items() if usual.get(key, value) != value},
+        "weights": described.weights.sha256 if described.weights else None,
+        "resolution": described.preprocessing.size_text,
+        "recipe_name": described.recipe_name,
+        "recipe": described.recipe,
+        "calibration": asdict(described.calibration) if described.calibration else None,
+        "made": [asdict(step) for step in steps_to(artifact)],
     }
 
 

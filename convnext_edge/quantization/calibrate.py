@@ -14,7 +14,13 @@ from torch.nn import functional as F
 from convnext_edge.network.forms import MatMul
 from convnext_edge.network.layers import Layer
 from convnext_edge.network.lowering import LoweredConvNeXt
-from convnext_edge.quantization.observers import ActivationRange, make_observer, range_of
+from convnext_edge.quantization.observers import (
+    ActivationRange,
+    ValueCounts,
+    counts_of,
+    make_observer,
+    range_of,
+)
 from convnext_edge.quantization.recipe import ACTIVATION_BITS, Recipe
 from convnext_edge.quantization.recording import record_inputs, side_by_side
 
@@ -81,6 +87,10 @@ class InputStatistics:
     def range(self) -> ActivationRange:
         """Return the range that the recipe's observer chose; only for an input that is quantized."""
         return range_of(self.observer)
+
+    def counts(self) -> ValueCounts | None:
+        """Return how often which values were seen; None where the recipe asks for extremes alone."""
+        return counts_of(self.observer)
 
     def range_by(self, recipe: Recipe) -> ActivationRange:
         """Return the range that another recipe would choose from the extremes that were seen."""

@@ -18,6 +18,14 @@ class ActivationRange(NamedTuple):
     zero_point: int
 
 
+class ValueCounts(NamedTuple):
+    """How often values of an activation were seen, in bins of equal width."""
+
+    counts: Tensor  # (bins,)
+    least: float  # lower edge of the first bin
+    largest: float  # upper edge of the last
+
+
 def activation_codes(recipe: Recipe) -> dict[str, Any]:
     """Return dtype, quant_min, quant_max and qscheme, as torchao calls them, of the recipe's activations."""
     dtype: torch.dtype = getattr(torch, recipe.activation)
@@ -43,6 +51,13 @@ def range_of(observer: Any) -> ActivationRange:
     """Return the range that an observer chose from what it saw."""
     scale, zero_point = observer.calculate_qparams()
     return ActivationRange(float(scale), int(zero_point))
+
+
+def counts_of(observer: Any) -> ValueCounts | None:
+    """Return what an observer saw; None for one that looks at extremes alone."""
+    if not isinstance(observer, HistogramObserver):
+        return None
+    return ValueCounts(observer.histogram.clone(), float(observer.min_val), float(observer.max_val))
 
 
 class RoomyObserver(MinMaxObserver):  # type: ignore[misc]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -12,7 +12,7 @@ from convnext_edge.quantization.calibrate import InputStatistics, calibrate
 from convnext_edge.quantization.calibration_images import CalibrationImages
 from convnext_edge.quantization.insert_qdq import as_quantized, insert_qdq, known_specs
 from convnext_edge.quantization.job import Job, Quantized
-from convnext_edge.quantization.observers import ActivationRange
+from convnext_edge.quantization.observers import ActivationRange, ValueCounts
 from convnext_edge.quantization.placement import choose_placement
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quantization.round_weights import copy_weights, round_weights
@@ -31,6 +31,8 @@ class Calibrated:
     weight_scales: dict[str, Tensor]  # (O,) of each quantized layer
     ranges: dict[str, ActivationRange]  # of each quantized input
     fallback_ranges: dict[str, ActivationRange]  # those of 16 bits, where they are the recipe's fallback
+    # Values of quantized inputs in a sample of the images; none where the recipe looks at extremes alone.
+    seen: dict[str, ValueCounts] = field(default_factory=dict)
 
     @property
     def quantized_layers(self) -> list[str]:
@@ -59,6 +61,7 @@ def calibrate_job(job: Job) -> Calibrated:
         weight_scales=scales,
         ranges=choose_ranges(recipe, statistics),
         fallback_ranges=choose_fallback_ranges(recipe, statistics),
+        seen={name: counts for name, found in statistics.items() if (counts := found.counts()) is not None},
     )
 
 

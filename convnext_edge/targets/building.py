@@ -43,6 +43,7 @@ def fit_graph(start: Artifact, target: Target, workspace: Workspace) -> Artifact
         find_weights(start, workspace),
         ExportOptions(target.name, described.input_type, described.opset, described.dynamic_size),
         place=workspace,
+        start=start,
     )
 
 

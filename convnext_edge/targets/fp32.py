@@ -41,18 +41,20 @@ def write_fp32(
     *,
     place: Path | Workspace,
     check: Callable[[Artifact], object] = lambda made: None,
+    start: Artifact | None = None,
 ) -> Artifact:
     """Write the FP32 ONNX file of a source, in the form that suits a target.
 
     weights: the artifact that holds the source's weights. place: the file to write, or the workspace where it
     gets a name. check: sees the file before it replaces an older one; what it raises leaves that one as it
-    was.
+    was. start: the artifact that says how the model is prepared, where that is another than the weights.
     Raises ExportError where the graph is not valid, TargetError for a dynamic size that the target lacks.
     """
     if options.dynamic_size and options.target:
         find_target(options.target).check_dynamic_size()
+    parent = (start or weights).link
     description = replace(
-        source.describe(), kind="onnx", weights=weights.link, parent=weights.link, **vars(options)
+        source.describe(), kind="onnx", weights=weights.link, parent=parent, **vars(options)
     )
     module = lower(
         source.reference,

@@ -111,6 +111,11 @@ class Predict(Result):
             "warnings": self.warnings,
         }
 
+    def table_rows(self) -> list[dict[str, Any]]:
+        """Return a row for each picture that could be read."""
+        told: list[dict[str, Any]] = self.to_json()["predictions"]
+        return told
+
     def summary(self) -> str:
         """Return a table of the pictures, and what ran."""
         from convnext_edge.commands.predict.tables import table_of

@@ -1,9 +1,16 @@
-"""The command `report`: what was measured in a workspace, as one HTML file that needs no other file.
+"""The command `report`: what was measured in a workspace, as a page that needs no other file, or as tables.
 
-command  the function, its options and its result
-page     the page: tables, charts, and how and on which machine the figures were measured
-table    a table with one line for each model and one column for each figure
-plots    which charts a model gets, by its task
-charts   bars and intervals as SVG
-markup   HTML as a tree
+command    the function, its options and its result
+groups     which rows may be compared, and what each is called
+verdict    which of them to ship, and why, in one sentence
+repeating  the commands from the checkpoint to a row
+table      a table with one line for each model and one column for each figure
+charts     the geometry of charts: axes, and where on them values are
+strips     charts with one line for each model: bars, intervals, distributions of latency
+scatter    accuracy against latency
+layers     what each layer costs and takes, and the values of the worst
+details    classes, confidence, pictures whose answer changed; machines and versions
+page       all of it together, for the templates
+formats    Markdown, JSON, CSV
+templates  the page in HTML and in Markdown, and its style
 """

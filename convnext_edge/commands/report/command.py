@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from convnext_edge.artifacts.files import write_text
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.options import WorkspaceFolder
-from convnext_edge.commands.report.page import make_page
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.rows import Row, join_rows
-from convnext_edge.commands.text import lines
+from convnext_edge.commands.text import Sentence, lines
 from convnext_edge.errors import ArtifactError
 from convnext_edge.evaluation.records import read_records
 from convnext_edge.paths import AnyPath, as_path
+from convnext_edge.quiet import importing
 
-FILE = "report.html"
+NAME = "report"
 
 
 @dataclass(frozen=True)
 class Report(Result):
     """The result of `report`: the page that was written."""
 
-    html: Path  # one file, which needs no other file
+    html: Path | None  # one file, which needs no other file; None in another form
     rows: tuple[Row, ...]  # the same as those of `Compare`
+    output: Path  # what was written
+    format: str
+    # Of each model and size of images: `model`, `weights`, `resolution`, `task`, `verdicts`; `rows`, with
+    # `key`, `name`, `file`, `target` and the `commands` that repeat each; results of `sensitivity`
+    groups: tuple[dict[str, Any], ...] = field(default=())
 
     def summary(self) -> str:
-        """Return what was written."""
-        models = sorted({row["model"] for row in self.rows})
-        return lines(("wrote", self.html), ("models", ", ".join(models)), ("rows", len(self.rows)))
+        """Return what was written, and the verdicts."""
+        models = sorted({group["model"] for group in self.groups})
+        said = [verdict["sentence"] for group in self.groups for verdict in group["verdicts"]]
+        return lines(
+            ("wrote", self.output),
+            ("models", ", ".join(models)),
+            ("rows", len(self.rows)),
+            *(("verdict", Sentence(sentence)) for sentence in said),
+        )
+
+    def table_rows(self) -> list[dict[str, Any]]:
+        """Return the rows, each with its name."""
+        named = {(row["file"], row["target"]): row["name"] for group in self.groups for row in group["rows"]}
+        return [{"name": named.get((row["file"], row["target"]), ""), **row} for row in self.rows]
 
 
 @command(example="convnext-edge report -o report.html")
@@ -41,12 +57,22 @@ def report(
         AnyPath | None,
         Option("File to write.  [default: report.html in the workspace]", flags=("-o", "--output")),
     ] = None,
+    format: Annotated[
+        Literal["html", "markdown", "json", "csv"] | None,
+        Option("Form of the report.  [default: as the file's name says, or html]"),
+    ] = None,
     workspace: WorkspaceFolder = None,
 ) -> Report:
-    """Show what validate, benchmark and compare found as one HTML file.
+    """Show what validate, benchmark, compare and sensitivity found as one page to decide by.
 
-    Raises ArtifactError where the workspace keeps no result.
+    In HTML, one file that needs no other file: what to ship and why, accuracy against latency, layers, and
+    the commands that repeat each row. Raises ArtifactError where the workspace keeps no result, UsageError.
     """
+    with importing():
+        from convnext_edge.commands.report.formats import choose_format, suffix_of, write_form
+        from convnext_edge.commands.report.page import make_sections
+
+    chosen = choose_format(format, as_path(output))
     space = Workspace.at(workspace)
     records = read_records(space)
     if not records:
@@ -55,7 +81,9 @@ def report(
             hint="Make one: convnext-edge compare --calib NAME --data NAME; or run validate or benchmark.",
         )
     rows = join_rows(records)
-    path = as_path(output) or space.folder / FILE
-    page = make_page(rows, records)
-    write_text(path, page.encode("utf-8", "backslashreplace").decode())  # JSON may hold halves of characters
-    return Report(path, tuple(rows))
+    sections = make_sections(rows, records)
+    path = as_path(output) or space.folder / f"{NAME}{suffix_of(chosen)}"
+    text = write_form(chosen, sections, rows, records)
+    write_text(path, text.encode("utf-8", "backslashreplace").decode())  # JSON may hold halves of characters
+    groups = tuple(section.to_json() for section in sections)
+    return Report(path if chosen == "html" else None, tuple(rows), path, chosen, groups)

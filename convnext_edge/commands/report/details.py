@@ -1,0 +1,122 @@
+"""What is beside the figures: classes and pictures that changed, recipes, machines and versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convnext_edge.commands.report.groups import Group, Line
+from convnext_edge.commands.rows import Row
+from convnext_edge.evaluation.records import Record
+
+CLASSES = 10  # the worst, of those with less than full agreement
+PICTURES = 20
+# Metrics of the reference, and how they read.
+OF_REFERENCES = {"map_reference": "mAP", "knn_reference": "accuracy by the 10 nearest neighbours"}
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Where the answers of a model are not those of FP32."""
+
+    line: Line
+    facts: str  # calibration errors, and how many pictures changed
+    classes: tuple[dict[str, Any], ...]  # the worst
+    confidence: tuple[dict[str, Any], ...]
+    pictures: tuple[dict[str, Any], ...]  # the first
+    others: int  # pictures that are not shown
+
+
+def changes_of(group: Group) -> list[Changes]:
+    """Return where answers changed, of each line whose `validate` told it."""
+    found = []
+    for line in group.lines:
+        beyond = line.row.get("beyond_top1")
+        if not beyond or line.row["precision"] == "fp32":
+            continue
+        worst = [one for one in beyond["by_class"] if one["agreement"] < 1][:CLASSES]
+        pictures = tuple(beyond["changed"][:PICTURES])
+        others = beyond["changed_images"] - len(pictures)
+        found.append(Changes(line, _facts(line.row, beyond), tuple(worst), tuple(beyond["by_confidence"]),
+                             pictures, others))  # fmt: skip
+    return found
+
+
+def _facts(row: Row, beyond: dict[str, Any]) -> str:
+    told = f"{beyond['changed_images']:,} of {row['images']:,} pictures get another answer than FP32's"
+    if beyond["reference_ece"] is None:
+        return f"{told}."
+    return (
+        f"{told}. Expected calibration error: FP32 {beyond['reference_ece']:.2%},"
+        f" this {beyond['candidate_ece']:.2%}."
+    )
+
+
+def reference_of(group: Group) -> str:
+    """Describe the images and the accuracy of the reference model, and the task where it is not classify."""
+    rows = group.rows
+    known = next((row for row in rows if row["reference_top1"] is not None), None)
+    images = sorted({(Path(row["data"]).name, row["images"]) for row in rows if row["data"] is not None})
+    facts = [] if group.task == "classify" else [f"Task {group.task}"]
+    facts += [f"{count:,} images of {name}" for name, count in images]
+    if known is not None:
+        top1, top5 = known["reference_top1"], known["reference_top5"]
+        facts.append(f"FP32 PyTorch: top-1 {top1:.2%}, top-5 {top5:.2%}")
+    metrics = [row["metrics"] or {} for row in rows]
+    for key, name in OF_REFERENCES.items():
+        value = next((found[key] for found in metrics if found.get(key) is not None), None)
+        facts += [] if value is None else [f"FP32 PyTorch: {name} {value:.2%}"]
+    return "; ".join(facts)
+
+
+def recipe_facts(row: Row) -> list[tuple[str, str]]:
+    """Return the file of a row, its digest, its recipe and what it was calibrated with."""
+    facts = [("file", row["file"]), ("SHA-256", row["sha256"])]
+    if recipe := row.get("recipe"):
+        facts.append(("recipe", ", ".join(f"{key} = {_short(value)}" for key, value in recipe.items())))
+    if calibration := row.get("calibration"):
+        images, digest = (
+            f"{calibration['images']:,} images of {calibration['name']}",
+            calibration["digest"][:16],
+        )
+        facts.append(("calibration", f"{images} (together {digest}…)"))
+    return facts
+
+
+def _short(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_short(part)}" for key, part in value.items()) + "}"
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+
+
+def environment_of(records: Sequence[Record]) -> list[tuple[str, str]]:
+    """Return the CPUs, devices and versions of packages, each of them once, as pairs of a name and a text."""
+    facts = []
+    for cpu in distinct(record["cpu"] for record in records):
+        saturates = "can saturate (no VNNI)" if cpu["int8_saturates"] else "does not saturate"
+        facts.append((cpu["name"], f"{' '.join(cpu['isa'])}: INT8 {saturates}."))
+    devices = [record["result"]["device"] for record in records if record["result"].get("device")]
+    facts += [("device", device_text(device)) for device in distinct(devices)]
+    for tools in distinct(record["tools"] for record in records):
+        facts.append(("versions", ", ".join(f"{name} {version}" for name, version in tools.items()) + "."))
+    return facts
+
+
+def device_text(device: dict[str, Any]) -> str:
+    """Return what is known of a device, as a paragraph."""
+    facts = [f"machine {device['machine']}", device["kernel"], device["libc"]]
+    facts += [f"governor {device['governor']}"] if device["governor"] else []
+    facts += [f"up to {device['max_clock_mhz']:.0f} MHz"] if device["max_clock_mhz"] else []
+    simulated = f" Simulated by {device['runner']}: its times are no times." if device["emulated"] else ""
+    return f"{device['url']} ({device['name']}): {', '.join(filter(None, facts))}.{simulated}"
+
+
+def distinct(values: Iterable[Any]) -> list[Any]:
+    """Return each value once, in order; the values need not be hashable."""
+    seen: list[Any] = []
+    for value in values:
+        if value not in seen:
+            seen.append(value)
+    return seen
