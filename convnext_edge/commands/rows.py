@@ -121,4 +121,4 @@ def make_row(model: dict[str, Any], checked: dict[str, Any] | None, timed: dict[
     """
     unknown = dict.fromkeys(field.name for kind in (Validate, Benchmark) for field in fields(kind))
     passed = all(found["passed"] for found in (checked, timed) if found is not None)
-    return {**model, **unknown, **(timed or {}), **(checked or {}), "passed": passed}
+    return {**unknown, **model, **(timed or {}), **(checked or {}), "passed": passed}

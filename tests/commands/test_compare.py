@@ -1,4 +1,4 @@
-"""compare and report: one row an engine, and a page that shows them and needs nothing beside it."""
+"""compare, and report of it: one row an engine, and a page that shows them and needs nothing beside it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.benchmark.result import Benchmark
 from convnext_edge.commands.compare import Compare
-from convnext_edge.commands.report.charts import LABELS, VALUES, WIDTH, Mark, Scale, interval_chart
 from convnext_edge.commands.report.page import make_page
 from convnext_edge.commands.rows import join_rows
 from convnext_edge.commands.validate import Validate
@@ -171,8 +170,8 @@ def test_every_figure_is_on_the_page(found: Compare, page: Page) -> None:
         assert f"{row['speedup']:.2f}x" in page.text
         assert f"{row['sqnr_db']:.1f} dB" in page.text
         assert row["cpu"] in page.text
-    assert sum(tag == "tr" for tag, _ in page.tags) == 1 + len(found.rows)
-    assert sum(tag == "svg" for tag, _ in page.tags) == 4
+    (table,) = (tag for tag, _ in page.tags if tag == "table")
+    assert sum(tag == "tr" for tag, _ in page.tags) == 1 + len(found.rows), f"a line for each in the {table}"
 
 
 def test_the_page_needs_nothing_from_outside(page: Page, workspace: Path) -> None:
@@ -197,40 +196,6 @@ def test_names_are_shown_and_never_run(found: Compare, tmp_path: Path) -> None:
     shown = Page(path)
     assert "script" not in {tag for tag, _ in shown.tags}
     assert "<script>alert(1)</script>" in shown.text
-
-
-# Charts
-
-
-@pytest.mark.parametrize(
-    ("values", "ticks"),
-    [
-        ((0.0, 30.0), (0, 10, 20, 30)),
-        ((96.2, 99.9), (96, 97, 98, 99, 100)),
-        ((-0.65, 1.63), (-1, -0.5, 0, 0.5, 1, 1.5, 2)),
-        ((99.871, 99.871), (99.87, 99.872)),
-        ((2.0, 2.0), None),
-    ],
-)
-def test_ticks_are_round_and_span_the_values(
-    values: tuple[float, float], ticks: tuple[float, ...] | None
-) -> None:
-    scale = Scale.over(values)
-    assert scale.ticks[0] <= min(values)
-    assert max(values) <= scale.ticks[-1] + 1e-12
-    assert len(scale.ticks) >= 2
-    if ticks is not None:
-        assert scale.ticks == pytest.approx(ticks)
-
-
-def test_a_value_stands_where_its_share_of_the_axis_is() -> None:
-    chart = interval_chart("title", [Mark("one", 0, 25.0, "25", 0.0, 100.0)], unit="%")
-    (dot,) = chart.iter("circle")
-    inner = WIDTH - LABELS - VALUES
-    assert float(dot.get("cx", "")) == pytest.approx(LABELS + inner / 4)
-    (line,) = (line for line in chart.iter("line") if "interval" in line.get("class", ""))
-    assert float(line.get("x1", "")) == pytest.approx(LABELS)
-    assert float(line.get("x2", "")) == pytest.approx(LABELS + inner)
 
 
 # What the workspace keeps

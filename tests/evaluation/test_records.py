@@ -11,6 +11,7 @@ import pytest
 from support.wrong_values import WRONG, exchanged, places
 
 from convnext_edge.artifacts.artifact import Artifact, Description
+from convnext_edge.artifacts.lineage import Step
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.benchmark.result import (
     Benchmark,
@@ -22,15 +23,21 @@ from convnext_edge.commands.benchmark.result import (
 )
 from convnext_edge.commands.report.page import make_page
 from convnext_edge.commands.rows import join_rows
+from convnext_edge.commands.sensitivity import LayerRow as LayerCost
+from convnext_edge.commands.sensitivity import Sensitivity
 from convnext_edge.commands.validate import Validate
 from convnext_edge.errors import ArtifactError
+from convnext_edge.evaluation.layer_values import Values
 from convnext_edge.evaluation.record_shapes import (
     RESULTS,
     HistogramShape,
+    LayerCostShape,
     LayerShape,
     MeasurementShape,
     MillisecondsShape,
+    StepShape,
     ThroughputShape,
+    ValuesShape,
 )
 from convnext_edge.evaluation.records import keep, read_records
 from convnext_edge.images.preprocessing import Preprocessing
@@ -70,7 +77,27 @@ TIMED = {
     "fp16_ms": TIMES,
     "advice": "ship INT8",
 }
-KEPT: dict[str, dict[str, Any]] = {"validate": VALIDATED, "benchmark": TIMED}
+VALUES = {"edges": [-1.0, 0.0, 1.0], "shares": [0.25, 0.75], "low": -0.9, "high": 0.9, "clipped": 0.01}
+RANKED = {
+    "target": "openvino",
+    "calibration": "demo",
+    "images": 8,
+    "layers": [
+        {
+            "name": "head",
+            "sqnr_db": 40.0,
+            "kl": 0.1,
+            "latency_saved_ms": 0.1,
+            "fp32_ms": 0.2,
+            "int8_ms": 0.1,
+            "weights": VALUES,
+            "activations": VALUES,
+        }
+    ],
+    "seconds": 1.0,
+    "model": "out/tiny.onnx",
+}
+KEPT: dict[str, dict[str, Any]] = {"validate": VALIDATED, "benchmark": TIMED, "sensitivity": RANKED}
 
 
 def engine(workspace: Workspace) -> Artifact:
@@ -96,7 +123,7 @@ def shown(workspace: Workspace) -> str:
 
 def refusal(workspace: Workspace) -> ArtifactError | None:
     try:
-        assert "<table>" in shown(workspace)
+        assert "<h2>How it was measured</h2>" in shown(workspace)
     except ArtifactError as error:
         return error
     return None
@@ -145,7 +172,9 @@ def test_a_result_of_a_later_version_with_more_keys_is_shown(workspace: Workspac
     assert "2.00x" in shown(workspace)
 
 
-@pytest.mark.parametrize(("command", "kind"), [("validate", Validate), ("benchmark", Benchmark)])
+@pytest.mark.parametrize(
+    ("command", "kind"), [("validate", Validate), ("benchmark", Benchmark), ("sensitivity", Sensitivity)]
+)
 def test_each_key_of_a_result_has_a_shape(command: str, kind: type[Any]) -> None:
     """A new key of a result gets one in record_shapes.py, with a default."""
     shape = set(RESULTS[command].model_fields)
@@ -160,6 +189,9 @@ def test_each_key_of_a_result_has_a_shape(command: str, kind: type[Any]) -> None
         (Throughput, ThroughputShape),
         (Histogram, HistogramShape),
         (LayerRow, LayerShape),
+        (LayerCost, LayerCostShape),
+        (Values, ValuesShape),
+        (Step, StepShape),
     ],
 )
 def test_each_key_inside_a_result_has_a_shape(kind: type[Any], shape: type[Shape]) -> None:
@@ -199,7 +231,7 @@ def test_results_of_a_device_and_of_this_machine_are_never_in_one_row(workspace:
     keep("benchmark", there, engine(workspace), workspace)
     keep("validate", emulated, engine(workspace), workspace)
     records = read_records(workspace)
-    assert len(records) == 4, "none has taken the place of another"
+    assert len(records) == 5, "none has taken the place of another"
     assert [record["cpu"]["name"] for record in records if record["result"].get("device")] == 2 * [
         "Cortex-A76"
     ]

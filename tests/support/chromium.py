@@ -15,17 +15,23 @@ from support.needs import program
 MEASURE = """
 const found = [];
 for (const frame of document.querySelectorAll("iframe")) {
-  const page = frame.contentDocument, wide = page.documentElement.clientWidth;
+  const page = frame.contentDocument, width = page.documentElement.clientWidth;
   for (const part of page.querySelectorAll("details")) part.open = true;
-  const told = (part) => part.tagName + "." + (part.getAttribute("class") || "") + ": " + part.textContent.trim().slice(0, 60);
+  const told = (part) => `${part.tagName} ${part.getAttribute("class") || ""}: ${part.textContent.trim().slice(0, 60)}`;
   const seen = [...page.body.querySelectorAll("*:not(title)")].filter((part) => part.getClientRects().length);
-  const outside = seen.filter((part) => part.getBoundingClientRect().right > wide + 0.5 || part.getBoundingClientRect().left < -0.5);
-  const html = (part) => part instanceof frame.contentWindow.HTMLElement;
-  const cut = seen.filter((part) => html(part) && getComputedStyle(part).display !== "inline" && part.scrollWidth > part.clientWidth + 1);
-  found.push({ width: wide, scrollWidth: page.documentElement.scrollWidth, outside: outside.map(told), cut: cut.map(told), elements: seen.length, text: page.body.innerText });
+  const outside = seen.filter((part) => {
+    const box = part.getBoundingClientRect();
+    return box.right > width + 0.5 || box.left < -0.5;
+  });
+  const cut = seen.filter((part) => {
+    const boxed = part instanceof frame.contentWindow.HTMLElement && getComputedStyle(part).display !== "inline";
+    return boxed && part.scrollWidth > part.clientWidth + 1;
+  });
+  const scrollWidth = page.documentElement.scrollWidth;
+  found.push({ width, scrollWidth, outside: outside.map(told), cut: cut.map(told), text: page.body.innerText });
 }
 document.body.textContent = JSON.stringify(found);
-"""
+"""  # noqa: E501  JavaScript
 
 
 def measure(page: Path, scratch: Path, *widths: int) -> list[dict[str, Any]]:

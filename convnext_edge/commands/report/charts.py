@@ -89,7 +89,7 @@ def histogram_bars(
 
     log: heights by the logarithm of the counts, over six powers of ten below the highest.
     """
-    most = max(counts) or 1.0
+    most = max(counts, default=0) or 1.0
     found = []
     for left, right, count in zip(edges[:-1], edges[1:], counts, strict=True):
         if count > 0:

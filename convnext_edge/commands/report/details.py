@@ -58,7 +58,7 @@ def reference_of(group: Group) -> str:
     """Describe the images and the accuracy of the reference model, and the task where it is not classify."""
     rows = group.rows
     known = next((row for row in rows if row["reference_top1"] is not None), None)
-    images = sorted({(Path(row["data"]).name, row["images"]) for row in rows if row["data"] is not None})
+    images = sorted({(Path(row["data"]).name, row["images"]) for row in rows if row["images"] is not None})
     facts = [] if group.task == "classify" else [f"Task {group.task}"]
     facts += [f"{count:,} images of {name}" for name, count in images]
     if known is not None:

@@ -90,7 +90,7 @@ def _scatter(lines: Sequence[Line], axis: tuple[str, str, float], commands: dict
         [*accuracies, *(end for pair in ends if pair for end in pair), *(reference[1:] if reference else ())]
     )
     on_front = pareto(times, accuracies)
-    most = max(line.row["bytes"] for line in lines)
+    most = max(1, *(line.row["bytes"] for line in lines))
     points = [
         Point(
             line.key,

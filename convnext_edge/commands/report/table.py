@@ -124,7 +124,7 @@ def doubt_of(row: Row) -> str:
 
 
 def notes_of(group: Group) -> list[tuple[str, str]]:
-    """Return why not to rely on figures, each reason once, behind the letters of the lines that it is about."""
+    """Return why not to rely on figures, each reason once, behind the letters of its lines."""
     found: dict[str, list[str]] = {}
     for line in group.lines:
         for reason in (*(line.row["warnings"] or ()), doubt_of(line.row)):

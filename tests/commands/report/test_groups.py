@@ -1,0 +1,66 @@
+"""Which rows stand together on the page, and what each is called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from support.report_rows import record, row
+
+from convnext_edge.commands.report.groups import letters, make_groups
+
+
+def names(*rows: dict[str, Any]) -> list[str]:
+    (group,) = make_groups(rows, [])
+    return [line.name for line in group.lines]
+
+
+def test_models_of_other_weights_or_sizes_never_share_a_headline() -> None:
+    rows = [row(weights=64 * "a"), row(weights=64 * "b"), row(weights=64 * "a", resolution="384")]
+    titles = [group.title for group in make_groups(rows, [])]
+    assert titles == [
+        "tiny · 224 px · weights aaaaaaaa",
+        "tiny · 384 px · weights aaaaaaaa",
+        "tiny · 224 px · weights bbbbbbbb",
+    ]
+
+
+def test_one_model_under_two_names_is_one_group() -> None:
+    (group,) = make_groups([row(), row(model="renamed", file="renamed.xml")], [])
+    assert len(group.lines) == 2
+
+
+def test_results_of_an_early_version_stand_by_their_name() -> None:
+    early = [{key: value for key, value in row(model=name).items() if key != "weights"} for name in "ab"]
+    assert [group.model for group in make_groups(early, [])] == ["a", "b"]
+
+
+def test_rows_are_told_apart_by_recipe_then_images_then_file() -> None:
+    wide = {"activation": "uint16"}
+    assert names(row(), row(file="b.xml", recipe_name="mine", changes=wide, precision="w8a16")) == [
+        "ptq · openvino",
+        "ptq w8a16 · mine (activation = uint16) · openvino",
+    ]
+    assert names(row(), row(data="out/photos")) == ["ptq · openvino · demo", "ptq · openvino · photos"]
+    assert names(row(), row(file="b.xml")) == [
+        "ptq · openvino · demo · a.xml",
+        "ptq · openvino · demo · b.xml",
+    ]
+    assert len(set(names(*[row() for _ in range(3)]))) == 3
+
+
+def test_sensitivity_belongs_to_the_group_of_its_model() -> None:
+    ranked = record("sensitivity", {"target": "openvino", "layers": []}, weights=64 * "b")
+    first, second = make_groups([row(weights=64 * "a")], [ranked])
+    assert (first.sensitivities, second.sensitivities, second.lines) == ((), (ranked,), ())
+
+
+def test_letters_go_on_behind_z() -> None:
+    assert [letters(number) for number in (0, 25, 26, 51, 52, 701, 702)] == [
+        "A",
+        "Z",
+        "AA",
+        "AZ",
+        "BA",
+        "ZZ",
+        "AAA",
+    ]
