@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convnext_edge.errors import UsageError
-from convnext_edge.quiet import importing
 
 if TYPE_CHECKING:
     import pandas
@@ -58,8 +57,7 @@ class Result:
         Raises UsageError where pandas is not installed.
         """
         try:
-            with importing():
-                import pandas
+            import pandas
         except ModuleNotFoundError as error:
             raise UsageError(
                 "to_pandas needs pandas, which is not installed",

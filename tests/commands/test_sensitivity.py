@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,18 +16,23 @@ from support.models import RESOLUTION, Models
 from convnext_edge import quantize, sensitivity
 from convnext_edge.architecture import Architecture
 from convnext_edge.artifacts.store import open_artifact
+from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.quantize.command import Quantize
 from convnext_edge.commands.quantize.gate import Gate
 from convnext_edge.commands.sensitivity import Sensitivity
 from convnext_edge.errors import UsageError
 from convnext_edge.evaluation.gates import Gates, Judgement, judge_classes
 from convnext_edge.evaluation.layer_costs import PartwiseRun, cost
+from convnext_edge.evaluation.layer_values import activation_values, weight_values
 from convnext_edge.evaluation.metrics import Comparison
+from convnext_edge.evaluation.records import read_records
 from convnext_edge.images.noise import noise
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.network.lowering import LoweredConvNeXt, lower
 from convnext_edge.onnx_graph.tracing import example_input
+from convnext_edge.quantization.observers import ActivationRange, ValueCounts
+from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.targets.onnxruntime import node_times, nodes_of
 from convnext_edge.targets.registry import find_target
 
@@ -55,6 +61,66 @@ def test_one_layer_alone_loses_less_than_all_together(found: Sensitivity) -> Non
 
 def test_openvino_tells_the_time_of_each_layer(found: Sensitivity) -> None:
     assert all(row.latency_saved_ms is not None for row in found.layers)
+
+
+def test_what_is_saved_is_the_difference_of_the_times(found: Sensitivity) -> None:
+    for row in found.layers:
+        assert row.latency_saved_ms is not None
+        assert row.fp32_ms is not None
+        assert row.int8_ms is not None
+        assert row.latency_saved_ms == pytest.approx(row.fp32_ms - row.int8_ms, abs=2e-4)
+
+
+def test_the_table_ends_with_the_worst_layer(found: Sensitivity) -> None:
+    header, *rows = found.summary().splitlines()[1:]
+    assert header.startswith("layer alone in INT8, worst last")
+    assert len(rows) == len(found.layers)
+    assert rows[-1].split()[0] == found.layers[0].name
+    assert f"--keep-float {found.layers[0].name}" in found.next_command()
+
+
+def test_the_values_of_the_worst_layers_are_told(found: Sensitivity) -> None:
+    assert [row.weights is not None for row in found.layers] == [
+        number < 6 for number in range(len(found.layers))
+    ]
+    for row in found.layers[:6]:
+        assert row.weights is not None
+        assert row.activations is not None
+        for values in (row.weights, row.activations):
+            assert len(values.edges) == len(values.shares) + 1
+            assert sum(values.shares) == pytest.approx(1, abs=2e-3)
+            assert values.low < 0 < values.high
+        assert (row.weights.low, row.weights.high, row.weights.clipped) == (-127, 127, 0)
+        assert row.activations.clipped < 0.01
+
+
+def test_weights_are_told_in_codes_of_their_channel() -> None:
+    """By hand: scales 0.5 and 0.1; of four weights, -60 is 120 codes, and 13 is 130, which is cut off."""
+    layer: Any = SimpleNamespace(name="one", weight_matrix=torch.tensor([[-60.0, 0.0], [13.0, 0.1]]))
+    calibrated: Any = SimpleNamespace(weight_scales={"one": torch.tensor([0.5, 0.1])})
+    values = weight_values(layer, calibrated, 127)
+    assert (values.edges[0], values.edges[-1]) == (-130, 130)
+    assert values.clipped == 0.25
+    assert [share for share in values.shares if share] == [0.25, 0.5, 0.25]
+
+
+def test_inputs_beyond_the_range_are_cut_off() -> None:
+    """By hand: a scale of 0.1 and zero point 10 cover -1 to 24.5; half of the values are below, a tenth above."""
+    counts = ValueCounts(torch.tensor([5.0, 4.0, 0.0, 0.0, 1.0]), -10.0, 40.0)  # centres -5, 5, 15, 25, 35
+    job: Any = SimpleNamespace(recipe=Recipe())
+    calibrated: Any = SimpleNamespace(seen={"one": counts}, ranges={"one": ActivationRange(0.1, 10)})
+    values = activation_values("one", job, calibrated)
+    assert values is not None
+    assert (values.low, values.high) == (-1.0, 24.5)
+    assert values.clipped == pytest.approx(0.6)
+    assert activation_values("other", job, calibrated) is None
+
+
+def test_the_result_is_kept_for_the_report(found: Sensitivity, models: Models) -> None:
+    records = [one for one in read_records(Workspace(models.workspace)) if one["kind"] == "sensitivity"]
+    kept = [one for one in records if one["result"]["layers"] == found.to_json()["layers"]]
+    assert len(kept) == 1
+    assert kept[0]["model"]["weights"] == open_artifact(models.exported()).description.weights.sha256  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("input_type", ["float32", "uint8"])

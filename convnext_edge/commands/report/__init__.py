@@ -1,6 +1,7 @@
 """The command `report`: what was measured in a workspace, as a page that needs no other file, or as tables.
 
 command    the function, its options and its result
+asked      in which form it is written
 groups     which rows may be compared, and what each is called
 verdict    which of them to ship, and why, in one sentence
 repeating  the commands from the checkpoint to a row
@@ -10,6 +11,7 @@ strips     charts with one line for each model: bars, intervals, distributions o
 scatter    accuracy against latency
 layers     what each layer costs and takes, and the values of the worst
 details    classes, confidence, pictures whose answer changed; machines and versions
+thumbnails small pictures of images whose answer changed
 page       all of it together, for the templates
 formats    Markdown, JSON, CSV
 templates  the page in HTML and in Markdown, and its style

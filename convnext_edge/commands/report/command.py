@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from convnext_edge.artifacts.files import write_text
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.declaration import Option, command
-from convnext_edge.commands.options import WorkspaceFolder
+from convnext_edge.commands.options import DataRoot, WorkspaceFolder
+from convnext_edge.commands.report.asked import Format, choose_format, suffix_of
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.rows import Row, join_rows
 from convnext_edge.commands.text import Sentence, lines
-from convnext_edge.errors import ArtifactError
+from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.evaluation.records import read_records
+from convnext_edge.images.definitions import set_names
 from convnext_edge.paths import AnyPath, as_path
-from convnext_edge.quiet import importing
 
 NAME = "report"
 
@@ -58,21 +59,35 @@ def report(
         Option("File to write.  [default: report.html in the workspace]", flags=("-o", "--output")),
     ] = None,
     format: Annotated[
-        Literal["html", "markdown", "json", "csv"] | None,
+        Format | None,
         Option("Form of the report.  [default: as the file's name says, or html]"),
     ] = None,
+    data: Annotated[
+        AnyPath | None,
+        Option(
+            "Images of validate; those whose answer changed become small pictures on the page.",
+            metavar="NAME|PATH",
+            completions=set_names,
+        ),
+    ] = None,
+    data_root: DataRoot = None,
     workspace: WorkspaceFolder = None,
 ) -> Report:
     """Show what validate, benchmark, compare and sensitivity found as one page to decide by.
 
     In HTML, one file that needs no other file: what to ship and why, accuracy against latency, layers, and
-    the commands that repeat each row. Raises ArtifactError where the workspace keeps no result, UsageError.
+    the commands that repeat each row.
+    Raises ArtifactError where the workspace keeps no result, ImageSetError, UsageError.
     """
-    with importing():
-        from convnext_edge.commands.report.formats import choose_format, suffix_of, write_form
-        from convnext_edge.commands.report.page import make_sections
-
     chosen = choose_format(format, as_path(output))
+    if data is not None and chosen != "html":
+        raise UsageError(f"--data means nothing with {chosen}, which shows no pictures", hint="Leave it out.")
+    # Jinja2 and Pillow, which `--help` does without
+    from convnext_edge.commands.report.formats import write_form
+    from convnext_edge.commands.report.page import make_sections
+    from convnext_edge.commands.report.thumbnails import Thumbnails, thumbnails
+    from convnext_edge.images.opening import open_image_set
+
     space = Workspace.at(workspace)
     records = read_records(space)
     if not records:
@@ -83,7 +98,10 @@ def report(
     rows = join_rows(records)
     sections = make_sections(rows, records)
     path = as_path(output) or space.folder / f"{NAME}{suffix_of(chosen)}"
-    text = write_form(chosen, sections, rows, records)
+    pictures = Thumbnails()
+    if data is not None:
+        pictures = thumbnails(open_image_set(data, data_root=data_root, split="evaluation"), rows)
+    text = write_form(chosen, sections, rows, records, pictures)
     write_text(path, text.encode("utf-8", "backslashreplace").decode())  # JSON may hold halves of characters
     groups = tuple(section.to_json() for section in sections)
     return Report(path if chosen == "html" else None, tuple(rows), path, chosen, groups)

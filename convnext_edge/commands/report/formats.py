@@ -6,60 +6,28 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
-from convnext_edge.commands.report.page import Section, render
-from convnext_edge.errors import UsageError, nearest
+from convnext_edge.commands.report.asked import Format
+from convnext_edge.commands.report.page import NO_PICTURES, Section, render
+from convnext_edge.commands.report.thumbnails import Thumbnails
 from convnext_edge.evaluation.records import Record
-
-Format = Literal["html", "markdown", "json", "csv"]
-SUFFIXES: dict[str, Format] = {
-    ".html": "html",
-    ".htm": "html",
-    ".md": "markdown",
-    ".json": "json",
-    ".csv": "csv",
-}
-
-
-def choose_format(asked: Format | None, output: Path | None) -> Format:
-    """Return the form to write: what was asked for, or what the file's name says, or else HTML.
-
-    Raises UsageError where the two contradict each other, and for a name that says nothing.
-    """
-    if output is None:
-        return asked or "html"
-    named = SUFFIXES.get(output.suffix.lower())
-    if asked is None and named is None and output.suffix:
-        near = nearest(output.suffix, SUFFIXES)
-        raise UsageError(
-            f"-o {output} does not tell what to write",
-            hint=f"{near}Add --format, one of {', '.join(get_args(Format))}.",
-        )
-    if asked and named and asked != named:
-        raise UsageError(
-            f"--format {asked} and -o {output} contradict each other", hint="Leave one of them out."
-        )
-    return asked or named or "html"
-
-
-def suffix_of(chosen: Format) -> str:
-    """Return how the name of a file of this form ends."""
-    return next(suffix for suffix, named in SUFFIXES.items() if named == chosen)
 
 
 def write_form(
-    chosen: Format, sections: Sequence[Section], rows: Sequence[Mapping[str, Any]], records: Sequence[Record]
+    chosen: Format,
+    sections: Sequence[Section],
+    rows: Sequence[Mapping[str, Any]],
+    records: Sequence[Record],
+    pictures: Thumbnails = NO_PICTURES,
 ) -> str:
-    """Return the report as a text in the chosen form."""
+    """Return the report as a text in the chosen form. pictures: that HTML shows."""
     if chosen == "csv":
         return as_csv(sections)
     if chosen == "json":
-        return (
-            json.dumps({"groups": [section.to_json() for section in sections], "rows": rows}, indent=2) + "\n"
-        )
-    return render("page.md" if chosen == "markdown" else "page.html", sections, records)
+        groups = [section.to_json() for section in sections]
+        return json.dumps({"groups": groups, "rows": rows}, indent=2) + "\n"
+    return render("page.md" if chosen == "markdown" else "page.html", sections, records, pictures)
 
 
 def as_csv(sections: Sequence[Section]) -> str:

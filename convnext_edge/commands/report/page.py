@@ -23,12 +23,14 @@ from convnext_edge.commands.report.repeating import commands_of
 from convnext_edge.commands.report.scatter import Scatter, scatters
 from convnext_edge.commands.report.strips import Strips, strips
 from convnext_edge.commands.report.table import Cell, Column, columns_of, notes_of
+from convnext_edge.commands.report.thumbnails import Thumbnails
 from convnext_edge.commands.report.verdict import Verdict, verdicts
 from convnext_edge.commands.rows import Row
 from convnext_edge.evaluation.records import Record
 from convnext_edge.version import __version__
 
 TEMPLATES = Path(__file__).with_name("templates")
+NO_PICTURES = Thumbnails()
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,12 @@ def _section(group: Group, records: Sequence[Record]) -> Section:
     )
 
 
-def render(template: str, sections: Sequence[Section], records: Sequence[Record]) -> str:
+def render(
+    template: str,
+    sections: Sequence[Section],
+    records: Sequence[Record],
+    pictures: Thumbnails = NO_PICTURES,
+) -> str:
     """Return the page. template: name of its file. Whatever is put into HTML is escaped."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -113,6 +120,7 @@ def render(template: str, sections: Sequence[Section], records: Sequence[Record]
     environment.filters["cell"] = markdown_cell
     return environment.get_template(template).render(
         sections=sections,
+        pictures=pictures,
         models=", ".join(sorted({section.group.model for section in sections})),
         environment=environment_of(records),
         version=__version__,

@@ -31,6 +31,11 @@ class Loss:
     what: str  # as "points of top-1"
 
     @property
+    def limit(self) -> str:
+        """How much may be lost."""
+        return f"{self.allowed:.2f}, which is {TOLERANCE:.0%} of FP32's"
+
+    @property
     def text(self) -> str:
         """The loss with its interval."""
         interval = f"95 %: {self.least:+.2f} to {self.most:+.2f}"
@@ -152,7 +157,7 @@ def why(line: Line, lines: Sequence[Line]) -> str:
     elif row["gates"]:
         facts.append(f"its gates are met ({', '.join(row['gates'])})")
     elif loss is not None:
-        facts.append(f"under the {loss.allowed:.2f} that are {TOLERANCE:.0%} of FP32's")
+        facts.append(f"less than {loss.limit}")
     return "; ".join(facts)
 
 
@@ -183,9 +188,7 @@ def missing(line: Line) -> str:
     room = loss.allowed - loss.points
     needed = row["images"] * ((loss.most - loss.points) / room) ** 2 if room > 0 else math.inf
     about = f": about {float(f'{needed:.1g}'):,.0f} images would tell" if needed < 1e6 else ""
-    return (
-        f"{begin}, but {loss.text}{images(row)}, and {loss.allowed:.2f} are {TOLERANCE:.0%} of FP32's{about}"
-    )
+    return f"{begin}, but {loss.text}{images(row)}, and it may lose {loss.limit}{about}"
 
 
 def refusal(row: Row) -> str:
@@ -195,5 +198,5 @@ def refusal(row: Row) -> str:
     loss = loss_of(row)
     if loss is None:
         return "was not validated"
-    allowed = f"more than {loss.allowed:.2f}, {TOLERANCE:.0%} of FP32's"
+    allowed = f"more than {loss.limit}"
     return f"is {times(row)}, but {loss.text}{images(row)}, {allowed}"

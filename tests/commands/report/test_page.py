@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image, ImageStat
 from support.chromium import measure, picture
 from support.places import ROOT
 from support.report_rows import CHECKED, record, row
 
-from convnext_edge.commands.report.formats import choose_format, suffix_of, write_form
+from convnext_edge.commands.report.asked import choose_format, suffix_of
+from convnext_edge.commands.report.formats import write_form
 from convnext_edge.commands.report.page import make_page, make_sections
+from convnext_edge.commands.report.thumbnails import thumbnails
 from convnext_edge.errors import UsageError
+from convnext_edge.images.opening import open_image_set
 
 PICTURES = ROOT / "build" / "ci-artifacts"
 VALUES = {
@@ -96,8 +102,6 @@ def test_the_page_complains_of_nothing_and_has_two_themes(page: Path, width: int
 
 
 def brightness(file: Path) -> float:
-    from PIL import Image, ImageStat
-
     with Image.open(file) as image:
         return ImageStat.Stat(image.convert("L")).median[0]
 
@@ -139,6 +143,25 @@ def test_names_are_shown_and_never_run() -> None:
         {**BEYOND["changed"][0], "image": bad, "candidate": bad}]})], [])  # type: ignore[index]  # fmt: skip
     assert "<img" not in shown
     assert shown.count("&lt;img src=x onerror=alert(1)&gt;&#34;&#39;") > 5
+
+
+def test_changed_images_are_shown_as_pictures_of_their_own_set(photos: Path) -> None:
+    images = open_image_set(str(photos))
+    name = images.entries[3].name
+    changed = [{**BEYOND["changed"][0], "image": told} for told in (name, "absent.png")]  # type: ignore[index]
+    rows = [
+        row(data=images.name, beyond_top1={**BEYOND, "changed": changed}),
+        row(file="b.xml", data="another", beyond_top1={**BEYOND, "changed": changed}),
+    ]
+    found = thumbnails(images, rows)
+    assert list(found.pictures) == [name]
+    kind, content = found.pictures[name].split(",")
+    assert kind == "data:image/jpeg;base64"
+    with Image.open(photos / name) as original, Image.open(io.BytesIO(base64.b64decode(content))) as small:
+        assert small.size == original.size == (88, 80), "no larger than it is"
+        assert np.abs(np.asarray(small, float) - np.asarray(original.convert("RGB"), float)).mean() < 8
+    page = write_form("html", make_sections(rows, []), rows, [], found)
+    assert page.count("<img ") == 1
 
 
 # Other forms
