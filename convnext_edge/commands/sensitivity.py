@@ -35,8 +35,10 @@ from convnext_edge.targets.registry import DEFAULT
 
 if TYPE_CHECKING:
     from convnext_edge.evaluation.layer_costs import Cost
-    from convnext_edge.evaluation.layer_times import LayerPair
+    from convnext_edge.evaluation.layer_times import LayerPair, Timer
     from convnext_edge.evaluation.layer_values import Values
+    from convnext_edge.quantization.job import Job
+    from convnext_edge.quantization.ptq import Calibrated
 
 SAMPLES = 32
 SHOWN = 6  # of the worst layers, whose values are kept
@@ -133,9 +135,7 @@ def sensitivity(
     with importing():
         from convnext_edge.commands.layers_there import LayersThere
         from convnext_edge.devices.session import machine_there
-        from convnext_edge.evaluation.layer_costs import layer_costs
-        from convnext_edge.evaluation.layer_times import time_pairs, timer_here
-        from convnext_edge.evaluation.layer_values import layer_values
+        from convnext_edge.evaluation.layer_times import timer_here
         from convnext_edge.evaluation.records import keep
         from convnext_edge.quantization.ptq import calibrate_job
         from convnext_edge.targets.registry import find_target
@@ -153,21 +153,31 @@ def sensitivity(
     name, images = job.start.artifact.path.name, job.images
     doing(f"taking {name} apart for {target} with {len(images)} images of {images.name}")
     calibrated = calibrate_job(job)
-    costs = layer_costs(job, calibrated)
     there = LayersThere(where, job, space, runs=runs, threads=threads) if where else None
-    pairs = time_pairs(job, calibrated, there or timer_here(find_target(target), runs=runs, threads=threads))
-    values = {cost.name: layer_values(cost.name, job, calibrated) for cost in costs[:SHOWN]}
+    timer = there or timer_here(find_target(target), runs=runs, threads=threads)
     result = Sensitivity(
         target=target,
         calibration=images.name,
         images=len(images),
-        layers=tuple(layer_row(c, pairs.get(c.name), values.get(c.name, (None, None))) for c in costs),
+        layers=measure_layers(job, calibrated, timer),
         seconds=round(time.perf_counter() - started, 1),
         model=job.start.artifact.path,
         device=there.device if there else None,
     )
     keep("sensitivity", result.to_json(), job.start.artifact, space)
     return result
+
+
+def measure_layers(job: Job, calibrated: Calibrated, timer: Timer) -> tuple[LayerRow, ...]:
+    """Return what each layer costs and takes, the worst first."""
+    from convnext_edge.evaluation.layer_costs import layer_costs
+    from convnext_edge.evaluation.layer_times import time_pairs
+    from convnext_edge.evaluation.layer_values import layer_values
+
+    costs = layer_costs(job, calibrated)
+    pairs = time_pairs(job, calibrated, timer)
+    values = {cost.name: layer_values(cost.name, job, calibrated) for cost in costs[:SHOWN]}
+    return tuple(layer_row(c, pairs.get(c.name), values.get(c.name, (None, None))) for c in costs)
 
 
 def layer_row(cost: Cost, times: LayerPair | None, values: tuple[Values | None, Values | None]) -> LayerRow:

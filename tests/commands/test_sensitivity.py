@@ -105,7 +105,7 @@ def test_weights_are_told_in_codes_of_their_channel() -> None:
 
 
 def test_inputs_beyond_the_range_are_cut_off() -> None:
-    """By hand: a scale of 0.1 and zero point 10 cover -1 to 24.5; half of the values are below, a tenth above."""
+    """By hand: a scale of 0.1 and zero point 10 cover -1 to 24.5; half is below, a tenth above."""
     counts = ValueCounts(torch.tensor([5.0, 4.0, 0.0, 0.0, 1.0]), -10.0, 40.0)  # centres -5, 5, 15, 25, 35
     job: Any = SimpleNamespace(recipe=Recipe())
     calibrated: Any = SimpleNamespace(seen={"one": counts}, ranges={"one": ActivationRange(0.1, 10)})

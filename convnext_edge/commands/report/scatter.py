@@ -10,8 +10,8 @@ from statistics import median
 
 from convnext_edge.commands.report.charts import Scale, Tick
 from convnext_edge.commands.report.groups import Group, Line
-from convnext_edge.commands.report.verdict import setting_of
-from convnext_edge.commands.rows import Row, place_of
+from convnext_edge.commands.report.verdict import setting_of, setting_text
+from convnext_edge.commands.rows import Row
 from convnext_edge.commands.text import MIB
 
 LARGEST = 20.0  # pixels: radius of the largest file
@@ -81,45 +81,62 @@ def _value(key: str, row: Row) -> float | None:
 
 def _scatter(lines: Sequence[Line], axis: tuple[str, str, float], commands: dict[str, list[str]]) -> Scatter:
     key, title, factor = axis
-    accuracies = [factor * (_value(key, line.row) or 0.0) for line in lines]
-    times = [line.row["candidate_ms"]["p50"] for line in lines]
-    ends = [_ends(key, line.row) for line in lines]
     reference = _reference(key, [line.row for line in lines])
-    x = Scale.over([0.0, *times, *(reference[:1] if reference else ())])
-    y = Scale.over(
-        [*accuracies, *(end for pair in ends if pair for end in pair), *(reference[1:] if reference else ())]
-    )
-    on_front = pareto(times, accuracies)
+    measured = [
+        Measured(line, factor * (_value(key, line.row) or 0.0), _ends(key, line.row)) for line in lines
+    ]
+    accuracies = [accuracy for one in measured for accuracy in (one.accuracy, *(one.ends or ()))]
+    x = Scale.over([0.0, *(one.time for one in measured), *(reference[:1] if reference else ())])
+    y = Scale.over([*accuracies, *(reference[1:] if reference else ())])
+    best = pareto([one.time for one in measured], [one.accuracy for one in measured])
     most = max(1, *(line.row["bytes"] for line in lines))
     points = [
-        Point(
-            line.key,
-            x(time),
-            100 - y(accuracy),
-            round(max(SMALLEST, LARGEST * math.sqrt(line.row["bytes"] / most)), 1),
-            line.colour,
-            described(line, commands[line.key]),
-            low=100 - y(pair[0]) if pair else None,
-            high=100 - y(pair[1]) if pair else None,
-            front=number in on_front,
-            doubtful=not line.row["reliable"],
-        )
-        for number, (line, time, accuracy, pair) in enumerate(
-            zip(lines, times, accuracies, ends, strict=True)
-        )
+        _point(one, x, y, most, front=number in best, commands=commands[one.line.key])
+        for number, one in enumerate(measured)
     ]
-    row = lines[0].row
-    threads = f"{row['threads']} thread{'s' if row['threads'] > 1 else ''}, batch {row['batch']}"
+    shown = None
+    if reference:
+        text = f"FP32 PyTorch: {reference[0]:.2f} ms, {reference[1]:.2f}"
+        shown = (x(reference[0]), 100 - y(reference[1]), text)
     return Scatter(
-        ", ".join(filter(None, (place_of(row), str(row["cpu"]), threads))),
+        setting_text(lines[0].row),
         title,
         tuple(placed(points)),
-        tuple(steps([(points[number].x, points[number].y) for number in on_front])),
+        tuple(steps([(points[number].x, points[number].y) for number in best])),
         tuple(x.marks()),
         tuple(y.marks()),
-        (x(reference[0]), 100 - y(reference[1]), f"FP32 PyTorch: {reference[0]:.2f} ms, {reference[1]:.2f}")
-        if reference
-        else None,
+        shown,
+    )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known of a point before it has a place."""
+
+    line: Line
+    accuracy: float
+    ends: tuple[float, float] | None  # of its interval
+
+    @property
+    def time(self) -> float:
+        """The median milliseconds of a call."""
+        return float(self.line.row["candidate_ms"]["p50"])
+
+
+def _point(one: Measured, x: Scale, y: Scale, most: int, *, front: bool, commands: Sequence[str]) -> Point:
+    """Return the place of a point. most: bytes of the largest file."""
+    row = one.line.row
+    return Point(
+        one.line.key,
+        x(one.time),
+        100 - y(one.accuracy),
+        round(max(SMALLEST, LARGEST * math.sqrt(row["bytes"] / most)), 1),
+        one.line.colour,
+        described(one.line, commands),
+        low=100 - y(one.ends[0]) if one.ends else None,
+        high=100 - y(one.ends[1]) if one.ends else None,
+        front=front,
+        doubtful=not row["reliable"],
     )
 
 

@@ -70,6 +70,12 @@ def setting_of(row: Row) -> Setting:
     return place_of(row), row["cpu"], row["threads"], row["batch"]
 
 
+def setting_text(row: Row) -> str:
+    """Return the setting as people read it."""
+    threads = f"{row['threads']} thread{'s' if row['threads'] > 1 else ''}, batch {row['batch']}"
+    return ", ".join(filter(None, (place_of(row), str(row["cpu"]), threads)))
+
+
 def decide(lines: Sequence[Line]) -> Verdict:
     """Return the verdict on rows that were timed in one setting."""
     sure = [line for line in lines if line.row["reliable"]] or list(lines)
@@ -89,8 +95,7 @@ def decide(lines: Sequence[Line]) -> Verdict:
 def told(decision: Decision, line: Line, sentence: str) -> Verdict:
     """Return a verdict; where the times are not to be relied on, nothing is decided."""
     row = line.row
-    threads = f"{row['threads']} thread{'s' if row['threads'] > 1 else ''}, batch {row['batch']}"
-    where = ", ".join(filter(None, (place_of(row), str(row["cpu"]), threads)))
+    where = setting_text(row)
     if row["reliable"] or decision == "none":
         return Verdict(decision, f"{sentence}.", row["file"], where)
     again = f"Undecided until it is timed on a quiet machine ({row['doubt'] or 'its load is not known'}): "
