@@ -45,13 +45,15 @@ def changes_of(group: Group) -> list[Changes]:
 
 
 def _facts(row: Row, beyond: dict[str, Any]) -> str:
-    told = f"{beyond['changed_images']:,} of {row['images']:,} pictures get another answer than FP32's"
-    if beyond["reference_ece"] is None:
-        return f"{told}."
-    return (
-        f"{told}. Expected calibration error: FP32 {beyond['reference_ece']:.2%},"
-        f" this {beyond['candidate_ece']:.2%}."
-    )
+    told = [f"{beyond['changed_images']:,} of {row['images']:,} pictures get another answer than FP32's."]
+    if beyond["reference_ece"] is not None:
+        errors = f"FP32 {beyond['reference_ece']:.2%}, this {beyond['candidate_ece']:.2%}"
+        told.append(f"Expected calibration error: {errors}.")
+    if corrupted := row.get("corruptions"):
+        low, high = corrupted["extra_drop_ci95_points"]
+        extra = f"{corrupted['extra_drop_points']:+.2f} points more (95 %: {low:+.2f} to {high:+.2f})"
+        told.append(f"On {corrupted['images']:,} corrupted images it loses {extra}.")
+    return " ".join(told)
 
 
 def reference_of(group: Group) -> str:

@@ -10,7 +10,7 @@ from statistics import median
 
 from convnext_edge.commands.report.charts import Scale, Tick
 from convnext_edge.commands.report.groups import Group, Line
-from convnext_edge.commands.report.verdict import setting_of, setting_text
+from convnext_edge.commands.report.verdict import images, setting_of, setting_text
 from convnext_edge.commands.rows import Row
 from convnext_edge.commands.text import MIB
 
@@ -58,7 +58,7 @@ class Scatter:
 
 
 def scatters(group: Group, commands: dict[str, list[str]]) -> Iterator[Scatter]:
-    """Yield a chart for each setting in which two models or more were timed and validated.
+    """Yield a chart for each setting that models were timed in, and each image set they were validated on.
 
     commands: of each line, by its key.
     """
@@ -69,7 +69,8 @@ def scatters(group: Group, commands: dict[str, list[str]]) -> Iterator[Scatter]:
     settings: dict[tuple[object, ...], list[Line]] = {}
     for line in known:
         if _value(axis[0], line.row) is not None:
-            settings.setdefault(setting_of(line.row), []).append(line)
+            place = (*setting_of(line.row), line.row["data"], line.row["images"])
+            settings.setdefault(place, []).append(line)
     for lines in settings.values():
         yield _scatter(lines, axis, commands)
 
@@ -99,7 +100,7 @@ def _scatter(lines: Sequence[Line], axis: tuple[str, str, float], commands: dict
         text = f"FP32 PyTorch: {reference[0]:.2f} ms, {reference[1]:.2f}"
         shown = (x(reference[0]), 100 - y(reference[1]), text)
     return Scatter(
-        setting_text(lines[0].row),
+        f"{setting_text(lines[0].row)};{images(lines[0].row)}",
         title,
         tuple(placed(points)),
         tuple(steps([(points[number].x, points[number].y) for number in best])),

@@ -193,7 +193,7 @@ def missing(line: Line) -> str:
     room = loss.allowed - loss.points
     needed = row["images"] * ((loss.most - loss.points) / room) ** 2 if room > 0 else math.inf
     about = f": about {float(f'{needed:.1g}'):,.0f} images would tell" if needed < 1e6 else ""
-    return f"{begin}, but {loss.text}{images(row)}, and it may lose {loss.limit}{about}"
+    return f"{begin}, but {loss.text}{images(row)}, and may lose {loss.limit}{about}"
 
 
 def refusal(row: Row) -> str:

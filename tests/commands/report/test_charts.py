@@ -71,6 +71,14 @@ def test_points_are_at_their_latency_and_accuracy_and_as_large_as_their_files() 
     assert chart.reference is not None
 
 
+def test_models_that_saw_other_images_are_in_other_charts() -> None:
+    (group,) = make_groups([row(), row(file="b.xml", images=50)], [])
+    charts = list(scatters(group, {"A": [], "B": []}))
+    assert [[point.key for point in chart.points] for chart in charts] == [["A"], ["B"]]
+    assert "10,000 images of demo" in charts[0].setting
+    assert "50 images of demo" in charts[1].setting
+
+
 def test_intervals_are_drawn_where_they_are() -> None:
     (group,) = make_groups([row()], [])
     lost = next(chart for chart in strips(group) if chart.title == "Top-1 lost")

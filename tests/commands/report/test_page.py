@@ -145,6 +145,15 @@ def test_names_are_shown_and_never_run() -> None:
     assert shown.count("&lt;img src=x onerror=alert(1)&gt;&#34;&#39;") > 5
 
 
+def test_what_validate_tells_beyond_top1_is_said() -> None:
+    corrupted = {"images": 500, "extra_drop_points": 0.11, "extra_drop_ci95_points": [-0.05, 0.27]}
+    shown = make_page([row(beyond_top1=BEYOND, corruptions=corrupted)], [])
+    assert "30 of 10,000 pictures get another answer" in shown
+    assert "Expected calibration error: FP32 2.00%, this 2.50%." in shown
+    assert "On 500 corrupted images it loses +0.11 points more (95 %: -0.05 to +0.27)." in shown
+    assert "10 more are in the JSON of validate" in shown
+
+
 def test_changed_images_are_shown_as_pictures_of_their_own_set(photos: Path) -> None:
     images = open_image_set(str(photos))
     name = images.entries[3].name
