@@ -55,7 +55,7 @@ class LayerRow(Result):
     fp32_ms: float | None = None  # of the layer, as the runtime counts it; None likewise
     int8_ms: float | None = None
     weights: Values | None = None  # in codes of their channel; None but for the worst layers
-    activations: Values | None = None  # of the layer's input; None likewise, or where they were not counted
+    activations: Values | None = None  # of the layer's input; None too where that is float, or not counted
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,8 @@ def test_an_engine_tells_export_quantize_and_build(models: Models) -> None:
     place = ["--workspace", str(models.workspace)]
     assert made[0] == ["export", "--checkpoint", str(CHECKPOINT), "--resolution", str(RESOLUTION), *place]
     given = ["--calib", str(models.photos), "--samples", "16"]
-    assert made[1] == [
-        "quantize", str(models.exported()), *given, "--for", "x86-64", "--no-timing", *place
-    ]  # fmt: skip
+    assert made[1][:2] == ["quantize", str(models.exported())]
+    assert sorted(made[1][2:]) == sorted([*given, "--for", "x86-64", "--no-timing", *place])
     assert made[2][:2] == ["build", str(int8)]
 
 

@@ -85,13 +85,13 @@ def test_the_values_of_the_worst_layers_are_told(found: Sensitivity) -> None:
     ]
     for row in found.layers[:6]:
         assert row.weights is not None
-        assert row.activations is not None
-        for values in (row.weights, row.activations):
+        assert (row.activations is None) == (row.name == "head"), "whose input OpenVINO's recipe leaves float"
+        for values in filter(None, (row.weights, row.activations)):
             assert len(values.edges) == len(values.shares) + 1
             assert sum(values.shares) == pytest.approx(1, abs=2e-3)
             assert values.low < 0 < values.high
         assert (row.weights.low, row.weights.high, row.weights.clipped) == (-127, 127, 0)
-        assert row.activations.clipped < 0.01
+        assert row.activations is None or row.activations.clipped < 0.01
 
 
 def test_weights_are_told_in_codes_of_their_channel() -> None:

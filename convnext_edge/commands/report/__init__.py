@@ -14,5 +14,6 @@ details    classes, confidence, pictures whose answer changed; machines and vers
 thumbnails small pictures of images whose answer changed
 page       all of it together, for the templates
 formats    Markdown, JSON, CSV
-templates  the page in HTML and in Markdown, and its style
+
+The folder `templates` has the page in HTML and in Markdown, and its style.
 """

@@ -73,10 +73,10 @@ def report(
     data_root: DataRoot = None,
     workspace: WorkspaceFolder = None,
 ) -> Report:
-    """Show what validate, benchmark, compare and sensitivity found as one page to decide by.
+    """Show what was measured in a workspace as one page to decide by.
 
-    In HTML, one file that needs no other file: what to ship and why, accuracy against latency, layers, and
-    the commands that repeat each row.
+    It has what compare, validate, benchmark and sensitivity found. In HTML, it is one file that needs no
+    other: what to ship and why, accuracy against latency, layers, and the commands that repeat each row.
     Raises ArtifactError where the workspace keeps no result, ImageSetError, UsageError.
     """
     chosen = choose_format(format, as_path(output))
