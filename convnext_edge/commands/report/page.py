@@ -19,7 +19,7 @@ from convnext_edge.commands.report.details import (
 )
 from convnext_edge.commands.report.groups import Group, Line, make_groups
 from convnext_edge.commands.report.layers import Layers, layers_of
-from convnext_edge.commands.report.repeating import commands_of
+from convnext_edge.commands.report.repeating import are_complete, commands_of
 from convnext_edge.commands.report.scatter import Scatter, scatters
 from convnext_edge.commands.report.strips import Strips, strips
 from convnext_edge.commands.report.table import Cell, Column, columns_of, notes_of
@@ -51,6 +51,10 @@ class Section:
     def cells(self, line: Line) -> list[tuple[Column, Cell]]:
         """Return what the table shows of a line."""
         return [(column, column.cell(line.row)) for column in self.columns]
+
+    def whole(self, line: Line) -> bool:
+        """Return whether the commands of a line begin with a checkpoint."""
+        return are_complete(self.commands[line.key])
 
     def facts(self, line: Line) -> list[tuple[str, str]]:
         """Return the file, recipe and calibration set of a line."""

@@ -33,6 +33,12 @@ def commands_of(row: Row, records: Sequence[Record]) -> list[str]:
     return list(dict.fromkeys(told))
 
 
+def are_complete(commands: Sequence[str]) -> bool:
+    """Return whether commands begin with a checkpoint; they do not where a parent is gone or replaced."""
+    first = commands[0].split() if commands else []
+    return first[1:2] == ["export"] or any(word.startswith("--checkpoint") for word in first)
+
+
 def of_row(row: Row, records: Sequence[Record]) -> Iterator[Record]:
     """Yield the results that a row was joined from."""
     for kind in ("validate", "benchmark"):

@@ -13,6 +13,7 @@ from support.report_rows import record, row
 
 from convnext_edge import benchmark, report, validate
 from convnext_edge.artifacts.workspace import DEFAULT
+from convnext_edge.commands.report.page import make_page
 from convnext_edge.commands.report.repeating import commands_of, repeated
 
 LIMIT = 16
@@ -62,6 +63,14 @@ def test_a_row_is_repeated_by_its_commands_in_an_empty_folder(
 )  # fmt: skip
 def test_files_of_ours_are_in_the_workspace_of_the_empty_folder(command: str, wanted: str) -> None:
     assert repeated(command, ["a.onnx"], "b.onnx") == f"convnext-edge {wanted}"
+
+
+def test_a_row_whose_first_commands_are_not_known_says_so() -> None:
+    made = [{"file": "a.onnx", "command": "convnext-edge export tiny"}]
+    said = "The first commands are not known"
+    assert said not in make_page([row(made=made)], [])
+    assert said in make_page([row(made=[{"file": "a.xml", "command": "convnext-edge build"}])], [])
+    assert said in make_page([row()], [])
 
 
 def test_what_is_no_command_of_a_shell_is_shown_as_it_is() -> None:
