@@ -81,14 +81,15 @@ class Contest:
 
     def make_engine(self, method: str, target: str) -> Path:
         """Quantize by the method and build; return the path of the engine."""
+        chosen = find_target(target)
+        machine = self.machine if chosen.takes_machine else None
         if method == FP32:
-            made_of = build(self.model, target=target, machine=self.machine, workspace=self.workspace)
-            return made_of.engine
+            return build(self.model, target=target, machine=machine, workspace=self.workspace).engine
         graph = output = recipe = None
         if method.endswith(RECIPE):  # under a name of its own, so that it replaces no other
             # not what `quantize` calls its files, though the recipe be called int8
             name = f"{self.stem}-recipe-{Path(method).stem}-{target}"
-            graph, output = (self.workspace / f"{name}{end}" for end in (".onnx", find_target(target).suffix))
+            graph, output = (self.workspace / f"{name}{end}" for end in (".onnx", chosen.suffix))
             recipe, method = Path(method), "ptq"
         made = quantize(
             self.model,
@@ -96,7 +97,7 @@ class Contest:
             samples=self.samples,
             target=target,
             method=cast(Method, method),
-            machine=self.machine,
+            machine=machine,
             recipe=recipe,
             timing=False,
             data_root=self.data_root,
@@ -106,7 +107,5 @@ class Contest:
         )
         for warning in made.warnings:
             note(f"WARNING: {warning}")
-        built = build(
-            made.artifact, target=target, machine=self.machine, output=output, workspace=self.workspace
-        )
+        built = build(made.artifact, target=target, machine=machine, output=output, workspace=self.workspace)
         return built.engine
