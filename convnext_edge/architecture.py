@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal, NamedTuple
 
+from convnext_edge.upernet import DecoderLayer, decoder_layers
+
 KERNEL = 7  # of the published models' depthwise convolutions
 EXPANSION = 4  # the pointwise layers widen C to 4C and narrow it again
 STRIDE = 2  # of each downsampling layer between stages
@@ -20,6 +22,8 @@ Stem = Literal["patch", "overlap", "overlap_act"]  # one convolution, two, two w
 NormKind = Literal["layernorm", "simplenorm", "rmsnorm"]  # see `network.norms`
 Activation = Literal["gelu", "gelu_tanh", "relu", "silu", "hardswish"]
 Pooling = Literal["avg", "max", "avgmax", "catavgmax"]  # as of `network.convnext.pool`
+Decoder = Literal["upernet"]  # what makes one answer of the maps of all stages
+OF_BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
 
 
 class Step(NamedTuple):
@@ -37,7 +41,8 @@ class Architecture:
     depths: tuple[int, ...]  # blocks in each stage
     dims: tuple[int, ...]  # channels of each stage
     patch: int = 4  # stride of the stem in pixels; of a stem of one convolution, the edge of its kernel too
-    classes: int = 1000  # outputs of the head, be they classes or not; 0 where there is no head
+    # outputs of the head or of the decoder, be they classes or not; 0 where there is neither
+    classes: int = 1000
     grn: bool = False  # True for V2
     layer_scale: bool = True  # whether blocks have a gamma
     channels: int = 3  # of the image
@@ -62,6 +67,10 @@ class Architecture:
     maps: tuple[int, ...] = ()  # stages whose map is an output
     map_norms: tuple[int, ...] = ()  # stages whose map has a norm of its own
     map_last_norm: bool = False  # whether the last stage's map goes through the last norm, as in DINOv3
+    # What takes the maps; the model then answers with what the decoder makes of them, and not with the maps.
+    decoder: Decoder | None = None
+    decoder_width: int = 0  # channels of its layers
+    pool_bins: tuple[int, ...] = ()  # edges of the maps that its pyramid pooling gives
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kernels", self.kernels or (KERNEL,) * len(self.dims))
@@ -108,8 +117,8 @@ class Architecture:
 
     @property
     def params(self) -> int:
-        """Number of weights, biases and scales."""
-        return sum(prod(shape) for shape in self.shapes().values())
+        """Number of weights, biases and scales; what a BatchNorm has measured is none."""
+        return sum(prod(shape) for name, shape in self.shapes().items() if ".running_" not in name)
 
     @property
     def fp32_bytes(self) -> int:
@@ -122,7 +131,7 @@ class Architecture:
         width: as the height by default. Counted as the paper's tables count FLOPs (fvcore: one is one).
         """
         size = (height, width or height)
-        total = 0
+        total, sizes = 0, []
         for kernel, stride, wide, narrow in self._stem():
             rest = 0 if self.stem == "patch" else stride - 1  # a kernel that overlaps takes what is left, too
             size = _strided((size[0] + rest, size[1] + rest), stride)
@@ -132,6 +141,10 @@ class Architecture:
                 size = _strided(size, step.stride)
                 total += prod(size) * STRIDE**2 * self._before(stage) * dim
             total += depth * prod(size) * dim * (self.kernels[stage] ** 2 + 2 * EXPANSION * dim)
+            sizes.append(size)
+        for layer in self.decoder_layers():
+            positions = layer.bins**2 or prod(sizes[layer.stage])
+            total += positions * layer.kernel**2 * layer.before * layer.dim
         return total + sum(prod(shape) for name, shape in self._head() if name.endswith(".weight"))
 
     def shapes(self) -> dict[str, Shape]:
@@ -149,7 +162,13 @@ class Architecture:
                 shapes |= self._block(f"stages.{stage}.blocks.{block}", dim, self.kernels[stage])
         for stage in self.map_norms:
             shapes |= self._norm(f"map_norms.{stage}", self.dims[stage])
-        return shapes | dict(self._head())
+        return shapes | dict(self._head()) | dict(self._decoder())
+
+    def decoder_layers(self) -> tuple[DecoderLayer, ...]:
+        """Return the convolutions of the decoder in the order in which they run; none where there is none."""
+        if self.decoder is None:
+            return ()
+        return tuple(decoder_layers(self.dims, self.decoder_width, self.pool_bins, self.classes))
 
     def downsamples(self, stage: int) -> bool:
         """Return whether a stage begins with a downsampling layer, be it one that keeps the size."""
@@ -171,9 +190,17 @@ class Architecture:
             yield from self._norm(name, size).items()
         if self.hidden:
             yield from _layer("hidden", self.hidden, self.pooled_features).items()
-        if self.classes:
+        if self.classes and self.decoder is None:
             width = self.hidden or self.pooled_features
             yield from _layer("head", self.classes, width, bias=self.head_bias).items()
+
+    def _decoder(self) -> Iterator[tuple[str, Shape]]:
+        for name, kernel, before, dim, *_ in self.decoder_layers():
+            if name == "classifier":
+                yield from _layer("decoder.classifier", dim, before, kernel, kernel).items()
+            else:
+                yield f"decoder.{name}.conv.weight", (dim, before, kernel, kernel)
+                yield from ((f"decoder.{name}.norm.{part}", (dim,)) for part in OF_BATCH_NORM)
 
     def _block(self, name: str, dim: int, kernel: int) -> dict[str, Shape]:
         wide = EXPANSION * dim

@@ -5,6 +5,7 @@ multilabel  `logits` (N, classes): each is the answer to a question of its own, 
 regress     `values` (N, outputs): numbers as they are
 embed       `embedding` (N, features), by whose direction images are compared; perhaps `map`, the last map
 features    the map (N, C, H / stride, W / stride) of each stage, `map` with its number, for a detector
+segment     `logits` (N, classes, H, W): the largest of each pixel is its class
 
 Tensors tell a task only in part: a head may classify or regress.
 """
@@ -17,9 +18,10 @@ from typing import Literal, get_args
 from convnext_edge.architecture import Architecture
 from convnext_edge.errors import UsageError
 
-Task = Literal["classify", "multilabel", "regress", "embed", "features"]
+Task = Literal["classify", "multilabel", "regress", "embed", "features", "segment"]
 TASKS: tuple[Task, ...] = get_args(Task)
 OF_HEADS: tuple[Task, ...] = ("classify", "multilabel", "regress")
+WITH_CLASSES: tuple[Task, ...] = (*OF_HEADS, "segment")  # tasks whose outputs may have names
 VECTORS: dict[Task, str] = {
     "classify": "logits",
     "multilabel": "logits",
@@ -30,6 +32,8 @@ VECTORS: dict[Task, str] = {
 
 def infer_task(architecture: Architecture, *, projects: bool = False) -> Task:
     """Return the task that tensors tell. projects: whether the head is a projection, as in OpenCLIP."""
+    if architecture.decoder:
+        return "segment"
     if not architecture.pooled:
         return "features"
     if not architecture.classes or projects:
@@ -39,6 +43,8 @@ def infer_task(architecture: Architecture, *, projects: bool = False) -> Task:
 
 def output_names(task: Task, architecture: Architecture) -> tuple[str, ...]:
     """Return the names of a model's outputs, in its order."""
+    if task == "segment":
+        return ("logits",)
     maps = ("map",) if task == "embed" else tuple(f"map{stage}" for stage in architecture.maps)
     vector = (VECTORS[task],) if architecture.pooled else ()
     return (*vector, *(maps if architecture.maps else ()))
@@ -57,13 +63,18 @@ def fit(architecture: Architecture, task: Task, inferred: Task, *, with_map: boo
         case "features":
             maps = architecture.maps or tuple(range(last + 1))
             bare = replace(architecture, classes=0, hidden=0, last_norm=False, norm_first=False)
+            bare = replace(bare, decoder=None, decoder_width=0, pool_bins=())
             return replace(bare, pooled=False, maps=maps, map_last_norm=False)
-        case "embed" if inferred == "features":
+        case "embed" if inferred in ("features", "segment"):
             raise UsageError("--task embed: this model has maps alone, and no norm behind them", hint=LEAVE)
+        case "segment" if inferred != "segment":
+            raise UsageError("--task segment: this model has no decoder, such as UPerNet's", hint=LEAVE)
+        case "segment":
+            return architecture
         case "embed":
             headless = architecture if inferred == "embed" else replace(architecture, classes=0)
             return replace(headless, maps=(last,) if with_map else ())
-    if not architecture.classes:
+    if not architecture.classes or architecture.decoder:
         raise UsageError(f"--task {task}: this model has no head", hint=LEAVE)
     if task == "classify" and architecture.classes == 1:
         raise UsageError(

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from convnext_edge.architecture import Activation, NormKind, Pooling, Stem
+from convnext_edge.architecture import Activation, Decoder, NormKind, Pooling, Stem
 from convnext_edge.artifacts.artifact import Form, Kind
 from convnext_edge.cpu import Machine
 from convnext_edge.images.preprocessing import InputType, PreprocessingShape
@@ -86,6 +86,9 @@ class ArchitectureShape(Shape):
     maps: Numbers = []
     map_norms: Numbers = []
     map_last_norm: bool = False
+    decoder: Decoder | None = None
+    decoder_width: Number = 0
+    pool_bins: Stages = []
 
     @model_validator(mode="after")
     def _stages_fit(self) -> Self:
@@ -96,6 +99,10 @@ class ArchitectureShape(Shape):
                 raise ValueError("maps and map_norms must be stages of the model, in their order")
         if not (self.pooled or self.maps):
             raise ValueError("a model must have an output")
+        if self.decoder and (self.pooled or len(self.maps) != len(self.dims) or not self.classes):
+            raise ValueError("a decoder must take the maps of all stages, and tell classes apart")
+        if bool(self.decoder) != bool(self.decoder_width):
+            raise ValueError("decoder_width must be that of a decoder")
         if any(kernel % 2 == 0 for kernel in self.kernels):
             raise ValueError("kernels must be odd")
         if (self.stem != "patch") != (self.stem_width > 0):
@@ -162,6 +169,7 @@ class SidecarShape(FormatShape):
             (self.task in OF_HEADS and not has.classes, "no classes"),
             (self.task in OF_HEADS and bool(has.maps), "maps"),
             (self.task == "embed" and len(has.maps) > 1, "more than one map"),
+            ((self.task == "segment") != bool(has.decoder), "a decoder" if has.decoder else "no decoder"),
         ):
             if wrong:
                 raise ValueError(f"task must not be {self.task} of an architecture with {why}")

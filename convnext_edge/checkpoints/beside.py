@@ -32,7 +32,9 @@ NEEDED = {
     "transformer": re.compile(r"(^|\.)token_embedding\."),
     "norms": re.compile(r"(^|\.)projectors\."),
 }
-COUNTERS = re.compile(r"(^|\.)(initted|step|num_updates|decay)$")  # single numbers, as of ema_pytorch's EMA
+BATCHES = re.compile(r"\.num_batches_tracked$")  # that a BatchNorm has counted
+# single numbers, as of ema_pytorch's EMA
+COUNTERS = re.compile(r"(^|\.)(initted|step|num_updates|decay|num_batches_tracked)$")
 MEASURES = re.compile(r"\w*metrics?|(train|val|test)_\w+")  # counts and sums; a matrix of weights is a layer
 FASTAI_BODY = re.compile(r"(^|\.)0\.(0|model)\.$")
 FASTAI_HEAD = re.compile(r"(^|\.)1\.\d+\.(weight|bias|running_\w+|num_batches_tracked)$")
@@ -51,20 +53,22 @@ def part_beside(
     place = choice.place
     foreign = tuple(part for other in choice.others if (part := other.part_of(place)))
     known = {name for other in choice.others for name in shapes if other.has(name)}
-    scope = place.prefix + place.layout.scope
+    scopes = tuple(place.prefix + scope for scope in place.layout.scopes)
     inside: dict[str, Shape] = {}
     beside: list[str] = []
     for name, shape in shapes.items():
-        if name.startswith(scope) and not name.startswith(foreign):
+        if name.startswith(scopes) and BATCHES.search(name):
+            continue
+        if name.startswith(scopes) and not name.startswith(foreign):
             inside[name.removeprefix(place.prefix)] = shape
         elif not name.startswith(foreign) and name not in known:
             beside.append(name)
     unknown = [name for name in beside if not _computes_nothing(name, shapes[name], beside)]
     if unknown and not headless:
-        fastai = FASTAI_BODY.search(scope) and FASTAI_HEAD.search(unknown[0])
+        fastai = FASTAI_BODY.search(scopes[0]) and FASTAI_HEAD.search(unknown[0])
         what = "which is a head as fastai makes it" if fastai else "and nothing tells what it computes"
         raise CheckpointError(
-            f"{where} has {unknown[0]} beside the ConvNeXt under {scope}, {what}",
+            f"{where} has {unknown[0]} beside the ConvNeXt under {' and '.join(scopes)}, {what}",
             hint="Save the tensors of the ConvNeXt alone, with its own head; or without one, for a backbone. "
             + WITHOUT_HEAD,
         )

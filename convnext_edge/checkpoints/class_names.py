@@ -78,6 +78,8 @@ def names_of_config(config: Config, classes: int) -> ClassNames:
 
 def task_of_config(config: Config, inferred: Task) -> Task:
     """Return what the outputs of a head mean as a config of transformers says, else the inferred task."""
+    if inferred == "segment":
+        return inferred
     config.check(ProblemShape)
     problem = config.values.get("problem_type")
     told = TASKS_OF_TRANSFORMERS.get(problem)

@@ -3,6 +3,7 @@
 A layout is a table of two columns: a library's name of a tensor, and our name, which is that of
 `ConvNeXt.state_dict()`. In both, {s} is the stage and {b} the block, counted from 0, and {p} is weight or
 bias. {even} is 2s and {odd} is 2s + 1, as torchvision numbers its layers in one sequence; {next} is s + 1.
+{n} is any of the four tensors of a BatchNorm.
 """
 
 from __future__ import annotations
@@ -53,6 +54,38 @@ MMPRETRAIN_BACKBONE: Table = (
     *((name, ours) for name, ours in MMPRETRAIN if ours.startswith(("stem", "stages"))),
     ("backbone.norm{s}.{p}", "map_norms.{s}.{p}"),
 )
+# UPerHead of mmsegmentation, as the authors' UPerNets have it, and UperNetHead of transformers
+UPERNET_CONVOLUTIONS = {
+    "psp_modules.{s}.1": "pyramid.{s}",
+    "bottleneck": "bottleneck",
+    "lateral_convs.{s}": "laterals.{s}",
+    "fpn_convs.{s}": "fpn.{s}",
+    "fpn_bottleneck": "fpn_bottleneck",
+}
+
+
+def decode_head(norm: str, classifier: str) -> Table:
+    """Return the names of UPerNet's decoder, as a library calls a convolution's BatchNorm and the last one."""
+    rows = UPERNET_CONVOLUTIONS.items()
+    return (
+        *((f"decode_head.{name}.conv.weight", f"decoder.{ours}.conv.weight") for name, ours in rows),
+        *((f"decode_head.{name}.{norm}.{{n}}", f"decoder.{ours}.norm.{{n}}") for name, ours in rows),
+        (f"decode_head.{classifier}.{{p}}", "decoder.classifier.{p}"),
+    )
+
+
+# ... with the backbone of the authors' own repository, and with that of OpenMMLab's later configs
+MMSEGMENTATION_HEAD = decode_head("bn", "conv_seg")
+MMSEGMENTATION: Table = (
+    *(
+        (f"backbone.{name}", ours)
+        for name, ours in OFFICIAL
+        if ours.startswith(("stem", "stages", "map_norms"))
+    ),
+    *MMSEGMENTATION_HEAD,
+)
+MMSEGMENTATION_OF_MMPRETRAIN: Table = (*MMPRETRAIN_BACKBONE, *MMSEGMENTATION_HEAD)
+
 # github.com/facebookresearch/dinov3: the last norm stands among those of the maps, too
 DINOV3_OFFICIAL: Table = (
     *((name, ours) for name, ours in OFFICIAL if not name.startswith("norm{s}")),
@@ -173,7 +206,14 @@ def classifier_of_transformers(prefix: str) -> Table:
     return (*((prefix + name, ours) for name, ours in TRANSFORMERS), ("classifier.{p}", "head.{p}"))
 
 
-OURS: Table = tuple((ours, ours) for _, ours in (*OVERLAP_STEM, *TIMM_BODY, ("", "map_norms.{s}.{p}")))
+# UperNetForSemanticSegmentation
+TRANSFORMERS_UPERNET: Table = (
+    *((f"backbone.{name}", ours) for name, ours in TRANSFORMERS if ours != "norm.{p}"),
+    *decode_head("batch_norm", "classifier"),
+)
+
+OF_OURS = (*OVERLAP_STEM, *TIMM_BODY, ("", "map_norms.{s}.{p}"), *MMSEGMENTATION_HEAD)
+OURS: Table = tuple((ours, ours) for _, ours in OF_OURS)
 
 # Numbers have up to four digits, as Python refuses to read thousands, and no leading zeros, so that no two
 # names are of one tensor.
@@ -181,6 +221,7 @@ FIELDS = {
     "s": "0|[1-9][0-9]{0,3}",
     "b": "0|[1-9][0-9]{0,3}",
     "p": "weight|bias",
+    "n": "weight|bias|running_mean|running_var",
     "even": "(?:[1-9][0-9]{0,2})?[02468]",
     "odd": "(?:[1-9][0-9]{0,2})?[13579]",
     "next": "[1-9][0-9]{0,3}",
@@ -193,15 +234,17 @@ class Layout:
 
     family: str  # the library
     table: Table  # its name of each tensor, and ours
-    scope: str = ""  # what the names of the image model begin with, beside what else the library keeps there
+    # what the names of the image model begin with, beside what else the library keeps there
+    scopes: tuple[str, ...] = ("",)
     stem: Stem = "patch"
     twins: tuple[str, ...] = ()  # how names begin that repeat a tensor of another name
+    needed: tuple[str, ...] = ()  # names that are there beside those of the stem
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """The names of the stem's weights, which every ConvNeXt of this layout has."""
+        """The names of the stem's weights, and others that every model of this layout has."""
         wanted = ("conv", "norm") if self.stem == "patch" else ("conv", "conv2", "norm")
-        return tuple(self.original(f"stem.{name}.weight") for name in wanted)
+        return (*(self.original(f"stem.{name}.weight") for name in wanted), *self.needed)
 
     def rename(self, name: str) -> str | None:
         """Return our name of a tensor; None for a tensor that is not part of a ConvNeXt."""
@@ -222,10 +265,17 @@ class Layout:
     def is_of_head(self, name: str, ours: str | None, without: tuple[str, ...]) -> bool:
         """Tell whether a tensor is of a head that is left out. without: how our names of its layers begin."""
         places = {
-            place for left, right in self.table if right.startswith("head.") for place in _head_of(left)
+            place
+            for left, right in self.table
+            if right.startswith(("head.", "decoder."))
+            for place in _head_of(left)
         }
         return name.startswith(tuple(places)) if ours is None else ours.startswith(without)
 
+
+# no other decoder has it: of others, the backbone alone is taken
+OF_UPERNET = ("decode_head.fpn_bottleneck.conv.weight",)
+SEGMENTER = ("backbone.", "decode_head.")
 
 LAYOUTS = (
     Layout("official", OFFICIAL),
@@ -238,7 +288,7 @@ LAYOUTS = (
     Layout("timm", flattened(OVERLAP_ACT_STEM), stem="overlap_act"),
     Layout("timm", flattened(OVERLAP_STEM), stem="overlap"),
     Layout("timm", flattened(PATCH_STEM)),
-    Layout("open_clip", OPEN_CLIP, scope="visual."),
+    Layout("open_clip", OPEN_CLIP, scopes=("visual.",)),
     Layout("torchvision", TORCHVISION),
     Layout("torchvision", TORCHVISION_BODY),
     Layout("timm", as_children(PATCH_STEM)),
@@ -248,6 +298,9 @@ LAYOUTS = (
     Layout("transformers", classifier_of_transformers("convnextv2.")),
     Layout("transformers", TRANSFORMERS),
     Layout("dinov3", DINOV3),
+    Layout("mmsegmentation", MMSEGMENTATION, scopes=SEGMENTER, needed=OF_UPERNET),
+    Layout("mmsegmentation", MMSEGMENTATION_OF_MMPRETRAIN, scopes=SEGMENTER, needed=OF_UPERNET),
+    Layout("transformers", TRANSFORMERS_UPERNET, scopes=SEGMENTER, needed=OF_UPERNET),
     Layout("convnext_edge", OURS, stem="overlap"),
     Layout("convnext_edge", OURS),
 )
@@ -255,7 +308,7 @@ LAYOUTS = (
 
 def _head_of(name: str) -> list[str]:
     """Return the part of a library's name of a head's tensor that all of its head has."""
-    return re.findall(r"^.*?\b(?:head|classifier)\.", name)
+    return re.findall(r"^.*?\b(?:(?:decode_)?head|decoder|classifier)\.", name)
 
 
 def _translate(name: str, table: Iterable[tuple[str, str]]) -> str | None:

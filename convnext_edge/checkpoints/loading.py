@@ -25,7 +25,7 @@ from convnext_edge.images.changes import PreprocessingChanges
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.convnext import ConvNeXt, as_tuple
 from convnext_edge.progress import note
-from convnext_edge.tasks import OF_HEADS, Task, infer_task
+from convnext_edge.tasks import WITH_CLASSES, Task, infer_task
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
@@ -89,7 +89,7 @@ def load_checkpoint(
     resolved = resolve(found.architecture, found.family, located.file, asked)
     model = _model(resolved.architecture, found, tensors, located.title)
     task = infer_task(model.architecture, projects=found.family == "open_clip")
-    config = resolved.config if task in OF_HEADS else None
+    config = resolved.config if task in WITH_CLASSES else None
     task = task if config is None else task_of_config(config, task)
     return Checkpoint(
         model,
@@ -147,7 +147,7 @@ def load_graph(
     )
     _, config = obey_config(path, found.architecture)
     names = _names_of_metadata(found.metadata.labels, found.architecture.classes, path)
-    if not names.names and config is not None and found.task in OF_HEADS:
+    if not names.names and config is not None and found.task in WITH_CLASSES:
         names = names_of_config(config, found.architecture.classes)
     return Checkpoint(
         model, "onnx", config=config, task=found.task, classes=names, graph=graph, folder=path.parent

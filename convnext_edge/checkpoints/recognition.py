@@ -30,8 +30,9 @@ SUPPORTED = (
 # Of tasks that need no head: how our names of the layers begin that are left out where nobody knows them.
 HEADLESS: dict[Task | None, tuple[str, ...]] = {
     "embed": ("head.", "hidden."),
-    "features": ("head.", "hidden.", "norm.", "norm_pre."),
+    "features": ("head.", "hidden.", "norm.", "norm_pre.", "decoder."),
 }
+OF_HEADS = ("head.", "hidden.", "decoder.")  # how our names of layers begin that a backbone does not have
 
 # Libraries store these with axes of length 1: (4C, C, 1, 1) for 1x1 convolutions, (1, 1, 1, 4C) for GRN
 # and (C, 1, 1) for layer scale.
@@ -45,6 +46,7 @@ FOREIGN = (
 # A tensor that is missing or has another shape, by our name.
 DEVIATIONS = (
     (r"head\.", "the head is one linear layer, behind at most one hidden layer"),
+    (r"decoder\.", "the decoder is a UPerNet, of a width that all its layers have"),
     (r"hidden\.", "the hidden layer of a head takes what the pooling leaves"),
     (r"stem\.conv\.weight", "the stem is one convolution with square patches, or two of 3x3"),
     (r"stem\.norm\.weight", "the stem ends with a norm"),
@@ -203,20 +205,21 @@ def _differences(
     for name, ours in renamed.items():
         shape = shapes[name]
         if ours is None or ours not in expected:
-            of_head = layout.is_of_head(name, ours, HEADLESS["embed"])
+            of_head = layout.is_of_head(name, ours, OF_HEADS)
             yield Difference(f"{name} of shape {shape} is unexpected", _reason(name, FOREIGN), of_head)
         elif _without_unit_axes(ours, shape) != expected[ours]:
-            of_head = ours.startswith(HEADLESS["embed"])
+            of_head = ours.startswith(OF_HEADS)
             text = f"{name} has shape {shape}, not {expected[ours]}"
             yield Difference(text, _reason(ours, DEVIATIONS), of_head)
         elif 0 in shape:
             yield Difference(f"{name} of shape {shape} is empty", _reason(ours, DEVIATIONS))
         elif ours.endswith("dwconv.weight") and shape[-1] not in KERNELS:
             yield Difference(f"{name} of shape {shape} has a kernel of {shape[-1]}", "it is odd, 31 at most")
-    if architecture.classes and not architecture.last_norm and layout.family != KEPT:
+    has_head = architecture.classes > 0 and not architecture.decoder
+    if has_head and not architecture.last_norm and layout.family != KEPT:
         yield Difference(f"{layout.original('norm.weight')} is missing", "every library's head has a norm")
     for ours in (ours for ours in expected if ours in missing):
-        of_head = ours.startswith(HEADLESS["embed"])
+        of_head = ours.startswith(OF_HEADS)
         yield Difference(f"{layout.original(ours)} is missing", _reason(ours, DEVIATIONS), of_head)
 
 

@@ -11,7 +11,7 @@ from convnext_edge.checkpoints.preparation.found import about
 from convnext_edge.errors import UsageError
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.convnext import ConvNeXt, part_of
-from convnext_edge.tasks import OF_HEADS, Task, fit, output_names
+from convnext_edge.tasks import WITH_CLASSES, Task, fit, output_names
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Source:
         """Return the source with the class names of a file, if any; raise UsageError if they do not fit."""
         if path is None:
             return self
-        if self.task not in OF_HEADS:
+        if self.task not in WITH_CLASSES:
             raise UsageError(
                 f"--classes: the task of {self.stem} is {self.task}, which has none", hint="Leave it out."
             )

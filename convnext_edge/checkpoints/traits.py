@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
+
+from pydantic import Field
 
 from convnext_edge.architecture import Activation, Architecture, NormKind, Pooling
 from convnext_edge.checkpoints.config import Config, find_config
@@ -18,6 +20,7 @@ from convnext_edge.checkpoints.variants import known_sizes
 from convnext_edge.errors import CheckpointError
 from convnext_edge.progress import note
 from convnext_edge.reading import Epsilon, Shape
+from convnext_edge.upernet import USUAL_BINS
 
 TRANSFORMERS_TYPES = ("convnext", "convnextv2", "dinov3_convnext")
 OUTPUT_STRIDE_OF_TIMM = 32
@@ -56,6 +59,7 @@ class Traits:
     last_eps: float | None = None  # of the last norm, where it has its own, as in transformers
     pooling: Pooling | None = None
     output_stride: int | None = None
+    pool_bins: tuple[int, ...] | None = None  # of a decoder's pyramid pooling
 
     def over(self, other: Traits) -> Traits:
         """Return these values, and those of `other` where this has none."""
@@ -84,19 +88,32 @@ class ArgumentsShape(Shape):
     norm_eps: Epsilon | None = None
 
 
-class ConfigShape(Shape):
-    """What is read of a `config.json` of transformers or timm."""
+class BackboneShape(Shape):
+    """What is read of a ConvNeXt's config of transformers."""
 
     model_type: str | None = None
     hidden_act: str | None = None
     layer_norm_eps: Epsilon | None = None
-    architecture: str | None = None
-    global_pool: str | None = None
-    model_args: ArgumentsShape | None = None
     hidden_sizes: list[int] | None = None
     depths: list[int] | None = None
     patch_size: int | None = None
     num_channels: int | None = None
+
+
+class UPerNetShape(Shape):
+    """What is read of transformers' config of a UPerNet, which holds that of its backbone."""
+
+    backbone_config: BackboneShape | None = None
+    hidden_size: int | None = None
+    pool_scales: Annotated[list[Annotated[int, Field(ge=1, le=100)]], Field(max_length=100)] | None = None
+
+
+class ConfigShape(BackboneShape):
+    """What is read of a `config.json` of transformers or timm."""
+
+    architecture: str | None = None
+    global_pool: str | None = None
+    model_args: ArgumentsShape | None = None
 
 
 def resolve(shown: Architecture, family: str, path: Path, asked: Traits) -> Resolved:
@@ -117,7 +134,12 @@ def resolve(shown: Architecture, family: str, path: Path, asked: Traits) -> Reso
 
 
 def check_fits(architecture: Architecture, shown: Architecture, known: Traits, path: Path) -> None:
-    """Raise CheckpointError for a value that the tensors contradict."""
+    """Raise CheckpointError for a value that the tensors contradict, or that nothing tells."""
+    if 0 in architecture.pool_bins:
+        raise CheckpointError(
+            f"{path} has a pyramid pooling of {len(architecture.pool_bins)} sizes, and nothing tells them",
+            hint=f"Put its config.json of transformers beside it; only {USUAL_BINS} are taken without one.",
+        )
     if architecture.shapes() != shown.shapes():
         raise CheckpointError(
             f"{path} has a head for {shown.pooling} pooling, not for {architecture.pooling}",
@@ -146,6 +168,7 @@ def apply(traits: Traits, shown: Architecture, family: str) -> Architecture:
         last_eps=usual if traits.last_eps is None else traits.last_eps,
         pooling=traits.pooling or shown.pooling,
         output_stride=told if dilates else None,
+        pool_bins=traits.pool_bins or shown.pool_bins,
     )
 
 
@@ -169,6 +192,8 @@ def assumptions(known: Traits, architecture: Architecture) -> Iterator[str]:
         yield f"epsilon {architecture.last_eps:g}"
     if known.pooling is None and architecture.pooled:
         yield f"{architecture.pooling} pooling"
+    if known.pool_bins is None and architecture.decoder:
+        yield f"pyramid pooling to {', '.join(map(str, architecture.pool_bins))}"
     if known.output_stride is None:
         dilated = architecture.output_stride is not None
         yield f"output stride {architecture.output_stride}" if dilated else "strides and no dilation"
@@ -220,6 +245,26 @@ def obey_config(path: Path, shown: Architecture) -> tuple[Traits, Config | None]
 
 def of_config(found: dict[str, Any], shown: Architecture, place: Path) -> Traits | None:
     """Return what a config says; None where it is of no ConvNeXt, or of one with other shapes."""
+    if (found.get("model_type") == "upernet") != (shown.decoder == "upernet"):
+        return None
+    if shown.decoder == "upernet":
+        return of_upernet(found, shown, place)
+    return of_backbone(found, shown, place)
+
+
+def of_upernet(found: dict[str, Any], shown: Architecture, place: Path) -> Traits | None:
+    """Return what transformers' config of a UPerNet says; None where it is of other shapes."""
+    Config(place, found).check(UPerNetShape)
+    bins = tuple(found.get("pool_scales") or USUAL_BINS)
+    width = found.get("hidden_size") or shown.decoder_width
+    if (len(bins), width) != (len(shown.pool_bins), shown.decoder_width):
+        return None
+    traits = of_backbone(found.get("backbone_config") or {}, shown, place)
+    return None if traits is None else replace(traits, pool_bins=bins)
+
+
+def of_backbone(found: dict[str, Any], shown: Architecture, place: Path) -> Traits | None:
+    """Return what a config of a ConvNeXt alone says; None as of `of_config`."""
     if found.get("model_type") in TRANSFORMERS_TYPES:
         of_lists = (("hidden_sizes", shown.dims), ("depths", shown.depths))
         of_numbers = (("patch_size", shown.patch), ("num_channels", shown.channels))

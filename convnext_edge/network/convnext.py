@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from convnext_edge.architecture import EXPANSION, OVERLAP, STRIDE, Activation, Architecture, Pooling
 from convnext_edge.network.norms import GRN, ChannelNorm, Norm
+from convnext_edge.network.upernet import BatchNorm, UPerNet
 
 INITIAL_LAYER_SCALE = 1e-6  # the branches start as almost nothing (appendix A.1 of V1)
 
@@ -142,7 +143,8 @@ class ConvNeXt(nn.Module):
     """A ConvNeXt: (N, channels, H, W) normalized float images -> what `architecture` says that it answers.
 
     That is the pooled vector (N, outputs), such as the logits of a classifier, and then the map (N, C, H / s,
-    W / s) of each stage in `maps`, where s is the stage's stride. H and W are `architecture.stride` at least;
+    W / s) of each stage in `maps`, where s is the stage's stride; or what a decoder makes of the maps, the
+    logits (N, classes, H, W) of each pixel. H and W are `architecture.stride` at least;
     what strides do not divide is cut off.
     """
 
@@ -162,18 +164,22 @@ class ConvNeXt(nn.Module):
             self.norm = Norm(features, architecture.norm, eps=eps, bias=architecture.norm_bias)
         if architecture.hidden:
             self.hidden = nn.Linear(architecture.pooled_features, architecture.hidden)
-        if architecture.classes:
+        if architecture.decoder:
+            self.decoder = UPerNet(architecture)
+        elif architecture.classes:
             width = architecture.hidden or architecture.pooled_features
             self.head = nn.Linear(width, architecture.classes, bias=architecture.head_bias)
 
     def forward(self, x: Tensor) -> Outputs:
-        asked, maps = self.architecture.maps, []
+        asked, maps, size = self.architecture.maps, [], (x.shape[2], x.shape[3])
         x = self.stem(x)
         for index, stage in enumerate(self.stages):
             x = stage(x)  # (N, C, H / stride, W / stride)
             if index in asked:
                 norm = self.map_norm(index)
                 maps.append(x if norm is None else over_channels(norm, x))
+        if self.architecture.decoder:
+            return self.decoder(maps, size)  # type: ignore[no-any-return]
         vector = [self._vector(x)] if self.architecture.pooled else []
         outputs = (*vector, *maps)
         return outputs[0] if len(outputs) == 1 else outputs
@@ -271,6 +277,8 @@ def random_model(architecture: Architecture, seed: int) -> ConvNeXt:
                 nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
                 if layer.bias is not None:
                     nn.init.uniform_(layer.bias, *_bias_range(layer.weight), generator=generator)
+            case BatchNorm():
+                layer.reset()
             case Norm():
                 nn.init.ones_(layer.weight)
                 if layer.bias is not None:

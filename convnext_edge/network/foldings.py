@@ -9,6 +9,7 @@ from convnext_edge.images.preprocessing import InputType, Preprocessing
 from convnext_edge.network.convnext import Block, ConvNeXt
 from convnext_edge.network.forms import bias_of
 from convnext_edge.network.norms import GRN, Norm
+from convnext_edge.network.upernet import BATCH_NORM_EPS, ConvNormReLU
 
 Affine = tuple[Tensor, Tensor]
 
@@ -37,6 +38,13 @@ def fold_image(weight: Tensor, bias: Tensor, preprocessing: Preprocessing) -> Af
     """Absorb (x / 255 - mean) / std. Returns weight (C, channels, kh, kw) for values in 0..255, and bias."""
     mean, std = image_statistics(preprocessing)
     return weight / (255 * std), bias - (weight * mean / std).flatten(1).sum(1)
+
+
+def fold_batch_norm(layer: ConvNormReLU) -> Affine:
+    """Absorb a BatchNorm into the convolution before it. Returns weight (out, in, kh, kw) and bias (out,)."""
+    norm = layer.norm
+    scale = norm.weight / torch.sqrt(norm.running_var + BATCH_NORM_EPS)
+    return layer.conv.weight * scale.view(-1, 1, 1, 1), norm.bias - norm.running_mean * scale
 
 
 def stem_affine(model: ConvNeXt, preprocessing: Preprocessing, input_type: InputType) -> Affine:

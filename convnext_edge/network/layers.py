@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from convnext_edge.network.forms import MatMul, Multiplication
 
-LayerKind = Literal["stem", "downsample", "depthwise", "pointwise", "head"]
+LayerKind = Literal["stem", "downsample", "depthwise", "pointwise", "head", "decoder"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,6 +28,7 @@ from convnext_edge.network.convnext import ConvNeXt, Outputs, OverlapStem, Stage
 from convnext_edge.network.forms import LayerFactory, MatMul
 from convnext_edge.network.layers import Layer, LayerKind, find_multiplication
 from convnext_edge.network.linear_form import DynamicLinearLayerFactory, LinearLayerFactory
+from convnext_edge.network.lowered_decoder import fold_decoder
 from convnext_edge.network.lowered_parts import (
     LoweredBlock,
     LoweredDownsample,
@@ -40,6 +41,7 @@ from convnext_edge.network.lowered_parts import (
 )
 from convnext_edge.network.rows_form import RowsLayerFactory
 from convnext_edge.network.tiled_form import TiledLayerFactory
+from convnext_edge.network.upernet import size_of
 
 LAYER_FACTORIES: dict[str, LayerFactory] = {
     "conv": ConvLayerFactory(),
@@ -86,6 +88,8 @@ class Plain(nn.Module):
         super().__init__()
         self.normalized = Normalized(preprocessing) if input_type == "uint8" else nn.Identity()
         self.model = deepcopy(model)
+        if model.architecture.decoder:
+            self.model.decoder = fold_decoder(model.decoder)
 
     def forward(self, x: Tensor) -> Outputs:
         outputs: Outputs = self.model(self.normalized(x))
@@ -119,23 +123,33 @@ class LoweredConvNeXt(nn.Module):
         self.stages = nn.Sequential(*(LoweredStage(stage, factory) for stage in stages))
         self.maps = nn.ModuleDict({str(i): LoweredMap(model, i, factory) for i in architecture.maps})
         self.head = LoweredHead(model, factory) if architecture.pooled else None
+        self.decoder = fold_decoder(model.decoder) if architecture.decoder else None
 
     def forward(self, x: Tensor) -> Outputs:
-        maps = []
+        maps, size = [], size_of(x)
         x = self.stem(x)
         for index, stage in enumerate(self.stages):
             x = stage(x)
             if str(index) in self.maps:
                 maps.append(self.maps[str(index)](x))
+        if self.decoder is not None:
+            return self.decoder(maps, size)  # type: ignore[no-any-return]
         outputs = (*maps,) if self.head is None else (self.head(x), *maps)
         return outputs[0] if len(outputs) == 1 else outputs
 
     def layers(self) -> dict[str, Layer]:
         """Return the layers with weights by name, in the order in which they run."""
-        return {layer.name: layer for part in self.parts() for layer in part.layers}
+        of_parts = (layer for part in self.parts() for layer in part.layers)
+        return {layer.name: layer for layer in (*of_parts, *self.decoder_layers())}
 
-    def parts(self) -> list[Part]:
-        """Return the functions that make up the model, in the order in which they run."""
+    def decoder_layers(self) -> list[Layer]:
+        """Return the layers of the decoder in the order in which they run; none where there is none."""
+        if self.decoder is None:
+            return []
+        make = self._layer_maker()
+        return [make(f"decoder.{name}", "decoder", module) for name, module in self.decoder.layers()]
+
+    def _layer_maker(self) -> Callable[[str, LayerKind, nn.Module], Layer]:
         paths = {module: path for path, module in self.named_modules()}
 
         def layer(name: str, kind: LayerKind, module: nn.Module) -> Layer:
@@ -149,6 +163,11 @@ class LoweredConvNeXt(nn.Module):
                 has_int8_kernel=self.int8_convolutions or isinstance(multiplication, MatMul),
             )
 
+        return layer
+
+    def parts(self) -> list[Part]:
+        """Return the functions that make up the model but for its decoder, in the order in which they run."""
+        layer = self._layer_maker()
         stem = [layer("stem", "stem", self.stem.conv)]
         if isinstance(self.stem, LoweredOverlapStem):
             stem.append(layer("stem.conv2", "downsample", self.stem.conv2))

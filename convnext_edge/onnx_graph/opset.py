@@ -14,6 +14,7 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from convnext_edge.errors import TargetError
 from convnext_edge.onnx_graph.lookup import add_constant, initializers, prune_constants, read_attribute
+from convnext_edge.onnx_graph.resizing import resize_by_scales
 
 EXPORTERS_FIRST = 18  # of the opsets that PyTorch's exporter writes; in it, axes became inputs
 
@@ -37,7 +38,8 @@ def _opset(model: ModelProto) -> Any:
 
 
 def lower_to_17(model: ModelProto) -> None:
-    """Write a graph of opset 18 in opset 17: axes of reductions become attributes."""
+    """Write a graph of opset 18 in opset 17: axes of reductions become attributes, those of Resize go."""
+    resize_by_scales(model)
     constants = initializers(model)
     for node in filter(_changed_in_18, model.graph.node):
         kept = [attribute for attribute in node.attribute if attribute.name == "keepdims"]

@@ -23,6 +23,7 @@ from convnext_edge.onnx_graph.lookup import add_constant, consumers, initializer
 from convnext_edge.onnx_graph.naming import INPUT, name_layers, strip_notes
 from convnext_edge.onnx_graph.opset import EXPORTERS_FIRST, lower_to_17, opset_of, set_opset
 from convnext_edge.onnx_graph.qdq import drop_byte_casts
+from convnext_edge.onnx_graph.resizing import keep_batches
 from convnext_edge.progress import phase
 
 GELU = torch.ops.aten.gelu.default
@@ -67,6 +68,7 @@ def write_onnx(module: nn.Module, example: torch.Tensor, path: Path, graph: Grap
     """
     with exporter():
         model = trace(module, example, graph.outputs, max(graph.opset or USUAL, EXPORTERS_FIRST))
+    keep_batches(model)
     free_batch(model, len(example))
     if graph.dynamic_size:
         free_size(model)

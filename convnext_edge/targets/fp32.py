@@ -12,6 +12,7 @@ from convnext_edge.artifacts.replaced import announce_replacement
 from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.artifacts.workspace import Workspace, file_name
 from convnext_edge.checkpoints.source import Source
+from convnext_edge.errors import ExportError
 from convnext_edge.images.preprocessing import InputType
 from convnext_edge.network.lowering import lower
 from convnext_edge.onnx_graph.tracing import Graph, example_input, write_onnx
@@ -50,6 +51,11 @@ def write_fp32(
     was. start: the artifact that says how the model is prepared, where that is another than the weights.
     Raises ExportError where the graph is not valid, TargetError for a dynamic size that the target lacks.
     """
+    if options.dynamic_size and source.task == "segment":
+        raise ExportError(
+            f"--dynamic-size: {source.stem} pools its maps to parts of the image, whose sizes are in the graph",
+            hint="Leave it out, and give --resolution; export for each size.",
+        )
     if options.dynamic_size and options.target:
         find_target(options.target).check_dynamic_size()
     parent = (start or weights).link

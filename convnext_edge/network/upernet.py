@@ -1,0 +1,145 @@
+"""UPerNet's decoder: from the maps of all stages to the logits of each pixel.
+
+"Unified Perceptual Parsing for Scene Understanding" (Xiao et al., 2018, arXiv:1807.10221). Names and details
+follow mmsegmentation's UPerHead and transformers' UperNetHead, which compute the same.
+
+Shapes in the comments: N images, D channels of the decoder, H and W rows and columns of a map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from convnext_edge.architecture import Architecture
+
+BATCH_NORM_EPS = 1e-5  # in both libraries
+MOMENTUM = 0.1  # of what a BatchNorm measures in training
+
+
+class BatchNorm(nn.Module):
+    """A batch normalization of (N, C, H, W), by what it measured in training."""
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.bias = nn.Parameter(torch.zeros(dim))
+        self.register_buffer("running_mean", torch.zeros(dim))
+        self.register_buffer("running_var", torch.ones(dim))
+
+    def reset(self) -> None:
+        """Put it back to what it is before any training."""
+        for ones, zeros in ((self.weight, self.bias), (self.running_var, self.running_mean)):
+            nn.init.ones_(ones)
+            nn.init.zeros_(zeros)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.batch_norm(
+            x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training,
+            MOMENTUM,
+            BATCH_NORM_EPS,
+        )
+
+
+class ConvNormReLU(nn.Module):
+    """A convolution that keeps the size, BatchNorm, ReLU."""
+
+    def __init__(self, before: int, dim: int, kernel: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(before, dim, kernel, padding=kernel // 2, bias=False)
+        self.norm = BatchNorm(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.norm(self.conv(x)))
+
+
+class UPerNet(nn.Module):
+    """Pyramid pooling of the last map, a feature pyramid (FPN) over all maps, and a classifier of pixels.
+
+    Takes the map (N, C, H, W) of each stage, the finest first, and the size of the image in pixels; returns
+    logits (N, classes, rows, columns) of that size.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.bins = architecture.pool_bins
+        made: dict[str, nn.Module] = {
+            layer.name: nn.Conv2d(layer.before, layer.dim, layer.kernel)
+            if layer.name == "classifier"
+            else ConvNormReLU(layer.before, layer.dim, layer.kernel)
+            for layer in architecture.decoder_layers()
+        }
+        self.names = tuple(made)
+        self.laterals = _listed("laterals.", made)
+        self.pyramid = _listed("pyramid.", made)
+        self.bottleneck = made["bottleneck"]
+        self.fpn = _listed("fpn.", made)
+        self.fpn_bottleneck = made["fpn_bottleneck"]
+        self.classifier = made["classifier"]
+
+    def layers(self) -> list[tuple[str, nn.Module]]:
+        """Return name and module of each layer with weights, in the order in which they run."""
+        return [(name, self.get_submodule(name)) for name in self.names]
+
+    def forward(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        levels = [lateral(x) for lateral, x in zip(self.laterals, maps[:-1], strict=True)]  # (N, D, H, W)
+        levels.append(self.bottleneck(self.pool(maps[-1])))
+        for fine in reversed(range(len(levels) - 1)):
+            levels[fine] = levels[fine] + resize(levels[fine + 1], size_of(levels[fine]))
+        levels[:-1] = [conv(x) for conv, x in zip(self.fpn, levels[:-1], strict=True)]
+        finest = size_of(levels[0])
+        whole = torch.cat([levels[0], *(resize(x, finest) for x in levels[1:])], dim=1)
+        return resize(self.classifier(self.fpn_bottleneck(whole)), size)
+
+    def pool(self, x: Tensor) -> Tensor:
+        """Return the last map (N, C, H, W) with what is around each pixel, (N, C + bins * D, H, W)."""
+        pooled = [conv(average(x, edge)) for conv, edge in zip(self.pyramid, self.bins, strict=True)]
+        return torch.cat([x, *(resize(y, size_of(x)) for y in pooled)], dim=1)
+
+
+def average(x: Tensor, edge: int) -> Tensor:
+    """Return the means (N, C, edge, edge) of the parts of (N, C, H, W), as PyTorch's `adaptive_avg_pool2d`.
+
+    As a product with a constant: ONNX has no operator for it.
+    """
+    height, width = size_of(x)
+    shares = torch.einsum("ah,bw->abhw", parts(height, edge), parts(width, edge)).flatten(0, 1).flatten(1)
+    means = torch.matmul(shares, x.flatten(2).transpose(1, 2))  # (N, edge * edge, C)
+    return means.transpose(1, 2).unflatten(2, (edge, edge))
+
+
+def parts(length: int, count: int) -> Tensor:
+    """Return the share (count, length) that each of `length` pixels has in the mean of each part.
+
+    A part begins at the pixel that its first share is in, and ends behind that of its last, so that parts
+    overlap by a pixel where `count` does not divide `length`.
+    """
+    part, pixel = torch.arange(count).unsqueeze(1), torch.arange(length)
+    first, behind = part * length // count, -((-(part + 1) * length) // count)
+    inside = ((pixel >= first) & (pixel < behind)).float()
+    return inside / inside.sum(1, keepdim=True)
+
+
+def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return (N, C, H, W) in another size by bilinear interpolation, with pixels as areas."""
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def size_of(x: Tensor) -> tuple[int, int]:
+    """Return rows and columns of (N, C, H, W)."""
+    return x.shape[2], x.shape[3]
+
+
+def _listed(prefix: str, layers: dict[str, nn.Module]) -> nn.ModuleList:
+    return nn.ModuleList(layer for name, layer in layers.items() if name.startswith(prefix))
