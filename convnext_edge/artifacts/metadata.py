@@ -63,6 +63,8 @@ def model_info(described: Description) -> dict[str, str]:
         info["pad_value"] = str(prepared.padding[0])
     if described.task in CLASSIFIERS:
         info |= {"model_type": "Classification", "multilabel": str(described.task == "multilabel")}
+    if described.task == "segment":
+        info["model_type"] = "Segmentation"
     if described.classes:
         info["labels"] = " ".join("_".join(name.split()) or "_" for name in described.classes)
     return info

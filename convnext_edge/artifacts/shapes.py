@@ -91,6 +91,14 @@ class ArchitectureShape(Shape):
     pool_bins: Stages = []
 
     @model_validator(mode="after")
+    def _decoder_fits(self) -> Self:
+        if bool(self.decoder) != bool(self.decoder_width):
+            raise ValueError("decoder_width must be that of a decoder")
+        if self.decoder and (self.pooled or len(self.maps) != len(self.dims) or not self.classes):
+            raise ValueError("a decoder must take the maps of all stages, and tell classes apart")
+        return self
+
+    @model_validator(mode="after")
     def _stages_fit(self) -> Self:
         if not len(self.depths) == len(self.dims) == len(self.kernels or self.dims):
             raise ValueError("depths, dims and kernels must be of the same stages")
@@ -99,10 +107,6 @@ class ArchitectureShape(Shape):
                 raise ValueError("maps and map_norms must be stages of the model, in their order")
         if not (self.pooled or self.maps):
             raise ValueError("a model must have an output")
-        if self.decoder and (self.pooled or len(self.maps) != len(self.dims) or not self.classes):
-            raise ValueError("a decoder must take the maps of all stages, and tell classes apart")
-        if bool(self.decoder) != bool(self.decoder_width):
-            raise ValueError("decoder_width must be that of a decoder")
         if any(kernel % 2 == 0 for kernel in self.kernels):
             raise ValueError("kernels must be odd")
         if (self.stem != "patch") != (self.stem_width > 0):

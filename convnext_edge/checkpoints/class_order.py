@@ -52,6 +52,10 @@ class Numbering:
         which was taken. Raises UsageError for options that do not fit the set.
         """
         self.check(images)
+        if images.mapped != (model.task == "segment"):
+            return without_labels(images, model)
+        if images.mapped:
+            return images
         classes = model.architecture.classes
         if self.file is not None:
             return by_names(images, self.file, classes)
@@ -68,6 +72,14 @@ class Numbering:
         if unique and self.order is None:
             tell_other_names(images, model.classes)
         return images
+
+
+def without_labels(images: ImageSet, model: Description) -> ImageSet:
+    """Return a set without labels that mean nothing to the model, and say so where it has any."""
+    if images.labelled:
+        kind = "label maps" if images.mapped else "labels of whole images"
+        note(f"{images.name} has {kind}, which task {model.task} does not use")
+    return images.without_labels()
 
 
 def as_named(images: ImageSet, names: tuple[str, ...]) -> ImageSet:

@@ -11,6 +11,7 @@ from convnext_edge.architecture import Architecture
 from convnext_edge.artifacts.names import MAX_STEM_BYTES, check_new
 from convnext_edge.artifacts.sidecar import sidecar_path
 from convnext_edge.artifacts.store import open_artifact
+from convnext_edge.checkpoints.config_traits import Traits
 from convnext_edge.checkpoints.folders import Located, locate
 from convnext_edge.checkpoints.loading import load_checkpoint, load_weights
 from convnext_edge.checkpoints.onnx_artifacts import load_artifact, shown_preparation, tell_graph
@@ -19,7 +20,7 @@ from convnext_edge.checkpoints.preparation.found import about, find_preparation
 from convnext_edge.checkpoints.sizes import visible
 from convnext_edge.checkpoints.source import Source
 from convnext_edge.checkpoints.telling import tell, tell_kept, tell_preparation
-from convnext_edge.checkpoints.traits import Traits, changed, still_assumed, tell_assumed
+from convnext_edge.checkpoints.traits import changed, still_assumed, tell_assumed
 from convnext_edge.checkpoints.variants import Variant, find_variant, match
 from convnext_edge.errors import CheckpointError, ExportError, UsageError
 from convnext_edge.images.changes import PreprocessingChanges

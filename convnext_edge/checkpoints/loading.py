@@ -13,12 +13,13 @@ from torch import Tensor
 from convnext_edge.architecture import Architecture, Shape
 from convnext_edge.checkpoints.class_names import NAMELESS, ClassNames, fault, names_of_config, task_of_config
 from convnext_edge.checkpoints.config import Config
+from convnext_edge.checkpoints.config_traits import Traits, obey_config
 from convnext_edge.checkpoints.containers import shapes_of, unwrapped
 from convnext_edge.checkpoints.folders import Located, check_index, locate
 from convnext_edge.checkpoints.onnx_weights.reading import is_onnx, read_graph
 from convnext_edge.checkpoints.places import Selection
 from convnext_edge.checkpoints.recognition import Recognition, recognize
-from convnext_edge.checkpoints.traits import Traits, obey_config, resolve
+from convnext_edge.checkpoints.traits import resolve
 from convnext_edge.checkpoints.weights import check_plain, read_contents
 from convnext_edge.errors import CheckpointError
 from convnext_edge.images.changes import PreprocessingChanges

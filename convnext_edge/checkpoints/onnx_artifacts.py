@@ -9,10 +9,10 @@ import numpy as np
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.store import find_link
+from convnext_edge.checkpoints.config_traits import Traits
 from convnext_edge.checkpoints.loading import Checkpoint, load_graph, load_weights
 from convnext_edge.checkpoints.onnx_weights.reading import check_asked, is_onnx
 from convnext_edge.checkpoints.preparation.found import Preparation
-from convnext_edge.checkpoints.traits import Traits
 from convnext_edge.errors import ArtifactError, CheckpointError
 from convnext_edge.images.changes import PreprocessingChanges
 from convnext_edge.images.preprocessing import Preprocessing

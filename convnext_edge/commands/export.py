@@ -22,6 +22,7 @@ from convnext_edge.commands.options import (
     Crop,
     ExifOption,
     InterpolationOption,
+    LabelZeroOption,
     Mean,
     NormOption,
     Output,
@@ -162,6 +163,7 @@ def export(
     pixel_range: PixelRange = None,
     channel_order: ChannelOrderOption = None,
     exif: ExifOption = None,
+    label_zero: LabelZeroOption = None,
     target: Annotated[
         str | None,
         Option(
@@ -202,9 +204,8 @@ def export(
         from convnext_edge.targets.fp32 import ExportOptions, write_fp32
 
     proof = Expectation.at(as_path(expect), as_path(input_data))
-    changes = PreprocessingChanges(
-        resolution, crop, interpolation, mean, std, resize_mode, pad_color, channel_order, pixel_range, exif
-    )
+    pixels = (mean, std, resize_mode, pad_color, channel_order, pixel_range, exif, label_zero)
+    changes = PreprocessingChanges(resolution, crop, interpolation, *pixels)
     source = load_source(
         variant,
         as_path(checkpoint),
@@ -246,8 +247,8 @@ def asked_of(
 ) -> Asked:
     """Return what the options say of a checkpoint; raise UsageError for an output stride that timm lacks."""
     with importing():
+        from convnext_edge.checkpoints.config_traits import Traits
         from convnext_edge.checkpoints.load_source import Asked
-        from convnext_edge.checkpoints.traits import Traits
 
     traits = Traits(activation, norm, norm_eps, pooling=pooling, output_stride=checked(output_stride))
     return Asked(traits, Selection(weights, task))

@@ -13,7 +13,7 @@ from convnext_edge.cpu import Machine
 from convnext_edge.images.changes import Exif
 from convnext_edge.images.contents import ClassOrder
 from convnext_edge.images.definitions import set_names
-from convnext_edge.images.preprocessing import ChannelOrder, Channels, Interpolation, ResizeMode
+from convnext_edge.images.preprocessing import ChannelOrder, Channels, Interpolation, LabelZero, ResizeMode
 from convnext_edge.paths import AnyPath
 from convnext_edge.targets.registry import NAMES
 from convnext_edge.tasks import Task
@@ -101,6 +101,10 @@ DataRoot: TypeAlias = Annotated[
 TaskOption: TypeAlias = Annotated[
     Task | None,
     Option(f"What the outputs mean: {listed(Task)}.  [default: as the tensors tell]", metavar="NAME"),
+]
+LabelZeroOption: TypeAlias = Annotated[
+    LabelZero | None,
+    Option("What 0 in label maps stands for: the first class, or none.  [default: as its processor says]"),
 ]
 ActivationOption: TypeAlias = Annotated[
     Activation | None,

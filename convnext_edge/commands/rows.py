@@ -56,6 +56,11 @@ FIGURES: dict[str, tuple[Figure, ...]] = {
         Figure("10-NN", "neighbours_kept", "{:.0%}"),
         Figure("drop", "drop_points", "{:+.2f}"),
     ),
+    "segment": (
+        Figure("mIoU", "miou", "{:.2%}"),
+        Figure("drop", "drop_points", "{:+.2f}"),
+        Figure("agreement", "agreement", "{:.2%}"),
+    ),
 }
 
 LEGENDS: dict[str, str] = {
@@ -63,6 +68,7 @@ LEGENDS: dict[str, str] = {
     "regress": "error: mean and largest, in deviations of the reference's values",
     "embed": "cosine: mean and 1st percentile (p1); 10-NN: nearest neighbours kept, of 10;"
     " drop: points of the accuracy by them",
+    "segment": "mIoU: mean over the classes; drop: its points lost; agreement: of the pixels",
     "features": "map0 and so on: SQNR of each map in dB; SQNR: of the worst map",
 }
 

@@ -242,9 +242,9 @@ def compare_models(
     answers: tuple[Answer, Answer], inputs: Inputs, source: Source, gates: Gates
 ) -> dict[str, Any]:
     """Run reference and candidate over the images; return the fields of the result that follow."""
-    from convnext_edge.evaluation.closeness import new_measure
     from convnext_edge.evaluation.comparison import compare_answers
     from convnext_edge.evaluation.gates import judge
+    from convnext_edge.evaluation.measures import new_measure
     from convnext_edge.evaluation.metrics import Comparison
 
     measure = new_measure(source.task, source.outputs, inputs.images.other_labels)

@@ -1,29 +1,30 @@
 """How close a candidate's outputs are to the reference's, where they are not the logits of one label.
 
-Each task has a measure that sums up over batches; `figures` are what a result shows of it, by name. SQNR is
-in dB, None where there is no difference; a drop is in percentage points.
+Each task has a measure that sums up over batches, see `measures`; `figures` are what a result shows of it, by
+name. SQNR is in dB, None where there is no difference; a drop is in percentage points.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Self, TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convnext_edge.evaluation.metrics import Comparison, decibels
+from convnext_edge.evaluation.metrics import decibels
 from convnext_edge.evaluation.retrieval import NEIGHBOURS, knn_accuracy, nearest, shared
 from convnext_edge.images.batches import Labels
 from convnext_edge.images.contents import UNLABELLED
 from convnext_edge.targets.base import Outputs
-from convnext_edge.tasks import Task
 
 Figures: TypeAlias = dict[str, float | None]
 LEAST_OTHERS = 2  # of the class of the middle image: with fewer, its ten neighbours cannot agree on it
 ROUNDING = 1e-6  # of the largest value: less deviation is that of float32, and no answer
 THRESHOLD = 0.0  # of a logit: a probability of one half
+BLOCK = 2**20  # values that are summed up at a time
+LABEL_MAPS = 3  # axes of labels that are maps, (N, H, W)
 
 
 class Closeness:
@@ -33,17 +34,18 @@ class Closeness:
         self.outputs = tuple(outputs)
         self.images = self.labelled = 0
         self.signal, self.noise = (dict.fromkeys(self.outputs, 0.0) for _ in range(2))
-        self.cosines: dict[str, list[NDArray[np.float64]]] = {name: [] for name in self.outputs}
+        self.cosines: dict[str, list[float]] = {name: [] for name in self.outputs}
 
     def add_outputs(self, reference: Outputs, candidate: Outputs, labels: Labels) -> None:
         """Add what both models answer to a batch of images, each output (N, ...)."""
         self.images += len(labels)
         self.labelled += int(is_labelled(labels).sum())
         for name, wanted, found in zip(self.outputs, reference, candidate, strict=True):
-            exact, other = (output.reshape(len(labels), -1).astype(np.float64) for output in (wanted, found))
-            self.signal[name] += float(np.square(exact).sum())
-            self.noise[name] += float(np.square(exact - other).sum())
-            self.cosines[name].append(cosine(exact, other))
+            for exact, other in zip(wanted, found, strict=True):  # logits of pixels take a lot of memory
+                powers = powers_of(exact.ravel(), other.ravel())
+                self.signal[name] += powers.exact
+                self.noise[name] += powers.noise
+                self.cosines[name].append(powers.cosine)
 
     def merge(self, other: Self) -> None:
         """Add the sums over other batches of the same models."""
@@ -65,7 +67,7 @@ class Closeness:
 
     def cosines_of(self, output: str) -> NDArray[np.float64]:
         """Return the cosine of each image, (N,)."""
-        return np.concatenate(self.cosines[output])
+        return np.array(self.cosines[output])
 
     @property
     def concerns(self) -> tuple[str, ...]:
@@ -213,21 +215,6 @@ class Decisions(KeptAnswers):
         return found
 
 
-MEASURES: dict[Task, type[Closeness]] = {
-    "multilabel": Decisions,
-    "regress": Values,
-    "embed": Embeddings,
-    "features": Closeness,
-}
-
-
-def new_measure(
-    task: Task, outputs: Sequence[str], other_labels: tuple[int, ...] = ()
-) -> Comparison | Closeness:
-    """Return the empty measure of a task. other_labels: as of `Comparison`, for `classify`."""
-    return Comparison(other_labels=other_labels) if task == "classify" else MEASURES[task](outputs)
-
-
 def is_sparse(labels: NDArray[np.int64]) -> bool:
     """Return whether the middle image of (N,) has fewer than LEAST_OTHERS others of its class."""
     _, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
@@ -236,6 +223,8 @@ def is_sparse(labels: NDArray[np.int64]) -> bool:
 
 def is_labelled(labels: Labels) -> NDArray[np.bool_]:
     """Return which images are labelled, (N,); where an image may have several labels, none is one, too."""
+    if labels.ndim == LABEL_MAPS:
+        return (labels != UNLABELLED).any(axis=(1, 2))  # type: ignore[no-any-return]
     known: NDArray[np.bool_] = labels != UNLABELLED if labels.ndim == 1 else np.ones(len(labels), bool)
     return known
 
@@ -247,12 +236,31 @@ def as_truth(labels: Labels, classes: int) -> NDArray[np.bool_]:
     return np.pad(labels.astype(bool), ((0, 0), (0, classes - labels.shape[1])))
 
 
-def cosine(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the cosine of each row of two arrays (N, K); 1 where both are zero."""
-    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-    both_zero = ~left.any(axis=1) & ~right.any(axis=1)
-    products = (left * right).sum(axis=1)
-    return np.where(both_zero, 1.0, products / np.where(lengths > 0, lengths, math.inf))
+class Powers(NamedTuple):
+    """Sums over the values of an output of two models, in float64."""
+
+    exact: float  # of the squares of the reference's
+    other: float  # likewise of the candidate's
+    noise: float  # of the squares of the differences
+    product: float  # of the products
+
+    @property
+    def cosine(self) -> float:
+        """The cosine of the two; 1 where both are zero."""
+        if not self.exact and not self.other:
+            return 1.0
+        lengths = math.sqrt(self.exact) * math.sqrt(self.other)
+        return self.product / lengths if lengths else 0.0
+
+
+def powers_of(exact: NDArray[np.float32], other: NDArray[np.float32]) -> Powers:
+    """Return the sums over two arrays (K,), a block of values at a time."""
+    sums = np.zeros(4)
+    for start in range(0, len(exact), BLOCK):
+        one, two = (values[start : start + BLOCK].astype(np.float64) for values in (exact, other))
+        difference = one - two
+        sums += one @ one, two @ two, difference @ difference, one @ two
+    return Powers(*sums.tolist())
 
 
 def mean_average_precision(answers: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:

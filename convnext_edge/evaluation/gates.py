@@ -23,9 +23,14 @@ DECIDED: dict[Task, dict[str, str]] = {
     "regress": {"min_r2": "r2", "min_sqnr": "sqnr_db"},
     "embed": {"max_drop": "drop_points", "min_cosine": "cosine_mean", "min_sqnr": "sqnr_db"},
     "features": {"min_sqnr": "sqnr_db"},
+    "segment": {"max_drop": "drop_points", "min_agreement": "agreement", "min_sqnr": "sqnr_db"},
 }
 # What a gate of points is on in the reference, as a fraction: no more than that can be lost.
-AT_STAKE: dict[Task, str] = {"multilabel": "map_reference", "embed": "knn_reference"}
+AT_STAKE: dict[Task, str] = {
+    "multilabel": "map_reference",
+    "embed": "knn_reference",
+    "segment": "miou_reference",
+}
 # The value of each gate that nothing can fail.
 LOOSEST: dict[str, float] = {
     "max_drop": 100.0,
@@ -50,8 +55,8 @@ FAULTS: dict[str, str] = {
 class Gates:
     """Bounds that the user sets; None for no gate."""
 
-    max_drop: float | None = None  # points of top-1, of mean average precision or of k-NN accuracy
-    min_agreement: float | None = None  # fraction of the images, or of the decisions
+    max_drop: float | None = None  # points of top-1, of mean average precision, k-NN accuracy or mIoU
+    min_agreement: float | None = None  # fraction of the images, of the decisions or of the pixels
     min_sqnr: float | None = None  # dB, of the worst output
     min_r2: float | None = None
     min_cosine: float | None = None  # mean over the images

@@ -15,6 +15,7 @@ from convnext_edge.network.exporter import running
 from convnext_edge.network.forms import Multiplication
 from convnext_edge.network.layers import Layer
 from convnext_edge.network.lowering import LoweredConvNeXt
+from convnext_edge.network.upernet import size_of
 from convnext_edge.progress import track
 from convnext_edge.quantization.job import Job
 from convnext_edge.quantization.observers import ActivationRange, activation_codes
@@ -71,28 +72,39 @@ class PartwiseRun:
     """One batch on its way through a model, with the input of each part of the model."""
 
     def __init__(self, module: LoweredConvNeXt, batch: Tensor) -> None:
-        self.parts = module.parts()
+        self.parts, self.decoder = module.parts(), module.decoder
         self.inputs: list[Tensor] = []
-        self.answers: Answers = {}
+        self.outputs: Answers = {}  # of the parts
+        self.size = size_of(batch)
         x = batch
         for number, part in enumerate(self.parts):
             self.inputs.append(x)
             with running():
                 x = part.run(x)
                 if part.output is not None:
-                    self.answers[number] = part.output(x)
+                    self.outputs[number] = part.output(x)
+        self.answers = self._decoded(self.outputs)
 
     def rerun(self, layer: Layer) -> Answers:
-        """Return the outputs after a change of `layer` alone."""
+        """Return the outputs of the model after a change of `layer` alone."""
+        if layer.kind == "decoder":
+            return self._decoded(self.outputs)
         names = [[held.name for held in part.layers] for part in self.parts]
         start = next(number for number, held in enumerate(names) if layer.name in held)
-        x, answers = self.inputs[start], dict(self.answers)
+        x, outputs = self.inputs[start], dict(self.outputs)
         for number, part in enumerate(self.parts[start:], start):
             with running():
                 x = part.run(x)
                 if part.output is not None:
-                    answers[number] = part.output(x)
-        return answers
+                    outputs[number] = part.output(x)
+        return self._decoded(outputs)
+
+    def _decoded(self, outputs: Answers) -> Answers:
+        """Return what a decoder makes of the maps, which else are the answers themselves."""
+        if self.decoder is None:
+            return outputs
+        with running():
+            return {len(self.parts): self.decoder(list(outputs.values()), self.size)}
 
 
 def whole(batches: list[Answers]) -> Answers:

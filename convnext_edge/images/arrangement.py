@@ -4,6 +4,7 @@ IMAGES...                 flat: the labels come from a text file beside them, or
 CLASS/.../IMAGES...       class folders, with folders in them or without: the labels count the outermost ones
                           in the order of their sorted names, as torchvision's ImageFolder does
 FOLDER/...                one of these two, inside another folder
+images/, annotations/     pictures and their label maps, see `label_maps`
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from convnext_edge.images.companions import Companion, above, beside, tables_abo
 from convnext_edge.images.contents import Entry, Storage
 from convnext_edge.images.decoding import SUFFIXES
 from convnext_edge.images.folders import MAX_DEPTH, is_hidden
+from convnext_edge.images.label_maps import pair
 from convnext_edge.images.label_tables import SPLIT, is_about
 from convnext_edge.images.labels import find_labels, is_imagenet_validation
 from convnext_edge.images.synsets import synset_list
@@ -47,6 +49,8 @@ def arrange(storage: Storage, path: Path) -> Arrangement:
             f"{path} holds no images (within {MAX_DEPTH} levels of folders)",
             hint=f"Give a folder or archive with files of these kinds: {' '.join(SUFFIXES)}.",
         )
+    if pairs := tuple(pair(images, path)):
+        return Arrangement("", tuple(Entry(name, label_map=its) for name, its in pairs), ())
     prefix = _wrapper(images)
     names = [name.removeprefix(prefix) for name in images]
     if _depth(names, path) == 0:

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from convnext_edge.errors import ImageSetError
 from convnext_edge.images.contents import Contents, Entry
 from convnext_edge.images.decoding import decode
+from convnext_edge.images.label_maps import LabelMap, read_map
 from convnext_edge.images.preprocessing import InputType, Preprocessing
 from convnext_edge.images.transform import normalize, preprocess
 
-# (N,), 0-based, -1 where an image has none; where it may have several, (N, classes) whether it has each
+# (N,), 0-based, -1 where an image has none; where it may have several, (N, classes) whether it has each; of
+# label maps, (N, H, W), -1 where a pixel has none
 Labels: TypeAlias = NDArray[np.int64] | NDArray[np.bool_]
 MAX_BROKEN_PERCENT = 1  # of the images of a whole set; with more, the set itself must be wrong
 MAX_BROKEN_OF_SAMPLE_PERCENT = 5  # of those that are drawn from it; chance may put a few more among them
@@ -50,6 +52,7 @@ class LoadedImage:
 
     entry: Entry
     pixels: NDArray[np.uint8]  # (H, W, channels)
+    label_map: LabelMap | None = None  # (H, W)
 
 
 class SkipLog:
@@ -93,7 +96,10 @@ def load(entry: Entry, contents: Contents, preprocessing: Preprocessing) -> Load
     """Read, decode and transform one image; return a `SkippedImage` where it is broken."""
     try:
         image = decode(contents.read(entry.name), len(preprocessing.mean), exif=preprocessing.exif)
-        return LoadedImage(entry, preprocess(image, preprocessing))
+        label_map = None
+        if entry.label_map is not None:
+            label_map = read_map(contents.read(entry.label_map), image.size, preprocessing)
+        return LoadedImage(entry, preprocess(image, preprocessing), label_map)
     except ImageSetError as error:
         return SkippedImage(entry.name, error.message)
 
@@ -134,9 +140,14 @@ def collate(
         pixels = _stack(group)
         yield Batch(
             images=pixels if dtype == "uint8" else normalize(pixels, preprocessing),
-            labels=labels_of([image.entry for image in group], classes),
+            labels=_labels(group, classes),
             names=tuple(image.entry.name for image in group),
         )
+
+
+def _labels(group: Sequence[LoadedImage], classes: int | None) -> Labels:
+    maps = [image.label_map for image in group if image.label_map is not None]
+    return np.stack(maps) if maps else labels_of([image.entry for image in group], classes)
 
 
 def labels_of(entries: Sequence[Entry], classes: int | None) -> Labels:

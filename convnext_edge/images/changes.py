@@ -12,6 +12,7 @@ from convnext_edge.images.preprocessing import (
     TENSOR_FILTERS,
     ChannelOrder,
     Channels,
+    LabelZero,
     Preprocessing,
     ResizeMode,
 )
@@ -35,6 +36,7 @@ class PreprocessingChanges:
     channel_order: ChannelOrder | None = None
     pixel_range: int | None = None
     exif: Exif | None = None
+    label_zero: LabelZero | None = None
 
     @property
     def tells_resizing(self) -> bool:
@@ -60,6 +62,8 @@ class PreprocessingChanges:
             # the other filters are Pillow's, whoever resized before
             resampler = made.resampler if self.interpolation in TENSOR_FILTERS else "pillow"
             made = replace(made, interpolation=self.interpolation, resampler=resampler)
+        if self.label_zero is not None:
+            made = replace(made, label_zero=self.label_zero)
         return made if self.exif is None else replace(made, exif=self.exif == "apply")
 
     def left_open(self, made: Preprocessing) -> list[str]:

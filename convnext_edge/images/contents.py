@@ -22,10 +22,13 @@ class Entry:
     label: int = UNLABELLED  # class, 0-based; -1 where unlabelled
     # All classes, of a set whose images may have several or none; `label` is -1 there.
     labels: tuple[int, ...] | None = None
+    label_map: str | None = None  # the name of the picture that holds the class of each pixel
 
     @property
     def label_text(self) -> str:
-        """The label, or the labels, as text."""
+        """The label, the labels, or the name of the label map as text."""
+        if self.label_map is not None:
+            return self.label_map
         return str(self.label) if self.labels is None else "+".join(map(str, self.labels))
 
 

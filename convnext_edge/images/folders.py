@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from convnext_edge.errors import ImageSetError
@@ -19,9 +19,10 @@ def is_hidden(name: str) -> bool:
 class FolderStorage:
     """The files below a folder; links are followed, because data sets often consist of links."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, parts: Iterable[str] = ("",)) -> None:
+        """Look at the files below `path`, or below these parts of it, with a slash behind each."""
         self._path = path
-        self.names = tuple(sorted(_walk(path)))
+        self.names = tuple(sorted(part + name for part in parts for name in _walk(path / part)))
 
     def read(self, name: str) -> bytes:
         path = self._path / name

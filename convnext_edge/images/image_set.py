@@ -46,12 +46,17 @@ class ImageSet:
     @property
     def labelled(self) -> bool:
         """Whether any image has a label."""
-        return self.several or any(entry.label != UNLABELLED for entry in self.entries)
+        return self.several or self.mapped or any(entry.label != UNLABELLED for entry in self.entries)
 
     @property
     def several(self) -> bool:
         """Whether an image may have several labels, or none."""
         return any(entry.labels is not None for entry in self.entries)
+
+    @property
+    def mapped(self) -> bool:
+        """Whether the images have label maps: a class for each pixel."""
+        return any(entry.label_map is not None for entry in self.entries)
 
     @property
     def class_count(self) -> int:
@@ -80,7 +85,9 @@ class ImageSet:
 
         The first use reads all images. A folder and an archive of that folder have the same digest.
         """
-        lines = (f"{e.name}\0{e.label_text}\0{h}\n" for e, h in zip(self.entries, self.hashes, strict=True))
+        lines = [f"{e.name}\0{e.label_text}\0{h}\n" for e, h in zip(self.entries, self.hashes, strict=True)]
+        maps = [entry.label_map for entry in self.entries if entry.label_map is not None]
+        lines += [f"{name}\0\0{h}\n" for name, h in zip(maps, self.contents.sha256(maps), strict=True)]
         return _sha256("".join(sorted(lines))).hex()
 
     def subset(self, count: int | None, seed: int) -> ImageSet:
@@ -105,6 +112,11 @@ class ImageSet:
     def part(self, entries: tuple[Entry, ...]) -> ImageSet:
         """Return these images of the set; broken ones count as those of the whole set."""
         return replace(self, entries=entries, whole=self.whole or len(self))
+
+    def without_labels(self) -> ImageSet:
+        """Return the set without its labels of any kind, and without names of classes."""
+        bare = tuple(Entry(entry.name) for entry in self.entries)
+        return replace(self, entries=bare, classes=(), numbered_by=None, other_labels=())
 
     def with_other_labels(self, labels: tuple[int, ...]) -> ImageSet:
         """Return the set with the labels that another order of its classes would give, by label."""

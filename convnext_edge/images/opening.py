@@ -24,6 +24,7 @@ from convnext_edge.images.definitions import (
 )
 from convnext_edge.images.folders import FolderStorage
 from convnext_edge.images.image_set import ImageSet
+from convnext_edge.images.label_maps import IMAGES, MAPS, root_of
 from convnext_edge.images.parquet import ParquetStorage
 from convnext_edge.images.shards import ShardStorage, find_shards
 from convnext_edge.paths import AnyPath, as_path
@@ -93,6 +94,9 @@ def _of_rows(name: str, rows: ParquetStorage | ShardStorage) -> ImageSet:
 def open_storage(path: Path) -> Storage:
     """Open the folder or archive at `path`, whatever it holds."""
     suffix = path.name.lower()
+    if path.is_dir() and (root := root_of(path.resolve())):
+        part = path.resolve().relative_to(root / IMAGES)
+        return FolderStorage(root, (f"{IMAGES / part}/", f"{MAPS / part}/"))
     if path.is_dir():
         return FolderStorage(path)
     if suffix.endswith(ZIP_SUFFIXES):

@@ -17,6 +17,7 @@ CropRounding = Literal["half_even", "floor"]
 Resampler = Literal["pillow", "pytorch"]
 TENSOR_FILTERS = ("bilinear", "bicubic")  # of the interpolations, those that "pytorch" computes
 ChannelOrder = Literal["rgb", "bgr"]
+LabelZero = Literal["class", "none"]
 Channels = tuple[float, ...]  # a value for each channel of the image
 MOST_PIXELS = 2**14  # of an edge
 Pixels = Annotated[int, Field(ge=1, le=MOST_PIXELS)]
@@ -53,6 +54,8 @@ class Preprocessing:
     # Of the images that the model was trained with. The stem of a "bgr" one was turned when it was loaded, so
     # that images, mean and std are RGB here.
     channel_order: ChannelOrder = "rgb"
+    # What 0 stands for in label maps: the first class, or none, as in ADE20K, where 1 is the first.
+    label_zero: LabelZero = "class"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -90,6 +93,7 @@ class Preprocessing:
             "width": self.width,
             "resize": self.resize,
             "pad_color": None if self.pad_color is None else list(self.pad_color),
+            "label_zero": None if self.label_zero == "class" else self.label_zero,
         }
         return {
             "resolution": self.resolution,
@@ -127,6 +131,7 @@ class Preprocessing:
             resampler=value.get("resampler", "pillow"),
             exif=value.get("exif", False),
             channel_order=value.get("channel_order", "rgb"),
+            label_zero=value.get("label_zero", "class"),
         )
 
 
@@ -154,6 +159,7 @@ class PreprocessingShape(Shape):
     pad_color: Annotated[list[Level], CHANNELS] | None = None
     exif: bool = False
     channel_order: ChannelOrder = "rgb"
+    label_zero: LabelZero = "class"
 
     @model_validator(mode="after")
     def _channels_fit(self) -> Self:

@@ -30,9 +30,13 @@ def preprocess(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.u
     """
     check_preprocessing(preprocessing)
     converted = to_channels(image, len(preprocessing.mean))
-    resized = _resize(converted, preprocessing)
-    pixels = np.array(_crop(_pad(resized, preprocessing), preprocessing))
+    pixels = np.array(fit_to_input(converted, preprocessing))
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+def fit_to_input(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    """Return an image of the model's channels, resized, filled up and cropped to the size of its input."""
+    return _crop(_pad(_resize(image, preprocessing), preprocessing), preprocessing)
 
 
 def normalize(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""UPerNet's decoder with its BatchNorms folded, as all lowered forms have it: convolutions of (N, C, H, W)."""
+"""UPerNet's decoder with its BatchNorms folded: convolutions of (N, C, H, W) in all forms."""
 
 from __future__ import annotations
 

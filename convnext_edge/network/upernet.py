@@ -109,26 +109,22 @@ class UPerNet(nn.Module):
 
 
 def average(x: Tensor, edge: int) -> Tensor:
-    """Return the means (N, C, edge, edge) of the parts of (N, C, H, W), as PyTorch's `adaptive_avg_pool2d`.
+    """Return the means (N, C, edge, edge) of the parts of (N, C, H, W), as PyTorch's adaptive pooling.
 
-    As a product with a constant: ONNX has no operator for it.
+    Part by part: ONNX has no operator for it.
     """
     height, width = size_of(x)
-    shares = torch.einsum("ah,bw->abhw", parts(height, edge), parts(width, edge)).flatten(0, 1).flatten(1)
-    means = torch.matmul(shares, x.flatten(2).transpose(1, 2))  # (N, edge * edge, C)
-    return means.transpose(1, 2).unflatten(2, (edge, edge))
+    rows = torch.stack([x[:, :, first:behind].mean(2) for first, behind in parts(height, edge)], dim=2)
+    columns = [rows[:, :, :, first:behind].mean(3) for first, behind in parts(width, edge)]
+    return torch.stack(columns, dim=3)
 
 
-def parts(length: int, count: int) -> Tensor:
-    """Return the share (count, length) that each of `length` pixels has in the mean of each part.
+def parts(length: int, count: int) -> list[tuple[int, int]]:
+    """Return the first pixel of each part, and the one behind its last.
 
-    A part begins at the pixel that its first share is in, and ends behind that of its last, so that parts
-    overlap by a pixel where `count` does not divide `length`.
+    Parts overlap by a pixel where `count` does not divide `length`.
     """
-    part, pixel = torch.arange(count).unsqueeze(1), torch.arange(length)
-    first, behind = part * length // count, -((-(part + 1) * length) // count)
-    inside = ((pixel >= first) & (pixel < behind)).float()
-    return inside / inside.sum(1, keepdim=True)
+    return [(part * length // count, -(-(part + 1) * length // count)) for part in range(count)]
 
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:

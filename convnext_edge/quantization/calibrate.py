@@ -8,8 +8,7 @@ from math import ceil
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 
 from convnext_edge.network.forms import MatMul
 from convnext_edge.network.layers import Layer
@@ -27,6 +26,9 @@ from convnext_edge.quantization.recording import record_inputs, side_by_side
 POSITIONS = 4096  # that are looked at for each layer, over all images: twice as many changed no result
 PENDING_ROWS = 1024  # that are added at once: few at a time cost more in overhead than in arithmetic
 BLOCK = 512  # columns of the second moments that are added up at once
+# Columns from which the second moments are kept in pieces, each without the columns of the others: those of
+# 3x3 kernels over 2,048 channels would take 1.4 GB, and be of fewer positions than columns.
+WIDE, PIECE = 12288, 4608
 
 
 @dataclass
@@ -64,7 +66,9 @@ class InputStatistics:
 
     observer: Any  # torchao's; None for an input that stays float
     takes_extremes: bool  # whether the observer is given the extremes of all values, or else the rows
-    moments: Moments | None  # None for a depthwise convolution, whose weights multiply one channel each
+    # of pieces of the columns, in their order; empty for a depthwise convolution, whose weights multiply one
+    # channel each
+    moments: tuple[Moments, ...]
     pending: list[InputSample] = field(default_factory=list)  # not yet added to observer and moments
 
     @property
@@ -81,8 +85,10 @@ class InputStatistics:
         self.pending.clear()
         if self.observer is not None:
             self.observer(torch.cat(extremes) if self.takes_extremes else rows)
-        if self.moments is not None:
-            self.moments.add(rows)
+        start = 0
+        for piece in self.moments:
+            piece.add(rows[:, start : start + len(piece.total)])
+            start += len(piece.total)
 
     def range(self) -> ActivationRange:
         """Return the range that the recipe's observer chose; only for an input that is quantized."""
@@ -140,7 +146,7 @@ def add_all_pending(statistics: Iterable[InputStatistics]) -> None:
 
 def empty_statistics(layer: Layer, recipe: Recipe) -> InputStatistics:
     """Make the statistics of a layer's input before any image. recipe: as this layer sees it."""
-    moments = None if layer.depthwise else Moments.empty(layer.weight_matrix.shape[1])
+    moments = () if layer.depthwise else tuple(map(Moments.empty, piece_sizes(layer)))
     observer = None if recipe.activation == "float" else make_observer(recipe)
     # extremes are those of all values, of a histogram a sample tells as much
     takes_extremes = observer is not None and (
@@ -161,7 +167,40 @@ def sample_rows(layer: Layer, x: Tensor, positions: int) -> Tensor:
     elif module.kernel_size == (1, 1) or layer.depthwise:
         rows = x.flatten(2).transpose(1, 2)
     else:
-        rows = F.unfold(x, module.kernel_size, stride=module.stride).transpose(1, 2)
+        return sample_windows(x, module, positions)
     count = rows.shape[1]
-    chosen = torch.linspace(0, count - 1, min(positions, count)).long()
-    return rows[:, chosen].flatten(0, 1).float()
+    return rows[:, spread(count, positions)].flatten(0, 1).float()
+
+
+def sample_windows(x: Tensor, conv: nn.Conv2d, positions: int) -> Tensor:
+    """Return the windows of `x` (N, C, H, W) that a kernel is multiplied by at some positions, (rows, K)."""
+    (height, width), (down, across) = conv.kernel_size, conv.stride
+    windows = x.unfold(2, height, down).unfold(3, width, across)  # a view (N, C, rows, columns, kh, kw)
+    columns = windows.shape[3]
+    chosen = spread(windows.shape[2] * columns, positions)
+    found = windows[:, :, chosen // columns, chosen % columns]  # (N, C, positions, kh, kw)
+    return found.transpose(1, 2).flatten(2).flatten(0, 1).float()
+
+
+def spread(count: int, most: int) -> Tensor:
+    """Return numbers below `count`, evenly spread; all of them where they are no more than `most`."""
+    return torch.linspace(0, count - 1, min(most, count)).long()
+
+
+def piece_sizes(layer: Layer) -> list[int]:
+    """Return into how many columns each the weight matrix of a layer is cut.
+
+    No piece ends within a pair of input channels, whose codes are bounded together.
+    """
+    columns = layer.weight_matrix.shape[1]
+    if columns <= WIDE:
+        return [columns]
+    pair = 2 * kernel_area(layer)
+    size = PIECE // pair * pair
+    return [min(size, columns - start) for start in range(0, columns, size)]
+
+
+def kernel_area(layer: Layer) -> int:
+    """Return how many columns of the weight matrix belong to one input channel."""
+    module = layer.module
+    return 1 if isinstance(module, MatMul) else module.kernel_size[0] * module.kernel_size[1]

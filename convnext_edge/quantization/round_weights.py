@@ -9,16 +9,16 @@ in 4 bits; none bounds pairs of codes, without which INT8 saturates on CPUs that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from convnext_edge.network.layers import Layer
 from convnext_edge.network.lowering import LoweredConvNeXt
 from convnext_edge.progress import track
-from convnext_edge.quantization.calibrate import InputStatistics, Moments
+from convnext_edge.quantization.calibrate import InputStatistics, Moments, kernel_area
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quantization.scales import PAIR_LIMIT, weight_scale
 
@@ -39,21 +39,32 @@ def round_weights(
     layers, scales = rounded.layers(), {}
     for name, found in track(statistics.items(), "rounding", total=len(statistics)):
         layer = layers[name]
-        if to_nearest or found.moments is None:
+        if to_nearest or not found.moments:
             scales[name] = weight_scale(layer.weight, recipe, depthwise=layer.depthwise)
         else:
             scales[name] = round_layer(layer, found.moments, recipe)
     return rounded, scales
 
 
-def round_layer(layer: Layer, moments: Moments, recipe: Recipe) -> Tensor:
-    """Put the weight of a layer on its grid, and its mean error into the bias. Returns the scale (O,)."""
+def round_layer(layer: Layer, moments: Sequence[Moments], recipe: Recipe) -> Tensor:
+    """Put the weight of a layer on its grid, and its mean error into the bias. Returns the scale (O,).
+
+    moments: of pieces of its columns, in their order. Errors are corrected within a piece.
+    """
     matrix = layer.weight_matrix
-    scale = weight_scale(layer.weight, recipe, squares=moments.second.diagonal())
-    partners = pair_partners(layer, recipe)
-    codes = gptq(matrix / scale[:, None], moments, largest_code=recipe.largest_code, partners=partners)
-    rounded = codes * scale[:, None]
-    layer.add_to_bias((matrix - rounded) @ (moments.total / moments.count))
+    scale = weight_scale(
+        layer.weight, recipe, squares=torch.cat([piece.second.diagonal() for piece in moments])
+    )
+    exact, partners, codes = matrix / scale[:, None], pair_partners(layer, recipe), []
+    start = 0
+    for piece in moments:
+        end = start + len(piece.total)
+        own = [tuple(other - start for other in later) for later in partners[start:end]]
+        codes.append(gptq(exact[:, start:end], piece, largest_code=recipe.largest_code, partners=own))
+        start = end
+    rounded = torch.cat(codes, dim=1) * scale[:, None]
+    mean = torch.cat([piece.total / piece.count for piece in moments])
+    layer.add_to_bias((matrix - rounded) @ mean)
     layer.set_weight_matrix(rounded)
     return scale
 
@@ -108,8 +119,7 @@ def pair_partners(layer: Layer, recipe: Recipe) -> list[tuple[int, ...]]:
     columns = layer.weight_matrix.shape[1]
     if not recipe.avoids_saturation:
         return [()] * columns
-    module = layer.module
-    area = module.kernel_size[0] * module.kernel_size[1] if isinstance(module, nn.Conv2d) else 1
+    area = kernel_area(layer)
 
     def partners(k: int) -> tuple[int, ...]:
         row = k + 1 if k % 2 == 0 else columns

@@ -53,7 +53,7 @@ def write_fp32(
     """
     if options.dynamic_size and source.task == "segment":
         raise ExportError(
-            f"--dynamic-size: {source.stem} pools its maps to parts of the image, whose sizes are in the graph",
+            f"--dynamic-size: {source.stem} pools parts of the image, whose sizes are in the graph",
             hint="Leave it out, and give --resolution; export for each size.",
         )
     if options.dynamic_size and options.target:

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from convnext_edge.artifacts.artifact import Form
+from convnext_edge.checkpoints.config_traits import Traits
 from convnext_edge.checkpoints.loading import load_checkpoint
-from convnext_edge.checkpoints.traits import Traits
 from convnext_edge.errors import CheckpointError
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.convnext import as_tuple

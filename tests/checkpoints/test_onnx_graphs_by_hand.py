@@ -13,10 +13,10 @@ from support.onnx_files import FOREIGN, OURS, saved
 
 from benchmarks.fuzzing.graphs import CHANNELS, CLASSES, RESOLUTION, small_convnext
 from convnext_edge.architecture import Architecture
+from convnext_edge.checkpoints.config_traits import Traits
 from convnext_edge.checkpoints.load_source import load_source
 from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.checkpoints.onnx_weights.reading import is_onnx, read_graph
-from convnext_edge.checkpoints.traits import Traits
 from convnext_edge.errors import CheckpointError
 
 pytestmark = pytest.mark.slow

@@ -14,10 +14,11 @@ from support.models import CHECKPOINT
 from convnext_edge import export
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.artifacts.workspace import Workspace
+from convnext_edge.checkpoints.config_traits import Traits
 from convnext_edge.checkpoints.kept_weights import save_weights
 from convnext_edge.checkpoints.load_source import Asked, load_source
 from convnext_edge.checkpoints.sizes import SIZES
-from convnext_edge.checkpoints.traits import Resolved, Traits, resolve
+from convnext_edge.checkpoints.traits import Resolved, resolve
 from convnext_edge.errors import CheckpointError, ExportError, UsageError
 from convnext_edge.progress import LOGGER
 

@@ -11,7 +11,7 @@ from convnext_edge.commands.compare import Compare
 from convnext_edge.commands.report.page import make_page
 from convnext_edge.commands.rows import LEGENDS, Row, make_row
 from convnext_edge.commands.text import MIB, size_of
-from convnext_edge.evaluation.closeness import MEASURES
+from convnext_edge.evaluation.measures import MEASURES
 from convnext_edge.tasks import TASKS
 
 # By hand: the longest values that a model is likely to have.

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from convnext_edge.evaluation.closeness import (
-    MEASURES,
     Closeness,
     Decisions,
     Embeddings,
@@ -15,6 +14,7 @@ from convnext_edge.evaluation.closeness import (
     average_precision,
 )
 from convnext_edge.evaluation.gates import Gates
+from convnext_edge.evaluation.measures import MEASURES
 from convnext_edge.evaluation.retrieval import NEIGHBOURS
 
 RANDOM = np.random.default_rng(0)

@@ -80,7 +80,6 @@ def test_ranges_and_moments_are_those_of_all_images(form: Form) -> None:
         wide = found[name].range_by(Recipe(activation="uint16"))
         assert wide.scale == pytest.approx(2 * (high - low) / 65535, rel=1e-4)
         rows = sample_rows(module.layers()[name], x, positions=10_000)
-        moments = found[name].moments
-        assert moments is not None
+        (moments,) = found[name].moments
         assert moments.count == len(rows)
         assert torch.allclose(moments.second.tril(), (rows.T @ rows).tril(), rtol=1e-3, atol=1e-3)

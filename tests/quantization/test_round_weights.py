@@ -117,7 +117,7 @@ def test_a_rounded_layer_keeps_the_mean_of_its_output(form: str) -> None:
         module = MatMul(weight, torch.zeros(3))
     module.bias.data = torch.zeros(3)
     layer = layer_of(module)
-    scale = round_layer(layer, moments(rows), Recipe(weight_bits=4))
+    scale = round_layer(layer, [moments(rows)], Recipe(weight_bits=4))
     codes = layer.weight_matrix / scale[:, None]
     assert torch.allclose(codes, codes.round(), atol=1e-5)
     assert codes.round().abs().max() <= 7

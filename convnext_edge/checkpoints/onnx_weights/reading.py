@@ -11,6 +11,7 @@ from onnx import ModelProto
 from onnx.inliner import inline_local_functions
 
 from convnext_edge.architecture import Architecture
+from convnext_edge.checkpoints.config_traits import Traits
 from convnext_edge.checkpoints.onnx_weights.chain import Chain, find_chain, pixels
 from convnext_edge.checkpoints.onnx_weights.comparison import Compared, compare
 from convnext_edge.checkpoints.onnx_weights.interpretation import SUPPORTED, Reading, interpret
@@ -18,7 +19,6 @@ from convnext_edge.checkpoints.onnx_weights.metadata import OwnMetadata, own_met
 from convnext_edge.checkpoints.onnx_weights.parts import DifferentError
 from convnext_edge.checkpoints.onnx_weights.pixels import Pixels, pixels_of, unfolded
 from convnext_edge.checkpoints.onnx_weights.recovery import Recovered, recover
-from convnext_edge.checkpoints.traits import Traits
 from convnext_edge.errors import CheckpointError, TargetError
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.convnext import ConvNeXt

@@ -21,12 +21,13 @@ from convnext_edge.checkpoints.preparation.transformers import (
 from convnext_edge.checkpoints.variants import find_variant, match
 from convnext_edge.errors import CheckpointError
 from convnext_edge.images.changes import PreprocessingChanges
-from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.images.preprocessing import LabelZero, Preprocessing
 from convnext_edge.progress import note
 from convnext_edge.reading import DamagedError, Line, Shape, read_json
 
 OPTIONS = "--resolution, --crop, --resize-mode, --interpolation, --mean and --std"
 IMAGES_AS = "images as "  # what an assumption of images begins with
+ADE20K = 150  # classes
 WRAPPED = "TimmWrapperImageProcessor"  # which goes by the config.json of timm
 
 
@@ -94,6 +95,8 @@ def beside(folder: Path, loaded: Checkpoint) -> Preparation | None:
 
 def of_library(loaded: Checkpoint) -> Preparation:
     """Return how the library whose names the tensors have prepares images, where nothing else tells."""
+    if loaded.task == "segment":
+        return of_segmenter(loaded.architecture.classes)
     size = match(loaded.architecture)
     shape = "models of no published size" if size is None else f"those of {size}"
     if loaded.layout.startswith("torchvision"):
@@ -108,6 +111,16 @@ def of_library(loaded: Checkpoint) -> Preparation:
         taken = replace(known, crop_rounding="floor", exif=True)
         return Preparation(taken, f"transformers prepares {shape}", told=False)
     return Preparation(known, f"timm prepares {shape}", told=False)
+
+
+def of_segmenter(classes: int) -> Preparation:
+    """Return how transformers prepares the images of its published UPerNets, which learned ADE20K."""
+    made, name = of_processor({"image_processor_type": "SegformerImageProcessor"})
+    zero: LabelZero = "none" if classes == ADE20K else "class"
+    by = f"transformers prepares those of its UPerNets ({name})"
+    if zero == "none":
+        by += f", with label maps as ADE20K's, whose 0 is none of the {ADE20K} classes"
+    return Preparation(replace(made, label_zero=zero), by, told=False)
 
 
 def fitting(found: Preparation, channels: int) -> Preparation:

@@ -52,6 +52,7 @@ PROCESSORS = {
     "ViTImageProcessor": Processor({"height": 224, "width": 224}, 2),
     "DINOv3ViTImageProcessor": Processor({"height": 224, "width": 224}, 2, IMAGENET_MEAN, IMAGENET_STD),
     "BitImageProcessor": Processor({"shortest_edge": 224}, 3, CLIP_MEAN, CLIP_STD, crop=224),
+    "SegformerImageProcessor": Processor({"height": 512, "width": 512}, 2, IMAGENET_MEAN, IMAGENET_STD),
     "CLIPImageProcessor": Processor({"shortest_edge": 224}, 3, CLIP_MEAN, CLIP_STD, crop=224),
 }
 
@@ -60,6 +61,7 @@ OF_MODELS = {
     "convnext": "ConvNextImageProcessor",
     "convnextv2": "ConvNextImageProcessor",
     "dinov3_convnext": "DINOv3ViTImageProcessor",
+    "upernet": "SegformerImageProcessor",
 }
 
 
@@ -77,6 +79,8 @@ class ProcessorShape(Shape):
     do_rescale: bool | None = None
     do_normalize: bool | None = None
     do_pad: bool | None = None
+    do_reduce_labels: bool | None = None
+    reduce_labels: bool | None = None  # before transformers 4.27
     rescale_factor: Factor | None = None
     image_mean: float | list[float] | None = None
     image_std: float | list[float] | None = None
@@ -106,6 +110,7 @@ def of_processor(config: dict[str, Any], version: str | None = None) -> tuple[Pr
         "crop_rounding": "floor",
         "resampler": "pytorch" if tensors else "pillow",
         "exif": True,
+        "label_zero": "none" if config.get("do_reduce_labels") or config.get("reduce_labels") else "class",
     }
     return Preprocessing.from_json(values), name
 

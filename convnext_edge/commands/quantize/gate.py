@@ -14,10 +14,11 @@ from convnext_edge.artifacts.store import open_artifact, write_artifact
 from convnext_edge.checkpoints.class_order import Numbering
 from convnext_edge.checkpoints.source import Source
 from convnext_edge.evaluation.candidates import reference_threads
-from convnext_edge.evaluation.closeness import Closeness, new_measure
+from convnext_edge.evaluation.closeness import Closeness
 from convnext_edge.evaluation.comparison import Inputs, compare_answers
 from convnext_edge.evaluation.gates import Gates, Judgement, judge
 from convnext_edge.evaluation.layer_costs import layer_costs
+from convnext_edge.evaluation.measures import new_measure
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.evaluation.timing import interleave
 from convnext_edge.evaluation.trust import check_classes

@@ -163,6 +163,10 @@ OF_TASKS: dict[str, tuple[Column, ...]] = {
         of_task(("F1", "FP32"), "f1_candidate", "{:.2%}", ("f1_reference", "{:.2%}")),
         of_task(("Same decisions", ""), "agreement", "{:.2%}"),
     ),
+    "segment": (
+        of_task(["mIoU", small("points lost")], "miou", "{:.2%}", LOST),
+        of_task(["Same class", small("of pixels")], "agreement", "{:.2%}"),
+    ),
     "regress": (
         of_task(("R2", ""), "r2", "{:.5f}"),
         of_task(("Error", "largest"), "mean_error", "{:.4f}", ("largest_error", "{:.4f}")),
