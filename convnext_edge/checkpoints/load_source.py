@@ -21,7 +21,7 @@ from convnext_edge.checkpoints.sizes import visible
 from convnext_edge.checkpoints.source import Source
 from convnext_edge.checkpoints.telling import tell, tell_kept, tell_preparation
 from convnext_edge.checkpoints.traits import changed, still_assumed, tell_assumed
-from convnext_edge.checkpoints.variants import Variant, find_variant, match
+from convnext_edge.checkpoints.variants import BUNDLED, Variant, find_variant, match
 from convnext_edge.errors import CheckpointError, ExportError, UsageError
 from convnext_edge.images.changes import PreprocessingChanges
 from convnext_edge.images.definitions import calibration_dir
@@ -29,7 +29,10 @@ from convnext_edge.network.convnext import Block, ConvNeXt, random_model, turn_c
 from convnext_edge.progress import note, phase
 
 RENAME = "Files of the workspace begin with this name: rename the checkpoint, or make a link to it."
-DEMO_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+OF_CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+BUNDLED_CLASSES = {"demo": OF_CIFAR10, "demo_segment": ("background", *OF_CIFAR10)}
 
 
 @dataclass(frozen=True)
@@ -189,11 +192,18 @@ def _random(variant: Variant, seed: int) -> Source:
 
 
 def _published(variant: Variant) -> Source:
-    if variant.name == "demo":
-        weights = calibration_dir() / "demo" / "demo.safetensors"
-        reference = load_checkpoint(weights).model
-        by = "in its training"
-        return Source(reference, "demo", "demo", variant.preprocessing, DEMO_CLASSES, prepared_by=by)
+    name = variant.name
+    if name in BUNDLED:
+        loaded = load_checkpoint(calibration_dir() / name / f"{name}.safetensors")
+        return Source(
+            loaded.model,
+            name,
+            name,
+            variant.preprocessing,
+            BUNDLED_CLASSES[name],
+            task=variant.task,
+            prepared_by="in its training",
+        )
     from convnext_edge.checkpoints.hub import fetch
 
     fetched = fetch(variant)

@@ -16,6 +16,7 @@ from convnext_edge.checkpoints.sizes import SIZES, visible
 from convnext_edge.errors import UsageError, nearest
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.tasks import Task
+from convnext_edge.upernet import USUAL_BINS
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,25 @@ DEMO = Variant(
     license="apache-2.0",
     source="calibration/demo",
 )
+DEMO_SEGMENT = replace(
+    DEMO,
+    name="demo_segment",
+    architecture=replace(
+        DEMO.architecture,
+        classes=11,
+        last_norm=False,
+        pooled=False,
+        maps=(0, 1, 2, 3),
+        map_norms=(0, 1, 2, 3),
+        decoder="upernet",
+        decoder_width=64,
+        pool_bins=USUAL_BINS,
+    ),
+    preprocessing=replace(DEMO.preprocessing, resolution=64),
+    source="calibration/demo_segment",
+    task="segment",
+)
+BUNDLED = {variant.name: variant for variant in (DEMO, DEMO_SEGMENT)}  # whose weights come with the package
 
 
 def variants() -> list[Variant]:
@@ -72,7 +92,7 @@ def variants() -> list[Variant]:
         for size, tags in PUBLISHED.items()
         for tag in list(tags)[1:]
     ]
-    return [*default, DEMO, *chosen]
+    return [*default, *BUNDLED.values(), *chosen]
 
 
 def names() -> list[str]:
@@ -145,8 +165,8 @@ def match(architecture: Architecture) -> str | None:
 
 
 def known_sizes() -> dict[str, Architecture]:
-    """Return the architectures of all sizes and of the demo, by name."""
-    return {**SIZES, DEMO.name: DEMO.architecture}
+    """Return the architectures of all sizes and of the demos, by name."""
+    return SIZES | {name: variant.architecture for name, variant in BUNDLED.items()}
 
 
 def _variant(size: str, tag: str, *, name: str) -> Variant:

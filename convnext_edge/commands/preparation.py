@@ -90,6 +90,7 @@ def prepare_job(
         return start, chosen.choose_recipe(as_path(recipe), keep_float)
 
     start, chosen_recipe = decide(begin)
+    chosen.check_task(start.source.task)
     release()
     opset = opset or start.artifact.description.opset
     check_opset(opset, chosen_recipe)

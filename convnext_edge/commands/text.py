@@ -19,6 +19,7 @@ WORDS = {
     "f1": "F1",
     "p1": "1st percentile",
     "points": "(points)",
+    "miou": "mIoU",
 }
 
 

@@ -182,7 +182,7 @@ def validate(
         from convnext_edge.checkpoints.class_order import Numbering
         from convnext_edge.checkpoints.kept_weights import open_source
         from convnext_edge.evaluation.candidates import reference_threads, target_of
-        from convnext_edge.evaluation.comparison import Inputs
+        from convnext_edge.evaluation.comparison import Inputs, batch_for
         from convnext_edge.evaluation.gates import Gates
         from convnext_edge.evaluation.kept_answers import kept_answers
         from convnext_edge.evaluation.records import keep
@@ -201,7 +201,8 @@ def validate(
     with phase(f"validating {artifact.path.name} on {chosen}"), opened as session:
         source = open_source(artifact, space)
         release()
-        inputs = Inputs(images, source.preprocessing, described.input_type == "uint8", BATCH)
+        raw_bytes = described.input_type == "uint8"
+        inputs = Inputs(images, source.preprocessing, raw_bytes, batch_for(described, BATCH))
         run = TorchSession(source.reference, reference_threads(source)).run_all
         with kept_answers(run, artifact, space) as reference:
             compared = compare_models((reference, session.run_all), inputs, source, gates)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.checkpoints.source import Source
 from convnext_edge.evaluation.closeness import Closeness
+from convnext_edge.evaluation.comparison import batch_for
 from convnext_edge.images.contents import UNLABELLED
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.transform import as_reference_takes
@@ -45,8 +46,9 @@ class CalibrationSample:
         reference, found = TorchSession(source.reference), Closeness(source.outputs)
         # one thread: more would spin while they wait for each other
         with find_target("onnxruntime").open_session(artifact, threads=1) as session:
-            for start in range(0, min(len(self.pixels), ANSWERED), BATCH):
-                pixels = self.pixels[start : start + BATCH]
+            step = batch_for(artifact.description, BATCH)
+            for start in range(0, min(len(self.pixels), ANSWERED), step):
+                pixels = self.pixels[start : start + step]
                 images = as_reference_takes(pixels, source.preprocessing)
                 answer = session.run_all(pixels if raw_bytes else images)
                 found.add_outputs(reference.run_all(images), answer, np.full(len(pixels), UNLABELLED))
@@ -80,5 +82,5 @@ def concerns_of_set(images: ImageSet, classes: int) -> Iterator[str]:
     if len(images) < LOOKED_AT:
         yield f"{len(images)} calibration image{'s are' if len(images) > 1 else ' is'} few: take 256"
     labels = {entry.label for entry in images.entries}
-    if images.labelled and len(labels) == 1 < min(len(images), classes):
+    if images.labelled and not images.mapped and len(labels) == 1 < min(len(images), classes):
         yield f"all {len(images)} calibration images are of one class"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
+from convnext_edge.artifacts.artifact import Description
 from convnext_edge.errors import TargetError
 from convnext_edge.images.batches import Labels
 from convnext_edge.images.image_set import ImageSet
@@ -15,6 +17,8 @@ from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.progress import track
 from convnext_edge.targets.base import Images, Outputs
+
+MOST_VALUES = 2**25  # of the answers of a call, 128 MiB: a call has them, and as many of the reference
 
 Answer: TypeAlias = Callable[[Images], Outputs]
 
@@ -29,6 +33,13 @@ class Inputs:
     batch: int  # images in a call
     process: int = 0  # number of this process, 0-based
     processes: int = 1  # number of processes, which share the batches
+
+
+def batch_for(described: Description, most: int) -> int:
+    """Return how many images go in a call: `most`, or fewer of a model whose answers are large."""
+    architecture = described.architecture
+    values = architecture.classes * prod(described.preprocessing.size) if architecture.decoder else 1
+    return max(1, min(most, MOST_VALUES // values))
 
 
 class Measure(Protocol):

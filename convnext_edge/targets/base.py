@@ -20,6 +20,7 @@ from convnext_edge.cpu import Machine
 from convnext_edge.errors import RecipeError, TargetError, UsageError
 from convnext_edge.quantization.recipe import ActivationType, Recipe, read_recipe
 from convnext_edge.targets.vendor_errors import as_target_error
+from convnext_edge.tasks import Task
 
 if TYPE_CHECKING:  # which is made of what is here
     from convnext_edge.targets.streams import Streams
@@ -134,6 +135,7 @@ class Target(ABC):
     takes_machine: ClassVar[bool] = True  # False: it builds for what the engine is built on, or for GPUs
     for_other_machines: ClassVar[bool] = False  # as phones: what is timed here says little
     takes_dynamic_size: ClassVar[bool] = False  # whether images may have any height and width
+    takes_segmenters: ClassVar[bool] = False  # whether it was tried with a decoder
     takes_streams: ClassVar[bool] = False  # whether `open_streams` has several calls in flight
     times_layers: ClassVar[bool] = False  # whether `time_layers` tells anything
     activations: ClassVar[frozenset[ActivationType]] = frozenset({"uint8", "int8"})  # types that it runs
@@ -196,6 +198,15 @@ class Target(ABC):
             raise TargetError(
                 f"target {self.name} takes images of one size, and --dynamic-size is asked for",
                 hint="Take openvino or onnxruntime, or export for each size.",
+            )
+
+    def check_task(self, task: Task) -> None:
+        """Raise TargetError for a task that was never tried on this target."""
+        if task == "segment" and not self.takes_segmenters:
+            raise TargetError(
+                f"target {self.name} does not take task segment: nobody tried what it makes of a decoder,"
+                " whose maps are resized",
+                hint="Take openvino or onnxruntime. --task features leaves the decoder out.",
             )
 
     def check_recipe(self, recipe: Recipe) -> None:

@@ -25,6 +25,7 @@ def fit_graph(start: Artifact, target: Target, workspace: Workspace) -> Artifact
     An FP32 model of another form, and weights, are lowered afresh. Raises ArtifactError for an engine.
     """
     described = start.description
+    target.check_task(described.task)
     if described.dynamic_size:
         target.check_dynamic_size()
     if described.kind == "engine":

@@ -56,6 +56,8 @@ def write_fp32(
             f"--dynamic-size: {source.stem} pools parts of the image, whose sizes are in the graph",
             hint="Leave it out, and give --resolution; export for each size.",
         )
+    if options.target:
+        find_target(options.target).check_task(source.task)
     if options.dynamic_size and options.target:
         find_target(options.target).check_dynamic_size()
     parent = (start or weights).link

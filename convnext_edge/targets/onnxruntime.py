@@ -91,6 +91,7 @@ class ONNXRuntime(Target):
     recipe = Recipe(keep_float=("head",))
     activations = frozenset(ACTIVATION_BITS)
     takes_dynamic_size = True
+    takes_segmenters = True
     takes_streams = True
     times_layers = True
     suffix = ".opt.onnx"

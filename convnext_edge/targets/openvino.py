@@ -171,6 +171,7 @@ class OpenVINO(Target):
     # it leaves Q/DQ of 16 bits out of the graph: what runs would be `float`
     activations = frozenset({"uint8", "int8", "float"})
     takes_dynamic_size = True
+    takes_segmenters = True
     takes_streams = True
     times_layers = True
     suffix = ".xml"

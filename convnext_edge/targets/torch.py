@@ -61,6 +61,7 @@ class Torch(Target):
     install = "torch>=2.13"
     form = "linear"  # Q/DQ has a place in the lowered forms only
     recipe = Recipe()
+    takes_segmenters = True
     suffix = ".pt2"
     has_int8_kernels = False
     takes_machine = False

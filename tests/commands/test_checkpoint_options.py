@@ -13,7 +13,7 @@ from support.places import TESTS
 from convnext_edge import export
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.class_order import Numbering
-from convnext_edge.checkpoints.load_source import DEMO_CLASSES, load_source
+from convnext_edge.checkpoints.load_source import OF_CIFAR10, load_source
 from convnext_edge.commands.preparation import Given, Images, prepare_job
 from convnext_edge.errors import UsageError
 from convnext_edge.images.definitions import calibration_dir
@@ -52,9 +52,9 @@ def test_sidecar_and_file_of_a_quantized_model_have_the_class_names_of_its_image
 ) -> None:
     made = job(Given(None, trained), tmp_path)
     assert made.source.classes == ()
-    assert made.describe({}, "ptq").classes == DEMO_CLASSES
+    assert made.describe({}, "ptq").classes == OF_CIFAR10
     # and so does the file itself, which an engine has its notes from
-    assert json.loads(made.graph().metadata["convnext_edge", "labels"]) == list(DEMO_CLASSES)
+    assert json.loads(made.graph().metadata["convnext_edge", "labels"]) == list(OF_CIFAR10)
     assert job(Given(None, trained), tmp_path, numbering=None).describe({}, "ptq").classes == ()
 
 

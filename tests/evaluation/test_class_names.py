@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from convnext_edge.checkpoints.class_order import Numbering
-from convnext_edge.checkpoints.load_source import DEMO_CLASSES, load_source
+from convnext_edge.checkpoints.load_source import OF_CIFAR10, load_source
 from convnext_edge.checkpoints.source import Source
 from convnext_edge.errors import UsageError
 from convnext_edge.evaluation.class_names import exchanged, names_of_images
@@ -21,7 +21,7 @@ from convnext_edge.images.definitions import calibration_dir
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.opening import open_image_set
 
-NUMBERED = [f"{number}-{name}" for number, name in enumerate(DEMO_CLASSES)]
+NUMBERED = [f"{number}-{name}" for number, name in enumerate(OF_CIFAR10)]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def images() -> ImageSet:
 
 def renamed(images: ImageSet, given: Sequence[str]) -> ImageSet:
     """Return the images with `given` in place of the names of the model's classes, numbered by them."""
-    names = dict(zip(DEMO_CLASSES, given, strict=True))
+    names = dict(zip(OF_CIFAR10, given, strict=True))
     return renumber(replace(images, classes=tuple(names[name] for name in images.classes)), NUMBERED, "text")
 
 
@@ -48,7 +48,7 @@ def test_names_of_the_folders_are_taken_where_the_model_answers_by_them(
 ) -> None:
     caplog.set_level("INFO", "convnext_edge")
     assert nameless.classes == ()
-    assert names_of_images(images, nameless, Numbering()).names == DEMO_CLASSES
+    assert names_of_images(images, nameless, Numbering()).names == OF_CIFAR10
     assert "class names are those of demo: airplane, automobile, bird, …" in caplog.text
 
 
@@ -98,8 +98,8 @@ def test_names_of_another_number_of_classes_are_not(count: int, nameless: Source
 
 def test_the_names_of_a_file_go_before_all_others(nameless: Source, images: ImageSet, tmp_path: Path) -> None:
     path = tmp_path / "names.json"
-    path.write_text(json.dumps([name.upper() for name in DEMO_CLASSES]))
-    named = replace(nameless, classes=DEMO_CLASSES)
+    path.write_text(json.dumps([name.upper() for name in OF_CIFAR10]))
+    named = replace(nameless, classes=OF_CIFAR10)
     assert names_of_images(images, named, Numbering()).names == ()  # the model's own stay
     assert names_of_images(images, named, Numbering(file=path)).names[0] == "AIRPLANE"
     path.write_text(json.dumps(["one"]))

@@ -47,13 +47,18 @@ def write_bundle(engine: Artifact, labels: Path | None, folder: Path, kernels: K
 
 
 def check_images(engine: Artifact) -> None:
-    """Raise UsageError for a model of images that the libraries cannot prepare."""
+    """Raise UsageError for a model of images, or of answers, that the libraries do not know."""
     prepared = engine.description.preprocessing
     channels = len(prepared.mean)
     own = "Run the engine with its own runtime"
     again = f"Export again with one of: {', '.join(INTERPOLATIONS)}"
     for wrong, why, hint in (
         (channels != 3, f"give RGB, and its images have {channels} channel{'s' * (channels > 1)}", own),
+        (
+            engine.description.task == "segment",
+            "answer with classes of images, numbers and maps, and not yet with the classes of pixels",
+            f"{own}, or show it to `convnext-edge predict`",
+        ),
         (
             engine.description.dynamic_size,
             "prepare images of one size, and it takes any",

@@ -58,7 +58,7 @@ def finetune_job(
 
     Returns the artifact, and the fields of the result that training decides.
     """
-    check_label_weight(plan, trained, job)
+    check_trainable(plan, trained, job)
     name = job.start.artifact.path.name
     doing(f"fine-tuning {name} for {job.target}: {plan.steps} steps of {plan.batch} images of {trained.name}")
     with snapshots.told_when_stopped(plan.steps, plan.save_every, resume=resume) as saved:
@@ -100,8 +100,13 @@ def finetune_job(
         }
 
 
-def check_label_weight(plan: Plan, trained: ImageSet, job: Job) -> None:
-    """Raise an error of ours where labels are to train with, and cannot."""
+def check_trainable(plan: Plan, trained: ImageSet, job: Job) -> None:
+    """Raise an error of ours for a task that was never trained, and where labels cannot be trained with."""
+    if job.source.task == "segment":
+        raise UsageError(
+            "finetune does not take task segment: nobody tried to train the logits of pixels by it",
+            hint="Keep costly layers float: quantize with --min-agreement or --max-drop.",
+        )
     if plan.label_weight and job.source.task != "classify":
         raise UsageError(
             f"--label-weight means nothing to task {job.source.task}",

@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 
 from convnext_edge.artifacts.artifact import Description
 from convnext_edge.checkpoints.class_names import names_of_file
-from convnext_edge.commands.predict.result import Prediction, Top
+from convnext_edge.commands.predict.maps import check_maps, shares
+from convnext_edge.commands.predict.result import Area, Prediction, Top
 from convnext_edge.errors import UsageError
 from convnext_edge.progress import note
 from convnext_edge.targets.base import Outputs
 from convnext_edge.tasks import Task, output_names
 
 OF_CLASSES: tuple[Task, ...] = ("classify", "multilabel")
+NAMED: tuple[Task, ...] = (*OF_CLASSES, "segment")  # tasks whose answers are names
 TOP = 5  # classes of `classify`
 THRESHOLD = 0.5
 DIGITS = 6  # of a number: as many as float32 has
@@ -39,6 +41,8 @@ class Reader:
         if self.task in OF_CLASSES:
             likely = softmax(outputs[0]) if self.task == "classify" else sigmoid(outputs[0])
             return [Prediction(name, top=self._top(row)) for name, row in zip(names, likely, strict=True)]
+        if self.task == "segment":
+            return [self._areas(name, logits) for name, logits in zip(names, outputs[0], strict=True)]
         rows = zip(names, zip(*outputs, strict=True), strict=True)
         return [self._other(name, row) for name, row in rows]
 
@@ -49,6 +53,11 @@ class Reader:
             best = best[probabilities[best] > self.threshold]
         chosen = best[: self.top]
         return tuple(Top(self.labels[i], int(i), rounded(probabilities[i])) for i in chosen)
+
+    def _areas(self, name: str, logits: NDArray[np.float32]) -> Prediction:
+        """Return the classes of the pixels of one picture. logits: (classes, H, W)."""
+        found = shares(logits.argmax(0))
+        return Prediction(name, classes=tuple(Area(self.labels[i], i, rounded(share)) for i, share in found))
 
     def _other(self, name: str, outputs: Sequence[NDArray[np.float32]]) -> Prediction:
         """Return what is answered to one picture by a model without classes."""
@@ -64,7 +73,11 @@ class Reader:
 
 
 def make_reader(
-    described: Description, top: int | None, threshold: float | None, classes: Path | None
+    described: Description,
+    top: int | None,
+    threshold: float | None,
+    classes: Path | None,
+    maps: Path | None = None,
 ) -> Reader:
     """Return the reader for a model with the options of the command.
 
@@ -73,15 +86,18 @@ def make_reader(
     task = described.task
     for name, given, tasks in (
         ("top", top, OF_CLASSES),
-        ("classes", classes, OF_CLASSES),
+        ("classes", classes, NAMED),
         ("threshold", threshold, ("multilabel",)),
+        ("maps", maps, ("segment",)),
     ):
         if given is not None and task not in tasks:
             raise UsageError(
                 f"--{name} means nothing to a model of the task {task}",
                 hint=f"Leave it out; it is for {' and '.join(tasks)}.",
             )
-    labels = label_names(described, classes) if task in OF_CLASSES else ()
+    if maps is not None:
+        check_maps(maps, described.architecture.classes, described.architecture.channels)
+    labels = label_names(described, classes) if task in NAMED else ()
     if top is None and task == "classify":
         top = TOP
     names = output_names(task, described.architecture)

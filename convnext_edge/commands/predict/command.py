@@ -31,6 +31,9 @@ def predict(
     classes: Annotated[
         AnyPath | None, Option("Names of the classes, a name a line or JSON.  [default: the model's]")
     ] = None,
+    maps: Annotated[
+        AnyPath | None, Option("Task segment: folder for a label map and an overlay of each picture, as PNG.")
+    ] = None,
     save: Annotated[AnyPath | None, Option("Write the model's outputs as .npy or .safetensors.")] = None,
     target: RunOn = None,
     workspace: WorkspaceFolder = None,
@@ -47,6 +50,7 @@ def predict(
     with importing():
         from convnext_edge.commands.predict.answers import make_reader
         from convnext_edge.commands.predict.arguments import find_model, part
+        from convnext_edge.commands.predict.maps import MapWriter
         from convnext_edge.commands.predict.outputs import Kept, Saver, check_place
         from convnext_edge.commands.predict.run import Run
         from convnext_edge.evaluation.candidates import open_session
@@ -55,14 +59,16 @@ def predict(
     named, given = part(engine, pictures)
     artifact, chosen = find_model(named, target, Workspace.at(workspace))
     described, place = artifact.description, as_path(save)
-    reader = make_reader(described, top, threshold, as_path(classes))
+    folder = as_path(maps)
+    reader = make_reader(described, top, threshold, as_path(classes), folder)
     if place is not None:
         check_place(place, reader.outputs)
     asked = find_pictures(given)
     kept = Kept(reader.outputs, len(asked))
     with open_session(artifact, chosen) as session:
         release()
-        run = Run(session, described, reader, kept)
+        drawn = None if folder is None else MapWriter(folder, described.preprocessing)
+        run = Run(session, described, reader, kept, drawn)
         if place is None:
             found = run.over(asked)
         else:

@@ -23,6 +23,7 @@ KEYS: dict[Task, tuple[str, ...]] = {
     "regress": ("values",),
     "embed": ("norm",),
     "features": ("shapes",),
+    "segment": ("classes", "label_map", "overlay"),
 }
 
 
@@ -36,6 +37,15 @@ class Top:
 
 
 @dataclass(frozen=True, slots=True)
+class Area:
+    """One class that pixels of a picture are of."""
+
+    label: str  # its name, or its index where names are not known
+    index: int  # of the logit, 0-based
+    share: float  # of the pixels
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """What a model answers to one picture; fields that its task does not have are empty."""
 
@@ -45,6 +55,9 @@ class Prediction:
     norm: float | None = None  # Euclidean, of the embedding
     first: tuple[float, ...] = ()  # numbers of the embedding, which is whole in `outputs`
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)  # of each map: channels, rows, columns
+    classes: tuple[Area, ...] = ()  # of segment, the largest first
+    label_map: Path | None = None  # the file with the class of each pixel, with --maps
+    overlay: Path | None = None  # likewise, the picture below the colours of its classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +151,10 @@ class Predict(Result):
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple) and value and isinstance(value[0], Area):
+        return [{"label": a.label, "index": a.index, "share": a.share} for a in value]
     if isinstance(value, tuple) and value and isinstance(value[0], Top):
         return [{"label": t.label, "index": t.index, "probability": t.probability} for t in value]
     return value

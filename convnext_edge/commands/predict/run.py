@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from convnext_edge.artifacts.artifact import Description
 from convnext_edge.commands.predict.answers import Reader, cosines
+from convnext_edge.commands.predict.maps import MapWriter
 from convnext_edge.commands.predict.outputs import Kept, Saver
 from convnext_edge.commands.predict.result import Failed, Prediction
 from convnext_edge.commands.predict.tables import printable
 from convnext_edge.errors import ImageSetError
-from convnext_edge.evaluation.comparison import check_finite
-from convnext_edge.images.batches import LoadedImage, SkippedImage, collate
+from convnext_edge.evaluation.comparison import batch_for, check_finite
+from convnext_edge.images.batches import Batch, LoadedImage, SkippedImage, collate
 from convnext_edge.images.pictures import Loader, Picture
 from convnext_edge.parallel import default_workers, ordered_map
 from convnext_edge.progress import note, track
-from convnext_edge.targets.base import Session
+from convnext_edge.targets.base import Outputs, Session
 
 BATCH = 8
 MOST_COSINES = 10  # pictures whose embeddings are compared with each other
@@ -33,6 +34,7 @@ class Run:
     described: Description
     reader: Reader
     kept: Kept
+    maps: MapWriter | None = None  # writes label maps and overlays
     failed: list[Failed] = field(default_factory=list)
     predictions: list[Prediction] = field(default_factory=list)
 
@@ -64,13 +66,24 @@ class Run:
         loaded = ordered_map(loader.load, pictures, workers=workers, look_ahead=BATCH + workers)
         shown = track(loaded, "predicting", total=len(pictures)) if len(pictures) > 1 else loaded
         prepared, kind = self.described.preprocessing, self.described.input_type
-        for batch in collate(self._sound(shown), prepared, batch=BATCH, dtype=kind):
+        size = batch_for(self.described, BATCH)
+        for batch in collate(self._sound(shown), prepared, batch=size, dtype=kind):
             outputs = self.session.run_all(batch.images)
             check_finite(outputs, batch.names)
-            self.predictions += self.reader.read(batch.names, outputs)
+            self.predictions += self._with_maps(self.reader.read(batch.names, outputs), batch, outputs)
             self.kept.add(outputs)
             if saver is not None:
                 saver.add(outputs)
+
+    def _with_maps(self, found: list[Prediction], batch: Batch, outputs: Outputs) -> list[Prediction]:
+        """Write the files of each picture where they were asked for, and return where they are, too."""
+        if self.maps is None:
+            return found
+        rows = []
+        for row, image, logits in zip(found, batch.images, outputs[0], strict=True):
+            label_map, overlay = self.maps.write(row.picture, image, logits.argmax(0))
+            rows.append(replace(row, label_map=label_map, overlay=overlay))
+        return rows
 
     def _sound(self, loaded: Iterable[LoadedImage | SkippedImage]) -> Iterator[LoadedImage]:
         """Yield the pictures that could be read, and keep the others apart."""

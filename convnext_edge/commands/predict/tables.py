@@ -27,6 +27,9 @@ def table_of(result: Predict) -> str:
     rows = result.predictions
     if result.task in ("classify", "multilabel"):
         told = _classes(rows, result.threshold)
+    elif result.task == "segment":
+        areas = [[f"{_percent(a.share)}  {a.label}" for a in row.classes] for row in rows]
+        told = _beside(rows, _packed(areas, _room(rows), count_rest=True))
     elif result.task == "features":
         told = _beside(rows, [GAP.join(map(_shape, row.shapes.items())) for row in rows])
     elif result.task == "regress":
@@ -155,14 +158,22 @@ def _cosines(rows: Sequence[Prediction], cosines: Sequence[Sequence[float]]) -> 
     return told
 
 
+def _maps(result: Predict) -> list[tuple[str, object]]:
+    """Return where label maps are, or what writes them."""
+    if result.task != "segment":
+        return []
+    first = result.predictions[0].label_map
+    return [("maps", "--maps DIR writes them" if first is None else f"{first.parent}, as {first.name}")]
+
+
 def _footer(result: Predict) -> str:
     read, seconds = len(result.predictions), result.seconds
     of_all = f" of {result.pictures}" if result.failed else ""
     failed = f"; {len(result.failed)} could NOT be read" if result.failed else ""
     where = f"{result.artifact} on {result.target}" + (f" ({result.label})" if result.label else "")
-    saved = []
+    saved = _maps(result)
     if result.saved is not None:
-        saved = [("saved", f"{result.saved}, in this order")]
+        saved = [*saved, ("saved", f"{result.saved}, in this order")]
     elif result.task in ("embed", "features"):
         saved = [("outputs", "--save FILE.safetensors keeps them")]
     return lines(("model", where), ("pictures", f"{read}{of_all} in {seconds:.1f} s{failed}"), *saved)

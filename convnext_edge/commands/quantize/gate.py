@@ -15,7 +15,7 @@ from convnext_edge.checkpoints.class_order import Numbering
 from convnext_edge.checkpoints.source import Source
 from convnext_edge.evaluation.candidates import reference_threads
 from convnext_edge.evaluation.closeness import Closeness
-from convnext_edge.evaluation.comparison import Inputs, compare_answers
+from convnext_edge.evaluation.comparison import Inputs, batch_for, compare_answers
 from convnext_edge.evaluation.gates import Gates, Judgement, judge
 from convnext_edge.evaluation.layer_costs import layer_costs
 from convnext_edge.evaluation.measures import new_measure
@@ -147,7 +147,8 @@ class Attempts:
         artifact = self._write(quantized, number)
         source = self.job.source
         with self.target.open_beside(artifact) as session:
-            inputs = Inputs(self.images, source.preprocessing, self.job.input_type == "uint8", BATCH)
+            batch = batch_for(self.job.start.artifact.description, BATCH)
+            inputs = Inputs(self.images, source.preprocessing, self.job.input_type == "uint8", batch)
             reference = TorchSession(source.reference, reference_threads(source))
             found = new_measure(source.task, source.outputs, self.images.other_labels)
             return compare_answers(reference.run_all, session.run_all, inputs, found, purpose="measuring")

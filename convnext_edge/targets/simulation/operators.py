@@ -61,6 +61,14 @@ CODES: dict[int, tuple[int, int]] = {
 }
 
 
+# What `resize` takes, by attribute, where the node says it at all.
+RESIZING = {
+    "antialias": 0,
+    "axes": [2, 3],
+    "exclude_outside": 0,
+    "coordinate_transformation_mode": "half_pixel",
+}
+
 # --- quantization --------------------------------------------------------------------------------
 
 
@@ -203,6 +211,18 @@ def _l2(x: Tensor, axes: list[int], keepdims: bool) -> Tensor:
 # --- arithmetic ----------------------------------------------------------------------------------
 
 
+def resize(
+    x: Tensor, roi: Value | None = None, scales: Value | None = None, sizes: Value | None = None, **how: Any
+) -> Tensor:
+    """Return (N, C, H, W) in another size, by bilinear interpolation with pixels as areas."""
+    wrong = {key: how[key] for key, usual in RESIZING.items() if how.get(key, usual) != usual}
+    if wrong or how.get("mode") != "linear":
+        raise NotImplementedError(f"{wrong or 'mode'}")
+    if sizes is None or scales is not None or roi is not None:
+        raise NotImplementedError("another size than by sizes")
+    return F.interpolate(x, size=[int(edge) for edge in sizes][-2:], mode="bilinear", align_corners=False)
+
+
 def divide(a: V, b: V) -> V:
     """Return a / b; for integers rounded towards zero, as in C."""
     if isinstance(a, Tensor):
@@ -266,6 +286,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "ReduceSum": _reduction(torch.sum),
     "Relu": torch.relu,
     "Reshape": reshape,
+    "Resize": resize,
     "Shape": shape,
     "Sigmoid": torch.sigmoid,
     "Slice": slice_,

@@ -147,6 +147,7 @@ CASES = [
     dequantized(TensorProto.INT4, (6, 6), floats(3, 6), axis=0, block_size=2),
     dequantized(TensorProto.UINT4, (6, 6), np.array(0.5, dtype=np.float32)),
     shape_chain(),
+    one("Resize", None, None, sizes(9, 11), mode="linear", axes=[2, 3]),
 ]
 
 

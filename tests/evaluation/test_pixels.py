@@ -1,0 +1,76 @@
+"""Agreement and mIoU of classes of pixels, against counts by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from convnext_edge.errors import ImageSetError
+from convnext_edge.evaluation.gates import Gates, judge
+from convnext_edge.evaluation.pixels import Pixels, confusion, mean_iou
+
+LABELS = np.array([[[0, 0, 1], [1, 2, -1]]])  # one image of 2 x 3 pixels; the last has no class
+REFERENCE = np.array([[[0, 0, 1], [1, 2, 2]]])  # all right
+CANDIDATE = np.array([[[0, 1, 1], [1, 2, 0]]])  # one of the zeros is taken for a one
+
+
+def logits(classes: np.ndarray, count: int = 4) -> np.ndarray:
+    return np.eye(count, dtype=np.float32)[classes].transpose(0, 3, 1, 2)
+
+
+def measured(labels: np.ndarray = LABELS) -> Pixels:
+    found = Pixels(("logits",))
+    found.add_outputs((logits(REFERENCE),), (logits(CANDIDATE),), labels)
+    return found
+
+
+def test_the_iou_of_each_labelled_class_is_averaged() -> None:
+    figures = measured().figures()
+    assert figures["agreement"] == pytest.approx(4 / 6)
+    assert figures["miou_reference"] == 1
+    # 0: one of two; 1: two of three; 2: one of one; 3 has no label
+    assert figures["miou"] == pytest.approx((1 / 2 + 2 / 3 + 1) / 3)
+    assert figures["drop_points"] == pytest.approx(100 * (1 - (1 / 2 + 2 / 3 + 1) / 3))
+
+
+def test_images_add_up_to_one_iou_and_not_to_a_mean_of_many() -> None:
+    other = np.array([[[1, 1, 1], [1, 1, 1]]])
+    found = measured()
+    found.add_outputs((logits(other),), (logits(other),), other)
+    assert found.figures()["miou"] == pytest.approx((1 / 2 + 8 / 9 + 1) / 3)
+    apart = measured()
+    apart.merge(measured(np.full((1, 2, 3), -1)))
+    assert apart.figures()["miou"] == measured().figures()["miou"]
+    assert apart.images == 2
+
+
+def test_without_label_maps_there_is_the_agreement_alone() -> None:
+    found = measured(np.array([-1]))
+    assert found.figures().keys() == {"agreement"}
+    judged = judge(found, Gates(min_agreement=0.5), "segment", 4)
+    assert judged.passed
+    assert not judge(found, Gates(min_agreement=0.9), "segment", 4).passed
+
+
+def test_a_drop_of_the_miou_is_a_gate() -> None:
+    assert not judge(measured(), Gates(max_drop=1.0), "segment", 4).passed
+    assert judge(measured(), Gates(max_drop=30.0), "segment", 4).passed
+
+
+def test_a_label_that_the_model_does_not_have_is_refused() -> None:
+    with pytest.raises(ImageSetError, match="class 4, counted from 0, and the model tells 4") as refused:
+        confusion(np.array([[[4]]]), np.array([[[0]]]), 4)
+    assert "--label-zero none" in (refused.value.hint or "")
+
+
+def test_labels_that_the_reference_never_meets_raise_a_concern() -> None:
+    assert measured().concerns == ()
+    (concern,) = measured((LABELS + 1) % 4).concerns
+    assert "no better than chance" in concern
+
+
+def test_confusion_counts_each_pixel_once() -> None:
+    found = confusion(LABELS, CANDIDATE, 4)
+    assert found.sum() == 5
+    assert found[0].tolist() == [1, 1, 0, 0]
+    assert mean_iou(np.diag([3, 2, 0, 0])) == 1
