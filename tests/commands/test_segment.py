@@ -1,0 +1,165 @@
+"""A segmenter goes the whole way: exported, quantized, built, validated, and shown pictures."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+from convnext_edge import build, embed, export, finetune, predict, quantize, sensitivity, validate
+from convnext_edge.artifacts.store import open_artifact
+from convnext_edge.commands.export import Export
+from convnext_edge.errors import ExportError, TargetError, UsageError
+from convnext_edge.images.label_maps import SUFFIX
+from convnext_edge.targets.registry import find_target
+
+pytestmark = pytest.mark.slow(seconds=60)
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "segmentation"
+SIZE = (96, 160)  # rows and columns of the fixture's input
+CLASSES = 7
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures with label maps, of which 0 is no class."""
+    root, random = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for folder in ("images", "annotations"):
+        (root / folder).mkdir()
+    for number in range(8):
+        tiles = Image.fromarray(random.integers(0, 256, (6, 8, 3), np.uint8))
+        tiles.resize((150, 100), Image.Resampling.BICUBIC).save(root / "images" / f"{number}.jpg")
+        codes = Image.fromarray(random.integers(0, CLASSES + 1, (3, 4), np.uint8))
+        codes.resize((150, 100), Image.Resampling.NEAREST).save(root / "annotations" / f"{number}{SUFFIX}")
+    return root
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Export:
+    workspace = tmp_path_factory.mktemp("workspace")
+    return export(checkpoint=FIXTURES / "hf_upernet", resolution=SIZE, label_zero="none", workspace=workspace)
+
+
+@pytest.fixture(scope="module")
+def int8(exported: Export, photos: Path) -> Path:
+    """An INT8 graph for OpenVINO."""
+    made = quantize(exported.artifact, calib=photos, timing=False, workspace=exported.artifact.parent)
+    assert made.passed
+    decoder = {name for name in made.quantized_layers if name.startswith("decoder.")}
+    assert {"decoder.fpn_bottleneck", "decoder.bottleneck", "decoder.fpn.0"} <= decoder
+    assert made.calibration_sqnr_db is not None
+    assert made.calibration_sqnr_db > 30
+    return made.artifact
+
+
+def test_an_export_says_what_it_answers(exported: Export) -> None:
+    assert (exported.task, exported.outputs, exported.classes) == ("segment", ("logits",), CLASSES)
+    (output,) = onnx.load(exported.artifact).graph.output
+    shape = [axis.dim_param or axis.dim_value for axis in output.type.tensor_type.shape.dim]
+    assert (output.name, shape) == ("logits", ["batch", CLASSES, *SIZE])
+    described = open_artifact(exported.artifact).description
+    assert (described.task, described.preprocessing.label_zero) == ("segment", "none")
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("opset", [17, 20])
+def test_the_logits_of_both_runtimes_are_those_of_transformers(
+    runtime: str, opset: int, exported: Export
+) -> None:
+    made = exported.artifact
+    if opset != exported.opset:
+        weights, folder = exported.weights, made.parent
+        made = export(checkpoint=weights, opset=opset, output=folder / "old.onnx", workspace=folder).artifact
+    images = np.load(FIXTURES / "hf_upernet.wide.input.npy").astype(np.float32)
+    expected = np.load(FIXTURES / "hf_upernet.wide.logits.npy")
+    with find_target(runtime).open_session(open_artifact(made)) as session:
+        found = session.run(np.concatenate([images, images]))  # the batch is dynamic
+    assert found.shape == (2, *expected.shape[1:])
+    assert np.abs(found - expected).max() < 1e-4 * expected.std()
+
+
+def test_an_int8_engine_is_validated_by_its_pixels(int8: Path, photos: Path) -> None:
+    engine = build(int8, workspace=int8.parent).engine
+    found = validate(
+        engine, data=photos / "images", min_agreement=0.9, max_drop=3, min_sqnr=25, workspace=int8.parent
+    )
+    assert found.gates == ("drop", "agreement", "sqnr")
+    assert set(found.metrics) == {"agreement", "miou_reference", "miou", "drop_points"}
+    assert (found.metrics["agreement"] or 0) > 0.95
+    assert (found.agreement, found.reference_top1) == (None, None)
+    assert "mIoU reference" in found.summary()
+
+
+def test_onnxruntime_quantizes_the_backbone(exported: Export, photos: Path) -> None:
+    folder = exported.artifact.parent
+    made = quantize(
+        exported.artifact, calib=photos, samples=4, target="onnxruntime", timing=False, workspace=folder
+    )
+    assert "decoder.fpn_bottleneck" in made.float_layers  # it has no INT8 convolution that gives floats
+    assert any(name.startswith("stages.") for name in made.quantized_layers)
+    assert validate(made.artifact, data=photos, min_agreement=0.9, workspace=folder).passed
+
+
+def test_layers_of_the_decoder_are_ranked_with_the_others(exported: Export, photos: Path) -> None:
+    ranked = sensitivity(exported.artifact, calib=photos, samples=2, workspace=exported.artifact.parent)
+    costs = {layer.name: layer.sqnr_db for layer in ranked.layers}
+    assert {"stages.0.blocks.0.pwconv1", "decoder.laterals.0", "decoder.classifier"} <= set(costs)
+    assert all(cost is not None and cost > 20 for cost in costs.values())
+
+
+def test_label_maps_and_overlays_are_drawn(int8: Path, photos: Path, tmp_path: Path) -> None:
+    picture = photos / "images" / "1.jpg"
+    found = predict(int8, picture, maps=tmp_path / "maps", workspace=int8.parent)
+    (row,) = found.predictions
+    assert sum(area.share for area in row.classes) == pytest.approx(1, abs=1e-4)
+    assert row.label_map is not None
+    assert row.overlay is not None
+    with Image.open(row.label_map) as drawn:
+        classes = np.asarray(drawn)
+        assert (drawn.mode, drawn.size) == ("P", SIZE[::-1])
+        assert drawn.getpalette()[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]  # of Pascal VOC
+    np.testing.assert_array_equal(classes, found.outputs["logits"][0].argmax(0))
+    index = row.classes[0].index
+    assert row.classes[0].share == pytest.approx((classes == index).mean(), rel=1e-4)
+    with Image.open(row.overlay) as drawn, Image.open(picture) as original:
+        seen = original.convert("RGB").resize(SIZE[::-1], Image.Resampling.BILINEAR)
+        pure = np.asarray(drawn, float)[classes == 0] * 2  # half black
+        if pure.size:
+            assert np.abs(pure - np.asarray(seen)[classes == 0]).mean() < 4
+    again = predict(int8, picture, maps=tmp_path / "maps", workspace=int8.parent)
+    assert again.predictions[0].label_map == row.label_map
+    assert found.to_json()["predictions"][0]["label_map"] == str(row.label_map)
+
+
+def test_a_picture_of_somebody_else_is_not_replaced(int8: Path, photos: Path, tmp_path: Path) -> None:
+    shutil.copy(photos / "images" / "1.jpg", tmp_path / "1.labels.png")
+    with pytest.raises(UsageError, match="would take the place of a file that predict did not write"):
+        predict(int8, photos / "images" / "1.jpg", maps=tmp_path, workspace=int8.parent)
+
+
+def test_what_does_not_take_the_task_refuses_it_by_name(int8: Path, exported: Export, photos: Path) -> None:
+    folder = exported.artifact.parent
+    for target in ("tensorrt", "tensorrt-rtx", "ort-mobile", "executorch", "litert", "coreml"):
+        with pytest.raises(TargetError, match=f"target {target} does not take task segment"):
+            find_target(target).check_task("segment")
+    with pytest.raises(TargetError, match="target litert does not take task segment"):
+        quantize(exported.artifact, calib=photos, target="litert", workspace=folder)
+    with pytest.raises(TargetError, match="target coreml does not take task segment"):
+        export(checkpoint=exported.weights, target="coreml", workspace=folder)
+    with pytest.raises(UsageError, match="cannot be embedded: the libraries answer with classes of images"):
+        embed(build(int8, workspace=folder).engine, lang="cpp", workspace=folder)
+    with pytest.raises(UsageError, match="finetune does not take task segment"):
+        finetune(exported.artifact, train=photos, steps=1, batch=2, samples=2, workspace=folder)
+    with pytest.raises(ExportError, match="--dynamic-size: hf_upernet pools parts of the image"):
+        export(checkpoint=exported.weights, dynamic_size=True, workspace=folder)
+    with pytest.raises(UsageError, match="--task embed: this model has maps alone"):
+        export(checkpoint=exported.weights, task="embed", workspace=folder)
+
+
+def test_the_backbone_of_a_segmenter_gives_features(exported: Export, tmp_path: Path) -> None:
+    made = export(checkpoint=exported.weights, task="features", workspace=tmp_path)
+    assert made.outputs == ("map0", "map1", "map2", "map3")
+    assert made.classes == 0
