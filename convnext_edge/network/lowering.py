@@ -28,7 +28,7 @@ from convnext_edge.network.convnext import ConvNeXt, Outputs, OverlapStem, Stage
 from convnext_edge.network.forms import LayerFactory, MatMul
 from convnext_edge.network.layers import Layer, LayerKind, find_multiplication
 from convnext_edge.network.linear_form import DynamicLinearLayerFactory, LinearLayerFactory
-from convnext_edge.network.lowered_decoder import fold_decoder
+from convnext_edge.network.lowered_decoder import FoldedUPerNet, map_sizes
 from convnext_edge.network.lowered_parts import (
     LoweredBlock,
     LoweredDownsample,
@@ -89,7 +89,7 @@ class Plain(nn.Module):
         self.normalized = Normalized(preprocessing) if input_type == "uint8" else nn.Identity()
         self.model = deepcopy(model)
         if model.architecture.decoder:
-            self.model.decoder = fold_decoder(model.decoder)
+            self.model.decoder = FoldedUPerNet(model.architecture, model.decoder, ())
 
     def forward(self, x: Tensor) -> Outputs:
         outputs: Outputs = self.model(self.normalized(x))
@@ -123,7 +123,10 @@ class LoweredConvNeXt(nn.Module):
         self.stages = nn.Sequential(*(LoweredStage(stage, factory) for stage in stages))
         self.maps = nn.ModuleDict({str(i): LoweredMap(model, i, factory) for i in architecture.maps})
         self.head = LoweredHead(model, factory) if architecture.pooled else None
-        self.decoder = fold_decoder(model.decoder) if architecture.decoder else None
+        self.decoder = None
+        if architecture.decoder:
+            sizes = map_sizes(architecture, preprocessing.size)
+            self.decoder = FoldedUPerNet(architecture, model.decoder, sizes)
 
     def forward(self, x: Tensor) -> Outputs:
         maps, size = [], size_of(x)

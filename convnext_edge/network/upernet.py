@@ -98,9 +98,14 @@ class UPerNet(nn.Module):
         for fine in reversed(range(len(levels) - 1)):
             levels[fine] = levels[fine] + resize(levels[fine + 1], size_of(levels[fine]))
         levels[:-1] = [conv(x) for conv, x in zip(self.fpn, levels[:-1], strict=True)]
+        return resize(self.classifier(self.fuse(levels)), size)
+
+    def fuse(self, levels: Sequence[Tensor]) -> Tensor:
+        """Return what all levels (N, D, H, W) together make of each pixel of the first, the finest."""
         finest = size_of(levels[0])
         whole = torch.cat([levels[0], *(resize(x, finest) for x in levels[1:])], dim=1)
-        return resize(self.classifier(self.fpn_bottleneck(whole)), size)
+        y: Tensor = self.fpn_bottleneck(whole)
+        return y
 
     def pool(self, x: Tensor) -> Tensor:
         """Return the last map (N, C, H, W) with what is around each pixel, (N, C + bins * D, H, W)."""

@@ -9,6 +9,7 @@ from convnext_edge.onnx_graph.lookup import initializers, producer, replace_inpu
 
 INPUT = "image"
 MULTIPLICATIONS = ("Conv", "MatMul", "Gemm")
+AXES_OF_WEIGHT = 2  # of a MatMul
 
 
 def strip_notes(model: ModelProto) -> None:
@@ -44,8 +45,14 @@ def name_layers(model: ModelProto, names: list[str]) -> None:
 
 
 def is_multiplication(model: ModelProto, node: NodeProto) -> bool:
-    """Return whether the node multiplies by a weight, quantized or not."""
-    return node.op_type in MULTIPLICATIONS and weight_name(model, node) in initializers(model)
+    """Return whether the node multiplies by a weight, quantized or not.
+
+    A MatMul by a constant of more axes resizes a map, and is no layer.
+    """
+    if node.op_type not in MULTIPLICATIONS:
+        return False
+    weight = initializers(model).get(weight_name(model, node))
+    return weight is not None and (node.op_type != "MatMul" or len(weight.dims) == AXES_OF_WEIGHT)
 
 
 def weight_name(model: ModelProto, node: NodeProto) -> str:

@@ -13,9 +13,10 @@ from convnext_edge.architecture import Architecture
 from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.checkpoints.sizes import SIZES
 from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.network import lowered_decoder
 from convnext_edge.network.convnext import ConvNeXt, random_model
-from convnext_edge.network.lowering import LAYER_FACTORIES, lower
-from convnext_edge.network.upernet import average
+from convnext_edge.network.lowering import LAYER_FACTORIES, LoweredConvNeXt, lower
+from convnext_edge.network.upernet import ConvNormReLU, UPerNet, average
 from convnext_edge.upernet import USUAL_BINS
 
 CHECKPOINT = Path(__file__).parents[1] / "fixtures" / "segmentation" / "hf_upernet"
@@ -78,6 +79,38 @@ def test_a_lowered_segmenter_is_the_same_function(form: str, input_type: str) ->
         found = lowered(pixels.to(torch.uint8) if input_type == "uint8" else normalized)
     assert expected.shape == (2, 7, 96, 64)
     torch.testing.assert_close(found, expected, atol=1e-4 * float(expected.std()), rtol=0)
+
+
+@pytest.mark.parametrize("size", [(96, 64), (70, 100)])
+def test_what_a_fusion_saves_changes_nothing(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of levels that are resized by 2, 4 and 8, and by other factors."""
+    monkeypatch.setattr(lowered_decoder, "WORTH", 1)
+    reference = load_checkpoint(CHECKPOINT).model
+    lowered = lower(reference, "conv", preprocessing=Preprocessing(size[0], width=size[1]))
+    assert isinstance(lowered, LoweredConvNeXt)
+    names = list(lowered.layers())
+    of_fusion = [name for name in names if name.startswith("decoder.fpn_bottleneck")]
+    # the finest level, and three columns of the kernel over each of the three others
+    assert len(of_fusion) == 1 + 3 * 3
+    assert names[-2:] == ["decoder.fpn_bottleneck.3.2", "decoder.classifier"]
+    images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected, found = reference(images), lowered(images)
+    torch.testing.assert_close(found, expected, atol=1e-5 * float(expected.std()), rtol=0)
+
+
+def test_a_fusion_is_split_only_where_that_is_worth_it() -> None:
+    small = load_checkpoint(CHECKPOINT).model
+    assert "decoder.fpn_bottleneck.1.0" not in lower(small, "conv", preprocessing=Preprocessing(96)).layers()  # type: ignore[operator]
+    architecture = upernet("tiny")
+    with torch.device("meta"):
+        decoder = ConvNeXt(architecture).decoder
+    assert isinstance(decoder, UPerNet)
+    fusion = decoder.fpn_bottleneck
+    assert isinstance(fusion, ConvNormReLU)
+    saved = lowered_decoder.saved_products(fusion, lowered_decoder.map_sizes(architecture, (512, 512)))
+    # at 128 x 128, 9 * 512 * 512 for each pixel of three levels, but for 64 x 64, 32 x 32 and 16 x 16
+    assert saved == (3 * 128**2 - 64**2 - 32**2 - 16**2) * 9 * 512**2 > lowered_decoder.WORTH
 
 
 def test_random_weights_leave_batch_norms_as_they_begin() -> None:

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from convnext_edge.architecture import Architecture
 from convnext_edge.artifacts.artifact import Form
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.convnext import ConvNeXt
+from convnext_edge.network.layers import Layer
 from convnext_edge.network.lowering import LoweredConvNeXt, lower
-from convnext_edge.quantization.calibrate import Moments, calibrate, sample_rows
+from convnext_edge.quantization import calibrate as calibrate_module
+from convnext_edge.quantization.calibrate import (
+    InputSample,
+    Moments,
+    calibrate,
+    empty_statistics,
+    piece_sizes,
+    sample_rows,
+)
 from convnext_edge.quantization.placement import choose_placement
 from convnext_edge.quantization.recipe import Recipe
+from convnext_edge.quantization.round_weights import round_layer
 
 FORMS: tuple[Form, ...] = ("conv", "linear")
 IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -83,3 +93,39 @@ def test_ranges_and_moments_are_those_of_all_images(form: Form) -> None:
         (moments,) = found[name].moments
         assert moments.count == len(rows)
         assert torch.allclose(moments.second.tril(), (rows.T @ rows).tril(), rtol=1e-3, atol=1e-3)
+
+
+def kernel_layer(channels: int) -> Layer:
+    """A 3x3 convolution with padding, as a decoder has it."""
+    torch.manual_seed(0)
+    return Layer("conv", "decoder", nn.Conv2d(channels, 6, 3, padding=1), "conv.weight", reads_bytes=False)
+
+
+def test_windows_are_those_within_the_map() -> None:
+    layer, x = kernel_layer(4), torch.randn(2, 4, 7, 9, generator=torch.Generator().manual_seed(0))
+    rows = sample_rows(layer, x, positions=10_000)
+    inside = layer.module(x)[:, :, 1:-1, 1:-1].movedim(1, -1).flatten(0, 2)  # without those that reach zeros
+    assert layer.module.bias is not None
+    torch.testing.assert_close(rows @ layer.weight_matrix.T + layer.module.bias, inside)
+
+
+def test_moments_of_wide_layers_are_kept_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = kernel_layer(6)
+    assert piece_sizes(layer) == [54]
+    monkeypatch.setattr(calibrate_module, "WIDE", 20)
+    monkeypatch.setattr(calibrate_module, "PIECE", 40)
+    assert piece_sizes(layer) == [36, 18]  # two pairs of channels, and one
+    found = empty_statistics(layer, Recipe(range="minmax"))
+    x = torch.randn(2, 6, 5, 5, generator=torch.Generator().manual_seed(0))
+    rows = sample_rows(layer, x, positions=10_000)
+    found.pending.append(InputSample(rows, torch.stack(x.aminmax())))
+    found.add_pending()
+    for piece, columns in zip(found.moments, rows.split([36, 18], dim=1), strict=True):
+        torch.testing.assert_close(piece.second.tril(), (columns.T @ columns).tril())
+    before = rows @ layer.weight_matrix.T
+    scale = round_layer(layer, found.moments, Recipe())
+    codes = layer.weight_matrix / scale[:, None]
+    torch.testing.assert_close(codes, codes.round(), atol=1e-3, rtol=0)
+    assert layer.module.bias is not None
+    after = rows @ layer.weight_matrix.T
+    assert float((after - before).square().mean().sqrt()) < 0.02 * float(before.std())
