@@ -10,12 +10,13 @@ Resizing by rows and columns is a product with a matrix on either side, and a sh
 
     sum over dy: U_dy (sum over dx: conv1x1_dy,dx(x) U_dx^T)
 
-where rows of U that would come from beyond the image are zero, as is what the convolution pads.
+where rows of U that would come from beyond the image are zero, as is what the convolution pads. Each sum is
+the product with all its matrices side by side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
@@ -86,6 +87,8 @@ def folded_layer(layer: ConvNormReLU) -> nn.Sequential:
 class SplitFusion(nn.Module):
     """The convolution over all levels, with the coarser ones multiplied before they are resized."""
 
+    down: Tensor
+
     def __init__(self, fusion: ConvNormReLU, sizes: Sequence[Size]) -> None:
         super().__init__()
         weight, bias = fold_batch_norm(fusion)
@@ -94,8 +97,13 @@ class SplitFusion(nn.Module):
         self.coarser = nn.ModuleList(
             nn.ModuleList(column(part) for part in whole.unbind(3)) for whole in others
         )
-        self.rows = nn.ModuleList(Resizing(size[0], sizes[0][0]) for size in sizes[1:])
-        self.columns = nn.ModuleList(Resizing(size[1], sizes[0][1]) for size in sizes[1:])
+        (height, width), *coarser = sizes
+        # four axes, as a product with a matrix of two would be a layer with weights
+        down = [resizing(rows, height) for rows, _ in coarser]
+        self.register_buffer("down", torch.cat(down, dim=1)[None, None])  # (1, 1, H, sum of 3 * h)
+        self.columns = [f"across{level}" for level in range(len(coarser))]
+        for name, (_, columns) in zip(self.columns, coarser, strict=True):
+            self.register_buffer(name, resizing(columns, width).T[None, None])  # (1, 1, 3 * w, W)
 
     def layers(self) -> Iterator[tuple[str, nn.Module]]:
         """Yield name and module of each layer with weights, in the order in which they run."""
@@ -109,36 +117,23 @@ class SplitFusion(nn.Module):
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
         y: Tensor = self.finest(levels[0])
-        for level, products in enumerate(self.products()):
-            made = (product(levels[level + 1]) for product in products)  # each (N, 3 * D, h, w)
-            wide = sum_of(cast(Resizing, self.columns[level]).across(made))  # (N, 3 * D, h, W)
-            down = cast(Resizing, self.rows[level]).down(wide.chunk(len(SHIFTS), dim=1))
-            y = y + sum_of(down)  # (N, D, H, W)
-        return torch.relu(y)
+        parts: list[Tensor] = []
+        for x, products, name in zip(levels[1:], self.products(), self.columns, strict=True):
+            made = torch.cat([product(x) for product in products], dim=3)  # (N, 3 * D, h, 3 * w)
+            wide = torch.matmul(made, getattr(self, name))  # (N, 3 * D, h, W)
+            parts += wide.chunk(len(SHIFTS), dim=1)
+        tall = torch.cat(parts, dim=2)  # (N, D, sum of 3 * h, W)
+        return torch.relu(y + torch.matmul(self.down, tall))
 
 
-class Resizing(nn.Module):
-    """Matrices that resize the edge of a map and shift it by a pixel, for each of the three places."""
+def resizing(before: int, after: int) -> Tensor:
+    """Return what resizes an edge and shifts it, one matrix for each place beside the other.
 
-    def __init__(self, before: int, after: int) -> None:
-        super().__init__()
-        # what becomes of a row with a one at each place, (before, after)
-        plain = resize(torch.eye(before).view(1, before, 1, before), (1, after))[0, :, 0].T
-        self.names = [f"by{place}" for place in range(len(SHIFTS))]
-        for name, shift in zip(self.names, SHIFTS, strict=True):
-            self.register_buffer(name, shifted(plain, shift)[None, None])
-
-    def across(self, maps: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Yield the map (N, C, H, before) of each place with its columns resized and shifted."""
-        return (torch.matmul(x, matrix.transpose(2, 3)) for x, matrix in zip(maps, self._all(), strict=True))
-
-    def down(self, maps: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Yield the map (N, C, before, W) of each place with its rows resized and shifted."""
-        return (torch.matmul(matrix, x) for x, matrix in zip(maps, self._all(), strict=True))
-
-    def _all(self) -> list[Tensor]:
-        """Return the matrices (1, 1, after, before): four axes, as those of weights have two."""
-        return [getattr(self, name) for name in self.names]
+    The result is (after, 3 * before).
+    """
+    # what becomes of a row with a one at each place, (after, before)
+    plain = resize(torch.eye(before).view(1, before, 1, before), (1, after))[0, :, 0].T
+    return torch.cat([shifted(plain, shift) for shift in SHIFTS], dim=1)
 
 
 def column(weight: Tensor) -> nn.Conv2d:
@@ -154,11 +149,3 @@ def shifted(matrix: Tensor, shift: int) -> Tensor:
     start, source = max(-shift, 0), max(shift, 0)
     result[start : start + count] = matrix[source : source + count]
     return result
-
-
-def sum_of(terms: Iterator[Tensor]) -> Tensor:
-    """Return the sum of tensors."""
-    total = next(terms)
-    for term in terms:
-        total = total + term
-    return total

@@ -19,7 +19,7 @@ from convnext_edge.network.convnext import ConvNeXt
 V1_NAMES = ["tiny", "small", "base", "large", "xlarge", "atto", "femto", "pico", "nano"]
 V2_NAMES = ["v2_atto", "v2_femto", "v2_pico", "v2_nano", "v2_tiny", "v2_base", "v2_large", "v2_huge"]
 OTHERS = ["zepto_rms", "zepto_rms_ols", "atto_ols", "femto_ols", "pico_ols", "nano_ols"]
-NAMES = [*V1_NAMES, *V2_NAMES, *OTHERS, "tiny_hnf", "large_mlp", "xxlarge", "demo"]
+NAMES = [*V1_NAMES, *V2_NAMES, *OTHERS, "tiny_hnf", "large_mlp", "xxlarge", "demo", "demo_segment"]
 # ConvNeXt V1, table 1, and the README of its repository for T and S at 384: parameters, multiply-adds
 PAPER_V1 = [
     ("tiny", "29M", 224, "4.5G"),
@@ -77,7 +77,7 @@ def test_params_of_the_other_sizes_are_timms(name: str, millions: float) -> None
     assert round(find_variant(name).architecture.params / 1e6, 2) == millions
 
 
-@pytest.mark.parametrize("name", ["xlarge", "nano", "v2_huge", "demo", "zepto_rms_ols", "large_mlp"])
+@pytest.mark.parametrize("name", ["xlarge", "nano", "demo", "demo_segment", "zepto_rms_ols", "large_mlp"])
 def test_params_are_counted_as_the_module_has_them(name: str) -> None:
     architecture = find_variant(name).architecture
     with torch.device("meta"):

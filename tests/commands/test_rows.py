@@ -38,6 +38,7 @@ METRICS: dict[str, dict[str, float | None]] = {
         for stage in range(4)
         for figure, value in (("sqnr_db", 30.0 + stage), ("cosine", 0.9995))
     },
+    "segment": {"agreement": 0.99871, "miou_reference": 0.5512, "miou": 0.4262, "drop_points": 12.5},
 }
 OF_CLASSES = {
     "reference_top1": 0.9512,
@@ -66,6 +67,7 @@ SHOWN = {  # of each task, what a line of the table must show
     "regress": "0.99871 0.0123 0.123",
     "embed": "0.99984 0.9987 100% +12.50",
     "features": "30.0 31.0 32.0 33.0",
+    "segment": "42.62% +12.50 99.87%",
 }
 
 
@@ -125,6 +127,7 @@ def test_the_page_shows_every_task_in_a_section_of_its_own() -> None:
             "+12.50 lost",
             "neighbours 85.00%",
         ),
+        "segment": ("Task segment", "Mean IoU lost", "42.62%", "+12.50 lost", "mIoU 55.12%"),
         "features": ("Task features", "map3", "33.0 dB", "0.99950", "worst map"),
         "multilabel": ("Task multilabel", "mAP 65.12%", "52.62%", "70.00%", "Same decisions as FP32"),
         "regress": ("Task regress", "R2", "0.99871", "0.1234", "Signal over quantization noise, values"),
