@@ -3,9 +3,9 @@
     python -m benchmarks.make.train_segmenter --data cifar10 --out demo_segment.safetensors
 
 The backbone begins with the demo model's weights and learns at a tenth of the decoder's rate; AdamW, linear
-warm-up, cosine to zero, an exponential moving average of the weights, which is what is saved. The pictures
-are composed anew at each step, from CIFAR-10's training pictures; the test pictures are looked at for the log
-only.
+warm-up, cosine to zero, an exponential moving average of the weights, which is what is saved, in half
+precision. The pictures are composed anew at each step, from CIFAR-10's training pictures; the test pictures
+are looked at for the log only.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def main(data: Path, out: Path, init: Path, steps: int, batch: int, rate: float)
                 f" {time.time() - started:.0f} s",
                 flush=True,
             )
-            save_file({k: v.contiguous() for k, v in average.module.state_dict().items()}, out)
+            save_file({k: v.half().contiguous() for k, v in average.module.state_dict().items()}, out)
 
 
 if __name__ == "__main__":

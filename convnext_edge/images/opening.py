@@ -79,12 +79,22 @@ def open_path(path: Path, *, name: str) -> ImageSet:
     """Open the images in the folder or file at `path`, as a set called `name`."""
     if path.name.lower().endswith(PARQUET_SUFFIXES) and not path.is_dir():
         return _of_rows(name, ParquetStorage(path))
-    storage = open_storage(path)
+    storage = with_maps(path) or open_storage(path)
     if path.is_dir() and not any(map(is_image, storage.names)) and (shards := find_shards(path)):
         return _of_rows(name, ShardStorage(shards))
     found = arrange(storage, path)
     contents = Contents(storage, found.prefix)
     return ImageSet(name, found.classes, found.entries, contents, numbered_by=found.numbered_by)
+
+
+def with_maps(path: Path) -> Storage | None:
+    """Return a folder of pictures together with the label maps beside it; None where there are none."""
+    whole = path.resolve()
+    root = root_of(whole) if path.is_dir() else None
+    if root is None:
+        return None
+    part = whole.relative_to(root / IMAGES)
+    return FolderStorage(root, (f"{IMAGES / part}/", f"{MAPS / part}/"))
 
 
 def _of_rows(name: str, rows: ParquetStorage | ShardStorage) -> ImageSet:
@@ -94,9 +104,6 @@ def _of_rows(name: str, rows: ParquetStorage | ShardStorage) -> ImageSet:
 def open_storage(path: Path) -> Storage:
     """Open the folder or archive at `path`, whatever it holds."""
     suffix = path.name.lower()
-    if path.is_dir() and (root := root_of(path.resolve())):
-        part = path.resolve().relative_to(root / IMAGES)
-        return FolderStorage(root, (f"{IMAGES / part}/", f"{MAPS / part}/"))
     if path.is_dir():
         return FolderStorage(path)
     if suffix.endswith(ZIP_SUFFIXES):

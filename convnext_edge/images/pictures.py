@@ -25,6 +25,7 @@ from convnext_edge.images.contents import Entry, Storage
 from convnext_edge.images.decoding import MODES, SUFFIXES, decode
 from convnext_edge.images.definitions import ARCHIVE_SUFFIXES, PARQUET_SUFFIXES, definitions, locate
 from convnext_edge.images.folders import MAX_DEPTH
+from convnext_edge.images.label_maps import map_of
 from convnext_edge.images.opening import open_storage
 from convnext_edge.images.parquet import ParquetStorage
 from convnext_edge.images.preprocessing import Preprocessing
@@ -158,11 +159,14 @@ def _opened(path: Path, shown: str) -> Storage | None:
 
 
 def _images(names: Sequence[str], place: str) -> list[str]:
-    """Return the names of pictures, and say which kinds of other files are left out."""
+    """Return the names of pictures, and say which label maps and kinds of other files are left out."""
     images = [name for name in names if name.lower().endswith(SUFFIXES)]
     if left := len(names) - len(images):
         note(f"{place}: left out {left} of {len(names)} files, of other kinds ({_kinds(names)})")
-    return images
+    maps = set(images) & {map_of(name) for name in images}
+    if maps:
+        note(f"{place}: left out {len(maps)} label maps, as {min(maps)}")
+    return [name for name in images if name not in maps]
 
 
 def _kinds(names: Iterable[str]) -> str:
