@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,11 +16,12 @@ from support.places import ROOT
 import convnext_edge
 from convnext_edge.checkpoints.load_source import load_source
 from convnext_edge.checkpoints.loading import load_checkpoint
-from convnext_edge.checkpoints.variants import DEMO
+from convnext_edge.checkpoints.variants import DEMO, DEMO_SEGMENT
 from convnext_edge.images.image_set import overlap
 from convnext_edge.images.opening import open_image_set
 
 RECORD = ROOT / "benchmarks" / "results" / "demo_training.json"
+SEGMENTER_RECORD = RECORD.with_name("demo_segment_training.json")
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +119,30 @@ def test_demo_files_stay_small() -> None:
     folder: Path = calibration_dir() / "demo"
     assert sum(file.stat().st_size for file in folder.iterdir()) < 8 * 2**20
     assert load_checkpoint(folder / "demo.safetensors").layout == "convnext_edge"
+
+
+@pytest.mark.slow(seconds=30)
+def test_the_segmenter_of_the_demo_meets_its_bars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = import_module("convnext_edge.commands.demo")
+    monkeypatch.setattr(module, "ON_CPUS", ("openvino",))
+    monkeypatch.setattr(module, "RUNS", 15)
+    found = convnext_edge.demo(task="segment", workspace=tmp_path)
+    assert found.passed
+    assert (found.images, found.agreement) == (200, found.metrics["agreement"])
+    assert found.agreement >= 0.99
+    assert (found.metrics["drop_points"] or 0) <= 0.3
+    record = json.loads(SEGMENTER_RECORD.read_text(encoding="utf-8"))
+    assert found.metrics["miou_reference"] == pytest.approx(record["test_miou"], abs=0.005)
+    assert f"{found.metrics['miou']:.1%}" in found.summary()
+    assert found.next_command().startswith("convnext-edge predict")
+
+
+def test_pictures_with_label_maps_of_the_demo_are_apart() -> None:
+    calibration = open_image_set("demo_segment", split="calibration")
+    evaluation = open_image_set("demo_segment", split="evaluation")
+    assert (len(calibration), len(evaluation)) == (128, 200)
+    assert evaluation.mapped
+    assert overlap(calibration, evaluation) == 0
+    source = load_source("demo_segment")
+    assert source.reference.architecture == DEMO_SEGMENT.architecture
+    assert source.classes == ("background", *load_source("demo").classes)
