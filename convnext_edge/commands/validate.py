@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from convnext_edge.images.image_set import ImageSet
     from convnext_edge.targets.base import Session
 
-BATCH = 8
 OF_CLASSES = (  # fields that have a value for a classifier alone
     "reference_top1",
     "candidate_top1",
@@ -201,8 +200,7 @@ def validate(
     with phase(f"validating {artifact.path.name} on {chosen}"), opened as session:
         source = open_source(artifact, space)
         release()
-        raw_bytes = described.input_type == "uint8"
-        inputs = Inputs(images, source.preprocessing, raw_bytes, batch_for(described, BATCH))
+        inputs = Inputs(images, source.preprocessing, described.input_type == "uint8", batch_for(described))
         run = TorchSession(source.reference, reference_threads(source)).run_all
         with kept_answers(run, artifact, space) as reference:
             compared = compare_models((reference, session.run_all), inputs, source, gates)

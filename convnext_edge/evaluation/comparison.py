@@ -18,6 +18,7 @@ from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.progress import track
 from convnext_edge.targets.base import Images, Outputs
 
+BATCH = 8  # images in a call
 MOST_VALUES = 2**25  # of the answers of a call, 128 MiB: a call has them, and as many of the reference
 
 Answer: TypeAlias = Callable[[Images], Outputs]
@@ -35,7 +36,7 @@ class Inputs:
     processes: int = 1  # number of processes, which share the batches
 
 
-def batch_for(described: Description, most: int) -> int:
+def batch_for(described: Description, most: int = BATCH) -> int:
     """Return how many images go in a call: `most`, or fewer of a model whose answers are large."""
     architecture = described.architecture
     values = architecture.classes * prod(described.preprocessing.size) if architecture.decoder else 1

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.checkpoints.class_order import Numbering
-from convnext_edge.errors import ImageSetError
+from convnext_edge.errors import ImageSetError, UsageError
 from convnext_edge.evaluation.trust import check_classes
 from convnext_edge.images.batches import SkippedImage
 from convnext_edge.images.contents import Entry
@@ -32,6 +32,7 @@ from convnext_edge.images.transform import as_reference_takes
 from convnext_edge.parallel import default_workers, ordered_map
 from convnext_edge.paths import AnyPath
 from convnext_edge.progress import note
+from convnext_edge.tasks import Task
 
 # Least fraction of the image that a crop keeps. Training from scratch uses 0.08; recovering needs less.
 SMALLEST_AREA = 0.5
@@ -179,6 +180,15 @@ def choose_images(
     trained, measured = hold_out(images, seed)
     note(f"measuring on {len(measured)} images of {images.name}, which are not used for training")
     return trained, measured
+
+
+def check_task(task: Task) -> None:
+    """Raise UsageError for a task that nobody tried to train."""
+    if task == "segment":
+        raise UsageError(
+            "finetune does not take task segment: nobody tried to train the logits of pixels by it",
+            hint="Keep costly layers float: quantize with --min-agreement or --max-drop.",
+        )
 
 
 def check_labels(images: ImageSet, model: Artifact) -> None:

@@ -17,7 +17,7 @@ from convnext_edge.artifacts.artifact import Artifact, Verdict
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.source import Source
 from convnext_edge.commands.finetune import snapshots
-from convnext_edge.commands.finetune.data import TrainingImages, check_labels
+from convnext_edge.commands.finetune.data import TrainingImages, check_labels, check_task
 from convnext_edge.commands.finetune.processes import check_same, from_all, from_first, skipped_by_any
 from convnext_edge.commands.finetune.snapshots import Snapshot
 from convnext_edge.commands.finetune.training import Plan, Training, make_optimizer
@@ -102,11 +102,7 @@ def finetune_job(
 
 def check_trainable(plan: Plan, trained: ImageSet, job: Job) -> None:
     """Raise an error of ours for a task that was never trained, and where labels cannot be trained with."""
-    if job.source.task == "segment":
-        raise UsageError(
-            "finetune does not take task segment: nobody tried to train the logits of pixels by it",
-            hint="Keep costly layers float: quantize with --min-agreement or --max-drop.",
-        )
+    check_task(job.source.task)
     if plan.label_weight and job.source.task != "classify":
         raise UsageError(
             f"--label-weight means nothing to task {job.source.task}",

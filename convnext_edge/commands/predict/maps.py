@@ -113,7 +113,7 @@ def overlay(pixels: Pixels, classes: NDArray[np.int64]) -> Image.Image:
 def palette() -> Pixels:
     """Return a colour for each class, (256, 3): those of Pascal VOC, whose bits are those of the number.
 
-    Source: `VOClabelcolormap` of the VOC development kit (Everingham et al., 2010).
+    Source: VOClabelcolormap of the VOC development kit (Everingham et al., 2010).
     """
     colors = np.zeros((MOST_CLASSES, 3), np.uint8)
     number = np.arange(MOST_CLASSES)

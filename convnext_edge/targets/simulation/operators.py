@@ -19,6 +19,7 @@ from onnx import TensorProto
 from torch import Tensor
 from torch.nn import functional as F
 
+from convnext_edge.targets.simulation.resizing import resize
 from convnext_edge.targets.simulation.shapes import (
     Axes,
     Sizes,
@@ -60,14 +61,6 @@ CODES: dict[int, tuple[int, int]] = {
     TensorProto.INT16: (-32768, 32767),
 }
 
-
-# What `resize` takes, by attribute, where the node says it at all.
-RESIZING = {
-    "antialias": 0,
-    "axes": [2, 3],
-    "exclude_outside": 0,
-    "coordinate_transformation_mode": "half_pixel",
-}
 
 # --- quantization --------------------------------------------------------------------------------
 
@@ -209,18 +202,6 @@ def _l2(x: Tensor, axes: list[int], keepdims: bool) -> Tensor:
 
 
 # --- arithmetic ----------------------------------------------------------------------------------
-
-
-def resize(
-    x: Tensor, roi: Value | None = None, scales: Value | None = None, sizes: Value | None = None, **how: Any
-) -> Tensor:
-    """Return (N, C, H, W) in another size, by bilinear interpolation with pixels as areas."""
-    wrong = {key: how[key] for key, usual in RESIZING.items() if how.get(key, usual) != usual}
-    if wrong or how.get("mode") != "linear":
-        raise NotImplementedError(f"{wrong or 'mode'}")
-    if sizes is None or scales is not None or roi is not None:
-        raise NotImplementedError("another size than by sizes")
-    return F.interpolate(x, size=[int(edge) for edge in sizes][-2:], mode="bilinear", align_corners=False)
 
 
 def divide(a: V, b: V) -> V:
