@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convnext_edge.progress import track
-from convnext_edge.quantization.job import BATCH, Job
+from convnext_edge.quantization.job import Job
 
 Image = NDArray[Any]  # (3, H, W), of the input's type
 
@@ -30,8 +30,9 @@ class CalibrationImages:
         order = (*chosen, *(entry for entry in images.entries if entry not in first))
         self.position = {entry.name: number for number, entry in enumerate(order)}
         # one set with one log, so that broken images count as those of all that calibrate
+        self.batch = job.batch
         batches = replace(images, entries=order).batches(
-            job.source.preprocessing, batch=BATCH, dtype=job.input_type
+            job.source.preprocessing, batch=self.batch, dtype=job.input_type
         )
         self.decoded = ((name, image) for b in batches for name, image in zip(b.names, b.images, strict=True))
         self.reached = -1  # position of the last image that was decoded
@@ -41,11 +42,13 @@ class CalibrationImages:
         """Yield the sample in batches (N, 3, H, W), in the order of the set, behind a progress bar."""
         found = (self._decode(name) for name in self.sample_names)
         images = (image for image in found if image is not None)
-        return track(stack(images), "smoothing", total=len(self.sample_names), step=BATCH)
+        batches = stack(images, self.batch)
+        return track(batches, "smoothing", total=len(self.sample_names), step=self.batch)
 
     def read_all(self) -> Iterator[Tensor]:
         """Yield all images in batches (N, 3, H, W), in the order of the set, behind a progress bar."""
-        return track(stack(self._take_all()), "calibrating", total=len(self.names), step=BATCH)
+        batches = stack(self._take_all(), self.batch)
+        return track(batches, "calibrating", total=len(self.names), step=self.batch)
 
     def _take_all(self) -> Iterator[Image]:
         for name in self.names:
@@ -64,11 +67,11 @@ class CalibrationImages:
         return self.kept.get(name)
 
 
-def stack(images: Iterable[Image]) -> Iterator[Tensor]:
+def stack(images: Iterable[Image], size: int) -> Iterator[Tensor]:
     """Yield images (3, H, W) as batches (N, 3, H, W) with the channels of a pixel side by side in memory.
 
-    Convolutions of such channels-last tensors run a tenth faster.
+    size: N, but of the last batch. Convolutions of such channels-last tensors run a tenth faster.
     """
     remaining = iter(images)
-    while group := list(islice(remaining, BATCH)):
+    while group := list(islice(remaining, size)):
         yield torch.from_numpy(np.stack(group)).to(memory_format=torch.channels_last)

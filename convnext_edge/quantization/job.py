@@ -27,6 +27,7 @@ from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.quantization.start import Start
 
 BATCH = 4  # images at a time, of each thread: more gain no time, and need more memory
+MOST_PIXELS = BATCH * 384**2  # of these images: what a decoder holds at 640 x 640 takes gigabytes
 HASH_DIGITS = 16  # of each calibration image's SHA-256, kept to recognize it when a model is validated
 
 
@@ -69,6 +70,12 @@ class Job:
         """The names of the classes: those that were told for this model, or its own."""
         return self.class_names or self.source.classes
 
+    @property
+    def batch(self) -> int:
+        """How many images each thread runs at a time."""
+        rows, columns = self.source.preprocessing.size
+        return max(1, min(BATCH, MOST_PIXELS // (rows * columns)))
+
     def lowered(self) -> torch.nn.Module:
         """Return the reference in the job's form."""
         return lower(
@@ -90,11 +97,14 @@ class Job:
         """Return noise to trace the model with, (2, 3, H, W)."""
         return example_input(self.source.preprocessing.shape, self.input_type)
 
-    def batches(self, purpose: str, *, limit: int | None = None, size: int = BATCH) -> Iterator[NDArray[Any]]:
+    def batches(
+        self, purpose: str, *, limit: int | None = None, size: int | None = None
+    ) -> Iterator[NDArray[Any]]:
         """Yield calibration images (N, 3, H, W) of the input's type, behind a progress bar.
 
         purpose: what the bar says. limit: take no more images than that.
         """
+        size = size or self.batch
         images = self.images.subset(None if limit is None else min(limit, len(self.images)), seed=0)
         batches = images.batches(self.source.preprocessing, batch=size, dtype=self.input_type)
         for batch in track(batches, purpose, total=len(images), step=size):

@@ -144,8 +144,8 @@ def test_a_config_of_other_channels_than_the_model_is_refused(tmp_path: Path) ->
     ("changes", "said"),
     [
         (
-            {"image_processor_type": "SegformerImageProcessor"},
-            "its image processor is SegformerImageProcessor",
+            {"image_processor_type": "BeitImageProcessor"},
+            "its image processor is BeitImageProcessor",
         ),
         ({"do_resize": False}, "does not resize"),
         ({"do_pad": True}, "pads images"),

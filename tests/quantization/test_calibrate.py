@@ -63,13 +63,13 @@ def test_moments_are_sums_over_all_rows() -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_rows_are_what_the_weight_matrix_multiplies(form: Form) -> None:
     module = model(form)
-    axis = 1 if form == "conv" else -1
     compared = 0
     for name, (x, y) in inputs_and_outputs(module).items():
         layer = module.layers()[name]
         if not layer.depthwise:
             rows = sample_rows(layer, x, positions=10_000)
             assert layer.module.bias is not None
+            axis = 1 if isinstance(layer.module, nn.Conv2d) else -1
             expected = y.movedim(axis, -1).flatten(0, -2)  # (rows, O)
             assert torch.allclose(rows @ layer.weight_matrix.T + layer.module.bias, expected, atol=1e-5), name
             compared += 1

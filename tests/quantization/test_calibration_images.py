@@ -33,7 +33,7 @@ def make_images(folder: Path, count: int) -> ImageSet:
 def read(images: ImageSet, sample: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The sample, and all images."""
     job: Any = SimpleNamespace(
-        images=images, source=SimpleNamespace(preprocessing=PREPROCESSING), input_type="float32"
+        images=images, source=SimpleNamespace(preprocessing=PREPROCESSING), input_type="float32", batch=4
     )
     reader = CalibrationImages(job, sample=sample)
     return torch.cat([*reader.read_sample()]), torch.cat([*reader.read_all()])
@@ -75,7 +75,7 @@ def test_the_sample_and_all_images_come_in_order_and_are_decoded_once(
 def test_all_images_can_be_read_without_the_sample(tmp_path: Path) -> None:
     images = make_images(tmp_path / "set", 20)
     job: Any = SimpleNamespace(
-        images=images, source=SimpleNamespace(preprocessing=PREPROCESSING), input_type="float32"
+        images=images, source=SimpleNamespace(preprocessing=PREPROCESSING), input_type="float32", batch=4
     )
     assert torch.equal(torch.cat([*CalibrationImages(job, sample=16).read_all()]), decoded(images))
 
