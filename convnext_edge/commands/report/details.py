@@ -14,7 +14,11 @@ from convnext_edge.evaluation.records import Record
 CLASSES = 10  # the worst, of those with less than full agreement
 PICTURES = 20
 # Metrics of the reference, and how they read.
-OF_REFERENCES = {"map_reference": "mAP", "knn_reference": "accuracy by the 10 nearest neighbours"}
+OF_REFERENCES = {
+    "map_reference": "mAP",
+    "miou_reference": "mIoU",
+    "knn_reference": "accuracy by the 10 nearest neighbours",
+}
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,10 @@ OF_TASKS: dict[str, tuple[Plot, ...]] = {
         Plot("Same decisions as FP32", "agreement", "{:.2f}%", "%", 100.0),
         Plot("Mean average precision lost", "drop_points", "{:+.2f}", "points", line=0.0),
     ),
+    "segment": (
+        Plot("Same class of a pixel as FP32", "agreement", "{:.2f}%", "%", 100.0),
+        Plot("Mean IoU lost", "drop_points", "{:+.2f}", "points", line=0.0),
+    ),
     "regress": (Plot("R2 against FP32", "r2", "{:.5f}"),),
     "embed": (
         Plot("Cosine to FP32, down to the 1st percentile", "cosine_mean", "{:.5f}", low="cosine_p1"),

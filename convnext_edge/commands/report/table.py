@@ -164,8 +164,8 @@ OF_TASKS: dict[str, tuple[Column, ...]] = {
         of_task(("Same decisions", ""), "agreement", "{:.2%}"),
     ),
     "segment": (
-        of_task(["mIoU", small("points lost")], "miou", "{:.2%}", LOST),
-        of_task(["Same class", small("of pixels")], "agreement", "{:.2%}"),
+        of_task(("mIoU", "points lost"), "miou", "{:.2%}", LOST),
+        of_task(("Same class", "of pixels"), "agreement", "{:.2%}"),
     ),
     "regress": (
         of_task(("R2", ""), "r2", "{:.5f}"),
