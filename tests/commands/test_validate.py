@@ -23,7 +23,7 @@ from convnext_edge.checkpoints.source import Source
 from convnext_edge.checkpoints.variants import find_variant
 from convnext_edge.commands.finetune.data import choose_images
 from convnext_edge.commands.quantize.gate import open_gate
-from convnext_edge.commands.validate import Validate
+from convnext_edge.commands.validate.result import Validate
 from convnext_edge.errors import ImageSetError, UsageError
 from convnext_edge.evaluation.candidates import reference_threads
 from convnext_edge.evaluation.gates import Gates, judge_classes

@@ -22,7 +22,7 @@ from convnext_edge.commands.benchmark.result import (
 )
 from convnext_edge.commands.report.page import make_page
 from convnext_edge.commands.rows import join_rows
-from convnext_edge.commands.validate import Validate
+from convnext_edge.commands.validate.result import Validate
 from convnext_edge.errors import ArtifactError
 from convnext_edge.evaluation.record_shapes import (
     RESULTS,

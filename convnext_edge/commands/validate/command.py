@@ -1,0 +1,108 @@
+"""The function of `validate`, and its options."""
+
+from __future__ import annotations
+
+from convnext_edge.artifacts.locks import release
+from convnext_edge.artifacts.workspace import Workspace
+from convnext_edge.commands.declaration import command
+from convnext_edge.commands.early import check_images, find_candidate
+from convnext_edge.commands.options import (
+    ClassesFile,
+    ClassOrderOption,
+    Data,
+    DataRoot,
+    DeviceRunner,
+    Limit,
+    MaxDrop,
+    MinAgreement,
+    MinCosine,
+    MinR2,
+    MinSqnr,
+    Model,
+    OnDevice,
+    RunOn,
+    Seed,
+    WorkspaceFolder,
+)
+from convnext_edge.commands.validate.result import Validate
+from convnext_edge.commands.validate.run import compare_models, count_seen, open_candidate, session_fields
+from convnext_edge.devices.address import Where
+from convnext_edge.paths import as_path
+from convnext_edge.progress import phase
+from convnext_edge.quiet import importing
+
+BATCH = 8
+
+
+@command(example="convnext-edge validate --data imagenet_val --max-drop 0.5")
+def validate(
+    model: Model = None,
+    *,
+    data: Data,
+    limit: Limit = None,
+    target: RunOn = None,
+    on: OnDevice = None,
+    runner: DeviceRunner = None,
+    max_drop: MaxDrop = None,
+    min_agreement: MinAgreement = None,
+    min_sqnr: MinSqnr = None,
+    min_r2: MinR2 = None,
+    min_cosine: MinCosine = None,
+    class_order: ClassOrderOption = None,
+    classes: ClassesFile = None,
+    data_root: DataRoot = None,
+    workspace: WorkspaceFolder = None,
+    seed: Seed = 0,
+) -> Validate:
+    """Compare MODEL (default: the newest) with FP32 PyTorch, image by image.
+
+    model: an ONNX file or engine of ours; an engine for `on`, where only the engine runs: images are decoded
+    here. target: by default the one that the model was made for. max_drop
+    and the options that begin with min are gates, see `passed`; each task has its own. The result is kept in
+    the workspace for `report`.
+    Raises ArtifactError, DeviceError, ImageSetError, TargetError, UsageError.
+    """
+    space, where = Workspace.at(workspace), Where.parse(on, runner)
+    artifact = find_candidate(model, target, space, engine=where is not None)
+    check_images(data, data_root=data_root)
+    with importing():
+        from convnext_edge.checkpoints.class_order import Numbering
+        from convnext_edge.checkpoints.kept_weights import open_source
+        from convnext_edge.evaluation.candidates import reference_threads, target_of
+        from convnext_edge.evaluation.comparison import Inputs
+        from convnext_edge.evaluation.gates import Gates
+        from convnext_edge.evaluation.kept_answers import kept_answers
+        from convnext_edge.evaluation.records import keep
+        from convnext_edge.evaluation.trust import check_classes
+        from convnext_edge.images.opening import open_image_set
+        from convnext_edge.targets.torch import TorchSession
+
+    gates = Gates(max_drop, min_agreement, min_sqnr, min_r2, min_cosine)
+    chosen = target_of(artifact, target)
+    number = Numbering(class_order, as_path(classes)).for_model(artifact.description)
+    images = number(open_image_set(data, data_root=data_root, split="evaluation")).subset(limit, seed)
+    described = artifact.description
+    check_classes(images, artifact)
+    gates.check(described.task, described.architecture, labelled=images.labelled, images=images.name)
+    opened = open_candidate(artifact, chosen, where, space)
+    with phase(f"validating {artifact.path.name} on {chosen}"), opened as session:
+        source = open_source(artifact, space)
+        release()
+        inputs = Inputs(images, source.preprocessing, described.input_type == "uint8", BATCH)
+        run = TorchSession(source.reference, reference_threads(source)).run_all
+        with kept_answers(run, artifact, space) as reference:
+            compared = compare_models((reference, session.run_all), inputs, source, gates)
+        result = Validate(
+            **compared,
+            artifact=artifact.path,
+            target=chosen,
+            data=images.name,
+            overlap=count_seen(images, artifact),
+            skipped_images=tuple(image.name for image in images.skipped),
+            **session_fields(session),
+            class_order=images.numbered_by,
+            precision=described.precision,
+            reference_known=reference.known,
+        )
+    keep("validate", result.to_json(), artifact, space)
+    return result
