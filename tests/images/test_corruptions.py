@@ -2,8 +2,8 @@
 
 `library.npz` and `library.json` were made from a picture in the public domain (NASA's of E. Collins) by the
 package imagecorruptions (imagecorruptions-imaug 1.1.5), which comes from the authors' own code. Its elastic
-transform has other severities: that one was made with OpenCV and SciPy as the authors call them, from numbers of NumPy with
-the severity as seed.
+transform has other severities: that one was made with OpenCV and SciPy as the authors call them, from random
+numbers of NumPy with the severity as seed.
 """
 
 from __future__ import annotations

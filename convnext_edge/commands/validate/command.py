@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from convnext_edge.artifacts.locks import release
 from convnext_edge.artifacts.workspace import Workspace
-from convnext_edge.commands.declaration import command
+from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.early import check_images, find_candidate
 from convnext_edge.commands.options import (
     ClassesFile,
@@ -25,7 +27,13 @@ from convnext_edge.commands.options import (
     WorkspaceFolder,
 )
 from convnext_edge.commands.validate.result import Validate
-from convnext_edge.commands.validate.run import compare_models, count_seen, open_candidate, session_fields
+from convnext_edge.commands.validate.run import (
+    check_corruptions,
+    compare_models,
+    count_seen,
+    open_candidate,
+    session_fields,
+)
 from convnext_edge.devices.address import Where
 from convnext_edge.paths import as_path
 from convnext_edge.progress import phase
@@ -50,6 +58,9 @@ def validate(
     min_cosine: MinCosine = None,
     class_order: ClassOrderOption = None,
     classes: ClassesFile = None,
+    corruptions: Annotated[
+        bool, Option("Tell top-1 of both on bad pictures, too: 15 corruptions at 5 severities.")
+    ] = False,
     data_root: DataRoot = None,
     workspace: WorkspaceFolder = None,
     seed: Seed = 0,
@@ -58,8 +69,8 @@ def validate(
 
     model: an ONNX file or engine of ours; an engine for `on`, where only the engine runs: images are decoded
     here. target: by default the one that the model was made for. max_drop
-    and the options that begin with min are gates, see `passed`; each task has its own. The result is kept in
-    the workspace for `report`.
+    and the options that begin with min are gates, see `passed`; each task has its own. corruptions: takes 76
+    times as long. The result is kept in the workspace for `report`.
     Raises ArtifactError, DeviceError, ImageSetError, TargetError, UsageError.
     """
     space, where = Workspace.at(workspace), Where.parse(on, runner)
@@ -70,6 +81,7 @@ def validate(
         from convnext_edge.checkpoints.kept_weights import open_source
         from convnext_edge.evaluation.candidates import reference_threads, target_of
         from convnext_edge.evaluation.comparison import Inputs
+        from convnext_edge.evaluation.corrupted import measure_corruptions
         from convnext_edge.evaluation.gates import Gates
         from convnext_edge.evaluation.kept_answers import kept_answers
         from convnext_edge.evaluation.records import keep
@@ -83,6 +95,8 @@ def validate(
     images = number(open_image_set(data, data_root=data_root, split="evaluation")).subset(limit, seed)
     described = artifact.description
     check_classes(images, artifact)
+    if corruptions:
+        check_corruptions(images, artifact)
     gates.check(described.task, described.architecture, labelled=images.labelled, images=images.name)
     opened = open_candidate(artifact, chosen, where, space)
     with phase(f"validating {artifact.path.name} on {chosen}"), opened as session:
@@ -91,9 +105,10 @@ def validate(
         inputs = Inputs(images, source.preprocessing, described.input_type == "uint8", BATCH)
         run = TorchSession(source.reference, reference_threads(source)).run_all
         with kept_answers(run, artifact, space) as reference:
-            compared = compare_models((reference, session.run_all), inputs, source, gates)
+            compared = compare_models((reference, session.run_all), inputs, source, gates, described.classes)
         result = Validate(
             **compared,
+            corruptions=measure_corruptions(run, session.run_all, inputs, seed) if corruptions else None,
             artifact=artifact.path,
             target=chosen,
             data=images.name,

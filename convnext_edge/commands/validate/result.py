@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from convnext_edge.commands.remedies import NOTHING, Remedy, after_validate
 from convnext_edge.commands.result import Result
@@ -17,7 +18,12 @@ from convnext_edge.commands.text import (
     verdict,
     warned,
 )
+from convnext_edge.commands.validate.figures import beyond_lines, corruption_lines, corruption_table
 from convnext_edge.devices.description import DeviceDescription
+
+if TYPE_CHECKING:
+    from convnext_edge.evaluation.answers import BeyondTop1
+    from convnext_edge.evaluation.corrupted import Corrupted
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,8 @@ class Validate(Result):
     device: DeviceDescription | None = None  # that the candidate ran on; None: this machine
     reference_known: int = 0  # images whose FP32 answer was kept by an earlier validation, and not computed
     classes: int | None = None  # of a classifier; with 5 or fewer, top-5 tells nothing, and is not shown
+    beyond_top1: BeyondTop1 | None = None  # of a classifier of two classes or more
+    corruptions: Corrupted | None = None  # where they were asked for
 
     def summary(self) -> str:
         """Return the figures as lines."""
@@ -64,10 +72,12 @@ class Validate(Result):
             ("images", f"{self.images} of {self.data}" + skipped(self.skipped_images) + seen + known),
             *(self._accuracy() if self.task == "classify" else metric_lines(self.metrics)),
             ("SQNR", "identical outputs" if self.sqnr_db is None else f"{self.sqnr_db:.1f} dB"),
+            *beyond_lines(self.beyond_top1),
+            *corruption_lines(self.corruptions),
             *warned(self.warnings),
             ("gates", verdict(self.gates, self.passed)),
             *self._remedy.rows,
-        )
+        ) + ("" if self.corruptions is None else f"\n\n{corruption_table(self.corruptions)}")
 
     def next_command(self) -> str:
         """Return what times what was compared, or else what makes a model that passes."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.devices.address import Where
+from convnext_edge.errors import UsageError
+from convnext_edge.images.corruptions.corrupting import check_corruptible
 from convnext_edge.progress import note
 
 if TYPE_CHECKING:
@@ -48,19 +51,30 @@ def session_fields(session: Session) -> dict[str, Any]:
 
 
 def compare_models(
-    answers: tuple[Answer, Answer], inputs: Inputs, source: Source, gates: Gates
+    answers: tuple[Answer, Answer],
+    inputs: Inputs,
+    source: Source,
+    gates: Gates,
+    class_names: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Run reference and candidate over the images; return the fields of the result that follow."""
+    """Run reference and candidate over the images; return the fields of the result that follow.
+
+    class_names: of the candidate, where they are known; else those of the reference, or numbers, are told.
+    """
+    from convnext_edge.evaluation.answers import AnswerLog
     from convnext_edge.evaluation.closeness import new_measure
     from convnext_edge.evaluation.comparison import compare_answers
     from convnext_edge.evaluation.gates import judge
     from convnext_edge.evaluation.metrics import Comparison
 
     measure = new_measure(source.task, source.outputs, inputs.images.other_labels)
-    found = compare_answers(*answers, inputs, measure, purpose="validating")
+    log = AnswerLog() if source.task == "classify" and source.reference.architecture.classes > 1 else None
+    found = compare_answers(*answers, inputs, measure, purpose="validating", log=log)
     judged = judge(found, gates, source.task, source.reference.architecture.classes).fields()
     if isinstance(found, Comparison):
-        return {"classes": source.reference.architecture.classes, **accuracy(found), **judged}
+        classes = source.reference.architecture.classes
+        beyond = log.summed_up(class_names or source.classes) if log and found.images else None
+        return {"classes": classes, **accuracy(found), "beyond_top1": beyond, **judged}
     return {
         **dict.fromkeys(OF_CLASSES),
         "images": found.images,
@@ -69,6 +83,21 @@ def compare_models(
         "metrics": found.figures(),
         **judged,
     }
+
+
+def check_corruptions(images: ImageSet, artifact: Artifact) -> None:
+    """Raise UsageError where top-1 on corrupted images cannot be told."""
+    described = artifact.description
+    if described.task != "classify":
+        raise UsageError(
+            f"--corruptions tells top-1, and the task of {artifact.path.name} is {described.task}",
+            hint="Leave it out.",
+        )
+    if not images.labelled:
+        raise UsageError(
+            f"--corruptions needs labels, and {images.name} has none", hint="Give images in class folders."
+        )
+    check_corruptible(len(described.preprocessing.mean), described.preprocessing.size)
 
 
 def count_seen(images: ImageSet, artifact: Artifact) -> int:
