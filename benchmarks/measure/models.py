@@ -4,9 +4,9 @@
     python -m benchmarks.measure.models --tiny tiny200 --only tiny200
 
 The models are the demo model and those of `calibration/models`, whose table says what each is. `--tiny` is
-the folder with train.zip and test.zip of Tiny-ImageNet-200 that `make/pack_tiny_imagenet.py` writes; without it,
-the model of 200 classes is left out. A report that is there already keeps its other models, so that they may
-be measured one by one. For each model it has
+the folder with train.zip and test.zip of Tiny-ImageNet-200 that `make/pack_tiny_imagenet.py` writes; without
+it, the model of 200 classes is left out. A report that is there already keeps its other models, so that they
+may be measured one by one. For each model it has
 
 methods   ours in OpenVINO and ONNX Runtime, NNCF and `quantize_static` with their defaults, and ours on
           the same function with each norm's scale multiplied channel-wise by 1/64 to 64, and the next layer
