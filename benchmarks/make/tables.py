@@ -75,6 +75,38 @@ def fidelity(report: Report) -> Iterator[str]:
     yield from table(header, (same_file_cells(row) for row in report["same_file"]))
 
 
+def models(report: Report) -> Iterator[str]:
+    header = (
+        "model",
+        "classes",
+        "images",
+        "FP32 top-1 %",
+        "method",
+        "runs in",
+        "top-1 %",
+        "drop, points (95 %)",
+    )
+    yield from table((*header, "agreement % (95 %)", "SQNR dB"), model_rows(report["models"]))
+
+
+def model_rows(models: Report) -> Iterator[list[str]]:
+    for name, model in models.items():
+        told = [name, f"{model['classes']}", f"{model['images']}"]
+        for row in model["methods"]:
+            yield [*told, f"{100 * row['reference_top1']:.2f}", *fidelity_cells(row)]
+        for refused in model["refused"]:
+            yield [
+                *told,
+                "",
+                refused["method"],
+                refused["target"],
+                f"refused: {refused['error']}",
+                "",
+                "",
+                "",
+            ]
+
+
 def fidelity_cells(row: Report) -> Iterator[str]:
     yield row["method"]
     yield row["target"]
@@ -260,6 +292,7 @@ def kill_resume(report: Report) -> Iterator[str]:
 
 TABLES = {
     "fidelity": fidelity,
+    "models": models,
     "latency": latency,
     "ptq_cost": ptq_cost,
     "embed": embed,
