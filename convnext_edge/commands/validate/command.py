@@ -28,9 +28,10 @@ from convnext_edge.commands.options import (
 )
 from convnext_edge.commands.validate.result import Validate
 from convnext_edge.commands.validate.run import (
-    check_corruptions,
+    check_asked,
     compare_models,
     count_seen,
+    on_corrupted,
     open_candidate,
     session_fields,
 )
@@ -81,11 +82,9 @@ def validate(
         from convnext_edge.checkpoints.kept_weights import open_source
         from convnext_edge.evaluation.candidates import reference_threads, target_of
         from convnext_edge.evaluation.comparison import Inputs
-        from convnext_edge.evaluation.corrupted import measure_corruptions
         from convnext_edge.evaluation.gates import Gates
         from convnext_edge.evaluation.kept_answers import kept_answers
         from convnext_edge.evaluation.records import keep
-        from convnext_edge.evaluation.trust import check_classes
         from convnext_edge.images.opening import open_image_set
         from convnext_edge.targets.torch import TorchSession
 
@@ -94,10 +93,7 @@ def validate(
     number = Numbering(class_order, as_path(classes)).for_model(artifact.description)
     images = number(open_image_set(data, data_root=data_root, split="evaluation")).subset(limit, seed)
     described = artifact.description
-    check_classes(images, artifact)
-    if corruptions:
-        check_corruptions(images, artifact)
-    gates.check(described.task, described.architecture, labelled=images.labelled, images=images.name)
+    check_asked(images, artifact, gates, corruptions=corruptions)
     opened = open_candidate(artifact, chosen, where, space)
     with phase(f"validating {artifact.path.name} on {chosen}"), opened as session:
         source = open_source(artifact, space)
@@ -108,7 +104,7 @@ def validate(
             compared = compare_models((reference, session.run_all), inputs, source, gates, described.classes)
         result = Validate(
             **compared,
-            corruptions=measure_corruptions(run, session.run_all, inputs, seed) if corruptions else None,
+            corruptions=on_corrupted(run, session.run_all, inputs, seed) if corruptions else None,
             artifact=artifact.path,
             target=chosen,
             data=images.name,

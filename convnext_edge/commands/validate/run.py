@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from convnext_edge.artifacts.artifact import Artifact
     from convnext_edge.checkpoints.source import Source
     from convnext_edge.evaluation.comparison import Answer, Inputs
+    from convnext_edge.evaluation.corrupted import Corrupted
     from convnext_edge.evaluation.gates import Gates
     from convnext_edge.evaluation.metrics import Comparison
     from convnext_edge.images.image_set import ImageSet
@@ -83,6 +84,24 @@ def compare_models(
         "metrics": found.figures(),
         **judged,
     }
+
+
+def on_corrupted(reference: Answer, candidate: Answer, inputs: Inputs, seed: int) -> Corrupted:
+    """Run reference and candidate over the images once more, in all ways and severities made bad."""
+    from convnext_edge.evaluation.corrupted import measure_corruptions
+
+    return measure_corruptions(reference, candidate, inputs, seed)
+
+
+def check_asked(images: ImageSet, artifact: Artifact, gates: Gates, *, corruptions: bool) -> None:
+    """Raise ImageSetError or UsageError where these images cannot tell what is asked of the model."""
+    from convnext_edge.evaluation.trust import check_classes
+
+    described = artifact.description
+    check_classes(images, artifact)
+    if corruptions:
+        check_corruptions(images, artifact)
+    gates.check(described.task, described.architecture, labelled=images.labelled, images=images.name)
 
 
 def check_corruptions(images: ImageSet, artifact: Artifact) -> None:
