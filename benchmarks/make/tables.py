@@ -75,6 +75,22 @@ def fidelity(report: Report) -> Iterator[str]:
     yield from table(header, (same_file_cells(row) for row in report["same_file"]))
 
 
+def corruptions(report: Report) -> Iterator[str]:
+    first = next(iter(report["targets"].values()))
+    yield f"{report['model']}, {first['images']} images, as bad as {first['severities']}."
+    yield ""
+    header = ("target", "drop of clean images, points", "extra drop of the mean of 75 cells, points (95 %)")
+    yield from table((*header, "worst cell"), (corruption_cells(*row) for row in report["targets"].items()))
+
+
+def corruption_cells(target: str, found: Report) -> Iterator[str]:
+    worst = max(found["cells"], key=lambda cell: cell["drop_points"])
+    yield target
+    yield f"{found['clean_drop_points']:.2f}"
+    yield f"{found['extra_drop_points']:.2f} {interval(found['extra_drop_ci95_points'])}"
+    yield f"{worst['kind']} {worst['severity']}: {worst['drop_points']:.2f}"
+
+
 def models(report: Report) -> Iterator[str]:
     header = (
         "model",
@@ -293,6 +309,7 @@ def kill_resume(report: Report) -> Iterator[str]:
 TABLES = {
     "fidelity": fidelity,
     "models": models,
+    "corruptions": corruptions,
     "latency": latency,
     "ptq_cost": ptq_cost,
     "embed": embed,
