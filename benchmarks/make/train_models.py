@@ -89,7 +89,7 @@ def grn_sizes(model: ConvNeXt, images: Tensor) -> dict[str, Any]:
 
 MODELS = {
     "demo_v2": Made(lambda _: (as_v2(demo()), {}), Plan(1, rate=1e-3, average=0.98), grn_sizes),
-    "demo_rms": Made(lambda _: (with_rms_norm(demo()), {}), Plan(2, rate=2e-3, average=0.98)),
+    "demo_rms": Made(lambda _: (with_rms_norm(demo()), {}), Plan(0.4, rate=2e-3, average=0.98)),
     "demo_outlier": Made(
         begin_outlier,
         Plan(2, rate=1e-3, average=0.98),
