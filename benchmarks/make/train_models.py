@@ -97,7 +97,7 @@ MODELS = {
     ),
     "tiny200": Made(
         begin_tiny,
-        Plan(4.5, rate=4e-3, smoothing=0.1, small=4, average=0.99),
+        Plan(2.25, rate=4e-3, smoothing=0.1, small=2, average=0.99),
         augmentation=Augmentation.of(Preprocessing(), cutout=0),
         tiny=True,
     ),
