@@ -97,7 +97,7 @@ MODELS = {
     ),
     "tiny200": Made(
         begin_tiny,
-        Plan(2.25, rate=4e-3, smoothing=0.1, small=2, average=0.99),
+        Plan(3.4, rate=4e-3, smoothing=0.1, small=3, average=0.99),
         augmentation=Augmentation.of(Preprocessing(), cutout=0),
         tiny=True,
     ),
