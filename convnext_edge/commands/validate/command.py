@@ -30,7 +30,7 @@ from convnext_edge.commands.validate.result import Validate
 from convnext_edge.commands.validate.run import (
     check_asked,
     compare_models,
-    count_seen,
+    image_fields,
     on_corrupted,
     open_candidate,
     session_fields,
@@ -99,21 +99,18 @@ def validate(
         source = open_source(artifact, space)
         release()
         inputs = Inputs(images, source.preprocessing, described.input_type == "uint8", BATCH)
-        run = TorchSession(source.reference, reference_threads(source)).run_all
-        with kept_answers(run, artifact, space) as reference:
-            compared = compare_models((reference, session.run_all), inputs, source, gates, described.classes)
+        reference = TorchSession(source.reference, reference_threads(source)).run_all
+        with kept_answers(reference, artifact, space) as known:
+            compared = compare_models((known, session.run_all), inputs, source, gates, described.classes)
         result = Validate(
             **compared,
-            corruptions=on_corrupted(run, session.run_all, inputs, seed) if corruptions else None,
+            **on_corrupted(reference, session.run_all, inputs, seed if corruptions else None),
+            **session_fields(session),
+            **image_fields(images, artifact),
             artifact=artifact.path,
             target=chosen,
-            data=images.name,
-            overlap=count_seen(images, artifact),
-            skipped_images=tuple(image.name for image in images.skipped),
-            **session_fields(session),
-            class_order=images.numbered_by,
             precision=described.precision,
-            reference_known=reference.known,
+            reference_known=known.known,
         )
     keep("validate", result.to_json(), artifact, space)
     return result

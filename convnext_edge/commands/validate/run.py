@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from convnext_edge.artifacts.artifact import Artifact
     from convnext_edge.checkpoints.source import Source
     from convnext_edge.evaluation.comparison import Answer, Inputs
-    from convnext_edge.evaluation.corrupted import Corrupted
     from convnext_edge.evaluation.gates import Gates
     from convnext_edge.evaluation.metrics import Comparison
     from convnext_edge.images.image_set import ImageSet
@@ -86,11 +85,28 @@ def compare_models(
     }
 
 
-def on_corrupted(reference: Answer, candidate: Answer, inputs: Inputs, seed: int) -> Corrupted:
-    """Run reference and candidate over the images once more, in all ways and severities made bad."""
+def on_corrupted(
+    reference: Answer, candidate: Answer, inputs: Inputs, seed: int | None
+) -> dict[str, Any]:
+    """Run both models over the images made bad in all ways; return the field of the result that follows.
+
+    seed: None for no such run.
+    """
     from convnext_edge.evaluation.corrupted import measure_corruptions
 
-    return measure_corruptions(reference, candidate, inputs, seed)
+    if seed is None:
+        return {}
+    return {"corruptions": measure_corruptions(reference, candidate, inputs, seed)}
+
+
+def image_fields(images: ImageSet, artifact: Artifact) -> dict[str, Any]:
+    """Return the fields of the result that tell which images were seen."""
+    return {
+        "data": images.name,
+        "overlap": count_seen(images, artifact),
+        "skipped_images": tuple(image.name for image in images.skipped),
+        "class_order": images.numbered_by,
+    }
 
 
 def check_asked(images: ImageSet, artifact: Artifact, gates: Gates, *, corruptions: bool) -> None:
