@@ -18,6 +18,7 @@ from benchmarks.support.derived import (
     OUTLIER,
     as_v2,
     blocks,
+    give_grn_weight,
     outlier_ratios,
     stage_rms,
     with_outliers,
@@ -89,10 +90,17 @@ def test_the_outliers_are_as_large_as_the_table_says() -> None:
     assert [int(rms.argmax()) for rms in stage_rms(model, images)] == told["channels"]
 
 
-def test_grn_is_as_large_as_the_table_says() -> None:
-    model = load_checkpoint(ROOT / "calibration/models/demo_v2.safetensors").model
+def test_grn_carries_weight_and_is_as_large_as_the_table_says() -> None:
+    (found,) = (model for model in MODELS if model.name == "demo_v2")
+    model = load_checkpoint(found.file).model
+    images, _ = of_image_set(found, 100)
+    answers = model(images).argmax(1)
     sizes = [float(block.grn.weight.detach().square().mean().sqrt()) for block in blocks(model)]
     assert sizes == pytest.approx(TABLE["demo_v2"]["grn_weight_rms"], abs=0.002)
+    with torch.no_grad():
+        for block in blocks(model):
+            block.grn.weight.zero_()
+    assert (model(images).argmax(1) != answers).float().mean() > 0.2
 
 
 # How they are begun
@@ -102,6 +110,14 @@ def test_a_v2_begins_as_the_same_function(model: ConvNeXt, images: Tensor) -> No
     made = as_v2(model)
     assert made.architecture.grn
     torch.testing.assert_close(made(images), model(images), atol=1e-5, rtol=1e-4)
+
+
+def test_grn_with_weight_begins_near_the_same_function(model: ConvNeXt, images: Tensor) -> None:
+    made = as_v2(model)
+    give_grn_weight(made, images)
+    assert all(block.grn.weight.max() > 0.8 for block in blocks(made))
+    wanted, found = model(images), made(images)
+    assert (found - wanted).square().mean() < 0.1 * wanted.var()
 
 
 def test_outliers_leave_a_stage_as_it_was_but_for_one_channel(model: ConvNeXt, images: Tensor) -> None:

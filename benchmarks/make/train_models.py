@@ -9,7 +9,7 @@ after another. A call that was killed goes on at the end of the last epoch, with
 may then differ. The test images are looked at for the log only; nothing is selected by them.
 `OUT/NAME.safetensors` has the weights in half precision, `OUT/NAME.json` what is to be said of them.
 
-demo_v2       the demo model with its layer scale folded away and GRN of zeros, then trained with GRN
+demo_v2       the demo model with its layer scale folded away, and GRN that the layer behind makes up for
 demo_rms      the demo model with RMSNorm in place of LayerNorm
 demo_outlier  the demo model with one channel of each stage's residual stream times 30
 tiny200       200 classes, patch 4 at 64 pixels, depths and dims of atto, from scratch
@@ -29,7 +29,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from benchmarks.support.derived import as_v2, blocks, outlier_ratios, with_outliers, with_rms_norm
+from benchmarks.support.derived import (
+    as_v2,
+    blocks,
+    give_grn_weight,
+    outlier_ratios,
+    with_outliers,
+    with_rms_norm,
+)
 from benchmarks.support.pictures import Augmentation, Pictures, load
 from benchmarks.support.training import Plan, Training, accuracy, initialize, train
 from convnext_edge.architecture import Architecture
@@ -64,6 +71,12 @@ def demo() -> ConvNeXt:
     return model
 
 
+def begin_v2(images: Tensor) -> tuple[ConvNeXt, dict[str, Any]]:
+    model = as_v2(demo())
+    give_grn_weight(model, images)
+    return model, {}
+
+
 def begin_outlier(images: Tensor) -> tuple[ConvNeXt, dict[str, Any]]:
     model = demo()
     channels = with_outliers(model, images)
@@ -88,7 +101,7 @@ def grn_sizes(model: ConvNeXt, images: Tensor) -> dict[str, Any]:
 
 
 MODELS = {
-    "demo_v2": Made(lambda _: (as_v2(demo()), {}), Plan(1, rate=1e-3, average=0.98), grn_sizes),
+    "demo_v2": Made(begin_v2, Plan(0.3, rate=1e-3, average=0.95), grn_sizes),
     "demo_rms": Made(lambda _: (with_rms_norm(demo()), {}), Plan(0.4, rate=2e-3, average=0.98)),
     "demo_outlier": Made(
         begin_outlier,
@@ -97,7 +110,7 @@ MODELS = {
     ),
     "tiny200": Made(
         begin_tiny,
-        Plan(3.4, rate=4e-3, smoothing=0.1, small=3, average=0.99),
+        Plan(2.4, rate=4e-3, smoothing=0.1, small=2, average=0.98),
         augmentation=Augmentation.of(Preprocessing(), cutout=0),
         tiny=True,
     ),

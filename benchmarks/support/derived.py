@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from convnext_edge.network.convnext import Block, ConvNeXt, Downsample
-from convnext_edge.network.norms import Norm
+from convnext_edge.network.norms import GRN_EPS, Norm
 
 OUTLIER = 30.0  # times what the channel was
 
@@ -30,6 +30,26 @@ def as_v2(model: ConvNeXt) -> ConvNeXt:
     assert not unknown, unknown
     assert all(".grn." in name for name in missing), missing
     return made
+
+
+@torch.no_grad()
+def give_grn_weight(model: ConvNeXt, images: Tensor, seed: int = 0) -> None:
+    """Let GRN multiply by weights of 0 to 1, and divide the layer behind it by what it does in the mean.
+
+    From zero, a short training leaves GRN next to nothing: without it, the answers are the same. The mean is
+    over `images` (N, 3, R, R); what differs from image to image is left to training.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for block in blocks(model):
+        seen: list[Tensor] = []
+        hook = block.grn.register_forward_pre_hook(lambda _, args, seen=seen: seen.append(args[0]))
+        model(images)
+        hook.remove()
+        norms = seen[0].norm(dim=(1, 2), keepdim=True)  # (N, 1, 1, C)
+        relative = (norms / (norms.mean(dim=-1, keepdim=True) + GRN_EPS)).mean(dim=(0, 1, 2))
+        weight = torch.rand(relative.shape, generator=generator)
+        block.grn.weight.copy_(weight)
+        block.pwconv2.weight /= 1 + weight * relative
 
 
 @torch.no_grad()

@@ -85,9 +85,7 @@ def compare_models(
     }
 
 
-def on_corrupted(
-    reference: Answer, candidate: Answer, inputs: Inputs, seed: int | None
-) -> dict[str, Any]:
+def on_corrupted(reference: Answer, candidate: Answer, inputs: Inputs, seed: int | None) -> dict[str, Any]:
     """Run both models over the images made bad in all ways; return the field of the result that follows.
 
     seed: None for no such run.
