@@ -110,7 +110,7 @@ MODELS = {
     ),
     "tiny200": Made(
         begin_tiny,
-        Plan(2.4, rate=4e-3, smoothing=0.1, small=2, average=0.98),
+        Plan(12, rate=4e-3, smoothing=0.1, small=0.75, average=0.998),
         augmentation=Augmentation.of(Preprocessing(), cutout=0),
         tiny=True,
     ),

@@ -30,14 +30,14 @@ LOG_STEPS = 50
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast a model is trained. rate: the peak. small: epochs at half of the resolution."""
+    """How long and how fast a model is trained. rate: the peak. small: share of it at half the resolution."""
 
     epochs: float = 40.0
     batch: int = 256
     rate: float = 4e-3
     decay: float = 0.05
     smoothing: float = 0.05
-    small: int = 0
+    small: float = 0.0
     average: float = 0.998  # decay of the moving average of weights
     seed: int = 0
 
@@ -128,7 +128,7 @@ class Training:
 
     def one_step(self, chosen: Tensor) -> float:
         images, targets = self.augmentation.batch(self.pictures, chosen, self.generator)
-        if self.done < self.plan.small * self.epoch_steps:
+        if self.done < self.plan.small * self.steps:
             images = F.avg_pool2d(images, 2)
         with torch.autocast("cpu", torch.bfloat16):
             logits = self.run(images)
