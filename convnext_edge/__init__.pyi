@@ -14,7 +14,7 @@ from .commands.predict.command import predict as predict
 from .commands.quantize.command import quantize as quantize
 from .commands.report.command import report as report
 from .commands.sensitivity import sensitivity as sensitivity
-from .commands.validate import validate as validate
+from .commands.validate.command import validate as validate
 from .commands.variants import variants as variants
 from .version import __version__ as __version__
 

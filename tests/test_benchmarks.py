@@ -23,7 +23,9 @@ def test_a_script_that_measures_is_a_command_with_a_report(name: str) -> None:
     assert {"results", "note", "cpu_name"} <= {option.name for option in main.params}
 
 
-@pytest.mark.parametrize("name", ["train_demo", "pack_demo", "conformance"])
+@pytest.mark.parametrize(
+    "name", ["train_demo", "train_models", "pack_demo", "pack_tiny_imagenet", "conformance"]
+)
 def test_a_script_that_makes_what_the_package_brings_is_a_command(name: str) -> None:
     assert isinstance(import_module(f"benchmarks.make.{name}").main, click.Command)
 

@@ -16,7 +16,7 @@ from convnext_edge.artifacts.workspace import Workspace, file_name
 from convnext_edge.checkpoints.kept_weights import open_source
 from convnext_edge.commands.embed.bundle import manifest_lines, read_labels
 from convnext_edge.commands.report.command import report
-from convnext_edge.commands.validate import Validate
+from convnext_edge.commands.validate.result import Validate
 from convnext_edge.cpu import read_cpu
 from convnext_edge.errors import ConvNeXtEdgeError
 from convnext_edge.evaluation.records import model_columns

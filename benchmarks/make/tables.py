@@ -75,6 +75,54 @@ def fidelity(report: Report) -> Iterator[str]:
     yield from table(header, (same_file_cells(row) for row in report["same_file"]))
 
 
+def corruptions(report: Report) -> Iterator[str]:
+    first = next(iter(report["targets"].values()))
+    yield f"{report['model']}, {first['images']} images, as bad as {first['severities']}."
+    yield ""
+    header = ("target", "drop of clean images, points", "extra drop of the mean of 75 cells, points (95 %)")
+    yield from table((*header, "worst cell"), (corruption_cells(*row) for row in report["targets"].items()))
+
+
+def corruption_cells(target: str, found: Report) -> Iterator[str]:
+    worst = max(found["cells"], key=lambda cell: cell["drop_points"])
+    yield target
+    yield f"{found['clean_drop_points']:.2f}"
+    yield f"{found['extra_drop_points']:.2f} {interval(found['extra_drop_ci95_points'])}"
+    yield f"{worst['kind']} {worst['severity']}: {worst['drop_points']:.2f}"
+
+
+def models(report: Report) -> Iterator[str]:
+    header = (
+        "model",
+        "classes",
+        "images",
+        "FP32 top-1 %",
+        "method",
+        "runs in",
+        "top-1 %",
+        "drop, points (95 %)",
+    )
+    yield from table((*header, "agreement % (95 %)", "SQNR dB"), model_rows(report["models"]))
+
+
+def model_rows(models: Report) -> Iterator[list[str]]:
+    for name, model in models.items():
+        told = [name, f"{model['classes']}", f"{model['images']}"]
+        for row in model["methods"]:
+            yield [*told, f"{100 * row['reference_top1']:.2f}", *fidelity_cells(row)]
+        for refused in model["refused"]:
+            yield [
+                *told,
+                "",
+                refused["method"],
+                refused["target"],
+                f"refused: {refused['error']}",
+                "",
+                "",
+                "",
+            ]
+
+
 def fidelity_cells(row: Report) -> Iterator[str]:
     yield row["method"]
     yield row["target"]
@@ -260,6 +308,8 @@ def kill_resume(report: Report) -> Iterator[str]:
 
 TABLES = {
     "fidelity": fidelity,
+    "models": models,
+    "corruptions": corruptions,
     "latency": latency,
     "ptq_cost": ptq_cost,
     "embed": embed,

@@ -50,7 +50,7 @@ from benchmarks.support.study import (
 )
 from convnext_edge import export
 from convnext_edge.artifacts.store import open_artifact
-from convnext_edge.commands.validate import accuracy
+from convnext_edge.commands.validate.run import accuracy
 from convnext_edge.evaluation.metrics import Comparison, Logits
 from convnext_edge.images.image_set import ImageSet, overlap
 from convnext_edge.images.opening import open_image_set

@@ -1,4 +1,4 @@
-"""A ConvNeXt with the scales of its LayerNorms spread over 12 octaves, and the same function."""
+"""A ConvNeXt with the scales of its norms spread over 12 octaves, and the same function."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def rescale_norms(model: ConvNeXt, seed: int = 0) -> None:
     for norm, weight in normalized_weights(model):
         factor = 2 ** (OCTAVES * (2 * torch.rand(len(norm.weight), generator=generator) - 1))
         norm.weight *= factor
-        norm.bias *= factor
+        if norm.bias is not None:
+            norm.bias *= factor
         weight /= factor.view(1, -1, *[1] * (weight.ndim - 2))
 
 

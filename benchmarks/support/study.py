@@ -65,6 +65,15 @@ def candidates(study: Study) -> Named:
     yield from rescaled(study)
 
 
+def against_defaults(study: Study) -> Named:
+    """The reference, our file for each target, what each rival gives by default, and the hard case."""
+    yield (REFERENCE, TORCH), open_own(study.weights, TORCH)
+    for target in (OPENVINO, ORT):
+        yield (own_file(target), target), open_own(study.quantize(study.plain, target), target)
+    yield from baselines(study, variants=False)
+    yield from rescaled(study)
+
+
 def open_own(path: Path, target: str) -> Session:
     return find_target(target).open_session(open_artifact(path), threads=THREADS)
 
@@ -107,12 +116,16 @@ def other_methods(study: Study) -> Named:
         yield (f"--method {method}", target), open_own(study.quantize(study.plain, target, method), target)
 
 
-def baselines(study: Study) -> Named:
+def baselines(study: Study, *, variants: bool = True) -> Named:
+    """The rivals with their defaults, and with the setting that each has for such models."""
     images = calibration_images(study.calibration, study.preprocessing)
-    for name, transformer in ((NNCF, False), (f"{NNCF}, TRANSFORMER", True)):
+    settings = (False, True) if variants else (False,)
+    for transformer in settings:
+        name = f"{NNCF}, TRANSFORMER" if transformer else NNCF
         path = nncf_quantize(study.plain, images, study.workspace / f"{name}.xml", transformer=transformer)
         yield (name, OPENVINO), OpenVINOSession(path, THREADS)
-    for name, per_channel in ((STATIC, False), (f"{STATIC}, per channel", True)):
+    for per_channel in settings:
+        name = f"{STATIC}, per channel" if per_channel else STATIC
         path = ort_quantize(study.plain, images, study.workspace / f"{name}.onnx", per_channel=per_channel)
         yield (name, ORT), ONNXRuntimeSession(path, THREADS)
 

@@ -13,7 +13,7 @@ from convnext_edge.commands.build import build
 from convnext_edge.commands.quantize.command import quantize
 from convnext_edge.commands.quantize.methods import Method
 from convnext_edge.commands.rows import Row, make_row
-from convnext_edge.commands.validate import validate
+from convnext_edge.commands.validate.command import validate
 from convnext_edge.cpu import Machine
 from convnext_edge.images.contents import ClassOrder
 from convnext_edge.paths import AnyPath

@@ -17,7 +17,8 @@ from convnext_edge.commands.options import WorkspaceFolder
 from convnext_edge.commands.quantize.command import quantize
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import MIB, command_line, table
-from convnext_edge.commands.validate import Validate, validate
+from convnext_edge.commands.validate.command import validate
+from convnext_edge.commands.validate.result import Validate
 from convnext_edge.progress import note
 from convnext_edge.targets.registry import ON_CPUS
 

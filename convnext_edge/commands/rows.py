@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from convnext_edge.commands.benchmark.result import Benchmark
-from convnext_edge.commands.validate import Validate
+from convnext_edge.commands.validate.result import Validate
 from convnext_edge.evaluation.records import Record
 
 Row = dict[str, Any]

@@ -11,7 +11,8 @@ import numpy as np
 
 from convnext_edge.artifacts.artifact import Description
 from convnext_edge.errors import TargetError
-from convnext_edge.images.batches import Labels
+from convnext_edge.evaluation.answers import AnswerLog
+from convnext_edge.images.batches import Batch, Labels
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import as_reference_takes
@@ -66,19 +67,34 @@ Found = TypeVar("Found", bound=Measure)
 
 
 def compare_answers(
-    reference: Answer, candidate: Answer, inputs: Inputs, found: Found, *, purpose: str
+    reference: Answer,
+    candidate: Answer,
+    inputs: Inputs,
+    found: Found,
+    *,
+    purpose: str,
+    log: AnswerLog | None = None,
 ) -> Found:
     """Run both models over the images, and let `found` sum up how they differ; each is decoded once.
 
-    purpose: text of the progress bar.
+    purpose: text of the progress bar. log: what else gets all answers, one by one.
     """
-    images, preprocessing = inputs.images, inputs.preprocessing
-    batches = images.batches(preprocessing, batch=inputs.batch, dtype="uint8")
-    tracked = track(batches, purpose, total=len(images), step=inputs.batch)
+    batches = inputs.images.batches(inputs.preprocessing, batch=inputs.batch, dtype="uint8")
+    tracked = track(batches, purpose, total=len(inputs.images), step=inputs.batch)
     for number, batch in enumerate(tracked):
         if number % inputs.processes == inputs.process:
-            normalized = as_reference_takes(batch.images, preprocessing)
-            answer = candidate(batch.images if inputs.raw_bytes else normalized)
-            check_finite(answer, batch.names)
-            found.add_outputs(reference(normalized), answer, batch.labels)
+            exact, answer = answer_both(reference, candidate, batch, inputs)
+            found.add_outputs(exact, answer, batch.labels)
+            if log is not None:
+                log.add(exact, answer, batch.labels, batch.names)
     return found
+
+
+def answer_both(
+    reference: Answer, candidate: Answer, batch: Batch, inputs: Inputs
+) -> tuple[Outputs, Outputs]:
+    """Return what both models answer to a batch of bytes; raise TargetError where it is not finite."""
+    normalized = as_reference_takes(batch.images, inputs.preprocessing)
+    answer = candidate(batch.images if inputs.raw_bytes else normalized)
+    check_finite(answer, batch.names)
+    return reference(normalized), answer

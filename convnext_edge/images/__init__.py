@@ -11,5 +11,6 @@ image_set, contents        the set itself: subset, digest, overlap, batches
 preprocessing              how a checkpoint wants its images: resolution, crop, mean and standard deviation
 decoding, transform        from bytes to RGB, and from RGB to the square that the model sees
 batches                    many images at a time, in order
+corruptions                bad pictures on purpose, to see what a model makes of them
 noise                      random values in the shape of images
 """

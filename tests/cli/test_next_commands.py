@@ -18,7 +18,7 @@ from convnext_edge.commands.build import Build
 from convnext_edge.commands.quantize.command import Quantize
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.sensitivity import LayerRow, Sensitivity
-from convnext_edge.commands.validate import Validate
+from convnext_edge.commands.validate.result import Validate
 
 MEASURED = Milliseconds(1.0, 1.0, 1.0, 1.0)
 

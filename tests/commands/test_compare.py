@@ -19,7 +19,7 @@ from convnext_edge.commands.benchmark.result import Benchmark
 from convnext_edge.commands.compare import Compare
 from convnext_edge.commands.report.page import make_page
 from convnext_edge.commands.rows import join_rows
-from convnext_edge.commands.validate import Validate
+from convnext_edge.commands.validate.result import Validate
 from convnext_edge.errors import ArtifactError, RecipeError, UsageError
 from convnext_edge.evaluation import records
 

@@ -25,7 +25,7 @@ from convnext_edge.commands.report.page import make_page
 from convnext_edge.commands.rows import join_rows
 from convnext_edge.commands.sensitivity import LayerRow as LayerCost
 from convnext_edge.commands.sensitivity import Sensitivity
-from convnext_edge.commands.validate import Validate
+from convnext_edge.commands.validate.result import Validate
 from convnext_edge.errors import ArtifactError
 from convnext_edge.evaluation.layer_values import Values
 from convnext_edge.evaluation.record_shapes import (
