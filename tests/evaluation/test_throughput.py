@@ -81,6 +81,6 @@ def test_rounds_end_when_their_time_is_over() -> None:
 
 
 def test_more_requests_than_threads_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"--streams 3 are more than the 2 thread\(s\)"):
+    with pytest.raises(UsageError, match=r"--streams 3 are more than the threads that run them: 2"):
         timing.check_streams(3, 2)
     timing.check_streams(2, 2)
