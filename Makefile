@@ -77,7 +77,7 @@ fuzz: env ## Read 20,000 malformed files with every reader; what fails is kept i
 
 # All of them run, even where one does not meet its bars (exit code 3).
 bench: env ## Measure accuracy, latency, quantizing, training, C++ and TensorRT; writes benchmarks/results/
-	@failed=0; for name in fidelity models corruptions latency relu_latency architectures ptq_cost recipes training_speed kill_resume embed rtx_engines; do \
+	@failed=0; for name in fidelity models corruptions latency relu_latency kernels architectures ptq_cost recipes training_speed kill_resume embed rtx_engines; do \
 	    $(BIN)/python -m benchmarks.measure.$$name || failed=$$?; \
 	done; $(BIN)/python -m benchmarks.make.tables; exit $$failed
 

@@ -20,6 +20,39 @@ def latency(report: Report) -> Iterator[str]:
     )
 
 
+def kernels(report: Report) -> Iterator[str]:
+    yield f"{report['model']}, {report['runs']} rounds; the products alone take {report['products_ms']:.2f} ms."
+    yield ""
+    yield from table(
+        ("model", "p50 ms", "over the products alone (95 %)"),
+        (
+            [name, f"{report['models_ms'][name]:.2f}", f"{found['ratio']:.2f} {interval(found['ci95'])}"]
+            for name, found in report["over_products"].items()
+        ),
+    )
+    yield ""
+    header = (
+        "rows x depth x width",
+        "times in the model",
+        "OpenVINO ms",
+        "ONNX Runtime ms",
+        "G products a second",
+    )
+    keys = ("openvino_ms", "onnxruntime_ms")
+    yield from table(
+        header,
+        (
+            [
+                name,
+                f"{row['count']}",
+                *(f"{row[key]:.3f}" for key in keys),
+                f"{row['billion_multiplications_a_second']:.0f}",
+            ]
+            for name, row in report["products"].items()
+        ),
+    )
+
+
 def architectures(report: Report) -> Iterator[str]:
     yield f"{report['model']}, {report['runs']} rounds, one thread; gain is FP32 over INT8, in CPU time."
     yield ""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.make.arm64_tables import arm64, arm64_phones, instruction_sets, int8_kernels, on_phones
 from benchmarks.make.rival_tables import rival_page
-from benchmarks.make.speed_tables import architectures, latency
+from benchmarks.make.speed_tables import architectures, kernels, latency
 from benchmarks.make.trust_tables import counts, fuzz, kills, silence, soak
 from benchmarks.support.headline import headline
 from benchmarks.support.markdown import Report, interval, table
@@ -310,6 +310,7 @@ TABLES = {
     "fidelity": fidelity,
     "models": models,
     "corruptions": corruptions,
+    "kernels": kernels,
     "latency": latency,
     "ptq_cost": ptq_cost,
     "embed": embed,
