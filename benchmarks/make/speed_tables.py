@@ -21,7 +21,8 @@ def latency(report: Report) -> Iterator[str]:
 
 
 def kernels(report: Report) -> Iterator[str]:
-    yield f"{report['model']}, {report['runs']} rounds; the products alone take {report['products_ms']:.2f} ms."
+    alone = f"the products alone take {report['products_ms']:.2f} ms"
+    yield f"{report['model']}, {report['runs']} rounds; {alone}."
     yield ""
     yield from table(
         ("model", "p50 ms", "over the products alone (95 %)"),
