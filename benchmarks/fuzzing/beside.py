@@ -120,7 +120,9 @@ PREPARATIONS: dict[str, Any] = {
 def read_preparation(folder: Path) -> None:
     """Prepare an image as a file beside a checkpoint says."""
     config = find_config(folder)
-    loaded: Any = SimpleNamespace(config=config, layout="timm_v1", architecture=checkpoints.SMALL)
+    loaded: Any = SimpleNamespace(
+        config=config, layout="timm_v1", architecture=checkpoints.SMALL, task="classify"
+    )
     prepared = find_preparation(folder, loaded).preprocessing
     way(prepared)
     preprocess(Image.new("RGB", (7, 5)), prepared)

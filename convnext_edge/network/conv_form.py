@@ -94,7 +94,7 @@ class ConvLayerFactory:
     spatial = (2, 3)
     int8_convolutions = True
 
-    def stem(self, weight: Tensor, bias: Tensor, *, reads_bytes: bool) -> nn.Module:
+    def stem(self, weight: Tensor, bias: Tensor, *, as_rows: bool) -> nn.Module:
         return convolution(weight, bias, stride=weight.shape[-1])
 
     def convolution(self, conv: nn.Conv2d, padding: Sides | None = None) -> nn.Module:

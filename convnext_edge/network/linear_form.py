@@ -131,10 +131,9 @@ class LinearLayerFactory:
     spatial = (1, 2)
     int8_convolutions = False
 
-    def stem(self, weight: Tensor, bias: Tensor, *, reads_bytes: bool) -> nn.Module:
-        # bytes are multiplied in INT8, of which ONNX Runtime has no convolution that gives floats; of floats
+    def stem(self, weight: Tensor, bias: Tensor, *, as_rows: bool) -> nn.Module:
         # a convolution is faster by a fifth, as no patches are copied into rows
-        return LinearStem(weight, bias) if reads_bytes else convolved_stem(weight, bias)
+        return LinearStem(weight, bias) if as_rows else convolved_stem(weight, bias)
 
     def convolution(self, conv: nn.Conv2d, padding: Sides | None = None) -> nn.Module:
         return LinearConvolution(copied(conv, padding))
@@ -185,7 +184,7 @@ class DynamicLinearLayerFactory(LinearLayerFactory):
 
     dynamic = True
 
-    def stem(self, weight: Tensor, bias: Tensor, *, reads_bytes: bool) -> nn.Module:
+    def stem(self, weight: Tensor, bias: Tensor, *, as_rows: bool) -> nn.Module:
         return convolved_stem(weight, bias)
 
     def patches(self, weight: Tensor, bias: Tensor) -> nn.Module:

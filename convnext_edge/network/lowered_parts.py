@@ -68,7 +68,10 @@ class LoweredStem(nn.Module):
         super().__init__()
         self.reads_bytes = input_type == "uint8"
         affine = stem_affine(model, preprocessing, input_type)
-        self.conv = factory.stem(*affine, reads_bytes=self.reads_bytes)
+        # bytes are multiplied in INT8, of which ONNX Runtime has no convolution that gives floats; and it
+        # fuses no norm but LayerNorm behind the transpose of a convolution
+        rows = self.reads_bytes or model.stem.norm.kind != "layernorm"
+        self.conv = factory.stem(*affine, as_rows=rows)
         # it feeds the residual path as well, and so keeps what it multiplies and adds
         self.norm = factory.norm(model.stem.norm, affine=True)
 

@@ -43,7 +43,7 @@ class RowsLayerFactory(LinearLayerFactory):
 
     norms = RowNorm
 
-    def stem(self, weight: Tensor, bias: Tensor, *, reads_bytes: bool) -> nn.Module:
+    def stem(self, weight: Tensor, bias: Tensor, *, as_rows: bool) -> nn.Module:
         return LinearStem(weight, bias)
 
     def convolution(self, conv: nn.Conv2d, padding: Sides | None = None) -> nn.Module:

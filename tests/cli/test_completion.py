@@ -51,8 +51,9 @@ def test_what_takes_a_folder_completes_folders() -> None:
     ],
 )
 def test_images_complete_the_names_of_sets_beside_files(command: str, option: str) -> None:
-    assert told(BashComplete, command, option, "de") == ["file,de", "plain,demo"]
-    assert told(ZshComplete, command, option, "de") == ["file\nde\n_", "plain\ndemo\n_"]
+    assert told(BashComplete, command, option, "de") == ["file,de", "plain,demo", "plain,demo_segment"]
+    zsh = ["file\nde\n_", "plain\ndemo\n_", "plain\ndemo_segment\n_"]
+    assert told(ZshComplete, command, option, "de") == zsh
 
 
 def test_names_that_are_no_paths_complete_without_files() -> None:

@@ -24,7 +24,8 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., obje
     monkeypatch.chdir(tmp_path)
 
     def call(name: str, *arguments: object, **options: object) -> object:
-        command = {"quantize": "quantize.command", "finetune": "finetune.command"}.get(name, name)
+        folders = {"quantize", "finetune", "validate"}
+        command = f"{name}.command" if name in folders else name
         module = importlib.import_module(f"convnext_edge.commands.{command}")
         monkeypatch.setattr(module, "importing", too_late)
         return getattr(convnext_edge, name)(*arguments, **options)

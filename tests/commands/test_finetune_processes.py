@@ -32,7 +32,8 @@ def test_a_step_of_two_processes_is_that_of_one(models: Models, photos: Path, tm
     one, two = (torch.load(folder / "snapshots" / "qat.onnx.pt", weights_only=True) for folder in folders)
     scales = [name for name in one["student"] if name.endswith("log_scale")]
     assert len(scales) == 27  # of the 4-bit weights of 14 layers, and of the inputs of all but the head
-    torch.testing.assert_close(two["student"], one["student"], rtol=1e-5, atol=1e-6)
+    # gradients are added up in another order, and Adam's first step divides each by its own size
+    torch.testing.assert_close(two["student"], one["student"], rtol=1e-5, atol=3e-6)
     for index, state in one["optimizer"]["state"].items():  # a tenth of the gradient
         expected = state["exp_avg"]
         assert (two["optimizer"]["state"][index]["exp_avg"] - expected).norm() <= 1e-4 * expected.norm()

@@ -63,6 +63,7 @@ def test_a_shell_that_was_ended_is_an_error_at_the_next_use(
     (tmp_path / "files").mkdir()
     with Device(here) as device:
         os.kill(device._process.pid, signal.SIGTERM)
+        device._process.wait()
         with pytest.raises(DeviceError, match="ended with exit code 143"):
             device.upload(tmp_path / "files")
         with pytest.raises(DeviceError, match="ended with exit code 143"):

@@ -85,12 +85,16 @@ def test_weights_alone_are_int8(make: Make, target: str) -> None:
 def test_the_file_and_the_engine_are_smaller_than_fp32(
     models: Models, make: Make, tmp_path: Path, target: str
 ) -> None:
-    """INT8 weights take a quarter; what stays float is a large part of so small a model."""
+    """INT8 weights take a quarter; what stays float is a large part of so small a model.
+
+    OpenVINO keeps weights apart from the text of the graph, which of so small a model is as large.
+    """
     made = make(WEIGHTS_ONLY, target)
     engine = build(made.artifact, output=tmp_path / f"engine{find_target(target).suffix}")
     fp32 = models.exported().stat().st_size
     assert made.bytes < 0.75 * fp32
-    assert engine.bytes < 0.9 * fp32
+    weights = engine.engine.with_suffix(".bin")
+    assert (weights.stat().st_size if target == "openvino" else engine.bytes) < 0.75 * fp32
 
 
 @pytest.mark.parametrize("target", ["openvino", "onnxruntime"])

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.devices.address import Where
 from convnext_edge.errors import UsageError
-from convnext_edge.images.corruptions.corrupting import check_corruptible
 from convnext_edge.progress import note
 
 if TYPE_CHECKING:
@@ -120,6 +119,8 @@ def check_asked(images: ImageSet, artifact: Artifact, gates: Gates, *, corruptio
 
 def check_corruptions(images: ImageSet, artifact: Artifact) -> None:
     """Raise UsageError where top-1 on corrupted images cannot be told."""
+    from convnext_edge.images.corruptions.corrupting import check_corruptible
+
     described = artifact.description
     if described.task != "classify":
         raise UsageError(

@@ -153,7 +153,8 @@ def test_the_printed_line_says_what_to_give_where_nothing_is_found_or_fetched(
     for runtime, option in (("openvino", "-DOpenVINO_DIR=DIR"), ("onnxruntime", "-DONNXRuntime_ROOT=DIR")):
         output = tmp_path / f"my {runtime}"
         made = embed(models.engine(runtime, models.quantized()), lang="cpp", output=output)
-        shown = {row[:10].strip(): row[10:] for row in made.summary().splitlines()}
+        joined = re.sub(r" &&\n +", " && ", made.summary())
+        shown = {row[:10].strip(): row[10:].strip() for row in joined.splitlines()}
         assert shown["to build"] == f"cd '{output}' && cmake -S . -B build && cmake --build build"
         assert "first" not in shown
         refused = attempt("sh", "-c", f"{configure_of(shown)} -DCONVNEXT_EDGE_FETCH=OFF", cwd=tmp_path)

@@ -61,7 +61,7 @@ def test_a_page_is_opened_without_a_server_which_is_for_phones_alone(engine: Pat
     made = embed(engine, lang="web", runtime=tmp_path / "package", output=tmp_path / "my page")
     assert made.page is not None
     assert made.page.is_file()
-    told = made.summary().splitlines()
+    told = re.sub(r" &&\n +", " && ", made.summary()).splitlines()
     assert f"open        {tmp_path}/my page/index.html" in told
     assert f"for phones  cd '{tmp_path}/my page' && python3 -m http.server" in told
     assert made.build_command == "python3 -m http.server"
