@@ -47,7 +47,7 @@ OF_NORMS = {
     "Squeeze",
     "Unsqueeze",
 }
-OF_NORMS |= {"Clip", "Max", "Pow", "Constant"}
+OF_NORMS |= {"Clip", "Max", "Pow", "Constant", "Identity"}
 
 
 def measured(models: Models, target: str = "openvino") -> Speed | None:
