@@ -24,7 +24,16 @@ def test_a_script_that_measures_is_a_command_with_a_report(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["train_demo", "train_models", "pack_demo", "pack_tiny_imagenet", "conformance"]
+    "name",
+    [
+        "train_demo",
+        "train_models",
+        "train_segmenter",
+        "pack_demo",
+        "pack_tiny_imagenet",
+        "compose_segments",
+        "conformance",
+    ],
 )
 def test_a_script_that_makes_what_the_package_brings_is_a_command(name: str) -> None:
     assert isinstance(import_module(f"benchmarks.make.{name}").main, click.Command)

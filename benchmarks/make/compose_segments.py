@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.make.train_demo import load
+from benchmarks.support.pictures import load
 
 EDGE = 64
 SIZES = (24, 45)
@@ -78,8 +78,9 @@ def cut(size: int, power: float) -> NDArray[np.bool_]:
 
 def composer(archive: Path, seed: int, *, every: int = 1) -> Composer:
     """Return a composer of every so-many-th picture of one of CIFAR-10's archives."""
-    images, labels = load(archive)
-    return Composer(images.permute(0, 2, 3, 1).numpy()[::every], labels.numpy()[::every], seed)
+    made = load(archive)
+    images, labels = made.images.permute(0, 2, 3, 1).numpy(), made.labels.numpy()
+    return Composer(images[::every], labels[::every], seed)
 
 
 def write(archive: Path, made: Composer, count: int, *, with_maps: bool) -> None:

@@ -11,7 +11,6 @@ are looked at for the log only.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -22,22 +21,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.make.compose_segments import Composer, composer
-from benchmarks.make.train_demo import ARCHITECTURE, normalize, schedule
+from benchmarks.support.pictures import Augmentation
+from benchmarks.support.training import schedule
+from convnext_edge.checkpoints.variants import DEMO_SEGMENT
 from convnext_edge.evaluation.pixels import confusion, mean_iou
 from convnext_edge.network.convnext import ConvNeXt, random_model
-from convnext_edge.upernet import USUAL_BINS
 
-SEGMENTER = replace(
-    ARCHITECTURE,
-    classes=11,
-    last_norm=False,
-    pooled=False,
-    maps=(0, 1, 2, 3),
-    map_norms=(0, 1, 2, 3),
-    decoder="upernet",
-    decoder_width=64,
-    pool_bins=USUAL_BINS,
-)
+SEGMENTER = DEMO_SEGMENT.architecture
+NORMALIZED = Augmentation.of(DEMO_SEGMENT.preprocessing)
 EMA_DECAY = 0.99
 TEST = 100  # pictures that the log tells the mIoU of
 
@@ -46,7 +37,7 @@ def batch_of(made: Composer, size: int) -> tuple[Tensor, Tensor]:
     """Normalized pictures (N, 3, 64, 64) and classes (N, 64, 64)."""
     pictures, classes = zip(*(made.compose() for _ in range(size)), strict=True)
     images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
-    return normalize(images), torch.from_numpy(np.stack(classes)).long()
+    return NORMALIZED.normalize(images), torch.from_numpy(np.stack(classes)).long()
 
 
 def begin(weights: Path) -> ConvNeXt:
