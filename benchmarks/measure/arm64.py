@@ -21,14 +21,12 @@ from unittest.mock import patch
 import click
 
 from benchmarks.support.arm64_programs import Program, build_program
-from benchmarks.support.counting import CPUS
+from benchmarks.support.counting import CPUS, simulated_on
 from benchmarks.support.reports import Bar, Reporting, report_options
 from convnext_edge import export, quantize
 from convnext_edge.artifacts.artifact import Form
 from convnext_edge.cpu import Machine
 from convnext_edge.targets.registry import find_target
-
-from support.embedded import run  # isort: skip
 
 RUNTIMES = ("onnxruntime", "openvino")
 MODELS = ("demo", "tiny")
@@ -157,9 +155,7 @@ def main(
         quantized = [candidate for candidate in found if candidate.named["precision"] == "int8"]
         by_operator = list(pool.map(Candidate.split, quantized)) if split else []
     measured = {
-        "simulation": "instructions executed under QEMU, not milliseconds",
-        "emulator": run("qemu-aarch64", "--version").decode().splitlines()[0],
-        "cpus": {cpu: CPUS[cpu] for cpu in cpus},
+        **simulated_on(cpus),
         "rows": rows,
         "operators": [row for rows in by_operator for row in rows],
     }

@@ -9,7 +9,6 @@ ONNX Runtime here for the FP32 model: what is counted is the whole of the model.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,15 +23,13 @@ import onnxruntime
 
 from benchmarks.measure.arm64 import MODELS, NAMES, SAMPLES, SPLIT_ON
 from benchmarks.support.arm64_programs import Program, build_program
-from benchmarks.support.counting import CPUS
+from benchmarks.support.counting import CPUS, simulated_on
 from benchmarks.support.mobile import build_there, version_there
-from benchmarks.support.reports import Bar, Reporting, decibels, report_options, route, sqnr_of_images
+from benchmarks.support.reports import Bar, Reporting, decibels, report_options, sqnr_of_images
 from convnext_edge import build, export, quantize
 from convnext_edge.artifacts.artifact import Form
-from convnext_edge.cpu import Machine, read_cpu
+from convnext_edge.cpu import Machine
 from convnext_edge.targets.registry import find_target
-
-from support.embedded import run  # isort: skip
 
 PRECISIONS = ("fp32", "int8")
 TARGETS = ("executorch", "litert", "ort-mobile")
@@ -127,14 +124,6 @@ def check(rows: list[dict[str, Any]]) -> Iterator[Bar]:
             yield Bar(name, found["int8"] / found["fp32"], at_most=0.6)
 
 
-def kept(rows: list[dict[str, Any]], results: Path) -> list[dict[str, Any]]:
-    """The rows of the report of this CPU that were not counted again."""
-    path = results / f"arm64_phones-{route(read_cpu())}.json"
-    before = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
-    again = {key_of(row) for row in rows}
-    return [row for row in before if key_of(row) not in again]
-
-
 def key_of(row: dict[str, Any]) -> tuple[str, ...]:
     return tuple(row[key] for key in ("model", "runtime", "precision", "form", "cpu"))
 
@@ -167,12 +156,12 @@ def main(
             for candidate in prepare(model, target, precisions, place)
         ]
         rows = list(pool.map(lambda pair: pair[0].counted(pair[1]), product(found, cpus)))
-    rows = [*kept(rows, reporting.results), *rows]
+    again = {key_of(row) for row in rows}
+    before = reporting.earlier("arm64_phones").get("rows", [])
+    rows = [*(row for row in before if key_of(row) not in again), *rows]
     packages = {"executorch": "executorch", "litert": "ai-edge-litert"}
     measured = {
-        "simulation": "instructions executed under QEMU, not milliseconds",
-        "emulator": run("qemu-aarch64", "--version").decode().splitlines()[0],
-        "cpus": {cpu: CPUS[cpu] for cpu in cpus},
+        **simulated_on(cpus),
         "runtimes": {name: version_there(name, package) for name, package in packages.items()},
         "rows": rows,
     }

@@ -11,7 +11,6 @@ of a run.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +18,9 @@ from typing import Any
 
 import click
 
-from benchmarks.support.reports import Bar, Reporting, report_options, route
+from benchmarks.support.reports import Bar, Reporting, report_options
 from benchmarks.support.study import OPENVINO, ORT
 from convnext_edge import export, quantize, validate
-from convnext_edge.cpu import read_cpu
 from convnext_edge.evaluation.record_shapes import ValidateShape
 from convnext_edge.reading import read_json
 
@@ -65,8 +63,7 @@ def check(targets: dict[str, dict[str, Any]]) -> Iterator[Bar]:
 def main(
     targets: tuple[str, ...], validated_files: tuple[Path, ...], limit: int | None, reporting: Reporting
 ) -> None:
-    kept: Path = reporting.results / f"corruptions-{route(read_cpu())}.json"
-    found: dict[str, Any] = json.loads(kept.read_text())["targets"] if kept.exists() else {}
+    found: dict[str, Any] = reporting.earlier("corruptions").get("targets", {})
     found |= dict(map(validated, validated_files))
     for target in targets or (() if validated_files else (OPENVINO, ORT)):
         found[target] = measure(target, limit)

@@ -17,11 +17,11 @@ from typing import Any
 
 import click
 
+from benchmarks.support.counting import emulator_version
 from benchmarks.support.embedding import RUNTIMES, compare, embed_fp32, embed_int8
 from benchmarks.support.reports import Bar, Reporting, report_options
 from convnext_edge.images.opening import open_image_set
 
-from support.embedded import run  # isort: skip
 from support.emulated import CPU, build_arm64  # isort: skip
 
 
@@ -52,7 +52,7 @@ def main(limit: int, reporting: Reporting) -> None:
             exact = embed_fp32("demo", runtime, place)
             rows.append(compare(program, exact, images.subset(min(FP32_IMAGES, limit), seed=0)))
     measured = {
-        "emulator": run("qemu-aarch64", "--version").decode().splitlines()[0],
+        "emulator": emulator_version(),
         "emulated": CPU,
         "answers": rows,
     }

@@ -111,13 +111,6 @@ def check(rows: list[dict[str, Any]]) -> Iterator[Bar]:
     yield Bar("runs that contradict what targets say of their INT8 kernels", len(wrong), at_most=0)
 
 
-def kept(targets: Sequence[str], results: Path) -> list[dict[str, Any]]:
-    """The rows of other targets in the report of this CPU."""
-    path = results / f"int8_kernels-{route(read_cpu())}.json"
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
-    return [row for row in rows if row["target"] not in targets]
-
-
 @click.command()
 @click.option(
     "--target",
@@ -134,7 +127,8 @@ def main(targets: tuple[str, ...], place: Path | None, reporting: Reporting) -> 
     with tempfile.TemporaryDirectory() as folder:
         place = place or Path(folder)
         rows = [*measure(targets, place), *measure_phones(targets, place)]
-    rows = [*kept(targets, reporting.results), *rows]
+    before = reporting.earlier("int8_kernels").get("rows", [])
+    rows = [*(row for row in before if row["target"] not in targets), *rows]
     reporting.finish("int8_kernels", {"rows": rows}, check(rows))
 
 

@@ -16,7 +16,6 @@ bars      what no model may fall under: the worst counts, not the mean
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ import click
 
 from benchmarks.measure.fidelity import SAMPLES, held_against, refusal, run_all
 from benchmarks.support.models import Model, read_models
-from benchmarks.support.reports import Bar, Reporting, report_options, route
+from benchmarks.support.reports import Bar, Reporting, report_options
 from benchmarks.support.study import (
     NNCF,
     OPENVINO,
@@ -42,7 +41,6 @@ from benchmarks.support.study import (
 )
 from convnext_edge import export
 from convnext_edge.artifacts.store import open_artifact
-from convnext_edge.cpu import read_cpu
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.opening import open_image_set
 
@@ -143,8 +141,7 @@ def sqnr_over(model: Row, target: str, rival: str) -> float:
 @report_options
 def main(tiny: Path | None, only: tuple[str, ...], limit: int | None, reporting: Reporting) -> None:
     models: dict[str, Model | None] = {DEMO: None, **{model.name: model for model in read_models()}}
-    kept = reporting.results / f"models-{route(read_cpu())}.json"
-    found: dict[str, Row] = json.loads(kept.read_text())["models"] if kept.exists() else {}
+    found: dict[str, Row] = reporting.earlier("models").get("models", {})
     for name in only or models:
         model = models[name]
         if model is not None and model.shape.images != DEMO and tiny is None:

@@ -20,7 +20,7 @@ from typing import Any
 import click
 
 from benchmarks.support.reports import ROOT, Bar, Reporting, report_options
-from benchmarks.support.rivals import PARTS, both, kept_parts, verdicts
+from benchmarks.support.rivals import PARTS, both, verdicts
 from convnext_edge import compare, export
 from convnext_edge.rivals.registry import RIVALS
 from convnext_edge.rivals.rows import RivalRow
@@ -91,7 +91,7 @@ def check(parts: dict[str, Any]) -> Iterator[Bar]:
 @report_options
 def main(part: str, names: Sequence[str], runs: int, minutes: int, reporting: Reporting) -> None:
     """Compare ours with every rival, in turns."""
-    parts = {} if part == "both" else kept_parts(reporting)
+    parts: dict[str, Any] = {} if part == "both" else reporting.earlier("rivals").get("parts", {})
     for name in PARTS if part == "both" else (part,):
         rows = [vars(row) for row in measure(name, names, runs, minutes)]
         for row in rows:

@@ -73,6 +73,20 @@ class Marked:
         return difference(ends[-1], ends[0], images=len(ends) - 1)
 
 
+def emulator_version() -> str:
+    told = subprocess.run(["qemu-aarch64", "--version"], capture_output=True, check=True).stdout
+    return told.decode().splitlines()[0]
+
+
+def simulated_on(cpus: Sequence[str]) -> dict[str, object]:
+    """What a report says of how instructions were counted."""
+    return {
+        "simulation": "instructions executed under QEMU, not milliseconds",
+        "emulator": emulator_version(),
+        "cpus": {cpu: CPUS[cpu] for cpu in cpus},
+    }
+
+
 @dataclass(frozen=True)
 class Emulator:
     """QEMU with the plugin. place: folder for its roots, of ARM's C library and each CPU's /proc/cpuinfo."""

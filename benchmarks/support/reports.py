@@ -60,6 +60,16 @@ class Reporting:
     note: str
     cpu_name: str | None
 
+    def path(self, name: str, cpu: Cpu | None = None) -> Path:
+        """The file of a report of this CPU: results/NAME-ROUTE.json."""
+        return self.results / f"{name}-{route(cpu or read_cpu())}.json"
+
+    def earlier(self, name: str) -> dict[str, Any]:
+        """What that file holds so far; nothing where there is none."""
+        path = self.path(name)
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return found
+
     def finish(self, name: str, measured: dict[str, Any], bars: Iterable[Bar]) -> None:
         """Write results/NAME-ROUTE.json, print the bars, and exit with 3 where one is not met."""
         cpu, bars = read_cpu(), list(bars)
@@ -76,7 +86,7 @@ class Reporting:
             **measured,
         }
         self.results.mkdir(parents=True, exist_ok=True)
-        path = self.results / f"{name}-{route(cpu)}.json"
+        path = self.path(name, cpu)
         path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         print(*bars, f"written: {path}", sep="\n")
         if not report["passed"]:

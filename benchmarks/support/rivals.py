@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
-
-from benchmarks.support.reports import Reporting, route
-from convnext_edge.cpu import read_cpu
 
 # The demo model is trained, so that closeness means something; ConvNeXt-T is of a size that people deploy.
 PARTS = {"demo": "demo", "tiny": "tiny, random weights, 224"}
 Parts = Mapping[str, Mapping[str, Any]]
-
-
-def kept_parts(reporting: Reporting) -> dict[str, Any]:
-    """The parts of the report that is there."""
-    path = reporting.results / f"rivals-{route(read_cpu())}.json"
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["parts"] if path.exists() else {}
-    return found
 
 
 def rows_of(parts: Parts, name: str) -> dict[tuple[str, str], Mapping[str, Any]]:

@@ -3,7 +3,6 @@
 // Behind the last image it prints the first output, a number a line.
 
 #include <cstdlib>
-#include <ctime>
 #include <iostream>
 #include <vector>
 
@@ -11,15 +10,7 @@
 #include <executorch/extension/tensor/tensor.h>
 #include <executorch/extension/threadpool/threadpool_guard.h>
 
-namespace {
-
-/// The end of an image, by a clock that nothing else reads.
-void mark() {
-    timespec now;
-    clock_gettime(CLOCK_BOOTTIME, &now);
-}
-
-}  // namespace
+#include "mark.hpp"
 
 int main(int count, char** words) {
     if (count < 3) return 2;

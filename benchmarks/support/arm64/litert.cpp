@@ -8,9 +8,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdlib>
-#include <ctime>
 #include <iostream>
 #include <vector>
+
+#include "mark.hpp"
 
 extern "C" {
 using Status = int;  // 0 is success
@@ -37,12 +38,6 @@ Status LiteRtRunCompiledModel(Handle, std::size_t, std::size_t, Handle*, std::si
 }
 
 namespace {
-
-/// The end of an image, by a clock that nothing else reads.
-void mark() {
-    timespec now;
-    clock_gettime(CLOCK_BOOTTIME, &now);
-}
 
 void check(Status status, const char* what) {
     if (status == 0) return;

@@ -4,21 +4,12 @@
 // PROFILE: beginning of the name of a file for ONNX Runtime's own profile.
 
 #include <cstdlib>
-#include <ctime>
 #include <iostream>
 #include <vector>
 
 #include <onnxruntime_cxx_api.h>
 
-namespace {
-
-/// The end of an image, by a clock that nothing else reads.
-void mark() {
-    timespec now;
-    clock_gettime(CLOCK_BOOTTIME, &now);
-}
-
-}  // namespace
+#include "mark.hpp"
 
 int main(int count, char** words) {
     if (count < 3) return 2;

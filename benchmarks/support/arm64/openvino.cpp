@@ -4,20 +4,15 @@
 // primitive, name. With no images, the kernels that would run: a line each of layer type and primitive.
 
 #include <cstdlib>
-#include <ctime>
 #include <fstream>
 #include <iostream>
 #include <string>
 
 #include <openvino/openvino.hpp>
 
-namespace {
+#include "mark.hpp"
 
-/// The end of an image, by a clock that nothing else reads.
-void mark() {
-    timespec now;
-    clock_gettime(CLOCK_BOOTTIME, &now);
-}
+namespace {
 
 void print_kernels(const ov::CompiledModel& model) {
     for (const auto& node : model.get_runtime_model()->get_ordered_ops()) {
