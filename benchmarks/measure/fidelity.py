@@ -44,13 +44,13 @@ from benchmarks.support.study import (
     STATIC,
     TORCH,
     Name,
+    Named,
     Study,
     candidates,
     own_file,
 )
 from convnext_edge import export
 from convnext_edge.artifacts.store import open_artifact
-from convnext_edge.commands.validate.run import accuracy
 from convnext_edge.evaluation.metrics import Comparison, Logits
 from convnext_edge.images.image_set import ImageSet, overlap
 from convnext_edge.images.opening import open_image_set
@@ -71,6 +71,19 @@ def refusal(session: Session, resolution: int) -> str | None:
     return None
 
 
+def sound(named: Named, resolution: int) -> tuple[dict[Name, Session], list[dict[str, str]]]:
+    """The sessions that can run their model, and what the runtimes say of the others."""
+    sessions, refused = {}, []
+    for name, session in named:
+        print("made:", *name, file=sys.stderr, flush=True)
+        problem = refusal(session, resolution)
+        if problem:
+            refused.append({"method": name[0], "target": name[1], "error": problem})
+        else:
+            sessions[name] = session
+    return sessions, refused
+
+
 def run_all(
     sessions: dict[Name, Session], images: ImageSet, preprocessing: Preprocessing
 ) -> tuple[dict[Name, Logits], NDArray[np.int64]]:
@@ -88,7 +101,7 @@ def run_all(
 def held_against(reference: Logits, candidate: Logits, labels: NDArray[np.int64]) -> dict[str, Any]:
     found = Comparison()
     found.add(reference, candidate, labels)
-    return accuracy(found)
+    return found.accuracy()
 
 
 def pairs(logits: dict[Name, Logits], labels: NDArray[np.int64], file: str) -> list[dict[str, Any]]:
@@ -153,14 +166,7 @@ def main(
         )
         preprocessing = open_artifact(exported.artifact).description.preprocessing
         study = Study(workspace, exported.artifact, exported.weights, preprocessing, calib, calibration)
-        sessions, refused = {}, []
-        for name, session in candidates(study):
-            print("made:", *name, file=sys.stderr)
-            problem = refusal(session, preprocessing.resolution)
-            if problem:
-                refused.append({"method": name[0], "target": name[1], "error": problem})
-            else:
-                sessions[name] = session
+        sessions, refused = sound(candidates(study), preprocessing.resolution)
         logits, labels = run_all(sessions, images, preprocessing)
     against = {name: held_against(logits[REFERENCE, TORCH], logits[name], labels) for name in sessions}
     same = [row for target in (OPENVINO, ORT) for row in pairs(logits, labels, own_file(target))]

@@ -24,7 +24,7 @@ from typing import Any
 
 import click
 
-from benchmarks.measure.fidelity import SAMPLES, held_against, refusal, run_all
+from benchmarks.measure.fidelity import SAMPLES, held_against, run_all, sound
 from benchmarks.support.models import Model, read_models
 from benchmarks.support.reports import Bar, Reporting, report_options
 from benchmarks.support.study import (
@@ -88,14 +88,7 @@ def measure(model: Model | None, images: Images) -> Row:
             )
         preprocessing = open_artifact(exported.artifact).description.preprocessing
         study = Study(workspace, exported.artifact, exported.weights, preprocessing, calib, calibration)
-        sessions, refused = {}, []
-        for name, session in against_defaults(study):
-            print("made:", *name, file=sys.stderr, flush=True)
-            problem = refusal(session, preprocessing.resolution)
-            if problem:
-                refused.append({"method": name[0], "target": name[1], "error": problem})
-            else:
-                sessions[name] = session
+        sessions, refused = sound(against_defaults(study), preprocessing.resolution)
         logits, labels = run_all(sessions, evaluation, preprocessing)
     found = {name: held_against(logits[REFERENCE, TORCH], logits[name], labels) for name in sessions}
     return {

@@ -26,7 +26,6 @@ from convnext_edge import export, quantize
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.quantize.speed import write_unquantized
-from convnext_edge.commands.validate.run import accuracy
 from convnext_edge.evaluation.metrics import Comparison, Logits
 from convnext_edge.evaluation.timing import interleave, times_as_fast
 from convnext_edge.images.image_set import ImageSet
@@ -114,7 +113,7 @@ def measure_accuracy(folder: Path, images: ImageSet) -> Iterator[dict[str, Any]]
                 "target": target,
                 "precision": made.description.precision,
                 "bytes": made.bytes,
-                **accuracy(compared),
+                **compared.accuracy(),
                 **over_default(reference, found, default),
             }
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.artifacts.store import open_artifact
+from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.contest import Contest
 from convnext_edge.commands.preparation import Images, calibration_images
 from convnext_edge.commands.rows import Row
@@ -69,14 +70,22 @@ def race(contest: Contest, start: Start, rows: Sequence[Row], asked: Asked) -> t
     """
     if not asked.rivals:
         return ()
+    from convnext_edge.evaluation.candidates import reference_threads
+    from convnext_edge.evaluation.kept_answers import kept_answers
     from convnext_edge.rivals.contenders import Contender, Workshop
     from convnext_edge.rivals.material import prepare
     from convnext_edge.rivals.measure import run_all
     from convnext_edge.rivals.registry import find_rivals
+    from convnext_edge.targets.torch import TorchSession
 
+    source, space = start.source, Workspace(contest.workspace)
+    run = TorchSession(source.reference, reference_threads(source)).run_all
     images = calibration_images(Images(contest.calib, contest.samples, contest.data_root), contest.seed)
     with temporary_folder() as folder:
-        material = prepare(start.source, start.weights, images, evaluation_images(contest, start), folder)
+        data = evaluation_images(contest, start)
+        # `validate` has asked the reference for these images already
+        with kept_answers(run, start.artifact, space) as reference:
+            material = prepare(source, start.weights, images, data, reference=reference, folder=folder)
         workshop = Workshop(folder, Path(asked.environments), 60 * asked.minutes)
         contenders = [*(engine(row, contest) for row in rows), *map(Contender, find_rivals(asked.names))]
         return tuple(run_all(contenders, material, workshop, threads=contest.threads, runs=contest.runs))

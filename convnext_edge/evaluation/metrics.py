@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,6 +118,23 @@ class Comparison:
         middle = (lost - won) / total
         half = Z95 * math.sqrt((lost + won) - (lost - won) ** 2 / total) / total
         return 100 * (middle - half), 100 * (middle + half)
+
+    def accuracy(self) -> dict[str, Any]:
+        """Return the metrics by name; those of accuracy are None where no image has a label."""
+        labelled = self.labelled
+        return {
+            "images": self.images,
+            "reference_top1": self.top1[0] / labelled if labelled else None,
+            "candidate_top1": self.top1[1] / labelled if labelled else None,
+            "reference_top5": self.top5[0] / labelled if labelled else None,
+            "candidate_top5": self.top5[1] / labelled if labelled else None,
+            "drop_points": self.drop_points if labelled else None,
+            "drop_ci95_points": self.drop_ci95_points if labelled else None,
+            "agreement": self.agreement,
+            "agreement_ci95": self.agreement_ci95,
+            "sqnr_db": self.sqnr_db,
+            "reference_top1_other_order": self.other_top1 / labelled if self.other_labels else None,
+        }
 
 
 def decibels(signal: float, noise: float) -> float | None:

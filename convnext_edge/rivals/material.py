@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.checkpoints.source import Source
-from convnext_edge.evaluation.candidates import reference_threads
+from convnext_edge.evaluation.comparison import Answer
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.noise import noise
 from convnext_edge.images.preprocessing import InputType
@@ -22,7 +22,6 @@ from convnext_edge.onnx_graph.naming import INPUT
 from convnext_edge.progress import phase, track
 from convnext_edge.rivals.rival import Given
 from convnext_edge.targets.fp32 import ExportOptions, write_fp32
-from convnext_edge.targets.torch import TorchSession
 
 BATCH = 8
 TYPES: tuple[InputType, ...] = ("float32", "uint8")
@@ -40,9 +39,18 @@ class Material:
 
 
 def prepare(
-    source: Source, weights: Artifact, calibration: ImageSet, data: ImageSet, folder: Path
+    source: Source,
+    weights: Artifact,
+    calibration: ImageSet,
+    data: ImageSet,
+    *,
+    reference: Answer,
+    folder: Path,
 ) -> Material:
-    """Write all of it into a folder. weights: the artifact that holds the source's weights."""
+    """Write all of it into a folder.
+
+    weights: the artifact that holds the source's weights. reference: answers as the source's does.
+    """
     found = source.preprocessing
     options = ExportOptions(None, "float32", None)
     onnx = write_fp32(source, weights, options, place=folder / "fp32.onnx").path
@@ -54,7 +62,7 @@ def prepare(
     timed = {kind: folder / f"timed-{kind}.npy" for kind in TYPES}
     for kind, path in timed.items():
         np.save(path, noise(found.shape, kind, batch=1))
-    return Material(given, images, timed, answer(source, images["float32"]), labels)
+    return Material(given, images, timed, answer(reference, images["float32"]), labels)
 
 
 def write_program(source: Source, path: Path) -> Path:
@@ -94,9 +102,8 @@ def write_images(images: ImageSet, source: Source, places: dict[InputType, Path]
 
 
 @phase("running the reference")
-def answer(source: Source, images: Path) -> NDArray[np.float32]:
-    """Return the logits (N, classes) of FP32 PyTorch for a file of images."""
-    session = TorchSession(source.reference, reference_threads(source))
+def answer(reference: Answer, images: Path) -> NDArray[np.float32]:
+    """Return the logits (N, classes) of the reference for a file of images."""
     pixels = np.load(images, mmap_mode="r")
     batches = (np.array(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH))
-    return np.concatenate([session.run(batch) for batch in batches])
+    return np.concatenate([reference(batch)[0] for batch in batches])

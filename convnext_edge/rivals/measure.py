@@ -20,6 +20,7 @@ from convnext_edge.rivals.material import Material
 from convnext_edge.rivals.process import RivalError, RivalProcess, Timed
 from convnext_edge.rivals.rows import RivalRow, judge
 
+CLOSENESS = ("candidate_top1", "drop_points", "drop_ci95_points", "agreement", "sqnr_db")  # fields of a row
 FLOAT_DB = 80  # 8 bits leave 20 to 50 dB, another order of FP32 operations 120
 
 
@@ -120,13 +121,8 @@ def compare(material: Material, answers: np.ndarray[Any, Any]) -> dict[str, Any]
         raise RivalError("it answers with NaN or infinity")
     found = Comparison()
     found.add(reference, answers, material.labels)
-    return {
-        "candidate_top1": found.top1[1] / found.labelled if found.labelled else None,
-        "drop_points": found.drop_points if found.labelled else None,
-        "drop_ci95_points": found.drop_ci95_points if found.labelled else None,
-        "agreement": found.agreement,
-        "sqnr_db": found.sqnr_db,
-    }
+    figures = found.accuracy()
+    return {name: figures[name] for name in CLOSENESS}
 
 
 def figures(calls: Sequence[Timed]) -> dict[str, Any]:

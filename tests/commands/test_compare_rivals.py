@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,21 @@ from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.compare import Compare
 from convnext_edge.commands.race import tables
 from convnext_edge.errors import UsageError
+from convnext_edge.evaluation.kept_answers import KeptAnswers
 
 RIVALS = ["eager", "NNCF f32", "static channel", "dyn. MatMul", "Quark CNN"]
 
 
 @pytest.fixture(scope="module")
-def found(models: Models, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Compare:
+def known() -> list[int]:
+    """How many images each comparison, one after the other, did not ask the reference for."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def found(
+    models: Models, photos: Path, tmp_path_factory: pytest.TempPathFactory, known: list[int]
+) -> Iterator[Compare]:
     """With rivals of the ordinary environment, and one whose environment is not there."""
     folder = tmp_path_factory.mktemp("rivals")
     weights = open_artifact(models.exported()).description.weights
@@ -27,17 +37,31 @@ def found(models: Models, photos: Path, tmp_path_factory: pytest.TempPathFactory
     for name in (models.exported().name, weights.name):
         shutil.copy(models.workspace / name, folder)
         shutil.copy(models.workspace / f"{name}.json", folder)
-    return compare(
-        calib=str(photos),
-        data=str(photos),
-        methods=["fp32"],
-        samples=4,
-        limit=8,
-        runs=3,
-        workspace=folder,
-        only_rivals=RIVALS,
-        rival_environments=folder / "none",
-    )
+    keep = KeptAnswers.keep
+
+    def noted(answers: KeptAnswers) -> None:
+        known.append(answers.known)
+        keep(answers)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(KeptAnswers, "keep", noted)
+        yield compare(
+            calib=str(photos),
+            data=str(photos),
+            methods=["fp32"],
+            samples=4,
+            limit=8,
+            runs=3,
+            workspace=folder,
+            only_rivals=RIVALS,
+            rival_environments=folder / "none",
+        )
+
+
+def test_the_reference_answers_each_image_once(found: Compare, known: list[int]) -> None:
+    """To the first engine of ours; the second one and the rivals are held against what it said."""
+    assert len(found.rows) == 2
+    assert known == [0, 8, 8]
 
 
 def test_ours_and_rivals_are_rows_of_one_table(found: Compare) -> None:

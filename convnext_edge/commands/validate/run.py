@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from convnext_edge.checkpoints.source import Source
     from convnext_edge.evaluation.comparison import Answer, Inputs
     from convnext_edge.evaluation.gates import Gates
-    from convnext_edge.evaluation.metrics import Comparison
     from convnext_edge.images.image_set import ImageSet
     from convnext_edge.targets.base import Session
 
@@ -73,7 +72,7 @@ def compare_models(
     if isinstance(found, Comparison):
         classes = source.reference.architecture.classes
         beyond = log.summed_up(class_names or source.classes) if log and found.images else None
-        return {"classes": classes, **accuracy(found), "beyond_top1": beyond, **judged}
+        return {"classes": classes, **found.accuracy(), "beyond_top1": beyond, **judged}
     return {
         **dict.fromkeys(OF_CLASSES),
         "images": found.images,
@@ -143,21 +142,3 @@ def count_seen(images: ImageSet, artifact: Artifact) -> int:
     if seen := sum(digest[:length] in calibrated for digest in images.hashes):
         note(f"{seen} of the {len(images)} images were calibrated with")
     return seen
-
-
-def accuracy(found: Comparison) -> dict[str, Any]:
-    """Return the fields of the result that follow from the comparison."""
-    labelled = found.labelled
-    return {
-        "images": found.images,
-        "reference_top1": found.top1[0] / labelled if labelled else None,
-        "candidate_top1": found.top1[1] / labelled if labelled else None,
-        "reference_top5": found.top5[0] / labelled if labelled else None,
-        "candidate_top5": found.top5[1] / labelled if labelled else None,
-        "drop_points": found.drop_points if labelled else None,
-        "drop_ci95_points": found.drop_ci95_points if labelled else None,
-        "agreement": found.agreement,
-        "agreement_ci95": found.agreement_ci95,
-        "sqnr_db": found.sqnr_db,
-        "reference_top1_other_order": found.other_top1 / labelled if found.other_labels else None,
-    }
