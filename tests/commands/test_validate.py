@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +15,7 @@ import pytest
 from PIL import Image
 from support.image_sets import save_class_folders
 from support.models import CLASSES, Models
+from support.validated import int8
 
 from convnext_edge import finetune, quantize, validate
 from convnext_edge.artifacts.store import open_artifact
@@ -31,23 +31,6 @@ from convnext_edge.evaluation.gates import Gates, judge_classes
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.targets.registry import find_target
-
-
-def int8(models: Models, **options: object) -> Validate:
-    """Of the INT8 file for OpenVINO."""
-    given = {"data": str(models.photos), "target": "onnxruntime", "workspace": models.workspace, **options}
-    return validate(models.quantized(), **given)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def flat(photos: Path, tmp_path: Path) -> Path:
-    """The photographs without class folders, so without labels."""
-    folder = tmp_path / "flat"
-    folder.mkdir()
-    for path in photos.glob("*/*.png"):
-        shutil.copy(path, folder)
-    return folder
-
 
 # What is compared
 
@@ -293,35 +276,3 @@ def test_pytorch_takes_one_thread_for_a_small_model_alone() -> None:
         reference: Any = SimpleNamespace(architecture=variant.architecture)
         source = Source(reference, name, name, variant.preprocessing)
         assert reference_threads(source) == threads
-
-
-# Beyond top-1
-
-
-def test_the_images_that_changed_are_as_many_as_do_not_agree(models: Models) -> None:
-    found = int8(models)
-    assert found.beyond_top1 is not None
-    assert found.agreement == pytest.approx(1 - found.beyond_top1.changed_images / found.images)
-    assert all(image.reference != image.candidate for image in found.beyond_top1.changed)
-    names = {path.relative_to(models.photos).as_posix() for path in models.photos.glob("*/*.png")}
-    assert {image.image for image in found.beyond_top1.changed} <= names
-    assert sum(row.images for row in found.beyond_top1.by_class) == found.images
-    assert "ECE" in found.summary()
-
-
-def test_corruptions_are_told_of_each_kind_and_severity_in_few_rows(models: Models) -> None:
-    found = int8(models, limit=2, corruptions=True)
-    assert found.corruptions is not None
-    assert len(found.corruptions.cells) == 75
-    assert found.corruptions.clean_drop_points == pytest.approx(found.drop_points)
-    drops = [cell.drop_points for cell in found.corruptions.cells]
-    assert found.corruptions.extra_drop_points == pytest.approx(np.mean(drops) - found.drop_points)
-    table = found.summary().split("\n\n")[-1].splitlines()
-    assert len(table) == 17
-    assert max(map(len, table)) <= 80
-    assert json.loads(json.dumps(found.to_json()))["corruptions"]["severities"] == "Tiny-ImageNet-C"
-
-
-def test_corruptions_of_images_without_labels_are_refused(models: Models, flat: Path) -> None:
-    with pytest.raises(UsageError, match="needs labels"):
-        int8(models, data=str(flat), corruptions=True)
