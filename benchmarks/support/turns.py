@@ -15,7 +15,6 @@ it (`idle_cpu_ms`).
 from __future__ import annotations
 
 import multiprocessing
-import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,9 +23,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convnext_edge.evaluation.timing import times_as_fast
+from convnext_edge.rivals.turn import WARM_UP, Turn, take_turn
 
-SETTLE = 0.1  # seconds
-WARM_UP = 3
 REFERENCE = "reference"  # the contender that `summarize` holds the others against
 
 
@@ -62,17 +60,11 @@ def serve(contender: Contender, threads: int, connection: Connection) -> None:
         call()
     connection.send("ready")
     while connection.recv():
-        call()  # fills the caches that the others emptied
-        started, before = time.perf_counter(), time.process_time()
-        call()
-        milliseconds, behind = 1000 * (time.perf_counter() - started), time.process_time()
-        time.sleep(SETTLE)
-        burnt = 1000 * (time.process_time() - behind)
-        connection.send((milliseconds, burnt, 1000 * (behind - before)))
+        connection.send(take_turn(call))
 
 
 def take_turns(contenders: dict[str, Contender], threads: int, runs: int) -> dict[str, np.ndarray]:
-    """(runs, 3) for each contender: milliseconds of a call, CPU in the pause behind it, CPU in the call."""
+    """(runs, 3) for each contender: see `Turn`."""
     context = multiprocessing.get_context("spawn")
     ends: dict[str, Connection] = {}
     processes = []
@@ -81,7 +73,7 @@ def take_turns(contenders: dict[str, Contender], threads: int, runs: int) -> dic
         processes.append(context.Process(target=serve, args=(contender, threads, theirs), daemon=True))
         processes[-1].start()
         ends[name].recv()
-    times: dict[str, list[tuple[float, float, float]]] = {name: [] for name in contenders}
+    times: dict[str, list[Turn]] = {name: [] for name in contenders}
     for _ in range(runs):
         for name, end in ends.items():
             end.send(True)

@@ -22,9 +22,8 @@ from typing import Any, TextIO
 import numpy as np
 
 from convnext_edge.rivals.rival import Call, Given
+from convnext_edge.rivals.turn import WARM_UP, take_turn
 
-SETTLE = 0.1  # seconds in which threads that wait for the next call fall asleep
-WARM_UP = 3  # calls
 # Some libraries report their use over the network, or look for newer versions of themselves.
 NO_REPORTS = {"CI": "true", "NNCF_CI": "1", "HF_HUB_OFFLINE": "1", "OLIVE_DISABLE_TELEMETRY": "1"}
 
@@ -66,16 +65,8 @@ class Worker:
         return {}
 
     def time(self) -> dict[str, Any]:
-        """Time one call: milliseconds on the wall, and those of CPU in the pause behind it.
-
-        The call before it is not timed: it fills the caches that others emptied.
-        """
-        self.call(self.image)
-        started = time.perf_counter()
-        self.call(self.image)
-        milliseconds, behind = 1000 * (time.perf_counter() - started), time.process_time()
-        time.sleep(SETTLE)
-        return {"milliseconds": milliseconds, "idle_cpu_ms": 1000 * (time.process_time() - behind)}
+        """Time one call, see `Turn`."""
+        return take_turn(lambda: self.call(self.image))._asdict()
 
     def version(self, package: str) -> dict[str, Any]:
         """Tell the version of an installed package."""
