@@ -2,9 +2,9 @@
 
 The folder `answers` has a file for each reference: its weights, architecture and version of PyTorch. In it,
 an answer is known by the SHA-256 of the normalized pixels that it is an answer to, so that neither the name
-of an image, nor how it is prepared, nor the order of a set can mix answers up. A file has a digest of all that
-is in it: of one that is damaged, nothing is believed, and all is computed again. Where nothing can be written,
-nothing is kept, and a note says so.
+of an image, nor how it is prepared, nor the order of a set can mix answers up. A file has a digest of all
+that is in it: of one that is damaged, nothing is believed, and all is computed again. Where nothing can be
+written, nothing is kept, and a note says so.
 """
 
 from __future__ import annotations
