@@ -24,10 +24,11 @@ from convnext_edge.images.definitions import (
 )
 from convnext_edge.images.folders import FolderStorage
 from convnext_edge.images.image_set import ImageSet
-from convnext_edge.images.label_maps import IMAGES, MAPS, root_of
+from convnext_edge.images.label_maps import IMAGES, MAPS, is_map, pair, root_of
 from convnext_edge.images.parquet import ParquetStorage
 from convnext_edge.images.shards import ShardStorage, find_shards
 from convnext_edge.paths import AnyPath, as_path
+from convnext_edge.progress import note
 
 
 def open_image_set(
@@ -88,13 +89,24 @@ def open_path(path: Path, *, name: str) -> ImageSet:
 
 
 def with_maps(path: Path) -> Storage | None:
-    """Return a folder of pictures together with the label maps beside it; None where there are none."""
+    """Return a folder of pictures together with the label maps beside it; None where there are none.
+
+    Other sets have a folder annotations/, too. A note tells of PNG files in it that are of no picture.
+    """
     whole = path.resolve()
     root = root_of(whole) if path.is_dir() else None
     if root is None:
         return None
     part = whole.relative_to(root / IMAGES)
-    return FolderStorage(root, (f"{IMAGES / part}/", f"{MAPS / part}/"))
+    storage = FolderStorage(root, (f"{IMAGES / part}/", f"{MAPS / part}/"))
+    if any(pair([name for name in storage.names if is_image(name)], path)):
+        return storage
+    if others := [name for name in storage.names if is_map(name)]:
+        note(
+            f"the files in {root / MAPS}, such as {others[0]}, are no label maps of {path}: those of"
+            f" {IMAGES}/.../NAME.jpg are called {MAPS}/.../NAME.png"
+        )
+    return None
 
 
 def _of_rows(name: str, rows: ParquetStorage | ShardStorage) -> ImageSet:
