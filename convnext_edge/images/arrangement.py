@@ -96,7 +96,7 @@ def _check_folders(names: Sequence[str], classes: Sequence[str], path: Path) -> 
         )
     if set(classes) == {IMAGES, MAPS}:
         raise ImageSetError(
-            f"{path} has the folders {IMAGES} and {MAPS}, which are no classes, and no label map of a picture",
+            f"{path} has the folders {IMAGES} and {MAPS}, no classes, and no label map of a picture",
             hint=f"Give {path / IMAGES}; label maps of {IMAGES}/.../NAME.jpg are called {MAPS}/.../NAME.png.",
         )
     nested = next((name for name in names if name.count("/") > 1), None)
