@@ -109,8 +109,8 @@ def read_map(data: bytes, size: tuple[int, int], preprocessing: Preprocessing) -
 def bits(data: bytes) -> int:
     """Return the bits of each sample of a PNG file, as its first chunk (IHDR) says.
 
-    Pillow spreads levels of gray in 2 or 4 bits over 0 to 255, as the format wants it of levels: 3 of 15 is 51.
-    Of a label map, nothing tells whether 3 or 51 is the class.
+    Pillow spreads levels of gray in 2 or 4 bits over 0 to 255, as the format wants it: 3 of 15 is 51. Of a
+    label map, nothing tells whether 3 or 51 is the class.
     """
     return data[24]
 

@@ -137,7 +137,7 @@ def test_what_is_beside_pictures_and_no_label_map_of_theirs_is_no_picture(
     assert [entry.name for entry in found.entries] == ["a.jpg", "b.jpg"]
     assert not found.labelled
     assert "are no label maps of" in caplog.text
-    with pytest.raises(ImageSetError, match="which are no classes"):
+    with pytest.raises(ImageSetError, match="no classes"):
         open_image_set(tmp_path)
 
 
