@@ -12,7 +12,7 @@ from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.options import DataRoot, WorkspaceFolder
 from convnext_edge.commands.report.asked import Format, choose_format, suffix_of
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.rows import Row, join_rows
+from convnext_edge.commands.rows import Row, join_rows, place_of
 from convnext_edge.commands.text import Sentence, lines
 from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.evaluation.records import read_records
@@ -31,7 +31,8 @@ class Report(Result):
     output: Path  # what was written
     format: str
     # Of each model and size of images: `model`, `weights`, `resolution`, `task`, `verdicts`; `rows`, with
-    # `key`, `name`, `file`, `target` and the `commands` that repeat each; results of `sensitivity`
+    # `key`, `name`, `file`, `target`, `data`, `device` (empty for this machine) and the `commands` that
+    # repeat each; results of `sensitivity`
     groups: tuple[dict[str, Any], ...] = field(default=())
 
     def summary(self) -> str:
@@ -47,8 +48,13 @@ class Report(Result):
 
     def table_rows(self) -> list[dict[str, Any]]:
         """Return the rows, each with its name."""
-        named = {(row["file"], row["target"]): row["name"] for group in self.groups for row in group["rows"]}
-        return [{"name": named.get((row["file"], row["target"]), ""), **row} for row in self.rows]
+        named = {_known_by(row, row["device"]): row["name"] for group in self.groups for row in group["rows"]}
+        return [{"name": named[_known_by(row, place_of(row))], **row} for row in self.rows]
+
+
+def _known_by(row: Row, place: str) -> tuple[object, ...]:
+    """Return what no two rows share. place: the device, empty for this machine."""
+    return row["file"], row["target"], row["data"], place
 
 
 @command(example="convnext-edge report -o report.html")
