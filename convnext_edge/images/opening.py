@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from convnext_edge.errors import ImageSetError, nearest
@@ -47,9 +48,8 @@ def open_image_set(
     Raises ImageSetError where nothing is found, and for a set that is empty, damaged or ambiguous.
     """
     name, path = find_image_set(source, data_root=data_root, split=split)
-    if not path.exists():
-        return _of_rows(name, ShardStorage(find_shards(path)))
-    return open_path(path, name=name)
+    opened = open_path(path, name=name) if path.exists() else _of_rows(name, ShardStorage(find_shards(path)))
+    return opened if is_named(source) else replace(opened, place=str(path.resolve()))
 
 
 def find_image_set(
@@ -61,7 +61,7 @@ def find_image_set(
     found, and for a file of an unknown kind.
     """
     named, path = definitions(), Path(source)
-    if str(source) in named and (isinstance(source, str) or not path.exists()):
+    if is_named(source):
         return str(source), locate(named[str(source)], as_path(data_root), split)
     if not path.exists() and find_shards(path):
         return path.name, path
@@ -74,6 +74,11 @@ def find_image_set(
     if path.is_file() and not path.name.lower().endswith(ARCHIVE_SUFFIXES):
         raise unknown_kind(path)
     return path.resolve().name, path
+
+
+def is_named(source: AnyPath) -> bool:
+    """Tell whether a source names a set that is defined, and no path."""
+    return str(source) in definitions() and (isinstance(source, str) or not Path(source).exists())
 
 
 def open_path(path: Path, *, name: str) -> ImageSet:

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from support.wrong_values import WRONG, exchanged, places
 
+from convnext_edge.architecture import Architecture
 from convnext_edge.artifacts.artifact import Artifact, Description
 from convnext_edge.artifacts.lineage import Step
+from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.benchmark.result import (
     Benchmark,
@@ -39,7 +41,7 @@ from convnext_edge.evaluation.record_shapes import (
     ThroughputShape,
     ValuesShape,
 )
-from convnext_edge.evaluation.records import keep, read_records
+from convnext_edge.evaluation.records import current_records, keep, read_records
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.reading import Shape
 
@@ -98,6 +100,9 @@ RANKED = {
     "model": "out/tiny.onnx",
 }
 KEPT: dict[str, dict[str, Any]] = {"validate": VALIDATED, "benchmark": TIMED, "sensitivity": RANKED}
+
+
+DESCRIBED = Description("onnx", "tiny", "tiny", Architecture((1,), (8,), classes=10), Preprocessing())
 
 
 def engine(workspace: Workspace) -> Artifact:
@@ -223,6 +228,44 @@ DEVICE = {
     "runner": None,
     "emulated": False,
 }
+
+
+def test_sets_of_one_name_keep_a_result_each(workspace: Workspace) -> None:
+    """As imagenet/val and imagenetv2/val."""
+    for place in ("/a/val", "/b/val", "/b/val"):
+        keep("validate", {**VALIDATED, "data": "val", "data_path": place}, engine(workspace), workspace)
+    records = read_records(workspace)
+    assert [r["result"].get("data_path") for r in records if r["result"].get("data") == "val"] in (
+        ["/a/val", "/b/val"],
+        ["/b/val", "/a/val"],
+    )
+    page = shown(workspace)
+    assert "10 images of /a/val" in page
+    assert "10 images of /b/val" in page
+
+
+def test_results_of_a_file_that_was_made_again_are_left_out_whatever_the_clock_says(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    workspace = Workspace(tmp_path)
+    result = {**VALIDATED, "artifact": str(tmp_path / "tiny.onnx")}
+    old, new = (
+        write_artifact(
+            tmp_path / "tiny.onnx", DESCRIBED, lambda file, text=text: file.write_text(text) and None
+        )
+        for text in ("old", "new")
+    )
+    keep("validate", {**result, "data": "before"}, old, workspace)
+    (path,) = workspace.results.glob("*.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "date": "2100-01-01T00:00:00+00:00"}))
+    with caplog.at_level("INFO"):
+        assert current_records(read_records(workspace), workspace) == []
+    assert "left out: validate of an earlier tiny.onnx" in caplog.text
+    keep("validate", result, new, workspace)
+    (left,) = current_records(read_records(workspace), workspace)
+    assert left["result"]["data"] == "demo"
+    elsewhere = {**left, "result": {**left["result"], "artifact": "other/tiny.onnx"}}
+    assert current_records([elsewhere], workspace) == [elsewhere], "is another file of that name"
 
 
 def test_results_of_a_device_and_of_this_machine_are_never_in_one_row(workspace: Workspace) -> None:

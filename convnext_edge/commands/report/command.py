@@ -15,7 +15,7 @@ from convnext_edge.commands.result import Result
 from convnext_edge.commands.rows import Row, join_rows, place_of
 from convnext_edge.commands.text import Sentence, lines
 from convnext_edge.errors import ArtifactError, UsageError
-from convnext_edge.evaluation.records import read_records
+from convnext_edge.evaluation.records import current_records, read_records
 from convnext_edge.images.definitions import set_names
 from convnext_edge.paths import AnyPath, as_path
 
@@ -31,8 +31,8 @@ class Report(Result):
     output: Path  # what was written
     format: str
     # Of each model and size of images: `model`, `weights`, `resolution`, `task`, `verdicts`; `rows`, with
-    # `key`, `name`, `file`, `target`, `data`, `device` (empty for this machine) and the `commands` that
-    # repeat each; results of `sensitivity`
+    # `key`, `name`, `file`, `target`, `data`, `data_path`, `device` (empty for this machine) and the
+    # `commands` that repeat each; results of `sensitivity`
     groups: tuple[dict[str, Any], ...] = field(default=())
 
     def summary(self) -> str:
@@ -54,7 +54,7 @@ class Report(Result):
 
 def _known_by(row: Row, place: str) -> tuple[object, ...]:
     """Return what no two rows share. place: the device, empty for this machine."""
-    return row["file"], row["target"], row["data"], place
+    return row["file"], row["target"], row["data"], row["data_path"], place
 
 
 @command(example="convnext-edge report -o report.html")
@@ -95,7 +95,7 @@ def report(
     from convnext_edge.images.opening import open_image_set
 
     space = Workspace.at(workspace)
-    records = read_records(space)
+    records = current_records(read_records(space), space)
     if not records:
         raise ArtifactError(
             f"no result is kept in the workspace {space.folder}",

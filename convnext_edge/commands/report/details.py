@@ -65,11 +65,16 @@ def reference_of(group: Group) -> str:
     """Describe the images and the accuracy of the reference model, and the task where it is not classify."""
     checked = [row for row in group.rows if row["images"] is not None]
     facts = [] if group.task == "classify" else [f"Task {group.task}"]
-    sets = sorted({(Path(row["data"]).name, row["images"]) for row in checked})
-    for name, count in sets:
-        own = [row for row in checked if (Path(row["data"]).name, row["images"]) == (name, count)]
-        facts += [f"{count:,} images of {name}", *distinct(map(_right, own))]
+    for name, path, count in sorted({_images(row) for row in checked}):
+        own = [row for row in checked if _images(row) == (name, path, count)]
+        shared = any(_images(row)[0] == name and _images(row)[1] != path for row in checked)
+        facts += [f"{count:,} images of {path if shared else name}", *distinct(map(_right, own))]
     return "; ".join(filter(None, facts))
+
+
+def _images(row: Row) -> tuple[str, str, int]:
+    """Return the name of the images of a row, where they are, and their number."""
+    return Path(row["data"]).name, row.get("data_path") or "", row["images"]
 
 
 def _right(row: Row) -> str:

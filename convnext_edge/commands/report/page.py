@@ -77,6 +77,7 @@ class Section:
                     "file": line.row["file"],
                     "target": line.row["target"],
                     "data": line.row["data"],
+                    "data_path": line.row["data_path"],
                     "device": place_of(line.row),
                     "commands": self.commands[line.key],
                 }
