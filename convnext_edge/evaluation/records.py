@@ -114,9 +114,7 @@ def current_records(records: Sequence[Record], workspace: Workspace) -> list[Rec
     stale = [record for record in records if _is_replaced(record, workspace)]
     for file in dict.fromkeys(record["model"]["file"] for record in stale):
         kinds = dict.fromkeys(record["kind"] for record in stale if record["model"]["file"] == file)
-        note(
-            f"left out: {' and '.join(kinds)} of an earlier {file}, which was made again since: run it again"
-        )
+        note(f"left out: {' and '.join(kinds)} of an earlier {file}, which was made again since")
     return [record for record in records if record not in stale]
 
 

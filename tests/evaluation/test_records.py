@@ -23,12 +23,13 @@ from convnext_edge.commands.benchmark.result import (
     Milliseconds,
     Throughput,
 )
+from convnext_edge.commands.report.command import report
 from convnext_edge.commands.report.page import make_page
 from convnext_edge.commands.rows import join_rows
 from convnext_edge.commands.sensitivity import LayerRow as LayerCost
 from convnext_edge.commands.sensitivity import Sensitivity
 from convnext_edge.commands.validate.result import Validate
-from convnext_edge.errors import ArtifactError
+from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.evaluation.layer_values import Values
 from convnext_edge.evaluation.record_shapes import (
     RESULTS,
@@ -110,6 +111,10 @@ def engine(workspace: Workspace) -> Artifact:
         "engine", "tiny", "tiny", {"classes": 10}, Preprocessing(), recipe={"range": "minmax"}
     )
     return Artifact(workspace.folder / "tiny.xml", described, {"tiny.xml": 64 * "0"})
+
+
+def made(path: Path, content: str) -> Artifact:
+    return write_artifact(path, DESCRIBED, lambda file: file.write_text(content) and None)
 
 
 @pytest.fixture
@@ -249,12 +254,7 @@ def test_results_of_a_file_that_was_made_again_are_left_out_whatever_the_clock_s
 ) -> None:
     workspace = Workspace(tmp_path)
     result = {**VALIDATED, "artifact": str(tmp_path / "tiny.onnx")}
-    old, new = (
-        write_artifact(
-            tmp_path / "tiny.onnx", DESCRIBED, lambda file, text=text: file.write_text(text) and None
-        )
-        for text in ("old", "new")
-    )
+    old, new = (made(tmp_path / "tiny.onnx", content) for content in ("old", "new"))
     keep("validate", {**result, "data": "before"}, old, workspace)
     (path,) = workspace.results.glob("*.json")
     path.write_text(json.dumps({**json.loads(path.read_text()), "date": "2100-01-01T00:00:00+00:00"}))
@@ -266,6 +266,16 @@ def test_results_of_a_file_that_was_made_again_are_left_out_whatever_the_clock_s
     assert left["result"]["data"] == "demo"
     elsewhere = {**left, "result": {**left["result"], "artifact": "other/tiny.onnx"}}
     assert current_records([elsewhere], workspace) == [elsewhere], "is another file of that name"
+
+
+@pytest.mark.parametrize("name", ["tiny.onnx", "tiny.onnx.json", "results/more.json"])
+def test_a_report_takes_the_place_of_no_artifact_and_of_no_result(tmp_path: Path, name: str) -> None:
+    space = Workspace(tmp_path)
+    keep("validate", VALIDATED, made(tmp_path / "tiny.onnx", "content"), space)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    with pytest.raises(UsageError, match="belongs to the artifact tiny.onnx|among the results"):
+        report(format="json", output=tmp_path / name, workspace=tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
 
 
 def test_results_of_a_device_and_of_this_machine_are_never_in_one_row(workspace: Workspace) -> None:

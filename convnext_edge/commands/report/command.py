@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from convnext_edge.artifacts.files import write_text
+from convnext_edge.artifacts.store import refuse_part
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.options import DataRoot, WorkspaceFolder
@@ -50,6 +51,15 @@ class Report(Result):
         """Return the rows, each with its name."""
         named = {_known_by(row, row["device"]): row["name"] for group in self.groups for row in group["rows"]}
         return [{"name": named[_known_by(row, place_of(row))], **row} for row in self.rows]
+
+
+def check_place(path: Path, workspace: Workspace) -> None:
+    """Raise UsageError where a report would take the place of an artifact, or lie among kept results."""
+    refuse_part(path)
+    if path.parent.resolve() == workspace.results.resolve():
+        raise UsageError(
+            f"{path} would lie among the results that report reads", hint="Name a file in another folder."
+        )
 
 
 def _known_by(row: Row, place: str) -> tuple[object, ...]:
@@ -104,6 +114,7 @@ def report(
     rows = join_rows(records)
     sections = make_sections(rows, records)
     path = as_path(output) or space.folder / f"{NAME}{suffix_of(chosen)}"
+    check_place(path, space)
     pictures = Thumbnails()
     if data is not None:
         pictures = thumbnails(open_image_set(data, data_root=data_root, split="evaluation"), rows)
