@@ -163,7 +163,7 @@ def digest_of(path: Path) -> str | None:
 
 
 def refuse_part(path: Path) -> None:
-    """Raise UsageError where a file to write is an artifact, or belongs to one: a companion, or its sidecar."""
+    """Raise UsageError where a file to write is an artifact, a companion of one, or its sidecar."""
     for sidecar in sorted(path.parent.glob("*.json")):
         artifact = sidecar.with_suffix("")
         try:

@@ -273,7 +273,7 @@ def test_a_report_takes_the_place_of_no_artifact_and_of_no_result(tmp_path: Path
     space = Workspace(tmp_path)
     keep("validate", VALIDATED, made(tmp_path / "tiny.onnx", "content"), space)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
-    with pytest.raises(UsageError, match="belongs to the artifact tiny.onnx|among the results"):
+    with pytest.raises(UsageError, match=r"belongs to the artifact|among the results"):
         report(format="json", output=tmp_path / name, workspace=tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
 
