@@ -162,6 +162,21 @@ def digest_of(path: Path) -> str | None:
         return None
 
 
+def refuse_part(path: Path) -> None:
+    """Raise UsageError where a file to write is an artifact, a companion of one, or its sidecar."""
+    for sidecar in sorted(path.parent.glob("*.json")):
+        artifact = sidecar.with_suffix("")
+        try:
+            names = {sidecar.name, *read_sidecar(artifact).files} if artifact.is_file() else set()
+        except ArtifactError:  # damaged, or of another program
+            names = set()
+        if path.name in names:
+            raise UsageError(
+                f"{path} belongs to the artifact {artifact.name}, and writing would replace it",
+                hint="Name another file with -o.",
+            )
+
+
 def is_artifact(path: Path) -> bool:
     """Return whether a file has a sidecar."""
     return sidecar_path(path).is_file()

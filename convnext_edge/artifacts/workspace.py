@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ VARIABLE = "CONVNEXT_EDGE_WORKSPACE"
 DEFAULT = "convnext-edge-out"
 EXPORTED = "exported model"
 EXPORT = "convnext-edge export FILE (or --variant NAME)"
+AHEAD = 60.0  # seconds by which the clock of another machine may differ
 USUAL_MACHINE: Machine = "x86-64"  # names of files tell another
 
 
@@ -91,6 +93,8 @@ class Workspace:
         if named is None:
             path = self.newest(wanted, what=what, command=command, target=target)
             note(f"taking {path}, the newest {what} of the workspace")
+            if path.stat().st_mtime > time.time() + AHEAD:
+                note(f"WARNING: {path} is from the future by this clock: name the {what} that you mean")
         else:
             path = Path(named)
         artifact = open_artifact(path)

@@ -123,8 +123,14 @@ def _key(record: Record) -> tuple[object, ...]:
 def make_row(model: dict[str, Any], checked: dict[str, Any] | None, timed: dict[str, Any] | None) -> Row:
     """Return the keys of `Validate` and `Benchmark` together, and those of `model_columns`.
 
-    A key is None where nothing was measured; `passed` is that of both.
+    A key is None where nothing was measured; `passed` and `gates` are those of both, and `unmet` are the
+    gates of the one that did not pass.
     """
     unknown = dict.fromkeys(field.name for kind in (Validate, Benchmark) for field in fields(kind))
-    passed = all(found["passed"] for found in (checked, timed) if found is not None)
-    return {**unknown, **model, **(timed or {}), **(checked or {}), "passed": passed}
+    both = [found for found in (checked, timed) if found is not None]
+    decided = {
+        "passed": all(found["passed"] for found in both),
+        "gates": [gate for found in both for gate in found.get("gates", ())],
+        "unmet": [gate for found in both if not found["passed"] for gate in found.get("gates", ())],
+    }
+    return {**unknown, **model, **(timed or {}), **(checked or {}), **decided}

@@ -2,17 +2,20 @@
 
 The folder `answers` has a file for each reference: its weights, architecture and version of PyTorch. In it,
 an answer is known by the SHA-256 of the normalized pixels that it is an answer to, so that neither the name
-of an image, nor how it is prepared, nor the order of a set can mix answers up. What is damaged is computed
-again. Where nothing can be written, nothing is kept, and a note says so.
+of an image, nor how it is prepared, nor the order of a set can mix answers up. A file has a digest of all
+that is in it: of one that is damaged, nothing is believed, and all is computed again. Where nothing can be
+written, nothing is kept, and a note says so.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +32,7 @@ from convnext_edge.targets.base import Images, Outputs
 
 SUFFIX = ".safetensors"
 PIXELS = "pixels"  # the tensor of digests; `output0` and so on are the answers
+SEAL = "seal"  # the tensor that is the digest of all others: a changed byte of an answer would show nowhere
 DIGEST = hashlib.sha256().digest_size
 LARGEST = 64 * 2**10  # bytes of the answer to an image: those of maps are not kept
 MOST = 2**30  # bytes of all files; those not used for the longest are removed
@@ -104,13 +108,13 @@ def digest(image: NDArray[np.float32]) -> bytes:
 def read_answers(path: Path) -> dict[bytes, Outputs]:
     """Return the answers of a file by the digest of the pixels; none of a file that is damaged or absent."""
     try:
-        found = load_file(path)
-    except (OSError, SafetensorError):
+        found = load_file(path) if path.is_file() else {}
+    except (OSError, SafetensorError, KeyError, TypeError):  # the last two: of types that NumPy does not have
         return {}
-    pixels = found.pop(PIXELS, np.empty((0, 0), np.uint8))
+    if SEAL not in found or found.pop(SEAL).tobytes() != seal(found):
+        return {}
+    pixels = found.pop(PIXELS)
     columns = [found[name] for name in sorted(found)]
-    if pixels.shape[1:] != (DIGEST,) or any(len(c) != len(pixels) or c.ndim < 1 for c in columns):
-        return {}
     return {key.tobytes(): row for key, row in zip(pixels, zip(*columns, strict=True), strict=True)}
 
 
@@ -118,7 +122,17 @@ def answers_file(answers: dict[bytes, Outputs]) -> bytes:
     """Return the content of a file of answers."""
     pixels = np.frombuffer(b"".join(answers), np.uint8).reshape(len(answers), DIGEST)
     columns = zip(*answers.values(), strict=True)
-    return save({PIXELS: pixels} | {f"output{i}": np.stack(column) for i, column in enumerate(columns)})
+    tensors = {PIXELS: pixels} | {f"output{i}": np.stack(column) for i, column in enumerate(columns)}
+    return save({**tensors, SEAL: np.frombuffer(seal(tensors), np.uint8)})
+
+
+def seal(tensors: dict[str, NDArray[Any]]) -> bytes:
+    """Return a digest of names, types, shapes and values of tensors."""
+    told = hashlib.sha256()
+    for name, values in sorted(tensors.items()):
+        told.update(f"{name} {values.dtype} {values.shape} ".encode())
+        told.update(np.ascontiguousarray(values).data)
+    return told.digest()
 
 
 def touch(path: Path) -> None:
@@ -132,9 +146,17 @@ def touch(path: Path) -> None:
 def remove_oldest(folder: Path, *, keep: Path) -> None:
     """Remove the files of a folder that were not used for the longest, until all take MOST bytes at most."""
     remove_begun(folder)
-    files = [(path.stat(), path) for path in folder.glob(f"*{SUFFIX}") if path != keep]
+    files = [(found, path) for path in folder.glob(f"*{SUFFIX}") if (found := stat_of(path)) and path != keep]
     room = MOST - keep.stat().st_size
-    for stat, path in sorted(files, key=lambda pair: pair[0].st_mtime_ns, reverse=True):
-        room -= stat.st_size
+    for found, path in sorted(files, key=lambda pair: pair[0].st_mtime_ns, reverse=True):
+        room -= found.st_size
         if room < 0:
             path.unlink(missing_ok=True)
+
+
+def stat_of(path: Path) -> os.stat_result | None:
+    """Return what the system says of a file; None where another command has just removed it."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None

@@ -121,6 +121,7 @@ class ValidateShape(Shape):
     classes: Count | None = None
     beyond_top1: BeyondTop1Shape | None = None
     corruptions: CorruptedShape | None = None
+    data_path: str = ""
 
     @model_validator(mode="after")
     def _all_or_none(self) -> Self:

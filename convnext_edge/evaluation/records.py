@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from convnext_edge.artifacts.lineage import steps_to
 from convnext_edge.artifacts.names import fault, printable
 from convnext_edge.artifacts.provenance import command_line, tool_versions
 from convnext_edge.artifacts.shapes import FormatShape
+from convnext_edge.artifacts.store import digest_of
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.cpu import read_cpu
 from convnext_edge.errors import ArtifactError
@@ -44,6 +45,8 @@ def keep(command: str, result: dict[str, Any], artifact: Artifact, workspace: Wo
     parts = [command, artifact.path.name, shown["target"]]
     if "data" in shown:
         parts.append(Path(shown["data"]).name)
+    if shown.get("data_path"):  # of sets that share a name, each has its result
+        parts.append(hashlib.sha256(shown["data_path"].encode()).hexdigest()[:8])
     device: dict[str, Any] | None = result.get("device")
     if device:  # a result from there replaces none from here
         parts.append(f"{device['url']} {device['runner']}")
@@ -100,6 +103,27 @@ def model_columns(artifact: Artifact) -> dict[str, Any]:
 def read_records(workspace: Workspace) -> list[Record]:
     """Return all results, the oldest first; raise ArtifactError for a file of another version or kind."""
     return sorted(_read(workspace.results), key=lambda record: str(record["date"]))
+
+
+def current_records(records: Sequence[Record], workspace: Workspace) -> list[Record]:
+    """Return the results that are of files as they are now.
+
+    Those of one in the workspace that was made again under its name are left out, and a note says so: by the
+    digest, as a clock that was set says nothing of what is newer.
+    """
+    stale = [record for record in records if _is_replaced(record, workspace)]
+    for file in dict.fromkeys(record["model"]["file"] for record in stale):
+        kinds = dict.fromkeys(record["kind"] for record in stale if record["model"]["file"] == file)
+        note(f"left out: {' and '.join(kinds)} of an earlier {file}, which was made again since")
+    return [record for record in records if record not in stale]
+
+
+def _is_replaced(record: Record, workspace: Workspace) -> bool:
+    """Return whether a result is of a file of the workspace that is another one now."""
+    path = Path(record["result"].get("artifact") or record["result"].get("model") or "")
+    if path.name != record["model"]["file"] or path.parent.resolve() != workspace.folder.resolve():
+        return False
+    return digest_of(path) not in (None, record["model"]["sha256"])
 
 
 def _read(folder: Path) -> Iterator[Record]:

@@ -18,7 +18,7 @@ from convnext_edge.images.companions import Companion, above, beside, tables_abo
 from convnext_edge.images.contents import Entry, Storage
 from convnext_edge.images.decoding import SUFFIXES
 from convnext_edge.images.folders import MAX_DEPTH, is_hidden
-from convnext_edge.images.label_maps import pair
+from convnext_edge.images.label_maps import IMAGES, MAPS, pair
 from convnext_edge.images.label_tables import SPLIT, is_about
 from convnext_edge.images.labels import find_labels, is_imagenet_validation
 from convnext_edge.images.synsets import synset_list
@@ -93,6 +93,11 @@ def _check_folders(names: Sequence[str], classes: Sequence[str], path: Path) -> 
         raise ImageSetError(
             f"{path} has the folders {', '.join(classes[:SHOWN])}, which are parts of a set and not classes",
             hint=f"Give one of them: {path / classes[0]}.",
+        )
+    if set(classes) == {IMAGES, MAPS}:
+        raise ImageSetError(
+            f"{path} has the folders {IMAGES} and {MAPS}, no classes, and no label map of a picture",
+            hint=f"Give {path / IMAGES}; label maps of {IMAGES}/.../NAME.jpg are called {MAPS}/.../NAME.png.",
         )
     nested = next((name for name in names if name.count("/") > 1), None)
     if nested is not None:

@@ -38,6 +38,7 @@ class ImageSet:
     other_labels: tuple[
         int, ...
     ] = ()  # of each label, the one in the other order; empty where that is the same
+    place: str = field(default="", compare=False)  # the whole path, where the set was opened by one
     whole: int | None = None  # images of the set that this one is a part of; None for a whole set
 
     def __len__(self) -> int:

@@ -26,6 +26,7 @@ from convnext_edge.images.transform import fit_to_input
 
 IMAGES, MAPS = "images", "annotations"
 SUFFIX = ".png"
+BYTE = 8  # bits
 IGNORED = 255  # in a label map: a pixel that counts nowhere
 OF_CLASSES = (
     "L",
@@ -93,12 +94,25 @@ def read_map(data: bytes, size: tuple[int, int], preprocessing: Preprocessing) -
                 raise ImageSetError(f"its label map is {image.width}x{image.height}, not {size[0]}x{size[1]}")
             if image.mode not in OF_CLASSES:
                 raise ImageSetError(f"its label map is of mode {image.mode}, not of one byte a pixel")
+            if image.mode == "L" and (depth := bits(data)) != BYTE:
+                raise ImageSetError(
+                    f"its label map has {depth} bits a pixel, not 8: these are levels of gray"
+                )
             codes = Image.fromarray(np.asarray(image))
     except ImageSetError:
         raise
     except Exception as error:  # Pillow's decoder raises nearly any type on damaged data
         raise ImageSetError(f"its label map cannot be decoded: {error}") from error
     return numbered(np.asarray(fit_to_input(codes, as_map(preprocessing))), preprocessing.label_zero)
+
+
+def bits(data: bytes) -> int:
+    """Return the bits of each sample of a PNG file, as its first chunk (IHDR) says.
+
+    Pillow spreads levels of gray in 2 or 4 bits over 0 to 255, as the format wants it: 3 of 15 is 51. Of a
+    label map, nothing tells whether 3 or 51 is the class.
+    """
+    return data[24]
 
 
 def as_map(preprocessing: Preprocessing) -> Preprocessing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from convnext_edge.errors import ImageSetError, nearest
@@ -24,10 +25,11 @@ from convnext_edge.images.definitions import (
 )
 from convnext_edge.images.folders import FolderStorage
 from convnext_edge.images.image_set import ImageSet
-from convnext_edge.images.label_maps import IMAGES, MAPS, root_of
+from convnext_edge.images.label_maps import IMAGES, MAPS, is_map, pair, root_of
 from convnext_edge.images.parquet import ParquetStorage
 from convnext_edge.images.shards import ShardStorage, find_shards
 from convnext_edge.paths import AnyPath, as_path
+from convnext_edge.progress import note
 
 
 def open_image_set(
@@ -46,9 +48,8 @@ def open_image_set(
     Raises ImageSetError where nothing is found, and for a set that is empty, damaged or ambiguous.
     """
     name, path = find_image_set(source, data_root=data_root, split=split)
-    if not path.exists():
-        return _of_rows(name, ShardStorage(find_shards(path)))
-    return open_path(path, name=name)
+    opened = open_path(path, name=name) if path.exists() else _of_rows(name, ShardStorage(find_shards(path)))
+    return opened if is_named(source) else replace(opened, place=str(path.resolve()))
 
 
 def find_image_set(
@@ -60,7 +61,7 @@ def find_image_set(
     found, and for a file of an unknown kind.
     """
     named, path = definitions(), Path(source)
-    if str(source) in named and (isinstance(source, str) or not path.exists()):
+    if is_named(source):
         return str(source), locate(named[str(source)], as_path(data_root), split)
     if not path.exists() and find_shards(path):
         return path.name, path
@@ -73,6 +74,11 @@ def find_image_set(
     if path.is_file() and not path.name.lower().endswith(ARCHIVE_SUFFIXES):
         raise unknown_kind(path)
     return path.resolve().name, path
+
+
+def is_named(source: AnyPath) -> bool:
+    """Tell whether a source names a set that is defined, and no path."""
+    return str(source) in definitions() and (isinstance(source, str) or not Path(source).exists())
 
 
 def open_path(path: Path, *, name: str) -> ImageSet:
@@ -88,13 +94,24 @@ def open_path(path: Path, *, name: str) -> ImageSet:
 
 
 def with_maps(path: Path) -> Storage | None:
-    """Return a folder of pictures together with the label maps beside it; None where there are none."""
+    """Return a folder of pictures together with the label maps beside it; None where there are none.
+
+    Other sets have a folder annotations/, too. A note tells of PNG files in it that are of no picture.
+    """
     whole = path.resolve()
     root = root_of(whole) if path.is_dir() else None
     if root is None:
         return None
     part = whole.relative_to(root / IMAGES)
-    return FolderStorage(root, (f"{IMAGES / part}/", f"{MAPS / part}/"))
+    storage = FolderStorage(root, (f"{IMAGES / part}/", f"{MAPS / part}/"))
+    if any(pair([name for name in storage.names if is_image(name)], path)):
+        return storage
+    if others := [name for name in storage.names if is_map(name)]:
+        note(
+            f"the files in {root / MAPS}, such as {others[0]}, are no label maps of {path}: those of"
+            f" {IMAGES}/.../NAME.jpg are called {MAPS}/.../NAME.png"
+        )
+    return None
 
 
 def _of_rows(name: str, rows: ParquetStorage | ShardStorage) -> ImageSet:

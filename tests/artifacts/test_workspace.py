@@ -73,6 +73,19 @@ def test_the_newest_artifact_of_the_kind_is_taken(tmp_path: Path) -> None:
     assert newest(workspace) == wanted
 
 
+def test_the_newest_that_is_from_the_future_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A clock that was set back makes the newest one of an earlier day."""
+    workspace = Workspace(tmp_path)
+    put(workspace, "new.onnx", MODEL, age=20)
+    with caplog.at_level("INFO"):
+        newest(workspace)
+    assert "future" not in caplog.text
+    ahead = put(workspace, "ahead.onnx", MODEL, age=-4_000_000_000)
+    with caplog.at_level("INFO"):
+        assert newest(workspace) == ahead
+    assert "ahead.onnx is from the future by this clock" in caplog.text
+
+
 FAILED = Verdict(False, ("speed", "drop"), ("drop (2 points lost, 1 allowed)",))
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
 from support.models import Models
 
 from convnext_edge import validate
@@ -62,6 +64,27 @@ def test_answers_of_a_damaged_file_are_computed_again(tmp_path: Path, content: b
     answers.keep()
     assert answers.known == 0
     assert len(read_answers(path)) == 1
+
+
+def test_no_byte_of_a_file_can_change_an_answer(tmp_path: Path) -> None:
+    path, asked = tmp_path / "r.safetensors", images(1, 2)
+    first = KeptAnswers(Counted(), path)
+    expected = first(asked)
+    first.keep()
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x20]) + whole[place + 1 :])
+        for output, right in zip(KeptAnswers(Counted(), path)(asked), expected, strict=True):
+            assert np.array_equal(output, right), place
+
+
+@pytest.mark.parametrize("kept", [{}, {"pixels": np.zeros((1, 32), np.uint8)}])
+def test_tensors_that_we_did_not_write_are_no_answers(
+    tmp_path: Path, kept: dict[str, NDArray[np.uint8]]
+) -> None:
+    path = tmp_path / "r.safetensors"
+    save_file(kept, path)
+    assert read_answers(path) == {}
 
 
 def test_large_answers_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from support.wrong_values import WRONG, exchanged, places
 
+from convnext_edge.architecture import Architecture
 from convnext_edge.artifacts.artifact import Artifact, Description
 from convnext_edge.artifacts.lineage import Step
+from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.benchmark.result import (
     Benchmark,
@@ -21,12 +23,13 @@ from convnext_edge.commands.benchmark.result import (
     Milliseconds,
     Throughput,
 )
+from convnext_edge.commands.report.command import report
 from convnext_edge.commands.report.page import make_page
 from convnext_edge.commands.rows import join_rows
 from convnext_edge.commands.sensitivity import LayerRow as LayerCost
 from convnext_edge.commands.sensitivity import Sensitivity
 from convnext_edge.commands.validate.result import Validate
-from convnext_edge.errors import ArtifactError
+from convnext_edge.errors import ArtifactError, UsageError
 from convnext_edge.evaluation.layer_values import Values
 from convnext_edge.evaluation.record_shapes import (
     RESULTS,
@@ -39,7 +42,7 @@ from convnext_edge.evaluation.record_shapes import (
     ThroughputShape,
     ValuesShape,
 )
-from convnext_edge.evaluation.records import keep, read_records
+from convnext_edge.evaluation.records import current_records, keep, read_records
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.reading import Shape
 
@@ -100,11 +103,18 @@ RANKED = {
 KEPT: dict[str, dict[str, Any]] = {"validate": VALIDATED, "benchmark": TIMED, "sensitivity": RANKED}
 
 
+DESCRIBED = Description("onnx", "tiny", "tiny", Architecture((1,), (8,), classes=10), Preprocessing())
+
+
 def engine(workspace: Workspace) -> Artifact:
     described = Description(
         "engine", "tiny", "tiny", {"classes": 10}, Preprocessing(), recipe={"range": "minmax"}
     )
     return Artifact(workspace.folder / "tiny.xml", described, {"tiny.xml": 64 * "0"})
+
+
+def made(path: Path, content: str) -> Artifact:
+    return write_artifact(path, DESCRIBED, lambda file: file.write_text(content) and None)
 
 
 @pytest.fixture
@@ -223,6 +233,49 @@ DEVICE = {
     "runner": None,
     "emulated": False,
 }
+
+
+def test_sets_of_one_name_keep_a_result_each(workspace: Workspace) -> None:
+    """As imagenet/val and imagenetv2/val."""
+    for place in ("/a/val", "/b/val", "/b/val"):
+        keep("validate", {**VALIDATED, "data": "val", "data_path": place}, engine(workspace), workspace)
+    records = read_records(workspace)
+    assert [r["result"].get("data_path") for r in records if r["result"].get("data") == "val"] in (
+        ["/a/val", "/b/val"],
+        ["/b/val", "/a/val"],
+    )
+    page = shown(workspace)
+    assert "10 images of /a/val" in page
+    assert "10 images of /b/val" in page
+
+
+def test_results_of_a_file_that_was_made_again_are_left_out_whatever_the_clock_says(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    workspace = Workspace(tmp_path)
+    result = {**VALIDATED, "artifact": str(tmp_path / "tiny.onnx")}
+    old, new = (made(tmp_path / "tiny.onnx", content) for content in ("old", "new"))
+    keep("validate", {**result, "data": "before"}, old, workspace)
+    (path,) = workspace.results.glob("*.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "date": "2100-01-01T00:00:00+00:00"}))
+    with caplog.at_level("INFO"):
+        assert current_records(read_records(workspace), workspace) == []
+    assert "left out: validate of an earlier tiny.onnx" in caplog.text
+    keep("validate", result, new, workspace)
+    (left,) = current_records(read_records(workspace), workspace)
+    assert left["result"]["data"] == "demo"
+    elsewhere = {**left, "result": {**left["result"], "artifact": "other/tiny.onnx"}}
+    assert current_records([elsewhere], workspace) == [elsewhere], "is another file of that name"
+
+
+@pytest.mark.parametrize("name", ["tiny.onnx", "tiny.onnx.json", "results/more.json"])
+def test_a_report_takes_the_place_of_no_artifact_and_of_no_result(tmp_path: Path, name: str) -> None:
+    space = Workspace(tmp_path)
+    keep("validate", VALIDATED, made(tmp_path / "tiny.onnx", "content"), space)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    with pytest.raises(UsageError, match=r"belongs to the artifact|among the results"):
+        report(format="json", output=tmp_path / name, workspace=tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
 
 
 def test_results_of_a_device_and_of_this_machine_are_never_in_one_row(workspace: Workspace) -> None:

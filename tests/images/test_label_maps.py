@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +35,18 @@ def fill(root: Path, part: str = "", *, names: tuple[str, ...] = ("a", "b"), mod
             codes.putpalette([0, 0, 0] * 256)
         codes.convert(mode).save(root / "annotations" / part / f"{name}.png")
     return root
+
+
+def gray(depth: int) -> bytes:
+    """A black PNG of so many bits a pixel, by the specification: Pillow writes none of 2 or 4."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    width, height = SIZE
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, 0, 0, 0, 0))
+    rows = (b"\0" + bytes(-(-width * depth // 8))) * height
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 def labels(images: ImageSet, preprocessing: Preprocessing = WHOLE) -> np.ndarray:
@@ -109,14 +123,36 @@ def test_a_picture_without_a_map_is_named(tmp_path: Path) -> None:
         open_image_set(tmp_path)
 
 
+@pytest.mark.parametrize("place", ["annotations/trimaps", "annotations"])
+def test_what_is_beside_pictures_and_no_label_map_of_theirs_is_no_picture(
+    place: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As Oxford-IIIT Pet has it, and panoptic COCO."""
+    fill(tmp_path)
+    (tmp_path / place).mkdir(exist_ok=True)
+    for name in "ab":
+        (tmp_path / "annotations" / f"{name}.png").rename(tmp_path / place / f"{name}_trimap.png")
+    with caplog.at_level("INFO"):
+        found = open_image_set(tmp_path / "images")
+    assert [entry.name for entry in found.entries] == ["a.jpg", "b.jpg"]
+    assert not found.labelled
+    assert "are no label maps of" in caplog.text
+    with pytest.raises(ImageSetError, match="no classes"):
+        open_image_set(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("damage", "why"),
     [
         (lambda path: Image.new("L", (5, 4)).save(path), "its label map is 5x4, not 6x4"),
         (lambda path: Image.new("RGB", SIZE).save(path), "its label map is of mode RGB"),
+        (lambda path: path.write_bytes(gray(4)), "its label map has 4 bits a pixel, not 8"),
+        (lambda path: path.write_bytes(gray(2)), "its label map has 2 bits a pixel, not 8"),
+        (lambda path: path.write_bytes(gray(1)), "its label map is of mode 1"),
+        (lambda path: path.write_bytes(gray(16)), "its label map is of mode I;16"),
         (lambda path: path.write_bytes(b"no picture"), "its label map cannot be decoded"),
     ],
-    ids=["size", "colours", "damaged"],
+    ids=["size", "colours", "4 bits", "2 bits", "1 bit", "16 bits", "damaged"],
 )
 def test_what_is_no_map_of_its_picture_is_left_out_with_the_reason(
     damage: object, why: str, tmp_path: Path

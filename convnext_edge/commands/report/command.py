@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from convnext_edge.artifacts.files import write_text
+from convnext_edge.artifacts.store import refuse_part
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.declaration import Option, command
 from convnext_edge.commands.options import DataRoot, WorkspaceFolder
 from convnext_edge.commands.report.asked import Format, choose_format, suffix_of
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.rows import Row, join_rows
+from convnext_edge.commands.rows import Row, join_rows, place_of
 from convnext_edge.commands.text import Sentence, lines
 from convnext_edge.errors import ArtifactError, UsageError
-from convnext_edge.evaluation.records import read_records
+from convnext_edge.evaluation.records import current_records, read_records
 from convnext_edge.images.definitions import set_names
 from convnext_edge.paths import AnyPath, as_path
 
@@ -31,7 +32,8 @@ class Report(Result):
     output: Path  # what was written
     format: str
     # Of each model and size of images: `model`, `weights`, `resolution`, `task`, `verdicts`; `rows`, with
-    # `key`, `name`, `file`, `target` and the `commands` that repeat each; results of `sensitivity`
+    # `key`, `name`, `file`, `target`, `data`, `data_path`, `device` (empty for this machine) and the
+    # `commands` that repeat each; results of `sensitivity`
     groups: tuple[dict[str, Any], ...] = field(default=())
 
     def summary(self) -> str:
@@ -47,8 +49,22 @@ class Report(Result):
 
     def table_rows(self) -> list[dict[str, Any]]:
         """Return the rows, each with its name."""
-        named = {(row["file"], row["target"]): row["name"] for group in self.groups for row in group["rows"]}
-        return [{"name": named.get((row["file"], row["target"]), ""), **row} for row in self.rows]
+        named = {_known_by(row, row["device"]): row["name"] for group in self.groups for row in group["rows"]}
+        return [{"name": named[_known_by(row, place_of(row))], **row} for row in self.rows]
+
+
+def check_place(path: Path, workspace: Workspace) -> None:
+    """Raise UsageError where a report would take the place of an artifact, or lie among kept results."""
+    refuse_part(path)
+    if path.parent.resolve() == workspace.results.resolve():
+        raise UsageError(
+            f"{path} would lie among the results that report reads", hint="Name a file in another folder."
+        )
+
+
+def _known_by(row: Row, place: str) -> tuple[object, ...]:
+    """Return what no two rows share. place: the device, empty for this machine."""
+    return row["file"], row["target"], row["data"], row["data_path"], place
 
 
 @command(example="convnext-edge report -o report.html")
@@ -89,7 +105,7 @@ def report(
     from convnext_edge.images.opening import open_image_set
 
     space = Workspace.at(workspace)
-    records = read_records(space)
+    records = current_records(read_records(space), space)
     if not records:
         raise ArtifactError(
             f"no result is kept in the workspace {space.folder}",
@@ -98,6 +114,7 @@ def report(
     rows = join_rows(records)
     sections = make_sections(rows, records)
     path = as_path(output) or space.folder / f"{NAME}{suffix_of(chosen)}"
+    check_place(path, space)
     pictures = Thumbnails()
     if data is not None:
         pictures = thumbnails(open_image_set(data, data_root=data_root, split="evaluation"), rows)

@@ -13,6 +13,7 @@ from convnext_edge.evaluation.records import Record
 
 CLASSES = 10  # the worst, of those with less than full agreement
 PICTURES = 20
+SATURATES = {True: "can saturate (no VNNI)", False: "does not saturate", None: "may saturate, nobody knows"}
 # Metrics of the reference, and how they read.
 OF_REFERENCES = {
     "map_reference": "mAP",
@@ -62,19 +63,28 @@ def _facts(row: Row, beyond: dict[str, Any]) -> str:
 
 def reference_of(group: Group) -> str:
     """Describe the images and the accuracy of the reference model, and the task where it is not classify."""
-    rows = group.rows
-    known = next((row for row in rows if row["reference_top1"] is not None), None)
-    images = sorted({(Path(row["data"]).name, row["images"]) for row in rows if row["images"] is not None})
+    checked = [row for row in group.rows if row["images"] is not None]
     facts = [] if group.task == "classify" else [f"Task {group.task}"]
-    facts += [f"{count:,} images of {name}" for name, count in images]
-    if known is not None:
-        top1, top5 = known["reference_top1"], known["reference_top5"]
-        facts.append(f"FP32 PyTorch: top-1 {top1:.2%}, top-5 {top5:.2%}")
-    metrics = [row["metrics"] or {} for row in rows]
-    for key, name in OF_REFERENCES.items():
-        value = next((found[key] for found in metrics if found.get(key) is not None), None)
-        facts += [] if value is None else [f"FP32 PyTorch: {name} {value:.2%}"]
-    return "; ".join(facts)
+    for name, path, count in sorted({_images(row) for row in checked}):
+        own = [row for row in checked if _images(row) == (name, path, count)]
+        shared = any(_images(row)[0] == name and _images(row)[1] != path for row in checked)
+        facts += [f"{count:,} images of {path if shared else name}", *distinct(map(_right, own))]
+    return "; ".join(filter(None, facts))
+
+
+def _images(row: Row) -> tuple[str, str, int]:
+    """Return the name of the images of a row, where they are, and their number."""
+    return Path(row["data"]).name, row.get("data_path") or "", row["images"]
+
+
+def _right(row: Row) -> str:
+    """Return what the reference gets right of the images of a row; nothing where that is not known."""
+    metrics = row["metrics"] or {}
+    found = {name: metrics.get(key) for key, name in OF_REFERENCES.items()}
+    known = [f"{name} {value:.2%}" for name, value in found.items() if value is not None]
+    if row["reference_top1"] is not None:
+        known = [f"top-1 {row['reference_top1']:.2%}", f"top-5 {row['reference_top5']:.2%}", *known]
+    return f"FP32 PyTorch: {', '.join(known)}" if known else ""
 
 
 def recipe_facts(row: Row) -> list[tuple[str, str]]:
@@ -101,7 +111,7 @@ def environment_of(records: Sequence[Record]) -> list[tuple[str, str]]:
     """Return the CPUs, devices and versions of packages, each of them once, as pairs of a name and a text."""
     facts = []
     for cpu in distinct(record["cpu"] for record in records):
-        saturates = "can saturate (no VNNI)" if cpu["int8_saturates"] else "does not saturate"
+        saturates = SATURATES[cpu["int8_saturates"]]
         facts.append((cpu["name"], f"{' '.join(cpu['isa'])}: INT8 {saturates}."))
     devices = [record["result"]["device"] for record in records if record["result"].get("device")]
     facts += [("device", device_text(device)) for device in distinct(devices)]

@@ -11,6 +11,7 @@ from typing import Any
 from convnext_edge.commands.report.asked import Format
 from convnext_edge.commands.report.page import NO_PICTURES, Section, render
 from convnext_edge.commands.report.thumbnails import Thumbnails
+from convnext_edge.errors import UsageError
 from convnext_edge.evaluation.records import Record
 
 
@@ -31,12 +32,20 @@ def write_form(
 
 
 def as_csv(sections: Sequence[Section]) -> str:
-    """Return a table with a line for each row: all of its figures that are single values, or two ends."""
+    """Return a table with a line for each row: all of its figures that are single values, or two ends.
+
+    Raises UsageError where there is no row.
+    """
     lines = [
         {"key": line.key, "name": line.name, **flat(line.row)}
         for section in sections
         for line in section.group.lines
     ]
+    if not lines:
+        raise UsageError(
+            "--format csv has a line for each engine, and only sensitivity measured anything here",
+            hint="Take --format json, or run validate or benchmark.",
+        )
     columns = dict.fromkeys(key for line in lines for key in line)
     text = io.StringIO()
     writer = csv.DictWriter(text, list(columns), lineterminator="\n")

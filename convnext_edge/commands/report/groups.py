@@ -125,6 +125,7 @@ MORE: tuple[Callable[[Row], str], ...] = (
     lambda row: Path(row["data"]).name if row["data"] else "",
     lambda row: "simulated" if row["simulated"] else "",
     lambda row: row["file"],
+    lambda row: row.get("data_path") or "",
 )
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from convnext_edge.commands.report.charts import Bar, Scale, Tick, histogram_bars
 from convnext_edge.commands.report.groups import Group
-from convnext_edge.commands.rows import Row
+from convnext_edge.commands.report.verdict import is_fp32, setting_of
+from convnext_edge.commands.rows import Row, place_of
 from convnext_edge.evaluation.records import Record
 
 FIRST = 12  # layers that are shown before one asks for more
@@ -67,32 +68,49 @@ class Layers:
 
 
 def layers_of(group: Group) -> Iterator[Layers]:
-    """Yield the layers of each result of `sensitivity`, or else of `benchmark --layers`."""
-    ranked = {record["result"]["target"]: record for record in group.sensitivities}
-    for target, record in ranked.items():
-        yield _ranked(record, _timed(group.rows, target))
-    for target in sorted({row["target"] for row in group.rows} - ranked.keys()):
-        times = _timed(group.rows, target)
-        if times["int8"]:
+    """Yield the layers of each result of `sensitivity`, or else of `benchmark --layers`.
+
+    What ran on another machine, or was timed with other threads, is never in one chart.
+    """
+    ranked = {_place(record["result"]): record for record in group.sensitivities}
+    timed = [line for line in group.lines if line.row.get("layers")]
+    quantized = [line for line in timed if not is_fp32(line.row)]
+    for place, record in ranked.items():
+        own = next((line.row for line in quantized if _place(line.row) == place), None)
+        yield _ranked(record, _counted(own, group.rows) if own else {"fp32": {}, "int8": {}})
+    for line in quantized:
+        if _place(line.row) not in ranked:
+            times = _counted(line.row, group.rows)
             names = sorted(times["int8"], key=lambda name: -times["int8"][name])
             rows: list[dict[str, Any]] = [{"name": name} for name in names]
-            yield Layers(f"{target}: time of layers, slowest first", _lines(rows, times), ())
+            title = f"{_where(line.row)}: time of layers of {line.key}, slowest first"
+            yield Layers(title, _lines(rows, times), ())
 
 
-def _timed(rows: Sequence[Row], target: str) -> dict[str, dict[str, float]]:
-    """Return the milliseconds of layers by precision and name, as `benchmark --layers` tells them."""
-    found: dict[str, dict[str, float]] = {"fp32": {}, "int8": {}}
-    for row in rows:
-        if row["target"] == target and row.get("layers"):
-            kind = "fp32" if row["precision"] == "fp32" else "int8"
-            found[kind] = {layer["name"]: layer["ms"] for layer in row["layers"]}
-    return found
+def _place(found: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the runtime of a row or result, and the device; nothing for this machine."""
+    return found["target"], place_of(dict(found))
+
+
+def _where(found: Mapping[str, Any]) -> str:
+    return " on ".join(filter(None, _place(found)))
+
+
+def _counted(row: Row, others: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Return the milliseconds of layers by precision and name: of an INT8 row, and of FP32 in its setting."""
+    setting = (row["target"], setting_of(row))
+    same = [one for one in others if is_fp32(one) and (one["target"], setting_of(one)) == setting]
+    fp32 = next((one["layers"] for one in same if one.get("layers")), [])
+    return {
+        kind: {layer["name"]: layer["ms"] for layer in layers}
+        for kind, layers in (("fp32", fp32), ("int8", row["layers"]))
+    }
 
 
 def _ranked(record: Record, times: dict[str, dict[str, float]]) -> Layers:
     result = record["result"]
     images = f"{result['images']} images of {Path(result['calibration']).name}"
-    title = f"{result['target']}: each layer alone in INT8, worst first ({images})"
+    title = f"{_where(result)}: each layer alone in INT8, worst first ({images})"
     charts = [LayerValues(row["name"], tuple(_charts(row))) for row in result["layers"]]
     return Layers(title, _lines(result["layers"], times), tuple(one for one in charts if one.charts))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,7 +27,7 @@ from convnext_edge.commands.report.strips import Strips, strips
 from convnext_edge.commands.report.table import Cell, Column, columns_of, notes_of
 from convnext_edge.commands.report.thumbnails import Thumbnails
 from convnext_edge.commands.report.verdict import Verdict, verdicts
-from convnext_edge.commands.rows import Row
+from convnext_edge.commands.rows import Row, place_of
 from convnext_edge.evaluation.records import Record
 from convnext_edge.version import __version__
 
@@ -74,6 +76,9 @@ class Section:
                     "name": line.name,
                     "file": line.row["file"],
                     "target": line.row["target"],
+                    "data": line.row["data"],
+                    "data_path": line.row["data_path"],
+                    "device": place_of(line.row),
                     "commands": self.commands[line.key],
                 }
                 for line in self.group.lines
@@ -122,6 +127,7 @@ def render(
         keep_trailing_newline=True,
     )
     environment.filters["cell"] = markdown_cell
+    environment.filters["block"] = markdown_block
     return environment.get_template(template).render(
         sections=sections,
         pictures=pictures,
@@ -139,7 +145,14 @@ def make_page(rows: Sequence[Row], records: Sequence[Record]) -> str:
 
 def markdown_cell(text: object) -> str:
     """Return a text that a cell or a line of Markdown shows as it is."""
-    plain = " ".join(str(text).split())
-    for sign in "\\`*_[]<>|~#":
-        plain = plain.replace(sign, f"\\{sign}" if sign not in "<>" else {"<": "&lt;", ">": "&gt;"}[sign])
+    plain = html.escape(" ".join(str(text).split()), quote=False)
+    for sign in "\\`*_[]|~#":
+        plain = plain.replace(sign, f"\\{sign}")
     return plain
+
+
+def markdown_block(commands: Sequence[str]) -> str:
+    """Return commands as a block of Markdown that shows them as they are."""
+    text = "\n".join(commands)
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}sh\n{text}\n{fence}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -49,10 +49,15 @@ def of_row(row: Row, records: Sequence[Record]) -> Iterator[Record]:
 def _is_of(record: Record, row: Row) -> bool:
     result: dict[str, Any] = record["result"]
     there, here = (found.get("device") or {} for found in (result, row))
-    same_images = record["kind"] != "validate" or result["data"] == row["data"]
+    same_images = record["kind"] != "validate" or _images(result) == _images(row)
     same_file = record["model"]["sha256"] == row["sha256"] and record["model"]["file"] == row["file"]
     same_place = (there.get("url"), there.get("runner")) == (here.get("url"), here.get("runner"))
     return same_file and same_place and same_images and result["target"] == row["target"]
+
+
+def _images(found: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what two results on one image set share."""
+    return found["data"], found.get("data_path") or ""
 
 
 def repeated(command: str, known: Sequence[str], made: str = "") -> str:

@@ -69,7 +69,7 @@ def scatters(group: Group, commands: dict[str, list[str]]) -> Iterator[Scatter]:
     settings: dict[tuple[object, ...], list[Line]] = {}
     for line in known:
         if _value(axis[0], line.row) is not None:
-            place = (*setting_of(line.row), line.row["data"], line.row["images"])
+            place = (*setting_of(line.row), line.row["data"], line.row["data_path"], line.row["images"])
             settings.setdefault(place, []).append(line)
     for lines in settings.values():
         yield _scatter(lines, axis, commands)

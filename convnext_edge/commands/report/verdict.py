@@ -15,6 +15,7 @@ from convnext_edge.commands.text import size_of
 # What may be lost where no gate was set: MLPerf Inference asks INT8 for 99 % of the FP32 accuracy
 # (https://github.com/mlcommons/inference_policies, "quality target").
 TOLERANCE = 0.01
+SPEED = "speed"  # the gate of `benchmark`
 Standing = Literal["good", "unknown", "bad"]
 Decision = Literal["ship", "undecided", "none"]
 Setting = tuple[object, ...]
@@ -77,19 +78,29 @@ def setting_text(row: Row) -> str:
 
 
 def decide(lines: Sequence[Line]) -> Verdict:
-    """Return the verdict on rows that were timed in one setting."""
+    """Return the verdict on rows that were timed in one setting.
+
+    An engine that loses too much on any image set is not shipped, whatever it loses on another.
+    """
     sure = [line for line in lines if line.row["reliable"]] or list(lines)
-    standing = {line.key: standing_of(line.row) for line in sure}
-    good = fastest([line for line in sure if standing[line.key] == "good"])
-    open_one = fastest([line for line in sure if standing[line.key] == "unknown"])
+    bad = [line for line in lines if standing_of(line.row) == "bad"]
+    refused = {engine_of(line) for line in bad}
+    left = [line for line in sure if engine_of(line) not in refused]
+    good = fastest([line for line in left if standing_of(line.row) == "good"])
+    open_one = fastest([line for line in left if standing_of(line.row) == "unknown"])
     if good is not None and not (open_one and is_fp32(good.row) and speed(open_one) < speed(good)):
         return told("ship", good, f"Ship {good.row['file']} ({good.name}): {why(good, sure)}")
     if open_one is not None:
         return told("undecided", open_one, f"Undecided: {missing(open_one)}")
-    nearest = min(sure, key=lambda line: loss.points if (loss := loss_of(line.row)) else math.inf)
+    nearest = min(bad, key=lambda line: loss.points if (loss := loss_of(line.row)) else math.inf)
     return told(
         "none", nearest, f"Ship none of these: the nearest, {nearest.row['file']}, {refusal(nearest.row)}"
     )
+
+
+def engine_of(line: Line) -> tuple[str, str]:
+    """Return what rows of one engine share that was validated on several image sets."""
+    return line.row["file"], line.row["target"]
 
 
 def told(decision: Decision, line: Line, sentence: str) -> Verdict:
@@ -112,11 +123,16 @@ def standing_of(row: Row) -> Standing:
     loss = loss_of(row)
     if row["images"] is None or row["warnings"]:
         return "unknown"
-    if row["gates"]:
+    if gates_of_loss(row):
         return "good"
     if loss is None:
         return "unknown"
     return "good" if loss.most <= loss.allowed else "bad" if loss.points > loss.allowed else "unknown"
+
+
+def gates_of_loss(row: Row) -> list[str]:
+    """Return the gates on what a row loses, which `validate` sets."""
+    return [gate for gate in row["gates"] if gate != SPEED]
 
 
 def loss_of(row: Row) -> Loss | None:
@@ -159,8 +175,8 @@ def why(line: Line, lines: Sequence[Line]) -> str:
             times(row),
             "the FP32 model itself" + (", and no INT8 engine that passes is faster" if others else ""),
         ]
-    elif row["gates"]:
-        facts.append(f"its gates are met ({', '.join(row['gates'])})")
+    elif own := gates_of_loss(row):
+        facts.append(f"its gates are met ({', '.join(own)})")
     elif loss is not None:
         facts.append(f"less than {loss.limit}")
     return "; ".join(facts)
@@ -199,7 +215,7 @@ def missing(line: Line) -> str:
 def refusal(row: Row) -> str:
     """Say why a row is not to be shipped."""
     if not row["passed"]:
-        return f"does not meet its gates ({', '.join(row['gates']) or 'see its row'})"
+        return f"does not meet its gates ({', '.join(row['unmet']) or 'see its row'})"
     loss = loss_of(row)
     if loss is None:
         return "was not validated"

@@ -102,6 +102,7 @@ def image_fields(images: ImageSet, artifact: Artifact) -> dict[str, Any]:
         "overlap": count_seen(images, artifact),
         "skipped_images": tuple(image.name for image in images.skipped),
         "class_order": images.numbered_by,
+        "data_path": images.place,
     }
 
 

@@ -17,8 +17,9 @@ from support.places import ROOT
 from support.report_rows import CHECKED, record, row
 
 from convnext_edge.commands.report.asked import choose_format, suffix_of
+from convnext_edge.commands.report.command import Report
 from convnext_edge.commands.report.formats import write_form
-from convnext_edge.commands.report.page import make_page, make_sections
+from convnext_edge.commands.report.page import make_page, make_sections, markdown_block
 from convnext_edge.commands.report.thumbnails import thumbnails
 from convnext_edge.errors import UsageError
 from convnext_edge.images.opening import open_image_set
@@ -196,15 +197,67 @@ def test_json_has_the_verdicts_names_and_commands() -> None:
 
 
 def test_markdown_has_a_table_whose_lines_have_one_number_of_cells() -> None:
-    odd = row(file="odd.xml", recipe_name="a|b*c")
+    odd = row(file="odd.xml", recipe_name="a|b*c&lt;")
     text = write_form("markdown", make_sections([*ROWS, odd], RECORDS), ROWS, RECORDS)
     table = [line for line in text.split("## second")[0].splitlines() if line.startswith("|")]
     lines = [line.replace("\\|", "") for line in table if "pwconv1" not in line][:7]
     assert len(lines) == 7, "a head, a rule, and five rows"
     assert len({line.count("|") for line in lines}) == 1
-    assert "a\\|b\\*c" in text
+    assert "a\\|b\\*c&amp;lt;" in text
     assert "\n**Ship a.xml" in text
-    assert f"\n    convnext-edge export --checkpoint /{LONG}/{LONG}.pth\n" in text
+    assert f"\n\n```sh\nconvnext-edge export --checkpoint /{LONG}/{LONG}.pth\n" in text
+
+
+def test_commands_in_markdown_end_no_block_of_theirs() -> None:
+    assert markdown_block(["a 'x\n```\n# y'", "b"]) == "````sh\na 'x\n```\n# y'\nb\n````"
+
+
+def test_csv_without_a_line_is_refused() -> None:
+    with pytest.raises(UsageError, match="only sensitivity") as caught:
+        write_form("csv", make_sections([], RECORDS[1:]), [], RECORDS[1:])
+    assert "--format json" in (caught.value.hint or "")
+
+
+def test_each_image_set_has_its_own_top1_of_the_reference() -> None:
+    rows = [row(data="a"), row(data="b", images=500, reference_top1=0.3, reference_top5=0.5)]
+    (section,) = make_sections(rows, [])
+    assert section.reference == (
+        "10,000 images of a; FP32 PyTorch: top-1 80.00%, top-5 95.00%;"
+        " 500 images of b; FP32 PyTorch: top-1 30.00%, top-5 50.00%"
+    )
+
+
+def test_times_of_layers_are_those_of_one_machine_with_as_many_threads() -> None:
+    def layers(ms: float) -> list[dict[str, Any]]:
+        return [{"name": "head", "ms": ms}]
+
+    device = {"url": "ssh://pi", "runner": None, "emulated": False}
+    rows = [
+        row(file="fp32.xml", precision="fp32", layers=layers(10.0)),
+        row(file="here.xml", layers=layers(5.0)),
+        row(file="pi.xml", layers=layers(2.0), device=device),
+        row(file="more.xml", layers=layers(1.0), threads=4),
+    ]
+    (section,) = make_sections(rows, [])
+    assert {found.title: found.lines[0].times for found in section.layers} == {
+        "openvino: time of layers of B, slowest first": "FP32 10.000, INT8 5.000 ms (2.0x)",
+        "openvino: time of layers of C, slowest first": "INT8 1.000 ms",
+        "openvino on ssh://pi: time of layers of D, slowest first": "INT8 2.000 ms",
+    }
+    told = RECORDS[1]["result"]
+    both = [record("sensitivity", told), record("sensitivity", {**told, "device": device})]
+    (section,) = make_sections([row()], both)
+    assert [found.title.split(":")[0] for found in section.layers] == ["openvino", "openvino on ssh"]
+
+
+def test_rows_of_the_table_have_their_own_names() -> None:
+    rows = [row(data="a"), row(data="b")]
+    groups = tuple(section.to_json() for section in make_sections(rows, []))
+    told = Report(None, tuple(rows), Path("x"), "json", groups).table_rows()
+    assert [(one["name"], one["data"]) for one in told] == [
+        ("ptq · openvino · a", "a"),
+        ("ptq · openvino · b", "b"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from support.report_rows import row
+from support.report_rows import CHECKED, TIMED, record, row
 
 from convnext_edge.commands.report.groups import make_groups
 from convnext_edge.commands.report.verdict import Verdict, loss_of, verdicts
+from convnext_edge.commands.rows import join_rows
 
 
 def verdict(*rows: dict[str, Any]) -> Verdict:
@@ -49,6 +50,27 @@ def test_gates_go_before_the_tolerance() -> None:
     wide = row(gates=["drop"], drop_points=1.5, drop_ci95_points=[1.1, 1.9])
     assert verdict(wide).decision == "ship"
     assert "its gates are met (drop)" in verdict(wide).sentence
+
+
+def test_an_engine_that_loses_too_much_on_one_set_is_not_shipped_for_another() -> None:
+    lost = {"drop_points": 9.0, "drop_ci95_points": [8.0, 10.0]}
+    found = verdict(row(data="easy"), row(data="hard", **lost), row(file="slow.xml", milliseconds=9.0))
+    assert (found.decision, found.file) == ("ship", "slow.xml")
+    alone = verdict(row(data="easy"), row(data="hard", **lost))
+    assert alone.decision == "none"
+    assert "+9.00 points of top-1" in alone.sentence
+    assert "images of hard" in alone.sentence
+
+
+def test_a_gate_on_speed_is_named_where_it_is_not_met_and_allows_no_loss() -> None:
+    """What `benchmark` decided is in the row of `validate`, too."""
+    slow = {**TIMED, "gates": ["speed"], "passed": False}
+    (found,) = join_rows([record("validate", {**CHECKED, "gates": ["drop"]}), record("benchmark", slow)])
+    assert (found["gates"], found["unmet"], found["passed"]) == (["drop", "speed"], ["speed"], False)
+    assert "does not meet its gates (speed)" in verdict(found).sentence
+    lost = {**CHECKED, "drop_points": 9.0, "drop_ci95_points": [8.0, 10.0]}
+    (fast,) = join_rows([record("validate", lost), record("benchmark", {**slow, "passed": True})])
+    assert verdict(fast).decision == "none"
 
 
 def test_too_few_images_decide_nothing_and_how_many_would_is_said() -> None:
