@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.artifacts.workspace import Workspace
-from convnext_edge.commands.contest import Contest
+from convnext_edge.commands.compare.contest import Contest
 from convnext_edge.commands.preparation import Images, calibration_images
 from convnext_edge.commands.rows import Row
 from convnext_edge.commands.text import digits, fold, size_of, table
