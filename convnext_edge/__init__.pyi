@@ -4,7 +4,7 @@
 from .commands.benchmark.command import benchmark as benchmark
 from .commands.build import build as build
 from .commands.build_script import build_script as build_script
-from .commands.compare import compare as compare
+from .commands.compare.command import compare as compare
 from .commands.demo import demo as demo
 from .commands.doctor import doctor as doctor
 from .commands.embed.command import embed as embed

@@ -21,7 +21,13 @@ from convnext_edge.progress import phase
 from convnext_edge.usage_reports import no_usage_reports
 
 # Of packages that take long to load, by their modules.
-_NAMES = {"torch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "nncf": "NNCF"}
+_NAMES = {
+    "torch": "PyTorch",
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "nncf": "NNCF",
+    "ray": "Ray",
+}
 _verbose = False
 _here = threading.local()  # `depth`: how many `quiet()` this thread is inside of
 

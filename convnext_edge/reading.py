@@ -83,7 +83,14 @@ class Shape(BaseModel):
 
 
 class DamagedError(ValueError):
-    """Says what is wrong with a file, as the end of the sentence "X is damaged: ..."."""
+    """Says what is wrong with a file, as the end of the sentence "X is damaged: ...".
+
+    place: keys and indices that lead to the wrong value, where it is one.
+    """
+
+    def __init__(self, message: str, place: Sequence[str | int] = ()) -> None:
+        super().__init__(message)
+        self.place = tuple(place)
 
 
 def read_json(
@@ -166,7 +173,8 @@ def check(value: Any, shape: type[Shape]) -> None:
     try:
         shape.model_validate(value)
     except ValidationError as error:
-        raise DamagedError(_explain(error.errors(include_url=False, include_input=False), value)) from error
+        found = error.errors(include_url=False, include_input=False)
+        raise DamagedError(_explain(found, value), _find(found[0]["loc"], value)[0]) from error
 
 
 def shown(value: Any, write: Callable[[Any], str] = repr) -> str:

@@ -48,7 +48,7 @@ class Workspace:
                 f"${VARIABLE} {str(workspace.folder)!a} has characters that runtimes do not take in a path",
                 hint="Name another folder.",
             )
-        for place in (Path(), workspace.snapshots, workspace.answers):
+        for place in (Path(), workspace.snapshots, workspace.answers, workspace.cells):
             remove_begun(place)
         for place in (workspace.folder, workspace.results):
             settle(place)
@@ -63,6 +63,11 @@ class Workspace:
     def answers(self) -> Path:
         """The folder of what references answered to the images of `validate`."""
         return self.folder / "answers"
+
+    @property
+    def cells(self) -> Path:
+        """The folder of the parts of cells that `compare` has done."""
+        return self.folder / "cells"
 
     @property
     def programs(self) -> Path:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar, get_args, get_type_hints
 
@@ -104,6 +104,10 @@ class Command:
         hints = get_type_hints(self.function, include_extras=True)
         signature = inspect.signature(self.function)
         return [_parameter(name, hints[name], p.default) for name, p in signature.parameters.items()]
+
+    def command_line(self, given: Mapping[str, object]) -> str:
+        """Return the command as a person types it. given: values by the names of parameters."""
+        return typed(self.name, self.parameters(), given)
 
 
 COMMANDS: dict[str, Command] = {}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Protocol, TypeAlias, TypeVar
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -66,28 +66,43 @@ def check_finite(outputs: Outputs, names: Sequence[str]) -> None:
 Found = TypeVar("Found", bound=Measure)
 
 
+class Answered(NamedTuple):
+    """What both models answer to a batch of images."""
+
+    reference: Outputs
+    candidate: Outputs
+    labels: Labels
+    names: Sequence[str]
+
+
 def compare_answers(
-    reference: Answer,
-    candidate: Answer,
-    inputs: Inputs,
-    found: Found,
-    *,
-    purpose: str,
-    log: AnswerLog | None = None,
+    reference: Answer, candidate: Answer, inputs: Inputs, found: Found, *, purpose: str
 ) -> Found:
     """Run both models over the images, and let `found` sum up how they differ; each is decoded once.
 
-    purpose: text of the progress bar. log: what else gets all answers, one by one.
+    purpose: text of the progress bar.
     """
+    return sum_up(answers_of_both(reference, candidate, inputs, purpose=purpose), found)
+
+
+def sum_up(answers: Iterable[Answered], found: Found, log: AnswerLog | None = None) -> Found:
+    """Let `found` sum up how the answers differ. log: what else gets all answers, one by one."""
+    for both in answers:
+        found.add_outputs(both.reference, both.candidate, both.labels)
+        if log is not None:
+            log.add(*both)
+    return found
+
+
+def answers_of_both(
+    reference: Answer, candidate: Answer, inputs: Inputs, *, purpose: str
+) -> Iterator[Answered]:
+    """Yield what both models answer to the images, batch by batch; as `answer_both`."""
     batches = inputs.images.batches(inputs.preprocessing, batch=inputs.batch, dtype="uint8")
     tracked = track(batches, purpose, total=len(inputs.images), step=inputs.batch)
     for number, batch in enumerate(tracked):
         if number % inputs.processes == inputs.process:
-            exact, answer = answer_both(reference, candidate, batch, inputs)
-            found.add_outputs(exact, answer, batch.labels)
-            if log is not None:
-                log.add(exact, answer, batch.labels, batch.names)
-    return found
+            yield Answered(*answer_both(reference, candidate, batch, inputs), batch.labels, batch.names)
 
 
 def answer_both(

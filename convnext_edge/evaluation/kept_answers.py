@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +27,7 @@ from convnext_edge.artifacts.files import remove_begun, write_bytes
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.errors import ArtifactError
 from convnext_edge.evaluation.comparison import Answer
+from convnext_edge.evaluation.shards import Shard
 from convnext_edge.progress import note
 from convnext_edge.targets.base import Images, Outputs
 
@@ -45,11 +46,13 @@ class KeptAnswers:
         self.reference, self.path = reference, path
         self.kept = read_answers(path)
         self.new: dict[bytes, Outputs] = {}
+        self.asked: list[bytes] = []  # digests of all images, in the order in which they came
         self.known = 0
 
     def __call__(self, images: Images) -> Outputs:
         """Answer normalized images (N, channels, H, W); only those that are not known are computed."""
         keys = [digest(image) for image in images]
+        self.asked += keys
         missing = [i for i, key in enumerate(keys) if key not in self.kept and key not in self.new]
         self.known += len(keys) - len(missing)
         if missing:
@@ -84,12 +87,32 @@ def kept_answers(reference: Answer, artifact: Artifact, workspace: Workspace) ->
 
     Those up to an error are kept, too.
     """
-    answers = KeptAnswers(reference, workspace.answers / (reference_key(artifact) + SUFFIX))
+    answers = KeptAnswers(reference, answers_path(artifact, workspace))
     try:
         yield answers
     finally:
         if workspace.folder.is_dir():
             answers.keep()
+
+
+def keep_shards(shards: Sequence[Shard], artifact: Artifact, workspace: Workspace) -> None:
+    """Keep what several processes found the reference of an artifact to answer."""
+    path = answers_path(artifact, workspace)
+    rows = {
+        key: tuple(output[i] for output in shard.outputs)
+        for shard in shards
+        for i, key in enumerate(shard.pixels)
+    }
+    known = read_answers(path)
+    answers = KeptAnswers(lambda images: (), path)
+    answers.new = {key: row for key, row in rows.items() if key not in known}
+    answers.known = len(rows) - len(answers.new)
+    answers.keep()
+
+
+def answers_path(artifact: Artifact, workspace: Workspace) -> Path:
+    """Return the file of the answers of an artifact's reference."""
+    return workspace.answers / (reference_key(artifact) + SUFFIX)
 
 
 def reference_key(artifact: Artifact) -> str:

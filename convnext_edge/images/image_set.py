@@ -40,6 +40,8 @@ class ImageSet:
     ] = ()  # of each label, the one in the other order; empty where that is the same
     place: str = field(default="", compare=False)  # the whole path, where the set was opened by one
     whole: int | None = None  # images of the set that this one is a part of; None for a whole set
+    # Names of the images among which broken ones are counted, where that is more than `entries`.
+    shared: tuple[str, ...] = field(default=(), repr=False)
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -73,7 +75,8 @@ class ImageSet:
 
     def skip(self, image: SkippedImage) -> None:
         """Leave a broken image out; raise ImageSetError where too many are, see `batches`."""
-        self.skip_log.add(image, total=self.whole or len(self), drawn=[entry.name for entry in self.entries])
+        drawn = self.shared or [entry.name for entry in self.entries]
+        self.skip_log.add(image, total=self.whole or len(self), drawn=drawn)
 
     @property
     def hashes(self) -> list[str]:
@@ -113,6 +116,11 @@ class ImageSet:
     def part(self, entries: tuple[Entry, ...]) -> ImageSet:
         """Return these images of the set; broken ones count as those of the whole set."""
         return replace(self, entries=entries, whole=self.whole or len(self))
+
+    def share(self, entries: tuple[Entry, ...]) -> ImageSet:
+        """Return these images for one of several processes; broken ones count as those of all processes."""
+        names = tuple(entry.name for entry in self.entries)
+        return replace(self, entries=entries, whole=self.whole or len(self), shared=names)
 
     def without_labels(self) -> ImageSet:
         """Return the set without its labels of any kind, and without names of classes."""

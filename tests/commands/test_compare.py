@@ -16,7 +16,7 @@ from convnext_edge import compare, report, validate
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.benchmark.result import Benchmark
-from convnext_edge.commands.compare import Compare
+from convnext_edge.commands.compare.result import Compare
 from convnext_edge.commands.report.page import make_page
 from convnext_edge.commands.rows import join_rows
 from convnext_edge.commands.validate.result import Validate

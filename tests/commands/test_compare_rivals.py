@@ -12,8 +12,8 @@ from support.models import Models
 
 from convnext_edge import compare
 from convnext_edge.artifacts.store import open_artifact
-from convnext_edge.commands.compare import Compare
-from convnext_edge.commands.race import tables
+from convnext_edge.commands.compare.race import tables
+from convnext_edge.commands.compare.result import Compare
 from convnext_edge.errors import UsageError
 from convnext_edge.evaluation.kept_answers import KeptAnswers
 

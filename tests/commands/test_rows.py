@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from convnext_edge.commands.compare import Compare
+from convnext_edge.commands.compare.result import Compare
 from convnext_edge.commands.report.page import make_page
 from convnext_edge.commands.rows import LEGENDS, Row, make_row
 from convnext_edge.commands.text import MIB, size_of

@@ -143,8 +143,6 @@ def gates(row: Row) -> Cell:
     """Show whether all gates were passed, and which there are."""
     if row["passed"] and not row["gates"]:
         return Cell("none set")
-    if row["passed"] and not row["gates"]:
-        return Cell("none set")
     if row["passed"]:
         return Cell("passed", ", ".join(row["gates"]), kind="good")
     return Cell("not met", ", ".join(row["unmet"]), kind="bad")

@@ -79,7 +79,7 @@ def validate(
         from convnext_edge.checkpoints.class_order import Numbering
         from convnext_edge.checkpoints.kept_weights import open_source
         from convnext_edge.evaluation.candidates import reference_threads, target_of
-        from convnext_edge.evaluation.comparison import Inputs, batch_for
+        from convnext_edge.evaluation.comparison import Inputs, answers_of_both, batch_for
         from convnext_edge.evaluation.gates import Gates
         from convnext_edge.evaluation.kept_answers import kept_answers
         from convnext_edge.evaluation.records import keep
@@ -99,7 +99,8 @@ def validate(
         inputs = Inputs(images, source.preprocessing, described.input_type == "uint8", batch_for(described))
         reference = TorchSession(source.reference, reference_threads(source)).run_all
         with kept_answers(reference, artifact, space) as known:
-            compared = compare_models((known, session.run_all), inputs, source, gates, described.classes)
+            answers = answers_of_both(known, session.run_all, inputs, purpose="validating")
+            compared = compare_models(answers, images, source, gates, described.classes)
         result = Validate(
             **compared,
             **on_corrupted(reference, session.run_all, inputs, seed if corruptions else None),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from convnext_edge.progress import note
 if TYPE_CHECKING:
     from convnext_edge.artifacts.artifact import Artifact
     from convnext_edge.checkpoints.source import Source
-    from convnext_edge.evaluation.comparison import Answer, Inputs
+    from convnext_edge.evaluation.comparison import Answer, Answered, Inputs
     from convnext_edge.evaluation.gates import Gates
     from convnext_edge.images.image_set import ImageSet
     from convnext_edge.targets.base import Session
@@ -49,25 +49,25 @@ def session_fields(session: Session) -> dict[str, Any]:
 
 
 def compare_models(
-    answers: tuple[Answer, Answer],
-    inputs: Inputs,
+    answers: Iterable[Answered],
+    images: ImageSet,
     source: Source,
     gates: Gates,
     class_names: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Run reference and candidate over the images; return the fields of the result that follow.
+    """Return the fields of the result that follow from what reference and candidate answer to the images.
 
     class_names: of the candidate, where they are known; else those of the reference, or numbers, are told.
     """
     from convnext_edge.evaluation.answers import AnswerLog
-    from convnext_edge.evaluation.comparison import compare_answers
+    from convnext_edge.evaluation.comparison import sum_up
     from convnext_edge.evaluation.gates import judge
     from convnext_edge.evaluation.measures import new_measure
     from convnext_edge.evaluation.metrics import Comparison
 
-    measure = new_measure(source.task, source.outputs, inputs.images.other_labels)
+    measure = new_measure(source.task, source.outputs, images.other_labels)
     log = AnswerLog() if source.task == "classify" and source.reference.architecture.classes > 1 else None
-    found = compare_answers(*answers, inputs, measure, purpose="validating", log=log)
+    found = sum_up(answers, measure, log)
     judged = judge(found, gates, source.task, source.reference.architecture.classes).fields()
     if isinstance(found, Comparison):
         classes = source.reference.architecture.classes

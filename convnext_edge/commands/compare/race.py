@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from convnext_edge.artifacts.files import temporary_folder
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.artifacts.workspace import Workspace
-from convnext_edge.commands.contest import Contest
+from convnext_edge.commands.compare.contest import Contest
 from convnext_edge.commands.preparation import Images, calibration_images
 from convnext_edge.commands.rows import Row
 from convnext_edge.commands.text import digits, fold, size_of, table
@@ -78,9 +78,10 @@ def race(contest: Contest, start: Start, rows: Sequence[Row], asked: Asked) -> t
     from convnext_edge.rivals.registry import find_rivals
     from convnext_edge.targets.torch import TorchSession
 
-    source, space = start.source, Workspace(contest.workspace)
+    work = contest.work
+    source, space = start.source, Workspace(work.workspace)
     run = TorchSession(source.reference, reference_threads(source)).run_all
-    images = calibration_images(Images(contest.calib, contest.samples, contest.data_root), contest.seed)
+    images = calibration_images(Images(work.calib, work.samples, work.data_root), work.seed)
     with temporary_folder() as folder:
         data = evaluation_images(contest, start)
         # `validate` has asked the reference for these images already
@@ -88,7 +89,7 @@ def race(contest: Contest, start: Start, rows: Sequence[Row], asked: Asked) -> t
             material = prepare(source, start.weights, images, data, reference=reference, folder=folder)
         workshop = Workshop(folder, Path(asked.environments), 60 * asked.minutes)
         contenders = [*(engine(row, contest) for row in rows), *map(Contender, find_rivals(asked.names))]
-        return tuple(run_all(contenders, material, workshop, threads=contest.threads, runs=contest.runs))
+        return tuple(run_all(contenders, material, workshop, threads=work.threads, runs=work.runs))
 
 
 def evaluation_images(contest: Contest, start: Start) -> ImageSet:
@@ -96,9 +97,10 @@ def evaluation_images(contest: Contest, start: Start) -> ImageSet:
     from convnext_edge.checkpoints.class_order import Numbering
     from convnext_edge.images.opening import open_image_set
 
-    number = Numbering(contest.class_order, as_path(contest.classes)).for_model(start.artifact.description)
-    images = number(open_image_set(contest.data, data_root=contest.data_root, split="evaluation"))
-    return images.subset(contest.limit, contest.seed)
+    work = contest.work
+    number = Numbering(work.class_order, as_path(work.classes)).for_model(start.artifact.description)
+    images = number(open_image_set(work.data, data_root=work.data_root, split="evaluation"))
+    return images.subset(work.limit, work.seed)
 
 
 def engine(row: Row, contest: Contest) -> Contender:

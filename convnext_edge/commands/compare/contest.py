@@ -25,25 +25,33 @@ RECIPE = ".toml"
 
 
 @dataclass(frozen=True)
+class Work:
+    """What all that are compared share: images, the settings of timing, and the place of files."""
+
+    workspace: Path
+    calib: AnyPath
+    data: AnyPath
+    samples: int | None = None
+    limit: int | None = None
+    class_order: ClassOrder | None = None
+    classes: AnyPath | None = None
+    data_root: AnyPath | None = None
+    threads: int = 1
+    runs: int = 50
+    seed: int = 0
+    cpus: tuple[str, ...] = ()  # of a grid: names of the CPUs that its cells run on
+
+
+@dataclass(frozen=True)
 class Contest:
     """What all pairs of method and target share: the model, and options of the commands they go through."""
 
     model: Path  # the FP32 artifact that all start from
     stem: str  # what its files are called by
-    calib: AnyPath
-    samples: int | None
-    data: AnyPath
-    limit: int | None
-    threads: int
-    runs: int
-    class_order: ClassOrder | None
-    classes: AnyPath | None
-    data_root: AnyPath | None
-    workspace: Path
-    seed: int
-    on: str | None  # the device that engines are made for and run on
-    runner: str | None
-    machine: Machine | None  # the kind of the device
+    work: Work
+    on: str | None = None  # the device that engines are made for and run on
+    runner: str | None = None
+    machine: Machine | None = None  # the kind of the device
     seconds: dict[Path, float] = field(default_factory=dict)  # that making each engine took
 
     def run(self, method: str, target: str) -> Row:
@@ -57,13 +65,13 @@ class Contest:
             engine.path,
             on=self.on,
             runner=self.runner,
-            data=self.data,
-            limit=self.limit,
-            class_order=self.class_order,
-            classes=self.classes,
-            data_root=self.data_root,
-            workspace=self.workspace,
-            seed=self.seed,
+            data=self.work.data,
+            limit=self.work.limit,
+            class_order=self.work.class_order,
+            classes=self.work.classes,
+            data_root=self.work.data_root,
+            workspace=self.work.workspace,
+            seed=self.work.seed,
         )
         timed: dict[str, Any] | None = None
         if not checked.simulated:
@@ -71,9 +79,9 @@ class Contest:
                 engine.path,
                 on=self.on,
                 runner=self.runner,
-                threads=self.threads,
-                runs=self.runs,
-                workspace=self.workspace,
+                threads=self.work.threads,
+                runs=self.work.runs,
+                workspace=self.work.workspace,
             )
             timed = found.to_json()
         row = make_row(model_columns(engine), checked.to_json(), timed)
@@ -84,28 +92,30 @@ class Contest:
         chosen = find_target(target)
         machine = self.machine if chosen.takes_machine else None
         if method == FP32:
-            return build(self.model, target=target, machine=machine, workspace=self.workspace).engine
+            return build(self.model, target=target, machine=machine, workspace=self.work.workspace).engine
         graph = output = recipe = None
         if method.endswith(RECIPE):  # under a name of its own, so that it replaces no other
             # not what `quantize` calls its files, though the recipe be called int8
             name = f"{self.stem}-recipe-{Path(method).stem}-{target}"
-            graph, output = (self.workspace / f"{name}{end}" for end in (".onnx", chosen.suffix))
+            graph, output = (self.work.workspace / f"{name}{end}" for end in (".onnx", chosen.suffix))
             recipe, method = Path(method), "ptq"
         made = quantize(
             self.model,
-            calib=self.calib,
-            samples=self.samples,
+            calib=self.work.calib,
+            samples=self.work.samples,
             target=target,
             method=cast(Method, method),
             machine=machine,
             recipe=recipe,
             timing=False,
-            data_root=self.data_root,
+            data_root=self.work.data_root,
             output=graph,
-            workspace=self.workspace,
-            seed=self.seed,
+            workspace=self.work.workspace,
+            seed=self.work.seed,
         )
         for warning in made.warnings:
             note(f"WARNING: {warning}")
-        built = build(made.artifact, target=target, machine=machine, output=output, workspace=self.workspace)
+        built = build(
+            made.artifact, target=target, machine=machine, output=output, workspace=self.work.workspace
+        )
         return built.engine

@@ -1,0 +1,157 @@
+"""All cells of a grid as tasks of Ray: what can run side by side does, and timing is alone on its node.
+
+A task that loses its worker is started again, RETRIES times; what it had completed before is kept, so that
+nothing is done twice. Tasks return how they ended (`Outcome`), so that one that fails stops no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from convnext_edge.artifacts.store import open_artifact
+from convnext_edge.commands.compare.contest import Work
+from convnext_edge.commands.compare.grid import steps
+from convnext_edge.commands.compare.grid.cluster import RESOURCE, SHARE, connected
+from convnext_edge.commands.compare.grid.here import started, tell
+from convnext_edge.commands.compare.grid.outcome import Outcome, attempt, attempt_there
+from convnext_edge.commands.compare.grid.plan import Cell, Grid, Started, cells_of
+from convnext_edge.commands.compare.grid.table import failed_row, found_row
+from convnext_edge.commands.rows import Row
+from convnext_edge.commands.validate.shards import reference_shard
+from convnext_edge.evaluation.shards import Share, shares_of
+from convnext_edge.progress import Bars, doing, note
+
+# Of a task whose worker ends: a worker that is killed five times may have the same task each time.
+RETRIES = 6
+CELLS = "cells"  # the progress bar
+Ref: TypeAlias = Any  # of Ray, to what a task will return
+Asked: TypeAlias = tuple[Share, Ref]
+
+
+@dataclass(frozen=True)
+class Pending:
+    """The tasks of a cell."""
+
+    cell: Cell
+    made: Ref
+    checked: Ref
+    timed: Ref
+
+
+def run_on_ray(grid: Grid, address: str) -> tuple[list[Row], int]:
+    """Return a row for each cell, and the number of workers."""
+    whole = grid.on_any_machine()
+    with connected(address, whole.work.workspace) as (ray, nodes):
+        run = Run(ray, steps.with_cpus(whole.work, tuple(node.cpu for node in nodes)))
+        workers = int(ray.cluster_resources().get("CPU", 0))
+        return run.rows(whole), workers
+
+
+class Run:
+    """The tasks of one grid."""
+
+    def __init__(self, ray: Any, work: Work) -> None:
+        self.ray, self.work = ray, work
+        self.told: set[Ref] = set()  # tasks whose notes were said
+
+    def rows(self, grid: Grid) -> list[Row]:
+        """Return a row for each cell."""
+        doing(f"exporting {len(grid.models)} models")
+        exports = [self.submit(steps.start_model, model, self.work) for model in grid.models]
+        models = started(grid.models, [self.outcome(export) for export in exports])
+        cells = list(cells_of(grid, models))
+        failed = {cell.number: failed_row(cell, cell.model.failed) for cell in cells if cell.model.failed}
+        doing(f"{len(cells) - len(failed)} cells")
+        pending = self.submit_all([cell for cell in cells if cell.number not in failed])
+        found = failed | dict(self.collect(pending))
+        return [found[cell.number] for cell in cells]
+
+    def submit(self, step: Callable[..., Any], *arguments: Any, alone: bool = False) -> Ref:
+        """Let a worker do a step, and one whose node does nothing else where it must be alone."""
+        options = {"num_cpus": 1, "max_retries": RETRIES, "resources": {RESOURCE: 1 if alone else SHARE}}
+        return self.ray.remote(**options)(attempt_there).remote(step, *arguments)
+
+    def submit_all(self, cells: Sequence[Cell]) -> list[Pending]:
+        """Submit what is to be done of all cells: engines first, for references need none."""
+        made = {cell.number: self.submit(steps.make, cell, self.work) for cell in cells}
+        models = dict.fromkeys(cell.model for cell in cells)
+        shared = {model: self.shares(model, cells) for model in models}
+        references = {model: self.sound_shares(model, asked) for model, asked in shared.items()}
+        return [self.submit_cell(cell, made[cell.number], references[cell.model]) for cell in cells]
+
+    def shares(self, model: Started, cells: Sequence[Cell]) -> list[Asked]:
+        """Let workers answer the shares of a model's reference; none where no cell asks for it."""
+        checked = [attempt(steps.is_checked, cell, self.work).value for cell in cells if cell.model == model]
+        if model.single or all(checked):
+            return []
+        count = shares_of(model.images)
+        return [self.reference(model, Share(number, count)) for number in range(count)]
+
+    def reference(self, model: Started, share: Share) -> Asked:
+        """Let a worker answer a share of the images by the reference."""
+        seen, place = steps.seen_of(self.work), self.work.workspace
+        return share, self.submit(reference_shard, model.path, seen, share, place)
+
+    def sound_shares(self, model: Started, asked: Sequence[Asked]) -> list[Asked]:
+        """Return the shares, asked again where an image turned out to be broken: it belongs to no batch."""
+        outcomes = [self.outcome(ref) for _, ref in asked]
+        if not asked or any(outcome.value is None for outcome in outcomes):
+            return list(asked)  # the cells, which need them, tell why
+        broken = tuple(image for outcome in outcomes for image in outcome.got.skipped)
+        found = [self.reference(model, replace(share, broken=broken)) for share, _ in asked if broken]
+        found = found or list(asked)
+        self.submit(steps.keep_reference, model, self.work, *(ref for _, ref in found))
+        return found
+
+    def submit_cell(self, cell: Cell, made: Ref, references: Sequence[Asked]) -> Pending:
+        """Submit the validation of a cell in shares, or as a whole, and then its timing."""
+        if references:
+            answers = [self.submit(steps.answer, made, self.work, share) for share, _ in references]
+            shards = [*(ref for _, ref in references), *answers]
+            checked = self.submit(steps.join, cell, made, self.work, *shards)
+        else:
+            checked = self.submit(steps.check, cell, made, self.work)
+        return Pending(cell, made, checked, self.submit(steps.time, made, checked, self.work, alone=True))
+
+    def collect(self, pending: Sequence[Pending]) -> Iterator[tuple[int, Row]]:
+        """Yield the number and the row of each cell, as they are done."""
+        waiting = {each.timed: each for each in pending}
+        with Bars() as bars:
+            bars.start(CELLS, len(waiting))
+            while waiting:
+                done, _ = self.ray.wait(list(waiting), num_returns=1)
+                for each in map(waiting.pop, done):
+                    row = self.row_of(each)
+                    tell(each.cell, row)
+                    bars.advance(CELLS)
+                    yield each.cell.number, row
+
+    def row_of(self, pending: Pending) -> Row:
+        """Return the row of a cell whose tasks are done; the first that failed tells why."""
+        cell = pending.cell
+        outcomes = [self.outcome(ref) for ref in (pending.made, pending.checked, pending.timed)]
+        failed = next((outcome for outcome in outcomes if outcome.value is None), None)
+        if failed is not None:
+            return failed_row(cell, failed.error.message)
+        made, checked, timed = (outcome.got for outcome in outcomes)
+        with steps.settled():
+            return found_row(cell, open_artifact(made.engine), made, checked, timed)
+
+    def outcome(self, ref: Ref) -> Outcome[Any]:
+        """Return how a task ended, and say what it said, once."""
+        try:
+            found: Outcome[Any] = self.ray.get(ref)
+        except self.ray.exceptions.RayError as error:
+            return Outcome(failed=f"its worker ended {1 + RETRIES} times: {first_line(error)}")
+        if ref not in self.told:
+            self.told.add(ref)
+            for text in found.notes:
+                note(text)
+        return found
+
+
+def first_line(error: Exception) -> str:
+    """Return what tells most of an error of Ray's, which has many lines."""
+    return str(error).strip().partition("\n")[0]
