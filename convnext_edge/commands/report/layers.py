@@ -100,7 +100,7 @@ def _counted(row: Row, others: Sequence[Row]) -> dict[str, dict[str, float]]:
     """Return the milliseconds of layers by precision and name: of an INT8 row, and of FP32 in its setting."""
     setting = (row["target"], setting_of(row))
     same = [one for one in others if is_fp32(one) and (one["target"], setting_of(one)) == setting]
-    fp32 = next((one["layers"] for one in same if one.get("layers")), [])
+    fp32: list[dict[str, Any]] = next((one["layers"] for one in same if one.get("layers")), [])
     return {
         kind: {layer["name"]: layer["ms"] for layer in layers}
         for kind, layers in (("fp32", fp32), ("int8", row["layers"]))
