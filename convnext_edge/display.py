@@ -44,6 +44,11 @@ class Step:
         """How long it has lasted."""
         return time.monotonic() - self.begun
 
+    @property
+    def left(self) -> float | None:
+        """The seconds that it will still take, as fast as it was so far; None before anything is done."""
+        return self.seconds / self.done * ((self.total or 0) - self.done) if self.done else None
+
     def __str__(self) -> str:
         return self.text if self.total is None else f"{self.text}, {self.done} of {self.total}"
 
@@ -70,6 +75,9 @@ class Display(ABC):
         self.steps.remove(step)
         if self.doing.text == STARTING and not self.steps:
             self.doing = Step(WORKING, told=self.doing.told)
+
+    def moved(self) -> None:  # noqa: B027  # most look at the steps by themselves
+        """Take note that a step is farther than it was."""
 
     @abstractmethod
     def say(self, text: str) -> None:
@@ -200,7 +208,7 @@ def bars(steps: list[Step]) -> RenderableType:
     grid = Table.grid(padding=(0, 1))
     for step in steps:
         total = step.total or 0
-        left = f"{step.seconds / step.done * (total - step.done):.0f} s left" if step.done else ""
+        left = "" if step.left is None else f"{step.left:.0f} s left"
         bar = ProgressBar(total, step.done, width=24)
         grid.add_row(f"  {step.text}", bar, f"{step.done}/{total}", left)
     return grid

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self, TextIO, TypeVar
 
 from convnext_edge.display import Display, Lines, Live, Step, is_terminal
+from convnext_edge.notebook import Cell, in_notebook
 
 LOGGER = logging.getLogger("convnext_edge")
 T = TypeVar("T")
@@ -114,7 +115,7 @@ def track(items: Iterable[T], description: str, *, total: int, step: int = 1) ->
 class Bars:
     """Progress bars by name, for work that reports its own steps; where there is no terminal, a log has them.
 
-    In a program of Python's, which shows nothing else of us, they are shown on a terminal alone.
+    In a program of Python's, which shows nothing else of us, they are shown on a terminal and in a notebook.
     """
 
     def __init__(self) -> None:
@@ -123,8 +124,9 @@ class Bars:
         self.shown: dict[str, Step] = {}
 
     def __enter__(self) -> Self:
-        if self.display is None and sys.stderr is not None and is_terminal(sys.stderr) and speaks():
-            self.display = Live("", sys.stderr)
+        if self.display is None and sys.stderr is not None and speaks():
+            self.display = alone(sys.stderr)
+        if self.display is not None and self.display is not _display:
             self.alone.enter_context(self.display.running())
             self.display.steps += self.shown.values()
         return self
@@ -146,6 +148,8 @@ class Bars:
         """Move a bar forward."""
         step = self.shown[name]
         step.done = min(step.done + steps, step.total or 0)
+        if self.display is not None:
+            self.display.moved()
 
     def describe(self, name: str, text: str) -> None:
         """Put `text` in place of the name before the bar."""
@@ -153,11 +157,18 @@ class Bars:
 
     @property
     def hidden(self) -> bool:
-        """Whether there is no terminal to show bars on."""
-        return not isinstance(self.display, Live)
+        """Whether there is nothing to show bars on."""
+        return not isinstance(self.display, Live | Cell)
 
     def finish(self, name: str) -> None:
         """Remove a bar."""
         step = self.shown.pop(name)
         if self.display is not None:
             self.display.end(step)
+
+
+def alone(stream: TextIO) -> Display | None:
+    """Return what shows bars in a program of Python's; None where nothing can."""
+    if in_notebook():
+        return Cell()
+    return Live("", stream) if is_terminal(stream) else None
