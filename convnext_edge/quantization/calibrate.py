@@ -176,7 +176,7 @@ def sample_rows(layer: Layer, x: Tensor, positions: int) -> Tensor:
 def sample_windows(x: Tensor, conv: nn.Conv2d, positions: int) -> Tensor:
     """Return the windows of `x` (N, C, H, W) that a kernel is multiplied by at some positions, (rows, K).
 
-    The windows are those without padding, unless `x` is smaller than the kernel, as the last map of a small image.
+    They have no padding, unless `x` is smaller than the kernel, as the last map of a small image is.
     """
     (height, width), (down, across) = conv.kernel_size, conv.stride
     if x.shape[2] < height or x.shape[3] < width:
