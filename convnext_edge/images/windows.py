@@ -1,6 +1,6 @@
 """Windows that slide over a picture, so that a segmenter of one size sees all of it in its proportions.
 
-Source: `slide_inference` of mmsegmentation (mmseg/models/segmentors/encoder_decoder.py) with the values of
+Source: slide_inference of mmsegmentation (mmseg/models/segmentors/encoder_decoder.py) with the values of
 the configurations for ADE20K: the shorter edge is that of the window, windows are two thirds of an edge
 apart, and logits are averaged where windows overlap and resized to the picture before the largest is taken.
 The longer edge has no bound here; there it has one, and the window of a picture that is more than four times
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +62,8 @@ class Grid:
     @cached_property
     def places(self) -> list[tuple[int, int]]:
         """First row and column of each window, row by row."""
-        return list(product(*map(starts, self.size, self.window)))
+        tops, lefts = map(starts, self.size, self.window)
+        return [(top, left) for top in tops for left in lefts]
 
     def cut(self, pixels: Pixels) -> Pixels:
         """Return the windows of a picture, (N, channels, rows, columns)."""
@@ -98,7 +98,7 @@ def classes_at(logits: Logits, size: tuple[int, int]) -> LabelMap:
     Logits of another size are resized as by PyTorch's `interpolate`, bilinear without aligned corners.
     """
     if logits.shape[1:] == size:
-        return logits.argmax(0)
+        return np.asarray(logits.argmax(0))
     (top, bottom, down), (left, right, across) = map(neighbours, logits.shape[1:], size)
     found = np.empty(size, np.int64)
     for start in range(0, size[0], ROWS):
