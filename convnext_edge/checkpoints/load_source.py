@@ -187,7 +187,7 @@ def _random(variant: Variant, seed: int) -> Source:
         variant.name,
         variant.preprocessing,
         task=variant.task,
-        prepared_by="timm prepares them",
+        prepared_by="mmsegmentation prepares them" if variant.task == "segment" else "timm prepares them",
     )
 
 
@@ -204,6 +204,8 @@ def _published(variant: Variant) -> Source:
             task=variant.task,
             prepared_by="in its training",
         )
+    if variant.task == "segment":
+        return _of_repository(variant)
     from convnext_edge.checkpoints.hub import fetch
 
     fetched = fetch(variant)
@@ -216,6 +218,26 @@ def _published(variant: Variant) -> Source:
         layout=loaded.layout,
         task=variant.task,
         prepared_by=f"{fetched.source} says (timm)",
+    )
+
+
+def _of_repository(variant: Variant) -> Source:
+    """Return the source of a variant whose weights are in transformers' layout."""
+    located = locate(Path(f"hf:{variant.source}"))
+    loaded = load_checkpoint(located)
+    _check_variant(located.file, loaded.model, variant)
+    tell(loaded, located)
+    return Source(
+        loaded.model,
+        variant.name,
+        variant.name,
+        variant.preprocessing,
+        loaded.classes.names,
+        layout=loaded.layout,
+        task=loaded.task,
+        left_out=loaded.left_out,
+        classes_from=loaded.classes.source,
+        prepared_by="mmsegmentation's configuration says",
     )
 
 

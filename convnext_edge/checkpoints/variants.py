@@ -2,7 +2,8 @@
 
 A name is a size, as in `tiny` or `v2_tiny`, with the tag of its training as timm writes it, as in
 `tiny.fb_in22k_ft_in1k_384`; a size alone means the first tag of its row in `published`. What torchvision,
-transformers and the hub call a model is a name as well. This module needs no PyTorch.
+transformers and the hub call a model is a name as well; upernet_tiny is the segmenter on a `tiny`. This
+module needs no PyTorch.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 from convnext_edge.architecture import Architecture
 from convnext_edge.checkpoints.published import PUBLISHED, TAGS
 from convnext_edge.checkpoints.sizes import SIZES, visible
+from convnext_edge.checkpoints.upernets import LICENSE, UPERNETS, prepared, repository, upernet
 from convnext_edge.errors import UsageError, nearest
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.tasks import Task
@@ -31,6 +33,7 @@ class Variant:
     license: str  # of the weights: an SPDX identifier, or the name of the model card, in lower case
     source: str  # repository of the Hugging Face hub; for `demo`, a folder of this project
     task: Task = "classify"  # what the outputs mean
+    published_miou: float | None = None  # of a segmenter: a fraction, on ADE20K, of windows at one scale
 
     @property
     def generation(self) -> str:
@@ -92,7 +95,7 @@ def variants() -> list[Variant]:
         for size, tags in PUBLISHED.items()
         for tag in list(tags)[1:]
     ]
-    return [*default, *BUNDLED.values(), *chosen]
+    return [*default, *BUNDLED.values(), *map(_segmenter, UPERNETS), *chosen]
 
 
 def names() -> list[str]:
@@ -138,7 +141,7 @@ def canonical(name: str) -> str:
 
 
 def of_transformers(repository: str) -> str | None:
-    """Return our name of a repository of the authors, as `facebook/convnext-tiny-224`; None for others."""
+    """Return our name of a repository in transformers' layout, as `facebook/convnext-tiny-224`, or None."""
     if match := re.fullmatch(r"facebook/convnext-(\w+)-(224|384)(-22k)?(-1k)?", repository):
         size, resolution, pretrained, finetuned = match.groups()
         if pretrained is None:
@@ -150,6 +153,8 @@ def of_transformers(repository: str) -> str | None:
         size, pretrained, resolution = match.groups()
         tag = "fcmae_ft_in1k" if pretrained == "1k" else "fcmae_ft_in22k_in1k"
         return f"v2_{size}.{tag}" + ("" if resolution == "224" else f"_{resolution}")
+    if match := re.fullmatch(r"openmmlab/upernet-convnext-(\w+)", repository):
+        return f"upernet_{match[1]}"
     if match := re.fullmatch(r"facebook/dinov3-convnext-(\w+)-pretrain-lvd1689m", repository):
         return f"{match[1]}.dinov3_lvd1689m"
     return None
@@ -167,6 +172,19 @@ def match(architecture: Architecture) -> str | None:
 def known_sizes() -> dict[str, Architecture]:
     """Return the architectures of all sizes and of the demos, by name."""
     return SIZES | {name: variant.architecture for name, variant in BUNDLED.items()}
+
+
+def _segmenter(size: str) -> Variant:
+    return Variant(
+        name=f"upernet_{size}",
+        architecture=upernet(size),
+        preprocessing=prepared(size),
+        published_top1=None,
+        license=LICENSE,
+        source=repository(size),
+        task="segment",
+        published_miou=UPERNETS[size].miou,
+    )
 
 
 def _variant(size: str, tag: str, *, name: str) -> Variant:

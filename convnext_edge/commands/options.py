@@ -148,6 +148,9 @@ ChannelOrderOption: TypeAlias = Annotated[
 ExifOption: TypeAlias = Annotated[
     Exif | None, Option("Whether photographs are turned upright by their EXIF.")
 ]
+SlidingWindow: TypeAlias = Annotated[
+    bool, Option("Task segment: slide windows over pictures of any size, as ADE20K's tables do.")
+]
 Output: TypeAlias = Annotated[
     AnyPath | None,
     Option("File to write.  [default: a name in the workspace]", flags=("-o", "--output")),

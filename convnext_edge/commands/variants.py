@@ -9,6 +9,7 @@ from convnext_edge.checkpoints import variants as published
 from convnext_edge.commands.declaration import command
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import fold, table
+from convnext_edge.tasks import Task
 
 # Licenses as the table names them, beside names of models that leave little room.
 SHORT = {
@@ -17,6 +18,9 @@ SHORT = {
     "dinov3-license": "dinov3",
     "fair-noncommercial-research-license": "fair",
 }
+
+
+OF_SEGMENTERS = "of upernet_*, mIoU on ADE20K (--sliding-window) stands in place of top-1"
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,14 @@ class VariantRow(Result):
     published_top1: float | None  # a fraction; None where none is published
     license: str
     source: str
+    task: Task = "classify"
+    published_miou: float | None = None  # of a segmenter: a fraction, on ADE20K, by --sliding-window
+
+    @property
+    def accuracy(self) -> str:
+        """The published top-1 or mIoU in words; empty where none is published."""
+        found = self.published_top1 if self.published_miou is None else self.published_miou
+        return "" if found is None else f"{found:.1%}"
 
 
 @dataclass(frozen=True)
@@ -55,13 +67,13 @@ class Variants(Result):
                 three_digits(row.params / 1e6) + "M",
                 three_digits(row.macs / 1e9) + "G",
                 str(row.resolution),
-                "" if row.published_top1 is None else f"{row.published_top1:.1%}",
+                row.accuracy,
                 SHORT.get(row.license, row.license),
             )
             for row in self.variants
         ]
         meanings = ", ".join(f"{short} is {license}" for license, short in SHORT.items())
-        return table([header, *rows]) + f"\n{fold(meanings)}"
+        return table([header, *rows]) + f"\n{fold(meanings)}\n{OF_SEGMENTERS}"
 
 
 @command(example="convnext-edge variants")
@@ -84,6 +96,8 @@ def _row(variant: published.Variant) -> VariantRow:
         published_top1=variant.published_top1,
         license=variant.license,
         source=variant.source,
+        task=variant.task,
+        published_miou=variant.published_miou,
     )
 
 

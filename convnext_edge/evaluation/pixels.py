@@ -12,6 +12,7 @@ from convnext_edge.errors import ImageSetError
 from convnext_edge.evaluation.closeness import LABEL_MAPS, Closeness, Figures
 from convnext_edge.images.batches import Labels
 from convnext_edge.images.contents import UNLABELLED
+from convnext_edge.images.windows import classes_at
 from convnext_edge.targets.base import Outputs
 
 
@@ -32,7 +33,8 @@ class Pixels(Closeness):
 
     def add_outputs(self, reference: Outputs, candidate: Outputs, labels: Labels) -> None:
         super().add_outputs(reference, candidate, labels)
-        answers = [logits[0].argmax(1) for logits in (reference, candidate)]  # each (N, H, W)
+        size = labels.shape[1:] if labels.ndim == LABEL_MAPS else reference[0].shape[2:]
+        answers = [label_maps(logits[0], size) for logits in (reference, candidate)]
         self.pixels += answers[0].size
         self.agreed += int((answers[0] == answers[1]).sum())
         if labels.ndim == LABEL_MAPS:
@@ -69,6 +71,12 @@ class Pixels(Closeness):
             found["miou_reference"], found["miou"] = map(mean_iou, self.confusions)
             found["drop_points"] = 100 * (mean_iou(self.confusions[0]) - mean_iou(self.confusions[1]))
         return found
+
+
+def label_maps(logits: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return the class of each pixel of images with these rows and columns. logits: (N, classes, H, W)."""
+    rows, columns = size
+    return np.stack([classes_at(image, (rows, columns)) for image in logits])
 
 
 def confusion(labels: Labels, answers: NDArray[np.int64], classes: int) -> NDArray[np.int64]:

@@ -121,6 +121,7 @@ class ValidateShape(Shape):
     classes: Count | None = None
     beyond_top1: BeyondTop1Shape | None = None
     corruptions: CorruptedShape | None = None
+    sliding_window: bool = False
     data_path: str = ""
 
     @model_validator(mode="after")

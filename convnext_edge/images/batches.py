@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convnext_edge.errors import ImageSetError
-from convnext_edge.images.contents import Contents, Entry
+from convnext_edge.images.contents import UNLABELLED, Contents, Entry
 from convnext_edge.images.decoding import decode
 from convnext_edge.images.label_maps import LabelMap, read_map
 from convnext_edge.images.preprocessing import InputType, Preprocessing
-from convnext_edge.images.transform import normalize, preprocess
+from convnext_edge.images.transform import normalize, preprocess, whole_picture
 
 # (N,), 0-based, -1 where an image has none; where it may have several, (N, classes) whether it has each; of
 # label maps, (N, H, W), -1 where a pixel has none
@@ -48,11 +48,17 @@ class SkippedImage:
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """An image of a set, decoded and cropped to the size that the model takes."""
+    """An image of a set, decoded and, unless it is to be whole, cropped to the size that the model takes."""
 
     entry: Entry
     pixels: NDArray[np.uint8]  # (H, W, channels)
     label_map: LabelMap | None = None  # (H, W)
+
+    @property
+    def labels(self) -> LabelMap:
+        """The label map as a batch of one, (1, H, W); of an image without one, no pixel has a label."""
+        found = np.full(self.pixels.shape[:2], UNLABELLED) if self.label_map is None else self.label_map
+        return found[None]
 
 
 class SkipLog:
@@ -92,14 +98,21 @@ class SkipLog:
         )
 
 
-def load(entry: Entry, contents: Contents, preprocessing: Preprocessing) -> LoadedImage | SkippedImage:
-    """Read, decode and transform one image; return a `SkippedImage` where it is broken."""
+def load(
+    entry: Entry, contents: Contents, preprocessing: Preprocessing, *, whole: bool = False
+) -> LoadedImage | SkippedImage:
+    """Read, decode and transform one image; return a `SkippedImage` where it is broken.
+
+    whole: whether it keeps its own size.
+    """
     try:
         image = decode(contents.read(entry.name), len(preprocessing.mean), exif=preprocessing.exif)
         label_map = None
         if entry.label_map is not None:
-            label_map = read_map(contents.read(entry.label_map), image.size, preprocessing)
-        return LoadedImage(entry, preprocess(image, preprocessing), label_map)
+            data = contents.read(entry.label_map)
+            label_map = read_map(data, image.size, preprocessing, whole=whole)
+        transform = whole_picture if whole else preprocess
+        return LoadedImage(entry, transform(image, preprocessing), label_map)
     except ImageSetError as error:
         return SkippedImage(entry.name, error.message)
 

@@ -11,6 +11,7 @@ from typing import get_args
 from convnext_edge.errors import ImageSetError
 from convnext_edge.images.batches import (
     Batch,
+    LoadedImage,
     SkipLog,
     SkippedImage,
     collate,
@@ -145,12 +146,22 @@ class ImageSet:
         workers = default_workers() if workers is None else workers
         _check_batches(batch, dtype, workers)
         check_preprocessing(preprocessing)
-        read = partial(load, contents=self.contents, preprocessing=preprocessing)
-        # The next batch is decoded while the caller works on this one.
-        loaded = ordered_map(read, self.entries, workers=workers, look_ahead=batch + workers)
-        sound = keep_sound(loaded, self.skip)
+        sound = self._sound(preprocessing, batch, workers, whole=False)
         classes = self.class_count if self.several else None
         return collate(sound, preprocessing, batch=batch, dtype=dtype, classes=classes)
+
+    def pictures(self, preprocessing: Preprocessing) -> Iterator[LoadedImage]:
+        """Yield all images in order, at their own size; broken ones are left out as by `batches`."""
+        check_preprocessing(preprocessing)
+        return self._sound(preprocessing, 1, default_workers(), whole=True)
+
+    def _sound(
+        self, preprocessing: Preprocessing, batch: int, workers: int, *, whole: bool
+    ) -> Iterator[LoadedImage]:
+        read = partial(load, contents=self.contents, preprocessing=preprocessing, whole=whole)
+        # The next batch is decoded while the caller works on this one.
+        loaded = ordered_map(read, self.entries, workers=workers, look_ahead=batch + workers)
+        return keep_sound(loaded, self.skip)
 
 
 def overlap(a: ImageSet, b: ImageSet) -> int:

@@ -83,10 +83,13 @@ def pair(names: Sequence[str], path: Path) -> Iterator[tuple[str, str]]:
     yield from ((name, its) for name, its in found.items() if its is not None)
 
 
-def read_map(data: bytes, size: tuple[int, int], preprocessing: Preprocessing) -> LabelMap:
-    """Return a label map as the pixels of the model's input have it.
+def read_map(
+    data: bytes, size: tuple[int, int], preprocessing: Preprocessing, *, whole: bool = False
+) -> LabelMap:
+    """Return a label map as the pixels of the model's input have it, or as those of the picture.
 
-    size: width and height of the picture. Raises ImageSetError for what is no label map of it.
+    size: width and height of the picture. whole: whether it is the picture's. Raises ImageSetError for what
+    is no label map of it.
     """
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
@@ -103,7 +106,8 @@ def read_map(data: bytes, size: tuple[int, int], preprocessing: Preprocessing) -
         raise
     except Exception as error:  # Pillow's decoder raises nearly any type on damaged data
         raise ImageSetError(f"its label map cannot be decoded: {error}") from error
-    return numbered(np.asarray(fit_to_input(codes, as_map(preprocessing))), preprocessing.label_zero)
+    fitted = codes if whole else fit_to_input(codes, as_map(preprocessing))
+    return numbered(np.asarray(fitted), preprocessing.label_zero)
 
 
 def bits(data: bytes) -> int:

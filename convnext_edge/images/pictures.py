@@ -29,7 +29,7 @@ from convnext_edge.images.label_maps import map_of
 from convnext_edge.images.opening import open_storage
 from convnext_edge.images.parquet import ParquetStorage
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.images.transform import preprocess
+from convnext_edge.images.transform import preprocess, whole_picture
 from convnext_edge.progress import note
 
 STANDARD_INPUT = "-"
@@ -51,9 +51,10 @@ class Picture:
 
 @dataclass
 class Loader:
-    """Makes the input of a model of each picture, and remembers which of them are stored turned."""
+    """Makes the input of a model of each picture, or takes it whole; remembers which are stored turned."""
 
     preprocessing: Preprocessing
+    whole: bool = False  # whether pictures keep their own size
     turned: list[str] = field(default_factory=list)  # names; the EXIF orientation is not applied to these
 
     def load(self, picture: Picture) -> LoadedImage | SkippedImage:
@@ -61,7 +62,7 @@ class Loader:
         try:
             content = picture.read()
             image = self._open(content)
-            pixels = preprocess(image, self.preprocessing)
+            pixels = (whole_picture if self.whole else preprocess)(image, self.preprocessing)
         except ImageSetError as error:
             return SkippedImage(picture.name, error.message)
         if is_turned(image):

@@ -34,6 +34,12 @@ def preprocess(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.u
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
 
+def whole_picture(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Return all pixels of an image, (height, width, channels); raise ImageSetError for 32-bit samples."""
+    pixels = np.array(to_channels(image, len(preprocessing.mean)))
+    return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
 def fit_to_input(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     """Return an image of the model's channels, resized, filled up and cropped to the size of its input."""
     return _crop(_pad(_resize(image, preprocessing), preprocessing), preprocessing)

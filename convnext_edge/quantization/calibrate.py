@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from convnext_edge.network.forms import MatMul
 from convnext_edge.network.layers import Layer
@@ -173,8 +174,14 @@ def sample_rows(layer: Layer, x: Tensor, positions: int) -> Tensor:
 
 
 def sample_windows(x: Tensor, conv: nn.Conv2d, positions: int) -> Tensor:
-    """Return the windows of `x` (N, C, H, W) that a kernel is multiplied by at some positions, (rows, K)."""
+    """Return the windows of `x` (N, C, H, W) that a kernel is multiplied by at some positions, (rows, K).
+
+    They have no padding, unless `x` is smaller than the kernel, as the last map of a small image is.
+    """
     (height, width), (down, across) = conv.kernel_size, conv.stride
+    if x.shape[2] < height or x.shape[3] < width:
+        rows, columns = map(int, conv.padding)
+        x = functional.pad(x, (columns, columns, rows, rows))
     windows = x.unfold(2, height, down).unfold(3, width, across)  # a view (N, C, rows, columns, kh, kw)
     columns = windows.shape[3]
     chosen = spread(windows.shape[2] * columns, positions)

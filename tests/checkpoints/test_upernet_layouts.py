@@ -8,16 +8,22 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from support.local_hub import LocalHub
 from torch import Tensor
 
+from convnext_edge.checkpoints import load_source as sources
 from convnext_edge.checkpoints.loading import Checkpoint, load_checkpoint
 from convnext_edge.checkpoints.places import Selection
+from convnext_edge.checkpoints.variants import find_variant
 from convnext_edge.errors import CheckpointError
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "segmentation"
@@ -141,3 +147,40 @@ def test_another_decoder_is_refused_by_what_differs_and_may_be_left_out(
     loaded = load_checkpoint(made, selection=Selection(task="features"))
     assert (loaded.task, loaded.architecture.decoder) == ("features", None)
     assert any(name.startswith("decode_head.") for name in loaded.left_out)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
+    """The hub, on which the fixture stands where UPerNet-T does."""
+    processor = {"image_processor_type": "SegformerImageProcessor", "do_reduce_labels": False}
+    files = {path.name: path.read_bytes() for path in FOLDER.iterdir()}
+    files["preprocessor_config.json"] = json.dumps(processor).encode()
+    served = LocalHub("openmmlab/upernet-convnext-tiny", files)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", served.endpoint)
+    template = served.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    yield served
+    served.stop()
+
+
+def test_a_named_segmenter_is_downloaded_with_the_windows_and_label_maps_of_its_training(
+    hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = replace(
+        find_variant("upernet_tiny"),
+        architecture=load_checkpoint(FOLDER).model.architecture,
+        preprocessing=replace(find_variant("upernet_tiny").preprocessing, resolution=64),
+    )
+    monkeypatch.setattr(sources, "find_variant", lambda name: small)
+    found = sources.load_source("upernet_tiny")
+    assert (found.stem, found.variant, found.task) == ("upernet_tiny", "upernet_tiny", "segment")
+    assert (found.preprocessing.size, found.preprocessing.label_zero) == ((64, 64), "none")
+    expected = load_file(FOLDER / "model.safetensors")["decode_head.classifier.bias"]
+    torch.testing.assert_close(found.reference.state_dict()["decoder.classifier.bias"], expected.float())
+    assert "GET /openmmlab/upernet-convnext-tiny/resolve/" in "\n".join(hub.requests)
+
+
+def test_weights_of_another_segmenter_are_refused(hub: LocalHub) -> None:
+    with pytest.raises(CheckpointError, match=r"is not a upernet_tiny: it has depths .*; upernet_tiny has"):
+        sources.load_source("upernet_tiny")

@@ -19,7 +19,18 @@ from convnext_edge.network.convnext import ConvNeXt
 V1_NAMES = ["tiny", "small", "base", "large", "xlarge", "atto", "femto", "pico", "nano"]
 V2_NAMES = ["v2_atto", "v2_femto", "v2_pico", "v2_nano", "v2_tiny", "v2_base", "v2_large", "v2_huge"]
 OTHERS = ["zepto_rms", "zepto_rms_ols", "atto_ols", "femto_ols", "pico_ols", "nano_ols"]
-NAMES = [*V1_NAMES, *V2_NAMES, *OTHERS, "tiny_hnf", "large_mlp", "xxlarge", "demo", "demo_segment"]
+# ConvNeXt V1, table 10, by their own count: parameters with the auxiliary head, multiply-adds at four windows
+UPERNETS = {
+    "upernet_tiny": (60, 512, 939),
+    "upernet_small": (82, 512, 1027),
+    "upernet_base": (122, 512, 1170),
+    "upernet_large": (235, 640, 2458),
+    "upernet_xlarge": (391, 640, 3335),
+}
+NAMES = [
+    *(*V1_NAMES, *V2_NAMES, *OTHERS, "tiny_hnf", "large_mlp", "xxlarge"),
+    *("demo", "demo_segment", *UPERNETS),
+]
 # ConvNeXt V1, table 1, and the README of its repository for T and S at 384: parameters, multiply-adds
 PAPER_V1 = [
     ("tiny", "29M", 224, "4.5G"),
@@ -77,6 +88,25 @@ def test_params_of_the_other_sizes_are_timms(name: str, millions: float) -> None
     assert round(find_variant(name).architecture.params / 1e6, 2) == millions
 
 
+@pytest.mark.parametrize("name", UPERNETS)
+def test_segmenters_are_the_papers(name: str) -> None:
+    variant = find_variant(name)
+    params, window, macs = UPERNETS[name]
+    dim = variant.architecture.dims[2]
+    # a 3x3 convolution to 256 channels with a BatchNorm, and a classifier: it trains, and answers nothing
+    auxiliary = 9 * 256 * dim + 2 * 256 + 256 * 150 + 150
+    assert (variant.architecture.params + auxiliary) / 1e6 == pytest.approx(params, rel=0.01)
+    assert variant.architecture.macs(window, 4 * window) / 1e9 == pytest.approx(macs, rel=0.01)
+    assert (variant.resolution, variant.task, variant.license) == (window, "segment", "mit")
+
+
+def test_the_accuracy_of_segmenters_is_that_of_mmsegmentations_weights() -> None:
+    # its configs/convnext/README.md, column mIoU: one scale
+    told = [find_variant(name).published_miou for name in UPERNETS]
+    assert told == [0.4611, 0.4856, 0.4871, 0.5316, 0.5358]
+    assert {variant.task for variant in variants() if variant.published_miou} == {"segment"}
+
+
 @pytest.mark.parametrize("name", ["xlarge", "nano", "demo", "demo_segment", "zepto_rms_ols", "large_mlp"])
 def test_params_are_counted_as_the_module_has_them(name: str) -> None:
     architecture = find_variant(name).architecture
@@ -118,7 +148,7 @@ def test_a_tag_chooses_classes_resolution_crop_and_source() -> None:
 def test_weights_of_v2_are_not_for_commercial_use() -> None:
     licenses = {(variant.generation, variant.license) for variant in variants()}
     of_meta = {("v1", "dinov3-license"), ("v1", "fair-noncommercial-research-license")}
-    assert licenses == {("v1", "apache-2.0"), ("v2", "cc-by-nc-4.0"), *of_meta}
+    assert licenses == {("v1", "apache-2.0"), ("v1", "mit"), ("v2", "cc-by-nc-4.0"), *of_meta}
 
 
 @pytest.mark.parametrize(
@@ -137,6 +167,7 @@ def test_weights_of_v2_are_not_for_commercial_use() -> None:
         ("facebook/convnextv2-tiny-22k-384", "v2_tiny.fcmae_ft_in22k_in1k_384"),
         ("facebook/convnextv2-atto-1k-224", "v2_atto"),
         ("facebook/dinov3-convnext-small-pretrain-lvd1689m", "small.dinov3_lvd1689m"),
+        ("openmmlab/upernet-convnext-xlarge", "upernet_xlarge"),
     ],
 )
 def test_names_of_other_libraries_are_aliases(alias: str, name: str) -> None:

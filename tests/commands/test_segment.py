@@ -8,13 +8,18 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
+from numpy.typing import NDArray
 from PIL import Image
+from torch.nn import functional as F
 
-from convnext_edge import build, embed, export, finetune, predict, quantize, sensitivity, validate
+from convnext_edge import build, export, finetune, predict, quantize, sensitivity, validate
 from convnext_edge.artifacts.store import open_artifact
+from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.commands.export import Export
 from convnext_edge.errors import ExportError, TargetError, UsageError
 from convnext_edge.images.label_maps import SUFFIX
+from convnext_edge.images.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from convnext_edge.targets.registry import find_target
 
 pytestmark = pytest.mark.slow(seconds=60)
@@ -134,6 +139,99 @@ def test_label_maps_and_overlays_are_drawn(int8: Path, photos: Path, tmp_path: P
     assert found.to_json()["predictions"][0]["label_map"] == str(row.label_map)
 
 
+def slid_over(picture: Path) -> NDArray[np.int64]:
+    """The classes of a picture's pixels by windows, computed by PyTorch as mmsegmentation does it."""
+    (rows, columns), model = SIZE, load_checkpoint(FIXTURES / "hf_upernet").model
+    image = Image.open(picture).convert("RGB")
+    scale = max(rows / image.height, columns / image.width)
+    height, width = (int(edge * scale + 0.5) for edge in (image.height, image.width))
+    resized = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    pixels = ((torch.from_numpy(resized.copy()).permute(2, 0, 1) / 255 - mean) / std)[None].float()
+    total, count = torch.zeros(1, CLASSES, height, width), torch.zeros(1, 1, height, width)
+    down, across = rows * 2 // 3, columns * 2 // 3
+    for i in range(max(height - rows + down - 1, 0) // down + 1):
+        for j in range(max(width - columns + across - 1, 0) // across + 1):
+            bottom, right = min(i * down + rows, height), min(j * across + columns, width)
+            place = (..., slice(bottom - rows, bottom), slice(right - columns, right))
+            with torch.inference_mode():
+                total[place] += model(pixels[place])
+            count[place] += 1
+    whole = F.interpolate(total / count, (image.height, image.width), mode="bilinear")
+    return whole[0].argmax(0).numpy()
+
+
+@pytest.fixture(scope="module")
+def long_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures of other proportions than the model's, with label maps of their size."""
+    root, random = tmp_path_factory.mktemp("long"), np.random.default_rng(1)
+    for folder in ("images", "annotations"):
+        (root / folder).mkdir()
+    for name, size in (("tall", (70, 210)), ("wide", (400, 90))):
+        tiles = Image.fromarray(random.integers(0, 256, (6, 8, 3), np.uint8))
+        tiles.resize(size, Image.Resampling.BICUBIC).save(root / "images" / f"{name}.png")
+        codes = Image.fromarray(random.integers(0, CLASSES + 1, (3, 4), np.uint8))
+        codes.resize(size, Image.Resampling.NEAREST).save(root / "annotations" / f"{name}{SUFFIX}")
+    return root
+
+
+def test_windows_slide_over_pictures_as_in_the_tables_of_ade20k(
+    exported: Export, long_photos: Path, tmp_path: Path
+) -> None:
+    pictures = sorted((long_photos / "images").iterdir())
+    expected = [slid_over(picture) for picture in pictures]
+    found = predict(
+        exported.artifact,
+        pictures,
+        sliding_window=True,
+        maps=tmp_path / "maps",
+        workspace=exported.artifact.parent,
+    )
+    for row, picture, classes in zip(found.predictions, pictures, expected, strict=True):
+        assert row.label_map is not None
+        assert row.overlay is not None
+        with Image.open(row.label_map) as drawn, Image.open(row.overlay) as overlay:
+            assert overlay.size == Image.open(picture).size
+            # windows of both, which differ by rounding
+            assert (np.asarray(drawn) == classes).mean() > 0.999
+        assert row.classes[0].share == pytest.approx((classes == row.classes[0].index).mean(), abs=1e-3)
+    told = validate(
+        exported.artifact, data=long_photos, sliding_window=True, workspace=exported.artifact.parent
+    )
+    maps = [np.asarray(Image.open(path)) for path in sorted((long_photos / "annotations").iterdir())]
+    assert told.metrics["agreement"] == pytest.approx(1, abs=1e-3)
+    assert told.metrics["miou_reference"] == pytest.approx(iou_by_sets(maps, expected), abs=2e-3)
+    assert (told.data, told.sliding_window) == (f"{long_photos.name} by sliding windows", True)
+    squashed = validate(exported.artifact, data=long_photos, workspace=exported.artifact.parent)
+    assert squashed.metrics["miou_reference"] != told.metrics["miou_reference"]
+
+
+def iou_by_sets(codes: list[NDArray[np.uint8]], classes: list[NDArray[np.int64]]) -> float:
+    """The mean IoU over the classes of label maps, in which 0 is none and 1 the first class."""
+    own, answered = (np.concatenate([part.ravel() for part in parts]) for parts in (codes, classes))
+    known = own > 0
+    pixels = np.arange(own.size)[known]
+    of_label = [{*pixels[own[known] == index + 1]} for index in range(CLASSES)]
+    of_answer = [{*pixels[answered[known] == index]} for index in range(CLASSES)]
+    both = zip(of_label, of_answer, strict=True)
+    return float(np.mean([len(a & b) / len(a | b) for a, b in both if a]))
+
+
+def test_windows_are_refused_where_they_mean_nothing(exported: Export, photos: Path, tmp_path: Path) -> None:
+    picture, place = photos / "images" / "1.jpg", exported.artifact.parent
+    with pytest.raises(UsageError, match="--save holds outputs of one size, and those of --sliding-window"):
+        predict(exported.artifact, picture, sliding_window=True, save=tmp_path / "a.npy", workspace=place)
+    found = predict(exported.artifact, picture, sliding_window=True, workspace=place)
+    with pytest.raises(UsageError, match="logits of windows that slide over pictures are not kept"):
+        _ = found.outputs
+    backbone = export(checkpoint=exported.weights, task="features", workspace=tmp_path).artifact
+    said = "--sliding-window means nothing to a model of the task features"
+    with pytest.raises(UsageError, match=said):
+        predict(backbone, picture, sliding_window=True, workspace=tmp_path)
+    with pytest.raises(UsageError, match=said):
+        validate(backbone, data=photos, sliding_window=True, workspace=tmp_path)
+
+
 def test_a_picture_of_somebody_else_is_not_replaced(int8: Path, photos: Path, tmp_path: Path) -> None:
     shutil.copy(photos / "images" / "1.jpg", tmp_path / "1.labels.png")
     with pytest.raises(UsageError, match="would take the place of a file that predict did not write"):
@@ -149,8 +247,6 @@ def test_what_does_not_take_the_task_refuses_it_by_name(int8: Path, exported: Ex
         quantize(exported.artifact, calib=photos, target="litert", workspace=folder)
     with pytest.raises(TargetError, match="target coreml does not take task segment"):
         export(checkpoint=exported.weights, target="coreml", workspace=folder)
-    with pytest.raises(UsageError, match="cannot be embedded: the libraries answer with classes of images"):
-        embed(build(int8, workspace=folder).engine, lang="cpp", workspace=folder)
     with pytest.raises(UsageError, match="finetune does not take task segment"):
         finetune(exported.artifact, train=photos, steps=1, batch=2, samples=2, workspace=folder)
     with pytest.raises(ExportError, match="--dynamic-size: hf_upernet pools parts of the image"):

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.places import TESTS
 
+from convnext_edge import build, export
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.on_device import write_model
 from convnext_edge.cpu import usable_cpus
@@ -64,6 +66,27 @@ def test_it_says_what_it_is_answers_images_and_times_calls(
     np.testing.assert_allclose(np.frombuffer(outputs, "<f4").reshape(3, 10), expected, atol=1e-4)
     assert len(json.loads(times)["milliseconds"]) == 7
     assert min(json.loads(times)["milliseconds"]) > 0
+
+
+def test_a_segmenter_answers_each_pixel_and_takes_as_many_images_as_their_answers_have_room(
+    program: Program, tmp_path: Path
+) -> None:
+    checkpoint = TESTS / "fixtures" / "segmentation" / "hf_upernet"
+    model = export(checkpoint=checkpoint, resolution=64, workspace=tmp_path)
+    artifact = open_artifact(build(model.artifact, target="onnxruntime", workspace=tmp_path).engine)
+    write_model(artifact, tmp_path / "model")
+    images = np.random.default_rng(0).standard_normal((2, 3, 64, 64), np.float32)
+    words = [program.folder / "bin" / "serve", "--model", tmp_path / "model", "--threads", "1"]
+    given = frame(b"I", images.tobytes()) + frame(b"Q")
+    done = subprocess.run(words, input=given, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    (_, hello), (_, outputs) = frames(done.stdout)
+    told = json.loads(hello)
+    assert told["outputs"] == [{"name": "logits", "shape": [7, 64, 64]}]
+    assert told["most_images"] == 2**25 // (4 * 7 * 64 * 64)  # bytes of an answer
+    with open_session(artifact, "onnxruntime", 1) as session:
+        expected = session.run(images)
+    np.testing.assert_allclose(np.frombuffer(outputs, "<f4").reshape(2, 7, 64, 64), expected, atol=1e-4)
 
 
 def test_it_ends_in_peace_where_nothing_more_is_asked(serve: Serve) -> None:

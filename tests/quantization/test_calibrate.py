@@ -129,3 +129,12 @@ def test_moments_of_wide_layers_are_kept_in_pieces(monkeypatch: pytest.MonkeyPat
     assert layer.module.bias is not None
     after = rows @ layer.weight_matrix.T
     assert float((after - before).square().mean().sqrt()) < 0.02 * float(before.std())
+
+
+@pytest.mark.parametrize("size", [(2, 3), (1, 1), (3, 4)])
+def test_windows_of_a_map_that_is_smaller_than_the_kernel_have_its_padding(size: tuple[int, int]) -> None:
+    conv, x = nn.Conv2d(5, 7, 3, padding=1), torch.randn(2, 5, *size)
+    found = calibrate_module.sample_windows(x, conv, 512)
+    padding = 1 if min(size) < 3 else 0
+    expected = nn.functional.unfold(x, 3, padding=padding)  # (N, K, positions)
+    torch.testing.assert_close(found, expected.transpose(1, 2).flatten(0, 1))

@@ -60,7 +60,7 @@ BOUNDED_MANIFESTS: list[tuple[dict[str, str], str]] = [
     ({"resolution": "64 64"}, "is damaged: resolution is '64 64'"),
     ({"resolution": "0x40"}, "is damaged: resolution is '0x40'"),
     ({"mean": "0.5 0.5 0.5 0.5"}, "is damaged: mean is '0.5 0.5 0.5 0.5'"),
-    ({"task": "segment"}, "task 'segment' is not known"),
+    ({"task": "paint"}, "task 'paint' is not known"),
     ({"task": "embed"}, "is damaged: outputs is 'logits'"),
     ({"task": "features", "outputs": "map0 map0"}, "is damaged: outputs is 'map0 map0'"),
     ({"task": "embed", "outputs": "embedding map"}, "resolution, crop, resize or classes are out of range"),

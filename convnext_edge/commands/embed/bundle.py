@@ -16,7 +16,7 @@ from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import INTERPOLATIONS
 from convnext_edge.progress import note
 from convnext_edge.targets.kernels import Kernels
-from convnext_edge.tasks import OF_HEADS, output_names
+from convnext_edge.tasks import WITH_CLASSES, output_names
 from convnext_edge.version import __version__
 
 FORMAT = 1
@@ -26,6 +26,7 @@ MANIFEST = "convnext_edge.txt"
 LABELS = "labels.txt"
 UPRIGHT = "Photographs are turned upright, as their EXIF orientation says."
 AS_STORED = "The EXIF orientation is not applied."
+SEGMENTING = ("cpp", "web")  # languages whose libraries tell the classes of pixels
 FILTERS_OF_FORMAT_2 = ("bicubic", "bilinear", "box", "hamming", "lanczos")
 
 
@@ -46,8 +47,8 @@ def write_bundle(engine: Artifact, labels: Path | None, folder: Path, kernels: K
     (folder / MANIFEST).write_text("".join(f"{line}\n" for line in manifest), encoding="utf-8", newline="\n")
 
 
-def check_images(engine: Artifact) -> None:
-    """Raise UsageError for a model of images, or of answers, that the libraries do not know."""
+def check_images(engine: Artifact, lang: str = "cpp") -> None:
+    """Raise UsageError for a model of images, or of answers, that the library of a language does not know."""
     prepared = engine.description.preprocessing
     channels = len(prepared.mean)
     own = "Run the engine with its own runtime"
@@ -55,9 +56,9 @@ def check_images(engine: Artifact) -> None:
     for wrong, why, hint in (
         (channels != 3, f"give RGB, and its images have {channels} channel{'s' * (channels > 1)}", own),
         (
-            engine.description.task == "segment",
-            "answer with classes of images, numbers and maps, and not yet with the classes of pixels",
-            f"{own}, or show it to `convnext-edge predict`",
+            engine.description.task == "segment" and lang not in SEGMENTING,
+            f"for {lang} answer with classes of images, numbers and maps, and not yet with classes of pixels",
+            f"Take --lang {' or '.join(SEGMENTING)}, or show it to `convnext-edge predict`",
         ),
         (
             engine.description.dynamic_size,
@@ -75,9 +76,9 @@ def check_images(engine: Artifact) -> None:
 
 
 def labelled(engine: Artifact) -> int:
-    """Return how many numbers of the answer have a label: none of an embedding, or of maps."""
+    """Return how many numbers of an answer, or of a pixel's, have a label: none of an embedding or map."""
     described = engine.description
-    return described.architecture.classes if described.task in OF_HEADS else 0
+    return described.architecture.classes if described.task in WITH_CLASSES else 0
 
 
 def fill_readme(engine: Artifact, folder: Path, kernels: Kernels, **more: str) -> None:
@@ -120,6 +121,8 @@ def answers(engine: Artifact) -> str:
             return f"{labelled(engine)} values"
         case "multilabel":
             return f"{labelled(engine)} labels"
+        case "segment":
+            return f"{labelled(engine)} classes of pixels"
         case _:
             return f"{labelled(engine)} classes"
 

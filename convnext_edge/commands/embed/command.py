@@ -120,7 +120,7 @@ def embed(
     fill = filler(lang, as_path(runtime))
     space = Workspace.at(workspace)
     chosen = find_engine(engine, space, lang)
-    check_images(chosen)
+    check_images(chosen, lang)
     folder = as_path(output) or space.folder / f"{chosen.path.name.split('.')[0]}-{lang}"
     kernels = kernels_for(lang, chosen, machine)
     steps = write_folder(folder, lambda made: fill(chosen, as_path(labels), made, kernels))

@@ -47,6 +47,9 @@ std::cout << convnext_edge::cosine(one, other) << '\\n';""",
 for (const auto& map : model.features({IMAGE})) {{  // 8-bit RGB of any size
     std::cout << map.name << ' ' << map.shape[0] << ' ' << map.shape[1] << ' ' << map.shape[2] << '\\n';
 }}""",
+    "segment": f"""\
+const auto map = model.segment({IMAGE});  // 8-bit RGB of any size
+std::cout << "in the corner: " << model.labels()[map.classes.front()] << '\\n';""",
 }
 # CMake's toolchain file and Debian's compiler, by the machine that is compiled for.
 CROSS: dict[Machine, tuple[str, str]] = {

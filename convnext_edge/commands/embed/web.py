@@ -33,6 +33,7 @@ CALLS: dict[Task, str] = {
     "regress": "const values = await model.regress(picture);",
     "embed": "const embedding = await model.embed(picture); // convnextEdge.cosine compares two",
     "features": "for (const { name, shape } of await model.features(picture)) console.log(name, shape);",
+    "segment": "const { width, height, classes } = await model.segment(picture); // a class for each pixel",
 }
 SERVE = "python3 -m http.server"
 PART = 3 * 2**20  # bytes, a multiple of 3, so that each part of a file is whole in base64

@@ -42,9 +42,10 @@ class Reader:
             likely = softmax(outputs[0]) if self.task == "classify" else sigmoid(outputs[0])
             return [Prediction(name, top=self._top(row)) for name, row in zip(names, likely, strict=True)]
         if self.task == "segment":
-            return [self._areas(name, logits) for name, logits in zip(names, outputs[0], strict=True)]
-        rows = zip(names, zip(*outputs, strict=True), strict=True)
-        return [self._other(name, row) for name, row in rows]
+            rows = zip(names, outputs[0], strict=True)
+            return [self.areas(name, logits.argmax(0)) for name, logits in rows]
+        answers = zip(names, zip(*outputs, strict=True), strict=True)
+        return [self._other(name, answer) for name, answer in answers]
 
     def _top(self, probabilities: NDArray[np.float64]) -> tuple[Top, ...]:
         """Return the likeliest classes; of equal ones, that with the lower index first."""
@@ -54,9 +55,9 @@ class Reader:
         chosen = best[: self.top]
         return tuple(Top(self.labels[i], int(i), rounded(probabilities[i])) for i in chosen)
 
-    def _areas(self, name: str, logits: NDArray[np.float32]) -> Prediction:
-        """Return the classes of the pixels of one picture. logits: (classes, H, W)."""
-        found = shares(logits.argmax(0))
+    def areas(self, name: str, classes: NDArray[np.int64]) -> Prediction:
+        """Return the shares of a picture's pixels that are of each class. classes: (H, W)."""
+        found = shares(classes)
         return Prediction(name, classes=tuple(Area(self.labels[i], i, rounded(share)) for i, share in found))
 
     def _other(self, name: str, outputs: Sequence[NDArray[np.float32]]) -> Prediction:

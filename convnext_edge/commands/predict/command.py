@@ -9,7 +9,7 @@ from convnext_edge.artifacts.files import write_whole
 from convnext_edge.artifacts.locks import release
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.declaration import Argument, Option, command
-from convnext_edge.commands.options import RunOn, WorkspaceFolder
+from convnext_edge.commands.options import RunOn, SlidingWindow, WorkspaceFolder
 from convnext_edge.commands.predict.given import Pictures
 from convnext_edge.commands.predict.result import Predict
 from convnext_edge.paths import AnyPath, as_path
@@ -35,6 +35,7 @@ def predict(
         AnyPath | None, Option("Task segment: folder for a label map and an overlay of each picture, as PNG.")
     ] = None,
     save: Annotated[AnyPath | None, Option("Write the model's outputs as .npy or .safetensors.")] = None,
+    sliding_window: SlidingWindow = False,
     target: RunOn = None,
     workspace: WorkspaceFolder = None,
 ) -> Predict:
@@ -51,8 +52,9 @@ def predict(
         from convnext_edge.commands.predict.answers import make_reader
         from convnext_edge.commands.predict.arguments import find_model, part
         from convnext_edge.commands.predict.maps import MapWriter
-        from convnext_edge.commands.predict.outputs import Kept, Saver, check_place
+        from convnext_edge.commands.predict.outputs import Kept, Saver
         from convnext_edge.commands.predict.run import Run
+        from convnext_edge.commands.predict.sliding import SlidingRun, check_files
         from convnext_edge.evaluation.candidates import open_session
         from convnext_edge.images.pictures import find_pictures
 
@@ -61,14 +63,13 @@ def predict(
     described, place = artifact.description, as_path(save)
     folder = as_path(maps)
     reader = make_reader(described, top, threshold, as_path(classes), folder)
-    if place is not None:
-        check_place(place, reader.outputs)
+    check_files(described, place, reader.outputs, sliding_window=sliding_window)
     asked = find_pictures(given)
     kept = Kept(reader.outputs, len(asked))
     with open_session(artifact, chosen) as session:
         release()
         drawn = None if folder is None else MapWriter(folder, described.preprocessing)
-        run = Run(session, described, reader, kept, drawn)
+        run = (SlidingRun if sliding_window else Run)(session, described, reader, kept, drawn)
         if place is None:
             found = run.over(asked)
         else:
@@ -81,6 +82,7 @@ def predict(
             pictures=len(asked),
             threshold=reader.threshold if described.task == "multilabel" else None,
             saved=place,
+            sliding_window=sliding_window,
             simulated=session.simulated,
             label=session.label,
             kept=kept,

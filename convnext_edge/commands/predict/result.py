@@ -83,6 +83,7 @@ class Predict(Result):
     # Of embed, from 2 to MOST_COSINES pictures: the cosine of each with each, in the order of `predictions`.
     cosines: tuple[tuple[float, ...], ...] | None = None
     saved: Path | None = None  # the file with the outputs, in the order of `predictions`
+    sliding_window: bool = False  # of segment: windows slid over the pictures, whose sizes label maps have
     simulated: bool = False  # not run by the runtime that the target stands for
     label: str = ""  # where it was simulated, why
     warnings: tuple[str, ...] = ()  # why not to rely on the answers, as sentences
@@ -94,6 +95,11 @@ class Predict(Result):
 
         Raises UsageError where they were too many to be kept in memory.
         """
+        if self.sliding_window:
+            raise UsageError(
+                "logits of windows that slide over pictures are not kept",
+                hint="Leave sliding_window out: outputs are those of the model's input then.",
+            )
         if self.kept is None or self.kept.arrays is None:
             where = f"They are in {self.saved}." if self.saved else "Give save='FILE.safetensors'."
             raise UsageError(
@@ -119,6 +125,7 @@ class Predict(Result):
             "threshold": self.threshold,
             "cosines": self.cosines,
             "saved": None if self.saved is None else str(self.saved),
+            "sliding_window": self.sliding_window,
             "simulated": self.simulated,
             "label": self.label,
             "warnings": self.warnings,

@@ -44,7 +44,7 @@ class Run:
         Raises ImageSetError where no picture can be read, TargetError where the model fails at one.
         """
         started = time.perf_counter()
-        loader = Loader(self.described.preprocessing)
+        loader = self.loader()
         self._answer(pictures, loader, saver)
         if not self.predictions:
             raise nothing_read(self.failed)
@@ -60,14 +60,20 @@ class Run:
             "warnings": turned(len(loader.turned)),
         }
 
-    def _answer(self, pictures: list[Picture], loader: Loader, saver: Saver | None) -> None:
+    def loader(self) -> Loader:
+        """Return what makes inputs of the pictures."""
+        return Loader(self.described.preprocessing)
+
+    def _loaded(self, pictures: list[Picture], loader: Loader) -> Iterator[LoadedImage]:
         workers = default_workers()
         # the next batch is decoded while the model works on this one
         loaded = ordered_map(loader.load, pictures, workers=workers, look_ahead=BATCH + workers)
-        shown = track(loaded, "predicting", total=len(pictures)) if len(pictures) > 1 else loaded
+        return self._sound(track(loaded, "predicting", total=len(pictures)) if len(pictures) > 1 else loaded)
+
+    def _answer(self, pictures: list[Picture], loader: Loader, saver: Saver | None) -> None:
         prepared, kind = self.described.preprocessing, self.described.input_type
         size = batch_for(self.described, BATCH)
-        for batch in collate(self._sound(shown), prepared, batch=size, dtype=kind):
+        for batch in collate(self._loaded(pictures, loader), prepared, batch=size, dtype=kind):
             outputs = self.session.run_all(batch.images)
             check_finite(outputs, batch.names)
             self.predictions += self._with_maps(self.reader.read(batch.names, outputs), batch, outputs)

@@ -24,6 +24,7 @@ from convnext_edge.commands.options import (
     OnDevice,
     RunOn,
     Seed,
+    SlidingWindow,
     WorkspaceFolder,
 )
 from convnext_edge.commands.validate.result import Validate
@@ -31,6 +32,7 @@ from convnext_edge.commands.validate.run import (
     check_asked,
     compare_models,
     image_fields,
+    model_fields,
     on_corrupted,
     open_candidate,
     session_fields,
@@ -57,6 +59,7 @@ def validate(
     min_cosine: MinCosine = None,
     class_order: ClassOrderOption = None,
     classes: ClassesFile = None,
+    sliding_window: SlidingWindow = False,
     corruptions: Annotated[
         bool, Option("Tell top-1 of both on bad pictures, too: 15 corruptions at 5 severities.")
     ] = False,
@@ -79,10 +82,11 @@ def validate(
         from convnext_edge.checkpoints.class_order import Numbering
         from convnext_edge.checkpoints.kept_weights import open_source
         from convnext_edge.evaluation.candidates import reference_threads, target_of
-        from convnext_edge.evaluation.comparison import Inputs, answers_of_both, batch_for
+        from convnext_edge.evaluation.comparison import Inputs, batch_for
         from convnext_edge.evaluation.gates import Gates
         from convnext_edge.evaluation.kept_answers import kept_answers
         from convnext_edge.evaluation.records import keep
+        from convnext_edge.evaluation.sliding import answers_over
         from convnext_edge.images.opening import open_image_set
         from convnext_edge.targets.torch import TorchSession
 
@@ -91,7 +95,7 @@ def validate(
     number = Numbering(class_order, as_path(classes)).for_model(artifact.description)
     images = number(open_image_set(data, data_root=data_root, split="evaluation")).subset(limit, seed)
     described = artifact.description
-    check_asked(images, artifact, gates, corruptions=corruptions)
+    check_asked(images, artifact, gates, corruptions=corruptions, sliding_window=sliding_window)
     opened = open_candidate(artifact, chosen, where, space)
     with phase(f"validating {artifact.path.name} on {chosen}"), opened as session:
         source = open_source(artifact, space)
@@ -99,16 +103,14 @@ def validate(
         inputs = Inputs(images, source.preprocessing, described.input_type == "uint8", batch_for(described))
         reference = TorchSession(source.reference, reference_threads(source)).run_all
         with kept_answers(reference, artifact, space) as known:
-            answers = answers_of_both(known, session.run_all, inputs, purpose="validating")
+            answers = answers_over(known, session.run_all, inputs, sliding_window=sliding_window)
             compared = compare_models(answers, images, source, gates, described.classes)
         result = Validate(
             **compared,
             **on_corrupted(reference, session.run_all, inputs, seed if corruptions else None),
             **session_fields(session),
-            **image_fields(images, artifact),
-            artifact=artifact.path,
-            target=chosen,
-            precision=described.precision,
+            **image_fields(images, artifact, sliding_window=sliding_window),
+            **model_fields(artifact, chosen),
             reference_known=known.known,
         )
     keep("validate", result.to_json(), artifact, space)

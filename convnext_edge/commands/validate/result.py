@@ -61,6 +61,7 @@ class Validate(Result):
     classes: int | None = None  # of a classifier; with 5 or fewer, top-5 tells nothing, and is not shown
     beyond_top1: BeyondTop1 | None = None  # of a classifier of two classes or more
     corruptions: Corrupted | None = None  # where they were asked for
+    sliding_window: bool = False  # of segment: figures are of whole pictures, over which windows have slid
     data_path: str = ""  # where the images are: sets may share a name; empty for a named set
 
     def summary(self) -> str:

@@ -48,6 +48,11 @@ def session_fields(session: Session) -> dict[str, Any]:
     return {"simulated": session.simulated, "label": session.label, "device": device_of(session)}
 
 
+def model_fields(artifact: Artifact, target: str) -> dict[str, Any]:
+    """Return the fields of the result that tell which candidate it was."""
+    return {"artifact": artifact.path, "target": target, "precision": artifact.description.precision}
+
+
 def compare_models(
     answers: Iterable[Answered],
     images: ImageSet,
@@ -95,10 +100,14 @@ def on_corrupted(reference: Answer, candidate: Answer, inputs: Inputs, seed: int
     return {"corruptions": measure_corruptions(reference, candidate, inputs, seed)}
 
 
-def image_fields(images: ImageSet, artifact: Artifact) -> dict[str, Any]:
-    """Return the fields of the result that tell which images were seen."""
+def image_fields(images: ImageSet, artifact: Artifact, *, sliding_window: bool = False) -> dict[str, Any]:
+    """Return the fields of the result that tell which images were seen.
+
+    Those by sliding windows have a name of their own, so that `report` shows them beside the others.
+    """
     return {
-        "data": images.name,
+        "data": f"{images.name} by sliding windows" if sliding_window else images.name,
+        "sliding_window": sliding_window,
         "overlap": count_seen(images, artifact),
         "skipped_images": tuple(image.name for image in images.skipped),
         "class_order": images.numbered_by,
@@ -106,12 +115,17 @@ def image_fields(images: ImageSet, artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def check_asked(images: ImageSet, artifact: Artifact, gates: Gates, *, corruptions: bool) -> None:
+def check_asked(
+    images: ImageSet, artifact: Artifact, gates: Gates, *, corruptions: bool, sliding_window: bool = False
+) -> None:
     """Raise ImageSetError or UsageError where these images cannot tell what is asked of the model."""
+    from convnext_edge.evaluation.sliding import check_sliding
     from convnext_edge.evaluation.trust import check_classes
 
     described = artifact.description
     check_classes(images, artifact)
+    if sliding_window:
+        check_sliding(described.task)
     if corruptions:
         check_corruptions(images, artifact)
     gates.check(described.task, described.architecture, labelled=images.labelled, images=images.name)

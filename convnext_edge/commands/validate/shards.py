@@ -21,6 +21,7 @@ from convnext_edge.commands.validate.run import (
     check_asked,
     compare_models,
     image_fields,
+    model_fields,
     open_candidate,
     session_fields,
 )
@@ -129,9 +130,7 @@ def joined(
         **compare_models(answers, images, source, Gates(), described.classes),
         **candidate[0].session,
         **image_fields(images, artifact),
-        artifact=artifact.path,
-        target=target_of(artifact, None),
-        precision=described.precision,
+        **model_fields(artifact, target_of(artifact, None)),
         reference_known=sum(shard.known for shard in reference),
     )
 

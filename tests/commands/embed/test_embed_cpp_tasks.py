@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -12,11 +13,23 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 from PIL import Image
-from support.embedded import SIZES, Build, Embedded, Pixels, noise, python_logits, python_outputs, run
+from support.embedded import (
+    SIZES,
+    Build,
+    Embedded,
+    Pixels,
+    attempt,
+    noise,
+    python_logits,
+    python_outputs,
+    run,
+)
 from support.embedded_apps import FRAMES, frame_lines, read_sidecar, with_manifest, with_sidecar
 from support.models import CHECKPOINT, CLASSES, RESOLUTION, Models
+from support.places import TESTS
 
-from convnext_edge import build, embed, export, quantize
+from convnext_edge import build, embed, export, predict, quantize
+from convnext_edge.commands.embed.bundle import SEGMENTING
 from convnext_edge.commands.embed.command import Language
 from convnext_edge.errors import UsageError
 from convnext_edge.images.preprocessing import Preprocessing
@@ -25,12 +38,15 @@ from convnext_edge.images.transform import preprocess
 pytestmark = [pytest.mark.programs("cmake", "c++"), pytest.mark.slow]
 RUNTIMES = ("openvino", "onnxruntime")
 WIDTH = 96
+SEGMENTER = TESTS / "fixtures" / "segmentation" / "hf_upernet"
+SEGMENTED = (64, 96)  # rows and columns
 KINDS: dict[str, dict[str, object]] = {
     "embed": {"resolution": (RESOLUTION, WIDTH), "with_map": True},
     "features": {"resolution": RESOLUTION},
+    "segment": {"checkpoint": SEGMENTER, "resolution": SEGMENTED},
 }
 LAST = 48  # channels of the last map
-CALLS = ("classify", "multilabel", "regress", "embed", "features")
+CALLS = ("classify", "multilabel", "regress", "embed", "features", "segment")
 
 Folders = Callable[..., Path]
 
@@ -42,7 +58,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Folders:
 
     @cache
     def exported(task: str) -> Path:
-        return export(checkpoint=CHECKPOINT, task=task, workspace=place, **KINDS[task]).artifact  # type: ignore[arg-type]
+        return export(**{"checkpoint": CHECKPOINT, "task": task, "workspace": place} | KINDS[task]).artifact  # type: ignore[arg-type]
 
     @cache
     def made(task: str, runtime: str, precision: str) -> Path:
@@ -100,6 +116,51 @@ def test_features_are_the_maps_of_the_stages(folders: Folders, built: Callable[[
         *("map0", "16", "16", "16", "map1", "24", "8", "8", "map2", "32", "4", "4", "map3", "48", "2", "2")
     ]
     assert found["embed"].startswith("Error: the task of timm_v1-features-onnxruntime.opt.onnx is features")
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_label_map_has_the_class_with_the_largest_logit_of_each_pixel(
+    folders: Folders, built: Callable[[str], Build], runtime: str
+) -> None:
+    folder, image = folders("segment", runtime, "int8"), noise(91, 57)
+    found = called(built(runtime), folder / "model", image)
+    width, height, *classes = map(int, found["segment"].split())
+    assert (height, width) == SEGMENTED
+    expected = python_outputs(folder, [image])[0][0][0].argmax(0)
+    np.testing.assert_array_equal(np.reshape(classes, SEGMENTED), expected)
+    assert len(np.unique(expected)) > 1
+    assert found["classify"].endswith("is segment, not classify|Call segment(), or run() for all outputs.")
+
+
+def test_the_sample_draws_the_maps_of_predict(
+    folders: Folders, built: Callable[[str], Build], tmp_path: Path
+) -> None:
+    folder, sample = folders("segment", "openvino", "int8"), built("openvino").sample
+    (engine,) = (folder / "model").glob("*.xml")
+    for name, size in (("a.png", (91, 57)), ("b.ppm", (200, 300))):
+        Image.fromarray(noise(*size)).save(tmp_path / name)
+    pictures = [tmp_path / "a.png", tmp_path / "b.ppm"]
+    expected = predict(engine, pictures, maps=tmp_path / "python").to_json()["predictions"]
+    asked = (sample, "--maps", tmp_path / "c", *pictures)
+    found = json.loads(run(*asked, "--json", cwd=folder))["predictions"]
+    for row, wanted in zip(found, expected, strict=True):
+        assert (row["picture"], row["classes"]) == (wanted["picture"], wanted["classes"])
+        for kind in ("label_map", "overlay"):
+            with Image.open(row[kind]) as drawn, Image.open(wanted[kind]) as other:
+                assert (drawn.mode, drawn.getpalette()) == (other.mode, other.getpalette())
+                np.testing.assert_array_equal(np.asarray(drawn), np.asarray(other))
+    said = run(*asked, cwd=folder).decode()  # files of its own are replaced
+    assert f"wrote {tmp_path / 'c' / 'b.overlay.png'}" in said
+    largest = expected[0]["classes"][0]
+    assert f"{100 * largest['share']:6.2f} %  {largest['index']:4}  {largest['label']}\n" in said
+    shutil.copy(expected[0]["overlay"], tmp_path / "c" / "a.overlay.png")
+    refused = attempt(*asked, cwd=folder)
+    assert refused.returncode == 2
+    assert b"would take the place of a file that classify did not write" in refused.stderr
+    refused = attempt(*asked, cwd=folders("embed", "openvino"))
+    assert b"--maps means nothing to a model of the task embed" in refused.stderr
+    timed = json.loads(run(sample, "--bench", "--runs", "2", pictures[0], cwd=folder))
+    assert timed["end_to_end_ms"]["min"] > 0
 
 
 def test_labels_may_hold_each_by_itself_and_values_are_as_they_are(
@@ -169,6 +230,10 @@ def test_the_manifest_says_what_differs_and_the_readme_the_call(folders: Folders
     assert (folder / "model" / "labels.txt").read_bytes() == b""
     assert "convnext_edge::cosine" in (folder / "README.md").read_text()
     assert "model.features({pixels" in (folders("features", "openvino") / "README.md").read_text()
+    folder = folders("segment", "openvino")
+    assert "7 classes of pixels" in (folder / "README.md").read_text()
+    assert "model.segment({pixels" in (folder / "README.md").read_text()
+    assert (folder / "model" / "labels.txt").read_text().split() == list("0123456")
 
 
 def test_labels_are_refused_where_nothing_has_one(folders: Folders, tmp_path: Path) -> None:
@@ -200,6 +265,15 @@ def test_images_that_the_libraries_cannot_prepare_are_refused(
     with pytest.raises(UsageError, match=re.escape(said)):
         embed(other, lang=lang, output=tmp_path / "app")
     assert not (tmp_path / "app").exists()
+
+
+@pytest.mark.parametrize("lang", sorted(set(get_args(Language)) - set(SEGMENTING)))
+def test_segmenters_are_refused_by_the_language_that_has_no_label_maps(
+    folders: Folders, tmp_path: Path, lang: Language
+) -> None:
+    (engine,) = (folders("segment", "onnxruntime") / "model").glob("*.opt.onnx")
+    with pytest.raises(UsageError, match=f"the libraries for {lang} answer with classes of images"):
+        embed(engine, lang=lang, output=tmp_path / "app")
 
 
 @pytest.mark.parametrize(("lang", "task"), [("android", "embed"), ("ios", "features")])

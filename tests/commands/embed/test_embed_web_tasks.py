@@ -11,8 +11,9 @@ from PIL import Image
 from support.embedded import noise, python_outputs
 from support.embedded_web import Browser, page_folder
 from support.models import CHECKPOINT, RESOLUTION
+from support.places import TESTS
 
-from convnext_edge import build, export
+from convnext_edge import build, export, predict
 
 pytestmark = pytest.mark.slow(seconds=20)
 WIDTH = 96
@@ -63,3 +64,56 @@ def test_a_page_shows_the_embedding_and_the_map_that_python_computes(
     for output, exact in zip(found["outputs"], expected, strict=True):
         assert [1, *output["shape"]] == list(exact.shape)
         np.testing.assert_allclose(output["values"], exact.ravel(), atol=1e-4 * exact.std())
+
+
+SEGMENTED = (96, 160)  # rows and columns
+PIXELS = """
+(() => {
+  const canvas = document.getElementById("square");
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  return [canvas.height, canvas.width, [...data]];
+})()
+"""
+UNCOVER = 'document.getElementById("covered").click(), document.getElementById("cover").hidden'
+
+
+def drawn(browser: Browser) -> np.ndarray:
+    """The canvas of the page, (rows, columns, 3)."""
+    rows, columns, values = browser.evaluate(PIXELS)
+    return np.reshape(values, (rows, columns, 4))[:, :, :3]
+
+
+def test_a_page_draws_the_overlay_of_predict_on_the_picture(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    checkpoint = TESTS / "fixtures" / "segmentation" / "hf_upernet"
+    model = export(checkpoint=checkpoint, resolution=SEGMENTED, workspace=tmp_path)
+    engine = build(model.artifact, target="onnxruntime", workspace=tmp_path).engine
+    folder, picture = page_folder(engine, tmp_path_factory), tmp_path / "picture.png"
+    tiles = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8))
+    tiles.resize((150, 100), Image.Resampling.BICUBIC).save(picture)
+    (expected,) = predict(engine, picture, maps=tmp_path / "maps", workspace=tmp_path).predictions
+    with Browser(tmp_path / "profile") as browser:
+        browser("open", (folder / "index.html").as_uri())
+        shown = browser("choose", picture)
+        complaints = list(browser("log")["complaints"])  # before the canvas is read, which Chromium comments
+        covered = drawn(browser)
+        browser("screenshot", tmp_path / "page.png")
+        assert browser.evaluate(UNCOVER) is False
+        bare = drawn(browser)
+        refused = browser.evaluate(
+            "convnextEdge.load().then((model) => model.features({})).catch((error) => error.message)"
+        )
+    assert complaints == []
+    # WebAssembly's logits are those of Python but for rounding, which may decide for a pixel in a thousand
+    assert shown["classes"] == [area.index for area in expected.classes]
+    shares = [float(text.rstrip("%")) for text in shown["percents"]]
+    np.testing.assert_allclose(shares, [100 * area.share for area in expected.classes], atol=0.1)
+    assert expected.overlay is not None
+    with Image.open(expected.overlay) as overlay:
+        same = (covered == np.asarray(overlay)).all(axis=2)
+    assert same.mean() > 0.999
+    with Image.open(picture) as original:
+        seen = original.convert("RGB").resize(SEGMENTED[::-1], Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(bare, np.asarray(seen))
+    assert refused.endswith("is segment, not features")

@@ -5,11 +5,12 @@
 ///         std::cout << found.probability << "  " << found.label << '\n';
 ///     }
 ///
-/// The call has the name of the model's task: classify, multilabel, regress, embed or features. Images are resized,
-/// cropped and normalized exactly as `convnext-edge validate` does it, so the accuracy that was validated is the
-/// accuracy that an application gets.
+/// The call has the name of the model's task: classify, multilabel, regress, embed, features or segment. Images are
+/// resized, cropped and normalized exactly as `convnext-edge validate` does it, so the accuracy that was validated is
+/// the accuracy that an application gets.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -71,9 +72,19 @@ struct Prediction {
 /// One output of the model for an image.
 struct Output {
     std::string name;                ///< "logits", "values", "embedding", "map", or "map0" for that of stage 0
-    std::vector<std::size_t> shape;  ///< (numbers) of a vector; (channels, rows, columns) of a map
+    std::vector<std::size_t> shape;  ///< (numbers) of a vector; (channels, rows, columns) of a map and of a segmenter
     std::vector<float> values;       ///< the last axis fastest
 };
+
+/// The class of each pixel of an image, in the size that the model sees.
+struct LabelMap {
+    int width = 0;                       ///< in pixels
+    int height = 0;                      ///< in pixels
+    std::vector<std::uint32_t> classes;  ///< (height, width) positions among the model's classes, row by row
+};
+
+/// Red, green and blue of a class in label maps of `convnext-edge predict`: those of Pascal VOC, which repeat after 256.
+std::array<std::uint8_t, 3> color_of(std::size_t index);
 
 /// What a node of the engine took, as the runtime itself times it.
 struct LayerTime {
@@ -105,7 +116,7 @@ struct Info {
     bool takes_bytes = false;     ///< whether the engine takes raw bytes, or normalized float32
     std::size_t classes = 0;      ///< numbers that have a label: none of `embed` and `features`
     int width = 0;                ///< columns of what the model sees, in pixels
-    std::string task;             ///< "classify", "multilabel", "regress", "embed" or "features"
+    std::string task;             ///< "classify", "multilabel", "regress", "embed", "features" or "segment"
     bool upright = false;         ///< whether to turn photographs as their EXIF orientation says before they are given
 };
 
@@ -150,6 +161,10 @@ class Model {
     /// The map of each stage, the finest first.
     std::vector<Output> features(const Image& image) const;
 
+    /// The class of each pixel: that with the largest logit, the lower index among equals.
+    LabelMap segment(const Image& image) const;
+    const LabelMap& segment(const Image& image, Workspace& workspace) const;
+
     /// Memory for one call at a time; one for each thread.
     Workspace workspace() const;
 
@@ -168,9 +183,8 @@ class Model {
 /// Another name of Model, for programs that classify.
 using Classifier = Model;
 
-/// Buffers of one call and, in its single steps, what a call does: `prepare` (or `set_input`), `infer`, and `rank` or
-/// `judge`. A step
-/// without the one before it, or of a workspace that was moved from, throws UsageError.
+/// Buffers of one call and, in its single steps, what a call does: `prepare` (or `set_input`), `infer`, and `rank`,
+/// `judge` or `label_map`. A step without the one before it, or of a workspace that was moved from, throws UsageError.
 /// It keeps its model alive, and may outlive the Model.
 class Workspace {
    public:
@@ -205,6 +219,10 @@ class Workspace {
     /// The labels of the last logits, each with its probability. Throws UsageError for another task than `multilabel`,
     /// and TargetError where a logit is no number.
     const std::vector<Prediction>& judge();
+
+    /// The class of each pixel by the last logits. Throws UsageError for another task than `segment`, and TargetError
+    /// where a logit is no number.
+    const LabelMap& label_map();
 
    private:
     friend class Model;

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
+#include <utility>
 #include <vector>
 
 #include "json.hpp"
@@ -10,6 +12,7 @@
 namespace {
 
 using convnext_edge::Image;
+using convnext_edge::LabelMap;
 using convnext_edge::Model;
 using convnext_edge::Output;
 using convnext_edge::Prediction;
@@ -101,22 +104,63 @@ std::string json_of(const std::vector<Output>& outputs) {
     return text;
 }
 
+/// The classes that pixels have, each with its share of them, the largest first.
+std::vector<std::pair<std::size_t, double>> shares(const LabelMap& map, std::size_t classes) {
+    std::vector<std::size_t> counts(classes);
+    for (const std::uint32_t index : map.classes) ++counts[index];
+    std::vector<std::pair<std::size_t, double>> found;
+    for (std::size_t index = 0; index < classes; ++index) {
+        const double share = static_cast<double>(counts[index]) / static_cast<double>(map.classes.size());
+        if (counts[index] > 0) found.emplace_back(index, share);
+    }
+    std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+    return found;
+}
+
+std::string lines_of(const Segments& found, const std::vector<std::string>& labels) {
+    std::string text;
+    for (const auto& [index, share] : shares(found.map, labels.size())) {
+        text += formatted("%6.2f %%  %4zu  ", 100 * share, index) + labels[index] + '\n';
+    }
+    for (const std::string& file : {found.label_map, found.overlay}) text += file.empty() ? "" : "wrote " + file + '\n';
+    return text;
+}
+
+std::string json_of(const Segments& found, const std::vector<std::string>& labels) {
+    std::vector<std::string> rows;
+    for (const auto& [index, share] : shares(found.map, labels.size())) {
+        rows.push_back("{\"label\": " + quoted(labels[index]) + ", \"index\": " + std::to_string(index) +
+                       ", \"share\": " + number(share) + "}");
+    }
+    const auto place = [](const std::string& file) { return file.empty() ? "null" : quoted(file); };
+    return "\"classes\": " + list(rows) + ", \"label_map\": " + place(found.label_map) +
+           ", \"overlay\": " + place(found.overlay);
+}
+
+Segments segments(const Model& model, const Image& image, const std::string& picture, MapWriter* maps) {
+    return maps == nullptr ? Segments{model.segment(image), "", ""} : maps->write(image, picture);
+}
+
 }  // namespace
 
-std::string answer_text(const Model& model, const Image& image, std::size_t top) {
+std::string answer_text(const Model& model, const Image& image, std::size_t top, const std::string& picture,
+                        MapWriter* maps) {
     const std::string& task = model.info().task;
     if (task == "classify") return lines_of(model.classify(image, top));
     if (task == "multilabel") return lines_of(model.multilabel(image));
     if (task == "regress") return lines_of(model.regress(image), model.labels());
+    if (task == "segment") return lines_of(segments(model, image, picture, maps), model.labels());
     return lines_of(model.run(image), top);
 }
 
-std::string answer_json(const Model& model, const Image& image, std::size_t top, const std::string& picture) {
+std::string answer_json(const Model& model, const Image& image, std::size_t top, const std::string& picture,
+                        MapWriter* maps) {
     const std::string& task = model.info().task;
     std::string found;
     if (task == "classify") found = json_of(model.classify(image, top), false);
     else if (task == "multilabel") found = json_of(model.multilabel(image), true);
     else if (task == "regress") found = "\"values\": " + json_of(model.regress(image), 6);
+    else if (task == "segment") found = json_of(segments(model, image, picture, maps), model.labels());
     else found = json_of(model.run(image));
     return "{\"picture\": " + quoted(picture) + ", " + found + "}";
 }

@@ -7,12 +7,13 @@ const char* const kHelp =
     "Usage: classify [OPTIONS] PICTURE...\n"
     "\n"
     "  Prints what the model answers to pictures: the likeliest classes, the probability of each label, the\n"
-    "  values, the embedding, or the shapes of maps. A picture is a JPEG, PNG, BMP or binary PPM, raw RGB bytes,\n"
-    "  or a folder of pictures.\n"
+    "  values, the embedding, the shapes of maps, or the share of the pixels that each class has. A picture is a\n"
+    "  JPEG, PNG, BMP or binary PPM, raw RGB bytes, or a folder of pictures.\n"
     "\n"
     "  --model DIR      folder with convnext_edge.txt  [default: model]\n"
     "  --top N          how many classes, or numbers of a vector  [default: 5]\n"
     "  --json           print JSON, with the keys of convnext-edge predict\n"
+    "  --maps DIR       of segment: write NAME.labels.png and NAME.overlay.png of each picture\n"
     "  --size WxH       PICTURE is raw RGB of that many pixels\n"
     "  --camera DEVICE  a camera of Linux in place of pictures, as /dev/video0; with --json an object a line\n"
     "  --frames N       of the camera  [default: until it is stopped]\n"
@@ -31,6 +32,9 @@ void check(const Arguments& found) {
     if (found.pictures.empty() && found.camera.empty()) throw UsageError("no picture is named\nSee classify --help.");
     if (!found.pictures.empty() && !found.camera.empty()) {
         throw UsageError("a picture and a camera are named\nGive one of them.");
+    }
+    if (!found.maps.empty() && (found.timed || !found.camera.empty())) {
+        throw UsageError("--maps is for pictures that are answered\nLeave it out with --bench and --camera.");
     }
     if (found.timed && found.pictures.size() != 1) throw UsageError("--bench takes one picture\nSee classify --help.");
 }
@@ -51,6 +55,7 @@ Arguments parse(int count, char** words) {
         else if (word == "--bench") found.timed = true;
         else if (word == "--model") found.bench.model = value();
         else if (word == "--size") found.size = value();
+        else if (word == "--maps") found.maps = value();
         else if (word == "--camera") found.camera = value();
         else if (word == "--frames") found.frames = whole_number(word, value());
         else if (word == "--top") found.top = whole_number(word, value());

@@ -12,6 +12,7 @@ struct Arguments {
     BenchOptions bench;                 // with model and threads of all modes
     std::vector<std::string> pictures;  // files and folders
     std::string size;
+    std::string maps;  // folder for label maps and overlays
     std::string camera;
     int frames = 0;  // of the camera; 0: until it is stopped
     int top = 5;

@@ -101,6 +101,7 @@ std::string bench(const convnext_edge::Image& image, const BenchOptions& options
         model.run(image, workspace);
         if (info.task == "classify") workspace.rank(1);
         if (info.task == "multilabel") workspace.judge();
+        if (info.task == "segment") workspace.label_map();
     };
     started = Clock::now();
     answer();

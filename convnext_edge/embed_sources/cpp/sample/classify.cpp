@@ -1,6 +1,7 @@
 // Shows what a model answers to pictures: see `classify --help`.
 
 #include <iostream>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "command_line.hpp"
 #include "convnext_edge.hpp"
 #include "json.hpp"
+#include "maps.hpp"
 #include "picture.hpp"
 
 namespace {
@@ -23,6 +25,7 @@ int classify(const Arguments& arguments, const Model& model) {
     for (const std::string& named : arguments.pictures) {
         for (const std::string& file : picture_files(named)) files.push_back(file);
     }
+    const auto maps = arguments.maps.empty() ? nullptr : std::make_unique<MapWriter>(model, arguments.maps);
     std::vector<std::string> answered;
     std::vector<std::string> failed;
     const auto top = static_cast<std::size_t>(arguments.top);
@@ -30,10 +33,10 @@ int classify(const Arguments& arguments, const Model& model) {
         try {
             const Picture picture = read_picture(file, arguments.size, model.info().upright);
             if (arguments.json) {
-                answered.push_back(answer_json(model, picture.image(), top, file));
+                answered.push_back(answer_json(model, picture.image(), top, file, maps.get()));
             } else {
                 if (files.size() > 1) std::cout << file << '\n';
-                std::cout << answer_text(model, picture.image(), top);
+                std::cout << answer_text(model, picture.image(), top, file, maps.get());
             }
         } catch (const convnext_edge::ImageError& error) {
             std::cerr << "Error: " << error.what() << '\n';
@@ -57,7 +60,7 @@ void watch(const Arguments& arguments, const Model& model) {
         const Picture picture = camera.next();
         const std::string name = arguments.camera + " frame " + std::to_string(frame);
         if (arguments.json) std::cout << answer_json(model, picture.image(), top, name) << std::endl;
-        else std::cout << name << '\n' << answer_text(model, picture.image(), top) << std::flush;
+        else std::cout << name << '\n' << answer_text(model, picture.image(), top, name) << std::flush;
     }
 }
 

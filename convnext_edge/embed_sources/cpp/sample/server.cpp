@@ -55,14 +55,14 @@ class Server {
           pipe_(pipe),
           model_(options.model, {threads_, options.time_layers}),
           workspace_(model_.workspace()),
-          image_bytes_(input_bytes(model_.info())),
-          most_(std::max<std::size_t>(1, kMostBytes / image_bytes_)) {}
+          image_bytes_(input_bytes(model_.info())) {}
 
     void run() {
         // A first answer to zeros, which any engine takes, tells the shapes of the outputs.
         std::vector<std::uint8_t> zeros(image_bytes_);
         workspace_.set_input(zeros.data(), zeros.size());
         workspace_.infer();
+        most_ = std::max<std::size_t>(1, kMostBytes / std::max(image_bytes_, answer_bytes()));
         pipe_.write('H', hello());
         Frame asked;
         while (pipe_.read(asked, most_ * image_bytes_, kIdleSeconds)) {
@@ -83,6 +83,13 @@ class Server {
     static std::size_t input_bytes(const convnext_edge::Info& info) {
         const std::size_t values = 3 * static_cast<std::size_t>(info.resolution) * static_cast<std::size_t>(info.width);
         return values * (info.takes_bytes ? 1 : sizeof(float));
+    }
+
+    /// Of all outputs for an image: those of a segmenter are many times as large as the image.
+    std::size_t answer_bytes() const {
+        std::size_t values = 0;
+        for (const auto& output : workspace_.outputs()) values += output.values.size();
+        return sizeof(float) * values;
     }
 
     std::string hello() const {
@@ -115,9 +122,7 @@ class Server {
             throw convnext_edge::UsageError("images have " + std::to_string(asked.bytes.size()) +
                                             " bytes, which is no multiple of " + std::to_string(image_bytes_));
         }
-        std::size_t values = 0;
-        for (const auto& output : workspace_.outputs()) values += output.values.size();
-        pipe_.begin('O', sizeof(float) * values * images);
+        pipe_.begin('O', answer_bytes() * images);
         for (std::size_t i = 0; i < images; ++i) {
             workspace_.set_input(asked.bytes.data() + i * image_bytes_, image_bytes_);
             workspace_.infer();
@@ -171,7 +176,7 @@ class Server {
     convnext_edge::Model model_;
     convnext_edge::Workspace workspace_;
     std::size_t image_bytes_;
-    std::size_t most_;  // images in a frame
+    std::size_t most_ = 1;  // images in a frame
 };
 
 }  // namespace

@@ -14,10 +14,11 @@ bool Contract::fits(const std::vector<Shape>& shapes) const {
     if (shapes.size() != outputs.size()) return false;
     for (std::size_t i = 0; i < shapes.size(); ++i) {
         const Shape& shape = shapes[i];
-        const bool is_map = outputs[i].compare(0, 3, "map") == 0;
+        const bool is_map = of_pixels || outputs[i].compare(0, 3, "map") == 0;
         if (shape.size() != (is_map ? 4 : 2) || shape[0] > 1) return false;
         if (std::find(shape.begin() + 1, shape.end(), 0) != shape.end()) return false;
         if (i == 0 && classes > 0 && shape[1] != classes) return false;
+        if (of_pixels && (shape[2] != rows || shape[3] != columns)) return false;
     }
     return true;
 }

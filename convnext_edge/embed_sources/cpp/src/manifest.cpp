@@ -24,7 +24,8 @@ constexpr std::size_t kMaxName = 199;       // bytes of a file name
 
 // Each task, and the name of the vector that is its first output; the other outputs are maps.
 const std::map<std::string, std::string> kVectors = {
-    {"classify", "logits"}, {"multilabel", "logits"}, {"regress", "values"}, {"embed", "embedding"}, {"features", ""}};
+    {"classify", "logits"}, {"multilabel", "logits"}, {"regress", "values"}, {"embed", "embedding"}, {"features", ""},
+    {"segment", "logits"}};
 
 /// Whether `name` is that of a file in the folder itself, with the rules of Python's artifacts/names.py.
 bool is_plain(const std::string& name) {

@@ -57,7 +57,7 @@ Model::State::State(const std::filesystem::path& folder, const Options& options)
     const auto rows = static_cast<std::size_t>(manifest.frame.rows);
     const auto columns = static_cast<std::size_t>(manifest.frame.columns);
     engine = detail::load_engine({folder / manifest.engine, manifest.takes_bytes, rows, columns, manifest.outputs,
-                                  manifest.classes},
+                                  manifest.classes, manifest.task == "segment"},
                                  options.threads, options.time_layers);
     times_layers = options.time_layers;
     info = {manifest.engine,     manifest.runtime,     detail::runtime_version(), manifest.runtime_version,
@@ -106,6 +106,12 @@ const std::vector<Prediction>& Model::multilabel(const Image& image, Workspace& 
     return workspace.judge();
 }
 
+const LabelMap& Model::segment(const Image& image, Workspace& workspace) const {
+    detail::check_task(info(), "segment");
+    run(image, workspace);
+    return workspace.label_map();
+}
+
 /// What `call` makes of a workspace of the pool.
 template <typename Call>
 auto Model::borrowing(Call call) const {
@@ -138,6 +144,10 @@ std::vector<Prediction> Model::classify(const Image& image, std::size_t top_k) c
 
 std::vector<Prediction> Model::multilabel(const Image& image) const {
     return borrowing([&](Workspace& workspace) { return multilabel(image, workspace); });
+}
+
+LabelMap Model::segment(const Image& image) const {
+    return borrowing([&](Workspace& workspace) { return segment(image, workspace); });
 }
 
 std::vector<float> Model::regress(const Image& image) const { return checked("regress", image).front().values; }

@@ -28,7 +28,8 @@ struct Contract {
     std::size_t rows;     // pixels
     std::size_t columns;  // pixels
     std::vector<std::string> outputs;
-    std::size_t classes;  // numbers in the first output; 0: whatever it has
+    std::size_t classes;  // numbers in the first output, or its channels; 0: whatever it has
+    bool of_pixels = false;  // whether the outputs have the rows and columns of the input
 
     std::size_t input_values() const { return 3 * rows * columns; }
 

@@ -9,6 +9,7 @@
 
 #include "answers.hpp"
 #include "convnext_edge.hpp"
+#include "pixel_classes.hpp"
 #include "manifest.hpp"
 #include "preprocess.hpp"
 #include "runtime.hpp"
@@ -40,7 +41,8 @@ struct Workspace::State {
         : model(&owner),
           preprocessor(owner.manifest.frame, owner.manifest.interpolation),
           request(owner.engine->request()),
-          answers(owner.labels) {
+          answers(owner.labels),
+          pixel_classes(owner.manifest.frame, owner.manifest.task == "segment") {
         const auto& shapes = owner.engine->shapes();
         for (std::size_t i = 0; i < shapes.size(); ++i) {
             outputs.push_back({owner.manifest.outputs[i], shapes[i], std::vector<float>(detail::count(shapes[i]))});
@@ -63,6 +65,7 @@ struct Workspace::State {
     std::unique_ptr<detail::Request> request;
     std::vector<Output> outputs;
     detail::Answers answers;
+    detail::PixelClasses pixel_classes;
 };
 
 }  // namespace convnext_edge

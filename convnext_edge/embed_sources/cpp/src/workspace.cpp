@@ -110,4 +110,11 @@ const std::vector<Prediction>& Workspace::judge() {
     return own.answers.judge(own.outputs.front().values);
 }
 
+const LabelMap& Workspace::label_map() {
+    State& own = state();
+    detail::check_task(own.model->info, "segment");
+    own.check_outputs();
+    return own.pixel_classes.find(own.outputs.front().values);
+}
+
 }  // namespace convnext_edge

@@ -13,8 +13,15 @@
   const MAX_NAME = 199; // bytes of a file name
   const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i; // Number reads "0x40" and " 64" as well
   const RUNTIME = "onnxruntime";
-  /** Each task, and the name of the vector that is its first output; the other outputs are maps. */
-  const VECTORS = { classify: "logits", multilabel: "logits", regress: "values", embed: "embedding", features: null };
+  /** Each task, and the name of its first output, a vector or logits of pixels; the other outputs are maps. */
+  const VECTORS = {
+    classify: "logits",
+    multilabel: "logits",
+    regress: "values",
+    embed: "embedding",
+    features: null,
+    segment: "logits",
+  };
   const UNLABELLED = ["embed", "features"];
   const AGAIN = "Make the folder again: convnext-edge embed.";
 

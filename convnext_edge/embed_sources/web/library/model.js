@@ -5,9 +5,9 @@
  *     const picture = await convnextEdge.decode(file);
  *     for (const { label, probability } of await model.classify(picture, 5)) console.log(probability, label);
  *
- * The call has the name of the model's task: classify, multilabel, regress, embed or features. Pictures are resized,
- * cropped and normalized exactly as `convnext-edge validate` does it, so the accuracy that was validated is the
- * accuracy that a page gets.
+ * The call has the name of the model's task: classify, multilabel, regress, embed, features or segment. Pictures
+ * are resized, cropped and normalized exactly as `convnext-edge validate` does it, so the accuracy that was validated
+ * is the accuracy that a page gets.
  */
 (() => {
   "use strict";
@@ -119,9 +119,11 @@
       );
     }
 
-    #checkLogits(logits) {
-      if (logits.length === this.labels.length && logits.every(Number.isFinite)) return;
-      const what = `the ${logits.length} logits are not ${this.labels.length} finite numbers`;
+    /** pixels: of which each has logits of its own. */
+    #checkLogits(logits, pixels = 1) {
+      const expected = this.labels.length * pixels;
+      if (logits.length === expected && logits.every(Number.isFinite)) return;
+      const what = `the ${logits.length} logits are not ${expected} finite numbers`;
       throw new ours.TargetError(what, "Validate the engine: convnext-edge validate.");
     }
 
@@ -150,6 +152,14 @@
       return Array.from(logits, (logit, index) => {
         return { index, label: this.labels[index], logit, probability: 1 / (1 + Math.exp(-logit)) };
       });
+    }
+
+    /** The class of each pixel, the lower index among equals: `{ width, height, classes }`, row by row. */
+    labelMap(logits) {
+      this.#checkTask("segment");
+      const { resolution: height, width } = this.manifest;
+      this.#checkLogits(logits, width * height);
+      return { width, height, classes: ours.classesOf(logits, width * height) };
     }
 
     /** All outputs: `{ name, shape, values }`; shape: (numbers) of a vector, (channels, rows, columns) of a map. */
@@ -190,6 +200,11 @@
     /** The map of each stage, the finest first, as `run` has them. */
     async features(image) {
       return this.#checked("features", image);
+    }
+
+    /** The class of each pixel of what the model sees: `convnextEdge.overlay` draws them. */
+    async segment(image) {
+      return this.labelMap(await this.infer(this.prepare(image)));
     }
   }
 

@@ -3,7 +3,7 @@
   "use strict";
   const ours = globalThis.convnextEdge;
   const TOP = 5;
-  const MOST = 100; // values of a regression
+  const MOST = 100; // values of a regression, and classes of pixels
   /** Of each task, what the page is called, and what it does meanwhile. */
   const WORDS = {
     classify: { title: "Classify a picture", doing: "Classifying" },
@@ -11,6 +11,7 @@
     regress: { title: "Measure a picture", doing: "Measuring" },
     embed: { title: "Embed a picture", doing: "Embedding" },
     features: { title: "Maps of a picture", doing: "Mapping" },
+    segment: { title: "Segment a picture", doing: "Segmenting" },
   };
 
   const element = (id) => document.getElementById(id);
@@ -20,6 +21,8 @@
   let model = null;
   let picture; // the last that was answered
   let before = null; // the embedding of the picture before
+  let seen; // what the model saw of the picture: (resolution, width, 3) bytes
+  let labelMap = null; // of the picture, where the model is a segmenter
   let loadMs;
   let firstMs; // of the first answer: a browser translates the program while it runs first
   let newest = 0; // number of the picture that was chosen last
@@ -56,8 +59,10 @@
     return [value, performance.now() - started];
   }
 
-  /** pixels: (resolution, width, 3) bytes. */
-  function showPixels(pixels, { resolution: height, width }) {
+  /** What the model saw, of a segmenter below the colours of the classes. */
+  function showPixels() {
+    const { resolution: height, width } = model.manifest;
+    const pixels = labelMap && element("covered").checked ? ours.overlay(seen, labelMap.classes) : seen;
     const canvas = Object.assign(element("square"), { width, height });
     const image = new ImageData(width, height);
     for (let i = 0; i < width * height; i++) {
@@ -67,13 +72,18 @@
     canvas.getContext("2d").putImageData(image, 0, 0);
   }
 
-  /** A line of the answer. share: from 0 to 1, shown as a bar; undefined where there is none. */
-  function row({ index, label, text, share }) {
+  /** A line of the answer. share: from 0 to 1, shown as a bar; color: of a class; undefined where there is none. */
+  function row({ index, label, text, share, color }) {
     const item = document.createElement("li");
     if (index !== undefined) item.dataset.index = index;
     const name = Object.assign(document.createElement("span"), { textContent: label, className: "label" });
     const number = Object.assign(document.createElement("span"), { textContent: text, className: "number" });
     item.append(name, number);
+    if (color !== undefined) {
+      const swatch = Object.assign(document.createElement("span"), { className: "swatch" });
+      swatch.style.backgroundColor = `rgb(${color.join(" ")})`;
+      name.prepend(swatch);
+    }
     if (share !== undefined) {
       const bar = Object.assign(document.createElement("progress"), { max: 1, value: share });
       bar.setAttribute("aria-hidden", "true");
@@ -110,9 +120,16 @@
       return rows;
     },
     features: (outputs) => outputs.map(ofOutput),
+    segment: ([{ values }]) => {
+      labelMap = model.labelMap(values);
+      const rows = ours.shares(labelMap.classes).map(({ index, share }) => {
+        return { index, label: model.labels[index], text: percent.format(share), share, color: ours.colorOf(index) };
+      });
+      return rows.slice(0, MOST);
+    },
   };
 
-  function showAnswer(name, rows, pixels, times) {
+  function showAnswer(name, rows, times) {
     element("answer-title").textContent = name;
     element("classes").replaceChildren(...rows.map(row));
     element("times").textContent =
@@ -120,7 +137,7 @@
       `${milliseconds(times.decode)} to open the file`;
     element("remarks").textContent = picture.remarks.join(" ");
     element("remarks").hidden = picture.remarks.length === 0;
-    showPixels(pixels, model.manifest);
+    showPixels();
     element("answer").hidden = false;
     say(`${rows[0].label}, ${rows[0].text}`);
   }
@@ -137,8 +154,8 @@
       const [pixels, prepare] = await timed(() => model.prepare(opened));
       const [outputs, inModel] = await timed(() => model.compute(pixels));
       if (turn !== newest) return;
-      picture = opened;
-      showAnswer(name, ROWS[model.manifest.task](outputs), pixels, { decode, prepare, model: inModel });
+      [picture, seen] = [opened, pixels];
+      showAnswer(name, ROWS[model.manifest.task](outputs), { decode, prepare, model: inModel });
     } catch (error) {
       if (turn !== newest) return;
       element("answer").hidden = true;
@@ -206,6 +223,7 @@
     });
     element("measure").addEventListener("click", () => busily(measure));
     element("copy").addEventListener("click", copy);
+    element("covered").addEventListener("change", showPixels);
   }
 
   /** What the model answers, in a word or two. */
@@ -213,6 +231,7 @@
     const { task, classes, outputs } = model.manifest;
     if (task === "classify") return `${classes} classes`;
     if (task === "multilabel") return `${classes} labels`;
+    if (task === "segment") return `${classes} classes of pixels`;
     return task === "regress" ? `${classes} values` : outputs.join(", ");
   }
 
@@ -220,6 +239,8 @@
     const { engine, task, resolution, width } = model.manifest;
     const digest = model.manifest.files.get(engine).slice(0, 12);
     element("title").textContent = document.title = WORDS[task].title;
+    element("answer").dataset.task = task;
+    element("cover").hidden = task !== "segment";
     element("model").textContent = `${engine} · ${answers()} · ${resolution}×${width} pixels`;
     const threads = model.threads === 1 ? "1 thread" : `${model.threads} threads`;
     element("runtime").textContent = `ONNX Runtime Web ${model.runtimeVersion}, ${threads} · SHA-256 ${digest}…`;
