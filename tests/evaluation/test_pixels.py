@@ -63,9 +63,21 @@ def test_a_label_that_the_model_does_not_have_is_refused() -> None:
     assert "--label-zero none" in (refused.value.hint or "")
 
 
+@pytest.mark.parametrize(("by", "told"), [(1, "lower"), (-1, "higher")])
+def test_labels_that_are_one_off_decide_no_gate(by: int, told: str) -> None:
+    """By hand: all five pixels would be right; with -1, the zeros have no label."""
+    found = measured(np.where(LABELS < 0, -1, LABELS + by))
+    (concern,) = found.concerns
+    assert f"0.00% of the pixels right, and 100.00% with labels that are one {told}" in concern
+    judged = judge(found, Gates(max_drop=99.0, min_agreement=0.5), "segment", 4)
+    assert not judged.passed
+    assert judged.doubts[-1:] == judged.warnings == (concern,)
+    assert not judged.faults["agreement"], "needs no label"
+
+
 def test_labels_that_the_reference_never_meets_raise_a_concern() -> None:
     assert measured().concerns == ()
-    (concern,) = measured((LABELS + 1) % 4).concerns
+    (concern,) = measured((LABELS + 2) % 4).concerns
     assert "no better than chance" in concern
 
 
