@@ -74,7 +74,7 @@ class Gates:
                 known = ", ".join(option_of(each) for each in DECIDED[task])
                 raise UsageError(f"{option} means nothing to task {task}", hint=f"It has {known}.")
             check_bound(name, value)
-            if task == "classify" and architecture.classes == 1 and name in OF_CLASSES:
+            if task in ("classify", "segment") and architecture.classes == 1 and name in OF_CLASSES:
                 raise UsageError(
                     f"{option} cannot fail: the model has one output, which is always the largest",
                     hint="Leave the gate out, and look at the SQNR.",

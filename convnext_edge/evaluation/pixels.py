@@ -27,21 +27,23 @@ class Pixels(Closeness):
 
     def __init__(self, outputs: Sequence[str]) -> None:
         super().__init__(outputs)
-        self.pixels = self.agreed = 0
+        self.pixels = self.agreed = self.classes = 0
         self.confusions: list[
             NDArray[np.int64]
         ] = []  # of each model: (classes, classes) pixels, by label first
 
     def add_outputs(self, reference: Outputs, candidate: Outputs, labels: Labels) -> None:
         super().add_outputs(reference, candidate, labels)
+        self.classes = reference[0].shape[1]
         answers = [logits[0].argmax(1) for logits in (reference, candidate)]  # each (N, H, W)
         self.pixels += answers[0].size
         self.agreed += int((answers[0] == answers[1]).sum())
         if labels.ndim == LABEL_MAPS:
-            self._add([confusion(labels, answer, reference[0].shape[1]) for answer in answers])
+            self._add([confusion(labels, answer, self.classes) for answer in answers])
 
     def merge(self, other: Self) -> None:
         super().merge(other)
+        self.classes = self.classes or other.classes
         self.pixels, self.agreed = self.pixels + other.pixels, self.agreed + other.agreed
         self._add(other.confusions)
 
@@ -69,7 +71,11 @@ class Pixels(Closeness):
 
     @property
     def concerns(self) -> tuple[str, ...]:
-        """Why labels and model may not belong together."""
+        """Why labels and model may not belong together, or why nothing is told of classes."""
+        if self.classes == 1:
+            return (
+                "the model has one class, which is always the largest: only the SQNR tells how close it is",
+            )
         if self.other_numbers or not self.confusions or not self.confusions[0].any():
             return self.other_numbers
         right, total = int(np.trace(self.confusions[0])), int(self.confusions[0].sum())
@@ -81,7 +87,9 @@ class Pixels(Closeness):
         )
 
     def figures(self) -> Figures:
-        """Return the agreement, and with label maps the mIoU of both models."""
+        """Return the agreement, and with label maps the mIoU of both models; nothing of a single class."""
+        if self.classes == 1:
+            return {}
         found: Figures = {"agreement": self.agreed / self.pixels}
         if self.confusions and self.confusions[0].any():
             found["miou_reference"], found["miou"] = map(mean_iou, self.confusions)

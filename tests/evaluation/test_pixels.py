@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convnext_edge.errors import ImageSetError
+from convnext_edge.architecture import Architecture
+from convnext_edge.errors import ImageSetError, UsageError
 from convnext_edge.evaluation.gates import Gates, judge
 from convnext_edge.evaluation.pixels import Pixels, confusion, mean_iou
 
@@ -50,6 +51,19 @@ def test_without_label_maps_there_is_the_agreement_alone() -> None:
     judged = judge(found, Gates(min_agreement=0.5), "segment", 4)
     assert judged.passed
     assert not judge(found, Gates(min_agreement=0.9), "segment", 4).passed
+
+
+def test_of_a_single_class_neither_agreement_nor_miou_is_told() -> None:
+    """Whatever the logits are, it is the largest."""
+    found = Pixels(("logits",))
+    found.add_outputs((logits(0 * REFERENCE, 1),), (-logits(0 * REFERENCE, 1),), 0 * LABELS)
+    assert found.figures() == {}
+    assert "one class" in found.concerns[0]
+    assert found.worst_sqnr_db is not None
+    one = Architecture((1,), (8,), classes=1)
+    for gate in (Gates(max_drop=1.0), Gates(min_agreement=0.9)):
+        with pytest.raises(UsageError, match="one output, which is always the largest"):
+            gate.check("segment", one, labelled=True, images="pictures")
 
 
 def test_a_drop_of_the_miou_is_a_gate() -> None:
