@@ -59,7 +59,7 @@ class MapWriter:
 
 
 def check_maps(folder: Path, classes: int, channels: int) -> None:
-    """Raise UsageError where label maps cannot be written: too many classes, a single one, or other channels."""
+    """Raise UsageError where label maps cannot be written: too many classes, one, or other channels."""
     if classes > MOST_CLASSES:
         raise UsageError(
             f"--maps: a label map has a byte for each pixel, and the model has {classes} classes",
