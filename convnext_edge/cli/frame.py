@@ -22,7 +22,7 @@ from convnext_edge.cli.parameters import Command as ClickCommand
 from convnext_edge.cli.parameters import former_names, to_click
 from convnext_edge.commands.declaration import COMMANDS, Command
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import WIDTH, broken_into_lines, fold
+from convnext_edge.commands.text import WIDTH, broken_into_lines, fold, printable_lines
 from convnext_edge.errors import ConvNeXtEdgeError
 from convnext_edge.progress import LOGGER, say, shown, speaks
 from convnext_edge.targets.vendor_errors import is_out_of_memory, short_message
@@ -124,7 +124,7 @@ class Notes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show a note."""
-        text = self.format(record)
+        text = printable_lines(self.format(record))
         say(fold(text) if sys.stderr.isatty() else text)
 
 
@@ -173,7 +173,7 @@ def told(result: Result) -> str:
         following += f" {shlex.join(['--workspace', str(place)])}"
     if len(following) > WIDTH - len("next: "):
         following = broken_into_lines(following, len("next: "))
-    return result.summary() + (f"\nnext: {following}" if following else "")
+    return printable_lines(result.summary()) + (f"\nnext: {following}" if following else "")
 
 
 def translate(error: Exception) -> ConvNeXtEdgeError:
@@ -190,5 +190,5 @@ def translate(error: Exception) -> ConvNeXtEdgeError:
 
 def fail(error: ConvNeXtEdgeError) -> NoReturn:
     """Print an error and exit with its code."""
-    click.echo(fold(f"Error: {error}"), err=True)
+    click.echo(fold(printable_lines(f"Error: {error}")), err=True)
     sys.exit(error.exit_code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -10,6 +11,8 @@ from textwrap import wrap
 
 MIB = 2**20
 WIDTH = 80  # columns
+UNSHOWN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories of Unicode: such a character would spoil the terminal
+KEPT = "\t\u200c\u200d"  # the last two join letters in words of some languages, and in emoji
 # Parts of the names of figures -> how they read.
 WORDS = {
     "sqnr": "SQNR",
@@ -53,6 +56,20 @@ def _parts(value: object, width: int) -> list[object]:
         if shlex.split(broken) == shlex.split(value):  # else it is part of a name
             return [*broken.splitlines()]
     return [value]
+
+
+def printable(text: str) -> str:
+    """Return a text with its control characters escaped."""
+    return "".join(c.encode("unicode_escape").decode() if _spoils(c) else c for c in text)
+
+
+def printable_lines(text: str) -> str:
+    """Return lines with their control characters escaped: names of files and classes may hold any."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def _spoils(character: str) -> bool:
+    return unicodedata.category(character) in UNSHOWN and character not in KEPT
 
 
 def fold(text: str) -> str:

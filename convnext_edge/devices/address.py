@@ -16,6 +16,7 @@ SSH_URL = re.compile(
     rf"ssh://(?:(?P<user>{NAME})@)?(?P<host>{NAME}|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?\])(?::(?P<port>[0-9]{{1,5}}))?/?"
 )
 ADB_URL = re.compile(r"adb:(?P<host>[A-Za-z0-9_][A-Za-z0-9_.:-]*)")
+SCHEME = re.compile(r"\A((ssh|adb):/*|[a-z]+://)", re.IGNORECASE)
 HIGHEST_PORT = 65535
 HINT = "Give ssh://USER@HOST or ssh://USER@HOST:PORT, or adb:SERIAL as `adb devices` lists it."
 
@@ -42,7 +43,7 @@ def parse_address(url: str) -> Address:
 
     A password is refused, and not repeated in the message: ssh takes none from another program.
     """
-    if re.match(r"ssh://[^@]*:.*@", url, re.DOTALL):
+    if ":" in SCHEME.sub("", url).rpartition("@")[0]:  # of any scheme: refused addresses are repeated
         raise UsageError(
             "--on has a password in its URL, which ssh does not take",
             hint="Let ssh log in by a key (ssh-copy-id USER@HOST), and leave the password out.",

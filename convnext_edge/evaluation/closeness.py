@@ -74,6 +74,11 @@ class Closeness:
         """Why a figure of the task is not told of these images, as sentences."""
         return ()
 
+    @property
+    def other_numbers(self) -> tuple[str, ...]:
+        """Why labels count the classes in another way than the model, as a sentence; they are concerns."""
+        return ()
+
     def figures(self) -> Figures:
         """Return SQNR and mean cosine of each output."""
         found: Figures = {}

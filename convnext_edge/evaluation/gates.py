@@ -74,7 +74,7 @@ class Gates:
                 known = ", ".join(option_of(each) for each in DECIDED[task])
                 raise UsageError(f"{option} means nothing to task {task}", hint=f"It has {known}.")
             check_bound(name, value)
-            if task == "classify" and architecture.classes == 1 and name in OF_CLASSES:
+            if task in ("classify", "segment") and architecture.classes == 1 and name in OF_CLASSES:
                 raise UsageError(
                     f"{option} cannot fail: the model has one output, which is always the largest",
                     hint="Leave the gate out, and look at the SQNR.",
@@ -188,9 +188,12 @@ def judge_others(found: Closeness, gates: Gates, task: Task) -> Judgement:
     reference = figures.get(AT_STAKE.get(task, ""))
     if gates.max_drop is not None and reference is not None:
         unfit = unfit_drop(reference, gates.max_drop)
-        faults |= {"drop": unfit[0]} if unfit else {}
-        doubts += unfit
-    return Judgement(measured(figures, gates, task), faults, doubts, (*doubts, *found.concerns))
+        wrong = found.other_numbers or unfit
+        faults |= {"drop": wrong[0]} if wrong else {}
+        doubts += wrong
+    return Judgement(
+        measured(figures, gates, task), faults, doubts, tuple(dict.fromkeys((*doubts, *found.concerns)))
+    )
 
 
 def measured(figures: Figures, gates: Gates, task: Task) -> dict[str, float | None]:

@@ -15,6 +15,8 @@ from convnext_edge.images.contents import UNLABELLED
 from convnext_edge.images.windows import classes_at
 from convnext_edge.targets.base import Outputs
 
+FAR = 2  # times as many right pixels: by chance, no other numbers of the classes give these
+
 
 class Pixels(Closeness):
     """The classes of pixels: the share that both models take for the same one, and with label maps the mIoU.
@@ -26,22 +28,24 @@ class Pixels(Closeness):
 
     def __init__(self, outputs: Sequence[str]) -> None:
         super().__init__(outputs)
-        self.pixels = self.agreed = 0
+        self.pixels = self.agreed = self.classes = 0
         self.confusions: list[
             NDArray[np.int64]
         ] = []  # of each model: (classes, classes) pixels, by label first
 
     def add_outputs(self, reference: Outputs, candidate: Outputs, labels: Labels) -> None:
         super().add_outputs(reference, candidate, labels)
+        self.classes = reference[0].shape[1]
         size = labels.shape[1:] if labels.ndim == LABEL_MAPS else reference[0].shape[2:]
         answers = [label_maps(logits[0], size) for logits in (reference, candidate)]
         self.pixels += answers[0].size
         self.agreed += int((answers[0] == answers[1]).sum())
         if labels.ndim == LABEL_MAPS:
-            self._add([confusion(labels, answer, reference[0].shape[1]) for answer in answers])
+            self._add([confusion(labels, answer, self.classes) for answer in answers])
 
     def merge(self, other: Self) -> None:
         super().merge(other)
+        self.classes = self.classes or other.classes
         self.pixels, self.agreed = self.pixels + other.pixels, self.agreed + other.agreed
         self._add(other.confusions)
 
@@ -52,10 +56,30 @@ class Pixels(Closeness):
         self.confusions = found or self.confusions
 
     @property
-    def concerns(self) -> tuple[str, ...]:
-        """Why labels and model may not belong together."""
-        if not self.confusions or not self.confusions[0].any():
+    def other_numbers(self) -> tuple[str, ...]:
+        """Why a drop of the mIoU says nothing: the reference is far better at labels that are one off."""
+        if not self.confusions:
             return ()
+        found, total = self.confusions[0], int(self.confusions[0].sum())
+        right, (lower, higher) = int(np.trace(found)), (int(np.trace(found, offset=by)) for by in (-1, 1))
+        best = max(lower, higher)
+        if not (best > FAR * right and best * len(found) > total):
+            return ()
+        return (
+            f"the reference gets {right / total:.2%} of the pixels right, and {best / total:.2%} with labels"
+            f" that are one {'lower' if lower == best else 'higher'}: 0 stands for something else in these"
+            " label maps, see --label-zero of export",
+        )
+
+    @property
+    def concerns(self) -> tuple[str, ...]:
+        """Why labels and model may not belong together, or why nothing is told of classes."""
+        if self.classes == 1:
+            return (
+                "the model has one class, which is always the largest: only the SQNR tells how close it is",
+            )
+        if self.other_numbers or not self.confusions or not self.confusions[0].any():
+            return self.other_numbers
         right, total = int(np.trace(self.confusions[0])), int(self.confusions[0].sum())
         if right * len(self.confusions[0]) > total:
             return ()
@@ -65,7 +89,9 @@ class Pixels(Closeness):
         )
 
     def figures(self) -> Figures:
-        """Return the agreement, and with label maps the mIoU of both models."""
+        """Return the agreement, and with label maps the mIoU of both models; nothing of a single class."""
+        if self.classes == 1:
+            return {}
         found: Figures = {"agreement": self.agreed / self.pixels}
         if self.confusions and self.confusions[0].any():
             found["miou_reference"], found["miou"] = map(mean_iou, self.confusions)

@@ -41,7 +41,7 @@ def keep(command: str, result: dict[str, Any], artifact: Artifact, workspace: Wo
     """
     if not workspace.folder.is_dir():
         return
-    shown = {key: printable(value) if isinstance(value, str) else value for key, value in result.items()}
+    shown = {key: readable(value) for key, value in result.items()}
     parts = [command, artifact.path.name, shown["target"]]
     if "data" in shown:
         parts.append(Path(shown["data"]).name)
@@ -65,6 +65,18 @@ def keep(command: str, result: dict[str, Any], artifact: Artifact, workspace: Wo
         write_text(path, json.dumps(record, indent=2) + "\n")
     except ArtifactError as error:
         note(f"the result is not kept for `report`: {error.message}")
+
+
+def readable(value: Any) -> Any:
+    """Return a value of a result with texts that can be read again: names may be no UTF-8."""
+    match value:
+        case str():
+            return printable(value)
+        case dict():
+            return {key: readable(part) for key, part in value.items()}
+        case list() | tuple():
+            return [readable(part) for part in value]
+    return value
 
 
 def cpu_of(device: dict[str, Any] | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -82,8 +83,9 @@ class Trial:
         rival, images = contender.rival, self.material.images[contender.input_type]
         process.load(rival.run, file.path, self.threads)
         answers = self.workshop.folder / "answers.npy"
+        answers.unlink(missing_ok=True)  # those of the contender before
         process.answer(images, answers)
-        closeness = compare(self.material, np.load(answers))
+        closeness = compare(self.material, read_answers(answers))
         if rival.quantizes and not contender.ours and as_float(closeness["sqnr_db"]):
             raise RivalError("it answers as FP32 does: nothing was quantized")
         process.warm_up(self.material.timed[contender.input_type])
@@ -112,6 +114,17 @@ def as_float(sqnr_db: float | None) -> bool:
     return sqnr_db is None or sqnr_db > FLOAT_DB
 
 
+def read_answers(path: Path) -> np.ndarray[Any, Any]:
+    """Return the logits that a contender wrote; raise RivalError for what are none."""
+    try:
+        found = np.load(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise RivalError(f"its answers cannot be read: {error}") from error
+    if not isinstance(found, np.ndarray) or found.dtype.kind != "f":
+        raise RivalError("its answers are not numbers in floating point")
+    return found
+
+
 def compare(material: Material, answers: np.ndarray[Any, Any]) -> dict[str, Any]:
     """Return the fields that tell how close logits (N, classes) are to the reference's; raise RivalError."""
     reference = material.reference
@@ -128,7 +141,7 @@ def compare(material: Material, answers: np.ndarray[Any, Any]) -> dict[str, Any]
 def figures(calls: Sequence[Timed]) -> dict[str, Any]:
     """Return the fields that follow from timed calls."""
     milliseconds = [call.milliseconds for call in calls]
-    p50, p99 = (round(float(value), 3) for value in np.percentile(milliseconds, (50, 99)))
+    p50, p99 = (max(round(float(value), 3), 0.001) for value in np.percentile(milliseconds, (50, 99)))
     return {
         "p50_ms": p50,
         "p99_ms": p99,

@@ -12,13 +12,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from convnext_edge.reading import DamagedError, Shape, check, parse_json
+from pydantic import Field
+
+from convnext_edge.reading import Count, DamagedError, Line, Shape, check, parse_json
 from convnext_edge.rivals.rival import Given, Step
 
 LONGEST = 300  # characters of what a rival says of its failure
 MODULE = "convnext_edge.rivals.worker"
+MOST = 2**20  # bytes of an answer
+ENDING = 10.0  # seconds that a process may take to end when it has closed its output
+Duration = Annotated[float, Field(ge=0, le=1e9)]
 Q = TypeVar("Q", bound=Shape)
 
 
@@ -34,26 +39,26 @@ class Made(Shape):
     """The file that a rival made."""
 
     path: str
-    seconds: float
+    seconds: Duration
 
 
 class Timed(Shape):
     """The times of one call, in milliseconds."""
 
-    milliseconds: float
-    idle_cpu_ms: float  # of CPU in the pause behind it
+    milliseconds: Annotated[float, Field(gt=0, le=1e9)]
+    idle_cpu_ms: Duration  # of CPU in the pause behind it
 
 
 class Version(Shape):
     """The version of a package."""
 
-    version: str
+    version: Line
 
 
 class Memory(Shape):
     """The peak of a process's physical memory."""
 
-    peak_rss_bytes: int | None
+    peak_rss_bytes: Count | None
 
 
 class Failure(Shape):
@@ -147,17 +152,25 @@ class RivalProcess:
         with selectors.DefaultSelector() as selector:
             selector.register(self.process.stdout, selectors.EVENT_READ)
             while not found.endswith(b"\n"):
-                if not selector.select(max(deadline - time.monotonic(), 0)):
+                left = deadline - time.monotonic()
+                if left <= 0 or not selector.select(left):
                     raise RivalError(f"to {what} took more than {self.seconds:.0f} s, and was stopped")
                 more = os.read(self.process.stdout.fileno(), 2**16)
                 if not more:
                     raise self._ended()
                 found += more
+                if len(found) > MOST:
+                    raise RivalError(f"to {what} it answered with more than {MOST} bytes")
         return found
 
     def _ended(self) -> RivalError:
-        code = self.process.wait()
-        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        try:
+            code = self.process.wait(ENDING)
+        except subprocess.TimeoutExpired:
+            return RivalError("its process closed its output, and went on")
+        how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+        with contextlib.suppress(ValueError):  # Python has no name for those that are real-time
+            how = f"by {signal.Signals(-code).name}"
         said = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return RivalError(shorten(f"its process ended {how}: {said[-1] if said else 'it said nothing'}"))
 
@@ -170,8 +183,11 @@ def shorten(text: str) -> str:
 
 @contextmanager
 def started(python: Path, folder: Path, seconds: float) -> Iterator[RivalProcess]:
-    """Start a rival's process, and end it behind the block."""
-    process = RivalProcess(python, folder, seconds)
+    """Start a rival's process, and end it behind the block; raise RivalError where it does not start."""
+    try:
+        process = RivalProcess(python, folder, seconds)
+    except OSError as error:
+        raise RivalError(f"{python} cannot be started: {error.strerror}") from error
     try:
         yield process
     finally:

@@ -252,3 +252,9 @@ def test_libraries_write_nothing_to_the_terminal(photos: Path, tmp_path: Path) -
     assert [type(json.loads(text)) for text in objects] == [dict] * len(commands)
     foreign = [line for line in done.stderr.splitlines() if not any(re.fullmatch(n, line) for n in NOTES)]
     assert foreign == []
+
+
+def test_names_with_control_characters_are_shown_escaped(run: Run) -> None:
+    refused = run("benchmark", "\x1b[31mred\u202e.onnx")
+    assert refused.exit_code == 1
+    assert "\\x1b[31mred\\u202e.onnx does not exist" in refused.stderr

@@ -12,6 +12,7 @@ from convnext_edge.commands.text import (
     command_line,
     counted,
     lines,
+    printable_lines,
     ran_by,
     warned,
 )
@@ -71,3 +72,9 @@ def test_what_ran_a_long_name_is_in_a_line_of_its_own() -> None:
 
 def test_one_thing_is_not_called_several() -> None:
     assert (counted(1, "thread"), counted(2, "thread")) == ("1 thread", "2 threads")
+
+
+def test_control_characters_of_names_never_reach_the_terminal() -> None:
+    assert printable_lines("a\x1b[31mb\u202ec\u2028d\udcff\r\n\tकर\u200dता") == (
+        "a\\x1b[31mb\\u202ec\\u2028d\\udcff\\r\n\tकर\u200dता"
+    )

@@ -59,7 +59,13 @@ def test_what_is_no_address_is_refused(url: str) -> None:
     assert "ssh://USER@HOST" in raised.value.hint
 
 
-@pytest.mark.parametrize("url", ["ssh://me:secret@pi", "ssh://me:a/secret@pi", "ssh://me:a@secret@pi"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("ssh://me:secret@pi", "ssh://me:a/secret@pi", "ssh://me:a@secret@pi", "SSH://me:secret@pi"),
+        *("me:secret@pi", "ssh:me:secret@pi", "http://me:secret@pi", "adb:me:secret@pi"),
+    ],
+)
 def test_a_password_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(UsageError, match="password") as raised:
         parse_address(url)

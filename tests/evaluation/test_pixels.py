@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convnext_edge.errors import ImageSetError
+from convnext_edge.architecture import Architecture
+from convnext_edge.errors import ImageSetError, UsageError
 from convnext_edge.evaluation.gates import Gates, judge
 from convnext_edge.evaluation.pixels import Pixels, confusion, mean_iou
 
@@ -52,6 +53,19 @@ def test_without_label_maps_there_is_the_agreement_alone() -> None:
     assert not judge(found, Gates(min_agreement=0.9), "segment", 4).passed
 
 
+def test_of_a_single_class_neither_agreement_nor_miou_is_told() -> None:
+    """Whatever the logits are, it is the largest."""
+    found = Pixels(("logits",))
+    found.add_outputs((logits(0 * REFERENCE, 1),), (-logits(0 * REFERENCE, 1),), 0 * LABELS)
+    assert found.figures() == {}
+    assert "one class" in found.concerns[0]
+    assert found.worst_sqnr_db is not None
+    one = Architecture((1,), (8,), classes=1)
+    for gate in (Gates(max_drop=1.0), Gates(min_agreement=0.9)):
+        with pytest.raises(UsageError, match="one output, which is always the largest"):
+            gate.check("segment", one, labelled=True, images="pictures")
+
+
 def test_a_drop_of_the_miou_is_a_gate() -> None:
     assert not judge(measured(), Gates(max_drop=1.0), "segment", 4).passed
     assert judge(measured(), Gates(max_drop=30.0), "segment", 4).passed
@@ -63,9 +77,21 @@ def test_a_label_that_the_model_does_not_have_is_refused() -> None:
     assert "--label-zero none" in (refused.value.hint or "")
 
 
+@pytest.mark.parametrize(("by", "told"), [(1, "lower"), (-1, "higher")])
+def test_labels_that_are_one_off_decide_no_gate(by: int, told: str) -> None:
+    """By hand: all five pixels would be right; with -1, the zeros have no label."""
+    found = measured(np.where(LABELS < 0, -1, LABELS + by))
+    (concern,) = found.concerns
+    assert f"0.00% of the pixels right, and 100.00% with labels that are one {told}" in concern
+    judged = judge(found, Gates(max_drop=99.0, min_agreement=0.5), "segment", 4)
+    assert not judged.passed
+    assert judged.doubts[-1:] == judged.warnings == (concern,)
+    assert not judged.faults["agreement"], "needs no label"
+
+
 def test_labels_that_the_reference_never_meets_raise_a_concern() -> None:
     assert measured().concerns == ()
-    (concern,) = measured((LABELS + 1) % 4).concerns
+    (concern,) = measured((LABELS + 2) % 4).concerns
     assert "no better than chance" in concern
 
 

@@ -235,6 +235,13 @@ DEVICE = {
 }
 
 
+def test_a_result_about_images_whose_names_are_no_utf8_is_read_again(workspace: Workspace) -> None:
+    name = "f\udcfcr.png"  # Latin-1, as os.listdir gives it
+    keep("validate", {**VALIDATED, "skipped_images": [name], "data": "more"}, engine(workspace), workspace)
+    kept = [record["result"].get("skipped_images") for record in read_records(workspace)]
+    assert ["f\\xfcr.png"] in kept
+
+
 def test_sets_of_one_name_keep_a_result_each(workspace: Workspace) -> None:
     """As imagenet/val and imagenetv2/val."""
     for place in ("/a/val", "/b/val", "/b/val"):

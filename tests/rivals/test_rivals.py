@@ -129,6 +129,57 @@ def test_a_rival_that_fails_is_a_row_that_says_how(workshop: Workshop, material:
     assert works.failed is None
 
 
+@pytest.mark.parametrize("content", [b"\x7fELF of another machine", b"#!/no/such/interpreter\n"])
+def test_an_environment_whose_python_does_not_start_is_a_row_too(
+    workshop: Workshop, material: Material, content: bytes
+) -> None:
+    python = workshop.environments / "fake" / "bin" / "python"
+    python.write_bytes(content)
+    (row,) = run_all([fake()], material, workshop, threads=1, runs=1)
+    assert row.failed is not None
+    assert row.failed.startswith(f"{python} cannot be started: ")
+
+
+# A process that answers what it is told to; each needs a shell only.
+ODD = """#!/bin/sh
+while read -r line; do case "$line" in
+*'"version"'*) echo '{"version": "1"}';;
+*'"make"'*) echo '{"path": "%s", "seconds": 1}';;
+*'"answer"'*) %s;;
+*'"memory"'*) echo '{"peak_rss_bytes": 1}';;
+*'"time"'*) echo '{"milliseconds": %s, "idle_cpu_ms": 0}';;
+*'"load"'*) %s;;
+*) echo '{}';;
+esac; done
+"""
+
+
+NOTHING = "echo '{}'"
+
+
+@pytest.mark.parametrize(
+    ("answer", "time", "load", "said"),
+    [
+        (NOTHING, "1", NOTHING, "its answers cannot be read"),
+        (NOTHING, "1", "exec yes | tr -d '\\n'", "more than 1048576 bytes"),
+        ("echo '[]'", "1", NOTHING, "its process answers what this version does not know"),
+        (f"cp ../../logits.npy ../answers.npy; {NOTHING}", "0", NOTHING, "must be a number above 0"),
+    ],
+    ids=["no answers", "without an end", "no object", "no time"],
+)
+def test_what_no_worker_answers_is_believed_of_none(
+    workshop: Workshop, material: Material, answer: str, time: str, load: str, said: str
+) -> None:
+    """The answers of the contender before it are still there, and are not taken for its own."""
+    for path in (workshop.folder.parent / "logits.npy", workshop.folder / "answers.npy"):
+        np.save(path, 1.1 * material.reference)
+    python = workshop.environments / "fake" / "bin" / "python"
+    python.write_text(ODD % (workshop.folder / "answers.npy", answer, time, load))
+    (row,) = run_all([fake()], material, workshop, threads=1, runs=1)
+    assert row.failed is not None
+    assert said in row.failed
+
+
 def test_a_rival_that_takes_too_long_is_stopped(workshop: Workshop, material: Material) -> None:
     short = Workshop(workshop.folder, workshop.environments, 6.0)
     (row,) = run_all([fake(sleeps=True)], material, short, threads=1, runs=1)

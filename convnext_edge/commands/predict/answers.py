@@ -98,6 +98,8 @@ def make_reader(
             )
     if maps is not None:
         check_maps(maps, described.architecture.classes, described.architecture.channels)
+    if task == "segment" and described.architecture.classes == 1:
+        note("WARNING: the model has one class, which is always the largest: --save keeps its logits")
     labels = label_names(described, classes) if task in NAMED else ()
     if top is None and task == "classify":
         top = TOP

@@ -59,10 +59,15 @@ class MapWriter:
 
 
 def check_maps(folder: Path, classes: int, channels: int) -> None:
-    """Raise UsageError where label maps cannot be written: too many classes, or no pictures in colour."""
+    """Raise UsageError where label maps cannot be written: too many classes, one, or other channels."""
     if classes > MOST_CLASSES:
         raise UsageError(
             f"--maps: a label map has a byte for each pixel, and the model has {classes} classes",
+            hint="Take --save FILE.safetensors, which holds the logits.",
+        )
+    if classes == 1:
+        raise UsageError(
+            "--maps: the model has one class, which is always the largest: each map would be full of it",
             hint="Take --save FILE.safetensors, which holds the logits.",
         )
     if channels not in (1, 3):

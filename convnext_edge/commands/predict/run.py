@@ -12,7 +12,7 @@ from convnext_edge.commands.predict.answers import Reader, cosines
 from convnext_edge.commands.predict.maps import MapWriter
 from convnext_edge.commands.predict.outputs import Kept, Saver
 from convnext_edge.commands.predict.result import Failed, Prediction
-from convnext_edge.commands.predict.tables import printable
+from convnext_edge.commands.text import printable
 from convnext_edge.errors import ImageSetError
 from convnext_edge.evaluation.comparison import batch_for, check_finite
 from convnext_edge.images.batches import Batch, LoadedImage, SkippedImage, collate

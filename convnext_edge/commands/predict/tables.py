@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
-from convnext_edge.commands.text import WIDTH, lines
+from convnext_edge.commands.text import WIDTH, lines, printable
 
 if TYPE_CHECKING:
     from convnext_edge.commands.predict.result import Predict, Prediction, Top
@@ -18,7 +17,6 @@ WIDEST = 36  # columns of a name that others beside it must leave to it
 NARROWEST = 16  # columns of a name
 FEW = 4  # pictures: as many have a line for each class
 GAP = "  "
-UNSHOWN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories of Unicode: such a character would spoil the terminal
 ELLIPSIS = "…"
 
 
@@ -42,11 +40,6 @@ def table_of(result: Predict) -> str:
     return "\n".join([*told, "", _footer(result)])
 
 
-def printable(text: str) -> str:
-    """Return a text with its control characters escaped."""
-    return "".join(c.encode("unicode_escape").decode() if _spoils(c) else c for c in text)
-
-
 def shorten(text: str, width: int, *, middle: bool = False) -> str:
     """Return a text that can be printed in so many columns, with an ellipsis at its end or in its middle."""
     safe = printable(text)
@@ -54,10 +47,6 @@ def shorten(text: str, width: int, *, middle: bool = False) -> str:
         return safe
     tail = width // 2 if middle else 0
     return _head(safe, width - 1 - tail) + ELLIPSIS + (_head(safe[::-1], tail)[::-1])
-
-
-def _spoils(character: str) -> bool:
-    return unicodedata.category(character) in UNSHOWN
 
 
 def _head(text: str, width: int) -> str:

@@ -50,7 +50,7 @@ class Report(Result):
     def table_rows(self) -> list[dict[str, Any]]:
         """Return the rows, each with its name."""
         named = {_known_by(row, row["device"]): row["name"] for group in self.groups for row in group["rows"]}
-        return [{"name": named[_known_by(row, place_of(row))], **row} for row in self.rows]
+        return [{"name": named.get(_known_by(row, place_of(row)), ""), **row} for row in self.rows]
 
 
 def check_place(path: Path, workspace: Workspace) -> None:
