@@ -174,6 +174,7 @@ def check(value: Any, shape: type[Shape]) -> None:
         shape.model_validate(value)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
+        found.sort(key=lambda each: each["type"] != "extra_forbidden")  # a typo comes first
         raise DamagedError(_explain(found, value), _find(found[0]["loc"], value)[0]) from error
 
 

@@ -1,4 +1,4 @@
-"""compare --grid on two workers of Ray, one of which is killed again and again: is anything lost, or done twice?
+"""compare --grid on two workers of Ray, one of which is killed again and again: is anything lost or redone?
 
     python -m benchmarks.measure.grid_kills
 
@@ -58,7 +58,7 @@ class Killer(threading.Thread):
                 since = time.monotonic() + 3.0
 
     def look(self) -> None:
-        """Remember each file of the folder of cells by inode and time: one that is written again has others."""
+        """Remember each part by inode and time: one that is written again has others."""
         for path in self.cells.glob("*.json"):
             stat = path.stat()
             self.written.setdefault(path.name, set()).add((stat.st_ino, stat.st_mtime_ns))
