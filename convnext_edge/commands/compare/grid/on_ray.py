@@ -43,10 +43,10 @@ class Pending:
 def run_on_ray(grid: Grid, address: str) -> tuple[list[Row], int]:
     """Return a row for each cell, and the number of workers."""
     whole = grid.on_any_machine()
-    with connected(address, whole.work.workspace) as (ray, nodes):
-        run = Run(ray, steps.with_cpus(whole.work, tuple(node.cpu for node in nodes)))
-        workers = int(ray.cluster_resources().get("CPU", 0))
-        return run.rows(whole), workers
+    threads = steps.done_on(whole.work, ()).torch_threads
+    with connected(address, whole.work.workspace, threads) as (ray, nodes):
+        run = Run(ray, steps.done_on(whole.work, [node.cpu for node in nodes]))
+        return run.rows(whole), int(ray.cluster_resources()["CPU"]) // threads
 
 
 class Run:
@@ -54,7 +54,7 @@ class Run:
 
     def __init__(self, ray: Any, work: Work) -> None:
         self.ray, self.work = ray, work
-        self.attempt = ray.remote(num_cpus=1, max_retries=RETRIES)(attempt_there)
+        self.attempt = ray.remote(num_cpus=work.torch_threads, max_retries=RETRIES)(attempt_there)
         self.told: set[Ref] = set()  # tasks whose notes were said
 
     def rows(self, grid: Grid) -> list[Row]:
@@ -74,7 +74,7 @@ class Run:
         """Let a worker do a step, and one whose node does nothing else where it must be alone."""
         place = {RESOURCE: 1 if alone else SHARE}
         task = self.attempt.options(name=step.__name__, resources=place)
-        return task.remote(step, *arguments)
+        return task.remote(self.work.torch_threads, step, *arguments)
 
     def submit_all(self, cells: Sequence[Cell]) -> list[Pending]:
         """Submit what is to be done of all cells: engines first, for references need none."""
