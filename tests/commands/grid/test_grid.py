@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support.models import CHECKPOINT, RESOLUTION, Models
+from support.readme import PAGES, blocks
 
 from convnext_edge import build, compare, export, quantize, report, validate
 from convnext_edge.commands.compare.grid import steps
@@ -177,6 +178,17 @@ def test_report_shows_the_cells_in_one_group(found: GridCompare, folder: Path) -
     groups = report(workspace=folder / "out", output=folder / "report.json").groups
     assert [(group["model"], group["resolution"]) for group in groups] == [("timm_v1", "64")]
     assert len(groups[0]["rows"]) == 3
+
+
+def test_the_grid_of_the_documentation_works_as_printed(tmp_path: Path) -> None:
+    (printed,) = (text for text in blocks("toml", PAGES["command-line.md"]) if "[images]" in text)
+    (tmp_path / "grid.toml").write_text(printed)
+    rows = compare(grid=tmp_path / "grid.toml", workspace=tmp_path / "out").rows
+    assert [(row["variant"], row["resolution"], row["method"], row["target"]) for row in rows] == [
+        ("demo", "32", "fp32", "onnxruntime"),
+        ("demo", "32", "ptq", "onnxruntime"),
+    ]
+    assert [(row["images"], row["failed"], row["runs"]) for row in rows] == [(64, None, 5)] * 2
 
 
 def no_work(*given: object, **options: object) -> None:
