@@ -184,6 +184,8 @@ def shown(value: Any, write: Callable[[Any], str] = repr) -> str:
         text = write(value)
     except ValueError:  # Python refuses to write numbers of more than 4,300 digits
         text = "a very large number"
+    except TypeError:  # JSON has no dates, TOML has
+        text = str(value)
     return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"
 
 

@@ -87,6 +87,7 @@ def test_paths_begin_in_the_folder_of_the_file_and_names_stay(folder: Path) -> N
         (('data = "demo"', 'data = "photos"'), "line 11: images.data: "),
         (("threads = 1", "threads = 100000"), "line 15: timing.threads: --threads 100000 are more than"),
         (('variants = ["demo"]', ""), "it has neither variants nor checkpoints"),
+        (('variants = ["demo"]', "variants = 1979-05-27"), "line 1: variants must be a list, is 1979-05-27"),
         (("limit = 8", "limit = "), "is not TOML"),
     ],
 )  # fmt: skip

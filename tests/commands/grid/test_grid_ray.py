@@ -8,8 +8,9 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,12 @@ from convnext_edge.commands.compare.grid.table import GridCompare
 from convnext_edge.commands.rows import Row
 from convnext_edge.commands.validate.result import Validate
 from convnext_edge.errors import ConvNeXtEdgeError, RecipeError, UsageError
+from convnext_edge.evaluation import shards
 from convnext_edge.progress import note
 
 OPTIONS: dict[str, Any] = {
     "samples": 4,
-    "limit": 8,
+    "limit": 40,
     "methods": ["fp32", "ptq"],
     "targets": ["onnxruntime"],
     "runs": 1,
@@ -93,7 +95,10 @@ def captured(path: Path) -> Iterator[None]:
         with path.open("wb") as file:
             for number in (1, 2):
                 os.dup2(file.fileno(), number)
-            yield
+            with redirect_stdout(TextIOWrapper(file)) as out, redirect_stderr(out):
+                yield
+                out.flush()
+                out.detach()
     finally:
         for number, before in zip((1, 2), kept, strict=True):
             os.dup2(before, number)
@@ -117,6 +122,7 @@ def killed(start: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) 
     killer = Killer(folder / "out" / "cells")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+        patch.setattr(shards, "SMALLEST", 20)  # images of a share: 40 in batches of 8 are 16 and 24
         before = state()
         killer.start()
         with captured(folder / "said.txt"):
@@ -151,6 +157,7 @@ def test_a_worker_is_killed_and_every_cell_is_complete_once_and_as_without_ray(
     assert sorted(name.partition("-")[0] for name in written) == [
         *["check"] * 2, *["make"] * 2, *["time"] * 2]  # fmt: skip
     assert all(len(stamps) == 1 for stamps in written.values())
+    assert [row["images"] for row in killed.found.rows] == [40, 40]
     alone = compare(calib=photos, data=photos, workspace=start, **OPTIONS)
     assert [numbers(row) for row in killed.found.rows] == [numbers(row) for row in alone.rows]
 

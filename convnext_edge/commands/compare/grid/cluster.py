@@ -11,7 +11,7 @@ import os
 import secrets
 import signal
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import util
@@ -23,13 +23,16 @@ from convnext_edge.artifacts.provenance import tool_versions
 from convnext_edge.artifacts.scratch import scratch_folder
 from convnext_edge.cpu import read_cpu, usable_cpus
 from convnext_edge.errors import UsageError
-from convnext_edge.guest import without_traces
+from convnext_edge.guest import replaced, without_traces
+from convnext_edge.progress import note
 from convnext_edge.quiet import importing
 
 RESOURCE = "convnext_edge"  # each node has 1: timing takes all of it, all other tasks a little
 SHARE = 0.001
 FEWEST = 2  # workers of `local`, as cells beside each other are what it is for
 LOCAL = "local"
+REPEATS = "Task "  # how lines begin that tell again that a worker ended
+LONGEST_NOTE = 200  # characters
 SET_BY_RAY = ("PYTHONBREAKPOINT",)  # and names that `without_traces` knows
 LONGEST = 20  # characters of a temporary folder: sockets are below it, whose paths have 107 at most
 # The usage report is sent by the process that starts Ray; the token is what its processes know each other by.
@@ -97,6 +100,7 @@ def connected(address: str, workspace: Path, threads: int) -> Iterator[tuple[Any
         stack.callback(read_settings)
         stack.enter_context(environment(address))
         read_settings()
+        stack.enter_context(prints_noted(ray))
         folder = stack.enter_context(short_folder()) if is_local(address) else None
         stack.callback(ray.shutdown)
         with signals_kept():
@@ -237,6 +241,20 @@ def logs_muted() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+@contextmanager
+def prints_noted(ray: Any) -> Iterator[None]:
+    """Let what Ray prints to the standard output of a host be notes, such as that a worker ended."""
+
+    def tell(data: Mapping[str, Any], *_: Any, **__: Any) -> None:
+        for line in data.get("lines", ()):
+            sentence = str(line).partition(". ")[0].strip()
+            if sentence and not sentence.startswith(REPEATS):
+                note(f"Ray: {sentence[:LONGEST_NOTE]}")
+
+    with replaced(ray._private.worker, "print_to_stdstream", tell):
+        yield
 
 
 @contextmanager
