@@ -4,7 +4,7 @@
 
 A grid of 8 cells (the demo model at 2 resolutions, 2 methods, 2 targets) is compared twice, in two empty
 workspaces: in one process without Ray, and on `--ray local:2`, where a worker that has work is killed
-(SIGKILL) five times, whenever another part of a cell was completed in between. Counted are the cells that
+(SIGKILL) five times, with four parts of cells or more completed between two kills. Counted are the cells that
 are complete, the parts of cells that were written more than once, and the cells of which anything that
 `quantize`, `build` and `validate` say differs from the run without Ray. A third run must find all of it done.
 """
@@ -30,6 +30,7 @@ from benchmarks.support.reports import Bar, Reporting, report_options
 from convnext_edge.artifacts.sidecar import read_sidecar
 
 PAUSE = 0.5  # seconds after a part was completed
+APART = 4  # parts between two kills, so that they fall on different steps
 NAMES = ("start_model", "make", "reference_shard", "answer", "join", "check", "time", "keep_reference")
 # What depends on the moment, or on what was known before, and is no result.
 OF_THE_MOMENT = ("artifact", "reference_known", "kept", "made", "candidate_ms", "reference_ms", "speedup",
@@ -48,15 +49,15 @@ class Killer(threading.Thread):
         self.stopped = threading.Event()
 
     def run(self) -> None:
-        done, since, last = 0, 0.0, 0
+        done, since, following = 0, 0.0, 1
         while not self.stopped.wait(0.02):
             self.look()
             parts = len(self.written)
             if parts != done:
                 done, since = parts, time.monotonic()
             # in the midst of a step, not at its beginning, and each time with more done
-            elif len(self.killed) < self.kills and parts > last and time.monotonic() - since > PAUSE:
-                last = parts if self.kill_one() else last
+            elif len(self.killed) < self.kills and parts >= following and time.monotonic() - since > PAUSE:
+                following = parts + APART if self.kill_one() else following
 
     def look(self) -> None:
         """Remember each part by inode and time: one that is written again has others."""
