@@ -19,7 +19,7 @@ ALONE = threading.RLock()
 """Held by the one thread that imports or traces. Whoever holds it waits for no lock of a workspace."""
 
 # Beginnings of the names of packages, and of the environment variables that they set.
-LIBRARIES = ("accelerate", "nncf", "onnx", "openvino", "torch")
+LIBRARIES = ("accelerate", "nncf", "onnx", "openvino", "ray_", "torch")
 
 
 class Shared:

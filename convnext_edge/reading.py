@@ -174,6 +174,7 @@ def check(value: Any, shape: type[Shape]) -> None:
         shape.model_validate(value)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
+        found.sort(key=lambda each: each["type"] != "extra_forbidden")  # a typo comes first
         raise DamagedError(_explain(found, value), _find(found[0]["loc"], value)[0]) from error
 
 
@@ -183,6 +184,8 @@ def shown(value: Any, write: Callable[[Any], str] = repr) -> str:
         text = write(value)
     except ValueError:  # Python refuses to write numbers of more than 4,300 digits
         text = "a very large number"
+    except TypeError:  # JSON has no dates, TOML has
+        text = str(value)
     return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"
 
 

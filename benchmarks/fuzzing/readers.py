@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -24,10 +25,15 @@ from benchmarks.fuzzing.artifacts import (
     sidecar,
 )
 from benchmarks.fuzzing.edits import damaged, tables, texts
+from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.load_source import load_source
+from convnext_edge.commands.compare.grid.file import GridShape, read_grid
+from convnext_edge.commands.compare.grid.identity import FORMAT, LENGTH
+from convnext_edge.commands.compare.grid.kept import find_part
 from convnext_edge.commands.embed.web import LOADED, SCRIPT, read_version
 from convnext_edge.commands.finetune import snapshots
 from convnext_edge.commands.predict.outputs import is_ours, npy_header
+from convnext_edge.commands.rows import figures_of, make_row
 from convnext_edge.images.decoding import decode
 from convnext_edge.images.definitions import read_definition
 from convnext_edge.images.opening import open_path
@@ -52,7 +58,20 @@ def one(name: str, contents: st.SearchStrategy[bytes]) -> st.SearchStrategy[File
     return contents.map(lambda content: {name: content})
 
 
+def part() -> Any:
+    """Return the JSON of a part of a cell: what `validate` found."""
+    date = "2026-01-01T00:00:00+00:00"
+    return {"format": FORMAT, "kind": "check", "date": date, "value": record()["result"]}
+
+
 # --- what is called --------------------------------------------------------------------------------
+
+
+def read_part(folder: Path) -> None:
+    """Take what is kept of a cell, into a row."""
+    found = find_part("check", "0" * LENGTH, Workspace(folder))
+    if found is not None:
+        figures_of([make_row({}, found, None)])
 
 
 def read_weights(path: Path) -> None:
@@ -87,6 +106,12 @@ def web_package(content: bytes) -> Files:
 
 DEFINITION = b'description = "x"\nobtain = "y"\nalso_called = ["z"]\nrecognized_by = ["*.png"]\n[splits]\n'
 RECIPE = b'activation = "uint8"\nrange = "mse"\nweight_bits = 8\nkeep_float = ["head"]\noutside = 1e-5\n'
+GRID = (
+    b'variants = ["demo"]\nresolutions = [32]\nmethods = ["fp32"]\ntargets = ["openvino"]\nseed = 1\n'
+    b'[images]\ncalib = "demo"\ndata = "demo"\nlimit = 8\nclass_order = "text"\n[timing]\nthreads = 1\n'
+)
+GRID_KEYS = (*GridShape.model_fields, "images.calib", "images.data", "timing.runs")
+PART = f"cells/check-{'0' * LENGTH}.json"
 RECIPE_KEYS = tuple(Recipe().to_json())
 
 
@@ -142,6 +167,11 @@ READERS: dict[str, Reader] = {
         texts(sidecar()).map(lambda content: {"model.onnx": b"", "model.onnx.json": content}), read_sidecars
     ),
     "results": Reader(one("results/validate.json", texts(record())), read_results),
+    "cells": Reader(one(PART, texts(part())), read_part),
+    "grids": Reader(
+        one("grid.toml", _either(tables(GRID_KEYS), damaged(GRID))),
+        lambda folder: read_grid(folder / "grid.toml", folder, None),
+    ),
     "recipes": Reader(
         one("recipe.toml", _either(tables(RECIPE_KEYS), damaged(RECIPE))),
         lambda folder: read_recipe(folder / "recipe.toml", Recipe()),

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from benchmarks.fuzzing import arrays, beside, checkpoints, graphs, labels, sets
 from benchmarks.fuzzing.artifacts import record, sidecar
 from benchmarks.fuzzing.beside import HUB, PROCESSOR
-from benchmarks.fuzzing.readers import READERS, RECIPE
+from benchmarks.fuzzing.readers import GRID, PART, READERS, RECIPE, part
 from benchmarks.fuzzing.watch import observe, sandbox, write
 
 # Native runtimes may end the process, and take long: only `make fuzz` gives them damaged graphs.
@@ -49,6 +49,8 @@ def test_what_is_damaged_is_sound_before(tmp_path: Path) -> None:
         "tar": {"set.tar": sets.tar()},
         "parquet": {"set.parquet": labels.sound_table()},
         "recipes": {"recipe.toml": RECIPE},
+        "grids": {"grid.toml": GRID},
+        "cells": {PART: json.dumps(part()).encode()},
         "results": {"results/validate.json": json.dumps(record()).encode()},
         "sidecars": {"model.onnx": b"", "model.onnx.json": json.dumps(sidecar()).encode()},
         "images": {"picture": sets.photo()},

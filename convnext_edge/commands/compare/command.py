@@ -48,7 +48,7 @@ def compare(
     *,
     grid: Annotated[
         AnyPath | None,
-        Option("TOML file of models, methods, targets and images, in place of these: docs/compare.md."),
+        Option("TOML file of models, methods, targets and images, in place of these."),
     ] = None,
     ray: Annotated[
         str | None,

@@ -39,7 +39,10 @@ class Work:
     threads: int = 1
     runs: int = 50
     seed: int = 0
-    cpus: tuple[str, ...] = ()  # of a grid: names of the CPUs that its cells run on
+    # Of a grid: names of the CPUs that its cells run on, and threads of PyTorch, by whose number weights are
+    # rounded in another way.
+    cpus: tuple[str, ...] = ()
+    torch_threads: int = 1
 
 
 @dataclass(frozen=True)

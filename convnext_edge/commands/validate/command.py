@@ -38,7 +38,6 @@ from convnext_edge.commands.validate.run import (
     session_fields,
 )
 from convnext_edge.devices.address import Where
-from convnext_edge.paths import as_path
 from convnext_edge.progress import phase
 from convnext_edge.quiet import importing
 
@@ -79,22 +78,20 @@ def validate(
     artifact = find_candidate(model, target, space, engine=where is not None)
     check_images(data, data_root=data_root)
     with importing():
-        from convnext_edge.checkpoints.class_order import Numbering
         from convnext_edge.checkpoints.kept_weights import open_source
+        from convnext_edge.commands.validate.shards import Seen
         from convnext_edge.evaluation.candidates import reference_threads, target_of
         from convnext_edge.evaluation.comparison import Inputs, batch_for
         from convnext_edge.evaluation.gates import Gates
         from convnext_edge.evaluation.kept_answers import kept_answers
         from convnext_edge.evaluation.records import keep
         from convnext_edge.evaluation.sliding import answers_over
-        from convnext_edge.images.opening import open_image_set
         from convnext_edge.targets.torch import TorchSession
 
     gates = Gates(max_drop, min_agreement, min_sqnr, min_r2, min_cosine)
     chosen = target_of(artifact, target)
-    number = Numbering(class_order, as_path(classes)).for_model(artifact.description)
-    images = number(open_image_set(data, data_root=data_root, split="evaluation")).subset(limit, seed)
     described = artifact.description
+    images = Seen(data, limit, class_order, classes, data_root, seed).open(described)
     check_asked(images, artifact, gates, corruptions=corruptions, sliding_window=sliding_window)
     opened = open_candidate(artifact, chosen, where, space)
     with phase(f"validating {artifact.path.name} on {chosen}"), opened as session:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from convnext_edge.artifacts.locks import release
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.compare.contest import RECIPE, Work
 from convnext_edge.commands.compare.grid.file import read_grid
@@ -54,4 +55,5 @@ def begin(grid: Grid, ray: str | None, file: Path | None) -> GridCompare:
     with importing():
         from convnext_edge.commands.compare.grid.run import compare_grid
 
+    release()  # workers write where this process has read
     return compare_grid(grid, ray, file)

@@ -11,8 +11,8 @@ import os
 import secrets
 import signal
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
@@ -23,11 +23,17 @@ from convnext_edge.artifacts.provenance import tool_versions
 from convnext_edge.artifacts.scratch import scratch_folder
 from convnext_edge.cpu import read_cpu, usable_cpus
 from convnext_edge.errors import UsageError
+from convnext_edge.guest import replaced, without_traces
+from convnext_edge.progress import note
 from convnext_edge.quiet import importing
 
 RESOURCE = "convnext_edge"  # each node has 1: timing takes all of it, all other tasks a little
 SHARE = 0.001
+FEWEST = 2  # workers of `local`, as cells beside each other are what it is for
 LOCAL = "local"
+REPEATS = "Task "  # how lines begin that tell again that a worker ended
+LONGEST_NOTE = 200  # characters
+SET_BY_RAY = ("PYTHONBREAKPOINT",)  # and names that `without_traces` knows
 LONGEST = 20  # characters of a temporary folder: sockets are below it, whose paths have 107 at most
 # The usage report is sent by the process that starts Ray; the token is what its processes know each other by.
 SWITCHES = {"RAY_USAGE_STATS_ENABLED": "0"}
@@ -60,32 +66,48 @@ def check_address(address: str) -> None:
 
 
 def load_ray() -> Any:
-    """Return Ray's module, which takes its settings from the environment when it is first imported."""
+    """Return Ray's module."""
     with importing("ray"):
         import ray
     return ray
 
 
+def read_settings() -> None:
+    """Let Ray read the environment: it did when it was first imported, which a host may have done before."""
+    # as Ray itself does where it changes the environment; a version without these reads it as it starts
+    with suppress(ImportError, AttributeError):
+        from ray._raylet import AuthenticationTokenLoader, Config
+
+        Config.initialize("")
+        AuthenticationTokenLoader.instance().reset_cache()
+
+
 @contextmanager
-def connected(address: str, workspace: Path) -> Iterator[tuple[Any, list[Node]]]:
-    """Yield Ray, and the nodes that cells may run on.
+def connected(address: str, workspace: Path, threads: int) -> Iterator[tuple[Any, list[Node]]]:
+    """Yield Ray, and the nodes that cells may run on. threads: that each task takes.
 
     Raises UsageError where Ray cannot be reached, and where a node has not what cells need.
     """
     with ExitStack() as stack:
-        for context in (environment(address), logs_muted()):
-            stack.enter_context(context)
+        stack.enter_context(without_traces())
+        stack.enter_context(logs_muted())
         ray = load_ray()
         if ray.is_initialized():
             raise UsageError(
                 "this process is connected to Ray already",
                 hint="Call ray.shutdown() before compare(ray=...).",
             )
+        stack.callback(read_settings)
+        stack.enter_context(environment(address))
+        read_settings()
+        stack.enter_context(prints_noted(ray))
         folder = stack.enter_context(short_folder()) if is_local(address) else None
         stack.callback(ray.shutdown)
         with signals_kept():
-            reach(ray, address) if folder is None else start(ray, workers_of(address), folder)
-        yield ray, look_at_nodes(ray, workspace) if folder is None else [here()]
+            reach(ray, address) if folder is None else start(
+                ray, workers_of(address, threads) * threads, folder
+            )
+        yield ray, look_at_nodes(ray, workspace, threads) if folder is None else [here()]
 
 
 def is_local(address: str) -> bool:
@@ -93,16 +115,16 @@ def is_local(address: str) -> bool:
     return address == LOCAL or address.startswith(f"{LOCAL}:")
 
 
-def workers_of(address: str) -> int:
-    """Return how many workers `local` or `local:N` has."""
-    return int(address.partition(":")[2] or usable_cpus())
+def workers_of(address: str, threads: int) -> int:
+    """Return how many workers `local` or `local:N` has, by default as many as CPUs allow, but two."""
+    return int(address.partition(":")[2] or max(usable_cpus() // threads, FEWEST))
 
 
-def start(ray: Any, workers: int, folder: Path) -> None:
-    """Start Ray on this machine."""
+def start(ray: Any, cpus: int, folder: Path) -> None:
+    """Start Ray on this machine, for tasks that take that many CPUs together."""
     try:
         ray.init(
-            num_cpus=workers,
+            num_cpus=cpus,
             num_gpus=0,
             resources={RESOURCE: 1},
             include_dashboard=False,
@@ -127,11 +149,17 @@ def reach(ray: Any, address: str) -> None:
         ) from error
 
 
-def look_at_nodes(ray: Any, workspace: Path) -> list[Node]:
-    """Return the nodes; raise UsageError where one lacks the workspace, or has other versions."""
+def look_at_nodes(ray: Any, workspace: Path, threads: int) -> list[Node]:
+    """Return the nodes; raise UsageError where one lacks CPUs or the workspace, or has other versions."""
     nodes = [node for node in ray.nodes() if node["Alive"] and RESOURCE in node["Resources"]]
     if not nodes:
         raise UsageError(f"no node of the cluster has the resource {RESOURCE}", hint=START)
+    for node in nodes:
+        if node["Resources"].get("CPU", 0) < threads:
+            raise UsageError(
+                f"node {node['NodeManagerAddress']} has fewer CPUs than the {threads} threads of a cell",
+                hint="Set OMP_NUM_THREADS to fewer threads; numbers differ by it in their last digits.",
+            )
     workspace.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=workspace, prefix=".convnext-edge-seen-") as mark:
         found = ask(ray, nodes, Path(mark.name))
@@ -192,7 +220,7 @@ def environment(address: str) -> Iterator[None]:
     wanted = dict(SWITCHES)
     if is_local(address):
         wanted |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    before = {name: os.environ.get(name) for name in wanted}
+    before = {name: os.environ.get(name) for name in (*wanted, *SET_BY_RAY)}
     os.environ.update(wanted)
     try:
         yield
@@ -213,6 +241,20 @@ def logs_muted() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+@contextmanager
+def prints_noted(ray: Any) -> Iterator[None]:
+    """Let what Ray prints to the standard output of a host be notes, such as that a worker ended."""
+
+    def tell(data: Mapping[str, Any], *_: Any, **__: Any) -> None:
+        for line in data.get("lines", ()):
+            sentence = str(line).partition(". ")[0].strip()
+            if sentence and not sentence.startswith(REPEATS):
+                note(f"Ray: {sentence[:LONGEST_NOTE]}")
+
+    with replaced(ray._private.worker, "print_to_stdstream", tell):
+        yield
 
 
 @contextmanager

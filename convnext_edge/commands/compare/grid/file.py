@@ -25,7 +25,7 @@ from convnext_edge.targets.registry import check_target
 Place = Sequence[str | int]
 Edge = Annotated[int, Field(ge=1, le=2**16)]
 Whole = Annotated[int, Field(ge=1, le=2**31)]
-EXAMPLE = "docs/compare.md has an example."
+EXAMPLE = "docs/command-line.md#grids has an example."
 
 
 class Strict(Shape):

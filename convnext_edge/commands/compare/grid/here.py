@@ -9,7 +9,7 @@ from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.compare.contest import Work
 from convnext_edge.commands.compare.grid.outcome import Outcome, attempt
 from convnext_edge.commands.compare.grid.plan import Cell, Grid, Model, Started, cells_of
-from convnext_edge.commands.compare.grid.steps import check, make, start_model, time, with_cpus
+from convnext_edge.commands.compare.grid.steps import check, done_on, make, start_model, time
 from convnext_edge.commands.compare.grid.table import failed_row, found_row
 from convnext_edge.commands.rows import Row
 from convnext_edge.cpu import read_cpu
@@ -19,7 +19,7 @@ from convnext_edge.progress import doing, note
 
 def run_here(grid: Grid) -> list[Row]:
     """Return a row for each cell."""
-    work = with_cpus(grid.work, (read_cpu().name,))
+    work = done_on(grid.work, [read_cpu().name])
     models = start_all(grid, lambda model: attempt(start_model, model, work))
     return [run_cell(cell, work) for cell in cells_of(grid, models)]
 

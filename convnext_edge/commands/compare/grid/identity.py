@@ -33,7 +33,8 @@ def export_key(model: Model, work: Work) -> str | None:
 def make_key(cell: Cell, start: Artifact, work: Work) -> str:
     """Return the key of an engine; raise RecipeError for a recipe that the target does not run."""
     target = find_target(cell.target)
-    made = [known(start), cell.target, cell.method.name, this_machine(), target.version()]
+    machine = (this_machine(), work.torch_threads)
+    made = [known(start), cell.target, cell.method.name, machine, target.version()]
     if cell.method.name == FP32:
         return key("make", *made)
     recipe = target.choose_recipe(cell.method.recipe)
@@ -44,7 +45,7 @@ def make_key(cell: Cell, start: Artifact, work: Work) -> str:
 def check_key(cell: Cell, engine: Artifact, work: Work) -> str:
     """Return the key of what `validate` finds."""
     images = (Path(work.data).name, cell.model.images, cell.model.digest)
-    return key("check", known(engine), *images, work.cpus)
+    return key("check", known(engine), *images, work.cpus, work.torch_threads)
 
 
 def time_key(engine: Artifact, work: Work) -> str:

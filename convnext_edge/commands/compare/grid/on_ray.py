@@ -43,10 +43,10 @@ class Pending:
 def run_on_ray(grid: Grid, address: str) -> tuple[list[Row], int]:
     """Return a row for each cell, and the number of workers."""
     whole = grid.on_any_machine()
-    with connected(address, whole.work.workspace) as (ray, nodes):
-        run = Run(ray, steps.with_cpus(whole.work, tuple(node.cpu for node in nodes)))
-        workers = int(ray.cluster_resources().get("CPU", 0))
-        return run.rows(whole), workers
+    threads = steps.done_on(whole.work, ()).torch_threads
+    with connected(address, whole.work.workspace, threads) as (ray, nodes):
+        run = Run(ray, steps.done_on(whole.work, [node.cpu for node in nodes]))
+        return run.rows(whole), int(ray.cluster_resources()["CPU"]) // threads
 
 
 class Run:
@@ -54,13 +54,15 @@ class Run:
 
     def __init__(self, ray: Any, work: Work) -> None:
         self.ray, self.work = ray, work
+        self.attempt = ray.remote(num_cpus=work.torch_threads, max_retries=RETRIES)(attempt_there)
         self.told: set[Ref] = set()  # tasks whose notes were said
 
     def rows(self, grid: Grid) -> list[Row]:
         """Return a row for each cell."""
         doing(f"exporting {len(grid.models)} models")
         exports = [self.submit(steps.start_model, model, self.work) for model in grid.models]
-        models = started(grid.models, [self.outcome(export) for export in exports])
+        outcomes = [self.outcome(ref, model.label) for ref, model in zip(exports, grid.models, strict=True)]
+        models = started(grid.models, outcomes)
         cells = list(cells_of(grid, models))
         failed = {cell.number: failed_row(cell, cell.model.failed) for cell in cells if cell.model.failed}
         doing(f"{len(cells) - len(failed)} cells")
@@ -70,8 +72,9 @@ class Run:
 
     def submit(self, step: Callable[..., Any], *arguments: Any, alone: bool = False) -> Ref:
         """Let a worker do a step, and one whose node does nothing else where it must be alone."""
-        options = {"num_cpus": 1, "max_retries": RETRIES, "resources": {RESOURCE: 1 if alone else SHARE}}
-        return self.ray.remote(**options)(attempt_there).remote(step, *arguments)
+        place = {RESOURCE: 1 if alone else SHARE}
+        task = self.attempt.options(name=step.__name__, resources=place)
+        return task.remote(self.work.torch_threads, step, *arguments)
 
     def submit_all(self, cells: Sequence[Cell]) -> list[Pending]:
         """Submit what is to be done of all cells: engines first, for references need none."""
@@ -96,7 +99,7 @@ class Run:
 
     def sound_shares(self, model: Started, asked: Sequence[Asked]) -> list[Asked]:
         """Return the shares, asked again where an image turned out to be broken: it belongs to no batch."""
-        outcomes = [self.outcome(ref) for _, ref in asked]
+        outcomes = [self.outcome(ref, model.label) for _, ref in asked]
         if not asked or any(outcome.value is None for outcome in outcomes):
             return list(asked)  # the cells, which need them, tell why
         broken = tuple(image for outcome in outcomes for image in outcome.got.skipped)
@@ -131,7 +134,7 @@ class Run:
     def row_of(self, pending: Pending) -> Row:
         """Return the row of a cell whose tasks are done; the first that failed tells why."""
         cell = pending.cell
-        outcomes = [self.outcome(ref) for ref in (pending.made, pending.checked, pending.timed)]
+        outcomes = [self.outcome(ref, cell.label) for ref in (pending.made, pending.checked, pending.timed)]
         failed = next((outcome for outcome in outcomes if outcome.value is None), None)
         if failed is not None:
             return failed_row(cell, failed.error.message)
@@ -139,8 +142,8 @@ class Run:
         with steps.settled():
             return found_row(cell, open_artifact(made.engine), made, checked, timed)
 
-    def outcome(self, ref: Ref) -> Outcome[Any]:
-        """Return how a task ended, and say what it said, once."""
+    def outcome(self, ref: Ref, label: str) -> Outcome[Any]:
+        """Return how a task ended, and say once what it said. label: of what it worked on."""
         try:
             found: Outcome[Any] = self.ray.get(ref)
         except self.ray.exceptions.RayError as error:
@@ -148,7 +151,7 @@ class Run:
         if ref not in self.told:
             self.told.add(ref)
             for text in found.notes:
-                note(text)
+                note(f"{label}: {text}")
         return found
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import torch
+
 from convnext_edge.errors import ConvNeXtEdgeError, UsageError
 from convnext_edge.progress import LOGGER
 
@@ -51,11 +53,14 @@ def attempt(step: Callable[..., T], *arguments: Any) -> Outcome[T]:
         return Outcome(failed=f"{type(error).__name__}: {error}"[:LONGEST])
 
 
-def attempt_there(step: Callable[..., T], *arguments: Any) -> Outcome[T]:
+def attempt_there(threads: int, step: Callable[..., T], *arguments: Any) -> Outcome[T]:
     """Return how a step ended in another process, with the notes that it said there.
 
-    arguments: an `Outcome` stands for its value; where it has none, the step fails as that one did.
+    threads: of PyTorch, for the whole process. arguments: an `Outcome` stands for its value; where it has
+    none, the step fails as that one did.
     """
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
     notes = Notes()
     LOGGER.addHandler(notes)
     level, propagate = LOGGER.level, LOGGER.propagate

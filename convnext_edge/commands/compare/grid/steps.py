@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.locks import reading, release
@@ -183,9 +185,9 @@ def is_checked(cell: Cell, work: Work) -> bool:
         return made is not None and known_check(cell, Made(made.path, kept=True), work)[1] is not None
 
 
-def with_cpus(work: Work, cpus: tuple[str, ...]) -> Work:
-    """Return the work with the names of the CPUs that it is done on, each once."""
-    return replace(work, cpus=tuple(sorted(set(cpus))))
+def done_on(work: Work, cpus: Iterable[str]) -> Work:
+    """Return the work with the names of the CPUs that it is done on, and as many threads as here."""
+    return replace(work, cpus=tuple(sorted(set(cpus))), torch_threads=torch.get_num_threads())
 
 
 @contextmanager
