@@ -2,8 +2,9 @@
 
     PYTHON -m benchmarks.networks.others swin_t FILE.pt2
 
-Run by an environment that has PyTorch and transformers (benchmarks/environments/transformers.txt), and nothing
-of ours. Writes an exported program for one image of 224 x 224, and prints its weights and multiply-adds.
+Run by an environment that has PyTorch and transformers (benchmarks/environments/transformers.txt), and
+nothing of ours. Writes an exported program for one image of 224 x 224, and prints how many weights and
+multiply-adds it has.
 """
 
 from __future__ import annotations

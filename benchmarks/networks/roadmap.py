@@ -89,6 +89,13 @@ EXPLAINED = {
 }
 
 
+def before(step: Step) -> Step:
+    """The network that a step starts from; the first starts from itself."""
+    found = list(STEPS.values())
+    earlier = [other for other in found[: found.index(step)] if other.kept]
+    return earlier[-1] if earlier else step
+
+
 class Layer(NamedTuple):
     """A convolution of a block."""
 
@@ -138,7 +145,7 @@ class Block(nn.Module):
 
 
 def plain(step: Step, found: list[Layer]) -> Iterator[nn.Module]:
-    """Convolutions with their norms and activations; "fewer" leaves the first norm and the middle activation."""
+    """Convolutions with norms and activations; "fewer" leaves the first norm and the middle activation."""
     for number, layer in enumerate(found):
         normed = number == 0 or not step.fewer_norms
         yield convolution(layer, bias=not normed)
@@ -210,8 +217,7 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.stages(self.stem(x))  # (N, C, H / 32, W / 32)
-        y = self.head(self.norm(y.mean((2, 3))))
-        return y
+        return self.head(self.norm(y.mean((2, 3))))  # type: ignore[no-any-return]
 
 
 def make_network(step: Step, seed: int = 0) -> nn.Module:
