@@ -72,8 +72,8 @@ def table(runtime: str, made: dict[str, Files], names: list[str], plan: Plan) ->
 
 
 def costs(times: dict[str, np.ndarray], start: str, name: str, kind: str) -> Row | None:
-    """How many times as long a network takes as another; None where that was not timed."""
-    if f"{start} {kind}" not in times:
+    """How many times as long a network takes as another; None where that was not timed, or is the same."""
+    if start == name or f"{start} {kind}" not in times:
         return None
     return faster(times, f"{name} {kind}", f"{start} {kind}")
 

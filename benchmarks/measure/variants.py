@@ -7,7 +7,8 @@ Weights are random: speed and sizes mean something, answers do not. Top-1 is wha
 ones, with its source. Timed are FP32, bfloat16 (in OpenVINO, where the CPU multiplies it; ONNX Runtime's
 provider for CPUs has no such products) and INT8, one image at a time on one thread, and FP32 in PyTorch.
 A row's models have a process each and take turns: see benchmarks/support/turns.py. ConvNeXt is quantized by
-us, other networks by the defaults of NNCF. A run that was stopped goes on: see benchmarks/support/long_runs.py.
+us, other networks by the defaults of NNCF. A run that was stopped goes on: see
+benchmarks/support/long_runs.py.
 """
 
 from __future__ import annotations

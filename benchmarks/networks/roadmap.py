@@ -221,13 +221,15 @@ class Network(nn.Module):
 
 
 def make_network(step: Step, seed: int = 0) -> nn.Module:
-    """A network with random weights as PyTorch draws them, its BatchNorms folded into the convolutions.
-
-    Exporters fold them, too, where they can see that nothing is trained.
-    """
-    from torch.fx.experimental.optimization import fuse
-
+    """A network with random weights as PyTorch draws them, ready to be exported."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Network(step).eval()
-    return network if step.layer_norm else fuse(network)
+    return network if step.layer_norm else fold_norms(network)
+
+
+def fold_norms(network: nn.Module) -> nn.Module:
+    """Return a network with its BatchNorms in the convolutions before them, as exporters write it."""
+    from torch.fx.experimental.optimization import fuse
+
+    return fuse(network)

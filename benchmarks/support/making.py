@@ -142,8 +142,8 @@ def chosen_model(model: str | Architecture, folder: Path) -> dict[str, Any]:
 
 def file_bytes(path: Path) -> int:
     """Bytes of a file, with its weights where those are beside it."""
-    beside = (path.with_suffix(".bin"), path.with_name(f"{path.name}.data"))
-    return sum(found.stat().st_size for found in (path, *beside) if found.exists())
+    beside = path.with_suffix(".bin") if path.suffix == ".xml" else path.with_name(f"{path.name}.data")
+    return sum(found.stat().st_size for found in (path, beside) if found.exists())
 
 
 # --- other networks, as users of NNCF make them ----------------------------------------------------
@@ -181,10 +181,13 @@ def make_step(name: str, size: int, folder: Path) -> Files:
 
 def count_step(name: str) -> dict[str, int]:
     """Return the weights and multiply-adds of a network of the road."""
+    import torch
+
     from benchmarks.networks.counts import macs, parameters
     from benchmarks.networks.roadmap import STEPS, Network
 
-    network = Network(STEPS[name])  # with its BatchNorms
+    with torch.device("meta"):
+        network = Network(STEPS[name])  # with its BatchNorms
     return {"params": parameters(network), "macs": macs(network)}
 
 
