@@ -43,7 +43,7 @@ def tables(run: LongRun, names: list[str]) -> dict[str, Row]:
     makers: dict[str, Any] = {name: partial(make_step, name, 224) for name in names}
     last = list(STEPS)[-1]
     if last in names:
-        makers[OURS] = partial(make_ours, "tiny", 224, at_once=1)
+        makers[OURS] = partial(make_ours, "tiny", 224)
 
     def measure(runtime: str) -> Row:
         return table(runtime, kept(run.scratch, makers), names, run.plan)

@@ -21,9 +21,9 @@ from typing import NamedTuple
 
 import click
 
+from benchmarks.support.kernel_lists import MULTIPLIES
 from benchmarks.support.long_runs import LongRun, Plan, Row, faster, figures, long_options
 from benchmarks.support.making import (
-    AT_ONCE,
     FP32,
     INT8,
     OTHERS,
@@ -46,7 +46,7 @@ from convnext_edge.checkpoints.variants import find_variant
 from convnext_edge.cpu import read_cpu
 
 BF16 = "openvino bf16"
-LARGE = 300e6  # weights: two such models are not made side by side
+LARGE = 300e6  # weights: two such models are not made side by side, nor exported and quantized by one process
 # In the order of the table, small ones first in each part: what a stopped run has is then the most.
 V1 = ("atto", "femto", "pico", "nano", "tiny", "small", "base", "large", "xlarge")
 V2 = tuple(f"v2_{size}" for size in ("atto", "femto", "pico", "nano", "tiny", "base", "large", "huge"))
@@ -76,7 +76,7 @@ OTHER_NETWORKS = {
 
 
 def row_of_ours(name: str, plan: Plan, scratch: Path) -> Row:
-    """Measure a ConvNeXt. Its sidecar is no source of the counts: they follow from the architecture."""
+    """Measure a ConvNeXt."""
     if name in UNPUBLISHED:
         architecture, size, told = UNPUBLISHED[name], 224, {"top1": None, "source": None}
         model: str | Architecture = architecture
@@ -86,7 +86,7 @@ def row_of_ours(name: str, plan: Plan, scratch: Path) -> Row:
         told = {"top1": variant.published_top1, "source": source_of(variant.source, variant.published_top1)}
     head = {"kind": "convnext", "generation": architecture.generation, "resolution": size, **told}
     counts = {"params": architecture.params, "macs": architecture.macs(size), "int8_by": "convnext-edge"}
-    files = make_ours(model, size, scratch, at_once=1 if architecture.params > LARGE else AT_ONCE)
+    files = make_ours(model, size, scratch, large=architecture.params > LARGE)
     return {**head, **counts, **timed(files, size, plan)}
 
 
@@ -116,17 +116,17 @@ def row_of_other(name: str, python: Path, plan: Plan, scratch: Path) -> Row:
 def timed(files: Files, size: int, plan: Plan) -> Row:
     """Time all files of a network in turns."""
     contenders = {name: Contender(name.split()[0], path, size) for name, path in files.items()}
-    if read_cpu().multiplies_bfloat16:
-        fp32 = files[f"openvino {FP32}"]
-        in_bfloat16 = in_child(bfloat16_layers, fp32)
-        if in_bfloat16:
-            contenders[BF16] = Contender("openvino", fp32, size, bfloat16=True)
+    fp32 = files[f"openvino {FP32}"]
+    in_bfloat16 = in_child(bfloat16_layers, fp32) if read_cpu().multiplies_bfloat16 else 0
+    if in_bfloat16:
+        contenders[BF16] = Contender("openvino", fp32, size, bfloat16=True)
     times = take_turns(contenders, 1, plan.runs, seconds=plan.seconds)
     gains = {f"{r} {INT8}": faster(times, f"{r} {FP32}", f"{r} {INT8}") for r in RUNTIMES}
     if BF16 in times:
         gains[BF16] = faster(times, f"openvino {FP32}", BF16)
     return {
         "bytes": {name: file_bytes(path) for name, path in files.items()},
+        "bfloat16_layers": in_bfloat16,
         "timed": {name: figures(calls) for name, calls in times.items()},
         "times_fp32": gains,
         "times_torch": {name: faster(times, WEIGHTS, name) for name in times if name != WEIGHTS},
@@ -134,13 +134,15 @@ def timed(files: Files, size: int, plan: Plan) -> Row:
 
 
 def bfloat16_layers(model: Path) -> int:
-    """Count the layers that OpenVINO computes in bfloat16 where it is asked to."""
+    """Count the convolutions and products that OpenVINO computes in bfloat16 where it is asked to."""
     import openvino
 
     compiled = openvino.Core().compile_model(str(model), "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
-    kinds = (node.get_rt_info() for node in compiled.get_runtime_model().get_ops())
+    told = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
     return sum(
-        "bf16" in str(kind["runtimePrecision"].value).lower() for kind in kinds if "runtimePrecision" in kind
+        str(info["layerType"].value) in MULTIPLIES and "bf16" in str(info["runtimePrecision"].value).lower()
+        for info in told
+        if "layerType" in info
     )
 
 
@@ -169,7 +171,7 @@ def cells(run: LongRun, python: Path) -> Iterator[tuple[str, Callable[[], Row]]]
     default=OTHERS,
     help="Python that has PyTorch and transformers.  [default: that of `make others`]",
 )
-@long_options(runs=15, seconds=25.0, minutes=35.0)
+@long_options(runs=15, seconds=15.0, minutes=40.0)
 @report_options
 def main(python: Path, plan: Plan, reporting: Reporting) -> None:
     """Time every size of ConvNeXt, and what the paper holds it against."""

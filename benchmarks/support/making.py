@@ -90,41 +90,56 @@ def read_made(folder: Path) -> Files:
 # --- ConvNeXt, as this package makes it ------------------------------------------------------------
 
 
-def make_ours(model: str | Architecture, size: int, folder: Path, *, at_once: int = AT_ONCE) -> Files:
+def make_ours(model: str | Architecture, size: int, folder: Path, *, large: bool = False) -> Files:
     """Export and quantize a ConvNeXt for both runtimes, and keep its weights for PyTorch.
 
-    model: the name of a variant, or an architecture that no variant has. at_once: 1 for the memory of one.
+    model: the name of a variant, or an architecture that no variant has. large: whether a process each, one
+    after the other, is all that the memory allows.
     """
-    makers = (partial(make_ours_for, runtime, model, size, folder / runtime) for runtime in RUNTIMES)
     files: Files = {}
-    for made in in_children(makers, at_once=at_once):
+    if large:
+        for runtime in RUNTIMES:
+            files |= in_child(export_for, runtime, model, size, folder / runtime)
+            files |= in_child(quantize_for, runtime, files[f"{runtime} {FP32}"])
+        return files
+    makers = (partial(make_for, runtime, model, size, folder / runtime) for runtime in RUNTIMES)
+    for made in in_children(makers, at_once=AT_ONCE):
         files |= made
     return files
 
 
-def make_ours_for(runtime: str, model: str | Architecture, size: int, folder: Path) -> Files:
+def make_for(runtime: str, model: str | Architecture, size: int, folder: Path) -> Files:
     """Export and quantize a ConvNeXt for a runtime."""
-    from convnext_edge import export, quantize
+    files = export_for(runtime, model, size, folder)
+    return files | quantize_for(runtime, files[f"{runtime} {FP32}"])
+
+
+def export_for(runtime: str, model: str | Architecture, size: int, folder: Path) -> Files:
+    """Export a ConvNeXt for a runtime."""
+    from convnext_edge import export
 
     folder.mkdir(parents=True)
-    recipe = folder / "quick.toml"
+    made = export(**chosen_model(model, folder), target=runtime, resolution=size, workspace=folder)
+    return {f"{runtime} {FP32}": made.artifact, WEIGHTS: made.weights}
+
+
+def quantize_for(runtime: str, plain: Path) -> Files:
+    """Quantize an exported ConvNeXt for the runtime that it was exported for."""
+    from convnext_edge import quantize
+
+    recipe = plain.with_name("quick.toml")
     recipe.write_text(RECIPE, encoding="utf-8")
-    plain = export(**chosen_model(model, folder), target=runtime, resolution=size, workspace=folder)
     made = quantize(
-        plain.artifact,
+        plain,
         calib="demo",
         samples=CALIBRATION,
         target=runtime,
         recipe=recipe,
         timing=False,
         min_calibration_sqnr=0,  # random weights answer nearly nothing
-        workspace=folder,
+        workspace=plain.parent,
     )
-    return {
-        f"{runtime} {FP32}": plain.artifact,
-        f"{runtime} {INT8}": made.artifact,
-        WEIGHTS: plain.weights,
-    }
+    return {f"{runtime} {INT8}": made.artifact}
 
 
 def chosen_model(model: str | Architecture, folder: Path) -> dict[str, Any]:
