@@ -36,7 +36,7 @@ from benchmarks.support.making import (
     make_other,
     make_ours,
     make_step,
-    write_program,
+    write_programs,
 )
 from benchmarks.support.reports import Reporting, report_options
 from benchmarks.support.turns import Contender, take_turns
@@ -105,9 +105,8 @@ def row_of_other(name: str, python: Path, plan: Plan, scratch: Path) -> Row:
         counts = in_child(count_step, name)
         files = in_child(make_step, name, 224, scratch)
     else:
-        program = scratch / "program.pt2"
-        counts = write_program(name.lower().replace("-", "_"), program, python)
-        files = in_child(make_other, program, 224, scratch)
+        counts = write_programs(name.lower().replace("-", "_"), scratch, python)
+        files = in_child(make_other, 224, scratch)
     head = {"kind": "other", "generation": None, "resolution": 224, "definition": known.definition}
     told = {"top1": known.top1, "source": known.source, "int8_by": "NNCF, defaults"}
     return {**head, **told, **counts, **timed(files, 224, plan)}

@@ -206,8 +206,8 @@ def count_step(name: str) -> dict[str, int]:
     return {"params": parameters(network), "macs": macs(network)}
 
 
-def make_other(program: Path, size: int, folder: Path) -> Files:
-    """Export a program (.pt2) of another library, for one image, and quantize it by NNCF."""
+def make_other(size: int, folder: Path) -> Files:
+    """Make ONNX of the programs that `write_programs` wrote, for one image, and quantize it by NNCF."""
     import torch
 
     from convnext_edge.artifacts.opsets import USUAL
@@ -215,20 +215,19 @@ def make_other(program: Path, size: int, folder: Path) -> Files:
 
     plain = folder / "plain.onnx"
     with exporter():
-        loaded = torch.export.load(program)
-        made = torch.onnx.export(
-            loaded, dynamo=True, opset_version=USUAL, input_names=["image"], verbose=False
-        )
+        loaded = torch.export.load(folder / "for_onnx.pt2")
+        options: dict[str, Any] = {"opset_version": USUAL, "input_names": ["image"], "verbose": False}
+        made = torch.onnx.export(loaded, dynamo=True, **options)
         assert made is not None
         made.save(plain)
-    return {**make_by_nncf(plain, size, folder), WEIGHTS: program}
+    return {**make_by_nncf(plain, size, folder), WEIGHTS: folder / "program.pt2"}
 
 
-def write_program(name: str, path: Path, python: Path) -> dict[str, int]:
+def write_programs(name: str, folder: Path, python: Path) -> dict[str, int]:
     """Let another environment write a network of its library; return its counts. Raises NotMadeError."""
     if not python.exists():
         raise NotMadeError(f"{python} does not exist; make others makes it")
-    command = [str(python), "-m", "benchmarks.networks.others", name, str(path)]
+    command = [str(python), "-m", "benchmarks.networks.others", name, str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines()
