@@ -19,7 +19,7 @@ export TIMEFORMAT := took %1R s
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env npm demo test test-fast lint format bench fuzz kill race disks threads soak bare audit test-gpu test-mobile rivals wheel constraints clean $(CHECKS)
+.PHONY: help env npm demo test test-fast lint format bench fuzz kill race disks threads soak bare audit test-gpu test-mobile rivals others wheel constraints clean $(CHECKS)
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -146,6 +146,15 @@ build/rivals/optimum_intel/.ready: WITHOUT := torchvision
 rivals: ## Make the environments of the rivals that `compare --rivals` runs
 	@failed=; for rival in $(RIVALS); do $(MAKE) build/rivals/$$rival/.ready || failed="$$failed $$rival"; done; \
 	    [ -z "$$failed" ] || { echo "not made:$$failed"; exit 1; }
+
+# What papers hold ConvNeXt against, for benchmarks/measure/variants.py: defined by a library that we do not need.
+others: build/others/.ready ## Make the environment of the networks that benchmarks hold ConvNeXt against
+
+build/others/.ready: benchmarks/environments/transformers.txt
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --requirement $<
+	touch $@
 
 wheel: env ## Build the source archive and, from it, the wheel into dist/
 	$(BIN)/python -m build --no-isolation

@@ -1,4 +1,4 @@
-"""Write what stands between the marks of both README.md, docs/rivals.md and docs/targets.md, from results/.
+"""Write what stands between the marks of both README.md and of pages in docs/, from results/.
 
 python -m benchmarks.make.tables
 """
@@ -18,6 +18,7 @@ from benchmarks.make.accuracy_tables import (
     recipes,
 )
 from benchmarks.make.arm64_tables import arm64, arm64_phones, instruction_sets, int8_kernels, on_phones
+from benchmarks.make.edge_tables import classification, road, scaled
 from benchmarks.make.rival_tables import rival_page
 from benchmarks.make.speed_tables import architectures, kernels, latency
 from benchmarks.make.trust_tables import counts, fuzz, kills, silence, soak
@@ -42,6 +43,11 @@ def filled() -> dict[Path, str]:
         FOLDER.parent / "README.md": {"tables": headline()},
         FOLDER.parent / "docs" / "rivals.md": {"tables": rival_page()},
         FOLDER.parent / "docs" / "targets.md": {"tables": instruction_sets(), "phones": on_phones()},
+        FOLDER.parent / "docs" / "table.md": {
+            "classification": classification(),
+            "roadmap": road(),
+            "scaling": scaled(),
+        },
     }
     return {path: between_marks(path.read_text(encoding="utf-8"), parts) for path, parts in texts.items()}
 

@@ -15,8 +15,11 @@ it (`idle_cpu_ms`).
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,22 +29,35 @@ from convnext_edge.evaluation.timing import times_as_fast
 from convnext_edge.rivals.turn import WARM_UP, Turn, take_turn
 
 REFERENCE = "reference"  # the contender that `summarize` holds the others against
+FEWEST = 5  # rounds, however long they take: with fewer, the interval of a median tells nothing
 
 
 class Contender(NamedTuple):
     runtime: str
     path: Path
+    size: int = 224  # edge of the images in pixels
+    batch: int = 1
+    bfloat16: bool = False  # whether OpenVINO computes in bfloat16
+
+
+class LostError(Exception):
+    """Says which contender's process ended by itself."""
 
 
 def open_call(contender: Contender, threads: int) -> Callable[[], object]:
     """One call on the same noise, with the session options of the package."""
-    images = np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)
+    shape = (contender.batch, 3, contender.size, contender.size)
+    images = np.random.default_rng(0).standard_normal(shape, np.float32)
     session: Any
+    if contender.bfloat16:
+        from convnext_edge.rivals.recipes.openvino import run
+
+        call = run(contender.path, threads, precision="bf16")
+        return lambda: call(images)
     if contender.runtime == "torch":
-        from convnext_edge.checkpoints.loading import load_checkpoint
         from convnext_edge.targets.torch import TorchSession
 
-        session = TorchSession(load_checkpoint(contender.path).model, threads)
+        session = TorchSession(load_module(contender.path), threads)
     elif contender.runtime == "openvino":
         from convnext_edge.targets.openvino import OpenVINOSession
 
@@ -51,6 +67,20 @@ def open_call(contender: Contender, threads: int) -> Callable[[], object]:
 
         session = ONNXRuntimeSession(contender.path, threads)
     return lambda: session.run(images)
+
+
+def load_module(path: Path) -> Any:
+    """The module of weights of ours, of a checkpoint, or of an exported program (.pt2)."""
+    import torch
+
+    from convnext_edge.artifacts.store import open_artifact
+    from convnext_edge.checkpoints.loading import load_checkpoint, load_weights
+
+    if path.suffix == ".pt2":
+        return torch.export.load(path).module()
+    if path.with_name(f"{path.name}.json").exists():  # tells what shows in no tensor
+        return load_weights(path, open_artifact(path).description.architecture)
+    return load_checkpoint(path).model
 
 
 def serve(contender: Contender, threads: int, connection: Connection) -> None:
@@ -63,25 +93,57 @@ def serve(contender: Contender, threads: int, connection: Connection) -> None:
         connection.send(take_turn(call))
 
 
-def take_turns(contenders: dict[str, Contender], threads: int, runs: int) -> dict[str, np.ndarray]:
-    """(runs, 3) for each contender: see `Turn`."""
+def take_turns(
+    contenders: dict[str, Contender], threads: int, runs: int, *, seconds: float | None = None
+) -> dict[str, np.ndarray]:
+    """(runs, 3) for each contender: see `Turn`.
+
+    seconds: no round begins behind them, but for the first few. Raises LostError.
+    """
+    times: dict[str, list[Turn]] = {name: [] for name in contenders}
+    with served(contenders, threads) as ask:
+        started = time.perf_counter()
+        for done in range(runs):
+            if seconds is not None and done >= FEWEST and time.perf_counter() - started > seconds:
+                break
+            for name in contenders:
+                times[name].append(ask(name))
+    return {name: np.array(rows) for name, rows in times.items()}
+
+
+@contextmanager
+def served(contenders: dict[str, Contender], threads: int) -> Iterator[Callable[[str], Turn]]:
+    """Start a process for each contender; yield what lets one of them, by name, take its turn."""
     context = multiprocessing.get_context("spawn")
     ends: dict[str, Connection] = {}
-    processes = []
-    for name, contender in contenders.items():
-        ends[name], theirs = context.Pipe()
-        processes.append(context.Process(target=serve, args=(contender, threads, theirs), daemon=True))
-        processes[-1].start()
-        ends[name].recv()
-    times: dict[str, list[Turn]] = {name: [] for name in contenders}
-    for _ in range(runs):
-        for name, end in ends.items():
-            end.send(True)
-            times[name].append(end.recv())
-    for end, process in zip(ends.values(), processes, strict=True):
-        end.send(False)
-        process.join()
-    return {name: np.array(rows) for name, rows in times.items()}
+    processes: list[BaseProcess] = []
+
+    def receive(name: str) -> Any:
+        try:
+            return ends[name].recv()
+        except EOFError:
+            raise LostError(f"the process of {name} ended by itself; out of memory?") from None
+
+    def ask(name: str) -> Turn:
+        ends[name].send(True)
+        return Turn(*receive(name))
+
+    try:
+        for name, contender in contenders.items():
+            ends[name], theirs = context.Pipe()
+            processes.append(context.Process(target=serve, args=(contender, threads, theirs), daemon=True))
+            processes[-1].start()
+            theirs.close()  # so that its end is noticed here
+            receive(name)
+        yield ask
+        for end in ends.values():
+            end.send(False)
+    finally:
+        for end in ends.values():
+            end.close()
+        for process in processes:
+            process.join(timeout=10)
+            process.kill()  # what has not ended by then hangs
 
 
 def summarize(times: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:

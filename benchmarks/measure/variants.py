@@ -1,0 +1,188 @@
+"""The classification table of the ConvNeXt paper with columns of the edge: each size in each runtime.
+
+    make others                              # PyTorch with transformers, for Swin-T and DeiT-S
+    python -m benchmarks.measure.variants
+
+Weights are random: speed and sizes mean something, answers do not. Top-1 is what was published of trained
+ones, with its source. Timed are FP32, bfloat16 (in OpenVINO, where the CPU multiplies it; ONNX Runtime's
+provider for CPUs has no such products) and INT8, one image at a time on one thread, and FP32 in PyTorch.
+A row's models have a process each and take turns: see benchmarks/support/turns.py. ConvNeXt is quantized by
+us, other networks by the defaults of NNCF. A run that was stopped goes on: see
+benchmarks/support/long_runs.py.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from benchmarks.support.kernel_lists import MULTIPLIES
+from benchmarks.support.long_runs import LongRun, Plan, Row, faster, figures, long_options
+from benchmarks.support.making import (
+    FP32,
+    INT8,
+    OTHERS,
+    RUNTIMES,
+    WEIGHTS,
+    Files,
+    count_step,
+    file_bytes,
+    in_child,
+    make_other,
+    make_ours,
+    make_step,
+    write_programs,
+)
+from benchmarks.support.reports import Reporting, report_options
+from benchmarks.support.turns import Contender, take_turns
+from convnext_edge.architecture import Architecture
+from convnext_edge.checkpoints.sizes import UNPUBLISHED
+from convnext_edge.checkpoints.variants import find_variant
+from convnext_edge.cpu import read_cpu
+
+BF16 = "openvino bf16"
+LARGE = 300e6  # weights: two such models are not made side by side, nor exported and quantized by one process
+# In the order of the table, small ones first in each part: what a stopped run has is then the most.
+V1 = ("atto", "femto", "pico", "nano", "tiny", "small", "base", "large", "xlarge")
+V2 = tuple(f"v2_{size}" for size in ("atto", "femto", "pico", "nano", "tiny", "base", "large", "huge"))
+RMS = ("zepto_rms", "zepto_rms_ols", "atto_rms")
+DINO = tuple(f"{size}.dinov3_lvd1689m" for size in ("tiny", "small", "base", "large"))
+AT_384 = ("tiny.fb_in22k_ft_in1k_384", "base.fb_in22k_ft_in1k_384")
+NAMES = (*V1, *V2, *RMS, *DINO, *AT_384)
+
+AUTHORS = "README of facebookresearch/ConvNeXt"
+AUTHORS_V2 = "README of facebookresearch/ConvNeXt-V2"
+TIMM = "results-imagenet.csv of timm"
+
+
+class Other(NamedTuple):
+    """A network that the paper has in its tables, and what was published of it."""
+
+    top1: float
+    source: str
+    definition: str
+
+
+OTHER_NETWORKS = {
+    "ResNet-50": Other(0.788, "table 10 of arXiv:2201.03545", "benchmarks/networks/roadmap.py"),
+    "Swin-T": Other(0.813, "arXiv:2103.14030", "transformers"),
+    "DeiT-S": Other(0.798, "arXiv:2012.12877", "transformers"),
+}
+
+
+def row_of_ours(name: str, plan: Plan, scratch: Path) -> Row:
+    """Measure a ConvNeXt."""
+    if name in UNPUBLISHED:
+        architecture, size, told = UNPUBLISHED[name], 224, {"top1": None, "source": None}
+        model: str | Architecture = architecture
+    else:
+        variant = find_variant(name)
+        architecture, size, model = variant.architecture, variant.resolution, name
+        told = {"top1": variant.published_top1, "source": source_of(variant.source, variant.published_top1)}
+    head = {"kind": "convnext", "generation": architecture.generation, "resolution": size, **told}
+    counts = {"params": architecture.params, "macs": architecture.macs(size), "int8_by": "convnext-edge"}
+    files = make_ours(model, size, scratch, large=architecture.params > LARGE)
+    return {**head, **counts, **timed(files, size, plan)}
+
+
+def source_of(repository: str, top1: float | None) -> str | None:
+    """Where the accuracy of a variant was published, as checkpoints/published.py tells by tags."""
+    if top1 is None:
+        return None
+    tag = repository.rpartition(".")[2]
+    return AUTHORS if tag.startswith("fb_") else AUTHORS_V2 if tag.startswith("fcmae_") else TIMM
+
+
+def row_of_other(name: str, python: Path, plan: Plan, scratch: Path) -> Row:
+    """Measure a network that is no ConvNeXt."""
+    known = OTHER_NETWORKS[name]
+    if name == "ResNet-50":
+        counts = in_child(count_step, name)
+        files = in_child(make_step, name, 224, scratch)
+    else:
+        counts = write_programs(name.lower().replace("-", "_"), scratch, python)
+        files = in_child(make_other, 224, scratch)
+    head = {"kind": "other", "generation": None, "resolution": 224, "definition": known.definition}
+    told = {"top1": known.top1, "source": known.source, "int8_by": "NNCF, defaults"}
+    return {**head, **told, **counts, **timed(files, 224, plan)}
+
+
+def timed(files: Files, size: int, plan: Plan) -> Row:
+    """Time all files of a network in turns."""
+    contenders = {name: Contender(name.split()[0], path, size) for name, path in files.items()}
+    fp32 = files[f"openvino {FP32}"]
+    in_bfloat16 = in_child(bfloat16_layers, fp32) if read_cpu().multiplies_bfloat16 else 0
+    if in_bfloat16:
+        contenders[BF16] = Contender("openvino", fp32, size, bfloat16=True)
+    times = take_turns(contenders, 1, plan.runs, seconds=plan.seconds)
+    gains = {f"{r} {INT8}": faster(times, f"{r} {FP32}", f"{r} {INT8}") for r in RUNTIMES}
+    if BF16 in times:
+        gains[BF16] = faster(times, f"openvino {FP32}", BF16)
+    return {
+        "bytes": {name: file_bytes(path) for name, path in files.items()},
+        "bfloat16_layers": in_bfloat16,
+        "timed": {name: figures(calls) for name, calls in times.items()},
+        "times_fp32": gains,
+        "times_torch": {name: faster(times, WEIGHTS, name) for name in times if name != WEIGHTS},
+    }
+
+
+def bfloat16_layers(model: Path) -> int:
+    """Count the convolutions and products that OpenVINO computes in bfloat16 where it is asked to."""
+    import openvino
+
+    compiled = openvino.Core().compile_model(str(model), "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
+    told = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
+    return sum(
+        str(info["layerType"].value) in MULTIPLIES and "bf16" in str(info["runtimePrecision"].value).lower()
+        for info in told
+        if "layerType" in info
+    )
+
+
+def cells(run: LongRun, python: Path) -> Iterator[tuple[str, Callable[[], Row]]]:
+    """The rows, each with what measures it in a folder that is gone behind it."""
+
+    def alone(measure: Callable[[Path], Row]) -> Row:
+        shutil.rmtree(run.scratch, ignore_errors=True)
+        run.scratch.mkdir(parents=True)
+        try:
+            return measure(run.scratch)
+        finally:
+            shutil.rmtree(run.scratch, ignore_errors=True)
+
+    for name in OTHER_NETWORKS:
+        yield name, partial(alone, partial(row_of_other, name, python, run.plan))
+    for name in NAMES:
+        yield name, partial(alone, partial(row_of_ours, name, run.plan))
+
+
+@click.command()
+@click.option(
+    "--others",
+    "python",
+    type=click.Path(path_type=Path),
+    default=OTHERS,
+    help="Python that has PyTorch and transformers.  [default: that of `make others`]",
+)
+@long_options(runs=15, seconds=15.0, minutes=40.0)
+@report_options
+def main(python: Path, plan: Plan, reporting: Reporting) -> None:
+    """Time every size of ConvNeXt, and what the paper holds it against."""
+    run = LongRun("variants", plan, reporting)
+    rows = run.measure(dict(cells(run, python.absolute())))
+    measured = {
+        "model": "random weights, batch 1, one thread",
+        "bfloat16": BF16 if read_cpu().multiplies_bfloat16 else None,
+        "rows": rows,
+    }
+    run.finish(measured, [], of=len(plan.only or (*OTHER_NETWORKS, *NAMES)))
+
+
+if __name__ == "__main__":
+    main()

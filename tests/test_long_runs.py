@@ -1,0 +1,299 @@
+"""Benchmarks that take long: what was measured is kept, and the pages tell what is not to be relied on."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+from support.places import ROOT
+
+from benchmarks.make import edge_tables
+from benchmarks.measure import scaling, variants
+from benchmarks.support import long_runs
+from benchmarks.support.long_runs import LongRun, Plan, figures, wait_for_quiet
+from benchmarks.support.making import file_bytes, kept
+from benchmarks.support.reports import Reporting
+from benchmarks.support.turns import Contender, LostError, take_turns
+from convnext_edge.artifacts.provenance import tool_versions
+from convnext_edge.checkpoints.sizes import SIZES, UNPUBLISHED
+from convnext_edge.checkpoints.variants import find_variant
+
+PLAN = Plan(only=(), runs=3, seconds=1, minutes=10, patience=0)
+
+
+@pytest.fixture(autouse=True)
+def quiet_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "argv", [str(ROOT / "benchmarks" / "measure" / "variants.py")])
+    monkeypatch.setattr(long_runs, "others_cpus", lambda: 0.0)
+    monkeypatch.setattr(long_runs, "SCRATCH", tmp_path / "scratch")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., LongRun]:
+    """Begins a run of a benchmark, as the same command does each time."""
+
+    def begin(**changes: Any) -> LongRun:
+        plan = Plan(**{**vars(PLAN), **changes})
+        return LongRun("toy", plan, Reporting(tmp_path / "results", note="", cpu_name=None))
+
+    return begin
+
+
+def measuring(names: str, done: list[str]) -> dict[str, Callable[[], dict[str, Any]]]:
+    """Rows that note when they are measured, in capitals those that kill the script."""
+
+    def measure(name: str) -> dict[str, Any]:
+        if name.isupper():
+            raise KeyboardInterrupt
+        done.append(name)
+        return {"value": name}
+
+    return {name: lambda name=name: measure(name) for name in names}  # type: ignore[misc]
+
+
+# A run that is stopped
+
+
+def test_a_stopped_run_goes_on_where_it_was(run: Callable[..., LongRun]) -> None:
+    done: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        run().measure(measuring("abC", done))
+    rows = run().measure(measuring("abcd", done))
+    assert done == ["a", "b", "c", "d"]
+    assert [row["value"] for row in rows.values()] == ["a", "b", "c", "d"]
+
+
+def test_models_of_a_stopped_run_are_kept_and_those_of_another_are_not(run: Callable[..., LongRun]) -> None:
+    left = run().scratch / "model"
+    left.mkdir(parents=True)
+    with pytest.raises(KeyboardInterrupt):
+        run().measure(measuring("A", []))  # the first run finds what none of its own has left
+    assert not left.exists()
+    left.mkdir(parents=True)
+    run().measure(measuring("a", []))
+    assert left.exists()
+
+
+def test_a_run_with_other_settings_does_not_go_on(run: Callable[..., LongRun]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run().measure(measuring("aB", []))
+    with pytest.raises(click.UsageError, match=r"other settings.*'runs': 3.*remove the file"):
+        run(runs=4).measure(measuring("ab", []))
+
+
+def test_minutes_that_are_over_end_a_run_which_goes_on(run: Callable[..., LongRun]) -> None:
+    done: list[str] = []
+    late = run(minutes=0)
+    late.started -= 1
+    with pytest.raises(click.ClickException, match="0 of 2 rows"):
+        late.measure(measuring("ab", done))
+    assert list(run().measure(measuring("ab", done))) == done == ["a", "b"]
+
+
+def test_a_row_that_fails_stops_no_other_and_is_tried_again(run: Callable[..., LongRun]) -> None:
+    def fails() -> dict[str, Any]:
+        raise LostError("out of memory?")
+
+    rows = run().measure({"big": fails, **measuring("a", [])})
+    assert rows["big"] == {"failed": "LostError: out of memory?"}
+    assert rows["a"]["value"] == "a"
+    again = run().measure(measuring("a", []) | {"big": lambda: {"value": 1}})
+    assert again["big"]["value"] == 1
+
+
+def test_a_report_of_some_rows_keeps_the_others(run: Callable[..., LongRun], tmp_path: Path) -> None:
+    whole = run()
+    rows = whole.measure(measuring("ab", []))
+    whole.finish({"rows": rows}, [], of=2)
+    assert not whole.partial.exists()
+    done: list[str] = []
+    part = run(only=("b",))
+    rows = part.measure(measuring("ab", done))
+    assert (done, list(rows)) == (["b"], ["a", "b"])
+    written = json.loads(whole.reporting.path("toy").read_text(encoding="utf-8"))
+    assert list(written["rows"]) == ["a", "b"]
+    assert written["bars"][0] == {"name": "rows measured", "value": 2, "at_least": 2, "passed": True}
+
+
+def test_a_busy_machine_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = iter([1.5, 0.9, 0.05])
+    monkeypatch.setattr(long_runs, "others_cpus", lambda: next(found))
+    assert wait_for_quiet(60) == 0.05
+    monkeypatch.setattr(long_runs, "others_cpus", lambda: 1.5)
+    assert wait_for_quiet(0) == 1.5  # and told in the row
+
+
+# Making and timing
+
+
+def make(folder: Path) -> dict[str, Path]:
+    (folder / "model.onnx").write_bytes(b"12345")
+    return {"torch fp32": folder / "model.onnx"}
+
+
+def refuse(folder: Path) -> dict[str, Path]:
+    raise AssertionError(f"{folder} was made again")
+
+
+@pytest.mark.slow
+def test_what_was_made_completely_is_not_made_again(tmp_path: Path) -> None:
+    first = kept(tmp_path, {"a": make})
+    assert first == kept(tmp_path, {"a": refuse}) == {"a": {"torch fp32": tmp_path / "a" / "model.onnx"}}
+
+
+def test_the_bytes_of_a_model_are_those_of_its_own_files(tmp_path: Path) -> None:
+    for name, count in {"m.xml": 1, "m.bin": 20, "m.onnx": 300, "n.onnx": 4, "n.onnx.data": 5000}.items():
+        (tmp_path / name).write_bytes(bytes(count))
+    assert [file_bytes(tmp_path / name) for name in ("m.xml", "m.onnx", "n.onnx")] == [21, 300, 5004]
+
+
+@pytest.mark.slow
+def test_a_process_that_ends_by_itself_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LostError, match="the process of gone ended by itself"):
+        take_turns({"gone": Contender("onnxruntime", tmp_path / "none.onnx")}, 1, 1)
+
+
+def test_figures_are_medians_with_the_doubts() -> None:
+    calls = np.array([[10.0, 0, 9], [12, 0, 9], [50, 0, 30]])
+    found = figures(calls, images=3)
+    assert (found["p50_ms"], found["min_ms"], found["cpu_ms"], found["rounds"]) == (12, 10, 9, 3)
+    assert found["images_per_second"] == 250  # 3 images in 12 ms
+    assert "doubt" not in found
+    assert figures(calls * [[1], [5], [5]])["doubt"] == "the median is 6.0 times the least time"
+
+
+# The rows
+
+
+def test_the_table_has_all_sizes_of_both_papers_and_says_whose_top1_it_is() -> None:
+    papers = {
+        name for name in SIZES if not name.endswith(("_ols", "_rms", "_hnf", "_mlp")) and name != "xxlarge"
+    }
+    assert set(variants.V1 + variants.V2) == papers
+    known = [find_variant(name) for name in variants.NAMES if name not in UNPUBLISHED]
+    assert len(known) == len(variants.NAMES) - 1
+    assert [find_variant(name).resolution for name in variants.AT_384] == [384, 384]
+    sources = {v.name: variants.source_of(v.source, v.published_top1) for v in known}
+    assert sources["tiny"] == "README of facebookresearch/ConvNeXt"
+    assert sources["v2_huge"] == "README of facebookresearch/ConvNeXt-V2"
+    assert sources["atto"] == "results-imagenet.csv of timm"
+    assert sources["tiny.dinov3_lvd1689m"] is None
+
+
+def test_scaling_has_the_batches_threads_streams_and_sizes_that_it_promises() -> None:
+    rows = list(scaling.settings())
+    assert len({row.name for row in rows}) == len(rows)
+    for threads in (1, 2):
+        single = [row for row in rows if row.threads == threads and row.streams is None]
+        assert sorted({row.batch for row in single}) == [1, 2, 4, 8, 16, 32]
+        assert sorted({row.size for row in single}) == [160, 224, 288, 384, 512]
+    assert [row.streams for row in rows if row.streams] == [1, 2]
+
+
+# The page
+
+CALL = {"p50_ms": 20.0, "p50_ci95_ms": [19.0, 21.0], "images_per_second": 50.0}
+RATIO = {"ratio": 2.0, "ci95": [1.9, 2.1]}
+ROW = {
+    "kind": "convnext",
+    "resolution": 224,
+    "params": 28_589_128,
+    "macs": 4_455_532_032,
+    "top1": 0.821,
+    "source": "README of facebookresearch/ConvNeXt",
+    "int8_by": "convnext-edge",
+    "bytes": {"openvino fp32": 114 * 2**20, "openvino int8": 30 * 2**20},
+    "timed": {"openvino fp32": CALL, "openvino int8": {**CALL, "doubt": "the median is 3.0 times the least"}},
+    "times_fp32": {"openvino int8": RATIO},
+    "others_cpus": [0.0, 0.0],
+}
+REPORT = {
+    "cpu": {"name": "A CPU", "isa": ["avx2"]},
+    "versions": dict.fromkeys(("openvino", "onnxruntime", "torch", "nncf"), "1"),
+    "date": "2026-01-01T00:00:00",
+    "note": "Idle",
+    "model": "random weights",
+    "runs": 15,
+}
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Makes a part of the page from a report alone, whatever was measured on this machine."""
+    monkeypatch.setattr(edge_tables, "RESULTS", tmp_path)
+    functions = {
+        "variants": edge_tables.classification,
+        "roadmap": edge_tables.road,
+        "scaling": edge_tables.scaled,
+    }
+
+    def part(name: str, report: dict[str, Any] | None) -> str:
+        if report is not None:
+            (tmp_path / f"{name}-avx2.json").write_text(json.dumps({**REPORT, **report}), encoding="utf-8")
+        return functions[name]()
+
+    return part  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("name", ["variants", "roadmap", "scaling"])
+def test_a_page_without_reports_says_how_to_make_one(page: Callable[..., str], name: str) -> None:
+    assert page(name, None) == f"No report is here yet; `python -m benchmarks.measure.{name}` writes one."
+
+
+def test_the_classification_table_tells_doubts_and_failures(page: Callable[..., str]) -> None:
+    rows = {"tiny": ROW, "busy": {**ROW, "others_cpus": [0.0, 1.5]}, "huge": {"failed": "LostError: memory"}}
+    text = page("variants", {"rows": rows})
+    facts = "| `tiny` | 224 | 28.6M | 4.46G | 114.0 | 30.0 |"
+    assert f"{facts} 50.0 | 50.0 (?) | 82.1 | README of facebookresearch/ConvNeXt | convnext-edge |" in text
+    assert "| `tiny` | 20.00 (19.00 to 21.00) | 20.00 (19.00 to 21.00) (?) | 2.00x (1.90 to 2.10) |" in text
+    assert "- huge failed: LostError: memory" in text
+    assert "- busy: others kept 1.5 CPUs busy" in text
+    assert "bf16" not in text  # which this CPU has not
+
+
+def test_the_road_tells_what_each_step_costs_and_where_the_paper_differs(page: Callable[..., str]) -> None:
+    kinds = ("fp32", "int8")
+    step = {
+        "timed": dict.fromkeys(kinds, CALL),
+        "int8_gain": RATIO,
+        "over_before": dict.fromkeys(kinds, RATIO),
+        "over_first": dict.fromkeys(kinds),
+    }
+    told = {"macs": 4.146e9, "params": 25.8e6, "paper_gflops": 4.46, "paper_top1": 81.47, "off_percent": 7.05}
+    steps = {
+        "BN to LN": {**told, "kept": True, "explained": "norms alone"},
+        "kernel 9": {**told, "kept": False, "explained": None},
+    }
+    text = page("roadmap", {"steps": steps, "rows": {"openvino": {"steps": dict.fromkeys(steps, step)}}})
+    assert "| BN to LN | 4.146 | 4.46 | 7.05 % | 25.8M | 81.47 |" in text
+    assert "- BN to LN: norms alone." in text
+    assert "| (kernel 9) | 20.00 (19.00 to 21.00) | 2.00x (1.90 to 2.10) | - |" in text
+
+
+def test_scaling_has_a_table_for_each_of_what_is_changed(page: Callable[..., str]) -> None:
+    timed = {f"{runtime} {kind}": CALL for runtime in edge_tables.RUNTIMES for kind in ("fp32", "int8")}
+    row = {"timed": timed, "int8_gain": dict.fromkeys(edge_tables.RUNTIMES, RATIO), "threads": 2}
+    rows = {
+        setting.name: {**row, **setting._asdict()}
+        for setting in (
+            scaling.Setting(2, 8),
+            scaling.Setting(2, size=384),
+            scaling.Setting(2, streams=2),
+        )
+    }
+    text = page("scaling", {"rows": rows})
+    cell = "50.0 (20.0 ms)"
+    gain = "2.00x (1.90 to 2.10)"
+    for number in (8, 384):
+        assert f"| 2 | {number} | {cell} | {cell} | {cell} | {cell} | {gain} | {gain} |" in text
+    assert f"| 2 | 2 | {cell} | {cell} | {cell} | {cell} |\n" in text
+
+
+def test_settings_that_rows_share_tell_the_versions() -> None:
+    assert PLAN.settings() == {"runs": 3, "seconds": 1, "versions": tool_versions()}
