@@ -92,8 +92,8 @@ def join_rows(records: list[Record]) -> list[Row]:
 
     Of a model that was made anew under its name, only results since then count.
     """
-    latest = {record["model"]["file"]: record["model"]["sha256"] for record in records}
-    current = [r for r in records if latest[r["model"]["file"]] == r["model"]["sha256"]]
+    latest = {_file(record): record["model"]["sha256"] for record in records}
+    current = [r for r in records if latest[_file(r)] == r["model"]["sha256"]]
     checked = [record for record in current if record["kind"] == "validate"]
     timed = {_key(record): record for record in current if record["kind"] == "benchmark"}
     only_timed = [record for key, record in timed.items() if key not in map(_key, checked)]
@@ -117,7 +117,12 @@ def place_of(row: Row) -> str:
 def _key(record: Record) -> tuple[object, ...]:
     """Return what results must share to stand in one row: those of two machines never do."""
     device = record["result"].get("device") or {}
-    return record["model"]["file"], record["result"]["target"], device.get("url"), device.get("runner")
+    return *_file(record), record["result"]["target"], device.get("url"), device.get("runner")
+
+
+def _file(record: Record) -> tuple[str, str]:
+    """Return the name of a model's file, and its folder where that is not the workspace."""
+    return record["model"]["file"], record["model"].get("folder") or ""
 
 
 def make_row(model: dict[str, Any], checked: dict[str, Any] | None, timed: dict[str, Any] | None) -> Row:

@@ -74,6 +74,7 @@ class ModelShape(Shape):
     recipe: dict[Line, RecipeValue | dict[Line, RecipeValue]] | None = None
     calibration: CalibrationShape | None = None
     made: list[StepShape] = []
+    folder: str | None = None
 
 
 class RecordShape(FormatShape):

@@ -43,6 +43,9 @@ def keep(command: str, result: dict[str, Any], artifact: Artifact, workspace: Wo
         return
     shown = {key: readable(value) for key, value in result.items()}
     parts = [command, artifact.path.name, shown["target"]]
+    folder = folder_of(artifact, workspace)
+    if folder:  # of files that share a name, each has its result
+        parts.append(hashlib.sha256(folder.encode()).hexdigest()[:8])
     if "data" in shown:
         parts.append(Path(shown["data"]).name)
     if shown.get("data_path"):  # of sets that share a name, each has its result
@@ -57,7 +60,7 @@ def keep(command: str, result: dict[str, Any], artifact: Artifact, workspace: Wo
         "command": command_line(),
         "tools": tool_versions(),
         "cpu": cpu_of(device),
-        "model": model_columns(artifact),
+        "model": {**model_columns(artifact), "folder": folder},
         "result": shown,
     }
     path = workspace.results / (_file_name(command, "-".join(parts)) + ".json")
@@ -65,6 +68,12 @@ def keep(command: str, result: dict[str, Any], artifact: Artifact, workspace: Wo
         write_text(path, json.dumps(record, indent=2) + "\n")
     except ArtifactError as error:
         note(f"the result is not kept for `report`: {error.message}")
+
+
+def folder_of(artifact: Artifact, workspace: Workspace) -> str:
+    """Return the folder of an artifact; nothing for the workspace's own."""
+    folder = artifact.path.parent.resolve()
+    return "" if folder == workspace.folder.resolve() else printable(str(folder))
 
 
 def readable(value: Any) -> Any:
@@ -132,10 +141,9 @@ def current_records(records: Sequence[Record], workspace: Workspace) -> list[Rec
 
 def _is_replaced(record: Record, workspace: Workspace) -> bool:
     """Return whether a result is of a file of the workspace that is another one now."""
-    path = Path(record["result"].get("artifact") or record["result"].get("model") or "")
-    if path.name != record["model"]["file"] or path.parent.resolve() != workspace.folder.resolve():
+    if record["model"].get("folder") != "":  # of another folder, or kept by an early version
         return False
-    return digest_of(path) not in (None, record["model"]["sha256"])
+    return digest_of(workspace.folder / record["model"]["file"]) not in (None, record["model"]["sha256"])
 
 
 def _read(folder: Path) -> Iterator[Record]:

@@ -256,6 +256,16 @@ def test_sets_of_one_name_keep_a_result_each(workspace: Workspace) -> None:
     assert "10 images of /b/val" in page
 
 
+def test_files_of_one_name_in_two_folders_keep_a_result_each(workspace: Workspace, tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        file = made(tmp_path / name / "tiny.onnx", f"content of {name}")
+        keep("validate", {**VALIDATED, "artifact": str(file.path)}, file, workspace)
+    rows = [row for row in join_rows(read_records(workspace)) if row["file"] == "tiny.onnx"]
+    assert sorted(row["folder"] for row in rows) == [str(tmp_path / name) for name in "ab"]
+    assert str(tmp_path / "a") in shown(workspace)
+
+
 def test_results_of_a_file_that_was_made_again_are_left_out_whatever_the_clock_says(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -271,7 +281,7 @@ def test_results_of_a_file_that_was_made_again_are_left_out_whatever_the_clock_s
     keep("validate", result, new, workspace)
     (left,) = current_records(read_records(workspace), workspace)
     assert left["result"]["data"] == "demo"
-    elsewhere = {**left, "result": {**left["result"], "artifact": "other/tiny.onnx"}}
+    elsewhere = {**left, "model": {**left["model"], "folder": "/other", "sha256": old.sha256}}
     assert current_records([elsewhere], workspace) == [elsewhere], "is another file of that name"
 
 

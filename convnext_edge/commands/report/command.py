@@ -64,7 +64,7 @@ def check_place(path: Path, workspace: Workspace) -> None:
 
 def _known_by(row: Row, place: str) -> tuple[object, ...]:
     """Return what no two rows share. place: the device, empty for this machine."""
-    return row["file"], row["target"], row["data"], row["data_path"], place
+    return row["file"], row.get("folder"), row["target"], row["data"], row["data_path"], place
 
 
 @command(example="convnext-edge report -o report.html")

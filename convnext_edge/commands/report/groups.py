@@ -126,6 +126,7 @@ MORE: tuple[Callable[[Row], str], ...] = (
     lambda row: "simulated" if row["simulated"] else "",
     lambda row: row["file"],
     lambda row: row.get("data_path") or "",
+    lambda row: row.get("folder") or "",
 )
 
 

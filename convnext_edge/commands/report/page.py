@@ -75,6 +75,7 @@ class Section:
                     "key": line.key,
                     "name": line.name,
                     "file": line.row["file"],
+                    "folder": line.row.get("folder"),
                     "target": line.row["target"],
                     "data": line.row["data"],
                     "data_path": line.row["data_path"],

@@ -98,9 +98,9 @@ def decide(lines: Sequence[Line]) -> Verdict:
     )
 
 
-def engine_of(line: Line) -> tuple[str, str]:
+def engine_of(line: Line) -> tuple[str, str, str]:
     """Return what rows of one engine share that was validated on several image sets."""
-    return line.row["file"], line.row["target"]
+    return line.row["file"], line.row.get("folder") or "", line.row["target"]
 
 
 def told(decision: Decision, line: Line, sentence: str) -> Verdict:
