@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -116,7 +117,7 @@ class AnswerLog:
         labelled = bool((self.labels != UNLABELLED).any())
         reference, candidate = self._calibration_errors() if labelled else (None, None)
         highest = max(int(self.answers.max()), int(self.labels.max()))
-        told = class_names or [str(number) for number in range(highest + 1)]
+        told = told_apart(class_names) or [str(number) for number in range(highest + 1)]
         changed = np.flatnonzero(self.answers[0] != self.answers[1])
         changed = changed[np.argsort(-self.probabilities[0, changed], kind="stable")]
         return BeyondTop1(
@@ -168,6 +169,12 @@ class AnswerLog:
             names[int(candidate)],
             *map(float, self.probabilities[:, number]),
         )
+
+
+def told_apart(names: Sequence[str]) -> list[str]:
+    """Return names of classes, with the number behind each that several share."""
+    shared = Counter(names)
+    return [f"{name} ({number})" if shared[name] > 1 else name for number, name in enumerate(names)]
 
 
 def softmax(logits: Logits) -> NDArray[np.float64]:

@@ -78,3 +78,12 @@ def test_without_labels_classes_are_the_answers_of_the_reference_and_nothing_is_
 
 def test_probabilities_of_large_logits_are_finite() -> None:
     np.testing.assert_allclose(softmax(np.array([[1000.0, 999.0]], np.float32)), [[0.7310586, 0.2689414]])
+
+
+def test_classes_of_one_name_are_told_apart_by_their_numbers() -> None:
+    """ImageNet has two cranes: one of the answers "crane" and "crane" would not look changed."""
+    changed = logged().summed_up(("crane", "crane", "fox")).changed
+    assert {one.image: (one.reference, one.candidate) for one in changed} == {
+        "c.png": ("crane (0)", "crane (1)"),
+        "d.png": ("crane (0)", "fox"),
+    }
