@@ -210,5 +210,8 @@ def one_or_many(
 def split_names(
     _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Take names separated by commas for several."""
-    return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+    """Take names separated by commas for several; an option that is given and names nothing is refused."""
+    names = tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+    if values and not names:
+        raise click.BadParameter(f"{values[0]!r} names nothing.\nGive a name, or leave the option out.")
+    return names

@@ -258,3 +258,11 @@ def test_names_with_control_characters_are_shown_escaped(run: Run) -> None:
     refused = run("benchmark", "\x1b[31mred\u202e.onnx")
     assert refused.exit_code == 1
     assert "\\x1b[31mred\\u202e.onnx does not exist" in refused.stderr
+
+
+@pytest.mark.parametrize("option", ["--only-rivals", "--targets", "--methods"])
+def test_an_option_that_names_nothing_is_not_taken_for_all(run: Run, option: str) -> None:
+    """As of a variable of a script that is not set."""
+    refused = run("compare", "--calib", "demo", "--data", "demo", option, " ,")
+    assert refused.exit_code == 2
+    assert f"Invalid value for '{option}': ' ,' names nothing." in refused.stderr
