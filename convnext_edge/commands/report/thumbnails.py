@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from convnext_edge.commands.report.details import PICTURES
 from convnext_edge.commands.rows import Row
@@ -25,10 +25,15 @@ class Thumbnails:
 
     data: str = ""  # name of the image set
     pictures: dict[str, str] = field(default_factory=dict)  # `data:` addresses
+    place: str | None = None  # of the set; None where no result is of images there
 
     def of(self, row: Row, image: str) -> str | None:
         """Return the picture of an image that a row was validated on; None where there is none."""
-        return self.pictures.get(image) if row["data"] == self.data else None
+        return self.pictures.get(image) if self.are_of(row) else None
+
+    def are_of(self, row: Row) -> bool:
+        """Return whether a row was validated on this set: by its place where a row has that, else by name."""
+        return row["data"] == self.data and self.place in (None, row.get("data_path") or "")
 
 
 def thumbnails(images: ImageSet, rows: Iterable[Row]) -> Thumbnails:
@@ -37,11 +42,11 @@ def thumbnails(images: ImageSet, rows: Iterable[Row]) -> Thumbnails:
     A note says it where there are none, or not all.
     """
     known = {entry.name for entry in images.entries}
+    told = [row for row in rows if row.get("beyond_top1")]
+    there = Thumbnails(images.name, place=images.place)
+    own = there if any(map(there.are_of, told)) else Thumbnails(images.name)  # it may have been moved
     changed = dict.fromkeys(
-        one["image"]
-        for row in rows
-        if row["data"] == images.name and row.get("beyond_top1")
-        for one in row["beyond_top1"]["changed"][:PICTURES]
+        one["image"] for row in told if own.are_of(row) for one in row["beyond_top1"]["changed"][:PICTURES]
     )
     found: dict[str, str] = {}
     for name in changed:
@@ -51,7 +56,7 @@ def thumbnails(images: ImageSet, rows: Iterable[Row]) -> Thumbnails:
             found[name] = picture
     if len(found) < len(changed) or not changed:
         note(f"{len(found)} of {len(changed)} changed images of {images.name} are shown as pictures")
-    return Thumbnails(images.name, found)
+    return replace(own, pictures=found)
 
 
 def _picture(images: ImageSet, name: str) -> str | None:

@@ -172,6 +172,11 @@ def test_changed_images_are_shown_as_pictures_of_their_own_set(photos: Path) -> 
         assert np.abs(np.asarray(small, float) - np.asarray(original.convert("RGB"), float)).mean() < 8
     page = write_form("html", make_sections(rows, []), rows, [], found)
     assert page.count("<img ") == 1
+    # another set of the same name, at another place
+    (here, there) = (rows[0] | {"data_path": place} for place in (images.place, "/elsewhere"))
+    assert thumbnails(images, [here, there]).of(there, name) is None
+    assert thumbnails(images, [here, there]).of(here, name)
+    assert thumbnails(images, [there]).of(there, name), "it may have been moved"
 
 
 # Other forms
