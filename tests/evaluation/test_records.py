@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.report_rows import VALIDATED
 from support.wrong_values import WRONG, exchanged, places
 
-from convnext_edge.architecture import Architecture
 from convnext_edge.artifacts.artifact import Artifact, Description
 from convnext_edge.artifacts.lineage import Step
-from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.benchmark.result import (
     Benchmark,
@@ -23,13 +22,12 @@ from convnext_edge.commands.benchmark.result import (
     Milliseconds,
     Throughput,
 )
-from convnext_edge.commands.report.command import report
 from convnext_edge.commands.report.page import make_page
 from convnext_edge.commands.rows import join_rows
 from convnext_edge.commands.sensitivity import LayerRow as LayerCost
 from convnext_edge.commands.sensitivity import Sensitivity
 from convnext_edge.commands.validate.result import Validate
-from convnext_edge.errors import ArtifactError, UsageError
+from convnext_edge.errors import ArtifactError
 from convnext_edge.evaluation.layer_values import Values
 from convnext_edge.evaluation.record_shapes import (
     RESULTS,
@@ -42,28 +40,11 @@ from convnext_edge.evaluation.record_shapes import (
     ThroughputShape,
     ValuesShape,
 )
-from convnext_edge.evaluation.records import current_records, keep, read_records
+from convnext_edge.evaluation.records import keep, read_records
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.reading import Shape
 
 TIMES = {"p50": 1.0, "p90": 2.0, "p99": 3.0, "min": 0.5}
-VALIDATED = {
-    "artifact": "out/tiny.xml",
-    "target": "openvino",
-    "data": "demo",
-    "images": 10,
-    **dict.fromkeys(("reference_top1", "candidate_top1", "reference_top5", "candidate_top5"), 0.5),
-    "drop_points": 0.0,
-    "drop_ci95_points": [-1.0, 1.0],
-    "agreement": 0.9,
-    "agreement_ci95": [0.8, 0.95],
-    "sqnr_db": 36.0,
-    "overlap": 0,
-    "skipped_images": ["broken.png"],
-    "simulated": False,
-    "passed": True,
-    "label": "",
-}
 TIMED = {
     "artifact": "out/tiny.xml",
     "target": "openvino",
@@ -103,18 +84,11 @@ RANKED = {
 KEPT: dict[str, dict[str, Any]] = {"validate": VALIDATED, "benchmark": TIMED, "sensitivity": RANKED}
 
 
-DESCRIBED = Description("onnx", "tiny", "tiny", Architecture((1,), (8,), classes=10), Preprocessing())
-
-
 def engine(workspace: Workspace) -> Artifact:
     described = Description(
         "engine", "tiny", "tiny", {"classes": 10}, Preprocessing(), recipe={"range": "minmax"}
     )
     return Artifact(workspace.folder / "tiny.xml", described, {"tiny.xml": 64 * "0"})
-
-
-def made(path: Path, content: str) -> Artifact:
-    return write_artifact(path, DESCRIBED, lambda file: file.write_text(content) and None)
 
 
 @pytest.fixture
@@ -240,59 +214,6 @@ def test_a_result_about_images_whose_names_are_no_utf8_is_read_again(workspace: 
     keep("validate", {**VALIDATED, "skipped_images": [name], "data": "more"}, engine(workspace), workspace)
     kept = [record["result"].get("skipped_images") for record in read_records(workspace)]
     assert ["f\\xfcr.png"] in kept
-
-
-def test_sets_of_one_name_keep_a_result_each(workspace: Workspace) -> None:
-    """As imagenet/val and imagenetv2/val."""
-    for place in ("/a/val", "/b/val", "/b/val"):
-        keep("validate", {**VALIDATED, "data": "val", "data_path": place}, engine(workspace), workspace)
-    records = read_records(workspace)
-    assert [r["result"].get("data_path") for r in records if r["result"].get("data") == "val"] in (
-        ["/a/val", "/b/val"],
-        ["/b/val", "/a/val"],
-    )
-    page = shown(workspace)
-    assert "10 images of /a/val" in page
-    assert "10 images of /b/val" in page
-
-
-def test_files_of_one_name_in_two_folders_keep_a_result_each(workspace: Workspace, tmp_path: Path) -> None:
-    for name in "ab":
-        (tmp_path / name).mkdir()
-        file = made(tmp_path / name / "tiny.onnx", f"content of {name}")
-        keep("validate", {**VALIDATED, "artifact": str(file.path)}, file, workspace)
-    rows = [row for row in join_rows(read_records(workspace)) if row["file"] == "tiny.onnx"]
-    assert sorted(row["folder"] for row in rows) == [str(tmp_path / name) for name in "ab"]
-    assert str(tmp_path / "a") in shown(workspace)
-
-
-def test_results_of_a_file_that_was_made_again_are_left_out_whatever_the_clock_says(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    workspace = Workspace(tmp_path)
-    result = {**VALIDATED, "artifact": str(tmp_path / "tiny.onnx")}
-    old, new = (made(tmp_path / "tiny.onnx", content) for content in ("old", "new"))
-    keep("validate", {**result, "data": "before"}, old, workspace)
-    (path,) = workspace.results.glob("*.json")
-    path.write_text(json.dumps({**json.loads(path.read_text()), "date": "2100-01-01T00:00:00+00:00"}))
-    with caplog.at_level("INFO"):
-        assert current_records(read_records(workspace), workspace) == []
-    assert "left out: validate of an earlier tiny.onnx" in caplog.text
-    keep("validate", result, new, workspace)
-    (left,) = current_records(read_records(workspace), workspace)
-    assert left["result"]["data"] == "demo"
-    elsewhere = {**left, "model": {**left["model"], "folder": "/other", "sha256": old.sha256}}
-    assert current_records([elsewhere], workspace) == [elsewhere], "is another file of that name"
-
-
-@pytest.mark.parametrize("name", ["tiny.onnx", "tiny.onnx.json", "results/more.json"])
-def test_a_report_takes_the_place_of_no_artifact_and_of_no_result(tmp_path: Path, name: str) -> None:
-    space = Workspace(tmp_path)
-    keep("validate", VALIDATED, made(tmp_path / "tiny.onnx", "content"), space)
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
-    with pytest.raises(UsageError, match=r"belongs to the artifact|among the results"):
-        report(format="json", output=tmp_path / name, workspace=tmp_path)
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
 
 
 def test_results_of_a_device_and_of_this_machine_are_never_in_one_row(workspace: Workspace) -> None:

@@ -82,3 +82,23 @@ def record(kind: str, result: dict[str, Any], **model: Any) -> dict[str, Any]:
         "model": {**MODEL, **model},
         "result": result,
     }
+
+
+# All keys that `validate` has to have, as its result is kept.
+VALIDATED = {
+    "artifact": "out/tiny.xml",
+    "target": "openvino",
+    "data": "demo",
+    "images": 10,
+    **dict.fromkeys(("reference_top1", "candidate_top1", "reference_top5", "candidate_top5"), 0.5),
+    "drop_points": 0.0,
+    "drop_ci95_points": [-1.0, 1.0],
+    "agreement": 0.9,
+    "agreement_ci95": [0.8, 0.95],
+    "sqnr_db": 36.0,
+    "overlap": 0,
+    "skipped_images": ["broken.png"],
+    "simulated": False,
+    "passed": True,
+    "label": "",
+}
