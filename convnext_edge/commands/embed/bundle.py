@@ -26,7 +26,7 @@ MANIFEST = "convnext_edge.txt"
 LABELS = "labels.txt"
 UPRIGHT = "Photographs are turned upright, as their EXIF orientation says."
 AS_STORED = "The EXIF orientation is not applied."
-SEGMENTING = ("cpp", "web")  # languages whose libraries tell the classes of pixels
+SEGMENTING = ("cpp", "web", "android", "ios")  # languages whose libraries tell the classes of pixels
 FILTERS_OF_FORMAT_2 = ("bicubic", "bilinear", "box", "hamming", "lanczos")
 
 

@@ -16,6 +16,8 @@ from convnext_edge.evaluation.candidates import open_session
 from convnext_edge.images.decoding import decode
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.transform import normalize, preprocess
+from convnext_edge.targets.base import Outputs
+from convnext_edge.tasks import Task
 
 RUNTIME = "onnxruntime"
 PICTURE = "picture.png"
@@ -35,7 +37,8 @@ def check_runtime(engine: Artifact, system: str) -> None:
 def write_sample(engine: Artifact, folder: Path) -> None:
     """Write the first photograph of the demo as PNG, and what the engine answers, a number on each line.
 
-    They are those of the vector, such as the logits; of a model that has maps alone, those of its last map.
+    They are those of the vector, such as the logits; of a model that has maps alone, those of its last map;
+    of a segmenter the class of each pixel.
 
     Raises TargetError where the engine does not run on this machine.
     """
@@ -48,7 +51,14 @@ def write_sample(engine: Artifact, folder: Path) -> None:
     with open_session(engine, str(engine.description.target), threads=1) as session:
         takes_bytes = engine.description.input_type == "uint8"
         outputs = session.run_all(square if takes_bytes else normalize(square, prepared))
+    numbers = numbers_of(engine.description.task, outputs)
+    (folder / ANSWER).write_text("".join(f"{n}\n" for n in numbers), encoding="ascii", newline="\n")
+
+
+def numbers_of(task: Task, outputs: Outputs) -> list[str]:
+    """Return the numbers that a sample compares with its own, as text."""
+    if task == "segment":
+        return [str(index) for index in outputs[0][0].argmax(0).ravel()]
     answer = outputs[0 if outputs[0].ndim == 2 else -1].ravel()
     # the shortest decimal number that is read as the same float32
-    lines = "".join(f"{np.format_float_scientific(value, unique=True)}\n" for value in answer)
-    (folder / ANSWER).write_text(lines, encoding="ascii", newline="\n")
+    return [np.format_float_scientific(value, unique=True) for value in answer]

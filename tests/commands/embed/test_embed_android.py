@@ -30,6 +30,7 @@ from support.needs import npm_package, program
 from support.places import TESTS
 
 from convnext_edge.artifacts.store import open_artifact
+from convnext_edge.commands.predict.maps import MOST_CLASSES, overlay, shares
 from convnext_edge.errors import ArtifactError, ImageSetError
 from convnext_edge.evaluation.candidates import open_session
 from convnext_edge.images.preprocessing import Preprocessing
@@ -237,6 +238,26 @@ def test_the_sample_knows_what_python_answers_to_its_picture(folder: Path, run: 
     assert answer(run, folder, "likeness", f"{near}\n{told}".encode()) == b"40.0 dB SQNR to Python's answer."
     far = " ".join(map(repr, (-logits).tolist()))
     assert b"The class is NOT Python's" in answer(run, folder, "compare", f"{far}\n{told}".encode())
+
+
+def test_label_maps_and_overlays_are_those_of_predict(folder: Path, run: Run, tmp_path: Path) -> None:
+    random, (height, width), classes = np.random.default_rng(0), (5, 7), 300
+    pixels = random.integers(0, 256, (height, width, 3), np.uint8)
+    logits = random.integers(-9, 9, (classes, height, width)).astype(np.float32)  # with equal ones
+    numbers = (pixels.astype(int) << (16, 8, 0)).sum(2).ravel()
+    texts = (" ".join(map(str, values)) for values in ((width, height), numbers, logits.ravel()))
+    told = answer(run, folder, "labels", "\n".join(texts).encode()).decode()
+    found, shared, drawn = (line.split() for line in told.split("\n"))
+    expected = logits.argmax(0)
+    np.testing.assert_array_equal(np.array(found, int), expected.ravel())
+    ours = [word for index, share in shares(expected) for word in (index, share)]
+    np.testing.assert_allclose(np.array(shared, float), ours)
+    colors = np.array(drawn, np.int32).view(np.uint8).reshape(height, width, 4)[:, :, 2::-1]
+    known = expected < MOST_CLASSES  # beyond, the colours repeat
+    np.testing.assert_array_equal(colors[known], np.asarray(overlay(pixels, expected % MOST_CLASSES))[known])
+    assert answer(run, folder, "pixels", b"1.0 2.0 3.0 4.0\n1.0 2.0 3.0 5.0") == (
+        b"75.000 % of the pixels are of Python's class."
+    )
 
 
 def test_the_bench_counts_the_cpus_that_it_may_use(run: Run, tmp_path: Path) -> None:

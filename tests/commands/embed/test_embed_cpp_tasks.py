@@ -276,7 +276,9 @@ def test_segmenters_are_refused_by_the_language_that_has_no_label_maps(
         embed(engine, lang=lang, output=tmp_path / "app")
 
 
-@pytest.mark.parametrize(("lang", "task"), [("android", "embed"), ("ios", "features")])
+@pytest.mark.parametrize(
+    ("lang", "task"), [("android", "embed"), ("ios", "features"), ("android", "segment"), ("ios", "segment")]
+)
 def test_folders_for_telephones_bring_what_python_answers(
     folders: Folders, tmp_path: Path, lang: Language, task: str
 ) -> None:
@@ -286,7 +288,7 @@ def test_folders_for_telephones_bring_what_python_answers(
     (told,) = made.rglob("picture.txt")
     picture = np.array(Image.open(told.with_name("picture.png")))
     outputs = python_outputs(cpp, [picture])[0]
-    expected = outputs[0 if task == "embed" else -1].ravel()
+    expected = (outputs[0].argmax(1) if task == "segment" else outputs[0 if task == "embed" else -1]).ravel()
     np.testing.assert_allclose(np.array(told.read_text().split(), np.float32), expected, rtol=1e-4, atol=1e-5)
     assert f"model.{task}(image)" in (made / "README.md").read_text()
     assert f"\ntask {task}\n" in next(made.rglob("convnext_edge.txt")).read_text()

@@ -7,11 +7,12 @@
   function classesOf(logits, pixels) {
     const largest = logits.slice(0, pixels);
     const classes = new Uint32Array(pixels);
-    for (let i = pixels; i < logits.length; i++) {
-      const pixel = i % pixels;
-      if (logits[i] > largest[pixel]) {
-        largest[pixel] = logits[i];
-        classes[pixel] = Math.floor(i / pixels);
+    for (let index = 1, i = pixels; i < logits.length; index++) {
+      for (let pixel = 0; pixel < pixels; pixel++, i++) {
+        if (logits[i] > largest[pixel]) {
+          largest[pixel] = logits[i];
+          classes[pixel] = index;
+        }
       }
     }
     return classes;

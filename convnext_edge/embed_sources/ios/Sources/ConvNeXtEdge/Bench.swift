@@ -60,6 +60,7 @@ private func answer(_ model: Model, _ image: RGBAImage) throws {
     switch model.task {
     case "classify": _ = try model.classify(image)
     case "multilabel": _ = try model.multilabel(image)
+    case "segment": _ = try model.segment(image)
     default: _ = try model.run(image)
     }
 }

@@ -10,6 +10,7 @@ struct Manifest {
     /// Each task, and the name of the vector that is its first output; the other outputs are maps.
     private static let vectors: KeyValuePairs = [
         "classify": "logits", "multilabel": "logits", "regress": "values", "embed": "embedding", "features": "",
+        "segment": "logits",
     ]
     private static let onlyRuntime = "onnxruntime"
     private static let maxBytes = 1 << 20  // of the manifest; usual are up to 2 KiB

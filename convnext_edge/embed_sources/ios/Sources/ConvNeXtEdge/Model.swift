@@ -11,7 +11,7 @@ import OnnxRuntimeBindings
 /// was validated is the accuracy that an application gets. All members may be called from several threads at once.
 public final class Model: @unchecked Sendable {
     public let labels: [String]
-    /// "classify", "multilabel", "regress", "embed" or "features".
+    /// "classify", "multilabel", "regress", "embed", "features" or "segment".
     public let task: String
     /// File name of the engine.
     public let engine: String
@@ -101,6 +101,23 @@ public final class Model: @unchecked Sendable {
     /// The map of each stage, the finest first.
     public func features(_ image: RGBAImage) throws -> [Output] {
         return try checked("features", image)
+    }
+
+    /// The class of each pixel of what the model sees.
+    public func segment(_ image: RGBAImage) throws -> LabelMap {
+        return try labelMap(infer(prepare(image)))
+    }
+
+    /// The same for what `infer` returned: the class with the largest logit, the lower index among equals.
+    public func labelMap(_ logits: [Float]) throws -> LabelMap {
+        try check(task: "segment")
+        let pixels = manifest.width * manifest.resolution
+        if logits.count != labels.count * pixels || !logits.allSatisfy({ $0.isFinite }) {
+            throw ConvNeXtEdgeError.target(
+                "the \(logits.count) logits are not \(labels.count * pixels) finite numbers\n"
+                    + "Validate the engine: convnext-edge validate.")
+        }
+        return LabelMap(logits: logits, width: manifest.width, height: manifest.resolution)
     }
 
     /// What the model sees of an image: (resolution, width, 3) bytes.

@@ -45,9 +45,9 @@ public struct SampleView: View {
         let model = try Model()
         let image = try Sample.picture()
         let answer = try describe(model, image, top: 5)
-        let found = compared(try model.run(image))
+        let found = try compared(model, model.run(image))
         let runtime = "\(model.engine), ONNX Runtime \(model.runtimeVersion)"
-        let comparison = Sample.expected().map { compare(found, $0, classes: model.task == "classify") }
+        let comparison = Sample.expected().map { compare(found, $0, task: model.task) }
         return (answer + ["", runtime] + [comparison].compactMap { $0 }).joined(separator: "\n")
     }
 

@@ -18,7 +18,7 @@ final class PythonTests: XCTestCase {
 
     func testTheSampleIsAnsweredAsByPython() throws {
         let model = try Model(threads: 1)
-        let found = compared(try model.run(Sample.picture()))
+        let found = try compared(model, model.run(Sample.picture()))
         let expected = try XCTUnwrap(Sample.expected())
         XCTAssertEqual(found.count, expected.count)
         XCTAssertGreaterThan(try cosine(found, expected), 0.99)

@@ -69,6 +69,7 @@ fun bench(files: Files, image: Image, threads: Int = 0, runs: Int = 50): String 
 private fun Model.answer(image: Image): Any = when (info.task) {
     "classify" -> classify(image)
     "multilabel" -> multilabel(image)
+    "segment" -> segment(image)
     else -> run(image)
 }
 

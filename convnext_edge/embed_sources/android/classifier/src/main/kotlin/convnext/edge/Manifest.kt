@@ -158,6 +158,7 @@ internal class Manifest(text: String) {
             "regress" to "values",
             "embed" to "embedding",
             "features" to "",
+            "segment" to "logits",
         )
         private const val MAX_BYTES = 1 shl 20 // of the manifest; usual are up to 2 KiB
         private const val MAX_NAME = 199 // bytes of a file name

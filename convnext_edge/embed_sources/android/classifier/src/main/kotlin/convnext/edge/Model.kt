@@ -16,8 +16,8 @@ private const val MAX_THREADS = 1024
  * What a model is, as its folder says it.
  *
  * runtime: what runs it, "onnxruntime". runtimeVersion: of the library that is loaded. task: "classify", "multilabel",
- * "regress", "embed" or "features". resolution, width: rows and columns of what the model sees, in pixels. classes:
- * numbers that have a label, none of `embed` and `features`. upright: whether photographs are to be turned as their
+ * "regress", "embed", "features" or "segment". resolution, width: rows and columns of what the model sees, in pixels.
+ * classes: numbers that have a label, none of `embed` and `features`. upright: whether photographs are to be turned as their
  * EXIF orientation says before they are given.
  */
 data class Info(
@@ -115,6 +115,15 @@ class Model(files: Files, threads: Int = 0) : AutoCloseable {
 
     /** The map of each stage, the finest first. */
     fun features(image: Image): List<Output> = checked("features", image)
+
+    /** The class of each pixel of what the model sees. */
+    fun segment(image: Image): LabelMap = labelMap(infer(prepare(image)))
+
+    /** The same for what `infer` returned: the class with the largest logit, the lower index among equals. */
+    fun labelMap(logits: FloatArray): LabelMap {
+        checkTask("segment")
+        return labelMap(logits, manifest.width, manifest.resolution)
+    }
 
     /** What the model sees of an image: (resolution, width) pixels as 0xRRGGBB. */
     fun prepare(image: Image): IntArray = preprocessor.prepare(image)

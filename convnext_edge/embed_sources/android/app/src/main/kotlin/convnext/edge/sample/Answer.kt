@@ -7,8 +7,29 @@ import convnext.edge.Prediction
 
 private const val TOP = 5
 
-/** What a model answers to an image, for a person. */
-internal fun answerOf(model: Model, image: Image): String = when (model.info.task) {
+/**
+ * What a model answers to an image.
+ *
+ * text: for a person. numbers: what is compared with Python's answer, the vector or the last map; of a segmenter the
+ * class of each pixel. overlay: of a segmenter, what it sees below the colours of the classes.
+ */
+internal class Answer(val text: String, val numbers: FloatArray, val overlay: Image? = null)
+
+internal fun answerOf(model: Model, image: Image): Answer {
+    if (model.info.task == "segment") return segments(model, image)
+    val outputs = model.run(image)
+    val compared = outputs.first().takeIf { it.shape.size == 1 } ?: outputs.last()
+    return Answer(textOf(model, image), compared.values)
+}
+
+private fun segments(model: Model, image: Image): Answer {
+    val pixels = model.prepare(image)
+    val map = model.labelMap(model.infer(pixels))
+    val text = map.shares().joinToString("\n") { "%.1f %%  %s".format(100 * it.share, model.labels[it.index]) }
+    return Answer(text, FloatArray(map.classes.size) { map.classes[it].toFloat() }, map.over(pixels))
+}
+
+private fun textOf(model: Model, image: Image): String = when (model.info.task) {
     "classify" -> lines(model.classify(image, TOP))
     "multilabel" -> lines(model.multilabel(image).sortedByDescending { it.probability }.take(TOP))
     "regress" -> model.regress(image).zip(model.labels) { value, label -> "$value  $label" }.joinToString("\n")

@@ -95,14 +95,14 @@ class MainActivity : Activity() {
         }
     }
 
-    /** What the model answers to an image. expected: what Python answered, where that is known. */
+    /** What the model answers to an image; of a segmenter, the picture is drawn, too. expected: what Python answered, where that is known. */
     private fun describe(image: Image, expected: FloatArray?): String = Model(files).use { model ->
-        val outputs = model.run(image)
-        val compared = outputs.first().takeIf { it.shape.size == 1 } ?: outputs.last()
+        val found = answerOf(model, image)
         val info = model.info
         val runtime = "${info.engine}, ONNX Runtime ${info.runtimeVersion}"
-        val comparison = expected?.let { compare(compared.values, it, info.task == "classify") }
-        listOfNotNull(answerOf(model, image), runtime, comparison).joinToString("\n\n")
+        val comparison = expected?.let { compare(found.numbers, it, info.task) }
+        found.overlay?.let { drawn -> runOnUiThread { picture.setImageBitmap(bitmapOf(drawn)) } }
+        listOfNotNull(found.text, runtime, comparison).joinToString("\n\n")
     }
 
     /** What Python answered for the bundled picture; null where another picture took its place without that. */
