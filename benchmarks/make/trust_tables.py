@@ -76,5 +76,5 @@ def grid_kills(report: Report) -> Iterator[str]:
     yield (
         f"{report['cells']} cells of {report['parts']} parts with their models; killed while at"
         f" {', '.join(report['killed_at'])}. {seconds['on_ray']:.0f} s on Ray with the kills,"
-        f" {seconds['without_ray']:.0f} s without Ray; {report['note']}."
+        f" {seconds['without_ray']:.0f} s without Ray."
     )
