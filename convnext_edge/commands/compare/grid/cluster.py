@@ -38,7 +38,7 @@ LONGEST_NOTE = 200  # characters
 SET_BY_RAY = ("PYTHONBREAKPOINT",)  # and names that `without_traces` knows
 LONGEST = 20  # characters of a temporary folder: sockets are below it, whose paths have 107 at most
 # The usage report is sent by the process that starts Ray; the token is what its processes know each other by.
-SWITCHES = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "error"}
+SWITCHES = {"RAY_USAGE_STATS_ENABLED": "0"}
 PATIENCE = 10.0  # seconds in which a cluster must answer
 INSTALL = "pip install 'convnext-edge[ray]'"
 START = f"Start each node with: ray start ... --resources='{{\"{RESOURCE}\": 1}}'"
