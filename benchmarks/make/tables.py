@@ -21,7 +21,7 @@ from benchmarks.make.arm64_tables import arm64, arm64_phones, instruction_sets, 
 from benchmarks.make.edge_tables import classification, road, scaled
 from benchmarks.make.rival_tables import rival_page
 from benchmarks.make.speed_tables import architectures, kernels, latency
-from benchmarks.make.trust_tables import counts, fuzz, kills, silence, soak
+from benchmarks.make.trust_tables import counts, fuzz, grid_kills, kills, silence, soak
 from benchmarks.support.headline import headline
 from benchmarks.support.markdown import Report, interval, table
 
@@ -208,6 +208,7 @@ TABLES = {
     "finetune": finetune,
     "training_speed": training_speed,
     "kill_resume": kill_resume,
+    "grid_kills": grid_kills,
     "recipes": recipes,
     "fuzz": fuzz,
     "soak": soak,

@@ -69,3 +69,12 @@ def fuzz(report: Report) -> Iterator[str]:
     keys = ("reader", "inputs", "tracebacks", "crashes", "slowest_seconds", "most_bytes")
     header = ("reader", "inputs", "tracebacks", "crashes", "slowest, CPU seconds", "most bytes")
     yield from table(header, ([f"{row[key]}" for key in keys] for row in report["readers"]))
+
+
+def grid_kills(report: Report) -> Iterator[str]:
+    seconds = report["seconds"]
+    yield (
+        f"{report['cells']} cells of {report['parts']} parts with their models; killed while at"
+        f" {', '.join(report['killed_at'])}. {seconds['on_ray']:.0f} s on Ray with the kills,"
+        f" {seconds['without_ray']:.0f} s without Ray."
+    )

@@ -190,6 +190,12 @@ def test_an_address_that_is_none_is_refused(address: str) -> None:
         check_address(address)
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "cluster", "ray://127.0.0.1:1", "127.0.0.1:99999"])
+def test_where_no_ray_answers_it_is_said_at_once(address: str) -> None:
+    with pytest.raises(UsageError, match=f"no Ray is reached at {address}"):
+        cluster.knock(address)
+
+
 @pytest.mark.parametrize(
     ("node", "said"),
     [

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import signal
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -37,6 +39,7 @@ SET_BY_RAY = ("PYTHONBREAKPOINT",)  # and names that `without_traces` knows
 LONGEST = 20  # characters of a temporary folder: sockets are below it, whose paths have 107 at most
 # The usage report is sent by the process that starts Ray; the token is what its processes know each other by.
 SWITCHES = {"RAY_USAGE_STATS_ENABLED": "0"}
+PATIENCE = 10.0  # seconds in which a cluster must answer
 INSTALL = "pip install 'convnext-edge[ray]'"
 START = f"Start each node with: ray start ... --resources='{{\"{RESOURCE}\": 1}}'"
 
@@ -140,9 +143,25 @@ def start(ray: Any, cpus: int, folder: Path) -> None:
 
 def reach(ray: Any, address: str) -> None:
     """Connect to a cluster."""
+    knock(address)
     try:
         ray.init(address=address, log_to_driver=False, configure_logging=False)
     except Exception as error:
+        raise UsageError(
+            f"no Ray is reached at {address}: {error}",
+            hint=f"Give the address that `ray start --head` printed, or `{LOCAL}`.",
+        ) from error
+
+
+def knock(address: str) -> None:
+    """Raise UsageError where nothing answers at HOST:PORT: Ray itself tries for minutes."""
+    found = re.fullmatch(r"(?:ray://)?\[?([^\s/]+?)\]?:(\d+)", address)
+    try:
+        if found is None:
+            raise OSError("it is not HOST:PORT")
+        with socket.create_connection((found[1], int(found[2])), timeout=PATIENCE):
+            return
+    except (OSError, OverflowError) as error:
         raise UsageError(
             f"no Ray is reached at {address}: {error}",
             hint=f"Give the address that `ray start --head` printed, or `{LOCAL}`.",
