@@ -159,6 +159,14 @@ def test_a_process_that_ends_by_itself_is_named(tmp_path: Path) -> None:
         take_turns({"gone": Contender("onnxruntime", tmp_path / "none.onnx")}, 1, 1)
 
 
+def test_large_models_take_turns_by_runtime() -> None:
+    path = Path("m.onnx")
+    fp32, bf16 = Contender("openvino", path), Contender("openvino", path, bfloat16=True)
+    torch, ort = Contender("torch", path), Contender("onnxruntime", path)
+    groups = variants.by_runtime({"a": fp32, "b": torch, "c": ort, "d": bf16})
+    assert groups == [{"a": fp32, "d": bf16}, {"b": torch}, {"c": ort}]
+
+
 def test_figures_are_medians_with_the_doubts() -> None:
     calls = np.array([[10.0, 0, 9], [12, 0, 9], [50, 0, 30]])
     found = figures(calls, images=3)

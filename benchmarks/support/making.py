@@ -150,7 +150,8 @@ def chosen_model(model: str | Architecture, folder: Path) -> dict[str, Any]:
 
     from convnext_edge.network.convnext import random_model
 
-    checkpoint = folder / "random.safetensors"
+    checkpoint = folder / "checkpoint" / "random.safetensors"  # the workspace has one of that name
+    checkpoint.parent.mkdir()
     save_file(random_model(model, 0).state_dict(), checkpoint)
     return {"checkpoint": checkpoint}
 
