@@ -85,6 +85,10 @@ def test_a_run_with_other_settings_does_not_go_on(run: Callable[..., LongRun]) -
         run().measure(measuring("aB", []))
     with pytest.raises(click.UsageError, match=r"other settings.*'runs': 3.*remove the file"):
         run(runs=4).measure(measuring("ab", []))
+    other = run()
+    other.asked = {"steps": ["ResNet-50"]}
+    with pytest.raises(click.UsageError, match="other settings"):
+        other.measure(measuring("ab", []))
 
 
 def test_minutes_that_are_over_end_a_run_which_goes_on(run: Callable[..., LongRun]) -> None:

@@ -106,7 +106,7 @@ def main(names: tuple[str, ...], plan: Plan, reporting: Reporting) -> None:
         raise click.UsageError(f"--step {unknown[0]!r}: there are {', '.join(STEPS)}")
     chosen = [name for name in STEPS if not names or name in names]
     steps, bars = described(chosen)
-    run = LongRun("roadmap", plan, reporting)
+    run = LongRun("roadmap", plan, reporting, {"steps": chosen})
     rows = tables(run, chosen)
     measured = {
         "model": "random weights, 224, batch 1, one thread",
