@@ -102,7 +102,7 @@ def row_of_other(name: str, python: Path, plan: Plan, scratch: Path) -> Row:
     known = OTHER_NETWORKS[name]
     if name == "ResNet-50":
         counts = in_child(count_step, name)
-        files = in_child(make_step, name, 224, scratch)
+        files = in_child(make_step, name, 224, scratch, for_torch=True)
     else:
         counts = write_programs(name.lower().replace("-", "_"), scratch, python)
         files = in_child(make_other, 224, scratch)
@@ -175,7 +175,7 @@ def cells(run: LongRun, python: Path) -> Iterator[tuple[str, Callable[[], Row]]]
     default=OTHERS,
     help="Python that has PyTorch and transformers.  [default: that of `make others`]",
 )
-@long_options(runs=15, seconds=15.0, minutes=40.0)
+@long_options(runs=15, seconds=12.0, minutes=40.0)
 @report_options
 def main(python: Path, plan: Plan, reporting: Reporting) -> None:
     """Time every size of ConvNeXt, and what the paper holds it against."""

@@ -129,12 +129,16 @@ def served(contenders: dict[str, Contender], threads: int) -> Iterator[Callable[
         return Turn(*receive(name))
 
     try:
-        for name, contender in contenders.items():
+        names = list(contenders)
+        for number, name in enumerate(names):
             ends[name], theirs = context.Pipe()
-            processes.append(context.Process(target=serve, args=(contender, threads, theirs), daemon=True))
+            arguments = (contenders[name], threads, theirs)
+            processes.append(context.Process(target=serve, args=arguments, daemon=True))
             processes[-1].start()
             theirs.close()  # so that its end is noticed here
-            receive(name)
+            if number:  # two begin side by side
+                receive(names[number - 1])
+        receive(names[-1])
         yield ask
         for end in ends.values():
             end.send(False)
