@@ -95,7 +95,7 @@ def described(names: list[str]) -> tuple[dict[str, Row], list[Bar]]:
 
 @click.command()
 @click.option("--step", "names", multiple=True, help="A network to take; all where none is named.")
-@long_options(runs=15, seconds=100.0, minutes=20.0)
+@long_options(runs=15, seconds=70.0, minutes=20.0)
 @report_options
 def main(names: tuple[str, ...], plan: Plan, reporting: Reporting) -> None:
     """Time the networks between ResNet-50 and ConvNeXt-T."""
