@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from support.places import ROOT
 
 from benchmarks.make import edge_tables
 from benchmarks.measure import scaling, variants
-from benchmarks.support import long_runs
+from benchmarks.support import long_runs, turns
 from benchmarks.support.long_runs import LongRun, Plan, figures, wait_for_quiet
 from benchmarks.support.making import file_bytes, kept
 from benchmarks.support.reports import Reporting
@@ -23,6 +24,7 @@ from benchmarks.support.turns import Contender, LostError, take_turns
 from convnext_edge.artifacts.provenance import tool_versions
 from convnext_edge.checkpoints.sizes import SIZES, UNPUBLISHED
 from convnext_edge.checkpoints.variants import find_variant
+from convnext_edge.rivals import turn
 
 PLAN = Plan(only=(), runs=3, seconds=1, minutes=10, patience=0)
 
@@ -85,6 +87,10 @@ def test_a_run_with_other_settings_does_not_go_on(run: Callable[..., LongRun]) -
         run().measure(measuring("aB", []))
     with pytest.raises(click.UsageError, match=r"other settings.*'runs': 3.*remove the file"):
         run(runs=4).measure(measuring("ab", []))
+    other = run()
+    other.asked = {"steps": ["ResNet-50"]}
+    with pytest.raises(click.UsageError, match="other settings"):
+        other.measure(measuring("ab", []))
 
 
 def test_minutes_that_are_over_end_a_run_which_goes_on(run: Callable[..., LongRun]) -> None:
@@ -157,6 +163,35 @@ def test_the_bytes_of_a_model_are_those_of_its_own_files(tmp_path: Path) -> None
 def test_a_process_that_ends_by_itself_is_named(tmp_path: Path) -> None:
     with pytest.raises(LostError, match="the process of gone ended by itself"):
         take_turns({"gone": Contender("onnxruntime", tmp_path / "none.onnx")}, 1, 1)
+
+
+def test_large_models_take_turns_by_runtime() -> None:
+    path = Path("m.onnx")
+    fp32, bf16 = Contender("openvino", path), Contender("openvino", path, bfloat16=True)
+    torch, ort = Contender("torch", path), Contender("onnxruntime", path)
+    groups = variants.by_runtime({"a": fp32, "b": torch, "c": ort, "d": bf16})
+    assert groups == [{"a": fp32, "d": bf16}, {"b": torch}, {"c": ort}]
+
+
+@pytest.mark.parametrize(("too_long", "calls"), [(float("inf"), turn.WARM_UP), (0.0, 1)])
+def test_a_long_call_is_warmed_up_once(monkeypatch: pytest.MonkeyPatch, too_long: float, calls: int) -> None:
+    monkeypatch.setattr(turns, "TOO_LONG", too_long)
+    made: list[int] = []
+    assert turns.warm_up(lambda: made.append(1)) > 0
+    assert len(made) == calls
+
+
+@pytest.mark.parametrize(("fills", "calls"), [(True, 2), (False, 1)])
+def test_a_turn_times_its_last_call(monkeypatch: pytest.MonkeyPatch, fills: bool, calls: int) -> None:
+    monkeypatch.setattr(turn, "SETTLE", 0)
+    seconds = [0.02, 0.0]  # taken from the end
+
+    def call() -> None:
+        time.sleep(seconds.pop())
+
+    found = turn.take_turn(call, fills=fills)
+    assert len(seconds) == 2 - calls
+    assert calls == 1 or found.milliseconds >= 20  # of the call behind the first
 
 
 def test_figures_are_medians_with_the_doubts() -> None:

@@ -95,7 +95,7 @@ def described(names: list[str]) -> tuple[dict[str, Row], list[Bar]]:
 
 @click.command()
 @click.option("--step", "names", multiple=True, help="A network to take; all where none is named.")
-@long_options(runs=15, seconds=100.0, minutes=20.0)
+@long_options(runs=15, seconds=70.0, minutes=20.0)
 @report_options
 def main(names: tuple[str, ...], plan: Plan, reporting: Reporting) -> None:
     """Time the networks between ResNet-50 and ConvNeXt-T."""
@@ -106,7 +106,7 @@ def main(names: tuple[str, ...], plan: Plan, reporting: Reporting) -> None:
         raise click.UsageError(f"--step {unknown[0]!r}: there are {', '.join(STEPS)}")
     chosen = [name for name in STEPS if not names or name in names]
     steps, bars = described(chosen)
-    run = LongRun("roadmap", plan, reporting)
+    run = LongRun("roadmap", plan, reporting, {"steps": chosen})
     rows = tables(run, chosen)
     measured = {
         "model": "random weights, 224, batch 1, one thread",

@@ -120,7 +120,7 @@ def rows_of(run: LongRun) -> dict[str, Callable[[], Row]]:
 
 
 @click.command()
-@long_options(runs=15, seconds=12.0, minutes=20.0)
+@long_options(runs=15, seconds=8.0, minutes=20.0)
 @report_options
 def main(plan: Plan, reporting: Reporting) -> None:
     """Time ConvNeXt-T with other batches, threads, streams and sizes."""

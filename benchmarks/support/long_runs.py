@@ -29,7 +29,7 @@ from convnext_edge.evaluation.timing import FAR, interval_of_median, times_as_fa
 from convnext_edge.reading import Shape, check, parse_json
 
 SCRATCH = ROOT / "build" / "benchmarks"
-SAMPLE = 1.0  # seconds in which others are watched
+SAMPLE = 0.5  # seconds in which others are watched
 
 Row = dict[str, Any]
 
@@ -52,7 +52,7 @@ class Plan:
     patience: float  # seconds to wait for a quiet machine
 
     def settings(self) -> Row:
-        """What rows that belong together have in common."""
+        """What rows of one plan have in common."""
         return {"runs": self.runs, "seconds": self.seconds, "versions": tool_versions()}
 
 
@@ -83,8 +83,14 @@ class LongRun:
     name: str
     plan: Plan
     reporting: Reporting
+    asked: Row = field(default_factory=dict)  # what else all rows have in common
     started: float = field(default_factory=time.perf_counter)
     rows: dict[str, Row] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> Row:
+        """What all rows have in common; those of a run with other settings are not mixed with them."""
+        return self.plan.settings() | self.asked
 
     @property
     def partial(self) -> Path:
@@ -119,7 +125,7 @@ class LongRun:
             return
         kept = parse_json(self.partial.read_bytes())
         check(kept, PartialShape)
-        if kept["settings"] != self.plan.settings():
+        if kept["settings"] != self.settings:
             raise click.UsageError(
                 f"{self.partial} is of a run with other settings or versions: {kept['settings']}. Give the"
                 " same settings to go on, or remove the file to begin anew."
@@ -163,7 +169,7 @@ class LongRun:
     def _keep(self) -> None:
         """Write what a run that goes on needs."""
         whole = {found: row for found, row in self.rows.items() if "failed" not in row}
-        text = json.dumps({"settings": self.plan.settings(), "rows": whole}, indent=1)
+        text = json.dumps({"settings": self.settings, "rows": whole}, indent=1)
         self.partial.parent.mkdir(parents=True, exist_ok=True)
         write_text(self.partial, text + "\n")
 

@@ -150,7 +150,8 @@ def chosen_model(model: str | Architecture, folder: Path) -> dict[str, Any]:
 
     from convnext_edge.network.convnext import random_model
 
-    checkpoint = folder / "random.safetensors"
+    checkpoint = folder / "checkpoint" / "random.safetensors"  # the workspace has one of that name
+    checkpoint.parent.mkdir()
     save_file(random_model(model, 0).state_dict(), checkpoint)
     return {"checkpoint": checkpoint}
 
@@ -178,8 +179,8 @@ def make_by_nncf(plain: Path, size: int, folder: Path) -> Files:
     }
 
 
-def make_step(name: str, size: int, folder: Path) -> Files:
-    """Export a network of the road and quantize it by NNCF."""
+def make_step(name: str, size: int, folder: Path, *, for_torch: bool = False) -> Files:
+    """Export a network of the road and quantize it by NNCF. for_torch: whether PyTorch is to run it, too."""
     import torch
 
     from benchmarks.networks.roadmap import STEPS, make_network
@@ -189,9 +190,12 @@ def make_step(name: str, size: int, folder: Path) -> Files:
     network, example = make_network(STEPS[name]), torch.randn(2, 3, size, size)
     plain, program = folder / "plain.onnx", folder / "program.pt2"
     write_onnx(network, example, plain, Graph(["logits"]))
-    with exporter():
-        torch.export.save(torch.export.export(network, (example[:1],)), program)
-    return {**make_by_nncf(plain, size, folder), WEIGHTS: program}
+    files = make_by_nncf(plain, size, folder)
+    if for_torch:
+        with exporter():
+            torch.export.save(torch.export.export(network, (example[:1],)), program)
+        files[WEIGHTS] = program
+    return files
 
 
 def count_step(name: str) -> dict[str, int]:

@@ -2,7 +2,8 @@
 
 Method. Each model has a process of its own, and the processes take turns, one call each, round after
 round, while all others sleep. A busy machine slows all alike then, and ratios hold where milliseconds
-do not. Each turn begins with a call that is not timed: the others have emptied the caches.
+do not. Each turn begins with a call that is not timed, as the others have emptied the caches; but for
+calls of over 0.3 seconds, which fill them in a hundredth of that.
 
 Why not one process and no pause. The threads of a runtime do not sleep when a call returns: with more
 than one, they spin in wait of the next. On two cores ONNX Runtime's burnt 40 ms of CPU after each call,
@@ -29,6 +30,8 @@ from convnext_edge.evaluation.timing import times_as_fast
 from convnext_edge.rivals.turn import WARM_UP, Turn, take_turn
 
 REFERENCE = "reference"  # the contender that `summarize` holds the others against
+LONG = 0.3  # seconds: weights come into the caches in a hundredth of it
+TOO_LONG = 2.0  # seconds of a first call that needs no second one
 FEWEST = 5  # rounds, however long they take: with fewer, the interval of a median tells nothing
 
 
@@ -86,11 +89,22 @@ def load_module(path: Path) -> Any:
 def serve(contender: Contender, threads: int, connection: Connection) -> None:
     """Time a call whenever asked to, until the other end closes."""
     call = open_call(contender, threads)
-    for _ in range(WARM_UP):
-        call()
+    long = warm_up(call) > LONG
     connection.send("ready")
     while connection.recv():
-        connection.send(take_turn(call))
+        connection.send(take_turn(call, fills=not long))
+
+
+def warm_up(call: Callable[[], object]) -> float:
+    """Make the first calls; return the seconds of the last. Behind one that is too long there is none."""
+    seconds = 0.0
+    for _ in range(WARM_UP):
+        started = time.perf_counter()
+        call()
+        seconds = time.perf_counter() - started
+        if seconds > TOO_LONG:
+            break
+    return seconds
 
 
 def take_turns(
@@ -129,12 +143,16 @@ def served(contenders: dict[str, Contender], threads: int) -> Iterator[Callable[
         return Turn(*receive(name))
 
     try:
-        for name, contender in contenders.items():
+        names = list(contenders)
+        for number, name in enumerate(names):
             ends[name], theirs = context.Pipe()
-            processes.append(context.Process(target=serve, args=(contender, threads, theirs), daemon=True))
+            arguments = (contenders[name], threads, theirs)
+            processes.append(context.Process(target=serve, args=arguments, daemon=True))
             processes[-1].start()
             theirs.close()  # so that its end is noticed here
-            receive(name)
+            if number:  # two begin side by side
+                receive(names[number - 1])
+        receive(names[-1])
         yield ask
         for end in ends.values():
             end.send(False)
