@@ -130,6 +130,7 @@ def test_a_label_map_has_the_class_with_the_largest_logit_of_each_pixel(
     np.testing.assert_array_equal(np.reshape(classes, SEGMENTED), expected)
     assert len(np.unique(expected)) > 1
     assert found["classify"].endswith("is segment, not classify|Call segment(), or run() for all outputs.")
+    assert built(runtime).lines(folder / "model", "allocate", [image]) == ["0"]
 
 
 def test_the_sample_draws_the_maps_of_predict(

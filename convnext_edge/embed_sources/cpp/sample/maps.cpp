@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "png_writer.hpp"
