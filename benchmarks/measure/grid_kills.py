@@ -6,7 +6,8 @@ A grid of 8 cells (the demo model at 2 resolutions, 2 methods, 2 targets) is com
 workspaces: in one process without Ray, and on `--ray local:2`, where a worker that has work is killed
 (SIGKILL) five times, with four parts of cells or more completed between two kills. Counted are the cells that
 are complete, the parts of cells that were written more than once, and the cells of which anything that
-`quantize`, `build` and `validate` say differs from the run without Ray. A third run must find all of it done.
+`quantize`, `build` and `validate` say differs from the run without Ray. Every 0.05 s it is looked at which steps
+are at work: where an engine is timed, no other may be. A third run must find all of it done.
 """
 
 from __future__ import annotations
@@ -46,12 +47,16 @@ class Killer(threading.Thread):
         self.parent, self.cells, self.kills = parent, cells, kills
         self.killed: list[str] = []  # what each was at
         self.written: dict[str, set[tuple[int, int]]] = {}  # of each part: its inodes and times
+        self.timings = self.disturbed = 0  # looks at which an engine was timed, and those with company
         self.stopped = threading.Event()
 
     def run(self) -> None:
         done, since, following = 0, 0.0, 1
-        while not self.stopped.wait(0.02):
+        while not self.stopped.wait(0.05):
             self.look()
+            steps = [name for _, name in working(self.parent)]
+            self.timings += "time" in steps
+            self.disturbed += "time" in steps and len(steps) > 1
             parts = len(self.written)
             if parts != done:
                 done, since = parts, time.monotonic()
@@ -170,6 +175,8 @@ def main(reporting: Reporting, kills: int, images: int) -> None:
         Bar("cells complete", complete, at_least=len(alone["rows"])),
         Bar("parts of cells written twice", len(twice), at_most=0),
         Bar("cells with other numbers than without Ray", len(others), at_most=0),
+        Bar("looks at which an engine was timed", killer.timings, at_least=1),
+        Bar("of these, with other work of ours", killer.disturbed, at_most=0),
         Bar("cells that a second run takes as they are", again["kept_cells"], at_least=len(alone["rows"])),
     ]
     told = ("model", "resolution", "method", "target", "graph", "images", "candidate_top1", "sqnr_db")
