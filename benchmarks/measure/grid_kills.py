@@ -6,8 +6,8 @@ A grid of 8 cells (the demo model at 2 resolutions, 2 methods, 2 targets) is com
 workspaces: in one process without Ray, and on `--ray local:2`, where a worker that has work is killed
 (SIGKILL) five times, with four parts of cells or more completed between two kills. Counted are the cells that
 are complete, the parts of cells that were written more than once, and the cells of which anything that
-`quantize`, `build` and `validate` say differs from the run without Ray. Every 0.05 s it is looked at which steps
-are at work: where an engine is timed, no other may be. A third run must find all of it done.
+`quantize`, `build` and `validate` say differs from the run without Ray. Every 0.05 s it is looked at which
+steps are at work: where an engine is timed, no other may be. A third run must find all of it done.
 """
 
 from __future__ import annotations
