@@ -16,8 +16,9 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from importlib import util
+from importlib import import_module, util
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from convnext_edge.artifacts.files import TEMPORARY
@@ -68,11 +69,10 @@ def check_address(address: str) -> None:
         raise UsageError("--ray needs Ray, which is not installed", hint=f"Install it: {INSTALL}")
 
 
-def load_ray() -> Any:
+def load_ray() -> ModuleType:
     """Return Ray's module."""
     with importing("ray"):
-        import ray
-    return ray
+        return import_module("ray")
 
 
 def read_settings() -> None:
@@ -86,7 +86,7 @@ def read_settings() -> None:
 
 
 @contextmanager
-def connected(address: str, workspace: Path, threads: int) -> Iterator[tuple[Any, list[Node]]]:
+def connected(address: str, workspace: Path, threads: int) -> Iterator[tuple[ModuleType, list[Node]]]:
     """Yield Ray, and the nodes that cells may run on. threads: that each task takes.
 
     Raises UsageError where Ray cannot be reached, and where a node has not what cells need.
@@ -123,7 +123,7 @@ def workers_of(address: str, threads: int) -> int:
     return int(address.partition(":")[2] or max(usable_cpus() // threads, FEWEST))
 
 
-def start(ray: Any, cpus: int, folder: Path) -> None:
+def start(ray: ModuleType, cpus: int, folder: Path) -> None:
     """Start Ray on this machine, for tasks that take that many CPUs together."""
     try:
         ray.init(
@@ -141,7 +141,7 @@ def start(ray: Any, cpus: int, folder: Path) -> None:
         ) from error
 
 
-def reach(ray: Any, address: str) -> None:
+def reach(ray: ModuleType, address: str) -> None:
     """Connect to a cluster."""
     knock(address)
     try:
@@ -168,7 +168,7 @@ def knock(address: str) -> None:
         ) from error
 
 
-def look_at_nodes(ray: Any, workspace: Path, threads: int) -> list[Node]:
+def look_at_nodes(ray: ModuleType, workspace: Path, threads: int) -> list[Node]:
     """Return the nodes; raise UsageError where one lacks CPUs or the workspace, or has other versions."""
     nodes = [node for node in ray.nodes() if node["Alive"] and RESOURCE in node["Resources"]]
     if not nodes:
@@ -186,7 +186,7 @@ def look_at_nodes(ray: Any, workspace: Path, threads: int) -> list[Node]:
     return found
 
 
-def ask(ray: Any, nodes: Sequence[dict[str, Any]], mark: Path) -> list[Node]:
+def ask(ray: ModuleType, nodes: Sequence[dict[str, Any]], mark: Path) -> list[Node]:
     """Return what a task on each node sees."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
 
@@ -263,10 +263,10 @@ def logs_muted() -> Iterator[None]:
 
 
 @contextmanager
-def prints_noted(ray: Any) -> Iterator[None]:
+def prints_noted(ray: ModuleType) -> Iterator[None]:
     """Let what Ray prints to the standard output of a host be notes, such as that a worker ended."""
 
-    def tell(data: Mapping[str, Any], *_: Any, **__: Any) -> None:
+    def tell(data: Mapping[str, Any], *_: object, **__: object) -> None:
         for line in data.get("lines", ()):
             sentence = str(line).partition(". ")[0].strip()
             if sentence and not sentence.startswith(REPEATS):

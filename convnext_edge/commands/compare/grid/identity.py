@@ -58,7 +58,7 @@ def known(artifact: Artifact) -> list[Any]:
     return [sorted(artifact.files.items()), repr(artifact.description)]
 
 
-def key(kind: str, *parts: Any) -> str:
+def key(kind: str, *parts: object) -> str:
     """Return the digest of the parts, and of the versions of all tools."""
     text = json.dumps([FORMAT, kind, tool_versions(), parts], sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:LENGTH]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Any, TypeAlias
 
 from convnext_edge.artifacts.store import open_artifact
@@ -52,7 +53,7 @@ def run_on_ray(grid: Grid, address: str) -> tuple[list[Row], int]:
 class Run:
     """The tasks of one grid."""
 
-    def __init__(self, ray: Any, work: Work) -> None:
+    def __init__(self, ray: ModuleType, work: Work) -> None:
         self.ray, self.work = ray, work
         self.attempt = ray.remote(num_cpus=work.torch_threads, max_retries=RETRIES)(attempt_there)
         self.told: set[Ref] = set()  # tasks whose notes were said
@@ -70,7 +71,7 @@ class Run:
         found = failed | dict(self.collect(pending))
         return [found[cell.number] for cell in cells]
 
-    def submit(self, step: Callable[..., Any], *arguments: Any, alone: bool = False) -> Ref:
+    def submit(self, step: Callable[..., Any], *arguments: object, alone: bool = False) -> Ref:
         """Let a worker do a step, and one whose node does nothing else where it must be alone."""
         place = {RESOURCE: 1 if alone else SHARE}
         task = self.attempt.options(name=step.__name__, resources=place)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 
@@ -40,7 +40,7 @@ class Outcome(Generic[T]):
         return kind(self.failed or "nothing was returned", hint=self.hint)
 
 
-def attempt(step: Callable[..., T], *arguments: Any) -> Outcome[T]:
+def attempt(step: Callable[..., T], *arguments: object) -> Outcome[T]:
     """Return how a step ended, whatever it raises: a cell that fails is not the end of the others."""
     try:
         return Outcome(step(*arguments))
@@ -53,7 +53,7 @@ def attempt(step: Callable[..., T], *arguments: Any) -> Outcome[T]:
         return Outcome(failed=f"{type(error).__name__}: {error}"[:LONGEST])
 
 
-def attempt_there(threads: int, step: Callable[..., T], *arguments: Any) -> Outcome[T]:
+def attempt_there(threads: int, step: Callable[..., T], *arguments: object) -> Outcome[T]:
     """Return how a step ended in another process, with the notes that it said there.
 
     threads: of PyTorch, for the whole process. arguments: an `Outcome` stands for its value; where it has
@@ -75,7 +75,7 @@ def attempt_there(threads: int, step: Callable[..., T], *arguments: Any) -> Outc
     return Outcome(found.value, found.failed, found.hint, found.wrong_usage, tuple(notes.said))
 
 
-def on_values(step: Callable[..., T], *arguments: Any) -> T:
+def on_values(step: Callable[..., T], *arguments: object) -> T:
     """Do a step with the values of outcomes."""
     return step(*(each.got if isinstance(each, Outcome) else each for each in arguments))
 

@@ -17,7 +17,7 @@ from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.commands.benchmark.command import benchmark
 from convnext_edge.commands.compare.contest import Contest, Work
 from convnext_edge.commands.compare.grid.identity import check_key, export_key, make_key, time_key
-from convnext_edge.commands.compare.grid.kept import find_made, find_part, keep_made, keep_part
+from convnext_edge.commands.compare.grid.kept import Kind, find_made, find_part, keep_made, keep_part
 from convnext_edge.commands.compare.grid.plan import Cell, Model, Started
 from convnext_edge.commands.export import export
 from convnext_edge.commands.validate.command import validate
@@ -169,7 +169,7 @@ def time(made: Made, checked: Found, work: Work) -> Found:
         return keep_found("time", key, timed.to_json(), work)
 
 
-def keep_found(kind: Any, key: str, result: dict[str, Any], work: Work) -> Found:
+def keep_found(kind: Kind, key: str, result: dict[str, Any], work: Work) -> Found:
     """Keep what a command found."""
     keep_part(kind, key, result, Workspace(work.workspace))
     return Found(result, kept=False)
