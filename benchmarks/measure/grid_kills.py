@@ -47,22 +47,30 @@ class Killer(threading.Thread):
         self.parent, self.cells, self.kills = parent, cells, kills
         self.killed: list[str] = []  # what each was at
         self.written: dict[str, set[tuple[int, int]]] = {}  # of each part: its inodes and times
-        self.timings = self.disturbed = 0  # looks at which an engine was timed, and those with company
+        # looks at which an engine was timed; those with company; those with company at a second glance
+        self.timings = self.doubted = self.disturbed = 0
         self.stopped = threading.Event()
 
     def run(self) -> None:
         done, since, following = 0, 0.0, 1
         while not self.stopped.wait(0.05):
             self.look()
-            steps = [name for _, name in working(self.parent)]
-            self.timings += "time" in steps
-            self.disturbed += "time" in steps and len(steps) > 1
+            timed, others = self.at_work()
+            self.timings += timed
+            self.doubted += timed and others
+            # processes are looked at one after the other: one may end while another begins
+            self.disturbed += timed and others and all(self.at_work())
             parts = len(self.written)
             if parts != done:
                 done, since = parts, time.monotonic()
             # in the midst of a step, not at its beginning, and each time with more done
             elif len(self.killed) < self.kills and parts >= following and time.monotonic() - since > PAUSE:
                 following = parts + APART if self.kill_one() else following
+
+    def at_work(self) -> tuple[bool, bool]:
+        """Whether an engine is timed, and whether anything else is done."""
+        steps = [name for _, name in working(self.parent)]
+        return "time" in steps, any(name != "time" for name in steps) or steps.count("time") > 1
 
     def look(self) -> None:
         """Remember each part by inode and time: one that is written again has others."""
@@ -184,6 +192,7 @@ def main(reporting: Reporting, kills: int, images: int) -> None:
         "cells": len(alone["rows"]),
         "parts": len(killer.written),
         "killed_at": killer.killed,
+        "timings_with_company_at_first_glance": killer.doubted,
         "written_twice": twice,
         "differing": others,
         "seconds": seconds,
