@@ -33,6 +33,9 @@ ROUNDING = 2.0**-1e-6
 PROPOSAL_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
 BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 SMALLEST_PROPOSAL, SMALLEST_BOX = 1e-3, 1e-2  # pixels; torchvision's
+BITS_BESIDE_1 = 2.0**23  # of a float32
+LEAST_LIKELY = 60.0  # a logit of -60 is as good as none
+LAST = -1e35  # of what is dropped, in an order of candidates
 NO_LABEL = -1  # of what is no detection
 
 
@@ -74,29 +77,30 @@ class MaskRCNN(nn.Module):
 
     def propose(self, levels: Sequence[Tensor], size: Size) -> tuple[Tensor, Tensor]:
         """Return the best boxes (N, R, 4) that may hold something, and whether they are any, (N, R)."""
-        boxes, scores = [], []
+        found = []
         for level, (x, edge) in enumerate(zip(levels, ANCHOR_EDGES, strict=True)):
             grid = (x.shape[2], x.shape[3])
             stride = (size[0] // grid[0], size[1] // grid[1])
             anchors = anchors_of(edge, stride, grid, self.detection.library)
-            found = self.best_of_level(*self.rpn(x, level), anchors, size)
-            boxes.append(found[0])
-            scores.append(found[1])
-        every, all_scores = torch.cat(boxes, dim=1), torch.cat(scores, dim=1)
-        found, order = best(all_scores, min(self.detection.proposals, all_scores.shape[1]))
-        return at(every, order), found > 0
+            found.append(self.best_of_level(*self.rpn(x, level), anchors, size))
+        boxes, logits, kept = (torch.cat(each, dim=1) for each in zip(*found, strict=True))
+        order = torch.where(kept, -ranks(logits), LAST)
+        value, places = best(order, min(self.detection.proposals, order.shape[1]))
+        return at(boxes, places), value > LAST
 
     def best_of_level(
         self, objectness: Tensor, deltas: Tensor, anchors: Tensor, size: Size
-    ) -> tuple[Tensor, Tensor]:
-        """Return boxes (N, R, 4) of a level and their scores (N, R), -1 where a better one overlaps.
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return boxes (N, R, 4) of a level, the best first, their logits, and whether no better one overlaps.
 
         objectness: (N, anchors). deltas: (N, anchors, 4).
         """
-        logits, order = best(objectness, min(self.detection.candidates, objectness.shape[1]))
+        count = min(self.detection.candidates, objectness.shape[1])
+        logits, order = best(objectness, count)
         boxes = clip(decode(at(deltas, order), anchors[order], PROPOSAL_WEIGHTS), size)
-        scores = torch.where(large_enough(boxes, SMALLEST_PROPOSAL), logits.sigmoid(), DROPPED)
-        return boxes, suppress(boxes, scores, self.detection.proposal_overlap)
+        falling = torch.arange(count, 0, -1, dtype=boxes.dtype)  # their order is all that counts
+        scores = torch.where(large_enough(boxes, SMALLEST_PROPOSAL), falling, DROPPED)
+        return boxes, logits, suppress(boxes, scores, self.detection.proposal_overlap) > 0
 
     def detect(
         self, levels: Sequence[Tensor], proposals: Tensor, real: Tensor, size: Size
@@ -199,6 +203,18 @@ def make_layer(name: str, weight: tuple[int, ...]) -> nn.Module:
 def at(values: Tensor, order: Tensor) -> Tensor:
     """Return the boxes (N, R, 4) at places (N, R) of others."""
     return values.gather(1, order[:, :, None].expand(-1, -1, values.shape[2]))
+
+
+def ranks(logits: Tensor) -> Tensor:
+    """Return numbers (N, R) by which all candidates are ordered, the best first, and none like another.
+
+    Both libraries order by the sigmoid in float32, in which many that are near 1 are equal: it adds 1 to
+    exp(-x), which leaves 23 bits of it. Of equal ones the first is better, and not every runtime's TopK keeps
+    that. So the numbers are these bits, and a part of 1 for the place.
+    """
+    odds = (-logits).clamp(max=LEAST_LIKELY).exp()
+    places = torch.arange(logits.shape[1]) / logits.shape[1]
+    return (odds * BITS_BESIDE_1).round() + 0.5 * places
 
 
 def nearest_power(scale: float) -> float:
