@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,18 +18,22 @@ from convnext_edge.commands.early import check_names
 from convnext_edge.commands.options import (
     RUNTIMES,
     ActivationOption,
+    Candidates,
     ChannelOrderOption,
     Crop,
     ExifOption,
     InterpolationOption,
     LabelZeroOption,
+    MaxDetections,
     Mean,
     NormOption,
     Output,
     PadColor,
     PixelRange,
     PoolingOption,
+    Proposals,
     ResizeModeOption,
+    ScoreThreshold,
     Seed,
     Std,
     TaskOption,
@@ -48,8 +52,8 @@ from convnext_edge.targets.registry import NAMES
 from convnext_edge.tasks import Task
 
 if TYPE_CHECKING:
+    from convnext_edge.checkpoints.config_traits import Traits
     from convnext_edge.checkpoints.expectation import Expectation
-    from convnext_edge.checkpoints.load_source import Asked
     from convnext_edge.checkpoints.source import Source
 
 OUTPUT_STRIDES = (8, 16, 32)
@@ -145,6 +149,10 @@ def export(
     output_stride: Annotated[
         int | None, Option("Stride from which timm's strides become dilations: 8 or 16.", at_least=1)
     ] = None,
+    candidates: Candidates = None,
+    proposals: Proposals = None,
+    score_threshold: ScoreThreshold = None,
+    max_detections: MaxDetections = None,
     expect: Annotated[AnyPath | None, Option("Your model's answer to --input-data: .npy or .npz.")] = None,
     input_data: Annotated[AnyPath | None, Option("Normalized images (N, channels, H, W): .npy.")] = None,
     resolution: Annotated[
@@ -199,19 +207,21 @@ def export(
     with importing():
         from convnext_edge.checkpoints.expectation import Expectation
         from convnext_edge.checkpoints.kept_weights import save_weights
-        from convnext_edge.checkpoints.load_source import load_source
+        from convnext_edge.checkpoints.load_source import Asked, load_source
         from convnext_edge.evaluation.parity import parity
         from convnext_edge.targets.fp32 import ExportOptions, write_fp32
 
     proof = Expectation.at(as_path(expect), as_path(input_data))
     pixels = (mean, std, resize_mode, pad_color, channel_order, pixel_range, exif, label_zero)
     changes = PreprocessingChanges(resolution, crop, interpolation, *pixels)
+    traits = traits_of(activation, norm, norm_eps, pooling, output_stride)
+    detecting = (candidates, proposals, score_threshold, max_detections)
     source = load_source(
         variant,
         as_path(checkpoint),
         random_weights=random_weights,
         changes=changes,
-        asked=asked_of(activation, norm, norm_eps, pooling, output_stride, weights=weights, task=task),
+        asked=Asked(with_detection(traits, *detecting), Selection(weights, task)),
         seed=seed,
     ).for_task(task, with_map=with_map)
     source, expected = prove(source.with_class_names(as_path(classes)), proof)
@@ -235,23 +245,35 @@ def export(
     )
 
 
-def asked_of(
+def traits_of(
     activation: Activation | None,
     norm: NormKind | None,
     norm_eps: float | None,
     pooling: Pooling | None,
     output_stride: int | None,
-    *,
-    weights: Weights | None,
-    task: Task | None,
-) -> Asked:
+) -> Traits:
     """Return what the options say of a checkpoint; raise UsageError for an output stride that timm lacks."""
     with importing():
         from convnext_edge.checkpoints.config_traits import Traits
-        from convnext_edge.checkpoints.load_source import Asked
 
-    traits = Traits(activation, norm, norm_eps, pooling=pooling, output_stride=checked(output_stride))
-    return Asked(traits, Selection(weights, task))
+    return Traits(activation, norm, norm_eps, pooling=pooling, output_stride=checked(output_stride))
+
+
+def with_detection(
+    traits: Traits,
+    candidates: int | None,
+    proposals: int | None,
+    score_threshold: float | None,
+    max_detections: int | None,
+) -> Traits:
+    """Return the traits with what the options say of a detector."""
+    return replace(
+        traits,
+        candidates=candidates,
+        proposals=proposals,
+        score_threshold=score_threshold,
+        max_detections=max_detections,
+    )
 
 
 def prove(source: Source, proof: Expectation | None) -> tuple[Source, float | None]:

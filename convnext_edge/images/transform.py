@@ -19,6 +19,7 @@ from convnext_edge.images import tensor_resize
 from convnext_edge.images.decoding import MAX_PIXELS, to_channels
 from convnext_edge.images.preprocessing import Interpolation, Preprocessing
 
+WHOLE = ("pad", "corner")  # resize modes in which all of an image lies within the input
 INTERPOLATIONS = get_args(Interpolation)
 
 
@@ -101,8 +102,8 @@ def _resized_size(width: int, height: int, preprocessing: Preprocessing) -> tupl
     mode = preprocessing.resize_mode
     if mode == "squash":
         return columns, rows
-    if mode == "pad" or rows != columns:  # timm's ResizeKeepRatio: by the longer edge, or covering both
-        ratio = (max if mode == "pad" else min)(height / rows, width / columns)
+    if mode in WHOLE or rows != columns:  # timm's ResizeKeepRatio: by the longer edge, or covering both
+        ratio = (max if mode in WHOLE else min)(height / rows, width / columns)
         return round(width / ratio), round(height / ratio)
     # torchvision's _compute_resized_output_size: the longer edge is cut off, not rounded.
     if width <= height:
@@ -111,14 +112,23 @@ def _resized_size(width: int, height: int, preprocessing: Preprocessing) -> tupl
 
 
 def _pad(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
-    """Return the image in the middle of one that is nowhere smaller than the input."""
+    """Return the image in the middle, or in the corner, of one that is nowhere smaller than the input."""
     height, width = preprocessing.size
     whole = max(image.width, width), max(image.height, height)
     if whole == image.size:
         return image
     padded = Image.new(image.mode, whole, preprocessing.padding)
-    padded.paste(image, ((whole[0] - image.width) // 2, (whole[1] - image.height) // 2))
+    padded.paste(image, place_of(image, whole, preprocessing))
     return padded
+
+
+def place_of(
+    image: Image.Image, whole: tuple[int, int], preprocessing: Preprocessing
+) -> tuple[int, int]:
+    """Return the column and the row where an image begins in one of size `whole`."""
+    if preprocessing.resize_mode == "corner":
+        return 0, 0
+    return (whole[0] - image.width) // 2, (whole[1] - image.height) // 2
 
 
 def _crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:

@@ -88,7 +88,7 @@ class Plain(nn.Module):
         super().__init__()
         self.normalized = Normalized(preprocessing) if input_type == "uint8" else nn.Identity()
         self.model = deepcopy(model)
-        if model.architecture.decoder:
+        if model.architecture.decoder == "upernet":
             self.model.decoder = FoldedUPerNet(model.architecture, model.decoder, ())
 
     def forward(self, x: Tensor) -> Outputs:

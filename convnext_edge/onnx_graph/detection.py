@@ -23,6 +23,11 @@ def whole(*values: int) -> Any:
     return op.Constant(value=ir.tensor(np.array(values, np.int64)))
 
 
+def like(x: Any, value: float) -> Any:
+    """Return a number in the shape of `x`, without the shape itself, which a batch of any size would change."""
+    return op.Add(op.Mul(x, op.CastLike(0.0, x)), op.CastLike(value, x))
+
+
 def write_best(scores: Any, count: int) -> Any:
     """Write `best`."""
     return op.TopK(scores, whole(count), axis=1, largest=1, sorted=1)
@@ -34,7 +39,7 @@ def write_suppress(boxes: Any, scores: Any, overlap: float) -> Any:
     kept = op.NonMaxSuppression(
         boxes, three, whole(MOST), op.Constant(value_floats=[overlap]), op.Constant(value_floats=[0.0])
     )  # (kept, 3): group, class, box
-    nothing = op.Expand(op.Constant(value_float=DROPPED), op.Shape(three))
+    nothing = like(three, DROPPED)
     return op.Squeeze(op.ScatterND(nothing, kept, op.GatherND(three, kept)), whole(1))
 
 
@@ -43,9 +48,10 @@ def write_cut_out(
 ) -> Any:
     """Write `cut_out`: RoiAlign over the boxes of each level, whose pieces are put back into their order."""
     flat, numbers = op.Reshape(boxes, whole(-1, 4)), op.Reshape(level, whole(-1))
-    each = op.Shape(level, start=1, end=2)  # boxes of an image
-    every = op.Range(op.Constant(value_int=0), op.Squeeze(op.Shape(numbers)), op.Constant(value_int=1))
-    image = op.Div(every, each)  # of each box
+    first = op.Constant(value_int=0)
+    every = op.CumSum(like(numbers, 1), first, exclusive=1)  # 0, 1, ... for each box
+    image = op.CumSum(like(level, 1), first, exclusive=1)  # (images, boxes): the number of the image
+    image = op.Reshape(image, whole(-1))
     pieces, places = [], []
     for number, (maps, scale) in enumerate(zip(levels, scales, strict=True)):
         place = op.Reshape(op.NonZero(op.Equal(numbers, whole(number))), whole(-1))
