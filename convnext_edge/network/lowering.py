@@ -29,6 +29,7 @@ from convnext_edge.network.forms import LayerFactory, MatMul
 from convnext_edge.network.layers import Layer, LayerKind, find_multiplication
 from convnext_edge.network.linear_form import DynamicLinearLayerFactory, LinearLayerFactory
 from convnext_edge.network.lowered_decoder import FoldedUPerNet, map_sizes
+from convnext_edge.network.lowered_detector import LoweredMaskRCNN
 from convnext_edge.network.lowered_parts import (
     LoweredBlock,
     LoweredDownsample,
@@ -123,8 +124,10 @@ class LoweredConvNeXt(nn.Module):
         self.stages = nn.Sequential(*(LoweredStage(stage, factory) for stage in stages))
         self.maps = nn.ModuleDict({str(i): LoweredMap(model, i, factory) for i in architecture.maps})
         self.head = LoweredHead(model, factory) if architecture.pooled else None
-        self.decoder = None
-        if architecture.decoder:
+        self.decoder: FoldedUPerNet | LoweredMaskRCNN | None = None
+        if architecture.decoder == "mask_rcnn":
+            self.decoder = LoweredMaskRCNN(architecture, model.decoder, factory)
+        elif architecture.decoder:
             sizes = map_sizes(architecture, preprocessing.size)
             self.decoder = FoldedUPerNet(architecture, model.decoder, sizes)
 

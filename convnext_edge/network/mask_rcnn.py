@@ -153,10 +153,15 @@ class ProposalHead(nn.Module):
         super().__init__()
         self.conv, self.objectness, self.deltas = (made[f"rpn.{name}"] for name in ("conv", "objectness", "deltas"))
 
+    def of_level(self, level: int) -> tuple[nn.Module, ...]:
+        """Return the layers of a level, which are the same for all here."""
+        return self.conv, self.objectness, self.deltas
+
     def forward(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
         """Return logits (N, anchors) and deltas (N, anchors, 4) of a level (N, D, H, W)."""
-        y = F.relu(self.conv(x))
-        logits, deltas = self.objectness(y), self.deltas(y)  # (N, shapes, H, W), (N, shapes * 4, H, W)
+        conv, objectness, of_boxes = self.of_level(level)
+        y = F.relu(conv(x))
+        logits, deltas = objectness(y), of_boxes(y)  # (N, shapes, H, W), (N, shapes * 4, H, W)
         return logits.permute(0, 2, 3, 1).flatten(1), deltas.permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, BOX))
 
 
