@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.checkpoints.source import Source
-from convnext_edge.evaluation.closeness import Closeness
 from convnext_edge.evaluation.comparison import batch_for
+from convnext_edge.evaluation.measures import closeness_of
 from convnext_edge.images.contents import UNLABELLED
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.transform import as_reference_takes
@@ -43,7 +43,7 @@ class CalibrationSample:
         It runs in ONNX Runtime, whatever its target: that is always here, and reads all Q/DQ graphs.
         """
         raw_bytes = artifact.description.input_type == "uint8"
-        reference, found = TorchSession(source.reference), Closeness(source.outputs)
+        reference, found = TorchSession(source.reference), closeness_of(source.task, source.outputs)
         # one thread: more would spin while they wait for each other
         with find_target("onnxruntime").open_session(artifact, threads=1) as session:
             step = batch_for(artifact.description, BATCH)

@@ -24,12 +24,14 @@ DECIDED: dict[Task, dict[str, str]] = {
     "embed": {"max_drop": "drop_points", "min_cosine": "cosine_mean", "min_sqnr": "sqnr_db"},
     "features": {"min_sqnr": "sqnr_db"},
     "segment": {"max_drop": "drop_points", "min_agreement": "agreement", "min_sqnr": "sqnr_db"},
+    "detect": {"max_drop": "drop_points", "min_agreement": "agreement", "min_sqnr": "sqnr_db"},
 }
 # What a gate of points is on in the reference, as a fraction: no more than that can be lost.
 AT_STAKE: dict[Task, str] = {
     "multilabel": "map_reference",
     "embed": "knn_reference",
     "segment": "miou_reference",
+    "detect": "box_ap_reference",
 }
 # The value of each gate that nothing can fail.
 LOOSEST: dict[str, float] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from convnext_edge.evaluation.closeness import Closeness, Decisions, Embeddings, Values
+from convnext_edge.evaluation.detections import Detections
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.evaluation.pixels import Pixels
 from convnext_edge.tasks import Task
@@ -15,7 +16,13 @@ MEASURES: dict[Task, type[Closeness]] = {
     "embed": Embeddings,
     "features": Closeness,
     "segment": Pixels,
+    "detect": Detections,
 }
+
+
+def closeness_of(task: Task, outputs: Sequence[str]) -> Closeness:
+    """Return the empty measure of the SQNR of a task's outputs, whatever else they mean."""
+    return Detections(outputs) if task == "detect" else Closeness(outputs)
 
 
 def new_measure(

@@ -33,6 +33,12 @@ class LoweredMaskRCNN(MaskRCNN):
                 self.set_submodule(name, lowered_layer(name, heads.get_submodule(name), factory))
         self.rpn = LevelProposalHead(heads.rpn)
 
+    def pieces_for(self, name: str) -> int:
+        """Return as how many images a layer takes one: those of the heads take boxes."""
+        if name.startswith("box."):
+            return self.detection.proposals
+        return self.detection.detections if name.startswith("mask.") else 1
+
     def layers(self) -> Iterator[tuple[str, nn.Module]]:
         """Yield name and module of each layer with weights, in the order in which they run."""
         names = [name for name in self.names if not name.startswith("rpn.")]

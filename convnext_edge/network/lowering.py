@@ -152,8 +152,9 @@ class LoweredConvNeXt(nn.Module):
         """Return the layers of the decoder in the order in which they run; none where there is none."""
         if self.decoder is None:
             return []
-        make = self._layer_maker()
-        return [make(f"decoder.{name}", "decoder", module) for name, module in self.decoder.layers()]
+        make, pieces = self._layer_maker(), self.decoder.pieces_for
+        found = (make(f"decoder.{name}", "decoder", module) for name, module in self.decoder.layers())
+        return [replace(layer, pieces=pieces(layer.name.removeprefix("decoder."))) for layer in found]
 
     def _layer_maker(self) -> Callable[[str, LayerKind, nn.Module], Layer]:
         paths = {module: path for path, module in self.named_modules()}

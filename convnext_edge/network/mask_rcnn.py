@@ -64,7 +64,14 @@ class MaskRCNN(nn.Module):
         levels = self.pyramid(maps)
         proposals, real = self.propose(levels, size)
         boxes, labels, scores = self.detect(levels, proposals, real, size)
-        return boxes, labels, scores, self.masks(levels, boxes, labels, size)
+        masks = self.masks(levels, boxes, labels, size)
+        hit = scores > 0
+        return (
+            boxes * hit[:, :, None],
+            torch.where(hit, labels, NO_LABEL),
+            scores * hit,
+            masks * hit[:, :, None, None],
+        )
 
     def pyramid(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Return the levels (N, D, H, W), the finest first, and one of half the size of the last."""
@@ -105,7 +112,10 @@ class MaskRCNN(nn.Module):
     def detect(
         self, levels: Sequence[Tensor], proposals: Tensor, real: Tensor, size: Size
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return boxes (N, R, 4), labels (N, R) and scores (N, R) of the detections, the best first."""
+        """Return boxes (N, R, 4), labels (N, R) and scores (N, R) of the detections, the best first.
+
+        Where there are no more detections, the score is -1, and the box is one of those that were dropped.
+        """
         settings, count = self.detection, proposals.shape[1]
         logits, deltas = self.box(self.pieces(levels, proposals, size, BOX_EDGE))
         scores = logits.unflatten(0, (-1, count)).softmax(dim=2)  # (N, R, rows)
@@ -122,20 +132,13 @@ class MaskRCNN(nn.Module):
         kept = suppress(*grouped, settings.overlap).unflatten(0, (-1, classes)).transpose(1, 2)
         found, order = best(kept.flatten(1), min(settings.detections, count * classes))
         labels = order % classes + (1 if settings.background_first else 0)
-        hit = found > 0
-        return (
-            at(boxes.flatten(1, 2), order) * hit[:, :, None],
-            torch.where(hit, labels, NO_LABEL),
-            found * hit,
-        )
+        return at(boxes.flatten(1, 2), order), labels, found
 
     def masks(self, levels: Sequence[Tensor], boxes: Tensor, labels: Tensor, size: Size) -> Tensor:
         """Return how likely each of 28 x 28 parts of a box is of its object, (N, R, 28, 28)."""
         logits = self.mask(self.pieces(levels, boxes, size, MASK_EDGE))  # (N * R, classes, 28, 28)
-        own = labels.flatten()
-        chosen = own.clamp(min=0)[:, None, None, None].expand(-1, 1, *logits.shape[2:])
-        masks = logits.gather(1, chosen).sigmoid() * (own != NO_LABEL)[:, None, None, None]
-        return masks.squeeze(1).unflatten(0, (-1, boxes.shape[1]))
+        chosen = labels.flatten()[:, None, None, None].expand(-1, 1, *logits.shape[2:])
+        return logits.gather(1, chosen).sigmoid().squeeze(1).unflatten(0, (-1, boxes.shape[1]))
 
     def pieces(self, levels: Sequence[Tensor], boxes: Tensor, size: Size, edge: int) -> Tensor:
         """Return what is cut out for each box (N, R, 4) of the level that suits its size, (N * R, D, edge, edge)."""

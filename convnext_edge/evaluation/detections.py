@@ -1,0 +1,112 @@
+"""How close a candidate's detections are to the reference's: boxes that both find, and how far these are off.
+
+A detection of one model is found by the other where that has one of the same label which lies over it with an
+IoU of one half; each is found once, the surest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convnext_edge.evaluation.closeness import Closeness, Figures, powers_of
+from convnext_edge.images.batches import Labels
+from convnext_edge.targets.base import Outputs
+
+SAME = 0.5  # IoU of two boxes of one object
+SURE = 0.5  # score of the detections that the agreement is of: less sure ones come and go with rounding
+NO_LABEL = -1  # of a place without a detection
+
+
+class Found(NamedTuple):
+    """The detections of an image, the surest first; R of them."""
+
+    boxes: NDArray[np.float32]  # (R, 4)
+    labels: NDArray[np.int64]  # (R,)
+    scores: NDArray[np.float32]  # (R,)
+    masks: NDArray[np.float32]  # (R, rows, columns)
+
+
+class Detections(Closeness):
+    """The detections that both models share, and the SQNR of boxes, scores and masks of these."""
+
+    def __init__(self, outputs: Sequence[str]) -> None:
+        super().__init__([name for name in outputs if name != "labels"])
+        self.sure = self.shared = 0  # detections of either model, and those that the other has, too
+        self.overlaps: list[float] = []  # IoU of each pair
+
+    def add_outputs(self, reference: Outputs, candidate: Outputs, labels: Labels) -> None:
+        self.images += len(labels)
+        for exact, other in zip(split(reference), split(candidate), strict=True):
+            self.add(exact, other)
+
+    def add(self, exact: Found, other: Found) -> None:
+        """Add what both models find in an image."""
+        pairs = match(exact, other)
+        for found, partner in ((exact, [i for i, _, _ in pairs]), (other, [j for _, j, _ in pairs])):
+            sure = np.flatnonzero(found.scores > SURE)
+            self.sure += len(sure)
+            self.shared += int(np.isin(sure, partner).sum())
+        self.overlaps += [overlap for _, _, overlap in pairs]
+        for name in self.outputs:
+            one, two = (getattr(found, name) for found in (exact, other))
+            for i, j, _ in pairs:
+                powers = powers_of(one[i].ravel(), two[j].ravel())
+                self.signal[name] += powers.exact
+                self.noise[name] += powers.noise
+                self.cosines[name].append(powers.cosine)
+
+    def merge(self, other: Self) -> None:
+        super().merge(other)
+        self.sure, self.shared = self.sure + other.sure, self.shared + other.shared
+        self.overlaps += other.overlaps
+
+    @property
+    def concerns(self) -> tuple[str, ...]:
+        """Why nothing is told of these images."""
+        if self.sure:
+            return ()
+        return (f"neither model is surer than {SURE:g} of anything in these images: they tell no agreement",)
+
+    def figures(self) -> Figures:
+        """Return the agreement, the mean IoU of shared boxes, and the SQNR of each output."""
+        found: Figures = {
+            "agreement": self.shared / self.sure if self.sure else None,
+            "box_iou": float(np.mean(self.overlaps)) if self.overlaps else None,
+            "detections": float(self.sure),
+        }
+        return found | {f"{name}_sqnr_db": self.sqnr_db(name) for name in self.outputs}
+
+
+def split(outputs: Outputs) -> list[Found]:
+    """Return the detections of each image, without the places that hold none."""
+    return [
+        Found(*(values[labels != NO_LABEL] for values in (boxes, labels, scores, masks)))
+        for boxes, labels, scores, masks in zip(*outputs, strict=True)
+    ]
+
+
+def match(exact: Found, other: Found) -> list[tuple[int, int, float]]:
+    """Return the pairs of detections of one object, as their places and the IoU of their boxes."""
+    overlap = overlaps(exact.boxes, other.boxes) * (exact.labels[:, None] == other.labels[None])
+    pairs = []
+    for i in range(len(exact.boxes)):
+        if overlap.shape[1] and (best := float(overlap[i].max())) >= SAME:
+            j = int(overlap[i].argmax())
+            pairs.append((i, j, best))
+            overlap[:, j] = 0
+    return pairs
+
+
+def overlaps(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the IoU of each of (A, 4) boxes with each of (B, 4), as (A, B); 0 of boxes without an area."""
+    first, second = one.astype(np.float64), other.astype(np.float64)
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    both = (high - low).clip(0).prod(2)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (first, second)]
+    either = areas[0][:, None] + areas[1][None] - both
+    return np.where(either > 0, both / np.where(either > 0, either, 1), 0)
