@@ -180,7 +180,7 @@ class Architecture:
         return tuple(decoder_layers(self.dims, self.decoder_width, self.pool_bins, self.classes))
 
     def head_layers(self) -> tuple[HeadLayer, ...]:
-        """Return the layers of a detector behind the maps, in the order in which they run; of others, none."""
+        """Return the layers of a detector behind the maps in the order in which they run; of others, none."""
         if self.detection is None:
             return ()
         widths = self.decoder_width, self.box_width, self.mask_width

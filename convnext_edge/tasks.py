@@ -6,7 +6,7 @@ regress     `values` (N, outputs): numbers as they are
 embed       `embedding` (N, features), by whose direction images are compared; perhaps `map`, the last map
 features    the map (N, C, H / stride, W / stride) of each stage, `map` with its number, for a detector
 segment     `logits` (N, classes, H, W): the largest of each pixel is its class
-detect      `boxes` (N, R, 4), `labels` (N, R), `scores` (N, R) and `masks` (N, R, 28, 28) of the R best objects
+detect      of the R best objects `boxes` (N, R, 4), `labels` and `scores` (N, R), `masks` (N, R, 28, 28)
 
 Tensors tell a task only in part: a head may classify or regress.
 """
@@ -76,7 +76,9 @@ def fit(architecture: Architecture, task: Task, inferred: Task, *, with_map: boo
         case "segment" if inferred != "segment":
             raise UsageError("--task segment: this model has no decoder, such as UPerNet's", hint=LEAVE)
         case "detect" if inferred != "detect":
-            raise UsageError("--task detect: this model has no heads of a detector, such as Mask R-CNN's", hint=LEAVE)
+            raise UsageError(
+                "--task detect: this model has no heads of a detector, such as Mask R-CNN's", hint=LEAVE
+            )
         case "segment" | "detect":
             return architecture
         case "embed":

@@ -55,7 +55,10 @@ def infer(found: Mapping[str, Shape], layout: Layout) -> Architecture:
 
 
 def _decoder(found: Mapping[str, Shape], of_pixels: int, of_boxes: int) -> dict[str, Any]:
-    """Return what tells a decoder, if there is one. of_pixels, of_boxes: classes of a UPerNet, of a Mask R-CNN."""
+    """Return what tells a decoder, if there is one.
+
+    of_pixels, of_boxes: classes of a UPerNet, and of a Mask R-CNN.
+    """
     if of_pixels:
         width = _edge(found.get("decoder.fpn_bottleneck.conv.weight", ()), 0)
         return {"decoder": "upernet", "decoder_width": width}

@@ -74,8 +74,8 @@ AUTHORS_BACKBONE: Table = tuple(
 MMSEGMENTATION: Table = (*AUTHORS_BACKBONE, *MMSEGMENTATION_HEAD)
 MMSEGMENTATION_OF_MMPRETRAIN: Table = (*MMPRETRAIN_BACKBONE, *MMSEGMENTATION_HEAD)
 
-# MaskRCNN of mmdetection with FPN, RPNHead, Shared2FCBBoxHead and FCNMaskHead, as in the authors' configs, with
-# either backbone
+# MaskRCNN of mmdetection with FPN, RPNHead, Shared2FCBBoxHead and FCNMaskHead, as in the authors' configs,
+# with either backbone
 MMDETECTION_HEADS: Table = (
     ("neck.lateral_convs.{s}.conv.{p}", "decoder.laterals.{s}.{p}"),
     ("neck.fpn_convs.{s}.conv.{p}", "decoder.fpn.{s}.{p}"),
@@ -158,7 +158,7 @@ TORCHVISION: Table = (
     ("classifier.2.1.{p}", "head.{p}"),  # Sequential(Dropout, Linear)
 )
 
-# MaskRCNN of torchvision, with `features` of a ConvNeXt as its body; the rows without a 0 are of versions before 0.13
+# MaskRCNN of torchvision, with `features` of a ConvNeXt as its body; rows without a 0 are of before 0.13
 TORCHVISION_MASK_RCNN: Table = (
     *(
         (name.replace("features.", "backbone.body.", 1), ours)

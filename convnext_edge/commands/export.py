@@ -11,7 +11,7 @@ from convnext_edge.architecture import Activation, NormKind, Pooling
 from convnext_edge.artifacts.opsets import HIGHEST, LOWEST, USUAL
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.named import variant_or_file
-from convnext_edge.checkpoints.places import Selection, Weights
+from convnext_edge.checkpoints.places import Selection
 from convnext_edge.checkpoints.variants import names
 from convnext_edge.commands.declaration import Argument, Option, command
 from convnext_edge.commands.early import check_names
@@ -49,7 +49,6 @@ from convnext_edge.images.way import way
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import NAMES
-from convnext_edge.tasks import Task
 
 if TYPE_CHECKING:
     from convnext_edge.checkpoints.config_traits import Traits

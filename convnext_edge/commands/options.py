@@ -144,8 +144,8 @@ InterpolationOption: TypeAlias = Annotated[
 ResizeModeOption: TypeAlias = Annotated[
     ResizeMode | None,
     Option(
-        "How images come to the size: shorter edge and crop, whole image, or longer edge and --pad-color, with the"
-        " image in the middle or in the corner."
+        "How images come to the size: shorter edge and crop, whole image, or longer edge and --pad-color,"
+        " with the image in the middle or in the corner."
     ),
 ]
 PadColor: TypeAlias = Annotated[Channels | None, Option("Color of the padding, in 0..255.", metavar="R G B")]

@@ -7,27 +7,18 @@ IoU of one half; each is found once, the surest first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convnext_edge.evaluation.closeness import Closeness, Figures, powers_of
 from convnext_edge.images.batches import Labels
+from convnext_edge.images.objects import Boxes, Found, split
 from convnext_edge.targets.base import Outputs
 
 SAME = 0.5  # IoU of two boxes of one object
 SURE = 0.5  # score of the detections that the agreement is of: less sure ones come and go with rounding
-NO_LABEL = -1  # of a place without a detection
-
-
-class Found(NamedTuple):
-    """The detections of an image, the surest first; R of them."""
-
-    boxes: NDArray[np.float32]  # (R, 4)
-    labels: NDArray[np.int64]  # (R,)
-    scores: NDArray[np.float32]  # (R,)
-    masks: NDArray[np.float32]  # (R, rows, columns)
 
 
 class Detections(Closeness):
@@ -81,14 +72,6 @@ class Detections(Closeness):
         return found | {f"{name}_sqnr_db": self.sqnr_db(name) for name in self.outputs}
 
 
-def split(outputs: Outputs) -> list[Found]:
-    """Return the detections of each image, without the places that hold none."""
-    return [
-        Found(*(values[labels != NO_LABEL] for values in (boxes, labels, scores, masks)))
-        for boxes, labels, scores, masks in zip(*outputs, strict=True)
-    ]
-
-
 def match(exact: Found, other: Found) -> list[tuple[int, int, float]]:
     """Return the pairs of detections of one object, as their places and the IoU of their boxes."""
     overlap = overlaps(exact.boxes, other.boxes) * (exact.labels[:, None] == other.labels[None])
@@ -101,7 +84,7 @@ def match(exact: Found, other: Found) -> list[tuple[int, int, float]]:
     return pairs
 
 
-def overlaps(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
+def overlaps(one: Boxes, other: Boxes) -> NDArray[np.float64]:
     """Return the IoU of each of (A, 4) boxes with each of (B, 4), as (A, B); 0 of boxes without an area."""
     first, second = one.astype(np.float64), other.astype(np.float64)
     low = np.maximum(first[:, None, :2], second[None, :, :2])

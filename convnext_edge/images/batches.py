@@ -33,6 +33,7 @@ class Batch:
     images: NDArray[np.float32] | NDArray[np.uint8]  # (N, channels, H, W); normalized, or bytes as stored
     labels: Labels
     names: tuple[str, ...]  # N names of the images within their set
+    sizes: tuple[tuple[int, int], ...] = ()  # N widths and heights of the pictures, before they were prepared
 
     def __len__(self) -> int:
         return len(self.names)
@@ -53,6 +54,7 @@ class LoadedImage:
     entry: Entry
     pixels: NDArray[np.uint8]  # (H, W, channels)
     label_map: LabelMap | None = None  # (H, W)
+    size: tuple[int, int] = (0, 0)  # width and height of the picture
 
     @property
     def labels(self) -> LabelMap:
@@ -112,7 +114,7 @@ def load(
             data = contents.read(entry.label_map)
             label_map = read_map(data, image.size, preprocessing, whole=whole)
         transform = whole_picture if whole else preprocess
-        return LoadedImage(entry, transform(image, preprocessing), label_map)
+        return LoadedImage(entry, transform(image, preprocessing), label_map, image.size)
     except ImageSetError as error:
         return SkippedImage(entry.name, error.message)
 
@@ -155,6 +157,7 @@ def collate(
             images=pixels if dtype == "uint8" else normalize(pixels, preprocessing),
             labels=_labels(group, classes),
             names=tuple(image.entry.name for image in group),
+            sizes=tuple(image.size for image in group),
         )
 
 

@@ -44,8 +44,8 @@ class Preprocessing:
     mean: Channels = IMAGENET_MEAN  # of each channel, of values in 0..1
     std: Channels = IMAGENET_STD  # likewise
     width: int | None = None  # columns of an input that is not square
-    # What is resized to `resized`: the shorter edge, each edge, or the longer edge; "corner" is as "pad", with the
-    # image in the upper left corner, as detectors have it.
+    # What is resized to `resized`: the shorter edge, each edge, or the longer edge; "corner" is as "pad",
+    # with the image in the upper left corner, as detectors have it.
     resize_mode: ResizeMode = "center"
     resize: int | None = None  # edge before the crop in pixels, where it is no fraction of the resolution
     crop_rounding: CropRounding = "half_even"  # of a margin of half a pixel: torchvision's, or transformers'

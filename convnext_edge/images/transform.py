@@ -85,7 +85,7 @@ def check_preprocessing(preprocessing: Preprocessing) -> None:
 
 
 def _resize(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
-    width, height = _resized_size(image.width, image.height, preprocessing)
+    width, height = resized_size(image.width, image.height, preprocessing)
     if width * height > MAX_PIXELS or min(width, height) < 1:
         raise ImageSetError(f"{image.width}x{image.height} pixels are too elongated to resize")
     filter = tensor_resize.FILTERS.get(preprocessing.interpolation)
@@ -96,8 +96,8 @@ def _resize(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     return image.resize((width, height), Image.Resampling[preprocessing.interpolation.upper()])
 
 
-def _resized_size(width: int, height: int, preprocessing: Preprocessing) -> tuple[int, int]:
-    """Return width and height before padding and crop."""
+def resized_size(width: int, height: int, preprocessing: Preprocessing) -> tuple[int, int]:
+    """Return width and height of an image that is resized, before padding and crop."""
     rows, columns = preprocessing.resized
     mode = preprocessing.resize_mode
     if mode == "squash":
@@ -113,27 +113,45 @@ def _resized_size(width: int, height: int, preprocessing: Preprocessing) -> tupl
 
 def _pad(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     """Return the image in the middle, or in the corner, of one that is nowhere smaller than the input."""
-    height, width = preprocessing.size
-    whole = max(image.width, width), max(image.height, height)
+    whole = _filled_up(image.size, preprocessing)
     if whole == image.size:
         return image
     padded = Image.new(image.mode, whole, preprocessing.padding)
-    padded.paste(image, place_of(image, whole, preprocessing))
+    padded.paste(image, _start(image.size, whole, preprocessing))
     return padded
 
 
-def place_of(
-    image: Image.Image, whole: tuple[int, int], preprocessing: Preprocessing
-) -> tuple[int, int]:
+def _filled_up(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int]:
+    """Return width and height of an image that was filled up to the size of the input at least."""
+    height, width = preprocessing.size
+    return max(size[0], width), max(size[1], height)
+
+
+def _start(size: tuple[int, int], whole: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int]:
     """Return the column and the row where an image begins in one of size `whole`."""
     if preprocessing.resize_mode == "corner":
         return 0, 0
-    return (whole[0] - image.width) // 2, (whole[1] - image.height) // 2
+    return (whole[0] - size[0]) // 2, (whole[1] - size[1]) // 2
+
+
+def _cut(whole: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int]:
+    """Return the column and the row where the input begins in an image of size `whole`."""
+    if preprocessing.resize_mode == "corner":
+        return 0, 0
+    height, width = preprocessing.size
+    # Python's rounding, by which halves go to the even pixel, is that of torchvision's center_crop.
+    rounded = round if preprocessing.crop_rounding == "half_even" else int
+    return rounded((whole[0] - width) / 2), rounded((whole[1] - height) / 2)
+
+
+def place_of_size(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int]:
+    """Return the column and the row of the input where an image that was resized to `size` begins."""
+    whole = _filled_up(size, preprocessing)
+    (x, y), (left, top) = _start(size, whole, preprocessing), _cut(whole, preprocessing)
+    return x - left, y - top
 
 
 def _crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     height, width = preprocessing.size
-    # Python's rounding, by which halves go to the even pixel, is that of torchvision's center_crop.
-    rounded = round if preprocessing.crop_rounding == "half_even" else int
-    left, top = rounded((image.width - width) / 2), rounded((image.height - height) / 2)
+    left, top = _cut(image.size, preprocessing)
     return image.crop((left, top, left + width, top + height))

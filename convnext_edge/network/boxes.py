@@ -22,7 +22,8 @@ DROPPED = -1.0  # the score of what is not kept
 def decode(deltas: Tensor, boxes: Tensor, weights: tuple[float, float, float, float]) -> Tensor:
     """Return the boxes (..., 4) that lie `deltas` (..., 4) away from others.
 
-    deltas: of the centre in edges of the box, and logarithms of how much the edges grow, each times its weight.
+    deltas: of the centre in edges of the box, and logarithms of how much the edges grow; each times its
+    weight.
     """
     widths, heights = boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1]
     x, y = boxes[..., 0] + 0.5 * widths, boxes[..., 1] + 0.5 * heights
@@ -75,7 +76,8 @@ def overlaps(one: Tensor, others: Tensor) -> Tensor:
 def nms(boxes: Tensor, scores: Tensor, overlap: float) -> Tensor:
     """Return the indices of the boxes (R, 4) that no better one overlaps by more than an IoU, best first.
 
-    A box that is itself dropped drops no other ("non-maximum suppression"). Of equal scores the first is better.
+    A box that is itself dropped drops no other ("non-maximum suppression"). Of equal scores the first is
+    better.
     """
     order = scores.argsort(descending=True, stable=True)
     rivals = overlaps(boxes[order], boxes[order]) > overlap

@@ -59,8 +59,8 @@ def cut_out(
     """Return what RoIAlign cuts out for each box, (N * R, C, edge, edge).
 
     levels: maps (N, C, H, W) of several sizes. boxes: (N, R, 4) in pixels. level: the number of the map of
-    each box, (N, R). scales: cells of each map for a pixel. aligned: as of `roi_align`, and as many samples as
-    a map has cells; otherwise two a side.
+    each box, (N, R). scales: cells of each map for a pixel. aligned: as of `roi_align`, and as many samples
+    as a map has cells; otherwise two a side.
     """
     count, channels = boxes.shape[1], levels[0].shape[1]
     made = levels[0].new_zeros(len(boxes) * count, channels, edge, edge, dtype=torch.float32)

@@ -1,8 +1,8 @@
 """Mask R-CNN's heads in the layers of a form, each of which has an input and a weight of its own.
 
 The convolutions over the levels are one layer in the reference; here each level has its own, as the values of
-levels lie in ranges of their own. The transposed convolution, of stride 2 and as wide, is a 1x1 convolution to
-four times the channels, which then become pixels.
+levels lie in ranges of their own. The transposed convolution, of stride 2 and as wide, is a 1x1 convolution
+to four times the channels, which then become pixels.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class LoweredMaskRCNN(MaskRCNN):
         names = [name for name in self.names if not name.startswith("rpn.")]
         before = [name for name in names if name.startswith(("laterals.", "fpn."))]
         yield from ((name, self.get_submodule(name)) for name in before)
-        yield from self.rpn.layers()
+        yield from cast(LevelProposalHead, self.rpn).layers()
         yield from ((name, self.get_submodule(name)) for name in names if name not in before)
 
 
@@ -83,7 +83,7 @@ class Vectors(nn.Module):
 
 
 class Grown(nn.Module):
-    """A transposed convolution that puts 2x2 pixels in place of each, (R, C, H, W) to (R, D, 2 * H, 2 * W)."""
+    """A transposed convolution that makes 2x2 pixels of each, (R, C, H, W) to (R, D, 2 * H, 2 * W)."""
 
     def __init__(self, layer: nn.ConvTranspose2d) -> None:
         super().__init__()

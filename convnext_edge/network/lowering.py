@@ -40,9 +40,10 @@ from convnext_edge.network.lowered_parts import (
     LoweredStem,
     Normalized,
 )
+from convnext_edge.network.mask_rcnn import MaskRCNN
 from convnext_edge.network.rows_form import RowsLayerFactory
 from convnext_edge.network.tiled_form import TiledLayerFactory
-from convnext_edge.network.upernet import size_of
+from convnext_edge.network.upernet import UPerNet, size_of
 
 LAYER_FACTORIES: dict[str, LayerFactory] = {
     "conv": ConvLayerFactory(),
@@ -90,7 +91,7 @@ class Plain(nn.Module):
         self.normalized = Normalized(preprocessing) if input_type == "uint8" else nn.Identity()
         self.model = deepcopy(model)
         if model.architecture.decoder == "upernet":
-            self.model.decoder = FoldedUPerNet(model.architecture, model.decoder, ())
+            self.model.decoder = FoldedUPerNet(model.architecture, cast(UPerNet, model.decoder), ())
 
     def forward(self, x: Tensor) -> Outputs:
         outputs: Outputs = self.model(self.normalized(x))
@@ -126,10 +127,10 @@ class LoweredConvNeXt(nn.Module):
         self.head = LoweredHead(model, factory) if architecture.pooled else None
         self.decoder: FoldedUPerNet | LoweredMaskRCNN | None = None
         if architecture.decoder == "mask_rcnn":
-            self.decoder = LoweredMaskRCNN(architecture, model.decoder, factory)
+            self.decoder = LoweredMaskRCNN(architecture, cast(MaskRCNN, model.decoder), factory)
         elif architecture.decoder:
             sizes = map_sizes(architecture, preprocessing.size)
-            self.decoder = FoldedUPerNet(architecture, model.decoder, sizes)
+            self.decoder = FoldedUPerNet(architecture, cast(UPerNet, model.decoder), sizes)
 
     def forward(self, x: Tensor) -> Outputs:
         maps, size = [], size_of(x)

@@ -11,23 +11,22 @@ Shapes in the comments: N images, D channels of the pyramid, H and W of a map, R
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
-from typing import cast
+from collections.abc import Sequence
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convnext_edge.architecture import Architecture
-from convnext_edge.detection import ANCHORS, BOX, BOX_EDGE, MASK_EDGE, Detection
+from convnext_edge.detection import BOX, BOX_EDGE, MASK_EDGE
 from convnext_edge.network.boxes import DROPPED, anchors_of, clip, decode, large_enough
 from convnext_edge.network.detection_ops import best, cut_out, suppress
 
 Size = tuple[int, int]  # rows and columns
 ANCHOR_EDGES = (32, 64, 128, 256, 512)  # of the square anchors of each level, in pixels
-# Edges of boxes, as the root of their area, from which the next map is looked at: 224 pixels are for the third
-# of four (equation 1 of the paper on pyramids, with the shares of a level that libraries add)
+# Edges of boxes, as the root of their area, from which the next map is looked at: 224 pixels are for the
+# third of four (equation 1 of the paper on pyramids, with the part of a level that libraries add)
 LEVEL_EDGES = (112.0, 224.0, 448.0)
 ROUNDING = 2.0**-1e-6
 PROPOSAL_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
@@ -39,11 +38,18 @@ LAST = -1e35  # of what is dropped, in an order of candidates
 NO_LABEL = -1  # of what is no detection
 
 
-class MaskRCNN(nn.Module):
-    """A feature pyramid over the maps (N, C, H, W) of all stages, proposals of it, and heads that look at them.
+class Boxes(NamedTuple):
+    """What the heads look at."""
 
-    Takes the maps, the finest first, and the size of the image in pixels. Returns, of the `detections` best of
-    each image, the best first: boxes (N, R, 4) in pixels, labels (N, R), scores (N, R), and masks
+    proposals: Tensor  # (N, R, 4)
+    detections: Tensor  # (N, R, 4)
+
+
+class MaskRCNN(nn.Module):
+    """A feature pyramid over the maps (N, C, H, W) of all stages, proposals, and heads that look at them.
+
+    Takes the maps, the finest first, and the size of the image in pixels. Returns, of the `detections` best
+    of each image, the best first: boxes (N, R, 4) in pixels, labels (N, R), scores (N, R), and masks
     (N, R, 28, 28): how likely each part of a box is of the object. Where there are fewer, the others have
     label -1 and score 0.
     """
@@ -73,12 +79,35 @@ class MaskRCNN(nn.Module):
             masks * hit[:, :, None, None],
         )
 
+    def dense(
+        self, maps: Sequence[Tensor], size: Size, known: Boxes | None = None
+    ) -> tuple[tuple[Tensor, ...], Boxes]:
+        """Return what the layers answer, before anything is chosen of it, and the boxes that they looked at.
+
+        These are the logits and deltas of all anchors and of the proposals, and the logits of the masks.
+        known: the boxes to look at; without them, those that the maps tell. So two models can be compared
+        value by value, where a little more or less would choose others.
+        """
+        levels = self.pyramid(maps)
+        anchors = [self.rpn(x, level) for level, x in enumerate(levels)]
+        proposals, real = self.propose(levels, size) if known is None else (known.proposals, None)
+        logits, deltas = self.box(self.pieces(levels, proposals, size, BOX_EDGE))
+        if known is None:
+            known = Boxes(proposals, self.detect(levels, proposals, cast(Tensor, real), size)[0])
+        masks = self.mask(self.pieces(levels, known.detections, size, MASK_EDGE))
+        every = [torch.cat([found[i] for found in anchors], dim=1) for i in range(2)]
+        images = len(proposals)
+        of_boxes = (x.unflatten(0, (images, -1)) for x in (logits, deltas, masks))
+        return (*every, *of_boxes), known
+
     def pyramid(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Return the levels (N, D, H, W), the finest first, and one of half the size of the last."""
         levels = [lateral(x) for lateral, x in zip(self.laterals, maps, strict=True)]
         for fine in reversed(range(len(levels) - 1)):
             rows, columns = levels[fine].shape[2:]
-            levels[fine] = levels[fine] + F.interpolate(levels[fine + 1], size=(rows, columns), mode="nearest")
+            levels[fine] = levels[fine] + F.interpolate(
+                levels[fine + 1], size=(rows, columns), mode="nearest"
+            )
         found = [conv(x) for conv, x in zip(self.fpn, levels, strict=True)]
         return [*found, found[-1][:, :, ::2, ::2]]
 
@@ -89,7 +118,8 @@ class MaskRCNN(nn.Module):
             grid = (x.shape[2], x.shape[3])
             stride = (size[0] // grid[0], size[1] // grid[1])
             anchors = anchors_of(edge, stride, grid, self.detection.library)
-            found.append(self.best_of_level(*self.rpn(x, level), anchors, size))
+            objectness, deltas = self.rpn(x, level)
+            found.append(self.best_of_level(objectness, deltas, anchors, size))
         boxes, logits, kept = (torch.cat(each, dim=1) for each in zip(*found, strict=True))
         order = torch.where(kept, -ranks(logits), LAST)
         value, places = best(order, min(self.detection.proposals, order.shape[1]))
@@ -98,7 +128,7 @@ class MaskRCNN(nn.Module):
     def best_of_level(
         self, objectness: Tensor, deltas: Tensor, anchors: Tensor, size: Size
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return boxes (N, R, 4) of a level, the best first, their logits, and whether no better one overlaps.
+        """Return boxes (N, R, 4) of a level, the best first, their logits, and whether each is kept.
 
         objectness: (N, anchors). deltas: (N, anchors, 4).
         """
@@ -128,25 +158,34 @@ class MaskRCNN(nn.Module):
         likely = (scores > settings.score) & real[:, :, None] & large_enough(boxes, SMALLEST_BOX)
         scores = torch.where(likely, scores, DROPPED)
         classes = scores.shape[2]
-        grouped = boxes.transpose(1, 2).flatten(0, 1), scores.transpose(1, 2).flatten(0, 1)  # (N * classes, R)
+        grouped = (
+            boxes.transpose(1, 2).flatten(0, 1),
+            scores.transpose(1, 2).flatten(0, 1),
+        )  # (N * classes, R)
         kept = suppress(*grouped, settings.overlap).unflatten(0, (-1, classes)).transpose(1, 2)
         found, order = best(kept.flatten(1), min(settings.detections, count * classes))
-        labels = order % classes + (1 if settings.background_first else 0)
+        labels: Tensor = order % classes + (1 if settings.background_first else 0)
         return at(boxes.flatten(1, 2), order), labels, found
 
     def masks(self, levels: Sequence[Tensor], boxes: Tensor, labels: Tensor, size: Size) -> Tensor:
         """Return how likely each of 28 x 28 parts of a box is of its object, (N, R, 28, 28)."""
         logits = self.mask(self.pieces(levels, boxes, size, MASK_EDGE))  # (N * R, classes, 28, 28)
         chosen = labels.flatten()[:, None, None, None].expand(-1, 1, *logits.shape[2:])
-        return logits.gather(1, chosen).sigmoid().squeeze(1).unflatten(0, (-1, boxes.shape[1]))
+        own: Tensor = logits.gather(1, chosen).sigmoid().squeeze(1)
+        return own.unflatten(0, (-1, boxes.shape[1]))
 
     def pieces(self, levels: Sequence[Tensor], boxes: Tensor, size: Size, edge: int) -> Tensor:
-        """Return what is cut out for each box (N, R, 4) of the level that suits its size, (N * R, D, edge, edge)."""
+        """Return what is cut out for each box (N, R, 4) of the level that suits its size.
+
+        The result is (N * R, D, edge, edge).
+        """
         extent = boxes[..., 2:] - boxes[..., :2]
         root = (extent[..., 0] * extent[..., 1]).sqrt()
         level = sum((root >= bound * ROUNDING).long() for bound in LEVEL_EDGES)
         scales = [nearest_power(x.shape[2] / size[0]) for x in levels[:-1]]
-        return cut_out(levels[:-1], boxes, cast(Tensor, level), scales, edge, not self.detection.background_first)
+        return cut_out(
+            levels[:-1], boxes, cast(Tensor, level), scales, edge, not self.detection.background_first
+        )
 
 
 class ProposalHead(nn.Module):
@@ -154,7 +193,9 @@ class ProposalHead(nn.Module):
 
     def __init__(self, made: dict[str, nn.Module]) -> None:
         super().__init__()
-        self.conv, self.objectness, self.deltas = (made[f"rpn.{name}"] for name in ("conv", "objectness", "deltas"))
+        self.conv, self.objectness, self.deltas = (
+            made[f"rpn.{name}"] for name in ("conv", "objectness", "deltas")
+        )
 
     def of_level(self, level: int) -> tuple[nn.Module, ...]:
         """Return the layers of a level, which are the same for all here."""
@@ -165,11 +206,13 @@ class ProposalHead(nn.Module):
         conv, objectness, of_boxes = self.of_level(level)
         y = F.relu(conv(x))
         logits, deltas = objectness(y), of_boxes(y)  # (N, shapes, H, W), (N, shapes * 4, H, W)
-        return logits.permute(0, 2, 3, 1).flatten(1), deltas.permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, BOX))
+        return logits.permute(0, 2, 3, 1).flatten(1), deltas.permute(0, 2, 3, 1).flatten(1).unflatten(
+            1, (-1, BOX)
+        )
 
 
 class BoxHead(nn.Module):
-    """Two linear layers over a piece of a map, and what it shows: its class, and where each class would be."""
+    """Two linear layers over a piece of a map, and two that tell its class, and where each class would be."""
 
     def __init__(self, made: dict[str, nn.Module]) -> None:
         super().__init__()

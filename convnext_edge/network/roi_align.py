@@ -26,15 +26,15 @@ def roi_align(x: Tensor, boxes: Tensor, scale: float, edge: int, samples: int, *
     counts = torch.full_like(extent, samples).long() if samples else (extent / edge).ceil().long()
     made = x.new_zeros(len(boxes), edge * edge, len(x))
     table = x.flatten(1).T.contiguous()  # (H * W, C)
-    for count in counts.unique(dim=0):
+    for count in torch.unique(counts, dim=0):
         chosen = (counts == count).all(dim=1).nonzero()[:, 0]
         if int(count.min()) < 1:  # a box that is no box: nothing is sampled
             continue
-        taps = [
+        across, down = (
             along(corners[chosen, axis], extent[chosen, axis], edge, int(count[axis]), x.shape[2 - axis])
-            for axis in (1, 0)
-        ]
-        made[chosen] = gathered(table, *taps, x.shape[2])
+            for axis in (0, 1)
+        )
+        made[chosen] = gathered(table, down, across, x.shape[2])
     return made.view(len(boxes), edge, edge, len(x)).permute(0, 3, 1, 2)
 
 

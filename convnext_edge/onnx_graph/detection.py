@@ -1,4 +1,4 @@
-"""The operators of detection in ONNX: TopK, NonMaxSuppression and RoiAlign, each between what shapes its values.
+"""The operators of detection in ONNX: TopK, NonMaxSuppression and RoiAlign, and what shapes their values.
 
 PyTorch's exporter calls these functions where a graph has an operator of `network.detection_ops`.
 """
@@ -24,7 +24,7 @@ def whole(*values: int) -> Any:
 
 
 def like(x: Any, value: float) -> Any:
-    """Return a number in the shape of `x`, without the shape itself, which a batch of any size would change."""
+    """Return a number in the shape of `x`, without the shape itself, which other batches would change."""
     return op.Add(op.Mul(x, op.CastLike(0.0, x)), op.CastLike(value, x))
 
 

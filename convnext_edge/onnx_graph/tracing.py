@@ -124,11 +124,13 @@ def trace(module: nn.Module, example: torch.Tensor, outputs: Sequence[str], opse
 def free_batch(model: ModelProto, size: int, *, counts_boxes: bool = False) -> None:
     """Let the number of images vary in a graph that was traced with `size` of them.
 
-    It is the first axis of all that depends on the image; or a factor of it, or of none of the kind, where the
-    graph `counts_boxes`. Raises ExportError where it is not.
+    It is the first axis of all that depends on the image. Raises ExportError where it is not; a graph that
+    `counts_boxes` is looked at only where it begins and ends.
     """
     of_images = {INPUT}
-    shapes: dict[tuple[str, int], list[NodeProto]] = {}  # by the constant that holds the shape, and what frees it
+    shapes: dict[
+        tuple[str, int], list[NodeProto]
+    ] = {}  # by the constant that holds the shape, and what frees it
     for node in model.graph.node:
         if of_images.isdisjoint(node.input):
             continue

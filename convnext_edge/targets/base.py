@@ -205,8 +205,8 @@ class Target(ABC):
         """Raise TargetError for a task that was never tried on this target."""
         if task == "detect" and not self.takes_detectors:
             raise TargetError(
-                f"target {self.name} does not take task detect: nobody tried what it makes of NonMaxSuppression"
-                " and RoiAlign",
+                f"target {self.name} does not take task detect: nobody tried what it makes of"
+                " NonMaxSuppression and RoiAlign",
                 hint="Take openvino or onnxruntime. --task features leaves the heads out.",
             )
         if task == "segment" and not self.takes_segmenters:

@@ -21,8 +21,10 @@ from convnext_edge.progress import doing
 from convnext_edge.targets.registry import find_target
 from convnext_edge.tasks import Task
 
-
-FIXED_SIZE: dict[Task, str] = {"segment": "pools parts of the image", "detect": "has anchors all over the image"}
+FIXED_SIZE: dict[Task, str] = {
+    "segment": "pools parts of the image",
+    "detect": "has anchors all over the image",
+}
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ def write_fp32(
         )
     if options.opset == LOWEST and source.task == "detect":
         raise ExportError(
-            f"--opset {LOWEST} is too early for {source.stem}, a detector", hint=f"Take {LOWEST + 1} or later."
+            f"--opset {LOWEST} is too early for {source.stem}, a detector",
+            hint=f"Take {LOWEST + 1} or later.",
         )
     if options.target:
         find_target(options.target).check_task(source.task)

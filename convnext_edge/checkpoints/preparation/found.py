@@ -101,6 +101,11 @@ def of_library(loaded: Checkpoint) -> Preparation:
         return of_segmenter(loaded.architecture.classes)
     if loaded.task == "detect":
         return of_detector(loaded.layout.partition("_")[0])
+    return of_classifier(loaded)
+
+
+def of_classifier(loaded: Checkpoint) -> Preparation:
+    """Return how the library of a classifier or a backbone prepares images."""
     size = match(loaded.architecture)
     shape = "models of no published size" if size is None else f"those of {size}"
     if loaded.layout.startswith("torchvision"):
@@ -128,14 +133,12 @@ def of_segmenter(classes: int) -> Preparation:
 
 
 def of_detector(library: str) -> Preparation:
-    """Return how both libraries prepare the images of their detectors, in an input that has the largest of them.
+    """Return how both libraries prepare the images of detectors, in an input that has the largest of them.
 
     The colour of the padding is the mean, as they add zeros to normalized images.
     """
     mean = tuple(round(255 * value) for value in IMAGENET_MEAN)
-    made = Preprocessing(
-        *DETECTED, "bilinear", width=DETECTED_WIDTH, resize_mode="corner", pad_color=mean
-    )
+    made = Preprocessing(*DETECTED, "bilinear", width=DETECTED_WIDTH, resize_mode="corner", pad_color=mean)
     return Preparation(made, f"{library} prepares those of its detectors, in one size for all", told=False)
 
 
