@@ -1,8 +1,9 @@
-"""Objects in pictures: from what a detector answers about its input to boxes and masks in the picture itself."""
+"""Objects in pictures: from what a detector answers of its input to boxes and masks in the picture."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +26,12 @@ class Found(NamedTuple):
     masks: NDArray[np.float32]  # (R, rows, columns): how likely each part of a box is of the object
 
 
-def split(outputs: tuple[NDArray[np.float32], ...]) -> list[Found]:
-    """Return the detections of each image, without the places that hold none."""
+def split(outputs: Sequence[NDArray[np.float32]]) -> list[Found]:
+    """Return the detections of each image, without the places that hold none. outputs: as of the task."""
     return [
-        Found(*(values[labels != NO_LABEL] for values in (boxes, labels, scores, masks)))
+        Found(boxes[hit], labels[hit].astype(np.int64), scores[hit], masks[hit])
         for boxes, labels, scores, masks in zip(*outputs, strict=True)
+        for hit in [labels != NO_LABEL]
     ]
 
 
@@ -48,13 +50,14 @@ def in_picture(boxes: Boxes, size: Size, preprocessing: Preprocessing) -> NDArra
 def paste(mask: NDArray[np.float32], box: NDArray[np.float64], size: Size) -> NDArray[np.float32]:
     """Return how likely each pixel of a picture is of an object, (height, width).
 
-    mask: (rows, columns) of the box. size: width and height. As torchvision's `paste_masks_in_image`: a border
-    of zeros around the mask, the box as much larger and its corners cut off to whole pixels.
+    mask: (rows, columns) of the box. size: width and height. As torchvision's `paste_masks_in_image`: with a
+    border of zeros around the mask, the box as much larger, and its corners cut off to whole pixels.
     """
     framed = np.pad(mask, 1)
     growth = framed.shape[0] / mask.shape[0]
     centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2 * growth
-    (left, top), (right, bottom) = (np.trunc(corner).astype(int) for corner in (centre - half, centre + half))
+    left, top = np.trunc(centre - half).astype(int)
+    right, bottom = np.trunc(centre + half).astype(int)
     width, height = max(right - left + 1, 1), max(bottom - top + 1, 1)
     drawn = stretch(framed, (width, height))
     whole = np.zeros((size[1], size[0]), np.float32)
@@ -83,9 +86,28 @@ def taps(before: int, after: int) -> tuple[NDArray[np.int64], NDArray[np.int64],
     return first, np.minimum(first + 1, before - 1), places - first.astype(np.float32)
 
 
-def run_lengths(inside: NDArray[np.bool_]) -> dict[str, list[int]]:
-    """Return a mask (height, width) as COCO's JSON has it: lengths of runs down the columns, zeros first."""
+def run_lengths(inside: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return a mask (height, width) as COCO's results have it: `size`, and `counts` as text.
+
+    Counts are the lengths of runs down the columns, of zeros first.
+    """
     pixels = np.concatenate([[False], inside.ravel(order="F")])
     turns = np.flatnonzero(pixels[1:] != pixels[:-1])
     ends = np.concatenate([turns, [inside.size]])
-    return {"size": list(inside.shape), "counts": np.diff(ends, prepend=0).tolist()}
+    return {"size": list(inside.shape), "counts": as_text(np.diff(ends, prepend=0).tolist())}
+
+
+def as_text(counts: Sequence[int]) -> str:
+    """Return run lengths as COCO's tools write them, in characters of five bits and one for "more follow".
+
+    From the fourth on, it is the difference to the one two before. Format: maskApi.h of cocoapi.
+    """
+    found = []
+    for place, count in enumerate(counts):
+        rest = count - (counts[place - 2] if place > 2 else 0)
+        more = True
+        while more:
+            bits, rest = rest & 0x1F, rest >> 5
+            more = rest != (-1 if bits & 0x10 else 0)
+            found.append(chr(ord("0") + bits + (0x20 if more else 0)))
+    return "".join(found)
