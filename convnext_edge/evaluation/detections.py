@@ -13,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convnext_edge.evaluation.closeness import Closeness, Figures, powers_of
+from convnext_edge.evaluation.coco_ap import Kind, Result, average_precision
 from convnext_edge.images.batches import Labels
-from convnext_edge.images.objects import Boxes, Found, split
+from convnext_edge.images.coco import Scene
+from convnext_edge.images.objects import INSIDE, Boxes, Found, in_picture, paste, run_lengths, split
+from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.targets.base import Outputs
 
 SAME = 0.5  # IoU of two boxes of one object
@@ -24,15 +27,24 @@ SURE = 0.5  # score of the detections that the agreement is of: less sure ones c
 class Detections(Closeness):
     """The detections that both models share, and the SQNR of boxes, scores and masks of these."""
 
-    def __init__(self, outputs: Sequence[str]) -> None:
+    def __init__(self, outputs: Sequence[str], preprocessing: Preprocessing) -> None:
         super().__init__([name for name in outputs if name != "labels"])
+        self.preprocessing = preprocessing
         self.sure = self.shared = 0  # detections of either model, and those that the other has, too
         self.overlaps: list[float] = []  # IoU of each pair
+        self.scenes: list[Scene] = []
+        self.results: tuple[list[Result], list[Result]] = ([], [])  # of both models, in pictures with objects
 
     def add_outputs(self, reference: Outputs, candidate: Outputs, labels: Labels) -> None:
         self.images += len(labels)
         for exact, other in zip(split(reference), split(candidate), strict=True):
             self.add(exact, other)
+        if labels.dtype == object:
+            self.labelled += len(labels)
+            self.scenes += labels.tolist()
+            for outputs, results in zip((reference, candidate), self.results, strict=True):
+                for scene, found in zip(labels, split(outputs), strict=True):
+                    results += as_results(found, scene, self.preprocessing)
 
     def add(self, exact: Found, other: Found) -> None:
         """Add what both models find in an image."""
@@ -54,6 +66,9 @@ class Detections(Closeness):
         super().merge(other)
         self.sure, self.shared = self.sure + other.sure, self.shared + other.shared
         self.overlaps += other.overlaps
+        self.scenes += other.scenes
+        for own, its in zip(self.results, other.results, strict=True):
+            own += its
 
     @property
     def concerns(self) -> tuple[str, ...]:
@@ -63,13 +78,40 @@ class Detections(Closeness):
         return (f"neither model is surer than {SURE:g} of anything in these images: they tell no agreement",)
 
     def figures(self) -> Figures:
-        """Return the agreement, the mean IoU of shared boxes, and the SQNR of each output."""
+        """Return the agreement, the mean IoU of shared boxes, the SQNR of each output, and the AP."""
         found: Figures = {
             "agreement": self.shared / self.sure if self.sure else None,
             "box_iou": float(np.mean(self.overlaps)) if self.overlaps else None,
             "detections": float(self.sure),
         }
-        return found | {f"{name}_sqnr_db": self.sqnr_db(name) for name in self.outputs}
+        found |= {f"{name}_sqnr_db": self.sqnr_db(name) for name in self.outputs}
+        return found | self._precisions()
+
+    def _precisions(self) -> Figures:
+        """Return the AP of both models, and how much of the one that lost more was lost."""
+        found: Figures = {}
+        kinds: tuple[tuple[str, Kind], ...] = (("box", "bbox"), ("mask", "segm"))
+        for name, kind in kinds if self.scenes else ():
+            exact, other = (average_precision(self.scenes, results, kind) for results in self.results)
+            if exact is not None and other is not None:
+                found[f"{name}_ap_reference"], found[f"{name}_ap"] = exact, other
+                found["drop_points"] = max(found.get("drop_points") or -100.0, 100 * (exact - other))
+        return found
+
+
+def as_results(found: Found, scene: Scene, preprocessing: Preprocessing) -> list[Result]:
+    """Return detections as COCO's results have them, in the pixels of the picture."""
+    boxes = in_picture(found.boxes, scene.size, preprocessing)
+    return [
+        {
+            "image_id": scene.number,
+            "category_id": int(label),
+            "score": float(score),
+            "bbox": [*box[:2].tolist(), *(box[2:] - box[:2]).tolist()],
+            "segmentation": run_lengths(paste(mask, box, scene.size) > INSIDE),
+        }
+        for box, label, score, mask in zip(boxes, found.labels, found.scores, found.masks, strict=True)
+    ]
 
 
 def match(exact: Found, other: Found) -> list[tuple[int, int, float]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from convnext_edge.checkpoints.source import Source
 from convnext_edge.evaluation.closeness import Closeness, Decisions, Embeddings, Values
 from convnext_edge.evaluation.detections import Detections
 from convnext_edge.evaluation.metrics import Comparison
@@ -16,17 +15,18 @@ MEASURES: dict[Task, type[Closeness]] = {
     "embed": Embeddings,
     "features": Closeness,
     "segment": Pixels,
-    "detect": Detections,
 }
 
 
-def closeness_of(task: Task, outputs: Sequence[str]) -> Closeness:
-    """Return the empty measure of the SQNR of a task's outputs, whatever else they mean."""
-    return Detections(outputs) if task == "detect" else Closeness(outputs)
+def closeness_of(source: Source) -> Closeness:
+    """Return the empty measure of the SQNR of a model's outputs, whatever else they mean."""
+    if source.task == "detect":
+        return Detections(source.outputs, source.preprocessing)
+    return Closeness(source.outputs)
 
 
-def new_measure(
-    task: Task, outputs: Sequence[str], other_labels: tuple[int, ...] = ()
-) -> Comparison | Closeness:
-    """Return the empty measure of a task. other_labels: as of `Comparison`, for `classify`."""
-    return Comparison(other_labels=other_labels) if task == "classify" else MEASURES[task](outputs)
+def new_measure(source: Source, other_labels: tuple[int, ...] = ()) -> Comparison | Closeness:
+    """Return the empty measure of a model's task. other_labels: as of `Comparison`, for `classify`."""
+    if source.task == "classify":
+        return Comparison(other_labels=other_labels)
+    return MEASURES[source.task](source.outputs) if source.task in MEASURES else closeness_of(source)

@@ -162,7 +162,8 @@ class MaskRCNN(nn.Module):
             boxes.transpose(1, 2).flatten(0, 1),
             scores.transpose(1, 2).flatten(0, 1),
         )  # (N * classes, R)
-        kept = suppress(*grouped, settings.overlap).unflatten(0, (-1, classes)).transpose(1, 2)
+        kept: Tensor = suppress(*grouped, settings.overlap)
+        kept = kept.reshape(-1, classes, count).transpose(1, 2)  # (N, R, classes)
         found, order = best(kept.flatten(1), min(settings.detections, count * classes))
         labels: Tensor = order % classes + (1 if settings.background_first else 0)
         return at(boxes.flatten(1, 2), order), labels, found
@@ -172,7 +173,7 @@ class MaskRCNN(nn.Module):
         logits = self.mask(self.pieces(levels, boxes, size, MASK_EDGE))  # (N * R, classes, 28, 28)
         chosen = labels.flatten()[:, None, None, None].expand(-1, 1, *logits.shape[2:])
         own: Tensor = logits.gather(1, chosen).sigmoid().squeeze(1)
-        return own.unflatten(0, (-1, boxes.shape[1]))
+        return own.reshape(-1, boxes.shape[1], *own.shape[1:])
 
     def pieces(self, levels: Sequence[Tensor], boxes: Tensor, size: Size, edge: int) -> Tensor:
         """Return what is cut out for each box (N, R, 4) of the level that suits its size.
@@ -183,9 +184,9 @@ class MaskRCNN(nn.Module):
         root = (extent[..., 0] * extent[..., 1]).sqrt()
         level = sum((root >= bound * ROUNDING).long() for bound in LEVEL_EDGES)
         scales = [nearest_power(x.shape[2] / size[0]) for x in levels[:-1]]
-        return cut_out(
-            levels[:-1], boxes, cast(Tensor, level), scales, edge, not self.detection.background_first
-        )
+        aligned = not self.detection.background_first
+        made: Tensor = cut_out(levels[:-1], boxes, cast(Tensor, level), scales, edge, aligned)
+        return made
 
 
 class ProposalHead(nn.Module):
