@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from PIL import Image
+from support.needs import package
 
-from convnext_edge import embed, export, finetune, predict, quantize, validate
+from convnext_edge import export, finetune, predict, quantize, validate
 from convnext_edge.artifacts.store import open_artifact
+from convnext_edge.commands.embed.bundle import check_images
 from convnext_edge.commands.export import Export
 from convnext_edge.errors import CheckpointError, ExportError, TargetError, UsageError
 from convnext_edge.evaluation.detections import match
@@ -126,12 +130,47 @@ def test_pictures_are_answered_with_objects_in_their_own_pixels(
             assert overlay.size == SIZE[::-1]
 
 
+def test_average_precision_is_told_by_annotations(exported: Export, photos: Path, tmp_path: Path) -> None:
+    """Where the objects are those that the reference finds, its own AP is 1, and so is that of FP32 ONNX."""
+    package("pycocotools", "pip install 'convnext-edge[coco]'")
+    found = predict(
+        exported.weights, photos, threshold=0.0, target="torch", workspace=exported.artifact.parent
+    )
+    pictures = [{"id": n + 1, "file_name": f"{n}.png", "width": 150, "height": 100} for n in range(8)]
+    objects = [
+        {
+            "image_id": n + 1,
+            "category_id": each.index,
+            "bbox": list(each.bbox),
+            "segmentation": each.segmentation,
+        }
+        for n, row in enumerate(found.predictions)
+        for each in row.objects
+    ]
+    categories = [{"id": number, "name": f"class {number}"} for number in (1, 2, 3)]
+    content = {"images": pictures, "annotations": objects, "categories": categories}
+    shutil.copytree(photos, tmp_path / "photos")
+    (tmp_path / "photos" / "annotations.json").write_text(json.dumps(content))
+    space = exported.artifact.parent
+    judged = validate(
+        exported.artifact, data=tmp_path / "photos", max_drop=0.5, target="onnxruntime", workspace=space
+    )
+    assert judged.passed
+    for name in ("box_ap", "mask_ap"):
+        assert judged.metrics[f"{name}_reference"] == pytest.approx(1, abs=0.01)
+        assert judged.metrics[name] == pytest.approx(1, abs=0.01)
+    objects[:] = [{**each, "bbox": [0, 0, 1, 1]} for each in objects]
+    (tmp_path / "photos" / "annotations.json").write_text(json.dumps(content))
+    wrong = validate(exported.artifact, data=tmp_path / "photos", target="onnxruntime", workspace=space)
+    assert wrong.metrics["box_ap"] == pytest.approx(0, abs=0.01)
+
+
 def test_what_nobody_tried_is_refused_by_name(
     exported: Export, int8: Path, photos: Path, tmp_path: Path
 ) -> None:
     weights, space = exported.weights, exported.artifact.parent
     with pytest.raises(UsageError, match="not yet with boxes and masks"):
-        embed(int8, lang="cpp", output=tmp_path / "app", workspace=space)
+        check_images(open_artifact(int8))
     with pytest.raises(UsageError, match="does not take task detect"):
         finetune(exported.artifact, train=photos, workspace=space)
     with pytest.raises(TargetError, match="tensorrt does not take task detect"):
