@@ -1,8 +1,8 @@
 """The layers of Mask R-CNN's heads, and how they find objects; needs no PyTorch.
 
 "Mask R-CNN" (He et al., 2017, arXiv:1703.06870) with a feature pyramid ("Feature Pyramid Networks", Lin et
-al., 2017, arXiv:1612.03144), as torchvision's `MaskRCNN` and mmdetection's `MaskRCNN` with `StandardRoIHead`
-have them. `network.mask_rcnn` is the module.
+al., 2017, arXiv:1612.03144), as torchvision's MaskRCNN and mmdetection's MaskRCNN with StandardRoIHead have
+them. `network.mask_rcnn` is the module.
 """
 
 from __future__ import annotations

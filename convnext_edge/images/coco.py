@@ -32,7 +32,7 @@ Number = Annotated[float, Field(ge=-(2**24), le=2**24)]
 
 
 class PictureShape(Shape):
-    """A picture."""
+    """Shape of a picture in a file."""
 
     id: Count
     file_name: Line
@@ -41,14 +41,14 @@ class PictureShape(Shape):
 
 
 class CategoryShape(Shape):
-    """A class."""
+    """Shape of a class in a file."""
 
     id: Count
     name: Line
 
 
 class ObjectShape(Shape):
-    """An object in a picture; of the mask, pycocotools says whether it is one."""
+    """Shape of an object in a file; of the mask, pycocotools says whether it is one."""
 
     image_id: Count
     category_id: Count
@@ -59,7 +59,7 @@ class ObjectShape(Shape):
 
 
 class CocoShape(Shape):
-    """What is read of a file of COCO's format."""
+    """Shape of a file, as far as it is read."""
 
     images: list[PictureShape]
     annotations: list[ObjectShape]

@@ -50,7 +50,7 @@ def in_picture(boxes: Boxes, size: Size, preprocessing: Preprocessing) -> NDArra
 def paste(mask: NDArray[np.float32], box: NDArray[np.float64], size: Size) -> NDArray[np.float32]:
     """Return how likely each pixel of a picture is of an object, (height, width).
 
-    mask: (rows, columns) of the box. size: width and height. As torchvision's `paste_masks_in_image`: with a
+    mask: (rows, columns) of the box. size: width and height. As torchvision's paste_masks_in_image: with a
     border of zeros around the mask, the box as much larger, and its corners cut off to whole pixels.
     """
     framed = np.pad(mask, 1)

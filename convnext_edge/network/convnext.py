@@ -33,8 +33,6 @@ ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
     "silu": nn.SiLU,
     "hardswish": nn.Hardswish,
 }
-
-
 DECODERS: dict[Decoder, type[UPerNet | MaskRCNN]] = {"upernet": UPerNet, "mask_rcnn": MaskRCNN}
 
 

@@ -19,7 +19,7 @@ from convnext_edge.network.roi_align import roi_align
 def best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Return the `count` highest of scores (N, R), the best first, and where they are, each (N, count).
 
-    Of equal ones the first comes first, as in ONNX and unlike `torch.topk`: logits far from 0 have the same
+    Of equal ones the first comes first, as in ONNX and unlike torch.topk: logits far from 0 have the same
     score.
     """
     found, order = scores.sort(dim=1, descending=True, stable=True)

@@ -1,7 +1,7 @@
 """Mask R-CNN's heads: from the maps of all stages to boxes, their classes and masks.
 
-"Mask R-CNN" (He et al., 2017, arXiv:1703.06870). Details follow torchvision's `MaskRCNN` with `FPN`, and
-mmdetection's with `StandardRoIHead` where `Detection.library` says so.
+"Mask R-CNN" (He et al., 2017, arXiv:1703.06870). Details follow torchvision's MaskRCNN with FPN, and
+mmdetection's with StandardRoIHead where `Detection.library` says so.
 
 All has a fixed shape but for the number of images: what is dropped on the way keeps its place, with a score
 that tells so.

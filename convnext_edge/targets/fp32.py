@@ -42,6 +42,24 @@ class ExportOptions:
         return find_target(self.target).form if self.target else "plain"
 
 
+def check_options(source: Source, options: ExportOptions) -> None:
+    """Raise ExportError or TargetError for what this task or this target does not have."""
+    if options.dynamic_size and source.task in FIXED_SIZE:
+        raise ExportError(
+            f"--dynamic-size: {source.stem} {FIXED_SIZE[source.task]}, whose sizes are in the graph",
+            hint="Leave it out, and give --resolution; export for each size.",
+        )
+    if options.opset == LOWEST and source.task == "detect":
+        raise ExportError(
+            f"--opset {LOWEST} is too early for {source.stem}, a detector",
+            hint=f"Take {LOWEST + 1} or later.",
+        )
+    if options.target:
+        find_target(options.target).check_task(source.task)
+    if options.dynamic_size and options.target:
+        find_target(options.target).check_dynamic_size()
+
+
 def write_fp32(
     source: Source,
     weights: Artifact,
@@ -58,20 +76,7 @@ def write_fp32(
     was. start: the artifact that says how the model is prepared, where that is another than the weights.
     Raises ExportError where the graph is not valid, TargetError for a dynamic size that the target lacks.
     """
-    if options.dynamic_size and source.task in FIXED_SIZE:
-        raise ExportError(
-            f"--dynamic-size: {source.stem} {FIXED_SIZE[source.task]}, whose sizes are in the graph",
-            hint="Leave it out, and give --resolution; export for each size.",
-        )
-    if options.opset == LOWEST and source.task == "detect":
-        raise ExportError(
-            f"--opset {LOWEST} is too early for {source.stem}, a detector",
-            hint=f"Take {LOWEST + 1} or later.",
-        )
-    if options.target:
-        find_target(options.target).check_task(source.task)
-    if options.dynamic_size and options.target:
-        find_target(options.target).check_dynamic_size()
+    check_options(source, options)
     parent = (start or weights).link
     description = replace(
         source.describe(), kind="onnx", weights=weights.link, parent=parent, **vars(options)
