@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from convnext_edge.detection import RATIOS, Library
+from convnext_edge.detection import ANCHORS, RATIOS, Library
 
 LARGEST_STRETCH = math.log(1000 / 16)  # by which an edge may grow, as a logarithm; in both libraries
 DROPPED = -1.0  # the score of what is not kept
@@ -46,22 +47,28 @@ def large_enough(boxes: Tensor, edge: float) -> Tensor:
     return (boxes[..., 2:] - boxes[..., :2] >= edge).all(dim=-1)
 
 
-def anchors_of(base: float, stride: tuple[int, int], grid: tuple[int, int], library: Library) -> Tensor:
-    """Return the anchors of a level, (rows * columns * shapes, 4).
+def anchors_at(
+    numbers: Tensor, base: float, stride: tuple[int, int], columns: int, library: Library
+) -> Tensor:
+    """Return the anchors of a level that have these numbers (...), as (..., 4).
 
-    base: edge of the square one in pixels. stride: pixels between two of them, down and across. torchvision
-    rounds the edges.
+    They are counted by rows, columns and shapes. base: edge of the square one in pixels. stride: pixels
+    between two places, down and across. columns: of the level. torchvision rounds the edges.
     """
-    ratios = torch.tensor(RATIOS)
-    down = base * ratios.sqrt()
-    across = base * (1 / ratios.sqrt())
-    shapes = torch.stack([-across, -down, across, down], dim=1) / 2  # (shapes, 4)
-    shapes = shapes.round() if library == "torchvision" else shapes
-    y = torch.arange(grid[0], dtype=torch.float32) * stride[0]
-    x = torch.arange(grid[1], dtype=torch.float32) * stride[1]
-    y, x = (axis.reshape(-1) for axis in torch.meshgrid(y, x, indexing="ij"))
-    places = torch.stack([x, y, x, y], dim=1)  # (rows * columns, 4)
-    return (places[:, None] + shapes[None]).reshape(-1, 4)
+    cells = numbers // ANCHORS
+    x, y = cells % columns * stride[1], cells // columns * stride[0]
+    shapes = anchor_shapes(base, library)
+    return torch.stack([x, y, x, y], dim=-1) + shapes[numbers % ANCHORS]
+
+
+def anchor_shapes(base: float, library: Library) -> Tensor:
+    """Return the anchors at the origin, (shapes, 4)."""
+    rows = []
+    for ratio in np.sqrt(np.array(RATIOS, np.float32)):
+        down, across = np.float32(base) * ratio, np.float32(base) * (np.float32(1) / ratio)
+        rows.append([-across, -down, across, down])
+    shapes = np.array(rows, np.float32) / 2
+    return torch.from_numpy(np.rint(shapes) if library == "torchvision" else shapes)
 
 
 def overlaps(one: Tensor, others: Tensor) -> Tensor:

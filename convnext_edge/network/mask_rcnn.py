@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from convnext_edge.architecture import Architecture
 from convnext_edge.detection import BOX, BOX_EDGE, MASK_EDGE
-from convnext_edge.network.boxes import DROPPED, anchors_of, clip, decode, large_enough
+from convnext_edge.network.boxes import DROPPED, anchors_at, clip, decode, large_enough
 from convnext_edge.network.detection_ops import best, cut_out, suppress
 
 Size = tuple[int, int]  # rows and columns
@@ -113,31 +113,36 @@ class MaskRCNN(nn.Module):
 
     def propose(self, levels: Sequence[Tensor], size: Size) -> tuple[Tensor, Tensor]:
         """Return the best boxes (N, R, 4) that may hold something, and whether they are any, (N, R)."""
-        found = []
-        for level, (x, edge) in enumerate(zip(levels, ANCHOR_EDGES, strict=True)):
-            grid = (x.shape[2], x.shape[3])
-            stride = (size[0] // grid[0], size[1] // grid[1])
-            anchors = anchors_of(edge, stride, grid, self.detection.library)
-            objectness, deltas = self.rpn(x, level)
-            found.append(self.best_of_level(objectness, deltas, anchors, size))
-        boxes, logits, kept = (torch.cat(each, dim=1) for each in zip(*found, strict=True))
+        found = [self.candidates(x, level, size) for level, x in enumerate(levels)]
+        logits, deltas, anchors = (torch.cat(each, dim=1) for each in zip(*found, strict=True))
+        boxes = clip(decode(deltas, anchors, PROPOSAL_WEIGHTS), size)
+        counts = [each.shape[1] for each, *_ in found]
+        of_levels = (
+            torch.split(each, counts, dim=1) for each in (boxes, large_enough(boxes, SMALLEST_PROPOSAL))
+        )
+        kept = torch.cat([self.kept(*each) for each in zip(*of_levels, strict=True)], dim=1)
         order = torch.where(kept, -ranks(logits), LAST)
         value, places = best(order, min(self.detection.proposals, order.shape[1]))
         return at(boxes, places), value > LAST
 
-    def best_of_level(
-        self, objectness: Tensor, deltas: Tensor, anchors: Tensor, size: Size
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return boxes (N, R, 4) of a level, the best first, their logits, and whether each is kept.
+    def candidates(self, x: Tensor, level: int, size: Size) -> tuple[Tensor, Tensor, Tensor]:
+        """Return logits (N, R), deltas and anchors (N, R, 4) of the likeliest of a level, best first."""
+        objectness, deltas = self.rpn(x, level)  # (N, anchors), (N, anchors, 4)
+        logits, order = best(objectness, min(self.detection.candidates, objectness.shape[1]))
+        rows, columns = x.shape[2], x.shape[3]
+        stride = (size[0] // rows, size[1] // columns)
+        anchors = anchors_at(order, ANCHOR_EDGES[level], stride, columns, self.detection.library)
+        return logits, at(deltas, order), anchors
 
-        objectness: (N, anchors). deltas: (N, anchors, 4).
+    def kept(self, boxes: Tensor, large: Tensor) -> Tensor:
+        """Return of boxes (N, R, 4) of a level, the best first, whether no better one overlaps, (N, R).
+
+        large: of each, whether it is large enough to be looked at.
         """
-        count = min(self.detection.candidates, objectness.shape[1])
-        logits, order = best(objectness, count)
-        boxes = clip(decode(at(deltas, order), anchors[order], PROPOSAL_WEIGHTS), size)
-        falling = torch.arange(count, 0, -1, dtype=boxes.dtype)  # their order is all that counts
-        scores = torch.where(large_enough(boxes, SMALLEST_PROPOSAL), falling, DROPPED)
-        return boxes, logits, suppress(boxes, scores, self.detection.proposal_overlap) > 0
+        falling = torch.arange(boxes.shape[1], 0, -1, dtype=boxes.dtype)  # their order is all that counts
+        scores = torch.where(large, falling, DROPPED)
+        found: Tensor = suppress(boxes, scores, self.detection.proposal_overlap)
+        return found > 0
 
     def detect(
         self, levels: Sequence[Tensor], proposals: Tensor, real: Tensor, size: Size

@@ -21,7 +21,7 @@ from convnext_edge.checkpoints.sizes import SIZES
 from convnext_edge.detection import Detection
 from convnext_edge.images.objects import paste, split
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.network.boxes import anchors_of, decode, nms, overlaps
+from convnext_edge.network.boxes import anchors_at, decode, nms, overlaps
 from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.network.lowering import LAYER_FACTORIES, LoweredConvNeXt, lower
 from convnext_edge.network.mask_rcnn import MaskRCNN
@@ -162,12 +162,12 @@ def test_decoded_boxes_by_hand() -> None:
 
 
 def test_anchors_by_hand() -> None:
-    found = anchors_of(32, (16, 16), (2, 2), "torchvision")
+    found = anchors_at(torch.arange(12), 32, (16, 16), 2, "torchvision")  # of 2 x 2 places
     assert found.shape == (12, 4)
     assert found[1].tolist() == [-16, -16, 16, 16]
     assert found[0].tolist() == [-23, -11, 23, 11]  # 32 * sqrt(2) / 2 = 22.6, and 11.3
     assert (found[9:] - found[:3]).unique().tolist() == [16]
-    exact = anchors_of(32, (16, 16), (1, 1), "mmdetection")
+    exact = anchors_at(torch.arange(3), 32, (16, 16), 1, "mmdetection")
     assert exact[0].tolist() == pytest.approx([-22.627, -11.314, 22.627, 11.314], abs=1e-3)
 
 
