@@ -22,10 +22,12 @@ from pydantic import Field
 
 from convnext_edge.errors import ImageSetError, first_few
 from convnext_edge.images.contents import Entry, Truth
+from convnext_edge.images.objects import of_text
 from convnext_edge.reading import Count, DamagedError, Line, Shape, check, parse_json, read_bytes
 
 BESIDE = ("_annotations.coco.json", "annotations.json")
 NAMED = "instances_*.json"
+LEAST_CORNERS = 6  # numbers of a polygon
 MAX_BYTES = 2**29  # COCO's own file of 118,000 pictures has 448 MB
 
 Number = Annotated[float, Field(ge=-(2**24), le=2**24)]
@@ -107,13 +109,11 @@ def annotate(entries: Sequence[Entry], path: Path) -> Annotations:
     """
     told = read_file(path)
     numbers = {category["id"] for category in told["categories"]}
+    sizes = {row["id"]: (row["height"], row["width"]) for row in told["images"]}
     objects: dict[int, list[Truth]] = defaultdict(list)
-    for row in told["annotations"]:
-        if row["category_id"] not in numbers:
-            raise ImageSetError(
-                f"{path} has an object of category {row['category_id']}, which it does not list",
-                hint="Repair it.",
-            )
+    for place, row in enumerate(told["annotations"]):
+        if fault := fault_of(row, numbers, sizes):
+            raise ImageSetError(f"{path}: annotations[{place}] {fault}", hint="Repair it.")
         objects[row["image_id"]].append(truth(row))
     pictures = {row["file_name"].rpartition("/")[2]: row for row in told["images"]}
     here = [entry for entry in entries if entry.name.rpartition("/")[2] in pictures]
@@ -138,6 +138,39 @@ def read_file(path: Path) -> dict[str, Any]:
     except DamagedError as error:
         raise ImageSetError(f"{path} is damaged: {error}", hint="Get it again, or move it away.") from error
     return told
+
+
+def fault_of(row: dict[str, Any], numbers: set[int], sizes: dict[int, tuple[int, int]]) -> str:
+    """Return what is wrong with an object, as the end of a sentence; empty where nothing is.
+
+    numbers: of the classes. sizes: height and width of each picture by its number.
+    """
+    size, mask = sizes.get(row["image_id"]), row.get("segmentation")
+    if row["category_id"] not in numbers:
+        return f"is of category {row['category_id']}, which the file does not list"
+    if size is None:
+        return f"is in picture {row['image_id']}, which the file does not list"
+    if isinstance(mask, dict):
+        return (
+            "" if runs_fit(mask, size) else f"has run lengths that are none of {size[0]} x {size[1]} pixels"
+        )
+    if any(len(polygon) < LEAST_CORNERS or len(polygon) % 2 for polygon in mask or ()):
+        return "has a polygon without three corners of two numbers each"
+    return ""
+
+
+def runs_fit(mask: dict[str, Any], size: tuple[int, int]) -> bool:
+    """Return whether run lengths are of a picture of that height and width."""
+    counts = mask.get("counts")
+    if mask.get("size") != list(size):
+        return False
+    try:
+        runs = of_text(counts) if isinstance(counts, str) else counts
+    except ValueError:
+        return False
+    if not isinstance(runs, list) or any(type(run) is not int or run < 0 for run in runs):
+        return False
+    return sum(runs) == size[0] * size[1]
 
 
 def truth(row: dict[str, Any]) -> Truth:

@@ -14,6 +14,8 @@ from convnext_edge.images.transform import place_of_size, resized_size
 Size = tuple[int, int]  # width and height
 Boxes = NDArray[np.float32] | NDArray[np.float64]  # (R, 4): left, top, right, bottom
 NO_LABEL = -1  # of a place without a detection
+MORE = 0x20  # in a character of run lengths: more of the number follow
+LONGEST_RUN = 35  # bits
 INSIDE = 0.5  # likelihood from which a pixel is of the object
 
 
@@ -109,5 +111,26 @@ def as_text(counts: Sequence[int]) -> str:
         while more:
             bits, rest = rest & 0x1F, rest >> 5
             more = rest != (-1 if bits & 0x10 else 0)
-            found.append(chr(ord("0") + bits + (0x20 if more else 0)))
+            found.append(chr(ord("0") + bits + (MORE if more else 0)))
     return "".join(found)
+
+
+def of_text(text: str) -> list[int]:
+    """Return the run lengths that `as_text` wrote; raise ValueError for what it does not write."""
+    counts: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = ord(character) - ord("0")
+        if not 0 <= bits < 2 * MORE or shift > LONGEST_RUN:
+            raise ValueError(f"{character!r} is no part of run lengths")
+        value |= (bits & (MORE - 1)) << shift
+        shift += 5
+        if bits & MORE:
+            continue
+        if bits & 0x10:
+            value -= 1 << shift
+        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+        value = shift = 0
+    if shift:
+        raise ValueError("run lengths end within a number")
+    return counts

@@ -32,6 +32,12 @@ def told(**changes: Any) -> dict[str, Any]:
     }
 
 
+def masked(mask: object) -> dict[str, Any]:
+    """Return a file with one object, which has this mask."""
+    box = {"image_id": 7, "category_id": 3, "bbox": [1, 2, 5, 4]}
+    return told(annotations=[{**box, "segmentation": mask}])
+
+
 def written(folder: Path, content: object, name: str = "_annotations.coco.json") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(4):
@@ -111,8 +117,12 @@ def test_classes_that_the_model_does_not_have_are_refused(tmp_path: Path) -> Non
         (told(categories=[]), "categories must be a list with a length of at least 1"),
         (told(annotations=[{"image_id": 7}]), "category_id"),
         (told(annotations=[{"image_id": 7, "category_id": 9, "bbox": [1, 2, 3, 4]}]), "category 9"),
+        (told(annotations=[{"image_id": 9, "category_id": 3, "bbox": [1, 2, 3, 4]}]), "picture 9"),
+        (masked([[1, 2, 3, 4]]), "a polygon without three corners"),
+        (masked({"size": [10, 20], "counts": [100, 101]}), "run lengths that are none of 10 x 20 pixels"),
+        (masked({"size": [10, 20], "counts": "~~"}), "run lengths that are none of 10 x 20 pixels"),
         (
-            told(images=[{"id": 1, "file_name": "other.png", "width": 1, "height": 1}]),
+            told(images=[{"id": 1, "file_name": "x.png", "width": 1, "height": 1}], annotations=[]),
             "names none of the pictures",
         ),
         ([], "an object"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convnext_edge.images.objects import in_picture, paste, run_lengths, split
+from convnext_edge.images.objects import in_picture, of_text, paste, run_lengths, split
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import preprocess
 
@@ -81,3 +81,12 @@ def test_places_without_a_detection_are_left_out() -> None:
     (found,) = split([boxes, labels, scores, masks])
     assert found.labels.tolist() == [2, 0]
     assert found.scores.tolist() == pytest.approx([0.9, 0.2])
+
+
+def test_run_lengths_are_read_back() -> None:
+    random = np.random.default_rng(0)
+    for share in (0.01, 0.5, 0.99):
+        inside = random.random((300, 500)) < share
+        counts = of_text(run_lengths(inside)["counts"])
+        again = np.repeat(np.arange(len(counts)) % 2, counts).reshape(500, 300).T
+        assert (again == inside).all()
