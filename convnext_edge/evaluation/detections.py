@@ -30,7 +30,8 @@ class Detections(Closeness):
     def __init__(self, outputs: Sequence[str], preprocessing: Preprocessing) -> None:
         super().__init__([name for name in outputs if name != "labels"])
         self.preprocessing = preprocessing
-        self.sure = self.shared = 0  # detections of either model, and those that the other has, too
+        self.found = 0  # detections of either model
+        self.sure = self.shared = 0  # those that it is sure of, and of these those that the other has, too
         self.overlaps: list[float] = []  # IoU of each pair
         self.scenes: list[Scene] = []
         self.results: tuple[list[Result], list[Result]] = ([], [])  # of both models, in pictures with objects
@@ -49,6 +50,7 @@ class Detections(Closeness):
     def add(self, exact: Found, other: Found) -> None:
         """Add what both models find in an image."""
         pairs = match(exact, other)
+        self.found += len(exact.boxes) + len(other.boxes)
         for found, partner in ((exact, [i for i, _, _ in pairs]), (other, [j for _, j, _ in pairs])):
             sure = np.flatnonzero(found.scores > SURE)
             self.sure += len(sure)
@@ -64,11 +66,24 @@ class Detections(Closeness):
 
     def merge(self, other: Self) -> None:
         super().merge(other)
+        self.found += other.found
         self.sure, self.shared = self.sure + other.sure, self.shared + other.shared
         self.overlaps += other.overlaps
         self.scenes += other.scenes
         for own, its in zip(self.results, other.results, strict=True):
             own += its
+
+    @property
+    def worst_sqnr_db(self) -> float | None:
+        """The SQNR of the output that is farthest off; 0 where the models find nothing in common."""
+        if not self.overlaps and self.found:
+            return 0.0
+        return super().worst_sqnr_db
+
+    @property
+    def silent(self) -> bool:
+        """Whether neither model found anything."""
+        return not self.found
 
     @property
     def concerns(self) -> tuple[str, ...]:
