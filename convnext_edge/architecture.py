@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal, NamedTuple
 
+from convnext_edge.detection import Detection, HeadLayer, detector_layers, positions
 from convnext_edge.upernet import DecoderLayer, decoder_layers
 
 KERNEL = 7  # of the published models' depthwise convolutions
@@ -22,7 +23,7 @@ Stem = Literal["patch", "overlap", "overlap_act"]  # one convolution, two, two w
 NormKind = Literal["layernorm", "simplenorm", "rmsnorm"]  # see `network.norms`
 Activation = Literal["gelu", "gelu_tanh", "relu", "silu", "hardswish"]
 Pooling = Literal["avg", "max", "avgmax", "catavgmax"]  # as of `network.convnext.pool`
-Decoder = Literal["upernet"]  # what makes one answer of the maps of all stages
+Decoder = Literal["upernet", "mask_rcnn"]  # what makes one answer of the maps of all stages
 OF_BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
 
 
@@ -71,6 +72,10 @@ class Architecture:
     decoder: Decoder | None = None
     decoder_width: int = 0  # channels of its layers
     pool_bins: tuple[int, ...] = ()  # edges of the maps that its pyramid pooling gives
+    # Of a detector, whose pyramid has `decoder_width` channels.
+    box_width: int = 0  # units of its box head
+    mask_width: int = 0  # channels of its mask head
+    detection: Detection | None = None  # how it finds objects
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kernels", self.kernels or (KERNEL,) * len(self.dims))
@@ -143,8 +148,12 @@ class Architecture:
             total += depth * prod(size) * dim * (self.kernels[stage] ** 2 + 2 * EXPANSION * dim)
             sizes.append(size)
         for layer in self.decoder_layers():
-            positions = layer.bins**2 or prod(sizes[layer.stage])
-            total += positions * layer.kernel**2 * layer.before * layer.dim
+            places = layer.bins**2 or prod(sizes[layer.stage])
+            total += places * layer.kernel**2 * layer.before * layer.dim
+        if self.detection is not None:
+            total += sum(
+                prod(layer.weight) * positions(layer, sizes, self.detection) for layer in self.head_layers()
+            )
         return total + sum(prod(shape) for name, shape in self._head() if name.endswith(".weight"))
 
     def shapes(self) -> dict[str, Shape]:
@@ -165,10 +174,17 @@ class Architecture:
         return shapes | dict(self._head()) | dict(self._decoder())
 
     def decoder_layers(self) -> tuple[DecoderLayer, ...]:
-        """Return the convolutions of the decoder in the order in which they run; none where there is none."""
-        if self.decoder is None:
+        """Return the convolutions of UPerNet's decoder in the order in which they run; of others, none."""
+        if self.decoder != "upernet":
             return ()
         return tuple(decoder_layers(self.dims, self.decoder_width, self.pool_bins, self.classes))
+
+    def head_layers(self) -> tuple[HeadLayer, ...]:
+        """Return the layers of a detector behind the maps in the order in which they run; of others, none."""
+        if self.detection is None:
+            return ()
+        widths = self.decoder_width, self.box_width, self.mask_width
+        return tuple(detector_layers(self.dims, *widths, self.classes, self.detection))
 
     def downsamples(self, stage: int) -> bool:
         """Return whether a stage begins with a downsampling layer, be it one that keeps the size."""
@@ -201,6 +217,9 @@ class Architecture:
             else:
                 yield f"decoder.{name}.conv.weight", (dim, before, kernel, kernel)
                 yield from ((f"decoder.{name}.norm.{part}", (dim,)) for part in OF_BATCH_NORM)
+        for layer in self.head_layers():
+            yield f"decoder.{layer.name}.weight", layer.weight
+            yield f"decoder.{layer.name}.bias", (layer.dim,)
 
     def _block(self, name: str, dim: int, kernel: int) -> dict[str, Shape]:
         wide = EXPANSION * dim

@@ -104,6 +104,31 @@ def web_package(content: bytes) -> Files:
     return {"package.json": content, **{f"dist/{name}": b"" for name in (SCRIPT, *LOADED)}}
 
 
+def annotated(content: bytes) -> Files:
+    """Return a picture with annotations in COCO's format."""
+    return {"1.png": sets.photo(), "annotations.json": content}
+
+
+COCO = {
+    "images": [{"id": 1, "file_name": "1.png", "width": 12, "height": 9}],
+    "annotations": [
+        {
+            "image_id": 1,
+            "category_id": 2,
+            "bbox": [1, 2, 3, 4],
+            "area": 5.5,
+            "segmentation": [[1, 2, 3, 4, 5, 6]],
+        },
+        {
+            "image_id": 1,
+            "category_id": 2,
+            "bbox": [1, 2, 3, 4],
+            "iscrowd": 1,
+            "segmentation": {"counts": "22"},
+        },
+    ],
+    "categories": [{"id": 2, "name": "cat"}],
+}
 DEFINITION = b'description = "x"\nobtain = "y"\nalso_called = ["z"]\nrecognized_by = ["*.png"]\n[splits]\n'
 RECIPE = b'activation = "uint8"\nrange = "mse"\nweight_bits = 8\nkeep_float = ["head"]\noutside = 1e-5\n'
 GRID = (
@@ -127,6 +152,7 @@ def _sets() -> Iterator[tuple[str, Reader]]:
     yield "label files", Reader(labels.label_files(), read_set)
     yield "label tables", Reader(labels.label_tables(), read_set)
     yield "synsets", Reader(labels.synset_files(), read_set)
+    yield "annotations", Reader(texts(COCO).map(annotated), read_set)
     yield "devkits", Reader(labels.devkits(), read_set)
 
 

@@ -25,7 +25,12 @@ Metadata = dict[tuple[str, str], str]
 # An engine must not fall to bfloat16 by itself where a CPU offers it (f32), nor quantize the activations that
 # meet compressed weights (0: no group).
 OPENVINO_OPTIONS = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
-RESIZE_TYPES = {"squash": "standard", "center": "crop", "pad": "fit_to_window_letterbox"}  # of Model API
+RESIZE_TYPES = {
+    "squash": "standard",
+    "center": "crop",
+    "pad": "fit_to_window_letterbox",
+    "corner": "fit_to_window",
+}  # of Model API
 INTERPOLATIONS = {"nearest": "NEAREST", "bilinear": "LINEAR", "bicubic": "CUBIC"}  # likewise
 SECTIONS = ("model_info", "runtime_options", "convnext_edge")
 CLASSIFIERS = ("classify", "multilabel")
@@ -59,7 +64,7 @@ def model_info(described: Description) -> dict[str, str]:
     }
     if prepared.interpolation in INTERPOLATIONS:
         info["interpolation_mode"] = INTERPOLATIONS[prepared.interpolation]
-    if prepared.resize_mode == "pad" and len(set(prepared.padding)) == 1:
+    if prepared.resize_mode in ("pad", "corner") and len(set(prepared.padding)) == 1:
         info["pad_value"] = str(prepared.padding[0])
     if described.task in CLASSIFIERS:
         info |= {"model_type": "Classification", "multilabel": str(described.task == "multilabel")}

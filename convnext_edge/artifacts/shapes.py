@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from convnext_edge.architecture import Activation, Decoder, NormKind, Pooling, Stem
 from convnext_edge.artifacts.artifact import Form, Kind
 from convnext_edge.cpu import Machine
+from convnext_edge.detection import Library
 from convnext_edge.images.preprocessing import InputType, PreprocessingShape
 from convnext_edge.reading import Count, Epsilon, Line, Sha256, Shape, Version
 from convnext_edge.tasks import OF_HEADS, VECTORS, Task
@@ -42,6 +43,7 @@ class CalibrationShape(Shape):
     digest: Sha256
 
 
+Fraction = Annotated[float, Field(ge=0, le=1)]
 Stages = Annotated[list[Size], Field(max_length=100)]
 Number = Annotated[int, Field(ge=0, le=2**24)]
 Numbers = Annotated[list[Number], Field(max_length=100)]
@@ -54,6 +56,18 @@ class VerdictShape(Shape):
     gates: list[Line]
     unmet: list[Line]
     warnings: list[Line]
+
+
+class DetectionShape(Shape):
+    """Shape of a `Detection`."""
+
+    library: Library
+    candidates: Size
+    proposals: Size
+    proposal_overlap: Fraction
+    overlap: Fraction
+    score: Fraction
+    detections: Size
 
 
 class ArchitectureShape(Shape):
@@ -89,6 +103,9 @@ class ArchitectureShape(Shape):
     decoder: Decoder | None = None
     decoder_width: Number = 0
     pool_bins: Stages = []
+    box_width: Number = 0
+    mask_width: Number = 0
+    detection: DetectionShape | None = None
 
     @model_validator(mode="after")
     def _decoder_fits(self) -> Self:
@@ -96,6 +113,9 @@ class ArchitectureShape(Shape):
             raise ValueError("decoder_width must be that of a decoder")
         if self.decoder and (self.pooled or len(self.maps) != len(self.dims) or not self.classes):
             raise ValueError("a decoder must take the maps of all stages, and tell classes apart")
+        detects = self.decoder == "mask_rcnn"
+        if any(bool(told) != detects for told in (self.detection, self.box_width, self.mask_width)):
+            raise ValueError("detection, box_width and mask_width must be those of a detector")
         return self
 
     @model_validator(mode="after")
@@ -173,7 +193,8 @@ class SidecarShape(FormatShape):
             (self.task in OF_HEADS and not has.classes, "no classes"),
             (self.task in OF_HEADS and bool(has.maps), "maps"),
             (self.task == "embed" and len(has.maps) > 1, "more than one map"),
-            ((self.task == "segment") != bool(has.decoder), "a decoder" if has.decoder else "no decoder"),
+            ((self.task == "segment") != (has.decoder == "upernet"), f"decoder {has.decoder}"),
+            ((self.task == "detect") != (has.decoder == "mask_rcnn"), f"decoder {has.decoder}"),
         ):
             if wrong:
                 raise ValueError(f"task must not be {self.task} of an architecture with {why}")

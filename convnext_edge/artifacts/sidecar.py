@@ -15,6 +15,7 @@ from convnext_edge.architecture import Architecture
 from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, Link, Verdict
 from convnext_edge.artifacts.names import fault, quoted
 from convnext_edge.artifacts.shapes import FormatShape, SidecarShape, names
+from convnext_edge.detection import Detection
 from convnext_edge.errors import ArtifactError
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.reading import DamagedError, check, read_json, shown
@@ -110,4 +111,6 @@ def _description(value: dict[str, Any]) -> Description:
 def _architecture(value: dict[str, Any]) -> Architecture:
     given = {f.name: value[f.name] for f in fields(Architecture) if f.name in value}
     known: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()}
+    if known.get("detection") is not None:
+        known["detection"] = Detection(**known["detection"])
     return Architecture(**known)

@@ -78,7 +78,7 @@ def names_of_config(config: Config, classes: int) -> ClassNames:
 
 def task_of_config(config: Config, inferred: Task) -> Task:
     """Return what the outputs of a head mean as a config of transformers says, else the inferred task."""
-    if inferred == "segment":
+    if inferred in ("segment", "detect"):
         return inferred
     config.check(ProblemShape)
     problem = config.values.get("problem_type")

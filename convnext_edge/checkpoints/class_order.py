@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from convnext_edge.artifacts.artifact import Description
+from convnext_edge.checkpoints.object_labels import as_detected
 from convnext_edge.errors import UsageError
 from convnext_edge.images.class_order import by_names, renumber, sort_classes
 from convnext_edge.images.contents import COLUMNS, ClassOrder
@@ -52,10 +53,10 @@ class Numbering:
         which was taken. Raises UsageError for options that do not fit the set.
         """
         self.check(images)
-        if images.mapped != (model.task == "segment"):
+        if images.mapped != (model.task == "segment") or images.boxed != (model.task == "detect"):
             return without_labels(images, model)
-        if images.mapped:
-            return images
+        if images.mapped or images.boxed:
+            return as_detected(images, model) if images.boxed else images
         classes = model.architecture.classes
         if self.file is not None:
             return by_names(images, self.file, classes)
@@ -77,7 +78,8 @@ class Numbering:
 def without_labels(images: ImageSet, model: Description) -> ImageSet:
     """Return a set without labels that mean nothing to the model, and say so where it has any."""
     if images.labelled:
-        kind = "label maps" if images.mapped else "labels of whole images"
+        told = "objects" if images.boxed else "labels of whole images"
+        kind = "label maps" if images.mapped else told
         note(f"{images.name} has {kind}, which task {model.task} does not use")
     return images.without_labels()
 

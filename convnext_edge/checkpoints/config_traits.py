@@ -13,11 +13,13 @@ from convnext_edge.architecture import Activation, Architecture, NormKind, Pooli
 from convnext_edge.checkpoints.config import Config, find_config
 from convnext_edge.checkpoints.sizes import UNPUBLISHED
 from convnext_edge.checkpoints.variants import known_sizes
+from convnext_edge.detection import Detection
 from convnext_edge.errors import CheckpointError
 from convnext_edge.progress import note
 from convnext_edge.reading import Epsilon, Shape
 from convnext_edge.upernet import USUAL_BINS
 
+OF_DETECTORS = ("candidates", "proposals", "score_threshold", "max_detections")  # of the fields of `Traits`
 TRANSFORMERS_TYPES = ("convnext", "convnextv2", "dinov3_convnext")
 
 # Names of activations: timm's and transformers' -> ours.
@@ -54,10 +56,26 @@ class Traits:
     pooling: Pooling | None = None
     output_stride: int | None = None
     pool_bins: tuple[int, ...] | None = None  # of a decoder's pyramid pooling
+    # Of a detector, as in `Detection`.
+    candidates: int | None = None
+    proposals: int | None = None
+    score_threshold: float | None = None
+    max_detections: int | None = None
 
     def over(self, other: Traits) -> Traits:
         """Return these values, and those of `other` where this has none."""
         return replace(other, **{key: value for key, value in vars(self).items() if value is not None})
+
+    def detection(self, shown: Detection | None) -> Detection | None:
+        """Return how a detector finds objects, with what is told here."""
+        told = {
+            "candidates": self.candidates,
+            "proposals": self.proposals,
+            "score": self.score_threshold,
+            "detections": self.max_detections,
+        }
+        given: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
+        return None if shown is None else replace(shown, **given)
 
     def told(self) -> list[str]:
         """Return the names of the values that are told."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from convnext_edge.architecture import Architecture, Pooling, Shape
 from convnext_edge.checkpoints.layouts import Layout
+from convnext_edge.detection import Detection
 from convnext_edge.upernet import USUAL_BINS
 
 
@@ -19,14 +21,15 @@ def infer(found: Mapping[str, Shape], layout: Layout) -> Architecture:
     conv2 = found.get("stem.conv2.weight", ())
     classes, hidden = _edge(found.get("head.weight", ()), 0), _edge(found.get("hidden.weight", ()), 0)
     of_pixels = _edge(found.get("decoder.classifier.weight", ()), 0)
+    of_boxes = _edge(found.get("decoder.mask.classes.weight", ()), 0)
     map_norms = tuple(stage for stage in range(len(dims)) if f"map_norms.{stage}.weight" in found)
     last_norm = "norm.weight" in found or "norm_pre.weight" in found
-    pooled = (last_norm or classes > 0) and not of_pixels
+    pooled = (last_norm or classes > 0) and not (of_pixels or of_boxes)
     return Architecture(
         depths=depths,
         dims=dims,
         patch=4 if conv2 else _edge(found["stem.conv.weight"], -1),
-        classes=of_pixels or classes,
+        classes=of_pixels or of_boxes or classes,
         grn=any(".grn." in name for name in found),
         layer_scale=any(name.endswith(".gamma") for name in found),
         channels=_edge(found["stem.conv.weight"], 1),
@@ -42,14 +45,34 @@ def infer(found: Mapping[str, Shape], layout: Layout) -> Architecture:
         pooling=_pooling(found.get("head.weight", ()), dims, hidden),
         hidden=hidden,
         head_bias="head.bias" in found or not classes,
-        decoder="upernet" if of_pixels else None,
-        decoder_width=_edge(found.get("decoder.fpn_bottleneck.conv.weight", ()), 0) if of_pixels else 0,
         pool_bins=_bins(found) if of_pixels else (),
+        **_decoder(found, of_pixels, of_boxes),
         pooled=pooled,
         maps=() if pooled else map_norms or tuple(range(len(dims))),
         map_norms=map_norms,
         map_last_norm=layout.family == "dinov3",
     )
+
+
+def _decoder(found: Mapping[str, Shape], of_pixels: int, of_boxes: int) -> dict[str, Any]:
+    """Return what tells a decoder, if there is one.
+
+    of_pixels, of_boxes: classes of a UPerNet, and of a Mask R-CNN.
+    """
+    if of_pixels:
+        width = _edge(found.get("decoder.fpn_bottleneck.conv.weight", ()), 0)
+        return {"decoder": "upernet", "decoder_width": width}
+    if not of_boxes:
+        return {}
+    # mmdetection has no mask for the background
+    rows = _edge(found.get("decoder.box.classes.weight", ()), 0)
+    return {
+        "decoder": "mask_rcnn",
+        "decoder_width": _edge(found.get("decoder.rpn.conv.weight", ()), 0),
+        "box_width": _edge(found.get("decoder.box.fc1.weight", ()), 0),
+        "mask_width": _edge(found.get("decoder.mask.upsample.weight", ()), 0),
+        "detection": Detection("torchvision" if rows == of_boxes else "mmdetection"),
+    }
 
 
 def _stages(found: Mapping[str, Shape]) -> tuple[Shape, Shape, Shape]:

@@ -68,15 +68,30 @@ def decode_head(norm: str, classifier: str) -> Table:
 
 # ... with the backbone of the authors' own repository, and with that of OpenMMLab's later configs
 MMSEGMENTATION_HEAD = decode_head("bn", "conv_seg")
-MMSEGMENTATION: Table = (
-    *(
-        (f"backbone.{name}", ours)
-        for name, ours in OFFICIAL
-        if ours.startswith(("stem", "stages", "map_norms"))
-    ),
-    *MMSEGMENTATION_HEAD,
+AUTHORS_BACKBONE: Table = tuple(
+    (f"backbone.{name}", ours) for name, ours in OFFICIAL if ours.startswith(("stem", "stages", "map_norms"))
 )
+MMSEGMENTATION: Table = (*AUTHORS_BACKBONE, *MMSEGMENTATION_HEAD)
 MMSEGMENTATION_OF_MMPRETRAIN: Table = (*MMPRETRAIN_BACKBONE, *MMSEGMENTATION_HEAD)
+
+# MaskRCNN of mmdetection with FPN, RPNHead, Shared2FCBBoxHead and FCNMaskHead, as in the authors' configs,
+# with either backbone
+MMDETECTION_HEADS: Table = (
+    ("neck.lateral_convs.{s}.conv.{p}", "decoder.laterals.{s}.{p}"),
+    ("neck.fpn_convs.{s}.conv.{p}", "decoder.fpn.{s}.{p}"),
+    ("rpn_head.rpn_conv.{p}", "decoder.rpn.conv.{p}"),
+    ("rpn_head.rpn_cls.{p}", "decoder.rpn.objectness.{p}"),
+    ("rpn_head.rpn_reg.{p}", "decoder.rpn.deltas.{p}"),
+    ("roi_head.bbox_head.shared_fcs.0.{p}", "decoder.box.fc1.{p}"),
+    ("roi_head.bbox_head.shared_fcs.1.{p}", "decoder.box.fc2.{p}"),
+    ("roi_head.bbox_head.fc_cls.{p}", "decoder.box.classes.{p}"),
+    ("roi_head.bbox_head.fc_reg.{p}", "decoder.box.deltas.{p}"),
+    ("roi_head.mask_head.convs.{s}.conv.{p}", "decoder.mask.convs.{s}.{p}"),
+    ("roi_head.mask_head.upsample.{p}", "decoder.mask.upsample.{p}"),
+    ("roi_head.mask_head.conv_logits.{p}", "decoder.mask.classes.{p}"),
+)
+MMDETECTION: Table = (*AUTHORS_BACKBONE, *MMDETECTION_HEADS)
+MMDETECTION_OF_MMPRETRAIN: Table = (*MMPRETRAIN_BACKBONE, *MMDETECTION_HEADS)
 
 # github.com/facebookresearch/dinov3: the last norm stands among those of the maps, too
 DINOV3_OFFICIAL: Table = (
@@ -143,6 +158,31 @@ TORCHVISION: Table = (
     ("classifier.2.1.{p}", "head.{p}"),  # Sequential(Dropout, Linear)
 )
 
+# MaskRCNN of torchvision, with `features` of a ConvNeXt as its body; rows without a 0 are of before 0.13
+TORCHVISION_MASK_RCNN: Table = (
+    *(
+        (name.replace("features.", "backbone.body.", 1), ours)
+        for name, ours in TORCHVISION
+        if name.startswith("features.")
+    ),
+    ("backbone.fpn.inner_blocks.{s}.0.{p}", "decoder.laterals.{s}.{p}"),
+    ("backbone.fpn.inner_blocks.{s}.{p}", "decoder.laterals.{s}.{p}"),
+    ("backbone.fpn.layer_blocks.{s}.0.{p}", "decoder.fpn.{s}.{p}"),
+    ("backbone.fpn.layer_blocks.{s}.{p}", "decoder.fpn.{s}.{p}"),
+    ("rpn.head.conv.0.0.{p}", "decoder.rpn.conv.{p}"),
+    ("rpn.head.conv.{p}", "decoder.rpn.conv.{p}"),
+    ("rpn.head.cls_logits.{p}", "decoder.rpn.objectness.{p}"),
+    ("rpn.head.bbox_pred.{p}", "decoder.rpn.deltas.{p}"),
+    ("roi_heads.box_head.fc6.{p}", "decoder.box.fc1.{p}"),
+    ("roi_heads.box_head.fc7.{p}", "decoder.box.fc2.{p}"),
+    ("roi_heads.box_predictor.cls_score.{p}", "decoder.box.classes.{p}"),
+    ("roi_heads.box_predictor.bbox_pred.{p}", "decoder.box.deltas.{p}"),
+    ("roi_heads.mask_head.{s}.0.{p}", "decoder.mask.convs.{s}.{p}"),
+    ("roi_heads.mask_head.mask_fcn{next}.{p}", "decoder.mask.convs.{s}.{p}"),
+    ("roi_heads.mask_predictor.conv5_mask.{p}", "decoder.mask.upsample.{p}"),
+    ("roi_heads.mask_predictor.mask_fcn_logits.{p}", "decoder.mask.classes.{p}"),
+)
+
 # Models of which only the children are kept, in a Sequential: by nn.Sequential(*list(model.children())[:-1]),
 # and by fastai's create_body, which cuts torchvision's in this way
 TORCHVISION_BODY: Table = tuple(
@@ -204,5 +244,5 @@ TRANSFORMERS_UPERNET: Table = (
     *decode_head("batch_norm", "classifier"),
 )
 
-OF_OURS = (*OVERLAP_STEM, *TIMM_BODY, ("", "map_norms.{s}.{p}"), *MMSEGMENTATION_HEAD)
+OF_OURS = (*OVERLAP_STEM, *TIMM_BODY, ("", "map_norms.{s}.{p}"), *MMSEGMENTATION_HEAD, *MMDETECTION_HEADS)
 OURS: Table = tuple((ours, ours) for _, ours in OF_OURS)

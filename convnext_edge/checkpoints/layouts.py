@@ -18,6 +18,8 @@ from convnext_edge.architecture import Stem
 from convnext_edge.checkpoints.layout_tables import (
     DINOV3,
     DINOV3_OFFICIAL,
+    MMDETECTION,
+    MMDETECTION_OF_MMPRETRAIN,
     MMPRETRAIN,
     MMPRETRAIN_BACKBONE,
     MMSEGMENTATION,
@@ -31,6 +33,7 @@ from convnext_edge.checkpoints.layout_tables import (
     TIMM_BODY,
     TORCHVISION,
     TORCHVISION_BODY,
+    TORCHVISION_MASK_RCNN,
     TRANSFORMERS,
     TRANSFORMERS_UPERNET,
     Table,
@@ -100,6 +103,8 @@ class Layout:
 # no other decoder has it: of others, the backbone alone is taken
 OF_UPERNET = ("decode_head.fpn_bottleneck.conv.weight",)
 SEGMENTER = ("backbone.", "decode_head.")
+OF_MASK_RCNN = ("roi_head.mask_head.upsample.weight",)
+DETECTOR = ("backbone.", "neck.", "rpn_head.", "roi_head.")
 
 LAYOUTS = (
     Layout("official", OFFICIAL),
@@ -125,6 +130,14 @@ LAYOUTS = (
     Layout("mmsegmentation", MMSEGMENTATION, scopes=SEGMENTER, needed=OF_UPERNET),
     Layout("mmsegmentation", MMSEGMENTATION_OF_MMPRETRAIN, scopes=SEGMENTER, needed=OF_UPERNET),
     Layout("transformers", TRANSFORMERS_UPERNET, scopes=SEGMENTER, needed=OF_UPERNET),
+    Layout("mmdetection", MMDETECTION, scopes=DETECTOR, needed=OF_MASK_RCNN),
+    Layout("mmdetection", MMDETECTION_OF_MMPRETRAIN, scopes=DETECTOR, needed=OF_MASK_RCNN),
+    Layout(
+        "torchvision",
+        TORCHVISION_MASK_RCNN,
+        scopes=("backbone.", "rpn.", "roi_heads."),
+        needed=("roi_heads.mask_predictor.conv5_mask.weight",),
+    ),
     Layout("convnext_edge", OURS, stem="overlap"),
     Layout("convnext_edge", OURS),
 )

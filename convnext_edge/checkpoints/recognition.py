@@ -46,7 +46,8 @@ FOREIGN = (
 # A tensor that is missing or has another shape, by our name.
 DEVIATIONS = (
     (r"head\.", "the head is one linear layer, behind at most one hidden layer"),
-    (r"decoder\.", "the decoder is a UPerNet, of a width that all its layers have"),
+    (r"decoder\.(box|mask|rpn)", "the heads are those of Mask R-CNN: two linear layers, four convolutions"),
+    (r"decoder\.", "the decoder is a UPerNet or a pyramid, of a width that all its layers have"),
     (r"hidden\.", "the hidden layer of a head takes what the pooling leaves"),
     (r"stem\.conv\.weight", "the stem is one convolution with square patches, or two of 3x3"),
     (r"stem\.norm\.weight", "the stem ends with a norm"),

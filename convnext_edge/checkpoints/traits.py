@@ -13,9 +13,10 @@ from typing import Any
 
 from convnext_edge.architecture import Architecture
 from convnext_edge.checkpoints.config import Config
-from convnext_edge.checkpoints.config_traits import Traits, obey_config, traits_of
+from convnext_edge.checkpoints.config_traits import OF_DETECTORS, Traits, obey_config, traits_of
 from convnext_edge.checkpoints.sizes import UNPUBLISHED, visible
 from convnext_edge.checkpoints.variants import known_sizes
+from convnext_edge.detection import Detection
 from convnext_edge.errors import CheckpointError
 from convnext_edge.progress import note
 from convnext_edge.upernet import USUAL_BINS
@@ -57,6 +58,11 @@ def check_fits(architecture: Architecture, shown: Architecture, known: Traits, p
             f"{path} has a pyramid pooling of {len(architecture.pool_bins)} sizes, and nothing tells them",
             hint=f"Put its config.json of transformers beside it; only {USUAL_BINS} are taken without one.",
         )
+    of_detector = [name for name in known.told() if name in OF_DETECTORS]
+    if of_detector and architecture.detection is None:
+        raise CheckpointError(
+            f"--{of_detector[0].replace('_', '-')} is of a detector, and {path} is none", hint="Leave it out."
+        )
     if architecture.shapes() != shown.shapes():
         raise CheckpointError(
             f"{path} has a head for {shown.pooling} pooling, not for {architecture.pooling}",
@@ -86,6 +92,7 @@ def apply(traits: Traits, shown: Architecture, family: str) -> Architecture:
         pooling=traits.pooling or shown.pooling,
         output_stride=told if dilates else None,
         pool_bins=traits.pool_bins or shown.pool_bins,
+        detection=traits.detection(shown.detection),
     )
 
 
@@ -93,7 +100,9 @@ def changed(architecture: Architecture, traits: Traits, path: Path) -> dict[str,
     """Return the fields of the architecture of kept weights that `traits` change; raise as `resolve` does."""
     if traits.told():
         check_fits(apply(traits, architecture, ""), architecture, traits, path)
-    told = {name: getattr(traits, name) for name in traits.told()}
+    told = {name: getattr(traits, name) for name in traits.told() if name not in OF_DETECTORS}
+    if architecture.detection is not None:
+        told["detection"] = traits.detection(architecture.detection)
     eps = told.pop("norm_eps", None)
     told.pop("last_eps", None)
     return told if eps is None else {**told, "eps": eps, "last_eps": eps}
@@ -109,11 +118,26 @@ def assumptions(known: Traits, architecture: Architecture) -> Iterator[str]:
         yield f"epsilon {architecture.last_eps:g}"
     if known.pooling is None and architecture.pooled:
         yield f"{architecture.pooling} pooling"
-    if known.pool_bins is None and architecture.decoder:
+    if known.pool_bins is None and architecture.pool_bins:
         yield f"pyramid pooling to {', '.join(map(str, architecture.pool_bins))}"
+    if architecture.detection is not None:
+        yield from assumed_of_detection(known, architecture.detection)
     if known.output_stride is None:
         dilated = architecture.output_stride is not None
         yield f"output stride {architecture.output_stride}" if dilated else "strides and no dilation"
+
+
+def assumed_of_detection(known: Traits, found: Detection) -> Iterator[str]:
+    """Yield how a detector finds objects, as far as nothing told it."""
+    yield f"anchors and overlaps as in {found.library}"
+    if known.candidates is None:
+        yield f"{found.candidates} candidates of each level"
+    if known.proposals is None:
+        yield f"{found.proposals} proposals"
+    if known.score_threshold is None:
+        yield f"scores above {found.score:g}"
+    if known.max_detections is None:
+        yield f"at most {found.detections} detections"
 
 
 def still_assumed(assumed: tuple[str, ...], told: Traits, before: Architecture) -> tuple[str, ...]:

@@ -7,29 +7,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from convnext_edge.architecture import Activation, NormKind, Pooling
 from convnext_edge.artifacts.opsets import HIGHEST, LOWEST, USUAL
 from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.named import variant_or_file
-from convnext_edge.checkpoints.places import Selection, Weights
 from convnext_edge.checkpoints.variants import names
 from convnext_edge.commands.declaration import Argument, Option, command
 from convnext_edge.commands.early import check_names
 from convnext_edge.commands.options import (
     RUNTIMES,
     ActivationOption,
+    Candidates,
     ChannelOrderOption,
     Crop,
     ExifOption,
     InterpolationOption,
     LabelZeroOption,
+    MaxDetections,
     Mean,
     NormOption,
     Output,
     PadColor,
     PixelRange,
     PoolingOption,
+    Proposals,
     ResizeModeOption,
+    ScoreThreshold,
     Seed,
     Std,
     TaskOption,
@@ -38,21 +40,19 @@ from convnext_edge.commands.options import (
 )
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import Sentence, command_line, lines
-from convnext_edge.errors import UsageError, first_few
+from convnext_edge.errors import first_few
 from convnext_edge.images.changes import PreprocessingChanges
 from convnext_edge.images.preprocessing import InputType
 from convnext_edge.images.way import way
 from convnext_edge.paths import AnyPath, as_path
 from convnext_edge.quiet import importing
 from convnext_edge.targets.registry import NAMES
-from convnext_edge.tasks import Task
 
 if TYPE_CHECKING:
+    from convnext_edge.artifacts.artifact import Artifact
     from convnext_edge.checkpoints.expectation import Expectation
-    from convnext_edge.checkpoints.load_source import Asked
     from convnext_edge.checkpoints.source import Source
-
-OUTPUT_STRIDES = (8, 16, 32)
+    from convnext_edge.targets.fp32 import ExportOptions
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,10 @@ def export(
     output_stride: Annotated[
         int | None, Option("Stride from which timm's strides become dilations: 8 or 16.", at_least=1)
     ] = None,
+    candidates: Candidates = None,
+    proposals: Proposals = None,
+    score_threshold: ScoreThreshold = None,
+    max_detections: MaxDetections = None,
     expect: Annotated[AnyPath | None, Option("Your model's answer to --input-data: .npy or .npz.")] = None,
     input_data: Annotated[AnyPath | None, Option("Normalized images (N, channels, H, W): .npy.")] = None,
     resolution: Annotated[
@@ -197,61 +201,54 @@ def export(
     variant, checkpoint = variant_or_file(model, variant, checkpoint)
     check_names(variant, checkpoint, target, output)
     with importing():
+        from convnext_edge.checkpoints.asked import asked_of
+        from convnext_edge.checkpoints.config_traits import Traits
         from convnext_edge.checkpoints.expectation import Expectation
         from convnext_edge.checkpoints.kept_weights import save_weights
         from convnext_edge.checkpoints.load_source import load_source
-        from convnext_edge.evaluation.parity import parity
-        from convnext_edge.targets.fp32 import ExportOptions, write_fp32
+        from convnext_edge.targets.fp32 import ExportOptions
 
     proof = Expectation.at(as_path(expect), as_path(input_data))
     pixels = (mean, std, resize_mode, pad_color, channel_order, pixel_range, exif, label_zero)
     changes = PreprocessingChanges(resolution, crop, interpolation, *pixels)
+    traits = Traits(activation, norm, norm_eps, pooling=pooling, output_stride=output_stride)
+    finding = (candidates, proposals, score_threshold, max_detections)
     source = load_source(
         variant,
         as_path(checkpoint),
         random_weights=random_weights,
         changes=changes,
-        asked=asked_of(activation, norm, norm_eps, pooling, output_stride, weights=weights, task=task),
+        asked=asked_of(traits, finding, weights=weights, task=task),
         seed=seed,
     ).for_task(task, with_map=with_map)
     source, expected = prove(source.with_class_names(as_path(classes)), proof)
     space = Workspace.at(workspace)
     kept = save_weights(source, space)
-    differences: list[float] = []
-    artifact = write_fp32(
-        source,
-        kept,
-        ExportOptions(target, input_type, opset, dynamic_size),
-        place=as_path(output) or space,
-        check=lambda made: differences.append(parity(source, made)),
-    )
+    options = ExportOptions(target, input_type, opset, dynamic_size)
+    artifact, difference = write_compared(source, kept, options, as_path(output) or space)
     return Export(
         artifact=artifact.path,
         weights=kept.path,
         opset=opset or USUAL,
-        parity_max_abs_diff=differences[0],
+        parity_max_abs_diff=difference,
         expected_max_abs_diff=expected,
         **figures(source),
     )
 
 
-def asked_of(
-    activation: Activation | None,
-    norm: NormKind | None,
-    norm_eps: float | None,
-    pooling: Pooling | None,
-    output_stride: int | None,
-    *,
-    weights: Weights | None,
-    task: Task | None,
-) -> Asked:
-    """Return what the options say of a checkpoint; raise UsageError for an output stride that timm lacks."""
+def write_compared(
+    source: Source, kept: Artifact, options: ExportOptions, place: Path | Workspace
+) -> tuple[Artifact, float]:
+    """Write the model; return it, and the largest difference of an output to PyTorch."""
     with importing():
-        from convnext_edge.checkpoints.config_traits import Traits
-        from convnext_edge.checkpoints.load_source import Asked
+        from convnext_edge.evaluation.parity import parity
+        from convnext_edge.targets.fp32 import write_fp32
 
-    traits = Traits(activation, norm, norm_eps, pooling=pooling, output_stride=checked(output_stride))
-    return Asked(traits, Selection(weights, task))
+    differences: list[float] = []
+    made = write_fp32(
+        source, kept, options, place=place, check=lambda made: differences.append(parity(source, made))
+    )
+    return made, differences[0]
 
 
 def prove(source: Source, proof: Expectation | None) -> tuple[Source, float | None]:
@@ -260,13 +257,6 @@ def prove(source: Source, proof: Expectation | None) -> tuple[Source, float | No
         return source, None
     expected = proof.check(source)
     return source.proved(), expected
-
-
-def checked(output_stride: int | None) -> int | None:
-    """Return an output stride; raise UsageError for one that timm does not have."""
-    if output_stride not in (None, *OUTPUT_STRIDES):
-        raise UsageError(f"--output-stride {output_stride} is none that timm has", hint="Take 8, 16 or 32.")
-    return output_stride
 
 
 def figures(source: Source) -> dict[str, Any]:

@@ -119,6 +119,20 @@ NormOption: TypeAlias = Annotated[
 PoolingOption: TypeAlias = Annotated[
     Pooling | None, Option(f"Pooling of the last map: {listed(Pooling)}.", metavar="NAME")
 ]
+Candidates: TypeAlias = Annotated[
+    int | None,
+    Option("Task detect: boxes of each level before overlaps are dropped.  [default: 1000]", at_least=1),
+]
+Proposals: TypeAlias = Annotated[
+    int | None, Option("Task detect: boxes that the heads look at.  [default: 1000]", at_least=1)
+]
+ScoreThreshold: TypeAlias = Annotated[
+    float | None,
+    Option("Task detect: score that a detection has more than.  [default: 0.05]", at_least=0, at_most=1),
+]
+MaxDetections: TypeAlias = Annotated[
+    int | None, Option("Task detect: most detections of an image.  [default: 100]", at_least=1)
+]
 Crop: TypeAlias = Annotated[
     float | None,
     Option("Share of the resized edge that is kept.", metavar="FRACTION", at_least=0, at_most=1, above=True),
@@ -130,7 +144,8 @@ InterpolationOption: TypeAlias = Annotated[
 ResizeModeOption: TypeAlias = Annotated[
     ResizeMode | None,
     Option(
-        "How images come to the size: shorter edge and crop, whole image, or longer edge and --pad-color."
+        "How images come to the size: shorter edge and crop, whole image, or longer edge and --pad-color,"
+        " with the image in the middle or in the corner."
     ),
 ]
 PadColor: TypeAlias = Annotated[Channels | None, Option("Color of the padding, in 0..255.", metavar="R G B")]

@@ -61,6 +61,12 @@ FIGURES: dict[str, tuple[Figure, ...]] = {
         Figure("drop", "drop_points", "{:+.2f}"),
         Figure("agreement", "agreement", "{:.2%}"),
     ),
+    "detect": (
+        Figure("box AP", "box_ap", "{:.2%}"),
+        Figure("masks", "mask_ap", "{:.2%}"),
+        Figure("drop", "drop_points", "{:+.2f}"),
+        Figure("agreed", "agreement", "{:.2%}"),
+    ),
 }
 
 LEGENDS: dict[str, str] = {
@@ -69,6 +75,8 @@ LEGENDS: dict[str, str] = {
     "embed": "cosine: mean and 1st percentile (p1); 10-NN: nearest neighbours kept, of 10;"
     " drop: points of the accuracy by them",
     "segment": "mIoU: mean over the classes; drop: its points lost; agreement: of the pixels",
+    "detect": "AP, of boxes and masks: over IoUs of 0.5 to 0.95; drop: points of the one that lost more;"
+    " agreed: objects that both find",
     "features": "map0 and so on: SQNR of each map in dB; SQNR: of the worst map",
 }
 

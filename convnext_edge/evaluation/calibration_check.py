@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.checkpoints.source import Source
-from convnext_edge.evaluation.closeness import Closeness
 from convnext_edge.evaluation.comparison import batch_for
+from convnext_edge.evaluation.measures import closeness_of
 from convnext_edge.images.contents import UNLABELLED
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.transform import as_reference_takes
@@ -43,7 +43,7 @@ class CalibrationSample:
         It runs in ONNX Runtime, whatever its target: that is always here, and reads all Q/DQ graphs.
         """
         raw_bytes = artifact.description.input_type == "uint8"
-        reference, found = TorchSession(source.reference), Closeness(source.outputs)
+        reference, found = TorchSession(source.reference), closeness_of(source)
         # one thread: more would spin while they wait for each other
         with find_target("onnxruntime").open_session(artifact, threads=1) as session:
             step = batch_for(artifact.description, BATCH)
@@ -82,5 +82,9 @@ def concerns_of_set(images: ImageSet, classes: int) -> Iterator[str]:
     if len(images) < LOOKED_AT:
         yield f"{len(images)} calibration image{'s are' if len(images) > 1 else ' is'} few: take 256"
     labels = {entry.label for entry in images.entries}
-    if images.labelled and not images.mapped and len(labels) == 1 < min(len(images), classes):
+    if (
+        images.labelled
+        and not (images.mapped or images.boxed)
+        and len(labels) == 1 < min(len(images), classes)
+    ):
         yield f"all {len(images)} calibration images are of one class"

@@ -10,6 +10,7 @@ from typing import Any
 from convnext_edge.architecture import Architecture
 from convnext_edge.errors import UsageError
 from convnext_edge.evaluation.closeness import Closeness
+from convnext_edge.evaluation.detections import Detections
 from convnext_edge.evaluation.metrics import FLOOR_DB, Comparison
 from convnext_edge.evaluation.trust import concerns, in_wrong_order, undecided_drop, unfit_drop
 from convnext_edge.tasks import Task
@@ -24,12 +25,14 @@ DECIDED: dict[Task, dict[str, str]] = {
     "embed": {"max_drop": "drop_points", "min_cosine": "cosine_mean", "min_sqnr": "sqnr_db"},
     "features": {"min_sqnr": "sqnr_db"},
     "segment": {"max_drop": "drop_points", "min_agreement": "agreement", "min_sqnr": "sqnr_db"},
+    "detect": {"max_drop": "drop_points", "min_agreement": "agreement", "min_sqnr": "sqnr_db"},
 }
 # What a gate of points is on in the reference, as a fraction: no more than that can be lost.
 AT_STAKE: dict[Task, str] = {
     "multilabel": "map_reference",
     "embed": "knn_reference",
     "segment": "miou_reference",
+    "detect": "box_ap_reference",
 }
 # The value of each gate that nothing can fail.
 LOOSEST: dict[str, float] = {
@@ -39,6 +42,7 @@ LOOSEST: dict[str, float] = {
     "min_r2": -math.inf,
     "min_cosine": -1.0,
 }
+UNTOLD = "these images do not tell it"
 NEEDS_LABELS = ("max_drop",)
 OF_CLASSES = ("max_drop", "min_agreement")  # gates that a classifier of one output cannot fail
 # How a figure and its bound read where the gate is not met.
@@ -97,7 +101,7 @@ class Gates:
         """Return why one gate is not met by a figure; empty where it is."""
         bound = getattr(self, name)
         if figure is None:
-            return "" if name == "min_sqnr" else "these images do not tell it"
+            return "" if name == "min_sqnr" else UNTOLD
         held = figure <= bound if name.startswith("max") else figure >= bound
         return "" if held else FAULTS[name].format(figure, bound)
 
@@ -180,6 +184,8 @@ def judge_others(found: Closeness, gates: Gates, task: Task) -> Judgement:
     """Return how a model of another task did."""
     figures = {**found.figures(), "sqnr_db": found.worst_sqnr_db}
     faults = gates.decide(task, figures)
+    if isinstance(found, Detections) and found.silent:
+        faults = {gate: fault or UNTOLD for gate, fault in faults.items()}
     doubts = tuple(
         f"{option_of(name)} could not be decided: these images do not tell it"
         for name in gates.given

@@ -15,6 +15,7 @@ from convnext_edge.network.exporter import running
 from convnext_edge.network.forms import Multiplication
 from convnext_edge.network.layers import Layer
 from convnext_edge.network.lowering import LoweredConvNeXt
+from convnext_edge.network.mask_rcnn import Boxes, MaskRCNN
 from convnext_edge.network.upernet import size_of
 from convnext_edge.progress import track
 from convnext_edge.quantization.job import Job
@@ -76,6 +77,7 @@ class PartwiseRun:
         self.inputs: list[Tensor] = []
         self.outputs: Answers = {}  # of the parts
         self.size = size_of(batch)
+        self.looked_at: Boxes | None = None  # by the heads of a detector, in the exact model
         x = batch
         for number, part in enumerate(self.parts):
             self.inputs.append(x)
@@ -100,11 +102,18 @@ class PartwiseRun:
         return self._decoded(outputs)
 
     def _decoded(self, outputs: Answers) -> Answers:
-        """Return what a decoder makes of the maps, which else are the answers themselves."""
+        """Return what a decoder makes of the maps, which else are the answers themselves.
+
+        A detector answers with what its layers tell of the boxes that the exact model looks at.
+        """
         if self.decoder is None:
             return outputs
+        maps, number = list(outputs.values()), len(self.parts)
         with running():
-            return {len(self.parts): self.decoder(list(outputs.values()), self.size)}
+            if isinstance(self.decoder, MaskRCNN):
+                found, self.looked_at = self.decoder.dense(maps, self.size, self.looked_at)
+                return dict(enumerate(found, number))
+            return {number: self.decoder(maps, self.size)}
 
 
 def whole(batches: list[Answers]) -> Answers:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convnext_edge.errors import ImageSetError
+from convnext_edge.images.coco import scenes
 from convnext_edge.images.contents import UNLABELLED, Contents, Entry
 from convnext_edge.images.decoding import decode
 from convnext_edge.images.label_maps import LabelMap, read_map
@@ -18,8 +19,8 @@ from convnext_edge.images.preprocessing import InputType, Preprocessing
 from convnext_edge.images.transform import normalize, preprocess, whole_picture
 
 # (N,), 0-based, -1 where an image has none; where it may have several, (N, classes) whether it has each; of
-# label maps, (N, H, W), -1 where a pixel has none
-Labels: TypeAlias = NDArray[np.int64] | NDArray[np.bool_]
+# label maps, (N, H, W), -1 where a pixel has none; of objects, (N,) with a `Scene` each
+Labels: TypeAlias = NDArray[np.int64] | NDArray[np.bool_] | NDArray[np.object_]
 MAX_BROKEN_PERCENT = 1  # of the images of a whole set; with more, the set itself must be wrong
 MAX_BROKEN_OF_SAMPLE_PERCENT = 5  # of those that are drawn from it; chance may put a few more among them
 NAMED_IN_ERROR = 3  # broken images that the message names
@@ -33,6 +34,7 @@ class Batch:
     images: NDArray[np.float32] | NDArray[np.uint8]  # (N, channels, H, W); normalized, or bytes as stored
     labels: Labels
     names: tuple[str, ...]  # N names of the images within their set
+    sizes: tuple[tuple[int, int], ...] = ()  # N widths and heights of the pictures, before they were prepared
 
     def __len__(self) -> int:
         return len(self.names)
@@ -53,6 +55,7 @@ class LoadedImage:
     entry: Entry
     pixels: NDArray[np.uint8]  # (H, W, channels)
     label_map: LabelMap | None = None  # (H, W)
+    size: tuple[int, int] = (0, 0)  # width and height of the picture
 
     @property
     def labels(self) -> LabelMap:
@@ -112,7 +115,7 @@ def load(
             data = contents.read(entry.label_map)
             label_map = read_map(data, image.size, preprocessing, whole=whole)
         transform = whole_picture if whole else preprocess
-        return LoadedImage(entry, transform(image, preprocessing), label_map)
+        return LoadedImage(entry, transform(image, preprocessing), label_map, image.size)
     except ImageSetError as error:
         return SkippedImage(entry.name, error.message)
 
@@ -155,10 +158,13 @@ def collate(
             images=pixels if dtype == "uint8" else normalize(pixels, preprocessing),
             labels=_labels(group, classes),
             names=tuple(image.entry.name for image in group),
+            sizes=tuple(image.size for image in group),
         )
 
 
 def _labels(group: Sequence[LoadedImage], classes: int | None) -> Labels:
+    if any(image.entry.objects is not None for image in group):
+        return scenes([image.entry for image in group], [image.size for image in group])
     maps = [image.label_map for image in group if image.label_map is not None]
     return np.stack(maps) if maps else labels_of([image.entry for image in group], classes)
 

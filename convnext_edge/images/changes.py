@@ -108,9 +108,10 @@ class PreprocessingChanges:
             base = replace(base, resize_mode=self.resize_mode, crop=crop)
         if self.pad_color is not None:
             base = replace(base, pad_color=tuple(map(int, self.pad_color)))
-        if self.pad_color is not None and base.resize_mode != "pad":
+        if self.pad_color is not None and base.resize_mode not in ("pad", "corner"):
             raise UsageError(
-                f"--pad-color belongs to --resize-mode pad, and images are resized with {base.resize_mode}",
+                "--pad-color belongs to --resize-mode pad or corner, and images are resized with"
+                f" {base.resize_mode}",
                 hint="Give --resize-mode pad as well, or leave it out.",
             )
         return base if self.crop is None else replace(base, crop=self.crop)

@@ -15,6 +15,17 @@ ClassOrder = Literal["natural", "text"]  # of the names of class folders: 2 befo
 
 
 @dataclass(frozen=True)
+class Truth:
+    """An object in a picture, as people marked it."""
+
+    label: int  # of its class: the number in the file, or that of a model
+    box: tuple[float, ...]  # left, top, width and height in pixels
+    area: float  # of the object, in pixels
+    crowd: bool  # whether it stands for many
+    mask: str  # as JSON: polygons or run lengths; empty where there is none
+
+
+@dataclass(frozen=True)
 class Entry:
     """One image of a set, without its bytes: its name and its label."""
 
@@ -23,12 +34,16 @@ class Entry:
     # All classes, of a set whose images may have several or none; `label` is -1 there.
     labels: tuple[int, ...] | None = None
     label_map: str | None = None  # the name of the picture that holds the class of each pixel
+    objects: tuple[Truth, ...] | None = None  # of a set that tells objects
+    number: int = 0  # of the picture in such a set
 
     @property
     def label_text(self) -> str:
         """The label, the labels, or the name of the label map as text."""
         if self.label_map is not None:
             return self.label_map
+        if self.objects is not None:
+            return hashlib.sha256(repr(self.objects).encode()).hexdigest()
         return str(self.label) if self.labels is None else "+".join(map(str, self.labels))
 
 

@@ -40,6 +40,7 @@ class ImageSet:
         int, ...
     ] = ()  # of each label, the one in the other order; empty where that is the same
     place: str = field(default="", compare=False)  # the whole path, where the set was opened by one
+    categories: tuple[tuple[int, str], ...] = ()  # number and name of each class of objects
     whole: int | None = None  # images of the set that this one is a part of; None for a whole set
     # Names of the images among which broken ones are counted, where that is more than `entries`.
     shared: tuple[str, ...] = field(default=(), repr=False)
@@ -50,7 +51,12 @@ class ImageSet:
     @property
     def labelled(self) -> bool:
         """Whether any image has a label."""
-        return self.several or self.mapped or any(entry.label != UNLABELLED for entry in self.entries)
+        return (
+            self.several
+            or self.mapped
+            or self.boxed
+            or any(entry.label != UNLABELLED for entry in self.entries)
+        )
 
     @property
     def several(self) -> bool:
@@ -61,6 +67,11 @@ class ImageSet:
     def mapped(self) -> bool:
         """Whether the images have label maps: a class for each pixel."""
         return any(entry.label_map is not None for entry in self.entries)
+
+    @property
+    def boxed(self) -> bool:
+        """Whether the objects in the images are told, with boxes and classes."""
+        return any(entry.objects is not None for entry in self.entries)
 
     @property
     def class_count(self) -> int:
@@ -126,7 +137,7 @@ class ImageSet:
     def without_labels(self) -> ImageSet:
         """Return the set without its labels of any kind, and without names of classes."""
         bare = tuple(Entry(entry.name) for entry in self.entries)
-        return replace(self, entries=bare, classes=(), numbered_by=None, other_labels=())
+        return replace(self, entries=bare, classes=(), numbered_by=None, other_labels=(), categories=())
 
     def with_other_labels(self, labels: tuple[int, ...]) -> ImageSet:
         """Return the set with the labels that another order of its classes would give, by label."""

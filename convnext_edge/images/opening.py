@@ -15,6 +15,7 @@ from convnext_edge.images.archives import (
     ZipStorage,
 )
 from convnext_edge.images.arrangement import arrange, is_image
+from convnext_edge.images.coco import annotate, find_annotations
 from convnext_edge.images.contents import Contents, Storage
 from convnext_edge.images.definitions import (
     ARCHIVE_SUFFIXES,
@@ -90,6 +91,9 @@ def open_path(path: Path, *, name: str) -> ImageSet:
         return _of_rows(name, ShardStorage(shards))
     found = arrange(storage, path)
     contents = Contents(storage, found.prefix)
+    if path.is_dir() and (annotations := find_annotations(path)):
+        told = annotate(found.entries, annotations)
+        return ImageSet(name, (), told.entries, contents, categories=told.categories)
     return ImageSet(name, found.classes, found.entries, contents, numbered_by=found.numbered_by)
 
 

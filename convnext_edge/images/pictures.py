@@ -67,7 +67,7 @@ class Loader:
             return SkippedImage(picture.name, error.message)
         if is_turned(image):
             self.turned.append(picture.name)
-        return LoadedImage(Entry(picture.name), pixels)
+        return LoadedImage(Entry(picture.name), pixels, size=image.size)
 
     def _open(self, content: bytes | Image.Image) -> Image.Image:
         """Return the picture, upright where the model was trained so."""

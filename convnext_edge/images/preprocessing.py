@@ -12,7 +12,7 @@ from convnext_edge.reading import Line, Shape, Share, check
 
 InputType = Literal["float32", "uint8"]  # normalized values, or the bytes of the pixels
 Interpolation = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]  # Pillow's names
-ResizeMode = Literal["center", "squash", "pad"]
+ResizeMode = Literal["center", "squash", "pad", "corner"]
 CropRounding = Literal["half_even", "floor"]
 Resampler = Literal["pillow", "pytorch"]
 TENSOR_FILTERS = ("bilinear", "bicubic")  # of the interpolations, those that "pytorch" computes
@@ -44,7 +44,8 @@ class Preprocessing:
     mean: Channels = IMAGENET_MEAN  # of each channel, of values in 0..1
     std: Channels = IMAGENET_STD  # likewise
     width: int | None = None  # columns of an input that is not square
-    # What is resized to `resized`: the shorter edge, each edge, or the longer edge.
+    # What is resized to `resized`: the shorter edge, each edge, or the longer edge; "corner" is as "pad",
+    # with the image in the upper left corner, as detectors have it.
     resize_mode: ResizeMode = "center"
     resize: int | None = None  # edge before the crop in pixels, where it is no fraction of the resolution
     crop_rounding: CropRounding = "half_even"  # of a margin of half a pixel: torchvision's, or transformers'

@@ -19,6 +19,7 @@ from convnext_edge.images import tensor_resize
 from convnext_edge.images.decoding import MAX_PIXELS, to_channels
 from convnext_edge.images.preprocessing import Interpolation, Preprocessing
 
+WHOLE = ("pad", "corner")  # resize modes in which all of an image lies within the input
 INTERPOLATIONS = get_args(Interpolation)
 
 
@@ -84,7 +85,7 @@ def check_preprocessing(preprocessing: Preprocessing) -> None:
 
 
 def _resize(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
-    width, height = _resized_size(image.width, image.height, preprocessing)
+    width, height = resized_size(image.width, image.height, preprocessing)
     if width * height > MAX_PIXELS or min(width, height) < 1:
         raise ImageSetError(f"{image.width}x{image.height} pixels are too elongated to resize")
     filter = tensor_resize.FILTERS.get(preprocessing.interpolation)
@@ -95,14 +96,14 @@ def _resize(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     return image.resize((width, height), Image.Resampling[preprocessing.interpolation.upper()])
 
 
-def _resized_size(width: int, height: int, preprocessing: Preprocessing) -> tuple[int, int]:
-    """Return width and height before padding and crop."""
+def resized_size(width: int, height: int, preprocessing: Preprocessing) -> tuple[int, int]:
+    """Return width and height of an image that is resized, before padding and crop."""
     rows, columns = preprocessing.resized
     mode = preprocessing.resize_mode
     if mode == "squash":
         return columns, rows
-    if mode == "pad" or rows != columns:  # timm's ResizeKeepRatio: by the longer edge, or covering both
-        ratio = (max if mode == "pad" else min)(height / rows, width / columns)
+    if mode in WHOLE or rows != columns:  # timm's ResizeKeepRatio: by the longer edge, or covering both
+        ratio = (max if mode in WHOLE else min)(height / rows, width / columns)
         return round(width / ratio), round(height / ratio)
     # torchvision's _compute_resized_output_size: the longer edge is cut off, not rounded.
     if width <= height:
@@ -111,19 +112,46 @@ def _resized_size(width: int, height: int, preprocessing: Preprocessing) -> tupl
 
 
 def _pad(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
-    """Return the image in the middle of one that is nowhere smaller than the input."""
-    height, width = preprocessing.size
-    whole = max(image.width, width), max(image.height, height)
+    """Return the image in the middle, or in the corner, of one that is nowhere smaller than the input."""
+    whole = _filled_up(image.size, preprocessing)
     if whole == image.size:
         return image
     padded = Image.new(image.mode, whole, preprocessing.padding)
-    padded.paste(image, ((whole[0] - image.width) // 2, (whole[1] - image.height) // 2))
+    padded.paste(image, _start(image.size, whole, preprocessing))
     return padded
+
+
+def _filled_up(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int]:
+    """Return width and height of an image that was filled up to the size of the input at least."""
+    height, width = preprocessing.size
+    return max(size[0], width), max(size[1], height)
+
+
+def _start(size: tuple[int, int], whole: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int]:
+    """Return the column and the row where an image begins in one of size `whole`."""
+    if preprocessing.resize_mode == "corner":
+        return 0, 0
+    return (whole[0] - size[0]) // 2, (whole[1] - size[1]) // 2
+
+
+def _cut(whole: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int]:
+    """Return the column and the row where the input begins in an image of size `whole`."""
+    if preprocessing.resize_mode == "corner":
+        return 0, 0
+    height, width = preprocessing.size
+    # Python's rounding, by which halves go to the even pixel, is that of torchvision's center_crop.
+    rounded = round if preprocessing.crop_rounding == "half_even" else int
+    return rounded((whole[0] - width) / 2), rounded((whole[1] - height) / 2)
+
+
+def place_of_size(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int]:
+    """Return the column and the row of the input where an image that was resized to `size` begins."""
+    whole = _filled_up(size, preprocessing)
+    (x, y), (left, top) = _start(size, whole, preprocessing), _cut(whole, preprocessing)
+    return x - left, y - top
 
 
 def _crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     height, width = preprocessing.size
-    # Python's rounding, by which halves go to the even pixel, is that of torchvision's center_crop.
-    rounded = round if preprocessing.crop_rounding == "half_even" else int
-    left, top = rounded((image.width - width) / 2), rounded((image.height - height) / 2)
+    left, top = _cut(image.size, preprocessing)
     return image.crop((left, top, left + width, top + height))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from convnext_edge.images.preprocessing import Channels, Preprocessing
 
+WHOLE = ("pad", "corner")
 KINDS = {1: "gray", 2: "gray with alpha", 3: "RGB", 4: "RGB with alpha"}  # by the number of channels
 
 
@@ -21,16 +22,17 @@ def resizing(prepared: Preprocessing) -> str:
     if prepared.resize_mode == "squash":
         return f"squashed to {rows}x{columns}"
     if rows == columns:
-        return f"{'longer' if prepared.resize_mode == 'pad' else 'shorter'} edge to {rows}"
-    return f"resized to {'lie within' if prepared.resize_mode == 'pad' else 'cover'} {rows}x{columns}"
+        return f"{'longer' if prepared.resize_mode in WHOLE else 'shorter'} edge to {rows}"
+    return f"resized to {'lie within' if prepared.resize_mode in WHOLE else 'cover'} {rows}x{columns}"
 
 
 def cutting(prepared: Preprocessing) -> list[str]:
     """Return how a resized image comes to the size of the input."""
     rows, columns = prepared.size
     steps = []
-    if prepared.resize_mode == "pad":
-        steps.append(f"padded with {' '.join(map(str, prepared.padding))}")
+    if prepared.resize_mode in WHOLE:
+        where = " to the right and below" if prepared.resize_mode == "corner" else ""
+        steps.append(f"padded{where} with {' '.join(map(str, prepared.padding))}")
     if prepared.resize_mode == "center" or prepared.resized != prepared.size:
         steps.append(f"centre {rows}x{columns}")
     return steps

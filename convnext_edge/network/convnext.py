@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convnext_edge.architecture import EXPANSION, OVERLAP, STRIDE, Activation, Architecture, Pooling
+from convnext_edge.architecture import EXPANSION, OVERLAP, STRIDE, Activation, Architecture, Decoder, Pooling
+from convnext_edge.network.mask_rcnn import MaskRCNN
 from convnext_edge.network.norms import GRN, ChannelNorm, Norm
 from convnext_edge.network.upernet import BatchNorm, UPerNet
 
@@ -32,6 +33,7 @@ ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
     "silu": nn.SiLU,
     "hardswish": nn.Hardswish,
 }
+DECODERS: dict[Decoder, type[UPerNet | MaskRCNN]] = {"upernet": UPerNet, "mask_rcnn": MaskRCNN}
 
 
 class Block(nn.Module):
@@ -165,7 +167,7 @@ class ConvNeXt(nn.Module):
         if architecture.hidden:
             self.hidden = nn.Linear(architecture.pooled_features, architecture.hidden)
         if architecture.decoder:
-            self.decoder = UPerNet(architecture)
+            self.decoder = DECODERS[architecture.decoder](architecture)
         elif architecture.classes:
             width = architecture.hidden or architecture.pooled_features
             self.head = nn.Linear(width, architecture.classes, bias=architecture.head_bias)

@@ -23,6 +23,7 @@ class Layer:
     reads_bytes: bool  # whether its input is the uint8 image
     # Whether runtimes of this form compute it in INT8 with an output in float: ONNX Runtime no convolution.
     has_int8_kernel: bool = True
+    pieces: int = 1  # of an image that go in as if each was one: of a detector's heads, the boxes
 
     @property
     def depthwise(self) -> bool:

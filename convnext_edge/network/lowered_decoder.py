@@ -55,6 +55,10 @@ class FoldedUPerNet(UPerNet):
         y: Tensor = self.split(levels)
         return y
 
+    def pieces_for(self, name: str) -> int:
+        """Return as how many images a layer takes one."""
+        return 1
+
     def layers(self) -> list[tuple[str, nn.Module]]:
         """Return name and module of each layer with weights, in the order in which they run."""
         found: list[tuple[str, nn.Module]] = []

@@ -29,6 +29,7 @@ from convnext_edge.network.forms import LayerFactory, MatMul
 from convnext_edge.network.layers import Layer, LayerKind, find_multiplication
 from convnext_edge.network.linear_form import DynamicLinearLayerFactory, LinearLayerFactory
 from convnext_edge.network.lowered_decoder import FoldedUPerNet, map_sizes
+from convnext_edge.network.lowered_detector import LoweredMaskRCNN
 from convnext_edge.network.lowered_parts import (
     LoweredBlock,
     LoweredDownsample,
@@ -39,9 +40,10 @@ from convnext_edge.network.lowered_parts import (
     LoweredStem,
     Normalized,
 )
+from convnext_edge.network.mask_rcnn import MaskRCNN
 from convnext_edge.network.rows_form import RowsLayerFactory
 from convnext_edge.network.tiled_form import TiledLayerFactory
-from convnext_edge.network.upernet import size_of
+from convnext_edge.network.upernet import UPerNet, size_of
 
 LAYER_FACTORIES: dict[str, LayerFactory] = {
     "conv": ConvLayerFactory(),
@@ -88,8 +90,8 @@ class Plain(nn.Module):
         super().__init__()
         self.normalized = Normalized(preprocessing) if input_type == "uint8" else nn.Identity()
         self.model = deepcopy(model)
-        if model.architecture.decoder:
-            self.model.decoder = FoldedUPerNet(model.architecture, model.decoder, ())
+        if model.architecture.decoder == "upernet":
+            self.model.decoder = FoldedUPerNet(model.architecture, cast(UPerNet, model.decoder), ())
 
     def forward(self, x: Tensor) -> Outputs:
         outputs: Outputs = self.model(self.normalized(x))
@@ -123,10 +125,12 @@ class LoweredConvNeXt(nn.Module):
         self.stages = nn.Sequential(*(LoweredStage(stage, factory) for stage in stages))
         self.maps = nn.ModuleDict({str(i): LoweredMap(model, i, factory) for i in architecture.maps})
         self.head = LoweredHead(model, factory) if architecture.pooled else None
-        self.decoder = None
-        if architecture.decoder:
+        self.decoder: FoldedUPerNet | LoweredMaskRCNN | None = None
+        if architecture.decoder == "mask_rcnn":
+            self.decoder = LoweredMaskRCNN(architecture, cast(MaskRCNN, model.decoder), factory)
+        elif architecture.decoder:
             sizes = map_sizes(architecture, preprocessing.size)
-            self.decoder = FoldedUPerNet(architecture, model.decoder, sizes)
+            self.decoder = FoldedUPerNet(architecture, cast(UPerNet, model.decoder), sizes)
 
     def forward(self, x: Tensor) -> Outputs:
         maps, size = [], size_of(x)
@@ -149,8 +153,9 @@ class LoweredConvNeXt(nn.Module):
         """Return the layers of the decoder in the order in which they run; none where there is none."""
         if self.decoder is None:
             return []
-        make = self._layer_maker()
-        return [make(f"decoder.{name}", "decoder", module) for name, module in self.decoder.layers()]
+        make, pieces = self._layer_maker(), self.decoder.pieces_for
+        found = (make(f"decoder.{name}", "decoder", module) for name, module in self.decoder.layers())
+        return [replace(layer, pieces=pieces(layer.name.removeprefix("decoder."))) for layer in found]
 
     def _layer_maker(self) -> Callable[[str, LayerKind, nn.Module], Layer]:
         paths = {module: path for path, module in self.named_modules()}

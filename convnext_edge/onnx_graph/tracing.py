@@ -17,6 +17,7 @@ from convnext_edge.errors import ExportError
 from convnext_edge.images.noise import noise
 from convnext_edge.images.preprocessing import InputType
 from convnext_edge.network.exporter import exporter
+from convnext_edge.onnx_graph.detection import translations
 from convnext_edge.onnx_graph.files import save, write_metadata
 from convnext_edge.onnx_graph.gelu import FIRST_WITH_GELU, write_gelu
 from convnext_edge.onnx_graph.lookup import add_constant, consumers, initializers
@@ -27,6 +28,7 @@ from convnext_edge.onnx_graph.resizing import keep_batches
 from convnext_edge.progress import phase
 
 GELU = torch.ops.aten.gelu.default
+FREE = {"Reshape": -1, "Expand": 1}  # by operator: what leaves an axis as it is
 BATCH = "batch"  # name of the axis
 VECTOR = 2  # axes of a pooled vector, (N, features)
 
@@ -57,6 +59,7 @@ class Graph:
     layer_names: Iterable[str] = ()  # of convolutions and multiplications in order, to name nodes by
     opset: int | None = None  # by default the usual one, or the first that can hold the graph
     dynamic_size: bool = False  # whether images may have any height and width
+    counts_boxes: bool = False  # whether a first axis may be of boxes, as many of each image
     metadata: Metadata = field(default_factory=dict)  # what the file says of itself
 
 
@@ -69,7 +72,7 @@ def write_onnx(module: nn.Module, example: torch.Tensor, path: Path, graph: Grap
     with exporter():
         model = trace(module, example, graph.outputs, max(graph.opset or USUAL, EXPORTERS_FIRST))
     keep_batches(model)
-    free_batch(model, len(example))
+    free_batch(model, len(example), counts_boxes=graph.counts_boxes)
     if graph.dynamic_size:
         free_size(model)
     strip_notes(model)
@@ -101,12 +104,13 @@ def trace(module: nn.Module, example: torch.Tensor, outputs: Sequence[str], opse
 
     The batch is freed afterwards: with a symbol for it, the exporter takes twice as long.
     """
+    detection = translations()
     program = torch.onnx.export(
         module,
         (example,),
         dynamo=True,
         opset_version=opset,
-        custom_translation_table={GELU: write_gelu} if opset < FIRST_WITH_GELU else None,
+        custom_translation_table=detection | ({GELU: write_gelu} if opset < FIRST_WITH_GELU else {}),
         input_names=[INPUT],
         output_names=list(outputs),
         optimize=False,
@@ -117,21 +121,26 @@ def trace(module: nn.Module, example: torch.Tensor, outputs: Sequence[str], opse
     return program.model_proto
 
 
-def free_batch(model: ModelProto, size: int) -> None:
+def free_batch(model: ModelProto, size: int, *, counts_boxes: bool = False) -> None:
     """Let the number of images vary in a graph that was traced with `size` of them.
 
-    It is the first axis of all that depends on the image. Raises ExportError where it is not.
+    It is the first axis of all that depends on the image. Raises ExportError where it is not; a graph that
+    `counts_boxes` is looked at only where it begins and ends.
     """
     of_images = {INPUT}
-    reshapes: dict[str, list[NodeProto]] = {}  # by the constant that holds the shape
+    shapes: dict[
+        tuple[str, int], list[NodeProto]
+    ] = {}  # by the constant that holds the shape, and what frees it
     for node in model.graph.node:
         if of_images.isdisjoint(node.input):
             continue
         of_images.update(node.output)
-        if node.op_type == "Reshape":
-            reshapes.setdefault(node.input[1], []).append(node)
-    for shape, nodes in reshapes.items():
-        free_shape(model, shape, nodes)
+        if node.op_type in FREE:
+            shapes.setdefault((node.input[1], FREE[node.op_type]), []).append(node)
+    for (shape, free), nodes in shapes.items():
+        free_shape(model, shape, nodes, free)
+    if counts_boxes:
+        del model.graph.value_info[:]
     for value in [*model.graph.input, *model.graph.value_info, *model.graph.output]:
         if value.name in of_images:
             first = value.type.tensor_type.shape.dim[0]
@@ -155,18 +164,20 @@ def free_size(model: ModelProto) -> None:
             axis.dim_param = name if value.name == INPUT else f"{value.name}_{name}"
 
 
-def free_shape(model: ModelProto, name: str, reshapes: list[NodeProto]) -> None:
-    """Let the first axis vary in the constant shape `name`, as the nodes `reshapes` read it.
+def free_shape(model: ModelProto, name: str, readers: list[NodeProto], free: int) -> None:
+    """Let the first axis vary in the constant shape `name`, as the nodes `readers` read it.
+
+    free: what stands there for "as many as there are".
 
     onnxscript's optimizer merges equal constants: [2, 3] may be the shape of two images' logits for 3 classes
-    and the axes of a mean as well. What others read too stays as it is, and `reshapes` get a copy.
+    and the axes of a mean as well. What others read too stays as it is, and `readers` get a copy.
     """
     constant = initializers(model)[name]
     shape = numpy_helper.to_array(constant).copy()
-    shape[0] = -1
-    if len(consumers(model, name)) == len(reshapes):
+    shape[0] = free
+    if len(consumers(model, name)) == len(readers):
         constant.CopyFrom(numpy_helper.from_array(shape, name))
         return
     copy = add_constant(model, f"{name}_{BATCH}", shape)
-    for node in reshapes:
+    for node in readers:
         node.input[1] = copy.name

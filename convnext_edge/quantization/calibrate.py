@@ -25,6 +25,7 @@ from convnext_edge.quantization.recipe import ACTIVATION_BITS, Recipe
 from convnext_edge.quantization.recording import record_inputs, side_by_side
 
 POSITIONS = 4096  # that are looked at for each layer, over all images: twice as many changed no result
+PIECE_POSITIONS = 16  # of those in each piece of an image that a head cuts out
 PENDING_ROWS = 1024  # that are added at once: few at a time cost more in overhead than in arithmetic
 BLOCK = 512  # columns of the second moments that are added up at once
 # Columns from which the second moments are kept in pieces, each without the columns of the others: those of
@@ -163,6 +164,8 @@ def sample_rows(layer: Layer, x: Tensor, positions: int) -> Tensor:
     pixel.
     """
     module = layer.module
+    if layer.pieces > 1:
+        x, positions = sample_pieces(x, layer.pieces, positions)
     if isinstance(module, MatMul):
         rows = x.flatten(1, -2)  # (N, P, K)
     elif module.kernel_size == (1, 1) or layer.depthwise:
@@ -171,6 +174,16 @@ def sample_rows(layer: Layer, x: Tensor, positions: int) -> Tensor:
         return sample_windows(x, module, positions)
     count = rows.shape[1]
     return rows[:, spread(count, positions)].flatten(0, 1).float()
+
+
+def sample_pieces(x: Tensor, pieces: int, positions: int) -> tuple[Tensor, int]:
+    """Return some of the pieces (N * pieces, ...) of images, and how many positions to look at in each.
+
+    All together, that is about `positions` of each image.
+    """
+    images = max(1, len(x) // pieces)
+    each = PIECE_POSITIONS if x.ndim > 3 and x.shape[-1] > 1 else 1
+    return x[spread(len(x), max(1, positions * images // each))], each
 
 
 def sample_windows(x: Tensor, conv: nn.Conv2d, positions: int) -> Tensor:

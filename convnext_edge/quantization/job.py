@@ -91,7 +91,14 @@ class Job:
         """Return what the written graph is to be like."""
         described = self.start.artifact.description
         told = metadata(replace(described, classes=self.classes))
-        return Graph(self.source.outputs, layer_names, self.opset, described.dynamic_size, told)
+        return Graph(
+            self.source.outputs,
+            layer_names,
+            self.opset,
+            described.dynamic_size,
+            self.source.task == "detect",
+            told,
+        )
 
     def example(self) -> torch.Tensor:
         """Return noise to trace the model with, (2, 3, H, W)."""

@@ -136,6 +136,7 @@ class Target(ABC):
     for_other_machines: ClassVar[bool] = False  # as phones: what is timed here says little
     takes_dynamic_size: ClassVar[bool] = False  # whether images may have any height and width
     takes_segmenters: ClassVar[bool] = False  # whether it was tried with a decoder
+    takes_detectors: ClassVar[bool] = False  # whether it was tried with a detector
     takes_streams: ClassVar[bool] = False  # whether `open_streams` has several calls in flight
     times_layers: ClassVar[bool] = False  # whether `time_layers` tells anything
     activations: ClassVar[frozenset[ActivationType]] = frozenset({"uint8", "int8"})  # types that it runs
@@ -202,6 +203,12 @@ class Target(ABC):
 
     def check_task(self, task: Task) -> None:
         """Raise TargetError for a task that was never tried on this target."""
+        if task == "detect" and not self.takes_detectors:
+            raise TargetError(
+                f"target {self.name} does not take task detect: nobody tried what it makes of"
+                " NonMaxSuppression and RoiAlign",
+                hint="Take openvino or onnxruntime. --task features leaves the heads out.",
+            )
         if task == "segment" and not self.takes_segmenters:
             raise TargetError(
                 f"target {self.name} does not take task segment: nobody tried what it makes of a decoder,"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from convnext_edge.artifacts.artifact import Artifact, Form
 from convnext_edge.artifacts.metadata import metadata
+from convnext_edge.artifacts.opsets import LOWEST
 from convnext_edge.artifacts.replaced import announce_replacement
 from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.artifacts.workspace import Workspace, file_name
@@ -18,6 +19,12 @@ from convnext_edge.network.lowering import lower
 from convnext_edge.onnx_graph.tracing import Graph, example_input, write_onnx
 from convnext_edge.progress import doing
 from convnext_edge.targets.registry import find_target
+from convnext_edge.tasks import Task
+
+FIXED_SIZE: dict[Task, str] = {
+    "segment": "pools parts of the image",
+    "detect": "has anchors all over the image",
+}
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,24 @@ class ExportOptions:
     def form(self) -> Form:
         """Return the form in which the model is lowered."""
         return find_target(self.target).form if self.target else "plain"
+
+
+def check_options(source: Source, options: ExportOptions) -> None:
+    """Raise ExportError or TargetError for what this task or this target does not have."""
+    if options.dynamic_size and source.task in FIXED_SIZE:
+        raise ExportError(
+            f"--dynamic-size: {source.stem} {FIXED_SIZE[source.task]}, whose sizes are in the graph",
+            hint="Leave it out, and give --resolution; export for each size.",
+        )
+    if options.opset == LOWEST and source.task == "detect":
+        raise ExportError(
+            f"--opset {LOWEST} is too early for {source.stem}, a detector",
+            hint=f"Take {LOWEST + 1} or later.",
+        )
+    if options.target:
+        find_target(options.target).check_task(source.task)
+    if options.dynamic_size and options.target:
+        find_target(options.target).check_dynamic_size()
 
 
 def write_fp32(
@@ -51,15 +76,7 @@ def write_fp32(
     was. start: the artifact that says how the model is prepared, where that is another than the weights.
     Raises ExportError where the graph is not valid, TargetError for a dynamic size that the target lacks.
     """
-    if options.dynamic_size and source.task == "segment":
-        raise ExportError(
-            f"--dynamic-size: {source.stem} pools parts of the image, whose sizes are in the graph",
-            hint="Leave it out, and give --resolution; export for each size.",
-        )
-    if options.target:
-        find_target(options.target).check_task(source.task)
-    if options.dynamic_size and options.target:
-        find_target(options.target).check_dynamic_size()
+    check_options(source, options)
     parent = (start or weights).link
     description = replace(
         source.describe(), kind="onnx", weights=weights.link, parent=parent, **vars(options)
@@ -83,6 +100,7 @@ def write_fp32(
             source.outputs,
             opset=options.opset,
             dynamic_size=options.dynamic_size,
+            counts_boxes=source.task == "detect",
             metadata=metadata(description),
         )
         write_onnx(module, example, file, graph)

@@ -92,6 +92,7 @@ class ONNXRuntime(Target):
     activations = frozenset(ACTIVATION_BITS)
     takes_dynamic_size = True
     takes_segmenters = True
+    takes_detectors = True
     takes_streams = True
     times_layers = True
     suffix = ".opt.onnx"

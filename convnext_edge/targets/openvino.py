@@ -172,6 +172,7 @@ class OpenVINO(Target):
     activations = frozenset({"uint8", "int8", "float"})
     takes_dynamic_size = True
     takes_segmenters = True
+    takes_detectors = True
     takes_streams = True
     times_layers = True
     suffix = ".xml"

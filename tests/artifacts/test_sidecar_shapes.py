@@ -58,12 +58,14 @@ FINE = {
     "method": [None],
     **{key: [True] for key in [f"architecture.{f.name}" for f in fields(Architecture) if f.type == "bool"]},
     **{key: [0] for key in [f"architecture.{name}" for name in ("stem_width", "hidden", "decoder_width")]},
+    **{key: [0] for key in [f"architecture.{name}" for name in ("box_width", "mask_width")]},
     **{key: [0] for key in [f"architecture.{name}" for name in ("eps", "last_eps")]},
     **{
         key: [[]]
         for key in [f"architecture.{name}" for name in ("kernels", "maps", "map_norms", "pool_bins")]
     },
     "architecture.decoder": [None],
+    "architecture.detection": [None],
     "architecture.output_stride": [None],
     "dynamic_size": [True],
     "form": [None],

@@ -17,6 +17,7 @@ from convnext_edge.artifacts.artifact import Description
 from convnext_edge.commands.predict import outputs as keeping
 from convnext_edge.commands.predict.answers import cosines, make_reader, sigmoid, softmax
 from convnext_edge.errors import ArtifactError, ImageSetError, UsageError
+from convnext_edge.images.batches import Batch
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.tasks import Task
@@ -165,7 +166,8 @@ def test_of_equal_classes_the_first_comes_first() -> None:
     from support.small_artifacts import DESCRIPTION
 
     reader = make_reader(described_with_classes(DESCRIPTION, 4), 3, None, None)
-    (row,) = reader.read(["one"], (np.array([[1, 2, 2, 1]], np.float32),))
+    image, label = np.zeros((1, 3, 1, 1), np.uint8), np.zeros(1, np.int64)
+    (row,) = reader.read(Batch(image, label, ("one",)), (np.array([[1, 2, 2, 1]], np.float32),))
     assert [top.index for top in row.top] == [1, 2, 0]
 
 

@@ -39,6 +39,15 @@ METRICS: dict[str, dict[str, float | None]] = {
         for figure, value in (("sqnr_db", 30.0 + stage), ("cosine", 0.9995))
     },
     "segment": {"agreement": 0.99871, "miou_reference": 0.5512, "miou": 0.4262, "drop_points": 12.5},
+    "detect": {
+        "agreement": 0.99871,
+        "box_iou": 0.9812,
+        "box_ap_reference": 0.5512,
+        "box_ap": 0.4262,
+        "mask_ap_reference": 0.5012,
+        "mask_ap": 0.4012,
+        "drop_points": 12.5,
+    },
 }
 OF_CLASSES = {
     "reference_top1": 0.9512,
@@ -68,6 +77,7 @@ SHOWN = {  # of each task, what a line of the table must show
     "embed": "0.99984 0.9987 100% +12.50",
     "features": "30.0 31.0 32.0 33.0",
     "segment": "42.62% +12.50 99.87%",
+    "detect": "42.62% 40.12% +12.50 99.87%",
 }
 
 
@@ -128,6 +138,15 @@ def test_the_page_shows_every_task_in_a_section_of_its_own() -> None:
             "neighbours 85.00%",
         ),
         "segment": ("Task segment", "Mean IoU lost", "42.62%", "+12.50 lost", "mIoU 55.12%"),
+        "detect": (
+            "Task detect",
+            "Same object as FP32",
+            "42.62%",
+            "+12.50 lost",
+            "40.12%",
+            "50.12%",
+            "0.9812",
+        ),
         "features": ("Task features", "map3", "33.0 dB", "0.99950", "worst map"),
         "multilabel": ("Task multilabel", "mAP 65.12%", "52.62%", "70.00%", "Same decisions as FP32"),
         "regress": ("Task regress", "R2", "0.99871", "0.1234", "Signal over quantization noise, values"),

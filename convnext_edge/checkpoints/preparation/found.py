@@ -21,12 +21,14 @@ from convnext_edge.checkpoints.preparation.transformers import (
 from convnext_edge.checkpoints.variants import find_variant, match
 from convnext_edge.errors import CheckpointError
 from convnext_edge.images.changes import PreprocessingChanges
-from convnext_edge.images.preprocessing import LabelZero, Preprocessing
+from convnext_edge.images.preprocessing import IMAGENET_MEAN, LabelZero, Preprocessing
 from convnext_edge.progress import note
 from convnext_edge.reading import DamagedError, Line, Shape, read_json
 
 OPTIONS = "--resolution, --crop, --resize-mode, --interpolation, --mean and --std"
 IMAGES_AS = "images as "  # what an assumption of images begins with
+# Rows and crop, and columns: shorter edges of 800 pixels and longer ones of 1,333 at most, up to the next 32
+DETECTED, DETECTED_WIDTH = (800, 1.0), 1344
 ADE20K = 150  # classes
 WRAPPED = "TimmWrapperImageProcessor"  # which goes by the config.json of timm
 
@@ -97,6 +99,13 @@ def of_library(loaded: Checkpoint) -> Preparation:
     """Return how the library whose names the tensors have prepares images, where nothing else tells."""
     if loaded.task == "segment":
         return of_segmenter(loaded.architecture.classes)
+    if loaded.task == "detect":
+        return of_detector(loaded.layout.partition("_")[0])
+    return of_classifier(loaded)
+
+
+def of_classifier(loaded: Checkpoint) -> Preparation:
+    """Return how the library of a classifier or a backbone prepares images."""
     size = match(loaded.architecture)
     shape = "models of no published size" if size is None else f"those of {size}"
     if loaded.layout.startswith("torchvision"):
@@ -121,6 +130,16 @@ def of_segmenter(classes: int) -> Preparation:
     if zero == "none":
         by += f", with label maps as ADE20K's, whose 0 is none of the {ADE20K} classes"
     return Preparation(replace(made, label_zero=zero), by, told=False)
+
+
+def of_detector(library: str) -> Preparation:
+    """Return how both libraries prepare the images of detectors, in an input that has the largest of them.
+
+    The colour of the padding is the mean, as they add zeros to normalized images.
+    """
+    mean = tuple(round(255 * value) for value in IMAGENET_MEAN)
+    made = Preprocessing(*DETECTED, "bilinear", width=DETECTED_WIDTH, resize_mode="corner", pad_color=mean)
+    return Preparation(made, f"{library} prepares those of its detectors, in one size for all", told=False)
 
 
 def fitting(found: Preparation, channels: int) -> Preparation:

@@ -61,6 +61,16 @@ def check_images(engine: Artifact, lang: str = "cpp") -> None:
             f"Take --lang {' or '.join(SEGMENTING)}, or show it to `convnext-edge predict`",
         ),
         (
+            engine.description.task == "detect",
+            "answer with classes of images, numbers and maps, and not yet with boxes and masks",
+            f"{own}, or show it to `convnext-edge predict`",
+        ),
+        (
+            prepared.resize_mode == "corner",
+            "do not put images into a corner of the input",
+            "Export again with --resize-mode pad",
+        ),
+        (
             engine.description.dynamic_size,
             "prepare images of one size, and it takes any",
             f"{own}, or export without --dynamic-size",

@@ -184,9 +184,10 @@ def choose_images(
 
 def check_task(task: Task) -> None:
     """Raise UsageError for a task that nobody tried to train."""
-    if task == "segment":
+    if task in ("segment", "detect"):
+        of = "logits of pixels" if task == "segment" else "heads of a detector"
         raise UsageError(
-            "finetune does not take task segment: nobody tried to train the logits of pixels by it",
+            f"finetune does not take task {task}: nobody tried to train the {of} by it",
             hint="Keep costly layers float: quantize with --min-agreement or --max-drop.",
         )
 

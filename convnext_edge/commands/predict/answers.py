@@ -12,14 +12,18 @@ from numpy.typing import NDArray
 from convnext_edge.artifacts.artifact import Description
 from convnext_edge.checkpoints.class_names import names_of_file
 from convnext_edge.commands.predict.maps import check_maps, shares
-from convnext_edge.commands.predict.result import Area, Prediction, Top
+from convnext_edge.commands.predict.objects import objects_of
+from convnext_edge.commands.predict.result import Area, Object, Prediction, Top
 from convnext_edge.errors import UsageError
+from convnext_edge.images.batches import Batch
+from convnext_edge.images.objects import Found, Size, split
+from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.progress import note
 from convnext_edge.targets.base import Outputs
 from convnext_edge.tasks import Task, output_names
 
 OF_CLASSES: tuple[Task, ...] = ("classify", "multilabel")
-NAMED: tuple[Task, ...] = (*OF_CLASSES, "segment")  # tasks whose answers are names
+NAMED: tuple[Task, ...] = (*OF_CLASSES, "segment", "detect")  # tasks whose answers are names
 TOP = 5  # classes of `classify`
 THRESHOLD = 0.5
 DIGITS = 6  # of a number: as many as float32 has
@@ -34,16 +38,21 @@ class Reader:
     outputs: tuple[str, ...]  # their names, in the model's order
     labels: tuple[str, ...]  # of the classes, in the order of the logits
     top: int | None  # classes of a picture; None for all
-    threshold: float  # of a probability, of `multilabel`
+    threshold: float  # of a probability, of `multilabel` and `detect`
+    preprocessing: Preprocessing
 
-    def read(self, names: Sequence[str], outputs: Outputs) -> list[Prediction]:
-        """Return what is answered to the pictures of these names, each output (N, ...)."""
+    def read(self, batch: Batch, outputs: Outputs) -> list[Prediction]:
+        """Return what is answered to a batch of pictures, each output (N, ...)."""
+        names = batch.names
         if self.task in OF_CLASSES:
             likely = softmax(outputs[0]) if self.task == "classify" else sigmoid(outputs[0])
             return [Prediction(name, top=self._top(row)) for name, row in zip(names, likely, strict=True)]
         if self.task == "segment":
             rows = zip(names, outputs[0], strict=True)
             return [self.areas(name, logits.argmax(0)) for name, logits in rows]
+        if self.task == "detect":
+            found = zip(names, batch.sizes, split(outputs), strict=True)
+            return [Prediction(name, objects=self._objects(each, size)) for name, size, each in found]
         answers = zip(names, zip(*outputs, strict=True), strict=True)
         return [self._other(name, answer) for name, answer in answers]
 
@@ -59,6 +68,9 @@ class Reader:
         """Return the shares of a picture's pixels that are of each class. classes: (H, W)."""
         found = shares(classes)
         return Prediction(name, classes=tuple(Area(self.labels[i], i, rounded(share)) for i, share in found))
+
+    def _objects(self, found: Found, size: Size) -> tuple[Object, ...]:
+        return objects_of(found, size, self.preprocessing, self.labels, self.threshold)
 
     def _other(self, name: str, outputs: Sequence[NDArray[np.float32]]) -> Prediction:
         """Return what is answered to one picture by a model without classes."""
@@ -88,8 +100,8 @@ def make_reader(
     for name, given, tasks in (
         ("top", top, OF_CLASSES),
         ("classes", classes, NAMED),
-        ("threshold", threshold, ("multilabel",)),
-        ("maps", maps, ("segment",)),
+        ("threshold", threshold, ("multilabel", "detect")),
+        ("maps", maps, ("segment", "detect")),
     ):
         if given is not None and task not in tasks:
             raise UsageError(
@@ -97,14 +109,16 @@ def make_reader(
                 hint=f"Leave it out; it is for {' and '.join(tasks)}.",
             )
     if maps is not None:
-        check_maps(maps, described.architecture.classes, described.architecture.channels)
+        classes_drawn = described.architecture.classes if task == "segment" else 0
+        check_maps(maps, classes_drawn, described.architecture.channels)
     if task == "segment" and described.architecture.classes == 1:
         note("WARNING: the model has one class, which is always the largest: --save keeps its logits")
     labels = label_names(described, classes) if task in NAMED else ()
     if top is None and task == "classify":
         top = TOP
     names = output_names(task, described.architecture)
-    return Reader(task, names, labels, top, THRESHOLD if threshold is None else threshold)
+    least = THRESHOLD if threshold is None else threshold
+    return Reader(task, names, labels, top, least, described.preprocessing)
 
 
 def label_names(described: Description, file: Path | None) -> tuple[str, ...]:

@@ -26,13 +26,15 @@ def predict(
         Option("Number of classes to show for a picture.  [default: 5; of multilabel, all]", at_least=1),
     ] = None,
     threshold: Annotated[
-        float | None, Option("Task multilabel: probability to exceed.  [default: 0.5]", at_least=0, at_most=1)
+        float | None,
+        Option("Tasks multilabel and detect: probability to exceed.  [default: 0.5]", at_least=0, at_most=1),
     ] = None,
     classes: Annotated[
         AnyPath | None, Option("Names of the classes, a name a line or JSON.  [default: the model's]")
     ] = None,
     maps: Annotated[
-        AnyPath | None, Option("Task segment: folder for a label map and an overlay of each picture, as PNG.")
+        AnyPath | None,
+        Option("Tasks segment and detect: folder for label maps and overlays of the pictures, as PNG."),
     ] = None,
     save: Annotated[AnyPath | None, Option("Write the model's outputs as .npy or .safetensors.")] = None,
     sliding_window: SlidingWindow = False,
@@ -51,7 +53,7 @@ def predict(
     with importing():
         from convnext_edge.commands.predict.answers import make_reader
         from convnext_edge.commands.predict.arguments import find_model, part
-        from convnext_edge.commands.predict.maps import MapWriter
+        from convnext_edge.commands.predict.objects import writer_of
         from convnext_edge.commands.predict.outputs import Kept, Saver
         from convnext_edge.commands.predict.run import Run
         from convnext_edge.commands.predict.sliding import SlidingRun, check_files
@@ -68,7 +70,7 @@ def predict(
     kept = Kept(reader.outputs, len(asked))
     with open_session(artifact, chosen) as session:
         release()
-        drawn = None if folder is None else MapWriter(folder, described.preprocessing)
+        drawn = None if folder is None else writer_of(described, folder)
         run = (SlidingRun if sliding_window else Run)(session, described, reader, kept, drawn)
         if place is None:
             found = run.over(asked)
@@ -80,7 +82,7 @@ def predict(
             target=chosen,
             task=described.task,
             pictures=len(asked),
-            threshold=reader.threshold if described.task == "multilabel" else None,
+            threshold=reader.threshold if described.task in ("multilabel", "detect") else None,
             saved=place,
             sliding_window=sliding_window,
             simulated=session.simulated,

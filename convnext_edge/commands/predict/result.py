@@ -24,6 +24,7 @@ KEYS: dict[Task, tuple[str, ...]] = {
     "embed": ("norm",),
     "features": ("shapes",),
     "segment": ("classes", "label_map", "overlay"),
+    "detect": ("objects", "overlay"),
 }
 
 
@@ -46,6 +47,27 @@ class Area:
 
 
 @dataclass(frozen=True, slots=True)
+class Object:
+    """One object in a picture; its keys in JSON are those of COCO's results."""
+
+    label: str  # name of its class, or its index where names are not known
+    index: int  # of the class
+    score: float
+    bbox: tuple[float, float, float, float]  # left, top, width and height in pixels of the picture
+    segmentation: dict[str, Any]  # its pixels, as COCO's run lengths: `size` and `counts`
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "label": self.label,
+            "category_id": self.index,
+            "score": self.score,
+            "bbox": self.bbox,
+            "segmentation": self.segmentation,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """What a model answers to one picture; fields that its task does not have are empty."""
 
@@ -56,8 +78,9 @@ class Prediction:
     first: tuple[float, ...] = ()  # numbers of the embedding, which is whole in `outputs`
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)  # of each map: channels, rows, columns
     classes: tuple[Area, ...] = ()  # of segment, the largest first
+    objects: tuple[Object, ...] = ()  # of detect, the surest first
     label_map: Path | None = None  # the file with the class of each pixel, with --maps
-    overlay: Path | None = None  # likewise, the picture below the colours of its classes
+    overlay: Path | None = None  # likewise, the picture below the colours of its classes, or its objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +102,7 @@ class Predict(Result):
     predictions: tuple[Prediction, ...]  # of those that could be read
     failed: tuple[Failed, ...]  # those that could not be read, in the same order
     seconds: float  # from the first picture to the last answer
-    threshold: float | None = None  # of multilabel: labels with a higher probability are told
+    threshold: float | None = None  # of multilabel and detect: what has a higher probability is told
     # Of embed, from 2 to MOST_COSINES pictures: the cosine of each with each, in the order of `predictions`.
     cosines: tuple[tuple[float, ...], ...] | None = None
     saved: Path | None = None  # the file with the outputs, in the order of `predictions`
@@ -160,6 +183,8 @@ class Predict(Result):
 def _plain(value: object) -> object:
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, tuple) and value and isinstance(value[0], Object):
+        return [found.to_json() for found in value]
     if isinstance(value, tuple) and value and isinstance(value[0], Area):
         return [{"label": a.label, "index": a.index, "share": a.share} for a in value]
     if isinstance(value, tuple) and value and isinstance(value[0], Top):

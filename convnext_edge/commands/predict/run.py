@@ -10,12 +10,14 @@ from typing import Any
 from convnext_edge.artifacts.artifact import Description
 from convnext_edge.commands.predict.answers import Reader, cosines
 from convnext_edge.commands.predict.maps import MapWriter
+from convnext_edge.commands.predict.objects import ObjectWriter
 from convnext_edge.commands.predict.outputs import Kept, Saver
 from convnext_edge.commands.predict.result import Failed, Prediction
 from convnext_edge.commands.text import printable
 from convnext_edge.errors import ImageSetError
 from convnext_edge.evaluation.comparison import batch_for, check_finite
 from convnext_edge.images.batches import Batch, LoadedImage, SkippedImage, collate
+from convnext_edge.images.objects import split
 from convnext_edge.images.pictures import Loader, Picture
 from convnext_edge.parallel import default_workers, ordered_map
 from convnext_edge.progress import note, track
@@ -76,7 +78,7 @@ class Run:
         for batch in collate(self._loaded(pictures, loader), prepared, batch=size, dtype=kind):
             outputs = self.session.run_all(batch.images)
             check_finite(outputs, batch.names)
-            self.predictions += self._with_maps(self.reader.read(batch.names, outputs), batch, outputs)
+            self.predictions += self._with_maps(self.reader.read(batch, outputs), batch, outputs)
             self.kept.add(outputs)
             if saver is not None:
                 saver.add(outputs)
@@ -85,11 +87,22 @@ class Run:
         """Write the files of each picture where they were asked for, and return where they are, too."""
         if self.maps is None:
             return found
+        if isinstance(self.maps, ObjectWriter):
+            return self._with_objects(self.maps, found, batch, outputs)
         rows = []
         for row, image, logits in zip(found, batch.images, outputs[0], strict=True):
             label_map, overlay = self.maps.write(row.picture, image, logits.argmax(0))
             rows.append(replace(row, label_map=label_map, overlay=overlay))
         return rows
+
+    def _with_objects(
+        self, writer: ObjectWriter, found: list[Prediction], batch: Batch, outputs: Outputs
+    ) -> list[Prediction]:
+        labels, threshold = self.reader.labels, self.reader.threshold
+        return [
+            replace(row, overlay=writer.draw(row.picture, image, each, labels, threshold))
+            for row, image, each in zip(found, batch.images, split(outputs), strict=True)
+        ]
 
     def _sound(self, loaded: Iterable[LoadedImage | SkippedImage]) -> Iterator[LoadedImage]:
         """Yield the pictures that could be read, and keep the others apart."""

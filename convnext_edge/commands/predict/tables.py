@@ -28,6 +28,9 @@ def table_of(result: Predict) -> str:
     elif result.task == "segment":
         areas = [[f"{_percent(a.share)}  {a.label}" for a in row.classes] for row in rows]
         told = _beside(rows, _packed(areas, _room(rows), count_rest=True))
+    elif result.task == "detect":
+        objects = [[f"{_percent(o.score)}  {o.label}" for o in row.objects] or ["nothing"] for row in rows]
+        told = _beside(rows, _packed(objects, _room(rows), count_rest=True))
     elif result.task == "features":
         told = _beside(rows, [GAP.join(map(_shape, row.shapes.items())) for row in rows])
     elif result.task == "regress":
@@ -149,9 +152,9 @@ def _cosines(rows: Sequence[Prediction], cosines: Sequence[Sequence[float]]) -> 
 
 def _maps(result: Predict) -> list[tuple[str, object]]:
     """Return where label maps are, or what writes them."""
-    if result.task != "segment":
+    if result.task not in ("segment", "detect"):
         return []
-    first = result.predictions[0].label_map
+    first = result.predictions[0].label_map or result.predictions[0].overlay
     return [("maps", "--maps DIR writes them" if first is None else f"{first.parent}, as {first.name}")]
 
 

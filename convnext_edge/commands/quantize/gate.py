@@ -150,7 +150,7 @@ class Attempts:
             batch = batch_for(self.job.start.artifact.description, BATCH)
             inputs = Inputs(self.images, source.preprocessing, self.job.input_type == "uint8", batch)
             reference = TorchSession(source.reference, reference_threads(source))
-            found = new_measure(source.task, source.outputs, self.images.other_labels)
+            found = new_measure(source, self.images.other_labels)
             return compare_answers(reference.run_all, session.run_all, inputs, found, purpose="measuring")
 
     def slowdown(self, number: int) -> float | None:

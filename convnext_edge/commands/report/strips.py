@@ -65,6 +65,10 @@ OF_TASKS: dict[str, tuple[Plot, ...]] = {
         Plot("Same class of a pixel as FP32", "agreement", "{:.2f}%", "%", 100.0),
         Plot("Mean IoU lost", "drop_points", "{:+.2f}", "points", line=0.0),
     ),
+    "detect": (
+        Plot("Same object as FP32", "agreement", "{:.2f}%", "%", 100.0),
+        Plot("Average precision of boxes or masks lost", "drop_points", "{:+.2f}", "points", line=0.0),
+    ),
     "regress": (Plot("R2 against FP32", "r2", "{:.5f}"),),
     "embed": (
         Plot("Cosine to FP32, down to the 1st percentile", "cosine_mean", "{:.5f}", low="cosine_p1"),
@@ -72,7 +76,12 @@ OF_TASKS: dict[str, tuple[Plot, ...]] = {
         Plot("Accuracy by the 10 nearest neighbours lost", "drop_points", "{:+.2f}", "points", line=0.0),
     ),
 }
-NOISY = {"embed": "embedding", "regress": "values", "features": "worst map"}  # else the logits
+NOISY = {
+    "embed": "embedding",
+    "regress": "values",
+    "features": "worst map",
+    "detect": "worst output",
+}  # else the logits
 FASTER = Plot("Times as fast as FP32 PyTorch", "speedup", "{:.2f}x", "x", interval="speedup_ci95", line=1.0)
 
 

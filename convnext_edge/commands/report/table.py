@@ -168,6 +168,11 @@ OF_TASKS: dict[str, tuple[Column, ...]] = {
         of_task(("mIoU", "points lost"), "miou", "{:.2%}", LOST),
         of_task(("Same class", "of pixels"), "agreement", "{:.2%}"),
     ),
+    "detect": (
+        of_task(("Box AP", "points lost"), "box_ap", "{:.2%}", LOST),
+        of_task(("Mask AP", "FP32"), "mask_ap", "{:.2%}", ("mask_ap_reference", "{:.2%}")),
+        of_task(("Same objects", "mean IoU"), "agreement", "{:.2%}", ("box_iou", "{:.4f}")),
+    ),
     "regress": (
         of_task(("R2", ""), "r2", "{:.5f}"),
         of_task(("Error", "largest"), "mean_error", "{:.4f}", ("largest_error", "{:.4f}")),

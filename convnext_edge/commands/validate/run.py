@@ -70,7 +70,7 @@ def compare_models(
     from convnext_edge.evaluation.measures import new_measure
     from convnext_edge.evaluation.metrics import Comparison
 
-    measure = new_measure(source.task, source.outputs, images.other_labels)
+    measure = new_measure(source, images.other_labels)
     log = AnswerLog() if source.task == "classify" and source.reference.architecture.classes > 1 else None
     found = sum_up(answers, measure, log)
     judged = judge(found, gates, source.task, source.reference.architecture.classes).fields()
@@ -119,9 +119,12 @@ def check_asked(
     images: ImageSet, artifact: Artifact, gates: Gates, *, corruptions: bool, sliding_window: bool = False
 ) -> None:
     """Raise ImageSetError or UsageError where these images cannot tell what is asked of the model."""
+    from convnext_edge.evaluation.coco_ap import check_package
     from convnext_edge.evaluation.sliding import check_sliding
     from convnext_edge.evaluation.trust import check_classes
 
+    if images.boxed:
+        check_package()
     described = artifact.description
     check_classes(images, artifact)
     if sliding_window:

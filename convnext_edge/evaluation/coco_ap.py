@@ -1,0 +1,78 @@
+"""The average precision of detections by COCO's rules: the mean over IoUs from 0.5 to 0.95, and classes.
+
+pycocotools computes it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from importlib import util
+from typing import Any, Literal
+
+from convnext_edge.errors import TargetError
+from convnext_edge.images.coco import Scene
+from convnext_edge.quiet import quiet
+
+Kind = Literal["bbox", "segm"]
+PACKAGE = "pycocotools"
+Result = dict[str, Any]
+
+
+def check_package() -> None:
+    """Raise TargetError where pycocotools is not installed."""
+    if util.find_spec(PACKAGE) is None:
+        raise TargetError(
+            f"the average precision of boxes and masks needs {PACKAGE}, which is not installed",
+            hint="pip install 'convnext-edge[coco]', or give images without annotations.",
+        )
+
+
+def average_precision(scenes: Sequence[Scene], results: Sequence[Result], kind: Kind) -> float | None:
+    """Return the AP of the boxes or masks that a model found; None where the scenes have none.
+
+    results: as COCO has them, with `image_id` the number of a scene.
+    """
+    check_package()
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    told = dataset(scenes, kind)
+    if not told["annotations"]:
+        return None
+    if not results:
+        return 0.0
+    with quiet(), redirect_stdout(sys.stderr):  # it prints what it does
+        truth = COCO()
+        truth.dataset = told
+        truth.createIndex()
+        judged = COCOeval(truth, truth.loadRes([dict(row) for row in results]), kind)
+        judged.evaluate()
+        judged.accumulate()
+        judged.summarize()
+    return float(judged.stats[0])
+
+
+def dataset(scenes: Sequence[Scene], kind: Kind) -> dict[str, Any]:
+    """Return scenes as a file of COCO has them; for masks, without the objects that have none."""
+    rows = [(scene, found) for scene in scenes for found in scene.objects if kind == "bbox" or found.mask]
+    labels = sorted({found.label for _, found in rows})
+    return {
+        "info": {},
+        "images": [{"id": s.number, "width": s.size[0], "height": s.size[1]} for s in scenes],
+        "categories": [{"id": label, "name": str(label)} for label in labels],
+        "annotations": [
+            {
+                "id": number,
+                "image_id": scene.number,
+                "category_id": found.label,
+                "bbox": list(found.box),
+                "area": found.area,
+                "iscrowd": int(found.crowd),
+                **({"segmentation": json.loads(found.mask)} if found.mask else {}),
+            }
+            for number, (scene, found) in enumerate(rows, 1)
+        ],
+    }

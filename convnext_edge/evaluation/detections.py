@@ -1,0 +1,152 @@
+"""How close a candidate's detections are to the reference's: boxes that both find, and how far these are off.
+
+A detection of one model is found by the other where that has one of the same label which lies over it with an
+IoU of one half; each is found once, the surest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convnext_edge.evaluation.closeness import Closeness, Figures, powers_of
+from convnext_edge.evaluation.coco_ap import Kind, Result, average_precision
+from convnext_edge.images.batches import Labels
+from convnext_edge.images.coco import Scene
+from convnext_edge.images.objects import INSIDE, Boxes, Found, in_picture, paste, run_lengths, split
+from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.targets.base import Outputs
+
+SAME = 0.5  # IoU of two boxes of one object
+SURE = 0.5  # score of the detections that the agreement is of: less sure ones come and go with rounding
+
+
+class Detections(Closeness):
+    """The detections that both models share, and the SQNR of boxes, scores and masks of these."""
+
+    def __init__(self, outputs: Sequence[str], preprocessing: Preprocessing) -> None:
+        super().__init__([name for name in outputs if name != "labels"])
+        self.preprocessing = preprocessing
+        self.found = 0  # detections of either model
+        self.sure = self.shared = 0  # those that it is sure of, and of these those that the other has, too
+        self.overlaps: list[float] = []  # IoU of each pair
+        self.scenes: list[Scene] = []
+        self.results: tuple[list[Result], list[Result]] = ([], [])  # of both models, in pictures with objects
+
+    def add_outputs(self, reference: Outputs, candidate: Outputs, labels: Labels) -> None:
+        self.images += len(labels)
+        for exact, other in zip(split(reference), split(candidate), strict=True):
+            self.add(exact, other)
+        if labels.dtype == object:
+            self.labelled += len(labels)
+            self.scenes += labels.tolist()
+            for outputs, results in zip((reference, candidate), self.results, strict=True):
+                for scene, found in zip(labels, split(outputs), strict=True):
+                    results += as_results(found, scene, self.preprocessing)
+
+    def add(self, exact: Found, other: Found) -> None:
+        """Add what both models find in an image."""
+        pairs = match(exact, other)
+        self.found += len(exact.boxes) + len(other.boxes)
+        for found, partner in ((exact, [i for i, _, _ in pairs]), (other, [j for _, j, _ in pairs])):
+            sure = np.flatnonzero(found.scores > SURE)
+            self.sure += len(sure)
+            self.shared += int(np.isin(sure, partner).sum())
+        self.overlaps += [overlap for _, _, overlap in pairs]
+        for name in self.outputs:
+            one, two = (getattr(found, name) for found in (exact, other))
+            for i, j, _ in pairs:
+                powers = powers_of(one[i].ravel(), two[j].ravel())
+                self.signal[name] += powers.exact
+                self.noise[name] += powers.noise
+                self.cosines[name].append(powers.cosine)
+
+    def merge(self, other: Self) -> None:
+        super().merge(other)
+        self.found += other.found
+        self.sure, self.shared = self.sure + other.sure, self.shared + other.shared
+        self.overlaps += other.overlaps
+        self.scenes += other.scenes
+        for own, its in zip(self.results, other.results, strict=True):
+            own += its
+
+    @property
+    def worst_sqnr_db(self) -> float | None:
+        """The SQNR of the output that is farthest off; 0 where the models find nothing in common."""
+        if not self.overlaps and self.found:
+            return 0.0
+        return super().worst_sqnr_db
+
+    @property
+    def silent(self) -> bool:
+        """Whether neither model found anything."""
+        return not self.found
+
+    @property
+    def concerns(self) -> tuple[str, ...]:
+        """Why nothing is told of these images."""
+        if self.sure:
+            return ()
+        return (f"neither model is surer than {SURE:g} of anything in these images: they tell no agreement",)
+
+    def figures(self) -> Figures:
+        """Return the agreement, the mean IoU of shared boxes, the SQNR of each output, and the AP."""
+        found: Figures = {
+            "agreement": self.shared / self.sure if self.sure else None,
+            "box_iou": float(np.mean(self.overlaps)) if self.overlaps else None,
+            "detections": float(self.sure),
+        }
+        found |= {f"{name}_sqnr_db": self.sqnr_db(name) for name in self.outputs}
+        return found | self._precisions()
+
+    def _precisions(self) -> Figures:
+        """Return the AP of both models, and how much of the one that lost more was lost."""
+        found: Figures = {}
+        kinds: tuple[tuple[str, Kind], ...] = (("box", "bbox"), ("mask", "segm"))
+        for name, kind in kinds if self.scenes else ():
+            exact, other = (average_precision(self.scenes, results, kind) for results in self.results)
+            if exact is not None and other is not None:
+                found[f"{name}_ap_reference"], found[f"{name}_ap"] = exact, other
+                found["drop_points"] = max(found.get("drop_points") or -100.0, 100 * (exact - other))
+        return found
+
+
+def as_results(found: Found, scene: Scene, preprocessing: Preprocessing) -> list[Result]:
+    """Return detections as COCO's results have them, in the pixels of the picture."""
+    boxes = in_picture(found.boxes, scene.size, preprocessing)
+    return [
+        {
+            "image_id": scene.number,
+            "category_id": int(label),
+            "score": float(score),
+            "bbox": [*box[:2].tolist(), *(box[2:] - box[:2]).tolist()],
+            "segmentation": run_lengths(paste(mask, box, scene.size) > INSIDE),
+        }
+        for box, label, score, mask in zip(boxes, found.labels, found.scores, found.masks, strict=True)
+    ]
+
+
+def match(exact: Found, other: Found) -> list[tuple[int, int, float]]:
+    """Return the pairs of detections of one object, as their places and the IoU of their boxes."""
+    overlap = overlaps(exact.boxes, other.boxes) * (exact.labels[:, None] == other.labels[None])
+    pairs = []
+    for i in range(len(exact.boxes)):
+        if overlap.shape[1] and (best := float(overlap[i].max())) >= SAME:
+            j = int(overlap[i].argmax())
+            pairs.append((i, j, best))
+            overlap[:, j] = 0
+    return pairs
+
+
+def overlaps(one: Boxes, other: Boxes) -> NDArray[np.float64]:
+    """Return the IoU of each of (A, 4) boxes with each of (B, 4), as (A, B); 0 of boxes without an area."""
+    first, second = one.astype(np.float64), other.astype(np.float64)
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    both = (high - low).clip(0).prod(2)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (first, second)]
+    either = areas[0][:, None] + areas[1][None] - both
+    return np.where(either > 0, both / np.where(either > 0, either, 1), 0)

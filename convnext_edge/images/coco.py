@@ -1,0 +1,194 @@
+"""Objects in pictures, as COCO's JSON tells them: boxes, classes and masks.
+
+images/NAME.jpg, images/_annotations.coco.json       beside the pictures, also `annotations.json` or
+                                                     `instances_*.json`
+val2017/NAME.jpg, annotations/instances_val2017.json as COCO itself has them
+
+A path names the folder with the pictures. Format: cocodataset.org/#format-data.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from convnext_edge.errors import ImageSetError, first_few
+from convnext_edge.images.contents import Entry, Truth
+from convnext_edge.images.objects import of_text
+from convnext_edge.reading import Count, DamagedError, Line, Shape, check, parse_json, read_bytes
+
+BESIDE = ("_annotations.coco.json", "annotations.json")
+NAMED = "instances_*.json"
+LEAST_CORNERS = 6  # numbers of a polygon
+MAX_BYTES = 2**29  # COCO's own file of 118,000 pictures has 448 MB
+
+Number = Annotated[float, Field(ge=-(2**24), le=2**24)]
+
+
+class PictureShape(Shape):
+    """Shape of a picture in a file."""
+
+    id: Count
+    file_name: Line
+    width: Annotated[int, Field(ge=1, le=2**24)]
+    height: Annotated[int, Field(ge=1, le=2**24)]
+
+
+class CategoryShape(Shape):
+    """Shape of a class in a file."""
+
+    id: Count
+    name: Line
+
+
+class ObjectShape(Shape):
+    """Shape of an object in a file; of the mask, pycocotools says whether it is one."""
+
+    image_id: Count
+    category_id: Count
+    bbox: Annotated[list[Number], Field(min_length=4, max_length=4)]
+    area: Annotated[float, Field(ge=0)] | None = None
+    iscrowd: Annotated[int, Field(ge=0, le=1)] = 0
+    segmentation: list[list[Number]] | dict[str, Any] | None = None
+
+
+class CocoShape(Shape):
+    """Shape of a file, as far as it is read."""
+
+    images: list[PictureShape]
+    annotations: list[ObjectShape]
+    categories: Annotated[list[CategoryShape], Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All objects of a picture, as labels have it in a batch."""
+
+    number: int  # of the picture, as the file has it
+    size: tuple[int, int]  # width and height
+    objects: tuple[Truth, ...]
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """The objects of all pictures by their names, and the classes."""
+
+    entries: tuple[Entry, ...]
+    categories: tuple[tuple[int, str], ...] = field(default=())  # number and name, by number
+
+
+def find_annotations(folder: Path) -> Path | None:
+    """Return the file that tells the objects in the pictures of a folder, if there is one.
+
+    Raises ImageSetError where there are several.
+    """
+    beside = [folder / name for name in BESIDE if (folder / name).is_file()]
+    found = beside or sorted(folder.glob(NAMED))
+    if len(found) > 1:
+        raise ImageSetError(
+            f"{folder} has several files of annotations: {first_few([path.name for path in found])}",
+            hint="Leave one of them there.",
+        )
+    whole = folder.resolve()
+    far = whole.parent / "annotations" / f"instances_{whole.name}.json"
+    return found[0] if found else far if far.is_file() else None
+
+
+def annotate(entries: Sequence[Entry], path: Path) -> Annotations:
+    """Return the pictures that a file tells of, with their objects.
+
+    Raises ImageSetError for a damaged file, and for one of other pictures.
+    """
+    told = read_file(path)
+    numbers = {category["id"] for category in told["categories"]}
+    sizes = {row["id"]: (row["height"], row["width"]) for row in told["images"]}
+    objects: dict[int, list[Truth]] = defaultdict(list)
+    for place, row in enumerate(told["annotations"]):
+        if fault := fault_of(row, numbers, sizes):
+            raise ImageSetError(f"{path}: annotations[{place}] {fault}", hint="Repair it.")
+        objects[row["image_id"]].append(truth(row))
+    pictures = {row["file_name"].rpartition("/")[2]: row for row in told["images"]}
+    here = [entry for entry in entries if entry.name.rpartition("/")[2] in pictures]
+    if not here:
+        raise ImageSetError(
+            f"{path} names none of the pictures, such as {entries[0].name}",
+            hint="Give the folder of its own pictures, or move it away.",
+        )
+    found = [(entry, pictures[entry.name.rpartition("/")[2]]["id"]) for entry in here]
+    made = [replace(entry, objects=tuple(objects[number]), number=number) for entry, number in found]
+    categories = sorted((category["id"], category["name"]) for category in told["categories"])
+    return Annotations(tuple(made), tuple(categories))
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Return what a file of annotations holds; raise ImageSetError where it is none."""
+    try:
+        told: dict[str, Any] = parse_json(read_bytes(path, MAX_BYTES))
+        check(told, CocoShape)
+    except OSError as error:
+        raise ImageSetError(f"{path} cannot be read: {error.strerror}", hint="Check the path.") from error
+    except DamagedError as error:
+        raise ImageSetError(f"{path} is damaged: {error}", hint="Get it again, or move it away.") from error
+    return told
+
+
+def fault_of(row: dict[str, Any], numbers: set[int], sizes: dict[int, tuple[int, int]]) -> str:
+    """Return what is wrong with an object, as the end of a sentence; empty where nothing is.
+
+    numbers: of the classes. sizes: height and width of each picture by its number.
+    """
+    size, mask = sizes.get(row["image_id"]), row.get("segmentation")
+    if row["category_id"] not in numbers:
+        return f"is of category {row['category_id']}, which the file does not list"
+    if size is None:
+        return f"is in picture {row['image_id']}, which the file does not list"
+    if isinstance(mask, dict):
+        return (
+            "" if runs_fit(mask, size) else f"has run lengths that are none of {size[0]} x {size[1]} pixels"
+        )
+    if any(len(polygon) < LEAST_CORNERS or len(polygon) % 2 for polygon in mask or ()):
+        return "has a polygon without three corners of two numbers each"
+    return ""
+
+
+def runs_fit(mask: dict[str, Any], size: tuple[int, int]) -> bool:
+    """Return whether run lengths are of a picture of that height and width."""
+    counts = mask.get("counts")
+    if mask.get("size") != list(size):
+        return False
+    try:
+        runs = of_text(counts) if isinstance(counts, str) else counts
+    except ValueError:
+        return False
+    if not isinstance(runs, list) or any(type(run) is not int or run < 0 for run in runs):
+        return False
+    return sum(runs) == size[0] * size[1]
+
+
+def truth(row: dict[str, Any]) -> Truth:
+    """Return an object of a file."""
+    _, _, width, height = row["bbox"]
+    area = row.get("area")
+    return Truth(
+        label=row["category_id"],
+        box=tuple(row["bbox"]),
+        area=width * height if area is None else area,
+        crowd=bool(row.get("iscrowd", 0)),
+        mask=json.dumps(row["segmentation"]) if row.get("segmentation") else "",
+    )
+
+
+def scenes(entries: Sequence[Entry], sizes: Sequence[tuple[int, int]]) -> NDArray[np.object_]:
+    """Return the labels of pictures with these widths and heights."""
+    found = np.empty(len(entries), object)
+    for place, (entry, size) in enumerate(zip(entries, sizes, strict=True)):
+        found[place] = Scene(entry.number, size, entry.objects or ())
+    return found

@@ -1,0 +1,106 @@
+"""Mask R-CNN's heads in the layers of a form, each of which has an input and a weight of its own.
+
+The convolutions over the levels are one layer in the reference; here each level has its own, as the values of
+levels lie in ranges of their own. The transposed convolution, of stride 2 and as wide, is a 1x1 convolution
+to four times the channels, which then become pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from convnext_edge.architecture import Architecture
+from convnext_edge.detection import LEVELS
+from convnext_edge.network.forms import LayerFactory, MatMul, bias_of, convolution, copied
+from convnext_edge.network.mask_rcnn import MaskRCNN, ProposalHead
+
+OF_LEVELS = ("conv", "objectness", "deltas")  # the layers of the proposals
+GROWN = 2  # times the rows and columns, by `mask.upsample`
+
+
+class LoweredMaskRCNN(MaskRCNN):
+    """The heads with the layers of a form in place of PyTorch's."""
+
+    def __init__(self, architecture: Architecture, heads: MaskRCNN, factory: LayerFactory) -> None:
+        with torch.device("meta"):
+            super().__init__(architecture)
+        for name in self.names:
+            if not name.startswith("rpn."):
+                self.set_submodule(name, lowered_layer(name, heads.get_submodule(name), factory))
+        self.rpn = LevelProposalHead(heads.rpn)
+
+    def pieces_for(self, name: str) -> int:
+        """Return as how many images a layer takes one: those of the heads take boxes."""
+        if name.startswith("box."):
+            return self.detection.proposals
+        return self.detection.detections if name.startswith("mask.") else 1
+
+    def layers(self) -> Iterator[tuple[str, nn.Module]]:
+        """Yield name and module of each layer with weights, in the order in which they run."""
+        names = [name for name in self.names if not name.startswith("rpn.")]
+        before = [name for name in names if name.startswith(("laterals.", "fpn."))]
+        yield from ((name, self.get_submodule(name)) for name in before)
+        yield from cast(LevelProposalHead, self.rpn).layers()
+        yield from ((name, self.get_submodule(name)) for name in names if name not in before)
+
+
+class LevelProposalHead(ProposalHead):
+    """The layers of proposals, once for each level."""
+
+    def __init__(self, head: ProposalHead) -> None:
+        nn.Module.__init__(self)
+        for part in OF_LEVELS:
+            conv = cast(nn.Conv2d, getattr(head, part))
+            setattr(self, part, nn.ModuleList(copied(conv) for _ in range(LEVELS)))
+
+    def of_level(self, level: int) -> tuple[nn.Module, ...]:
+        return tuple(cast(nn.ModuleList, getattr(self, part))[level] for part in OF_LEVELS)
+
+    def layers(self) -> Iterator[tuple[str, nn.Module]]:
+        """Yield name and module of each layer, in the order in which they run."""
+        for level in range(LEVELS):
+            for part, layer in zip(OF_LEVELS, self.of_level(level), strict=True):
+                yield f"rpn.{part}.{level}", layer
+
+
+class Vectors(nn.Module):
+    """A linear layer over vectors (R, K), as a 1x1 convolution or as a multiplication by a matrix."""
+
+    def __init__(self, layer: nn.Linear, *, convolves: bool) -> None:
+        super().__init__()
+        self.convolves = convolves
+        weight, bias = layer.weight, bias_of(layer)
+        self.layer = convolution(weight[:, :, None, None], bias) if convolves else MatMul(weight, bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.convolves:
+            return self.layer(x[:, :, None, None]).flatten(1)  # type: ignore[no-any-return]
+        return self.layer(x[:, None]).flatten(1)  # type: ignore[no-any-return]
+
+
+class Grown(nn.Module):
+    """A transposed convolution that makes 2x2 pixels of each, (R, C, H, W) to (R, D, 2 * H, 2 * W)."""
+
+    def __init__(self, layer: nn.ConvTranspose2d) -> None:
+        super().__init__()
+        weight, bias = layer.weight, layer.bias
+        assert bias is not None
+        each = weight.permute(1, 2, 3, 0).flatten(0, 2)[:, :, None, None]  # (D * 4, C, 1, 1)
+        self.conv = convolution(each, bias.repeat_interleave(GROWN**2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.pixel_shuffle(self.conv(x), GROWN)
+
+
+def lowered_layer(name: str, layer: nn.Module, factory: LayerFactory) -> nn.Module:
+    """Return the layer of that name in a form."""
+    match layer:
+        case nn.Linear():
+            return Vectors(layer, convolves=factory.int8_convolutions)
+        case nn.ConvTranspose2d():
+            return Grown(layer)
+    return copied(cast(nn.Conv2d, layer))

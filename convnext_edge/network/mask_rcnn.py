@@ -1,0 +1,283 @@
+"""Mask R-CNN's heads: from the maps of all stages to boxes, their classes and masks.
+
+"Mask R-CNN" (He et al., 2017, arXiv:1703.06870). Details follow torchvision's MaskRCNN with FPN, and
+mmdetection's with StandardRoIHead where `Detection.library` says so.
+
+All has a fixed shape but for the number of images: what is dropped on the way keeps its place, with a score
+that tells so.
+
+Shapes in the comments: N images, D channels of the pyramid, H and W of a map, R boxes of an image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from convnext_edge.architecture import Architecture
+from convnext_edge.detection import BOX, BOX_EDGE, MASK_EDGE
+from convnext_edge.network.boxes import DROPPED, anchors_at, clip, decode, large_enough
+from convnext_edge.network.detection_ops import best, cut_out, suppress
+
+Size = tuple[int, int]  # rows and columns
+ANCHOR_EDGES = (32, 64, 128, 256, 512)  # of the square anchors of each level, in pixels
+# Edges of boxes, as the root of their area, from which the next map is looked at: 224 pixels are for the
+# third of four (equation 1 of the paper on pyramids, with the part of a level that libraries add)
+LEVEL_EDGES = (112.0, 224.0, 448.0)
+ROUNDING = 2.0**-1e-6
+PROPOSAL_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
+BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
+SMALLEST_PROPOSAL, SMALLEST_BOX = 1e-3, 1e-2  # pixels; torchvision's
+BITS_BESIDE_1 = 2.0**23  # of a float32
+LEAST_LIKELY = 60.0  # a logit of -60 is as good as none
+LAST = -1e35  # of what is dropped, in an order of candidates
+NO_LABEL = -1  # of what is no detection
+
+
+class Boxes(NamedTuple):
+    """What the heads look at."""
+
+    proposals: Tensor  # (N, R, 4)
+    detections: Tensor  # (N, R, 4)
+
+
+class MaskRCNN(nn.Module):
+    """A feature pyramid over the maps (N, C, H, W) of all stages, proposals, and heads that look at them.
+
+    Takes the maps, the finest first, and the size of the image in pixels. Returns, of the `detections` best
+    of each image, the best first: boxes (N, R, 4) in pixels, labels (N, R), scores (N, R), and masks
+    (N, R, 28, 28): how likely each part of a box is of the object. Where there are fewer, the others have
+    label -1 and score 0.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        assert architecture.detection is not None
+        self.detection = architecture.detection
+        made = {layer.name: make_layer(layer.name, layer.weight) for layer in architecture.head_layers()}
+        self.names = tuple(made)
+        self.laterals = _listed("laterals.", made)
+        self.fpn = _listed("fpn.", made)
+        self.rpn = ProposalHead(made)
+        self.box = BoxHead(made)
+        self.mask = MaskHead(made)
+
+    def forward(self, maps: Sequence[Tensor], size: Size) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        levels = self.pyramid(maps)
+        proposals, real = self.propose(levels, size)
+        boxes, labels, scores = self.detect(levels, proposals, real, size)
+        masks = self.masks(levels, boxes, labels, size)
+        hit = scores > 0
+        return (
+            boxes * hit[:, :, None],
+            torch.where(hit, labels, NO_LABEL),
+            scores * hit,
+            masks * hit[:, :, None, None],
+        )
+
+    def dense(
+        self, maps: Sequence[Tensor], size: Size, known: Boxes | None = None
+    ) -> tuple[tuple[Tensor, ...], Boxes]:
+        """Return what the layers answer, before anything is chosen of it, and the boxes that they looked at.
+
+        These are the logits and deltas of all anchors and of the proposals, and the logits of the masks.
+        known: the boxes to look at; without them, those that the maps tell. So two models can be compared
+        value by value, where a little more or less would choose others.
+        """
+        levels = self.pyramid(maps)
+        anchors = [self.rpn(x, level) for level, x in enumerate(levels)]
+        proposals, real = self.propose(levels, size) if known is None else (known.proposals, None)
+        logits, deltas = self.box(self.pieces(levels, proposals, size, BOX_EDGE))
+        if known is None:
+            known = Boxes(proposals, self.detect(levels, proposals, cast(Tensor, real), size)[0])
+        masks = self.mask(self.pieces(levels, known.detections, size, MASK_EDGE))
+        every = [torch.cat([found[i] for found in anchors], dim=1) for i in range(2)]
+        images = len(proposals)
+        of_boxes = (x.unflatten(0, (images, -1)) for x in (logits, deltas, masks))
+        return (*every, *of_boxes), known
+
+    def pyramid(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Return the levels (N, D, H, W), the finest first, and one of half the size of the last."""
+        levels = [lateral(x) for lateral, x in zip(self.laterals, maps, strict=True)]
+        for fine in reversed(range(len(levels) - 1)):
+            rows, columns = levels[fine].shape[2:]
+            levels[fine] = levels[fine] + F.interpolate(
+                levels[fine + 1], size=(rows, columns), mode="nearest"
+            )
+        found = [conv(x) for conv, x in zip(self.fpn, levels, strict=True)]
+        return [*found, found[-1][:, :, ::2, ::2]]
+
+    def propose(self, levels: Sequence[Tensor], size: Size) -> tuple[Tensor, Tensor]:
+        """Return the best boxes (N, R, 4) that may hold something, and whether they are any, (N, R)."""
+        found = [self.candidates(x, level, size) for level, x in enumerate(levels)]
+        logits, deltas, anchors = (torch.cat(each, dim=1) for each in zip(*found, strict=True))
+        boxes = clip(decode(deltas, anchors, PROPOSAL_WEIGHTS), size)
+        counts = [each.shape[1] for each, *_ in found]
+        of_levels = (
+            torch.split(each, counts, dim=1) for each in (boxes, large_enough(boxes, SMALLEST_PROPOSAL))
+        )
+        kept = torch.cat([self.kept(*each) for each in zip(*of_levels, strict=True)], dim=1)
+        order = torch.where(kept, -ranks(logits), LAST)
+        value, places = best(order, min(self.detection.proposals, order.shape[1]))
+        return at(boxes, places), value > LAST
+
+    def candidates(self, x: Tensor, level: int, size: Size) -> tuple[Tensor, Tensor, Tensor]:
+        """Return logits (N, R), deltas and anchors (N, R, 4) of the likeliest of a level, best first."""
+        objectness, deltas = self.rpn(x, level)  # (N, anchors), (N, anchors, 4)
+        logits, order = best(objectness, min(self.detection.candidates, objectness.shape[1]))
+        rows, columns = x.shape[2], x.shape[3]
+        stride = (size[0] // rows, size[1] // columns)
+        anchors = anchors_at(order, ANCHOR_EDGES[level], stride, columns, self.detection.library)
+        return logits, at(deltas, order), anchors
+
+    def kept(self, boxes: Tensor, large: Tensor) -> Tensor:
+        """Return of boxes (N, R, 4) of a level, the best first, whether no better one overlaps, (N, R).
+
+        large: of each, whether it is large enough to be looked at.
+        """
+        falling = torch.arange(boxes.shape[1], 0, -1, dtype=boxes.dtype)  # their order is all that counts
+        scores = torch.where(large, falling, DROPPED)
+        found: Tensor = suppress(boxes, scores, self.detection.proposal_overlap)
+        return found > 0
+
+    def detect(
+        self, levels: Sequence[Tensor], proposals: Tensor, real: Tensor, size: Size
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return boxes (N, R, 4), labels (N, R) and scores (N, R) of the detections, the best first.
+
+        Where there are no more detections, the score is -1, and the box is one of those that were dropped.
+        """
+        settings, count = self.detection, proposals.shape[1]
+        logits, deltas = self.box(self.pieces(levels, proposals, size, BOX_EDGE))
+        scores = logits.unflatten(0, (-1, count)).softmax(dim=2)  # (N, R, rows)
+        deltas = deltas.unflatten(0, (-1, count)).unflatten(2, (-1, BOX))  # (N, R, classes, 4)
+        if settings.background_first:
+            scores, deltas = scores[:, :, 1:], deltas[:, :, 1:]
+        else:
+            scores = scores[:, :, :-1]
+        boxes = clip(decode(deltas, proposals[:, :, None], BOX_WEIGHTS), size)
+        likely = (scores > settings.score) & real[:, :, None] & large_enough(boxes, SMALLEST_BOX)
+        scores = torch.where(likely, scores, DROPPED)
+        classes = scores.shape[2]
+        grouped = (
+            boxes.transpose(1, 2).flatten(0, 1),
+            scores.transpose(1, 2).flatten(0, 1),
+        )  # (N * classes, R)
+        kept: Tensor = suppress(*grouped, settings.overlap)
+        kept = kept.reshape(-1, classes, count).transpose(1, 2)  # (N, R, classes)
+        found, order = best(kept.flatten(1), min(settings.detections, count * classes))
+        labels: Tensor = order % classes + (1 if settings.background_first else 0)
+        return at(boxes.flatten(1, 2), order), labels, found
+
+    def masks(self, levels: Sequence[Tensor], boxes: Tensor, labels: Tensor, size: Size) -> Tensor:
+        """Return how likely each of 28 x 28 parts of a box is of its object, (N, R, 28, 28)."""
+        logits = self.mask(self.pieces(levels, boxes, size, MASK_EDGE))  # (N * R, classes, 28, 28)
+        chosen = labels.flatten()[:, None, None, None].expand(-1, 1, *logits.shape[2:])
+        own: Tensor = logits.gather(1, chosen).sigmoid().squeeze(1)
+        return own.reshape(-1, boxes.shape[1], *own.shape[1:])
+
+    def pieces(self, levels: Sequence[Tensor], boxes: Tensor, size: Size, edge: int) -> Tensor:
+        """Return what is cut out for each box (N, R, 4) of the level that suits its size.
+
+        The result is (N * R, D, edge, edge).
+        """
+        extent = boxes[..., 2:] - boxes[..., :2]
+        root = (extent[..., 0] * extent[..., 1]).sqrt()
+        level = sum((root >= bound * ROUNDING).long() for bound in LEVEL_EDGES)
+        scales = [nearest_power(x.shape[2] / size[0]) for x in levels[:-1]]
+        aligned = not self.detection.background_first
+        made: Tensor = cut_out(levels[:-1], boxes, cast(Tensor, level), scales, edge, aligned)
+        return made
+
+
+class ProposalHead(nn.Module):
+    """A convolution over each level, and what each anchor is: how likely anything, and how far away."""
+
+    def __init__(self, made: dict[str, nn.Module]) -> None:
+        super().__init__()
+        self.conv, self.objectness, self.deltas = (
+            made[f"rpn.{name}"] for name in ("conv", "objectness", "deltas")
+        )
+
+    def of_level(self, level: int) -> tuple[nn.Module, ...]:
+        """Return the layers of a level, which are the same for all here."""
+        return self.conv, self.objectness, self.deltas
+
+    def forward(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
+        """Return logits (N, anchors) and deltas (N, anchors, 4) of a level (N, D, H, W)."""
+        conv, objectness, of_boxes = self.of_level(level)
+        y = F.relu(conv(x))
+        logits, deltas = objectness(y), of_boxes(y)  # (N, shapes, H, W), (N, shapes * 4, H, W)
+        return logits.permute(0, 2, 3, 1).flatten(1), deltas.permute(0, 2, 3, 1).flatten(1).unflatten(
+            1, (-1, BOX)
+        )
+
+
+class BoxHead(nn.Module):
+    """Two linear layers over a piece of a map, and two that tell its class, and where each class would be."""
+
+    def __init__(self, made: dict[str, nn.Module]) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = made["box.fc1"], made["box.fc2"]
+        self.classes, self.deltas = made["box.classes"], made["box.deltas"]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits (R, rows) and deltas (R, classes * 4) of pieces (R, D, 7, 7)."""
+        y = F.relu(self.fc1(x.flatten(1)))
+        y = F.relu(self.fc2(y))
+        return self.classes(y), self.deltas(y)
+
+
+class MaskHead(nn.Module):
+    """Convolutions over a piece of a map, one that doubles its size, and a mask for each class."""
+
+    def __init__(self, made: dict[str, nn.Module]) -> None:
+        super().__init__()
+        self.convs = _listed("mask.convs.", made)
+        self.upsample, self.classes = made["mask.upsample"], made["mask.classes"]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (R, classes, 28, 28) of pieces (R, D, 14, 14)."""
+        for conv in self.convs:
+            x = F.relu(conv(x))
+        y: Tensor = self.classes(F.relu(self.upsample(x)))
+        return y
+
+
+def make_layer(name: str, weight: tuple[int, ...]) -> nn.Module:
+    """Return the layer of that name and weight."""
+    if name == "mask.upsample":
+        return nn.ConvTranspose2d(weight[0], weight[1], weight[2], stride=weight[2])
+    if len(weight) == 2:
+        return nn.Linear(weight[1], weight[0])
+    return nn.Conv2d(weight[1], weight[0], weight[2], padding=weight[2] // 2)
+
+
+def at(values: Tensor, order: Tensor) -> Tensor:
+    """Return the boxes (N, R, 4) at places (N, R) of others."""
+    return values.gather(1, order[:, :, None].expand(-1, -1, values.shape[2]))
+
+
+def ranks(logits: Tensor) -> Tensor:
+    """Return numbers (N, R) by which all candidates are ordered, the best first, and none like another.
+
+    Both libraries order by the sigmoid in float32, in which many that are near 1 are equal: it adds 1 to
+    exp(-x), which leaves 23 bits of it. Of equal ones the first is better, and not every runtime's TopK keeps
+    that. So the numbers are these bits, and a part of 1 for the place.
+    """
+    odds = (-logits).clamp(max=LEAST_LIKELY).exp()
+    places = torch.arange(logits.shape[1]) / logits.shape[1]
+    return (odds * BITS_BESIDE_1).round() + 0.5 * places
+
+
+def nearest_power(scale: float) -> float:
+    """Return the power of two that is nearest to a ratio of sizes, which cutting off may have changed."""
+    return 2.0 ** round(torch.tensor(scale).log2().item())
+
+
+def _listed(prefix: str, layers: dict[str, nn.Module]) -> nn.ModuleList:
+    return nn.ModuleList(layer for name, layer in layers.items() if name.startswith(prefix))

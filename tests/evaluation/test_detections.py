@@ -1,0 +1,79 @@
+"""The agreement of detections, by hand: what both models find, and what nothing tells."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from convnext_edge.evaluation.detections import Detections, match, overlaps
+from convnext_edge.evaluation.gates import Gates, judge
+from convnext_edge.images.objects import split
+from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.targets.base import Outputs
+
+NAMES = ("boxes", "labels", "scores", "masks")
+Row = tuple[tuple[float, float, float, float], int, float]  # box, label, score
+
+
+def outputs(*rows: Row, places: int = 4) -> Outputs:
+    """Return what a detector answers to one image with these detections."""
+    boxes, labels = np.zeros((1, places, 4), np.float32), np.full((1, places), -1, np.float32)
+    scores, masks = np.zeros((1, places), np.float32), np.zeros((1, places, 2, 2), np.float32)
+    for place, (box, label, score) in enumerate(rows):
+        boxes[0, place], labels[0, place], scores[0, place], masks[0, place] = box, label, score, 0.5
+    return boxes, labels, scores, masks
+
+
+def compared(exact: Outputs, other: Outputs) -> Detections:
+    found = Detections(NAMES, Preprocessing(32))
+    found.add_outputs(exact, other, np.full(1, -1))
+    return found
+
+
+CAT: Row = ((0, 0, 10, 10), 3, 0.9)
+MOVED: Row = ((2, 0, 12, 10), 3, 0.8)  # 80 of 120 pixels are of both
+DOG: Row = ((20, 20, 30, 30), 1, 0.7)
+UNSURE: Row = ((40, 40, 50, 50), 1, 0.2)
+
+
+def test_overlaps_by_hand() -> None:
+    boxes = np.array([CAT[0], MOVED[0], (0, 0, 0, 0)], np.float32)
+    assert overlaps(boxes, boxes)[0].tolist() == pytest.approx([1, 80 / 120, 0])
+    assert overlaps(boxes, boxes)[2].tolist() == [0, 0, 0]
+
+
+def test_a_detection_is_matched_once_and_by_its_class() -> None:
+    (exact,), (other,) = split(outputs(CAT, MOVED, DOG)), split(outputs(MOVED, (DOG[0], 2, 0.9)))
+    assert [(i, j) for i, j, _ in match(exact, other)] == [(0, 0)]
+
+
+def test_the_agreement_is_of_what_either_model_is_sure_of() -> None:
+    found = compared(outputs(CAT, DOG, UNSURE), outputs(MOVED))
+    # sure are cat and dog, and the moved cat: two of these three are found by the other, too
+    assert found.figures()["agreement"] == pytest.approx(2 / 3)
+    assert found.figures()["detections"] == 3
+    assert found.figures()["box_iou"] == pytest.approx(80 / 120)
+    signal, noise = 10**2 + 10**2, 2**2 + 2**2
+    assert found.sqnr_db("boxes") == pytest.approx(10 * np.log10(signal / noise))
+    assert found.concerns == ()
+
+
+def test_models_with_nothing_in_common_are_far_apart() -> None:
+    found = compared(outputs(CAT), outputs(DOG))
+    assert (found.figures()["agreement"], found.worst_sqnr_db) == (0, 0)
+
+
+def test_where_nothing_is_found_no_gate_is_met() -> None:
+    found = compared(outputs(), outputs())
+    assert found.figures()["agreement"] is None
+    judged = judge(found, Gates(min_sqnr=20, min_agreement=0.5), "detect", 4)
+    assert not judged.passed
+    assert set(judged.faults.values()) == {"these images do not tell it"}
+    assert any("surer than 0.5 of anything" in warning for warning in judged.warnings)
+
+
+def test_parts_of_a_set_are_merged() -> None:
+    whole, part = compared(outputs(CAT, DOG), outputs(CAT)), compared(outputs(CAT), outputs(CAT))
+    whole.merge(part)
+    assert (whole.images, whole.figures()["detections"]) == (2, 5)
+    assert whole.figures()["agreement"] == pytest.approx(4 / 5)

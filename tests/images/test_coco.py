@@ -1,0 +1,139 @@
+"""Sets of pictures with objects in COCO's format, and the labels that these have in a model."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from support.small_artifacts import DESCRIPTION
+
+from convnext_edge.architecture import Architecture
+from convnext_edge.checkpoints.object_labels import as_detected
+from convnext_edge.detection import Detection, Library
+from convnext_edge.errors import ImageSetError
+from convnext_edge.images.coco import Scene
+from convnext_edge.images.opening import open_image_set
+from convnext_edge.images.preprocessing import Preprocessing
+
+
+def told(**changes: Any) -> dict[str, Any]:
+    """Return three pictures, of which one has two objects."""
+    box = {"image_id": 7, "category_id": 3, "bbox": [1, 2, 5, 4], "area": 11.5, "iscrowd": 0}
+    masked = {**box, "category_id": 1, "segmentation": [[1, 2, 6, 2, 6, 6]], "iscrowd": 1}
+    return {
+        "images": [{"id": 7 - n, "file_name": f"{n}.png", "width": 20, "height": 10} for n in range(3)],
+        "annotations": [box, masked],
+        "categories": [{"id": 3, "name": "cat"}, {"id": 1, "name": "dog"}],
+        **changes,
+    }
+
+
+def masked(mask: object) -> dict[str, Any]:
+    """Return a file with one object, which has this mask."""
+    box = {"image_id": 7, "category_id": 3, "bbox": [1, 2, 5, 4]}
+    return told(annotations=[{**box, "segmentation": mask}])
+
+
+def written(folder: Path, content: object, name: str = "_annotations.coco.json") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(4):
+        Image.new("RGB", (20, 10)).save(folder / f"{number}.png")
+    place = folder / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(json.dumps(content))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name", ["_annotations.coco.json", "instances_x.json", "../annotations/instances_val.json"]
+)
+def test_objects_are_read_from_a_file_beside_the_pictures(name: str, tmp_path: Path) -> None:
+    images = open_image_set(written(tmp_path / "val", told(), name))
+    assert [(entry.name, entry.number) for entry in images.entries] == [
+        ("0.png", 7),
+        ("1.png", 6),
+        ("2.png", 5),
+    ]
+    first, second = images.entries[0].objects or ()
+    assert (first.label, first.box, first.area, first.crowd, first.mask) == (3, (1, 2, 5, 4), 11.5, False, "")
+    assert (second.label, second.crowd, json.loads(second.mask)) == (1, True, [[1, 2, 6, 2, 6, 6]])
+    assert images.entries[1].objects == ()
+    assert images.categories == ((1, "dog"), (3, "cat"))
+    assert images.labelled
+    assert images.boxed
+
+
+def test_a_batch_tells_the_objects_of_each_picture(tmp_path: Path) -> None:
+    images = open_image_set(written(tmp_path, told()))
+    (batch,) = images.batches(Preprocessing(32), batch=4, dtype="uint8")
+    scenes = list(batch.labels)
+    assert all(isinstance(scene, Scene) for scene in scenes)
+    assert [(scene.number, scene.size, len(scene.objects)) for scene in scenes] == [
+        (7, (20, 10), 2),
+        (6, (20, 10), 0),
+        (5, (20, 10), 0),
+    ]
+
+
+def test_the_digest_of_a_set_depends_on_its_objects(tmp_path: Path) -> None:
+    one = open_image_set(written(tmp_path / "a", told()))
+    other = open_image_set(written(tmp_path / "b", told(annotations=[])))
+    assert one.hashes == other.hashes
+    assert one.digest != other.digest
+
+
+@pytest.mark.parametrize(
+    ("library", "classes", "names", "labels"),
+    [
+        ("torchvision", 4, (), [3, 1]),  # the numbers of the file
+        ("mmdetection", 2, (), [1, 0]),  # their order
+        ("torchvision", 4, ("background", "cat", "bird", "dog"), [1, 3]),  # the names
+    ],
+)
+def test_objects_have_the_labels_of_the_model(
+    library: Library, classes: int, names: tuple[str, ...], labels: list[int], tmp_path: Path
+) -> None:
+    images = open_image_set(written(tmp_path, told()))
+    heads = Architecture((1,), (8,), classes=classes, detection=Detection(library))
+    model = replace(DESCRIPTION, architecture=heads, classes=names)
+    numbered = as_detected(images, model)
+    assert [found.label for found in numbered.entries[0].objects or ()] == labels
+
+
+def test_classes_that_the_model_does_not_have_are_refused(tmp_path: Path) -> None:
+    images = open_image_set(written(tmp_path, told()))
+    heads = Architecture((1,), (8,), classes=3, detection=Detection("mmdetection"))
+    with pytest.raises(ImageSetError, match="tells 2 classes of objects, as dog, cat, and the model has 3"):
+        as_detected(images, replace(DESCRIPTION, architecture=heads, classes=()))
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (told(categories=[]), "categories must be a list with a length of at least 1"),
+        (told(annotations=[{"image_id": 7}]), "category_id"),
+        (told(annotations=[{"image_id": 7, "category_id": 9, "bbox": [1, 2, 3, 4]}]), "category 9"),
+        (told(annotations=[{"image_id": 9, "category_id": 3, "bbox": [1, 2, 3, 4]}]), "picture 9"),
+        (masked([[1, 2, 3, 4]]), "a polygon without three corners"),
+        (masked({"size": [10, 20], "counts": [100, 101]}), "run lengths that are none of 10 x 20 pixels"),
+        (masked({"size": [10, 20], "counts": "~~"}), "run lengths that are none of 10 x 20 pixels"),
+        (
+            told(images=[{"id": 1, "file_name": "x.png", "width": 1, "height": 1}], annotations=[]),
+            "names none of the pictures",
+        ),
+        ([], "an object"),
+    ],
+)
+def test_damaged_annotations_are_refused(content: object, why: str, tmp_path: Path) -> None:
+    with pytest.raises(ImageSetError, match=why):
+        open_image_set(written(tmp_path, content))
+
+
+def test_two_files_of_annotations_are_ambiguous(tmp_path: Path) -> None:
+    written(tmp_path, told(), "instances_a.json")
+    with pytest.raises(ImageSetError, match="several files of annotations"):
+        open_image_set(written(tmp_path, told(), "instances_b.json"))

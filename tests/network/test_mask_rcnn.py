@@ -1,0 +1,204 @@
+"""Mask R-CNN against torchvision: pyramid, proposals, boxes, scores and masks; its size beside the paper's.
+
+`tests/fixtures/detection` has torchvision 0.29's MaskRCNN on a small ConvNeXt with FPN, weights in half
+precision, and what it answers to one image; roi_align.npz and nms.npz are what its operators answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from convnext_edge.architecture import Architecture
+from convnext_edge.checkpoints.config_traits import Traits
+from convnext_edge.checkpoints.loading import load_checkpoint
+from convnext_edge.checkpoints.sizes import SIZES
+from convnext_edge.detection import Detection
+from convnext_edge.images.objects import paste, split
+from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.network.boxes import anchors_at, decode, nms, overlaps
+from convnext_edge.network.convnext import ConvNeXt
+from convnext_edge.network.lowering import LAYER_FACTORIES, LoweredConvNeXt, lower
+from convnext_edge.network.mask_rcnn import MaskRCNN
+from convnext_edge.network.roi_align import roi_align
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "detection"
+SIZE = (96, 128)  # rows and columns of the image
+SETTINGS = Traits(candidates=120, proposals=60, score_threshold=0.1, max_detections=12)
+# Another model of torchvision's, with its usual widths, which is too large to be kept here.
+LARGE = Path(__file__).parents[3] / "shared" / "fixtures" / "detection"
+OF_LARGE = Traits(candidates=200, proposals=100, score_threshold=0.02, max_detections=20)
+PAPER = 262  # billions of multiply-adds of Mask R-CNN on ConvNeXt-T at 1280 x 800: table 3, arXiv:2201.03545
+
+
+@pytest.fixture(scope="module")
+def model() -> ConvNeXt:
+    return load_checkpoint(FIXTURES / "torchvision_maskrcnn.pth", SETTINGS).model
+
+
+@pytest.fixture(scope="module")
+def told() -> dict[str, np.ndarray]:
+    return dict(np.load(FIXTURES / "torchvision_maskrcnn.npz"))
+
+
+def maps_of(model: ConvNeXt, images: Tensor) -> list[Tensor]:
+    x, maps = model.stem(images), []
+    for stage in model.stages:
+        x = stage(x)
+        maps.append(x)
+    return maps
+
+
+def check_detections(found: list[np.ndarray], told: dict[str, np.ndarray], size: tuple[int, int]) -> None:
+    """Compare all detections of one image with torchvision's, the surest first."""
+    (objects,) = split(found)
+    assert len(objects.boxes) == len(told["boxes"]) > 10
+    assert objects.labels.tolist() == told["labels"].tolist()
+    iou = overlaps(torch.from_numpy(objects.boxes), torch.from_numpy(told["boxes"])).diagonal()
+    assert iou.min() > 0.999
+    assert np.abs(objects.scores - told["scores"]).max() < 1e-4
+    for mask, box, expected in zip(objects.masks, objects.boxes, told["masks"][:, 0], strict=True):
+        pasted = paste(mask, box, size[::-1])
+        assert np.abs(pasted - expected).max() < 1e-4
+
+
+def test_levels_and_proposals_are_those_of_torchvision(model: ConvNeXt, told: dict[str, np.ndarray]) -> None:
+    assert isinstance(model.decoder, MaskRCNN)
+    with torch.inference_mode():
+        levels = model.decoder.pyramid(maps_of(model, torch.from_numpy(told["input"])))
+        proposals, real = model.decoder.propose(levels, SIZE)
+    for name, level in zip(("0", "1", "2", "3", "pool"), levels, strict=True):
+        expected = told[f"level_{name}"]
+        assert np.abs(level.numpy() - expected).max() < 1e-4 * expected.std()
+    assert real.all()
+    iou = overlaps(proposals[0], torch.from_numpy(told["proposals"])).diagonal()
+    assert len(iou) == 60
+    assert iou.min() > 0.999
+
+
+@pytest.mark.parametrize("form", ["plain", *LAYER_FACTORIES])
+def test_detections_are_those_of_torchvision_in_every_form(
+    form: str, model: ConvNeXt, told: dict[str, np.ndarray]
+) -> None:
+    prepared = Preprocessing(SIZE[0], 1.0, width=SIZE[1])
+    lowered = lower(model, form, preprocessing=prepared)  # type: ignore[arg-type]
+    with torch.inference_mode():
+        found = [output.numpy() for output in lowered(torch.from_numpy(told["input"]))]
+    check_detections(found, told, SIZE)
+
+
+@pytest.mark.skipif(not LARGE.is_dir(), reason=f"{LARGE} is not here")
+def test_proposals_of_equal_scores_are_in_the_order_of_torchvision() -> None:
+    model = load_checkpoint(LARGE / "torchvision_maskrcnn.pth", OF_LARGE).model
+    told = dict(np.load(LARGE / "torchvision_maskrcnn.npz"))
+    images = torch.from_numpy(told["resized"])
+    size = (images.shape[2], images.shape[3])
+    with torch.inference_mode():
+        proposals, _ = model.decoder.propose(model.decoder.pyramid(maps_of(model, images)), size)
+        found = [output.numpy() for output in model(images)]
+    assert np.abs(proposals[0].numpy() - told["proposals"]).max() < 1e-3
+    check_detections(found, told, size)
+
+
+def test_an_image_of_a_batch_is_answered_as_alone(model: ConvNeXt, told: dict[str, np.ndarray]) -> None:
+    one = torch.from_numpy(told["input"])
+    other = one.flip(3)
+    with torch.inference_mode():
+        together, alone = model(torch.cat([other, one])), model(one)
+    for both, single in zip(together, alone, strict=True):
+        torch.testing.assert_close(both[1:], single, rtol=1e-4, atol=1e-4)
+
+
+def test_where_nothing_is_found_all_places_say_so(model: ConvNeXt, told: dict[str, np.ndarray]) -> None:
+    assert model.architecture.detection is not None
+    strict = replace(model.architecture, detection=replace(model.architecture.detection, score=0.99))
+    sure = ConvNeXt(strict).eval()
+    sure.load_state_dict(model.state_dict())
+    with torch.inference_mode():
+        boxes, labels, scores, masks = sure(torch.from_numpy(told["input"]))
+    assert (labels == -1).all()
+    assert not any(output.any() for output in (boxes, scores, masks))
+
+
+@pytest.mark.parametrize(
+    ("name", "edge", "samples"), [("7_two", 7, 2), ("7_adaptive", 7, 0), ("14_adaptive", 14, 0)]
+)
+def test_roi_align_is_that_of_torchvision(name: str, edge: int, samples: int) -> None:
+    told = np.load(FIXTURES / "roi_align.npz")
+    features, boxes = torch.from_numpy(told["features"]), torch.from_numpy(told["boxes"])
+    for image, x in enumerate(features):
+        own = boxes[:, 0] == image
+        found = roi_align(x, boxes[own, 1:], float(told["scale"]), edge, samples, aligned=True)
+        np.testing.assert_allclose(found, told[f"out{name}"][own.numpy()], atol=1e-4)
+
+
+def test_roi_align_by_hand() -> None:
+    """A ramp of 0, 1, 2, ... along x: a cell of the box has the value at its middle, minus half a cell."""
+    x = torch.arange(8.0).expand(1, 8, 8)
+    box = torch.tensor([[4.0, 4.0, 20.0, 20.0]])  # cells 1 to 5 at a scale of 1/4
+    aligned = roi_align(x, box, 0.25, 2, 2, aligned=True)[0, 0]
+    assert aligned.tolist() == [[1.5, 3.5], [1.5, 3.5]]
+    old = roi_align(x, box, 0.25, 2, 2, aligned=False)[0, 0]
+    assert old[0].tolist() == [2.0, 4.0]
+
+
+@pytest.mark.parametrize(("name", "overlap"), [("keep_05", 0.5), ("keep_07", 0.7)])
+def test_nms_keeps_what_torchvision_keeps(name: str, overlap: float) -> None:
+    told = np.load(FIXTURES / "nms.npz")
+    found = nms(torch.from_numpy(told["boxes"]), torch.from_numpy(told["scores"]), overlap)
+    assert found.tolist() == told[name].tolist()
+
+
+def test_decoded_boxes_by_hand() -> None:
+    box = torch.tensor([[10.0, 20.0, 30.0, 60.0]])  # 20 wide, 40 high, centre (20, 40)
+    deltas = torch.tensor([[1.0, -0.5, np.log(2) * 5, 100.0]])  # the last grows an edge 62.5 times at most
+    found = decode(deltas, box, (10.0, 10.0, 5.0, 5.0))[0]
+    assert found.tolist() == pytest.approx([22 - 20, 38 - 1250, 22 + 20, 38 + 1250])
+
+
+def test_anchors_by_hand() -> None:
+    found = anchors_at(torch.arange(12), 32, (16, 16), 2, "torchvision")  # of 2 x 2 places
+    assert found.shape == (12, 4)
+    assert found[1].tolist() == [-16, -16, 16, 16]
+    assert found[0].tolist() == [-23, -11, 23, 11]  # 32 * sqrt(2) / 2 = 22.6, and 11.3
+    assert (found[9:] - found[:3]).unique().tolist() == [16]
+    exact = anchors_at(torch.arange(3), 32, (16, 16), 1, "mmdetection")
+    assert exact[0].tolist() == pytest.approx([-22.627, -11.314, 22.627, 11.314], abs=1e-3)
+
+
+def tiny() -> Architecture:
+    bare = replace(SIZES["tiny"], classes=80, last_norm=False, pooled=False, maps=(0, 1, 2, 3))
+    heads = replace(bare, map_norms=(0, 1, 2, 3), decoder="mask_rcnn", decoder_width=256)
+    return replace(heads, box_width=1024, mask_width=256, detection=Detection("mmdetection"))
+
+
+def test_multiply_adds_are_the_papers() -> None:
+    assert tiny().macs(800, 1280) / 1e9 == pytest.approx(PAPER, rel=0.01)
+
+
+def test_the_module_has_the_tensors_that_are_counted() -> None:
+    with torch.device("meta"):
+        module = ConvNeXt(tiny())
+    assert {name: tuple(each.shape) for name, each in module.state_dict().items()} == tiny().shapes()
+    assert sum(weight.numel() for weight in module.parameters()) == tiny().params
+
+
+def test_each_level_has_layers_of_its_own(model: ConvNeXt) -> None:
+    prepared = Preprocessing(SIZE[0], 1.0, width=SIZE[1])
+    lowered = lower(model, "conv", preprocessing=prepared)
+    assert isinstance(lowered, LoweredConvNeXt)
+    names = list(lowered.layers())
+    assert [name for name in names if name.startswith("decoder.rpn.conv")] == [
+        f"decoder.rpn.conv.{level}" for level in range(5)
+    ]
+    pieces = {name: layer.pieces for name, layer in lowered.layers().items()}
+    assert (pieces["decoder.fpn.0"], pieces["decoder.box.fc1"], pieces["decoder.mask.upsample"]) == (
+        1,
+        60,
+        12,
+    )
