@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,8 @@ class Killer(threading.Thread):
         self.killed: list[str] = []  # what each was at
         self.written: dict[str, set[tuple[int, int]]] = {}  # of each part: its inodes and times
         # looks at which an engine was timed; those with company; those with company at a second glance
-        self.timings = self.doubted = self.disturbed = 0
+        self.timings = self.doubted = 0
+        self.disturbed: list[list[str]] = []  # which steps were at work
         self.stopped = threading.Event()
 
     def run(self) -> None:
@@ -59,7 +60,8 @@ class Killer(threading.Thread):
             self.timings += timed
             self.doubted += timed and others
             # processes are looked at one after the other: one may end while another begins
-            self.disturbed += timed and others and all(self.at_work())
+            if timed and others and all(self.at_work()):
+                self.disturbed.append(sorted(name for _, name in working(self.parent)))
             parts = len(self.written)
             if parts != done:
                 done, since = parts, time.monotonic()
@@ -89,20 +91,19 @@ class Killer(threading.Thread):
         return False
 
 
-def working(parent: int) -> Iterator[tuple[psutil.Process, str]]:
-    """Yield the processes of Ray that have work, and which."""
+def working(parent: int) -> list[tuple[psutil.Process, str]]:
+    """The processes of Ray that have work, and which; not those that a step starts, which begin as its copy."""
+    found: dict[int, tuple[psutil.Process, str, int]] = {}
     try:
-        children = psutil.Process(parent).children(recursive=True)
+        for child in psutil.Process(parent).children(recursive=True):
+            with suppress(psutil.Error):
+                title = " ".join(child.cmdline())
+                name = title.removeprefix("ray::").partition("(")[0].strip()
+                if title.startswith("ray::") and name in NAMES:
+                    found[child.pid] = child, name, child.ppid()
     except psutil.NoSuchProcess:
-        return
-    for child in children:
-        try:
-            title = " ".join(child.cmdline())
-        except psutil.Error:
-            continue
-        name = title.removeprefix("ray::").partition("(")[0].strip()
-        if title.startswith("ray::") and name in (*NAMES, "attempt_there"):
-            yield child, name
+        return []
+    return [(child, name) for child, name, above in found.values() if above not in found]
 
 
 def write_grid(folder: Path, images: int) -> Path:
@@ -184,7 +185,7 @@ def main(reporting: Reporting, kills: int, images: int) -> None:
         Bar("parts of cells written twice", len(twice), at_most=0),
         Bar("cells with other numbers than without Ray", len(others), at_most=0),
         Bar("looks at which an engine was timed", killer.timings, at_least=1),
-        Bar("of these, with other work of ours", killer.disturbed, at_most=0),
+        Bar("of these, with other work of ours", len(killer.disturbed), at_most=0),
         Bar("cells that a second run takes as they are", again["kept_cells"], at_least=len(alone["rows"])),
     ]
     told = ("model", "resolution", "method", "target", "graph", "images", "candidate_top1", "sqnr_db")
@@ -193,6 +194,7 @@ def main(reporting: Reporting, kills: int, images: int) -> None:
         "parts": len(killer.written),
         "killed_at": killer.killed,
         "timings_with_company_at_first_glance": killer.doubted,
+        "timings_with_company": killer.disturbed,
         "written_twice": twice,
         "differing": others,
         "seconds": seconds,
