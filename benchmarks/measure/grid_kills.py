@@ -92,7 +92,7 @@ class Killer(threading.Thread):
 
 
 def working(parent: int) -> list[tuple[psutil.Process, str]]:
-    """The processes of Ray that have work, and which; not those that a step starts, which begin as its copy."""
+    """The processes of Ray that have work, and which; not what a step starts, which begins as its copy."""
     found: dict[int, tuple[psutil.Process, str, int]] = {}
     try:
         for child in psutil.Process(parent).children(recursive=True):
