@@ -185,7 +185,10 @@ class MaskRCNN(nn.Module):
 
         The result is (N * R, D, edge, edge).
         """
-        extent = boxes[..., 2:] - boxes[..., :2]
+        low = boxes[..., :2]
+        # of a box without an area, OpenVINO's RoiAlign may take the mean of no samples
+        boxes = torch.cat([low, torch.maximum(boxes[..., 2:], low + SMALLEST_PROPOSAL)], dim=-1)
+        extent = boxes[..., 2:] - low
         root = (extent[..., 0] * extent[..., 1]).sqrt()
         level = sum((root >= bound * ROUNDING).long() for bound in LEVEL_EDGES)
         scales = [nearest_power(x.shape[2] / size[0]) for x in levels[:-1]]
