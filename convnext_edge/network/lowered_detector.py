@@ -36,7 +36,9 @@ class LoweredMaskRCNN(MaskRCNN):
     def pieces_for(self, name: str) -> int:
         """Return as how many images a layer takes one: those of the heads take boxes."""
         if name.startswith("box."):
-            return self.detection.proposals
+            return (
+                1 if isinstance(self.get_submodule(f"{name}.layer"), nn.Conv2d) else self.detection.proposals
+            )
         return self.detection.detections if name.startswith("mask.") else 1
 
     def layers(self) -> Iterator[tuple[str, nn.Module]]:
@@ -68,7 +70,11 @@ class LevelProposalHead(ProposalHead):
 
 
 class Vectors(nn.Module):
-    """A linear layer over vectors (R, K), as a 1x1 convolution or as a multiplication by a matrix."""
+    """A linear layer over vectors (R, K), as a 1x1 convolution or as a multiplication by a matrix.
+
+    The vectors are the pixels of one image of a convolution: as images of one pixel, OpenVINO takes 3.6 times
+    as long in INT8.
+    """
 
     def __init__(self, layer: nn.Linear, *, convolves: bool) -> None:
         super().__init__()
@@ -78,7 +84,8 @@ class Vectors(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.convolves:
-            return self.layer(x[:, :, None, None]).flatten(1)  # type: ignore[no-any-return]
+            y: Tensor = self.layer(x[None, :, None].permute(0, 3, 1, 2))  # (1, K, R, 1) to (1, O, R, 1)
+            return y.permute(0, 2, 3, 1).flatten(0, 2)
         return self.layer(x[:, None]).flatten(1)  # type: ignore[no-any-return]
 
 

@@ -197,8 +197,7 @@ def test_each_level_has_layers_of_its_own(model: ConvNeXt) -> None:
         f"decoder.rpn.conv.{level}" for level in range(5)
     ]
     pieces = {name: layer.pieces for name, layer in lowered.layers().items()}
-    assert (pieces["decoder.fpn.0"], pieces["decoder.box.fc1"], pieces["decoder.mask.upsample"]) == (
-        1,
-        60,
-        12,
-    )
+    assert (pieces["decoder.fpn.0"], pieces["decoder.box.fc1"], pieces["decoder.mask.upsample"]) == (1, 1, 12)
+    by_matrix = lower(model, "linear", preprocessing=prepared)
+    assert isinstance(by_matrix, LoweredConvNeXt)
+    assert by_matrix.layers()["decoder.box.fc1"].pieces == 60
