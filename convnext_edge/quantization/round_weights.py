@@ -9,14 +9,19 @@ in 4 bits; none bounds pairs of codes, without which INT8 saturates on CPUs that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
+from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from convnext_edge.cpu import usable_cpus
 from convnext_edge.network.layers import Layer
 from convnext_edge.network.lowering import LoweredConvNeXt
+from convnext_edge.network.threads import set_operator_threads
+from convnext_edge.parallel import ordered_map
 from convnext_edge.progress import track
 from convnext_edge.quantization.calibrate import InputStatistics, Moments, kernel_area
 from convnext_edge.quantization.recipe import Recipe
@@ -24,6 +29,9 @@ from convnext_edge.quantization.scales import PAIR_LIMIT, weight_scale
 
 DAMPING = 0.01  # of the mean second moment, added to the diagonal as in the paper
 BLOCK = 64  # columns between two updates of all that follow
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def round_weights(
@@ -36,14 +44,29 @@ def round_weights(
     """
     to_nearest = recipe.rounding == "nearest"
     rounded = model if to_nearest else deepcopy(model)
-    layers, scales = rounded.layers(), {}
-    for name, found in track(statistics.items(), "rounding", total=len(statistics)):
+    layers = rounded.layers()
+
+    def scale_of(item: tuple[str, InputStatistics]) -> tuple[str, Tensor]:
+        name, found = item
         layer = layers[name]
         if to_nearest or not found.moments:
-            scales[name] = weight_scale(layer.weight, recipe, depthwise=layer.depthwise)
-        else:
-            scales[name] = round_layer(layer, found.moments, recipe)
-    return rounded, scales
+            return name, weight_scale(layer.weight, recipe, depthwise=layer.depthwise)
+        return name, round_layer(layer, found.moments, recipe)
+
+    return rounded, dict(
+        track(layer_by_layer(scale_of, statistics.items()), "rounding", total=len(statistics))
+    )
+
+
+def layer_by_layer(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Map over layers, several at once on one thread each.
+
+    Several threads for one layer would add its sums up in another order, and GPTQ hands each difference on
+    from column to column: the bytes would depend on the number of threads.
+    """
+    workers = min(torch.get_num_threads(), usable_cpus())
+    prepare = partial(set_operator_threads, 1)
+    yield from ordered_map(function, items, workers=workers, look_ahead=workers, prepare=prepare)
 
 
 def round_layer(layer: Layer, moments: Sequence[Moments], recipe: Recipe) -> Tensor:

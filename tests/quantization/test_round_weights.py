@@ -12,7 +12,13 @@ from convnext_edge.network.forms import MatMul, Multiplication
 from convnext_edge.network.layers import Layer
 from convnext_edge.quantization.calibrate import Moments
 from convnext_edge.quantization.recipe import Recipe
-from convnext_edge.quantization.round_weights import DAMPING, gptq, pair_partners, round_layer
+from convnext_edge.quantization.round_weights import (
+    DAMPING,
+    gptq,
+    layer_by_layer,
+    pair_partners,
+    round_layer,
+)
 
 
 def moments(rows: Tensor) -> Moments:
@@ -124,3 +130,15 @@ def test_a_rounded_layer_keeps_the_mean_of_its_output(form: str) -> None:
     before, after = rows @ weight.T, rows @ layer.weight_matrix.T + module.bias
     assert (after - before).abs().mean() > 0.01, "rounding must change something"
     assert torch.allclose(after.mean(0), before.mean(0), atol=1e-4)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_layer_is_rounded_by_one_thread_however_many_there_are(threads: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = list(layer_by_layer(lambda layer: (layer, torch.get_num_threads()), range(5)))
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert found == [(layer, 1) for layer in range(5)]

@@ -79,10 +79,9 @@ def read_settings() -> None:
     """Let Ray read the environment: it did when it was first imported, which a host may have done before."""
     # as Ray itself does where it changes the environment; a version without these reads it as it starts
     with suppress(ImportError, AttributeError):
-        from ray._raylet import AuthenticationTokenLoader, Config
-
-        Config.initialize("")
-        AuthenticationTokenLoader.instance().reset_cache()
+        raylet = import_module("ray._raylet")
+        raylet.Config.initialize("")
+        raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextmanager
