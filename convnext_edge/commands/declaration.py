@@ -53,7 +53,10 @@ class Option:
 
 @dataclass(frozen=True)
 class Argument:
-    """Marks a parameter that the command line takes by its position; of a sequence, all that are left."""
+    """Marks a path that the command line takes by its position, and that may be left out.
+
+    Of a sequence, it takes all that are left. Text and numbers are options.
+    """
 
     metavar: str | None = None  # what stands for it in the help, as PICTURE; its name where None
 
@@ -177,6 +180,10 @@ def document(declared: Command) -> None:
 def _parameter(name: str, hint: object, default: object) -> Parameter:
     kind, *extras = get_args(hint) or (hint,)  # of Annotated[int, Option(...)]: int, and the Option
     for extra in extras:
+        if isinstance(extra, Argument) and (not takes_path(kind) or default is inspect.Parameter.empty):
+            raise TypeError(
+                f"parameter {name} is no path that may be left out, as an Argument is: make it an Option"
+            )
         if isinstance(extra, Option | Argument):
             return Parameter(name, kind, default, extra)
     raise TypeError(f"parameter {name} has neither an Option nor an Argument in its annotation")

@@ -37,6 +37,17 @@ class Address:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"ssh://{user}{host}" + (f":{self.port}" if self.port else "")
 
+    @property
+    def words(self) -> str:
+        """What stands for the device behind `ssh` or `ssh-copy-id`, as a person types it."""
+        user = f"{self.user}@" if self.user else ""
+        return (f"-p {self.port} " if self.port else "") + user + self.host
+
+    @property
+    def known_as(self) -> str:
+        """The device's name in the list of the hosts that ssh knows."""
+        return f"'[{self.host}]:{self.port}'" if self.port else self.host
+
 
 def parse_address(url: str) -> Address:
     """Return the address that a URL names; raise UsageError for any other text.

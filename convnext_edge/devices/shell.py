@@ -26,28 +26,29 @@ SSH_OPTIONS = {
 LONGEST_SOCKET = 80  # characters of a path; ssh adds 17 to it, and systems allow about 104
 NO_SPACE = re.compile(r"no space left|quota exceeded|wrote only \d+ of", re.IGNORECASE)  # the last: tar
 
-# What ssh says -> what is wrong, and what to do about it. {there} is the address.
+# What ssh says -> what is wrong, and what to do about it. {there} is the address, {words} what a person types
+# behind `ssh`, {known_as} the name of its key in the list of known hosts.
 SSH_ERRORS: tuple[tuple[str, str, str], ...] = (
     (
         r"REMOTE HOST IDENTIFICATION HAS CHANGED",
         "{there} has another host key than the one that ssh knows",
-        "If the device was installed anew, remove the old key (ssh-keygen -R HOST) and connect once by hand;"
-        " if not, somebody may be between you and it.",
+        "If the device was installed anew, remove the old key (ssh-keygen -R {known_as}) and connect once by"
+        " hand (ssh {words}); if not, somebody may be between you and it.",
     ),
     (
         r"Host key verification failed|No \S+ host key is known",
         "the host key of {there} is not known to ssh",
-        "Connect once by hand (ssh USER@HOST), compare the fingerprint, and accept it.",
+        "Connect once by hand (ssh {words}), compare the fingerprint, and accept it.",
     ),
     (
         r"Permission denied|Too many authentication failures|Load key",
         "{there} does not let ssh log in",
-        "Let it log in by a key without a question: ssh-copy-id USER@HOST; with a passphrase, ssh-add.",
+        "Let it log in by a key without a question: ssh-copy-id {words}; with a passphrase, ssh-add.",
     ),
     (
         r"Could not resolve|not known|Connection refused|timed out|No route to host|unreachable",
         "{there} is not reachable",
-        "See whether it is switched on and in the network: ssh USER@HOST must work by hand.",
+        "See whether it is switched on and in the network: ssh {words} must work by hand.",
     ),
 )
 
@@ -139,7 +140,12 @@ class SSH(Shell):
         ).strip()
         for pattern, what, hint in SSH_ERRORS:
             if re.search(pattern, words):
-                return DeviceError(f"{what.format(there=self.address)}: {last}", hint=hint)
+                told = {
+                    "there": self.address,
+                    "words": self.address.words,
+                    "known_as": self.address.known_as,
+                }
+                return DeviceError(f"{what.format(**told)}: {last}", hint=hint.format(**told))
         return DeviceError(
             f"the connection to {self.address} is lost: {last}",
             hint="The device removes what was copied there by itself. Run it again.",

@@ -24,7 +24,7 @@ Labels: TypeAlias = NDArray[np.int64] | NDArray[np.bool_] | NDArray[np.object_]
 MAX_BROKEN_PERCENT = 1  # of the images of a whole set; with more, the set itself must be wrong
 MAX_BROKEN_OF_SAMPLE_PERCENT = 5  # of those that are drawn from it; chance may put a few more among them
 NAMED_IN_ERROR = 3  # broken images that the message names
-GET_AGAIN = "Get these files again, or remove them from the set."
+GET_AGAIN = "Get these files again, correct them, or remove them from the set."
 
 
 @dataclass(frozen=True)

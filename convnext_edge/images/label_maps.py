@@ -94,9 +94,13 @@ def read_map(
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             if image.width * image.height > MAX_PIXELS or image.size != size:
-                raise ImageSetError(f"its label map is {image.width}x{image.height}, not {size[0]}x{size[1]}")
+                raise ImageSetError(
+                    f"its label map is {image.width}x{image.height}, not {size[0]}x{size[1]} as the picture"
+                )
             if image.mode not in OF_CLASSES:
-                raise ImageSetError(f"its label map is of mode {image.mode}, not of one byte a pixel")
+                raise ImageSetError(
+                    f"its label map is of mode {image.mode}, not of L or P: one byte a pixel, its class"
+                )
             if image.mode == "L" and (depth := bits(data)) != BYTE:
                 raise ImageSetError(
                     f"its label map has {depth} bits a pixel, not 8: these are levels of gray"

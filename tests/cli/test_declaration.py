@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import pydoc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -101,6 +101,25 @@ def sample(  # noqa: PLR0913  one option of each kind
 ) -> Result:
     """Do something."""
     return Result()
+
+
+def text_by_position(name: Annotated[str, Argument()] = "") -> Result:
+    """Do something with text."""
+    return Result()
+
+
+def path_that_must_be_given(model: Annotated[AnyPath, Argument()]) -> Result:
+    """Do something with a path."""
+    return Result()
+
+
+@pytest.mark.parametrize("function", [text_by_position, path_that_must_be_given])
+def test_an_argument_is_a_path_that_may_be_left_out(function: Callable[..., Result]) -> None:
+    """The command line would hand over a path, or None, for the text that Python is promised."""
+    with pytest.raises(
+        TypeError, match="is no path that may be left out, as an Argument is: make it an Option"
+    ):
+        Command(function, "sample").parameters()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from convnext_edge.commands.predict.result import Failed, Predict, Prediction, Top
+from convnext_edge.commands.predict.result import Area, Failed, Predict, Prediction, Top
 from convnext_edge.commands.predict.tables import shorten
 from convnext_edge.tasks import Task
 
@@ -136,3 +136,35 @@ def test_a_text_is_shortened_to_columns_not_to_letters(
 ) -> None:
     assert shorten(text, width, middle=middle) == expected
     assert cell_len(expected) <= width
+
+
+@pytest.mark.parametrize(
+    ("task", "row", "shown"),
+    [
+        ("classify", Prediction("a.png", top=(Top("frog", 6, 0.75), Top("cat", 3, 0.25))), ["frog", "0.75"]),
+        ("multilabel", Prediction("a.png", top=(Top("dog", 1, 0.9), Top("cat", 0, 0.6))), ["dog, cat"]),
+        (
+            "segment",
+            Prediction("a.png", classes=(Area("sky", 2, 0.625), Area("sea", 1, 0.375))),
+            ["sky", "0.625"],
+        ),
+        ("regress", Prediction("a.png", values=(1.5, -2.0)), ["1.5", "-2"]),
+    ],
+)
+@pytest.mark.parametrize("pictures", [1, 3])
+def test_a_notebook_shows_the_answer_to_each_picture(
+    task: Task, row: Prediction, shown: list[str], pictures: int
+) -> None:
+    """Lists, as the JSON has them, are no cells: without single values the table would have names alone."""
+    cells = re.findall("<td>([^<]*)</td>", result(*[row] * pictures, task=task)._repr_html_())
+    assert [cells.count(value) for value in ["a.png", *shown]] == [pictures] * (1 + len(shown))
+
+
+def test_the_place_of_both_pictures_of_a_segmenter_is_told() -> None:
+    row = Prediction(
+        "a.png",
+        classes=(Area("sky", 2, 1.0),),
+        label_map=Path("maps/a.labels.png"),
+        overlay=Path("maps/a.overlay.png"),
+    )
+    assert "maps      maps, as a.labels.png and a.overlay.png" in lines(result(row, task="segment"))

@@ -76,3 +76,26 @@ def test_a_disk_that_fills_up_while_files_are_copied_is_said_to_be_full(here: Sh
     words = "tar: ./lib/x.so: Wrote only 7168 of 10240 bytes\ntar: Exiting with failure status"
     assert "too little space" in str(here.upload_failed(words, 2))
     assert "Wrote only 7168" in str(here.upload_failed(words, 2))
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        ("Host key verification failed.", "Connect once by hand (ssh -p 2222 me@pi), compare"),
+        ("me@pi: Permission denied (publickey).", "ssh-copy-id -p 2222 me@pi; with a passphrase"),
+        ("ssh: connect to host pi port 2222: Connection refused", "ssh -p 2222 me@pi must work by hand"),
+        ("@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @", "(ssh-keygen -R '[pi]:2222')"),
+    ],
+)
+def test_what_to_do_is_a_command_for_this_device(said: str, hint: str) -> None:
+    """As OpenSSH words it: the port is an option there, and part of the name in known_hosts."""
+    error = Here(parse_address("ssh://me@pi:2222")).explain(said, 255)
+    assert error is not None
+    assert hint in error.hint
+    assert "{" not in error.hint
+
+
+def test_an_alias_of_the_configuration_stays_one() -> None:
+    error = Here(parse_address("ssh://board")).explain("Host key verification failed.", 255)
+    assert error is not None
+    assert "(ssh board)" in error.hint

@@ -144,8 +144,8 @@ def test_what_is_beside_pictures_and_no_label_map_of_theirs_is_no_picture(
 @pytest.mark.parametrize(
     ("damage", "why"),
     [
-        (lambda path: Image.new("L", (5, 4)).save(path), "its label map is 5x4, not 6x4"),
-        (lambda path: Image.new("RGB", SIZE).save(path), "its label map is of mode RGB"),
+        (lambda path: Image.new("L", (5, 4)).save(path), "its label map is 5x4, not 6x4 as the picture"),
+        (lambda path: Image.new("RGB", SIZE).save(path), "its label map is of mode RGB, not of L or P"),
         (lambda path: path.write_bytes(gray(4)), "its label map has 4 bits a pixel, not 8"),
         (lambda path: path.write_bytes(gray(2)), "its label map has 2 bits a pixel, not 8"),
         (lambda path: path.write_bytes(gray(1)), "its label map is of mode 1"),

@@ -7,7 +7,7 @@ import re
 from support.places import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CPP = ("cd classifier ", "classifier/build/")  # how the commands of the section on C++ begin
+CPP = ("(cd classifier ", "classifier/build/")  # how the commands of the section on C++ begin
 NAMES = tuple(re.findall(r"^\| \[.*?\]\(docs/(\w[\w-]*\.md)\) \|", README, flags=re.MULTILINE))
 """The pages, in the order of the README's index, which is that of their commands."""
 

@@ -50,6 +50,7 @@ class Embed(Result):
     files: tuple[str, ...]  # relative to the folder
     build_command: str  # to run in the folder
     typed: str = ""  # the same from where `embed` ran; words in capitals are to be replaced
+    try_command: str = ""  # what to run in the folder then, likewise; empty where another machine runs it
     needs: str = ""  # what must be done first, as a sentence
     page: Path | None = None  # what a browser opens; the command then is for other devices alone
     warnings: tuple[str, ...] = ()  # that its model did not pass, or answers otherwise there, as sentences
@@ -69,6 +70,7 @@ class Embed(Result):
             *opened,
             *needed,
             (self._use, Commands(self.typed or self.build_command)),
+            *([("to try", Commands(self.try_command))] if self.try_command else []),
             *([("unverified", Sentence(self.unverified))] if self.unverified else []),
             *warned(self.warnings),
             *warned([self.advice] if self.advice else []),
@@ -130,6 +132,7 @@ def embed(
         files=tuple(files),
         build_command=steps.command,
         typed=f"cd {shlex.quote(str(folder))} && {steps.shown or steps.command}",
+        try_command=steps.tried,
         needs=steps.needs,
         page=folder / steps.page if steps.page else None,
         warnings=(*failings(chosen), *steps.warnings),

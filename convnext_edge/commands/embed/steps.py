@@ -11,6 +11,9 @@ class Steps:
 
     command: str  # works in the folder, as it is
     shown: str = ""  # in its place for people, where words in capitals are theirs to replace
+    tried: str = (
+        ""  # the command that tries what was built, in the folder; words in capitals are to be replaced
+    )
     needs: str = ""  # what must be done first, as a sentence
     page: str = ""  # a file that a browser opens without the command
     unverified: str = ""  # what was not tried, as a sentence

@@ -155,9 +155,11 @@ class Predict(Result):
         }
 
     def table_rows(self) -> list[dict[str, Any]]:
-        """Return a row for each picture that could be read."""
-        told: list[dict[str, Any]] = self.to_json()["predictions"]
-        return told
+        """Return a row for each picture that could be read: the keys of the JSON and single values."""
+        from convnext_edge.commands.predict.single_values import single_values
+
+        told = zip(self.predictions, self.to_json()["predictions"], strict=True)
+        return [{"picture": row.picture, **single_values(row, self.task), **as_json} for row, as_json in told]
 
     def summary(self) -> str:
         """Return a table of the pictures, and what ran."""

@@ -154,8 +154,10 @@ def _maps(result: Predict) -> list[tuple[str, object]]:
     """Return where label maps are, or what writes them."""
     if result.task not in ("segment", "detect"):
         return []
-    first = result.predictions[0].label_map or result.predictions[0].overlay
-    return [("maps", "--maps DIR writes them" if first is None else f"{first.parent}, as {first.name}")]
+    drawn = [path for path in (result.predictions[0].label_map, result.predictions[0].overlay) if path]
+    if not drawn:
+        return [("maps", "--maps DIR writes them")]
+    return [("maps", f"{drawn[0].parent}, as {' and '.join(path.name for path in drawn)}")]
 
 
 def _footer(result: Predict) -> str:

@@ -68,7 +68,8 @@ def reference_of(group: Group) -> str:
     for name, path, count in sorted({_images(row) for row in checked}):
         own = [row for row in checked if _images(row) == (name, path, count)]
         shared = any(_images(row)[0] == name and _images(row)[1] != path for row in checked)
-        facts += [f"{count:,} images of {path if shared else name}", *distinct(map(_right, own))]
+        of_images = f"{count:,} images of {path if shared else name}"
+        facts.append(": ".join([of_images, *distinct(map(_right, own))]))
     return "; ".join(filter(None, facts))
 
 

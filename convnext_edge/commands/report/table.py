@@ -106,13 +106,13 @@ def latency(row: Row) -> Cell:
 
 
 def speedup(row: Row) -> Cell:
-    """Show how many times as fast as the reference it is, and below that the interval."""
+    """Show how many times as fast as the reference it is, and below that the interval and FP32's time."""
     if row["speedup"] is None:
         return NOTHING
-    of = f"of {row['reference_ms']['p50']:.2f} ms"
+    of = f"FP32 {row['reference_ms']['p50']:.2f} ms"
     if row.get("speedup_ci95") is not None:
         low, high = row["speedup_ci95"]
-        of = f"{low:.2f} to {high:.2f}, {of}"
+        of = f"{low:.2f} to {high:.2f}; {of}"
     return Cell(speedup_of(row), of)
 
 

@@ -86,16 +86,23 @@ def decide(lines: Sequence[Line]) -> Verdict:
     bad = [line for line in lines if standing_of(line.row) == "bad"]
     refused = {engine_of(line) for line in bad}
     left = [line for line in sure if engine_of(line) not in refused]
+    beside = left_out([line for line in lines if engine_of(line) not in refused], sure)
     good = fastest([line for line in left if standing_of(line.row) == "good"])
     open_one = fastest([line for line in left if standing_of(line.row) == "unknown"])
     if good is not None and not (open_one and is_fp32(good.row) and speed(open_one) < speed(good)):
-        return told("ship", good, f"Ship {good.row['file']} ({good.name}): {why(good, sure)}")
+        return told("ship", good, f"Ship {good.row['file']} ({good.name}): {why(good, sure)}{beside}")
     if open_one is not None:
-        return told("undecided", open_one, f"Undecided: {missing(open_one)}")
+        return told("undecided", open_one, f"Undecided: {missing(open_one)}{beside}")
     nearest = min(bad, key=lambda line: loss.points if (loss := loss_of(line.row)) else math.inf)
     return told(
         "none", nearest, f"Ship none of these: the nearest, {nearest.row['file']}, {refusal(nearest.row)}"
     )
+
+
+def left_out(lines: Sequence[Line], sure: Sequence[Line]) -> str:
+    """Name the engines that were not held against the others, as their times are not to be relied on."""
+    names = dict.fromkeys(line.row["file"] for line in lines if all(line is not one for one in sure))
+    return f"; not compared, as they were timed on a busy machine: {', '.join(names)}" if names else ""
 
 
 def engine_of(line: Line) -> tuple[str, str, str]:
@@ -209,7 +216,7 @@ def missing(line: Line) -> str:
     room = loss.allowed - loss.points
     needed = row["images"] * ((loss.most - loss.points) / room) ** 2 if room > 0 else math.inf
     about = f": about {float(f'{needed:.1g}'):,.0f} images would tell" if needed < 1e6 else ""
-    return f"{begin}, but {loss.text}{images(row)}, and may lose {loss.limit}{about}"
+    return f"{begin}, but {loss.text}{images(row)}, and its upper end may be at most {loss.limit}{about}"
 
 
 def refusal(row: Row) -> str:

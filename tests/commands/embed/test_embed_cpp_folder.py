@@ -104,6 +104,7 @@ def test_an_engine_that_is_multiplied_in_float_on_its_machine_is_not_called_int8
     engine = models.engine("openvino", models.quantized())  # in the form for x86-64
     made = embed(engine, lang="cpp", machine="aarch64", output=tmp_path / "app")
     assert (made.machine, made.int8_kernels) == ("aarch64", False)
+    assert made.try_command == "", "it does not run here"
     assert made.advice is not None
     assert "--target openvino --for aarch64" in made.advice
     told = (made.directory / "README.md").read_text()
@@ -130,6 +131,9 @@ def test_the_commands_of_the_readme_build_and_the_runtime_is_installed(
         if command.startswith(CPP)
     ]
     assert len(shown) == 2
+    assert (
+        in_the_shell(made.try_command.replace("PICTURE", "../photo.jpg --top 3"), made.directory) == shown[-1]
+    )
     assert re.fullmatch(r"( *[\d.]+ %  +\d+  .+\n){3}", shown[-1])
     # the folder's own command builds the same, and finds it built
     assert "Building CXX" not in in_the_shell(made.build_command, made.directory)

@@ -12,8 +12,9 @@ from support.readme import PAGES, blocks
 
 from convnext_edge import build, compare, export, quantize, report, validate
 from convnext_edge.commands.compare.grid import steps
+from convnext_edge.commands.compare.grid.outcome import attempt
 from convnext_edge.commands.compare.grid.table import GridCompare
-from convnext_edge.errors import ConvNeXtEdgeError
+from convnext_edge.errors import ConvNeXtEdgeError, TargetError
 
 pytestmark = pytest.mark.slow(seconds=60)
 LIMIT, SAMPLES = 8, 4
@@ -193,3 +194,12 @@ def test_the_grid_of_the_documentation_works_as_printed(tmp_path: Path) -> None:
 
 def no_work(*given: object, **options: object) -> None:
     raise AssertionError("this was done before")
+
+
+def test_a_failure_keeps_what_helps_against_it() -> None:
+    def refuse() -> None:
+        raise TargetError("target x needs the package x", hint="Install it: pip install x.")
+
+    told = attempt(refuse).reason
+    assert told == "target x needs the package x; Install it: pip install x"
+    assert attempt(lambda: 1 / 0).reason == "ZeroDivisionError: division by zero"

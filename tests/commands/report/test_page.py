@@ -227,8 +227,8 @@ def test_each_image_set_has_its_own_top1_of_the_reference() -> None:
     rows = [row(data="a"), row(data="b", images=500, reference_top1=0.3, reference_top5=0.5)]
     (section,) = make_sections(rows, [])
     assert section.reference == (
-        "10,000 images of a; FP32 PyTorch: top-1 80.00%, top-5 95.00%;"
-        " 500 images of b; FP32 PyTorch: top-1 30.00%, top-5 50.00%"
+        "10,000 images of a: FP32 PyTorch: top-1 80.00%, top-5 95.00%;"
+        " 500 images of b: FP32 PyTorch: top-1 30.00%, top-5 50.00%"
     )
 
 

@@ -97,7 +97,10 @@ def test_times_of_a_busy_machine_decide_nothing() -> None:
     found = verdict(busy)
     assert (found.decision, found.file) == ("undecided", "a.xml")
     assert "timed on a quiet machine (other processes took 2 of 2 CPUs)" in found.sentence
-    assert verdict(busy | {"file": "busy.xml"}, row(milliseconds=9.0)).file == "a.xml", "sure ones go first"
+    sure = verdict(busy | {"file": "busy.xml"}, row(milliseconds=9.0))
+    assert (sure.decision, sure.file) == ("ship", "a.xml"), "sure ones go first"
+    assert "; not compared, as they were timed on a busy machine: busy.xml." in sure.sentence
+    assert "not compared" not in verdict(row(), row(milliseconds=9.0)).sentence
 
 
 def test_int8_that_is_no_faster_than_fp32_is_not_shipped() -> None:

@@ -61,7 +61,7 @@ def run_cell(cell: Cell, work: Work) -> Row:
     if cell.model.failed is not None:
         return failed_row(cell, cell.model.failed)
     outcome = attempt(whole_cell, cell, work)
-    row = outcome.value or failed_row(cell, outcome.error.message)
+    row = outcome.value or failed_row(cell, outcome.reason)
     tell(cell, row)
     return row
 

@@ -138,7 +138,7 @@ class Run:
         outcomes = [self.outcome(ref, cell.label) for ref in (pending.made, pending.checked, pending.timed)]
         failed = next((outcome for outcome in outcomes if outcome.value is None), None)
         if failed is not None:
-            return failed_row(cell, failed.error.message)
+            return failed_row(cell, failed.reason)
         made, checked, timed = (outcome.got for outcome in outcomes)
         with steps.settled():
             return found_row(cell, open_artifact(made.engine), made, checked, timed)

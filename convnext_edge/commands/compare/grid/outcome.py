@@ -34,6 +34,11 @@ class Outcome(Generic[T]):
         return self.value
 
     @property
+    def reason(self) -> str:
+        """Why it failed and what helps, on one line."""
+        return "; ".join(filter(None, (self.error.message, self.hint))).rstrip(".")
+
+    @property
     def error(self) -> ConvNeXtEdgeError:
         """The error that tells the reason."""
         kind = UsageError if self.wrong_usage else ConvNeXtEdgeError

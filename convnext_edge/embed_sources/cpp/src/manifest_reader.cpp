@@ -16,7 +16,7 @@ std::string read_text(const path& file) {
     std::ifstream stream;
     if (std::filesystem::is_regular_file(file, unreadable)) stream.open(file, std::ios::binary);
     if (!stream.is_open()) {
-        throw ArtifactError(file.string() + " does not exist\nName a folder that convnext-edge embed wrote.");
+        throw ArtifactError(file.string() + " does not exist\nName the folder model/ of what convnext-edge embed wrote.");
     }
     std::string text(kMaxBytes + 1, '\0');
     stream.read(text.data(), static_cast<std::streamsize>(text.size()));
