@@ -24,7 +24,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., obje
     monkeypatch.chdir(tmp_path)
 
     def call(name: str, *arguments: object, **options: object) -> object:
-        folders = {"quantize", "finetune", "validate"}
+        folders = {"compare", "quantize", "finetune", "validate"}
         command = f"{name}.command" if name in folders else name
         module = importlib.import_module(f"convnext_edge.commands.{command}")
         monkeypatch.setattr(module, "importing", too_late)

@@ -69,7 +69,7 @@ def test_a_model_far_from_fp32_on_its_own_images_is_not_to_be_shipped(
     sqnr_db: float | None, empty: bool, min_db: float, gates: tuple[str, ...], passed: bool
 ) -> None:
     sample = CalibrationSample(np.zeros((0, 3, 1, 1), np.uint8), (), empty)
-    job: Any = None
+    job: Any = SimpleNamespace(source=SimpleNamespace(task="classify"))
     found = judge(job, sample, sqnr_db, min_db=min_db, speed=None, gated=None)
     assert (found.gates, found.passed) == (gates, passed)
     assert bool(found.unmet) is not passed

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -47,13 +51,21 @@ def test_each_map_has_its_sqnr_and_cosine_and_the_worst_counts() -> None:
     assert fed(Closeness(("map0",)), (near[0], near[0])).worst_sqnr_db is None
 
 
-@pytest.mark.parametrize("measure", [*MEASURES.values(), KeptAnswers])
-def test_the_halves_of_a_measure_are_merged_to_the_whole(measure: type[Closeness]) -> None:
-    vectors, maps, labels = answers(6), answers(3, 2, 2), RANDOM.integers(-1 + (measure is Embeddings), 6, 40)
-    whole, first, second = (measure(("vector", "map")) for _ in range(3))
-    fed(whole, vectors, maps, labels=labels)
+# Detections, whose outputs depend on each other, are merged in their own tests.
+MERGED: dict[str, Callable[[Any], Closeness]] = {
+    **{task: make for task, make in MEASURES.items() if task != "detect"},
+    "kept answers": lambda source: KeptAnswers(source.outputs),
+}
+
+
+@pytest.mark.parametrize("name", MERGED)
+def test_the_halves_of_a_measure_are_merged_to_the_whole(name: str) -> None:
+    vectors, maps, labels = answers(6), answers(3, 2, 2), RANDOM.integers(-1 + (name == "embed"), 6, 40)
+    outputs = (maps, vectors) if name == "segment" else (vectors, maps)
+    whole, first, second = (MERGED[name](SimpleNamespace(outputs=("first", "second"))) for _ in range(3))
+    fed(whole, *outputs, labels=labels)
     for half, part in ((first, slice(0, 15)), (second, slice(15, None))):
-        reference, candidate = (tuple(pair[side][part] for pair in (vectors, maps)) for side in (0, 1))
+        reference, candidate = (tuple(pair[side][part] for pair in outputs) for side in (0, 1))
         half.add_outputs(reference, candidate, labels[part])
     assert first.figures() != whole.figures()
     first.merge(second)

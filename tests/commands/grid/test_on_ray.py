@@ -142,5 +142,5 @@ def test_a_task_whose_worker_always_ends_is_a_row_that_says_so(
     grid: Grid, monkeypatch: pytest.MonkeyPatch, dies: str
 ) -> None:
     (row,) = run(grid, FakeRay(dies), monkeypatch)
-    assert row["failed"] == "its worker ended 7 times: The worker died unexpectedly."
+    assert row["failed"] == "its worker ended 7 times: The worker died unexpectedly"
     assert (row["model"], row["target"], row["sqnr_db"]) == ("timm_v1", "onnxruntime", None)
