@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from onnxscript import ir, opset18
 
+from convnext_edge.network import detection_ops  # noqa: F401  # registers the operators
 from convnext_edge.network.boxes import DROPPED
 
 op: Any = opset18

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,3 +106,10 @@ def test_the_best_are_chosen(tmp_path: Path) -> None:
     for found in others:
         np.testing.assert_array_equal(found[0], exact[0])
         np.testing.assert_array_equal(found[1], exact[1])
+
+
+@pytest.mark.slow
+def test_what_writes_the_operators_knows_them_in_a_process_that_has_no_detector() -> None:
+    program = "from convnext_edge.onnx_graph.detection import translations; print(len(translations()))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "3\n"
