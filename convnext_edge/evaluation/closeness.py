@@ -75,6 +75,11 @@ class Closeness:
         return ()
 
     @property
+    def silent(self) -> bool:
+        """Whether neither model answered anything that could be compared."""
+        return False
+
+    @property
     def other_numbers(self) -> tuple[str, ...]:
         """Why labels count the classes in another way than the model, as a sentence; they are concerns."""
         return ()

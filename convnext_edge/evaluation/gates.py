@@ -10,7 +10,6 @@ from typing import Any
 from convnext_edge.architecture import Architecture
 from convnext_edge.errors import UsageError
 from convnext_edge.evaluation.closeness import Closeness
-from convnext_edge.evaluation.detections import Detections
 from convnext_edge.evaluation.metrics import FLOOR_DB, Comparison
 from convnext_edge.evaluation.trust import concerns, in_wrong_order, undecided_drop, unfit_drop
 from convnext_edge.tasks import Task
@@ -184,7 +183,7 @@ def judge_others(found: Closeness, gates: Gates, task: Task) -> Judgement:
     """Return how a model of another task did."""
     figures = {**found.figures(), "sqnr_db": found.worst_sqnr_db}
     faults = gates.decide(task, figures)
-    if isinstance(found, Detections) and found.silent:
+    if found.silent:
         faults = {gate: fault or UNTOLD for gate, fault in faults.items()}
     doubts = tuple(
         f"{option_of(name)} could not be decided: these images do not tell it"

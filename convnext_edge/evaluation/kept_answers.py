@@ -97,15 +97,13 @@ def kept_answers(reference: Answer, artifact: Artifact, workspace: Workspace) ->
 
 def keep_shards(shards: Sequence[Shard], artifact: Artifact, workspace: Workspace) -> None:
     """Keep what several processes found the reference of an artifact to answer."""
-    path = answers_path(artifact, workspace)
     rows = {
         key: tuple(output[i] for output in shard.outputs)
         for shard in shards
         for i, key in enumerate(shard.pixels)
     }
-    known = read_answers(path)
-    answers = KeptAnswers(lambda images: (), path)
-    answers.new = {key: row for key, row in rows.items() if key not in known}
+    answers = KeptAnswers(lambda images: (), answers_path(artifact, workspace))
+    answers.new = {key: row for key, row in rows.items() if key not in answers.kept}
     answers.known = len(rows) - len(answers.new)
     answers.keep()
 

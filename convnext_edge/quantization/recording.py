@@ -75,9 +75,14 @@ def in_bfloat16(model: nn.Module) -> bool:
     return weights >= LARGE and read_cpu().multiplies_bfloat16
 
 
-def side_by_side(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Map over worker threads that divide PyTorch's number of threads among them; results are in order."""
+def side_by_side(
+    function: Callable[[Item], Result], items: Iterable[Item], *, one_each: bool = False
+) -> Iterator[Result]:
+    """Map over worker threads that divide PyTorch's number of threads among them; results are in order.
+
+    one_each: as many workers as there are threads, each with one; otherwise there are MOST_AT_ONCE at most.
+    """
     threads = min(torch.get_num_threads(), usable_cpus())
-    workers = min(threads, MOST_AT_ONCE)
+    workers = threads if one_each else min(threads, MOST_AT_ONCE)
     prepare = partial(set_operator_threads, threads // workers)
     yield from ordered_map(function, items, workers=workers, look_ahead=workers, prepare=prepare)

@@ -11,20 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from functools import partial
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from convnext_edge.cpu import usable_cpus
 from convnext_edge.network.layers import Layer
 from convnext_edge.network.lowering import LoweredConvNeXt
-from convnext_edge.network.threads import set_operator_threads
-from convnext_edge.parallel import ordered_map
 from convnext_edge.progress import track
 from convnext_edge.quantization.calibrate import InputStatistics, Moments, kernel_area
 from convnext_edge.quantization.recipe import Recipe
+from convnext_edge.quantization.recording import side_by_side
 from convnext_edge.quantization.scales import PAIR_LIMIT, weight_scale
 
 DAMPING = 0.01  # of the mean second moment, added to the diagonal as in the paper
@@ -64,9 +61,7 @@ def layer_by_layer(function: Callable[[Item], Result], items: Iterable[Item]) ->
     Several threads for one layer would add its sums up in another order, and GPTQ hands each difference on
     from column to column: the bytes would depend on the number of threads.
     """
-    workers = min(torch.get_num_threads(), usable_cpus())
-    prepare = partial(set_operator_threads, 1)
-    yield from ordered_map(function, items, workers=workers, look_ahead=workers, prepare=prepare)
+    return side_by_side(function, items, one_each=True)
 
 
 def round_layer(layer: Layer, moments: Sequence[Moments], recipe: Recipe) -> Tensor:
