@@ -6,14 +6,14 @@ name. SQNR is in dB, None where there is no difference; a drop is in percentage 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import NamedTuple, Self, TypeAlias
+from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convnext_edge.evaluation.metrics import decibels
+from convnext_edge.evaluation.powers import powers_of
 from convnext_edge.evaluation.retrieval import NEIGHBOURS, knn_accuracy, nearest, shared
 from convnext_edge.images.batches import Labels
 from convnext_edge.images.contents import UNLABELLED
@@ -23,7 +23,6 @@ Figures: TypeAlias = dict[str, float | None]
 LEAST_OTHERS = 2  # of the class of the middle image: with fewer, its ten neighbours cannot agree on it
 ROUNDING = 1e-6  # of the largest value: less deviation is that of float32, and no answer
 THRESHOLD = 0.0  # of a logit: a probability of one half
-BLOCK = 2**20  # values that are summed up at a time
 LABEL_MAPS = 3  # axes of labels that are maps, (N, H, W)
 
 
@@ -244,33 +243,6 @@ def as_truth(labels: Labels, classes: int) -> NDArray[np.bool_]:
     if labels.ndim == 1:
         return np.eye(classes, dtype=bool)[labels]
     return np.pad(labels.astype(bool), ((0, 0), (0, classes - labels.shape[1])))
-
-
-class Powers(NamedTuple):
-    """Sums over the values of an output of two models, in float64."""
-
-    exact: float  # of the squares of the reference's
-    other: float  # likewise of the candidate's
-    noise: float  # of the squares of the differences
-    product: float  # of the products
-
-    @property
-    def cosine(self) -> float:
-        """The cosine of the two; 1 where both are zero."""
-        if not self.exact and not self.other:
-            return 1.0
-        lengths = math.sqrt(self.exact) * math.sqrt(self.other)
-        return self.product / lengths if lengths else 0.0
-
-
-def powers_of(exact: NDArray[np.float32], other: NDArray[np.float32]) -> Powers:
-    """Return the sums over two arrays (K,), a block of values at a time."""
-    sums = np.zeros(4)
-    for start in range(0, len(exact), BLOCK):
-        one, two = (values[start : start + BLOCK].astype(np.float64) for values in (exact, other))
-        difference = one - two
-        sums += one @ one, two @ two, difference @ difference, one @ two
-    return Powers(*sums.tolist())
 
 
 def mean_average_precision(answers: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:

@@ -12,8 +12,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from convnext_edge.evaluation.closeness import Closeness, Figures, powers_of
+from convnext_edge.evaluation.closeness import Closeness, Figures
 from convnext_edge.evaluation.coco_ap import Kind, Result, average_precision
+from convnext_edge.evaluation.powers import powers_of
 from convnext_edge.images.batches import Labels
 from convnext_edge.images.coco import Scene
 from convnext_edge.images.objects import INSIDE, Boxes, Found, in_picture, paste, run_lengths, split
