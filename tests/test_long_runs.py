@@ -1,11 +1,11 @@
-"""Benchmarks that take long: what was measured is kept, and the pages tell what is not to be relied on."""
+"""Benchmarks that take long: what was measured is kept, and what is not to be relied on is told."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from support.places import ROOT
 
-from benchmarks.make import edge_tables
 from benchmarks.measure import scaling, variants
 from benchmarks.support import long_runs, turns
 from benchmarks.support.long_runs import LongRun, Plan, figures, wait_for_quiet
@@ -229,105 +228,6 @@ def test_scaling_has_the_batches_threads_streams_and_sizes_that_it_promises() ->
         assert sorted({row.batch for row in single}) == [1, 2, 4, 8, 16, 32]
         assert sorted({row.size for row in single}) == [160, 224, 288, 384, 512]
     assert [row.streams for row in rows if row.streams] == [1, 2]
-
-
-# The page
-
-CALL = {"p50_ms": 20.0, "p50_ci95_ms": [19.0, 21.0], "images_per_second": 50.0}
-RATIO = {"ratio": 2.0, "ci95": [1.9, 2.1]}
-ROW = {
-    "kind": "convnext",
-    "resolution": 224,
-    "params": 28_589_128,
-    "macs": 4_455_532_032,
-    "top1": 0.821,
-    "source": "README of facebookresearch/ConvNeXt",
-    "int8_by": "convnext-edge",
-    "bytes": {"openvino fp32": 114 * 2**20, "openvino int8": 30 * 2**20},
-    "timed": {"openvino fp32": CALL, "openvino int8": {**CALL, "doubt": "the median is 3.0 times the least"}},
-    "times_fp32": {"openvino int8": RATIO},
-    "others_cpus": [0.0, 0.0],
-}
-REPORT = {
-    "cpu": {"name": "A CPU", "isa": ["avx2"]},
-    "versions": dict.fromkeys(("openvino", "onnxruntime", "torch", "nncf"), "1"),
-    "date": "2026-01-01T00:00:00",
-    "note": "Idle",
-    "model": "random weights",
-    "runs": 15,
-}
-
-
-@pytest.fixture
-def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """Makes a part of the page from a report alone, whatever was measured on this machine."""
-    monkeypatch.setattr(edge_tables, "RESULTS", tmp_path)
-    functions = {
-        "variants": edge_tables.classification,
-        "roadmap": edge_tables.road,
-        "scaling": edge_tables.scaled,
-    }
-
-    def part(name: str, report: dict[str, Any] | None) -> str:
-        if report is not None:
-            (tmp_path / f"{name}-avx2.json").write_text(json.dumps({**REPORT, **report}), encoding="utf-8")
-        return functions[name]()
-
-    return part  # type: ignore[return-value]
-
-
-@pytest.mark.parametrize("name", ["variants", "roadmap", "scaling"])
-def test_a_page_without_reports_says_how_to_make_one(page: Callable[..., str], name: str) -> None:
-    assert page(name, None) == f"No report is here yet; `python -m benchmarks.measure.{name}` writes one."
-
-
-def test_the_classification_table_tells_doubts_and_failures(page: Callable[..., str]) -> None:
-    rows = {"tiny": ROW, "busy": {**ROW, "others_cpus": [0.0, 1.5]}, "huge": {"failed": "LostError: memory"}}
-    text = page("variants", {"rows": rows})
-    facts = "| `tiny` | 224 | 28.6M | 4.46G | 114.0 | 30.0 |"
-    assert f"{facts} 50.0 | 50.0 (?) | 82.1 | README of facebookresearch/ConvNeXt | convnext-edge |" in text
-    assert "| `tiny` | 20.00 (19.00 to 21.00) | 20.00 (19.00 to 21.00) (?) | 2.00x (1.90 to 2.10) |" in text
-    assert "- huge failed: LostError: memory" in text
-    assert "- busy: others kept 1.5 CPUs busy" in text
-    assert "bf16" not in text  # which this CPU has not
-
-
-def test_the_road_tells_what_each_step_costs_and_where_the_paper_differs(page: Callable[..., str]) -> None:
-    kinds = ("fp32", "int8")
-    step = {
-        "timed": dict.fromkeys(kinds, CALL),
-        "int8_gain": RATIO,
-        "over_before": dict.fromkeys(kinds, RATIO),
-        "over_first": dict.fromkeys(kinds),
-    }
-    told = {"macs": 4.146e9, "params": 25.8e6, "paper_gflops": 4.46, "paper_top1": 81.47, "off_percent": 7.05}
-    steps = {
-        "BN to LN": {**told, "kept": True, "explained": "norms alone"},
-        "kernel 9": {**told, "kept": False, "explained": None},
-    }
-    text = page("roadmap", {"steps": steps, "rows": {"openvino": {"steps": dict.fromkeys(steps, step)}}})
-    assert "| BN to LN | 4.146 | 4.46 | 7.05 % | 25.8M | 81.47 |" in text
-    assert "- BN to LN: norms alone." in text
-    assert "| (kernel 9) | 20.00 (19.00 to 21.00) | 2.00x (1.90 to 2.10) | - |" in text
-
-
-def test_scaling_has_a_table_for_each_of_what_is_changed(page: Callable[..., str]) -> None:
-    timed = {f"{runtime} {kind}": CALL for runtime in edge_tables.RUNTIMES for kind in ("fp32", "int8")}
-    row = {"timed": timed, "int8_gain": dict.fromkeys(edge_tables.RUNTIMES, RATIO), "threads": 2}
-    rows = {
-        setting.name: {**row, **setting._asdict()}
-        for setting in (
-            scaling.Setting(2, 8),
-            scaling.Setting(2, size=384),
-            scaling.Setting(2, streams=2),
-        )
-    }
-    text = page("scaling", {"rows": rows})
-    cell = "50.0 (20.0 ms)"
-    gain = "2.00x (1.90 to 2.10)"
-    for number in (8, 384):
-        assert f"| 2 | {number} | {cell} | {cell} | {cell} | {cell} | {gain} | {gain} |" in text
-    assert f"| 2 | 2 | {cell} | {cell} | {cell} | {cell} |\n" in text
 
 
 def test_settings_that_rows_share_tell_the_versions() -> None:
