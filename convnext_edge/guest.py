@@ -103,6 +103,17 @@ def replaced(owner: object, name: str, value: object) -> Iterator[None]:
 
 
 @contextmanager
+def at_level(logger: logging.Logger, level: int) -> Iterator[None]:
+    """Let a logger take records of this level and above, and those of its own level again afterwards."""
+    usual = logger.level
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(usual)
+
+
+@contextmanager
 def without_traces() -> Iterator[None]:
     """Take back what libraries set in the process: variables, the class of loggers, and the like.
 

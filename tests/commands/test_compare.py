@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -30,11 +29,7 @@ LIMIT = 8
 def workspace(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With the exported model and a recipe that OpenVINO refuses."""
     folder = tmp_path_factory.mktemp("compare")
-    weights = open_artifact(models.exported()).description.weights
-    assert weights is not None
-    for name in (models.exported().name, weights.name):
-        shutil.copy(models.workspace / name, folder)
-        shutil.copy(models.workspace / f"{name}.json", folder)
+    models.copy_exported(folder)
     (folder / "wide.toml").write_text('activation = "uint16"\n')
     return folder
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 from support.models import Models
 
 from convnext_edge import compare
-from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.compare.race import tables
 from convnext_edge.commands.compare.result import Compare
 from convnext_edge.errors import UsageError
@@ -32,11 +30,7 @@ def found(
 ) -> Iterator[Compare]:
     """With rivals of the ordinary environment, and one whose environment is not there."""
     folder = tmp_path_factory.mktemp("rivals")
-    weights = open_artifact(models.exported()).description.weights
-    assert weights is not None
-    for name in (models.exported().name, weights.name):
-        shutil.copy(models.workspace / name, folder)
-        shutil.copy(models.workspace / f"{name}.json", folder)
+    models.copy_exported(folder)
     keep = KeptAnswers.keep
 
     def noted(answers: KeptAnswers) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,16 @@ class Models:
     def exported(self, input_type: InputType = "float32", checkpoint: Path = CHECKPOINT) -> Path:
         """The FP32 ONNX file."""
         return self._once(self._export, input_type, str(checkpoint))
+
+    def copy_exported(self, folder: Path) -> None:
+        """Put the FP32 ONNX file and its weights into another folder, with their sidecars."""
+        from convnext_edge.artifacts.store import open_artifact
+
+        weights = open_artifact(self.exported()).description.weights
+        assert weights is not None
+        for name in (self.exported().name, weights.name):
+            shutil.copy(self.workspace / name, folder)
+            shutil.copy(self.workspace / f"{name}.json", folder)
 
     def quantized(
         self,

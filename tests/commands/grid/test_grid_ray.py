@@ -20,7 +20,6 @@ from support.models import Models
 from support.needs import package
 
 from convnext_edge import compare
-from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.benchmark.result import Benchmark
 from convnext_edge.commands.compare.grid import cluster
 from convnext_edge.commands.compare.grid.cluster import Node, check_address, check_nodes, environment
@@ -50,11 +49,7 @@ OF_THE_RUN = {"artifact", "made", "reference_known", "kept"}
 def start(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with nothing but the exported model."""
     folder = tmp_path_factory.mktemp("start")
-    weights = open_artifact(models.exported()).description.weights
-    assert weights is not None
-    for name in (models.exported().name, weights.name):
-        shutil.copy(models.workspace / name, folder)
-        shutil.copy(models.workspace / f"{name}.json", folder)
+    models.copy_exported(folder)
     return folder
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +15,6 @@ import pytest
 from PIL import Image
 from support.models import Models
 
-from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.compare.contest import Work
 from convnext_edge.commands.compare.grid import on_ray
 from convnext_edge.commands.compare.grid.cluster import RESOURCE, SHARE, Node
@@ -92,11 +90,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def grid(models: Models, pictures: Path, tmp_path: Path) -> Grid:
-    weights = open_artifact(models.exported()).description.weights
-    assert weights is not None
-    for name in (models.exported().name, weights.name):
-        shutil.copy(models.workspace / name, tmp_path)
-        shutil.copy(models.workspace / f"{name}.json", tmp_path)
+    models.copy_exported(tmp_path)
     work = Work(tmp_path, calib=pictures, data=pictures, runs=1)
     start = Model(artifact=tmp_path / models.exported().name)
     return Grid((start,), (Method("fp32"),), ("onnxruntime",), work)

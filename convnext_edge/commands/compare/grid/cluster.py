@@ -26,7 +26,7 @@ from convnext_edge.artifacts.provenance import tool_versions
 from convnext_edge.artifacts.scratch import scratch_folder
 from convnext_edge.cpu import read_cpu, usable_cpus
 from convnext_edge.errors import UsageError
-from convnext_edge.guest import replaced, without_traces
+from convnext_edge.guest import at_level, replaced, without_traces
 from convnext_edge.progress import note
 from convnext_edge.quiet import importing
 
@@ -92,7 +92,7 @@ def connected(address: str, workspace: Path, threads: int) -> Iterator[tuple[Mod
     """
     with ExitStack() as stack:
         stack.enter_context(without_traces())
-        stack.enter_context(logs_muted())
+        stack.enter_context(at_level(logging.getLogger("ray"), logging.ERROR))
         ray = load_ray()
         if ray.is_initialized():
             raise UsageError(
@@ -146,10 +146,7 @@ def reach(ray: ModuleType, address: str) -> None:
     try:
         ray.init(address=address, log_to_driver=False, configure_logging=False)
     except Exception as error:
-        raise UsageError(
-            f"no Ray is reached at {address}: {error}",
-            hint=f"Give the address that `ray start --head` printed, or `{LOCAL}`.",
-        ) from error
+        raise not_reached(address, error) from error
 
 
 def knock(address: str) -> None:
@@ -161,10 +158,15 @@ def knock(address: str) -> None:
         with socket.create_connection((found[1], int(found[2])), timeout=PATIENCE):
             return
     except (OSError, OverflowError) as error:
-        raise UsageError(
-            f"no Ray is reached at {address}: {error}",
-            hint=f"Give the address that `ray start --head` printed, or `{LOCAL}`.",
-        ) from error
+        raise not_reached(address, error) from error
+
+
+def not_reached(address: str, error: Exception) -> UsageError:
+    """Return the error that says why no Ray is reached."""
+    return UsageError(
+        f"no Ray is reached at {address}: {error}",
+        hint=f"Give the address that `ray start --head` printed, or `{LOCAL}`.",
+    )
 
 
 def look_at_nodes(ray: ModuleType, workspace: Path, threads: int) -> list[Node]:
@@ -247,18 +249,6 @@ def environment(address: str) -> Iterator[None]:
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
-
-
-@contextmanager
-def logs_muted() -> Iterator[None]:
-    """Let Ray's loggers say errors only."""
-    logger = logging.getLogger("ray")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 import torch
 
 from convnext_edge.errors import ConvNeXtEdgeError, UsageError
+from convnext_edge.guest import at_level, replaced
 from convnext_edge.progress import LOGGER
 
 T = TypeVar("T")
@@ -68,15 +69,11 @@ def attempt_there(threads: int, step: Callable[..., T], *arguments: object) -> O
         torch.set_num_threads(threads)
     notes = Notes()
     LOGGER.addHandler(notes)
-    level, propagate = LOGGER.level, LOGGER.propagate
-    LOGGER.setLevel(logging.INFO)
-    LOGGER.propagate = False
     try:
-        found = attempt(on_values, step, *arguments)
+        with at_level(LOGGER, logging.INFO), replaced(LOGGER, "propagate", False):
+            found = attempt(on_values, step, *arguments)
     finally:
         LOGGER.removeHandler(notes)
-        LOGGER.setLevel(level)
-        LOGGER.propagate = propagate
     return Outcome(found.value, found.failed, found.hint, found.wrong_usage, tuple(notes.said))
 
 
