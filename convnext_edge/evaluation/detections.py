@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from convnext_edge.evaluation.closeness import Closeness, Figures
@@ -17,8 +18,9 @@ from convnext_edge.evaluation.coco_ap import Kind, Result, average_precision
 from convnext_edge.evaluation.powers import powers_of
 from convnext_edge.images.batches import Labels
 from convnext_edge.images.coco import Scene
-from convnext_edge.images.objects import INSIDE, Boxes, Found, in_picture, paste, run_lengths, split
+from convnext_edge.images.objects import Boxes, Found, covered, in_picture, run_lengths, split
 from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.network.boxes import overlaps as iou
 from convnext_edge.targets.base import Outputs
 
 SAME = 0.5  # IoU of two boxes of one object
@@ -124,7 +126,7 @@ def as_results(found: Found, scene: Scene, preprocessing: Preprocessing) -> list
             "category_id": int(label),
             "score": float(score),
             "bbox": [*box[:2].tolist(), *(box[2:] - box[:2]).tolist()],
-            "segmentation": run_lengths(paste(mask, box, scene.size) > INSIDE),
+            "segmentation": run_lengths(covered(mask, box, scene.size)),
         }
         for box, label, score, mask in zip(boxes, found.labels, found.scores, found.masks, strict=True)
     ]
@@ -144,10 +146,6 @@ def match(exact: Found, other: Found) -> list[tuple[int, int, float]]:
 
 def overlaps(one: Boxes, other: Boxes) -> NDArray[np.float64]:
     """Return the IoU of each of (A, 4) boxes with each of (B, 4), as (A, B); 0 of boxes without an area."""
-    first, second = one.astype(np.float64), other.astype(np.float64)
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    both = (high - low).clip(0).prod(2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (first, second)]
-    either = areas[0][:, None] + areas[1][None] - both
-    return np.where(either > 0, both / np.where(either > 0, either, 1), 0)
+    first, second = (torch.from_numpy(each.astype(np.float64)) for each in (one, other))
+    found: NDArray[np.float64] = np.nan_to_num(iou(first, second).numpy())
+    return found

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from convnext_edge.images.bilinear import neighbours
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import place_of_size, resized_size
 
@@ -70,22 +71,21 @@ def paste(mask: NDArray[np.float32], box: NDArray[np.float64], size: Size) -> ND
     return whole
 
 
+def covered(mask: NDArray[np.float32], box: NDArray[np.float64], size: Size) -> NDArray[np.bool_]:
+    """Return whether each pixel of a picture is of an object, (height, width); as `paste`."""
+    return paste(mask, box, size) > INSIDE
+
+
 def stretch(mask: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
     """Return a mask in another size, (height, width), by bilinear interpolation between the nearest four."""
-    across, down = (taps(before, after) for before, after in zip(mask.shape[::-1], size, strict=True))
+    across, down = (
+        neighbours(before, after, np.float32) for before, after in zip(mask.shape[::-1], size, strict=True)
+    )
     (left, right, x), (above, below, y) = across, down
     upper = mask[above][:, left] * (1 - x) + mask[above][:, right] * x
     lower = mask[below][:, left] * (1 - x) + mask[below][:, right] * x
     made: NDArray[np.float32] = (upper * (1 - y)[:, None] + lower * y[:, None]).astype(np.float32)
     return made
-
-
-def taps(before: int, after: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Return the two values that each of `after` lies between, and how far it is from the first."""
-    scale = np.float32(before / after)
-    places = ((np.arange(after, dtype=np.float32) + np.float32(0.5)) * scale - np.float32(0.5)).clip(0)
-    first = places.astype(np.int64)
-    return first, np.minimum(first + 1, before - 1), places - first.astype(np.float32)
 
 
 def run_lengths(inside: NDArray[np.bool_]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from convnext_edge.images.bilinear import neighbours
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import preprocess
 
@@ -107,10 +108,3 @@ def classes_at(logits: Logits, size: tuple[int, int]) -> LabelMap:
         rows = logits[:, top[some]] * (1 - share) + logits[:, bottom[some]] * share
         found[some] = (rows[:, :, left] * (1 - across) + rows[:, :, right] * across).argmax(0)
     return found
-
-
-def neighbours(edge: int, wanted: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Return the two of `edge` pixels that each of `wanted` lies between, and the share of the second."""
-    place = np.maximum((np.arange(wanted) + 0.5) * (edge / wanted) - 0.5, 0)
-    first = place.astype(np.int64)
-    return first, np.minimum(first + 1, edge - 1), (place - first).astype(np.float32)

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from convnext_edge.artifacts.artifact import Description
 from convnext_edge.commands.predict.maps import OVERLAY, MapWriter, Pixels, as_pixels, palette, save
 from convnext_edge.commands.predict.result import Object
-from convnext_edge.images.objects import INSIDE, Found, Size, in_picture, paste, run_lengths
+from convnext_edge.images.objects import Found, Size, covered, in_picture, run_lengths
 from convnext_edge.images.preprocessing import Preprocessing
 
 COVER = 0.4  # share of an object's colour in an overlay
@@ -31,7 +31,7 @@ def objects_of(
             index=int(found.labels[i]),
             score=float(f"{found.scores[i]:.6g}"),
             bbox=as_coco(boxes[i]),
-            segmentation=run_lengths(paste(found.masks[i], boxes[i], size) > INSIDE),
+            segmentation=run_lengths(covered(found.masks[i], boxes[i], size)),
         )
         for i in chosen
     )
@@ -80,7 +80,7 @@ def overlay(pixels: Pixels, found: Found, labels: Sequence[str], threshold: floa
     chosen = np.flatnonzero(found.scores > threshold)[::-1]
     mixed = pixels.astype(np.float32)
     for i in chosen:
-        inside = paste(found.masks[i], found.boxes[i].astype(np.float64), size) > INSIDE
+        inside = covered(found.masks[i], found.boxes[i].astype(np.float64), size)
         mixed[inside] = (1 - COVER) * mixed[inside] + COVER * colors[1 + found.labels[i] % 255]
     image = Image.fromarray(np.rint(mixed).astype(np.uint8))
     draw = ImageDraw.Draw(image)

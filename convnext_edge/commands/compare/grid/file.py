@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from convnext_edge.checkpoints.folders import check_there
 from convnext_edge.checkpoints.variants import find_variant
@@ -28,10 +28,8 @@ Whole = Annotated[int, Field(ge=1, le=2**31)]
 EXAMPLE = "docs/command-line.md#grids has an example."
 
 
-class Strict(Shape):
+class Strict(Shape, extra="forbid"):
     """The base of the shapes here: a key that they do not have is an error."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class ImagesShape(Strict):
