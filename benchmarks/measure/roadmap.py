@@ -16,7 +16,7 @@ from typing import Any
 import click
 import numpy as np
 
-from benchmarks.support.long_runs import LongRun, Plan, Row, faster, figures, long_options
+from benchmarks.support.long_runs import LongRun, Plan, Row, figures, long_options
 from benchmarks.support.making import (
     FP32,
     INT8,
@@ -30,7 +30,7 @@ from benchmarks.support.making import (
     make_step,
 )
 from benchmarks.support.reports import Bar, Reporting, report_options
-from benchmarks.support.turns import Contender, take_turns
+from benchmarks.support.turns import Contender, ratio, take_turns
 
 OURS = "ConvNeXt-T by convnext-edge"
 NEAR = 1.0  # percent that multiply-adds may be off the paper's figure
@@ -64,7 +64,7 @@ def table(runtime: str, made: dict[str, Files], names: list[str], plan: Plan) ->
         rows[name] = {
             "timed": {kind: figures(times[f"{name} {kind}"]) for kind in (FP32, INT8)},
             "bytes": {kind: file_bytes(files[f"{name} {kind}"]) for kind in (FP32, INT8)},
-            "int8_gain": faster(times, f"{name} {FP32}", f"{name} {INT8}"),
+            "int8_gain": ratio(times, f"{name} {FP32}", f"{name} {INT8}"),
             "over_before": {kind: costs(times, start, name, kind) for kind in (FP32, INT8)},
             "over_first": {kind: costs(times, names[0], name, kind) for kind in (FP32, INT8)},
         }
@@ -75,7 +75,7 @@ def costs(times: dict[str, np.ndarray], start: str, name: str, kind: str) -> Row
     """How many times as long a network takes as another; None where that was not timed, or is the same."""
     if start == name or f"{start} {kind}" not in times:
         return None
-    return faster(times, f"{name} {kind}", f"{start} {kind}")
+    return ratio(times, f"{name} {kind}", f"{start} {kind}")
 
 
 def described(names: list[str]) -> tuple[dict[str, Row], list[Bar]]:

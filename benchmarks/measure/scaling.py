@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 import click
 import numpy as np
 
-from benchmarks.support.long_runs import LongRun, Plan, Row, faster, figures, long_options
+from benchmarks.support.long_runs import LongRun, Plan, Row, figures, long_options
 from benchmarks.support.making import FP32, INT8, RUNTIMES, WEIGHTS, Files, in_child, kept, make_ours
 from benchmarks.support.reports import Reporting, report_options
-from benchmarks.support.turns import Contender, take_turns
+from benchmarks.support.turns import Contender, ratio, take_turns
 from convnext_edge.cpu import usable_cpus
 
 MODEL, SIZE = "tiny", 224
@@ -66,7 +66,7 @@ def measure(setting: Setting, files: Files, plan: Plan) -> Row:
     }
     times = take_turns(contenders, setting.threads, plan.runs, seconds=plan.seconds)
     timed = {name: figures(calls, setting.batch) for name, calls in times.items()}
-    gains = {runtime: faster(times, f"{runtime} {FP32}", f"{runtime} {INT8}") for runtime in RUNTIMES}
+    gains = {runtime: ratio(times, f"{runtime} {FP32}", f"{runtime} {INT8}") for runtime in RUNTIMES}
     return {**told, "timed": timed, "int8_gain": gains}
 
 

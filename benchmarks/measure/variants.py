@@ -23,7 +23,7 @@ import click
 import numpy as np
 
 from benchmarks.support.kernel_lists import MULTIPLIES
-from benchmarks.support.long_runs import LongRun, Plan, Row, faster, figures, long_options
+from benchmarks.support.long_runs import LongRun, Plan, Row, figures, long_options
 from benchmarks.support.making import (
     FP32,
     OTHERS,
@@ -37,7 +37,7 @@ from benchmarks.support.making import (
     write_programs,
 )
 from benchmarks.support.reports import Reporting, report_options
-from benchmarks.support.turns import Contender, take_turns
+from benchmarks.support.turns import Contender, ratio, take_turns
 from convnext_edge.architecture import Architecture
 from convnext_edge.checkpoints.sizes import UNPUBLISHED
 from convnext_edge.checkpoints.variants import find_variant
@@ -121,7 +121,7 @@ def timed(files: Files, size: int, plan: Plan, *, large: bool = False) -> Row:
     times: dict[str, np.ndarray] = {}
     for group in by_runtime(contenders) if large else [contenders]:
         times |= take_turns(group, 1, plan.runs, seconds=plan.seconds)
-    gains = {name: faster(times, f"{name.split()[0]} {FP32}", name) for name in times if FP32 not in name}
+    gains = {name: ratio(times, f"{name.split()[0]} {FP32}", name) for name in times if FP32 not in name}
     return {
         "bytes": {name: file_bytes(path) for name, path in files.items()},
         "bfloat16_layers": in_bfloat16,

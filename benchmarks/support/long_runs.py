@@ -25,7 +25,7 @@ from convnext_edge.artifacts.files import write_text
 from convnext_edge.artifacts.provenance import tool_versions
 from convnext_edge.cpu import usable_cpus
 from convnext_edge.evaluation.load import SPARE, watched_load
-from convnext_edge.evaluation.timing import FAR, interval_of_median, times_as_fast
+from convnext_edge.evaluation.timing import FAR, interval_of_median
 from convnext_edge.reading import Shape, check, parse_json
 
 SCRATCH = ROOT / "build" / "benchmarks"
@@ -221,9 +221,3 @@ def figures(calls: np.ndarray, images: int = 1) -> Row:
     if middle > FAR * wall.min():
         found["doubt"] = f"the median is {middle / wall.min():.1f} times the least time"
     return found
-
-
-def faster(times: Mapping[str, np.ndarray], slow: str, fast: str) -> Row:
-    """How many times as fast one contender is as another, with the 95 % interval over rounds."""
-    found = times_as_fast(times[slow][:, 0], times[fast][:, 0])
-    return {"ratio": found.value, "ci95": [found.low, found.high]}
