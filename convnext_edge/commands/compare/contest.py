@@ -39,8 +39,8 @@ class Work:
     threads: int = 1
     runs: int = 50
     seed: int = 0
-    # Of a grid: names of the CPUs that its cells run on, and threads of PyTorch, by whose number weights are
-    # rounded in another way.
+    # Of a grid: names of the CPUs that its cells run on, and threads of PyTorch, by whose number
+    # sums are added up in another order.
     cpus: tuple[str, ...] = ()
     torch_threads: int = 1
 
