@@ -92,7 +92,7 @@ class Closeness:
         return found
 
 
-class KeptAnswers(Closeness):
+class GatheredAnswers(Closeness):
     """The first output of both models, and the labels: for figures that need all images at once."""
 
     def __init__(self, outputs: Sequence[str]) -> None:
@@ -121,7 +121,7 @@ class KeptAnswers(Closeness):
         return np.concatenate(reference), np.concatenate(candidate)
 
 
-class Values(KeptAnswers):
+class Values(GatheredAnswers):
     """The numbers of a regression: errors in units of the deviation of the reference's values."""
 
     def figures(self) -> Figures:
@@ -142,7 +142,7 @@ class Values(KeptAnswers):
         }
 
 
-class Embeddings(KeptAnswers):
+class Embeddings(GatheredAnswers):
     """The directions of embeddings: cosine, nearest neighbours among the images, and their labels."""
 
     def figures(self) -> Figures:
@@ -185,7 +185,7 @@ class Embeddings(KeptAnswers):
         return found
 
 
-class Decisions(KeptAnswers):
+class Decisions(GatheredAnswers):
     """The decisions of a multi-label model: agreement, mean average precision, F1 at one half.
 
     The label of an image stands for one decision that is right, all others for wrong ones; an image may have

@@ -13,7 +13,7 @@ from convnext_edge.evaluation.closeness import (
     Closeness,
     Decisions,
     Embeddings,
-    KeptAnswers,
+    GatheredAnswers,
     Values,
     average_precision,
 )
@@ -54,7 +54,7 @@ def test_each_map_has_its_sqnr_and_cosine_and_the_worst_counts() -> None:
 # Detections, whose outputs depend on each other, are merged in their own tests.
 MERGED: dict[str, Callable[[Any], Closeness]] = {
     **{task: make for task, make in MEASURES.items() if task != "detect"},
-    "kept answers": lambda source: KeptAnswers(source.outputs),
+    "gathered answers": lambda source: GatheredAnswers(source.outputs),
 }
 
 
