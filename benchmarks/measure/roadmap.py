@@ -3,9 +3,9 @@
     python -m benchmarks.measure.roadmap
 
 The networks are those of benchmarks/networks/roadmap.py, with random weights, each in FP32 and in INT8 in
-OpenVINO and ONNX Runtime, 224, batch 1, one thread. INT8 is by the defaults of NNCF, for each runtime from
-the format that it takes; of the last network, which is ConvNeXt-T, also ours. All models of a runtime have a
-process each and take turns, so that ratios between steps hold: see benchmarks/support/turns.py.
+OpenVINO and ONNX Runtime, 224, batch 1, one thread. INT8 is by the defaults of NNCF in OpenVINO, and of
+`quantize_static` in ONNX Runtime; of the last network, which is ConvNeXt-T, also ours. All models of a
+runtime have a process each and take turns, so that ratios between steps hold: benchmarks/support/turns.py.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmarks.support.long_runs import LongRun, Plan, Row, figures, long_options
 from benchmarks.support.making import (
+    BY_DEFAULTS,
     FP32,
     INT8,
     RUNTIMES,
@@ -110,7 +111,7 @@ def main(names: tuple[str, ...], plan: Plan, reporting: Reporting) -> None:
     rows = tables(run, chosen)
     measured = {
         "model": "random weights, 224, batch 1, one thread",
-        "int8_by": {"steps": "NNCF, defaults", OURS: "convnext-edge"},
+        "int8_by": {"steps": BY_DEFAULTS, OURS: "convnext-edge"},
         "steps": steps,
         "rows": rows,
     }

@@ -7,8 +7,8 @@ Weights are random: speed and sizes mean something, answers do not. Top-1 is wha
 ones, with its source. Timed are FP32, bfloat16 (in OpenVINO, where the CPU multiplies it; ONNX Runtime's
 provider for CPUs has no such products) and INT8, one image at a time on one thread, and FP32 in PyTorch.
 A row's models have a process each and take turns: see benchmarks/support/turns.py. ConvNeXt is quantized by
-us, other networks by the defaults of NNCF. A run that was stopped goes on: see
-benchmarks/support/long_runs.py.
+us, other networks by the defaults of NNCF (OpenVINO) and of `quantize_static` (ONNX Runtime). A run that was
+stopped goes on: see benchmarks/support/long_runs.py.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import numpy as np
 from benchmarks.support.kernel_lists import MULTIPLIES
 from benchmarks.support.long_runs import LongRun, Plan, Row, figures, long_options
 from benchmarks.support.making import (
+    BY_DEFAULTS,
     FP32,
     OTHERS,
     Files,
@@ -107,7 +108,7 @@ def row_of_other(name: str, python: Path, plan: Plan, scratch: Path) -> Row:
         counts = write_programs(name.lower().replace("-", "_"), scratch, python)
         files = in_child(make_other, 224, scratch)
     head = {"kind": "other", "generation": None, "resolution": 224, "definition": known.definition}
-    told = {"top1": known.top1, "source": known.source, "int8_by": "NNCF, defaults"}
+    told = {"top1": known.top1, "source": known.source, "int8_by": BY_DEFAULTS}
     return {**head, **told, **counts, **timed(files, 224, plan)}
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import nncf
 import numpy as np
-import onnx
 import openvino
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, quantize_static
@@ -42,16 +41,6 @@ def nncf_quantize(plain: Path, images: Images, output: Path, *, transformer: boo
         quantized = nncf.quantize(model, nncf.Dataset(images), subset_size=len(images), **preset)
     # the default would also round to FP16 what NNCF left float, which is none of its doing
     openvino.save_model(quantized, output, compress_to_fp16=False)
-    return output
-
-
-def nncf_quantize_onnx(plain: Path, images: Images, output: Path) -> Path:
-    """`nncf.quantize` of an ONNX file with its defaults; writes ONNX with Q/DQ nodes, for ONNX Runtime."""
-    with quiet():
-        model = onnx.load(plain)
-        (name,) = (value.name for value in model.graph.input)
-        data = nncf.Dataset(images, lambda image: {name: image})
-        onnx.save(nncf.quantize(model, data, subset_size=len(images)), output)
     return output
 
 

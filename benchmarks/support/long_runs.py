@@ -174,11 +174,15 @@ class LongRun:
         write_text(self.partial, text + "\n")
 
     def finish(self, measured: Row, bars: list[Bar], *, of: int) -> None:
-        """Write the report, and forget what a run that goes on would need. of: how many rows there are."""
+        """Write the report. of: how many rows there are.
+
+        Where all worked, what a run that goes on would need is removed; else it stays for the next one.
+        """
         rows: dict[str, Row] = measured["rows"]
         worked = sum("failed" not in row for row in rows.values())
-        self.partial.unlink(missing_ok=True)
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        if worked >= of:
+            self.partial.unlink(missing_ok=True)
+            shutil.rmtree(self.scratch, ignore_errors=True)
         told = {"runs": self.plan.runs, "seconds": self.plan.seconds, "load_average": os.getloadavg()}
         complete = Bar("rows measured", worked, at_least=of)
         self.reporting.finish(self.name, {**told, **measured}, [complete, *bars])

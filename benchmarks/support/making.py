@@ -28,6 +28,7 @@ CALIBRATION = 4  # images
 AT_ONCE = 2  # models that are made side by side
 RUNTIMES = ("openvino", "onnxruntime")
 FP32, INT8 = "fp32", "int8"
+BY_DEFAULTS = "NNCF in OpenVINO, quantize_static in ONNX Runtime, both with their defaults"
 WEIGHTS = "torch fp32"  # names of files are those of what runs them: runtime and precision
 OTHERS = ROOT / "build" / "others" / "bin" / "python"  # that `make others` makes
 MADE = "made.json"  # in a folder that is complete
@@ -162,12 +163,16 @@ def file_bytes(path: Path) -> int:
     return sum(found.stat().st_size for found in (path, beside) if found.exists())
 
 
-# --- other networks, as users of NNCF make them ----------------------------------------------------
+# --- other networks, as users of NNCF and ONNX Runtime make them --------------------------------------
 
 
-def make_by_nncf(plain: Path, size: int, folder: Path) -> Files:
-    """Quantize an FP32 ONNX file by the defaults of NNCF, for each runtime from the format that it takes."""
-    from benchmarks.support.baselines import nncf_quantize, nncf_quantize_onnx
+def make_by_defaults(plain: Path, size: int, folder: Path) -> Files:
+    """Quantize an FP32 ONNX file by the defaults of each runtime's own tool: see `BY_DEFAULTS`.
+
+    NNCF takes ONNX too, but gives the input of some depthwise convolutions a zero point for each channel,
+    which ONNX Runtime 1.31.1 refuses to run.
+    """
+    from benchmarks.support.baselines import nncf_quantize, ort_quantize
 
     random = np.random.default_rng(0)
     images = [random.standard_normal((1, 3, size, size), np.float32) for _ in range(CALIBRATION)]
@@ -175,12 +180,12 @@ def make_by_nncf(plain: Path, size: int, folder: Path) -> Files:
         f"openvino {FP32}": plain,
         f"onnxruntime {FP32}": plain,
         f"openvino {INT8}": nncf_quantize(plain, images, folder / "nncf.xml"),
-        f"onnxruntime {INT8}": nncf_quantize_onnx(plain, images, folder / "nncf.onnx"),
+        f"onnxruntime {INT8}": ort_quantize(plain, images, folder / "static.onnx"),
     }
 
 
 def make_step(name: str, size: int, folder: Path, *, for_torch: bool = False) -> Files:
-    """Export a network of the road and quantize it by NNCF. for_torch: whether PyTorch is to run it, too."""
+    """Export a network of the road and quantize it. for_torch: whether PyTorch is to run it, too."""
     import torch
 
     from benchmarks.networks.roadmap import STEPS, make_network
@@ -190,7 +195,7 @@ def make_step(name: str, size: int, folder: Path, *, for_torch: bool = False) ->
     network, example = make_network(STEPS[name]), torch.randn(2, 3, size, size)
     plain, program = folder / "plain.onnx", folder / "program.pt2"
     write_onnx(network, example, plain, Graph(["logits"]))
-    files = make_by_nncf(plain, size, folder)
+    files = make_by_defaults(plain, size, folder)
     if for_torch:
         with exporter():
             torch.export.save(torch.export.export(network, (example[:1],)), program)
@@ -211,7 +216,7 @@ def count_step(name: str) -> dict[str, int]:
 
 
 def make_other(size: int, folder: Path) -> Files:
-    """Make ONNX of the programs that `write_programs` wrote, for one image, and quantize it by NNCF."""
+    """Make ONNX of the programs that `write_programs` wrote, for one image, and quantize it."""
     import torch
 
     from convnext_edge.artifacts.opsets import USUAL
@@ -224,7 +229,7 @@ def make_other(size: int, folder: Path) -> Files:
         made = torch.onnx.export(loaded, dynamo=True, **options)
         assert made is not None
         made.save(plain)
-    return {**make_by_nncf(plain, size, folder), WEIGHTS: folder / "program.pt2"}
+    return {**make_by_defaults(plain, size, folder), WEIGHTS: folder / "program.pt2"}
 
 
 def write_programs(name: str, folder: Path, python: Path) -> dict[str, int]:
