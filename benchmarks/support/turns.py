@@ -38,7 +38,7 @@ FEWEST = 5  # rounds, however long they take: with fewer, the interval of a medi
 class Contender(NamedTuple):
     runtime: str
     path: Path
-    size: int = 224  # edge of the images in pixels
+    size: int | tuple[int, int] = 224  # edge of the images in pixels, or rows and columns
     batch: int = 1
     bfloat16: bool = False  # whether OpenVINO computes in bfloat16
 
@@ -49,7 +49,8 @@ class LostError(Exception):
 
 def open_call(contender: Contender, threads: int) -> Callable[[], object]:
     """One call on the same noise, with the session options of the package."""
-    shape = (contender.batch, 3, contender.size, contender.size)
+    size = contender.size
+    shape = (contender.batch, 3, *((size, size) if isinstance(size, int) else size))
     images = np.random.default_rng(0).standard_normal(shape, np.float32)
     session: Any
     if contender.bfloat16:

@@ -1,0 +1,189 @@
+"""UPerNet and the dense part of Mask R-CNN, both on ConvNeXt-T: INT8 against PyTorch and NNCF.
+
+    python -m benchmarks.measure.dense
+
+UPerNet at 512x512 with 150 classes. Of Mask R-CNN, at 800x1280, what runs once for each picture: the
+backbone, the pyramid, and the layers that tell proposals; the heads behind them run once for each box.
+Random weights and few calibration images, as speed depends on neither. Timed are FP32 in PyTorch and
+OpenVINO, ours in OpenVINO, and NNCF's defaults on the same plain export, in turns, on one thread: see
+benchmarks/support/turns.py.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+from benchmarks.support.long_runs import LongRun, Plan, Row, figures, long_options
+from benchmarks.support.making import CALIBRATION, Files, chosen_model, file_bytes, kept, quantize_for
+from benchmarks.support.reports import Bar, Reporting, report_options
+from benchmarks.support.turns import Contender, ratio, take_turns
+from convnext_edge.architecture import Architecture
+from convnext_edge.checkpoints.sizes import SIZES
+from convnext_edge.cpu import read_cpu
+from convnext_edge.detection import Detection
+
+if TYPE_CHECKING:
+    from convnext_edge.network.convnext import ConvNeXt
+
+TARGET = "openvino"
+TORCH, PLAIN, OURS, NNCF = "PyTorch FP32", "OpenVINO FP32", "ours", "NNCF, defaults"
+MODELS: dict[str, tuple[int, int]] = {"UPerNet-T": (512, 512), "Mask R-CNN-T, dense part": (800, 1280)}
+OVER_TORCH = {True: 4.0, False: 2.0}  # bars on the speedup, where 8-bit dot products exist and where not
+OVER_NNCF = 1.6
+# What the layers behind the pyramid give, in the names of a graph's nodes: logits and deltas of each level
+DENSE = re.compile(r"decoder\.rpn\.(objectness|deltas)\.\d+(/WithoutBiases)?")
+
+
+def make_upernet(folder: Path) -> Files:
+    """Export UPerNet-T, and quantize it by us and by NNCF."""
+    from convnext_edge import export
+
+    size = MODELS["UPerNet-T"]
+    ours = export(
+        variant="upernet_tiny", random_weights=True, target=TARGET, resolution=size, workspace=folder / "ours"
+    )
+    plain = export(variant="upernet_tiny", random_weights=True, resolution=size, workspace=folder / "plain")
+    return {
+        TORCH: ours.weights,
+        OURS: quantize_for(TARGET, ours.artifact)[f"{TARGET} int8"],
+        **of_plain(plain.artifact, size, folder),
+    }
+
+
+def make_detector(folder: Path) -> Files:
+    """Export Mask R-CNN-T, quantize it by us, and keep the dense part; NNCF has that of the plain export."""
+    from convnext_edge import export
+
+    size = MODELS["Mask R-CNN-T, dense part"]
+    (folder / "plain").mkdir()
+    chosen = chosen_model(architecture(), folder / "plain")
+    plain = export(**chosen, resolution=size, workspace=folder / "plain")
+    ours = export(checkpoint=plain.weights, target=TARGET, workspace=folder / "ours")
+    made = quantize_for(TARGET, ours.artifact)[f"{TARGET} int8"]
+    part = write_dense(plain.weights, size, folder)
+    return {
+        TORCH: part["program"],
+        OURS: cut_out(made, folder / "ours.onnx"),
+        **of_plain(part["onnx"], size, folder),
+    }
+
+
+def architecture() -> Architecture:
+    """Return Mask R-CNN on ConvNeXt-T with torchvision's widths and COCO's classes."""
+    backbone = replace(SIZES["tiny"], classes=91, last_norm=False, pooled=False, maps=(0, 1, 2, 3))
+    return replace(
+        backbone,
+        decoder="mask_rcnn",
+        decoder_width=256,
+        box_width=1024,
+        mask_width=256,
+        detection=Detection("torchvision"),
+    )
+
+
+def of_plain(plain: Path, size: tuple[int, int], folder: Path) -> Files:
+    """Return a plain export, and what NNCF makes of it."""
+    from benchmarks.support.baselines import nncf_quantize
+
+    random = np.random.default_rng(0)
+    images = [random.standard_normal((1, 3, *size), np.float32) for _ in range(CALIBRATION)]
+    return {PLAIN: plain, NNCF: nncf_quantize(plain, images, folder / "nncf.xml")}
+
+
+def write_dense(weights: Path, size: tuple[int, int], folder: Path) -> Files:
+    """Write the dense part of the reference as an exported program, and as ONNX."""
+    import torch
+
+    from benchmarks.support.turns import load_module
+    from convnext_edge.network.exporter import exporter
+    from convnext_edge.onnx_graph.tracing import Graph, write_onnx
+
+    part, example = dense_part(load_module(weights)), torch.randn(2, 3, *size)
+    with torch.no_grad():
+        count = len(part(example[:1]))
+    write_onnx(part, example, folder / "dense.onnx", Graph([f"output{number}" for number in range(count)]))
+    with exporter():
+        torch.export.save(torch.export.export(part, (example[:1],)), folder / "dense.pt2")
+    return {"program": folder / "dense.pt2", "onnx": folder / "dense.onnx"}
+
+
+def dense_part(model: ConvNeXt) -> Any:
+    """Return a detector as far as the layers that tell proposals: their logits and deltas, level by level."""
+    from torch import Tensor, nn
+
+    from convnext_edge.network.convnext import part_of
+
+    backbone = replace(model.architecture, decoder=None, detection=None, classes=0)
+
+    class Dense(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.backbone, self.heads = part_of(model, backbone), model.decoder
+
+        def forward(self, x: Tensor) -> list[Tensor]:
+            heads: Any = self.heads
+            levels = heads.pyramid(self.backbone(x))
+            return [y for level, each in enumerate(levels) for y in heads.rpn(each, level)]
+
+    return Dense().eval()
+
+
+def cut_out(model: Path, path: Path) -> Path:
+    """Write the part of a detector's graph that ends with logits and deltas of the proposals' levels."""
+    import onnx
+
+    loaded = onnx.load(model)
+    ends = [node.output[0] for node in loaded.graph.node if DENSE.fullmatch(node.name)]
+    names = [value.name for value in loaded.graph.input]
+    onnx.save(onnx.utils.Extractor(loaded).extract_model(names, ends), path)
+    return path
+
+
+MAKERS = {"UPerNet-T": make_upernet, "Mask R-CNN-T, dense part": make_detector}
+
+
+def row_of(name: str, run: LongRun) -> Row:
+    """Time all contenders of a model in turns."""
+    files = kept(run.scratch, {name: MAKERS[name]})[name]
+    runtimes = {TORCH: "torch", PLAIN: TARGET, OURS: TARGET, NNCF: TARGET}
+    contenders = {who: Contender(runtimes[who], files[who], MODELS[name]) for who in runtimes}
+    times = take_turns(contenders, 1, run.plan.runs, seconds=run.plan.seconds)
+    return {
+        "timed": {who: figures(calls) for who, calls in times.items()},
+        "bytes": {who: file_bytes(files[who]) for who in runtimes},
+        "ours_over": {who: ratio(times, who, OURS) for who in runtimes if who != OURS},
+    }
+
+
+def check(rows: dict[str, Row]) -> list[Bar]:
+    """The bars of all models that were timed."""
+    over_torch = OVER_TORCH[not read_cpu().int8_saturates]
+    asked = {TORCH: over_torch, NNCF: OVER_NNCF}
+    return [
+        Bar(f"{name}: ours over {who}", row["ours_over"][who]["ratio"], at_least=least)
+        for name, row in rows.items()
+        if "failed" not in row
+        for who, least in asked.items()
+    ]
+
+
+@click.command()
+@long_options(runs=15, seconds=90.0, minutes=20.0)
+@report_options
+def main(plan: Plan, reporting: Reporting) -> None:
+    """Time INT8 of dense prediction against PyTorch, OpenVINO and NNCF."""
+    run = LongRun("dense", plan, reporting)
+    rows = run.measure({name: partial(row_of, name, run) for name in MODELS})
+    measured = {"model": "random weights, batch 1, one thread", "rows": rows}
+    run.finish(measured, check(rows), of=len(plan.only or MODELS))
+
+
+if __name__ == "__main__":
+    main()
