@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convnext_edge.architecture import EXPANSION, OVERLAP, STRIDE, Activation, Architecture, Decoder, Pooling
+from convnext_edge.network.conv_norm import BatchNorm
 from convnext_edge.network.mask_rcnn import MaskRCNN
 from convnext_edge.network.norms import GRN, ChannelNorm, Norm
-from convnext_edge.network.upernet import BatchNorm, UPerNet
+from convnext_edge.network.upernet import UPerNet
 
 INITIAL_LAYER_SCALE = 1e-6  # the branches start as almost nothing (appendix A.1 of V1)
 

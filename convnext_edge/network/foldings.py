@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from convnext_edge.images.preprocessing import InputType, Preprocessing
+from convnext_edge.network.conv_norm import BATCH_NORM_EPS, ConvNormReLU
 from convnext_edge.network.convnext import Block, ConvNeXt
 from convnext_edge.network.forms import bias_of
 from convnext_edge.network.norms import GRN, Norm
-from convnext_edge.network.upernet import BATCH_NORM_EPS, ConvNormReLU
 
 Affine = tuple[Tensor, Tensor]
 

@@ -23,9 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from convnext_edge.architecture import Architecture
+from convnext_edge.network.conv_norm import ConvNormReLU
 from convnext_edge.network.foldings import fold_batch_norm
 from convnext_edge.network.forms import convolution, copied
-from convnext_edge.network.upernet import ConvNormReLU, UPerNet, resize
+from convnext_edge.network.upernet import UPerNet, resize
 
 Size = tuple[int, int]  # rows and columns
 FUSION = "fpn_bottleneck"

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from convnext_edge.architecture import Architecture
 from convnext_edge.detection import LEVELS
+from convnext_edge.network.detector_heads import ProposalHead
 from convnext_edge.network.forms import LayerFactory, MatMul, bias_of, convolution, copied
-from convnext_edge.network.mask_rcnn import MaskRCNN, ProposalHead
+from convnext_edge.network.mask_rcnn import MaskRCNN
 
 OF_LEVELS = ("conv", "objectness", "deltas")  # the layers of the proposals
 GROWN = 2  # times the rows and columns, by `mask.upsample`

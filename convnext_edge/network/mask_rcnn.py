@@ -22,6 +22,7 @@ from convnext_edge.architecture import Architecture
 from convnext_edge.detection import BOX, BOX_EDGE, MASK_EDGE
 from convnext_edge.network.boxes import DROPPED, anchors_at, clip, decode, large_enough
 from convnext_edge.network.detection_ops import best, cut_out, suppress
+from convnext_edge.network.detector_heads import BoxHead, MaskHead, ProposalHead, listed, make_layer
 
 Size = tuple[int, int]  # rows and columns
 ANCHOR_EDGES = (32, 64, 128, 256, 512)  # of the square anchors of each level, in pixels
@@ -60,8 +61,8 @@ class MaskRCNN(nn.Module):
         self.detection = architecture.detection
         made = {layer.name: make_layer(layer.name, layer.weight) for layer in architecture.head_layers()}
         self.names = tuple(made)
-        self.laterals = _listed("laterals.", made)
-        self.fpn = _listed("fpn.", made)
+        self.laterals = listed("laterals.", made)
+        self.fpn = listed("fpn.", made)
         self.rpn = ProposalHead(made)
         self.box = BoxHead(made)
         self.mask = MaskHead(made)
@@ -197,69 +198,6 @@ class MaskRCNN(nn.Module):
         return made
 
 
-class ProposalHead(nn.Module):
-    """A convolution over each level, and what each anchor is: how likely anything, and how far away."""
-
-    def __init__(self, made: dict[str, nn.Module]) -> None:
-        super().__init__()
-        self.conv, self.objectness, self.deltas = (
-            made[f"rpn.{name}"] for name in ("conv", "objectness", "deltas")
-        )
-
-    def of_level(self, level: int) -> tuple[nn.Module, ...]:
-        """Return the layers of a level, which are the same for all here."""
-        return self.conv, self.objectness, self.deltas
-
-    def forward(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
-        """Return logits (N, anchors) and deltas (N, anchors, 4) of a level (N, D, H, W)."""
-        conv, objectness, of_boxes = self.of_level(level)
-        y = F.relu(conv(x))
-        logits, deltas = objectness(y), of_boxes(y)  # (N, shapes, H, W), (N, shapes * 4, H, W)
-        return logits.permute(0, 2, 3, 1).flatten(1), deltas.permute(0, 2, 3, 1).flatten(1).unflatten(
-            1, (-1, BOX)
-        )
-
-
-class BoxHead(nn.Module):
-    """Two linear layers over a piece of a map, and two that tell its class, and where each class would be."""
-
-    def __init__(self, made: dict[str, nn.Module]) -> None:
-        super().__init__()
-        self.fc1, self.fc2 = made["box.fc1"], made["box.fc2"]
-        self.classes, self.deltas = made["box.classes"], made["box.deltas"]
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (R, rows) and deltas (R, classes * 4) of pieces (R, D, 7, 7)."""
-        y = F.relu(self.fc1(x.flatten(1)))
-        y = F.relu(self.fc2(y))
-        return self.classes(y), self.deltas(y)
-
-
-class MaskHead(nn.Module):
-    """Convolutions over a piece of a map, one that doubles its size, and a mask for each class."""
-
-    def __init__(self, made: dict[str, nn.Module]) -> None:
-        super().__init__()
-        self.convs = _listed("mask.convs.", made)
-        self.upsample, self.classes = made["mask.upsample"], made["mask.classes"]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits (R, classes, 28, 28) of pieces (R, D, 14, 14)."""
-        for conv in self.convs:
-            x = F.relu(conv(x))
-        y: Tensor = self.classes(F.relu(self.upsample(x)))
-        return y
-
-
-def make_layer(name: str, weight: tuple[int, ...]) -> nn.Module:
-    """Return the layer of that name and weight."""
-    if name == "mask.upsample":
-        return nn.ConvTranspose2d(weight[0], weight[1], weight[2], stride=weight[2])
-    if len(weight) == 2:
-        return nn.Linear(weight[1], weight[0])
-    return nn.Conv2d(weight[1], weight[0], weight[2], padding=weight[2] // 2)
-
-
 def at(values: Tensor, order: Tensor) -> Tensor:
     """Return the boxes (N, R, 4) at places (N, R) of others."""
     return values.gather(1, order[:, :, None].expand(-1, -1, values.shape[2]))
@@ -280,7 +218,3 @@ def ranks(logits: Tensor) -> Tensor:
 def nearest_power(scale: float) -> float:
     """Return the power of two that is nearest to a ratio of sizes, which cutting off may have changed."""
     return 2.0 ** round(torch.tensor(scale).log2().item())
-
-
-def _listed(prefix: str, layers: dict[str, nn.Module]) -> nn.ModuleList:
-    return nn.ModuleList(layer for name, layer in layers.items() if name.startswith(prefix))
