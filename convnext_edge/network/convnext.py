@@ -147,8 +147,8 @@ class ConvNeXt(nn.Module):
 
     That is the pooled vector (N, outputs), such as the logits of a classifier, and then the map (N, C, H / s,
     W / s) of each stage in `maps`, where s is the stage's stride; or what a decoder makes of the maps, the
-    logits (N, classes, H, W) of each pixel. H and W are `architecture.stride` at least;
-    what strides do not divide is cut off.
+    logits (N, classes, H, W) of each pixel. H and W are
+    `architecture.stride` at least; what strides do not divide is cut off.
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -276,7 +276,7 @@ def random_model(architecture: Architecture, seed: int) -> ConvNeXt:
     generator = torch.Generator().manual_seed(seed)
     for layer in model.modules():
         match layer:
-            case nn.Conv2d() | nn.Linear():
+            case nn.Conv2d() | nn.ConvTranspose2d() | nn.Linear():
                 nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
                 if layer.bias is not None:
                     nn.init.uniform_(layer.bias, *_bias_range(layer.weight), generator=generator)

@@ -8,7 +8,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convnext_edge.detection import BOX
+from convnext_edge.detection import BOX, HeadLayer
+from convnext_edge.network.conv_norm import ConvNormReLU
+
+LINEARS = ("fc1", "fc2")  # names of the linear layers of a box head, of which it may have one
 
 
 class ProposalHead(nn.Module):
@@ -35,27 +38,37 @@ class ProposalHead(nn.Module):
 
 
 class BoxHead(nn.Module):
-    """Two linear layers over a piece of a map, and two that tell its class, and where each class would be."""
+    """Layers over a piece of a map, and two that tell its class, and where each class would be.
 
-    def __init__(self, made: dict[str, nn.Module]) -> None:
+    The layers are linear ones, in a cascade perhaps behind convolutions. A cascade may also tell one box for
+    all classes.
+    """
+
+    def __init__(self, made: dict[str, nn.Module], name: str) -> None:
         super().__init__()
-        self.fc1, self.fc2 = made["box.fc1"], made["box.fc2"]
-        self.classes, self.deltas = made["box.classes"], made["box.deltas"]
+        self.convs = listed(f"{name}.convs.", made)
+        self.linears = [part for part in LINEARS if f"{name}.{part}" in made]
+        for part in self.linears:
+            self.add_module(part, made[f"{name}.{part}"])
+        self.classes, self.deltas = made[f"{name}.classes"], made[f"{name}.deltas"]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (R, rows) and deltas (R, classes * 4) of pieces (R, D, 7, 7)."""
-        y = F.relu(self.fc1(x.flatten(1)))
-        y = F.relu(self.fc2(y))
+        """Return logits (R, rows) and deltas (R, boxes * 4) of pieces (R, D, 7, 7)."""
+        for conv in self.convs:
+            x = conv(x)
+        y = x.flatten(1)
+        for part in self.linears:
+            y = F.relu(self.get_submodule(part)(y))
         return self.classes(y), self.deltas(y)
 
 
 class MaskHead(nn.Module):
     """Convolutions over a piece of a map, one that doubles its size, and a mask for each class."""
 
-    def __init__(self, made: dict[str, nn.Module]) -> None:
+    def __init__(self, made: dict[str, nn.Module], name: str) -> None:
         super().__init__()
-        self.convs = listed("mask.convs.", made)
-        self.upsample, self.classes = made["mask.upsample"], made["mask.classes"]
+        self.convs = listed(f"{name}.convs.", made)
+        self.upsample, self.classes = made[f"{name}.upsample"], made[f"{name}.classes"]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (R, classes, 28, 28) of pieces (R, D, 14, 14)."""
@@ -65,10 +78,13 @@ class MaskHead(nn.Module):
         return y
 
 
-def make_layer(name: str, weight: tuple[int, ...]) -> nn.Module:
-    """Return the layer of that name and weight."""
-    if name == "mask.upsample":
+def make_layer(layer: HeadLayer) -> nn.Module:
+    """Return the module of a layer."""
+    weight = layer.weight
+    if layer.name.endswith(".upsample"):
         return nn.ConvTranspose2d(weight[0], weight[1], weight[2], stride=weight[2])
+    if layer.norm:
+        return ConvNormReLU(weight[1], weight[0], weight[2])
     if len(weight) == 2:
         return nn.Linear(weight[1], weight[0])
     return nn.Conv2d(weight[1], weight[0], weight[2], padding=weight[2] // 2)
