@@ -18,6 +18,7 @@ from convnext_edge.checkpoints.sizes import SIZES
 from convnext_edge.detection import Cascade, Detection
 from convnext_edge.images.objects import split
 from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.network.conv_norm import BatchNorm
 from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.network.lowering import LAYER_FACTORIES, LoweredConvNeXt, lower
 from convnext_edge.network.mask_rcnn import BOX_WEIGHTS, Look, MaskRCNN, mean
@@ -75,6 +76,7 @@ def image() -> Tensor:
 def test_every_form_finds_what_numpy_finds(form: str | None, model: ConvNeXt, told: Found) -> None:
     prepared = Preprocessing(SIZE[0], 1.0, width=SIZE[1])
     lowered = model if form is None else lower(model, form, preprocessing=prepared)  # type: ignore[arg-type]
+    assert form is None or not any(isinstance(module, BatchNorm) for module in lowered.modules())
     with torch.inference_mode():
         (found,) = split([output.numpy() for output in lowered(image())])
     assert found.labels.tolist() == told.labels.tolist()
@@ -113,6 +115,9 @@ def test_each_head_has_layers_of_its_own(name: str, model: ConvNeXt, kind: Kind)
     assert len(heads) == 3 * (len(of_first) + 6)
     assert all(layers[conv].pieces == 30 for conv in convs)
     assert layers["decoder.mask.2.upsample"].pieces == 100
+    # ONNX Runtime has no INT8 convolution that gives floats
+    assert all(layers[linear].has_int8_kernel for linear in linears)
+    assert {layers[conv].has_int8_kernel for conv in convs} <= {LAYER_FACTORIES[name].int8_convolutions}
 
 
 def test_the_boxes_that_heads_look_at_can_be_given(model: ConvNeXt) -> None:
