@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal, NamedTuple
 
-from convnext_edge.detection import Detection, HeadLayer, detector_layers, positions
+from convnext_edge.detection import Cascade, Detection, HeadLayer, Widths, detector_layers, positions
 from convnext_edge.upernet import DecoderLayer, decoder_layers
 
 KERNEL = 7  # of the published models' depthwise convolutions
@@ -75,6 +75,7 @@ class Architecture:
     # Of a detector, whose pyramid has `decoder_width` channels.
     box_width: int = 0  # units of its box head
     mask_width: int = 0  # channels of its mask head
+    cascade: Cascade | None = None  # of one with a cascade of heads
     detection: Detection | None = None  # how it finds objects
 
     def __post_init__(self) -> None:
@@ -183,8 +184,8 @@ class Architecture:
         """Return the layers of a detector behind the maps in the order in which they run; of others, none."""
         if self.detection is None:
             return ()
-        widths = self.decoder_width, self.box_width, self.mask_width
-        return tuple(detector_layers(self.dims, *widths, self.classes, self.detection))
+        widths = Widths(self.decoder_width, self.box_width, self.mask_width)
+        return tuple(detector_layers(self.dims, widths, self.classes, self.detection, self.cascade))
 
     def downsamples(self, stage: int) -> bool:
         """Return whether a stage begins with a downsampling layer, be it one that keeps the size."""
@@ -212,14 +213,10 @@ class Architecture:
 
     def _decoder(self) -> Iterator[tuple[str, Shape]]:
         for name, kernel, before, dim, *_ in self.decoder_layers():
-            if name == "classifier":
-                yield from _layer("decoder.classifier", dim, before, kernel, kernel).items()
-            else:
-                yield f"decoder.{name}.conv.weight", (dim, before, kernel, kernel)
-                yield from ((f"decoder.{name}.norm.{part}", (dim,)) for part in OF_BATCH_NORM)
+            weight = (dim, before, kernel, kernel)
+            yield from _of_decoder(name, weight, dim, norm=name != "classifier").items()
         for layer in self.head_layers():
-            yield f"decoder.{layer.name}.weight", layer.weight
-            yield f"decoder.{layer.name}.bias", (layer.dim,)
+            yield from _of_decoder(layer.name, layer.weight, layer.dim, norm=layer.norm).items()
 
     def _block(self, name: str, dim: int, kernel: int) -> dict[str, Shape]:
         wide = EXPANSION * dim
@@ -242,6 +239,14 @@ class Architecture:
 def _layer(name: str, *weight: int, bias: bool = True) -> dict[str, Shape]:
     """Return the shapes of a weight and of its bias, which has one value for each output channel."""
     return {f"{name}.weight": weight} | ({f"{name}.bias": weight[:1]} if bias else {})
+
+
+def _of_decoder(name: str, weight: Shape, dim: int, *, norm: bool) -> dict[str, Shape]:
+    """Return the shapes of a layer with a bias of `dim`, or with a BatchNorm behind it in its place."""
+    if not norm:
+        return {f"decoder.{name}.weight": weight, f"decoder.{name}.bias": (dim,)}
+    of_norm = {f"decoder.{name}.norm.{part}": (dim,) for part in OF_BATCH_NORM}
+    return {f"decoder.{name}.conv.weight": weight} | of_norm
 
 
 def _strided(size: tuple[int, int], stride: int) -> tuple[int, int]:

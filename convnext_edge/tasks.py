@@ -69,7 +69,7 @@ def fit(architecture: Architecture, task: Task, inferred: Task, *, with_map: boo
             maps = architecture.maps or tuple(range(last + 1))
             bare = replace(architecture, classes=0, hidden=0, last_norm=False, norm_first=False)
             bare = replace(bare, decoder=None, decoder_width=0, pool_bins=())
-            bare = replace(bare, box_width=0, mask_width=0, detection=None)
+            bare = replace(bare, box_width=0, mask_width=0, cascade=None, detection=None)
             return replace(bare, pooled=False, maps=maps, map_last_norm=False)
         case "embed" if inferred in ("features", "segment", "detect"):
             raise UsageError("--task embed: this model has maps alone, and no norm behind them", hint=LEAVE)

@@ -70,6 +70,14 @@ class DetectionShape(Shape):
     detections: Size
 
 
+class CascadeShape(Shape):
+    """Shape of a `Cascade`."""
+
+    convs: Annotated[int, Field(ge=0, le=100)]
+    linears: Annotated[int, Field(ge=1, le=2)]
+    agnostic: bool
+
+
 class ArchitectureShape(Shape):
     """Shape of an `Architecture`; what early sidecars lack has its default there."""
 
@@ -105,6 +113,7 @@ class ArchitectureShape(Shape):
     pool_bins: Stages = []
     box_width: Number = 0
     mask_width: Number = 0
+    cascade: CascadeShape | None = None
     detection: DetectionShape | None = None
 
     @model_validator(mode="after")
@@ -116,6 +125,8 @@ class ArchitectureShape(Shape):
         detects = self.decoder == "mask_rcnn"
         if any(bool(told) != detects for told in (self.detection, self.box_width, self.mask_width)):
             raise ValueError("detection, box_width and mask_width must be those of a detector")
+        if self.cascade and (self.detection is None or self.detection.library != "mmdetection"):
+            raise ValueError("cascade must be that of a detector of mmdetection")
         return self
 
     @model_validator(mode="after")

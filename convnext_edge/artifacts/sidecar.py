@@ -15,7 +15,7 @@ from convnext_edge.architecture import Architecture
 from convnext_edge.artifacts.artifact import Artifact, Calibration, Description, Link, Verdict
 from convnext_edge.artifacts.names import fault, quoted
 from convnext_edge.artifacts.shapes import FormatShape, SidecarShape, names
-from convnext_edge.detection import Detection
+from convnext_edge.detection import Cascade, Detection
 from convnext_edge.errors import ArtifactError
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.reading import DamagedError, check, read_json, shown
@@ -113,4 +113,6 @@ def _architecture(value: dict[str, Any]) -> Architecture:
     known: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()}
     if known.get("detection") is not None:
         known["detection"] = Detection(**known["detection"])
+    if known.get("cascade") is not None:
+        known["cascade"] = Cascade(**known["cascade"])
     return Architecture(**known)

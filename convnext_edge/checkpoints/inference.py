@@ -8,7 +8,7 @@ from typing import Any
 
 from convnext_edge.architecture import Architecture, Pooling, Shape
 from convnext_edge.checkpoints.layouts import Layout
-from convnext_edge.detection import Detection
+from convnext_edge.detection import BOX, Cascade, Detection
 from convnext_edge.upernet import USUAL_BINS
 
 
@@ -21,7 +21,7 @@ def infer(found: Mapping[str, Shape], layout: Layout) -> Architecture:
     conv2 = found.get("stem.conv2.weight", ())
     classes, hidden = _edge(found.get("head.weight", ()), 0), _edge(found.get("hidden.weight", ()), 0)
     of_pixels = _edge(found.get("decoder.classifier.weight", ()), 0)
-    of_boxes = _edge(found.get("decoder.mask.classes.weight", ()), 0)
+    of_boxes = _edge(found.get(f"decoder.mask{_first_head(found)}.classes.weight", ()), 0)
     map_norms = tuple(stage for stage in range(len(dims)) if f"map_norms.{stage}.weight" in found)
     last_norm = "norm.weight" in found or "norm_pre.weight" in found
     pooled = (last_norm or classes > 0) and not (of_pixels or of_boxes)
@@ -64,15 +64,32 @@ def _decoder(found: Mapping[str, Shape], of_pixels: int, of_boxes: int) -> dict[
         return {"decoder": "upernet", "decoder_width": width}
     if not of_boxes:
         return {}
+    first = _first_head(found)
     # mmdetection has no mask for the background
-    rows = _edge(found.get("decoder.box.classes.weight", ()), 0)
+    rows = _edge(found.get(f"decoder.box{first}.classes.weight", ()), 0)
     return {
         "decoder": "mask_rcnn",
         "decoder_width": _edge(found.get("decoder.rpn.conv.weight", ()), 0),
-        "box_width": _edge(found.get("decoder.box.fc1.weight", ()), 0),
-        "mask_width": _edge(found.get("decoder.mask.upsample.weight", ()), 0),
-        "detection": Detection("torchvision" if rows == of_boxes else "mmdetection"),
+        "box_width": _edge(found.get(f"decoder.box{first}.fc1.weight", ()), 0),
+        "mask_width": _edge(found.get(f"decoder.mask{first}.upsample.weight", ()), 0),
+        "cascade": _cascade(found) if first else None,
+        "detection": Detection("torchvision" if rows == of_boxes and not first else "mmdetection"),
     }
+
+
+def _first_head(found: Mapping[str, Shape]) -> str:
+    """Return what the names of the first heads of a cascade have behind `box` and `mask`; else nothing."""
+    return ".0" if "decoder.mask.0.classes.weight" in found else ""
+
+
+def _cascade(found: Mapping[str, Shape]) -> Cascade:
+    """Return what the first box head of a cascade tells of all."""
+    convs = [name for name in found if re.fullmatch(r"decoder\.box\.0\.convs\.\d+\.conv\.weight", name)]
+    return Cascade(
+        convs=len(convs),
+        linears=2 if "decoder.box.0.fc2.weight" in found else 1,
+        agnostic=_edge(found.get("decoder.box.0.deltas.weight", ()), 0) == BOX,
+    )
 
 
 def _stages(found: Mapping[str, Shape]) -> tuple[Shape, Shape, Shape]:

@@ -74,8 +74,8 @@ AUTHORS_BACKBONE: Table = tuple(
 MMSEGMENTATION: Table = (*AUTHORS_BACKBONE, *MMSEGMENTATION_HEAD)
 MMSEGMENTATION_OF_MMPRETRAIN: Table = (*MMPRETRAIN_BACKBONE, *MMSEGMENTATION_HEAD)
 
-# MaskRCNN of mmdetection with FPN, RPNHead, Shared2FCBBoxHead and FCNMaskHead, as in the authors' configs,
-# with either backbone
+# MaskRCNN of mmdetection with FPN, RPNHead, Shared2FCBBoxHead and FCNMaskHead, and CascadeRCNN with three
+# heads of each kind, ConvFCBBoxHead with convolutions, as in the authors' configs
 MMDETECTION_HEADS: Table = (
     ("neck.lateral_convs.{s}.conv.{p}", "decoder.laterals.{s}.{p}"),
     ("neck.fpn_convs.{s}.conv.{p}", "decoder.fpn.{s}.{p}"),
@@ -89,7 +89,17 @@ MMDETECTION_HEADS: Table = (
     ("roi_head.mask_head.convs.{s}.conv.{p}", "decoder.mask.convs.{s}.{p}"),
     ("roi_head.mask_head.upsample.{p}", "decoder.mask.upsample.{p}"),
     ("roi_head.mask_head.conv_logits.{p}", "decoder.mask.classes.{p}"),
+    ("roi_head.bbox_head.{s}.shared_convs.{b}.conv.weight", "decoder.box.{s}.convs.{b}.conv.weight"),
+    ("roi_head.bbox_head.{s}.shared_convs.{b}.bn.{n}", "decoder.box.{s}.convs.{b}.norm.{n}"),
+    ("roi_head.bbox_head.{s}.shared_fcs.0.{p}", "decoder.box.{s}.fc1.{p}"),
+    ("roi_head.bbox_head.{s}.shared_fcs.1.{p}", "decoder.box.{s}.fc2.{p}"),
+    ("roi_head.bbox_head.{s}.fc_cls.{p}", "decoder.box.{s}.classes.{p}"),
+    ("roi_head.bbox_head.{s}.fc_reg.{p}", "decoder.box.{s}.deltas.{p}"),
+    ("roi_head.mask_head.{s}.convs.{b}.conv.{p}", "decoder.mask.{s}.convs.{b}.{p}"),
+    ("roi_head.mask_head.{s}.upsample.{p}", "decoder.mask.{s}.upsample.{p}"),
+    ("roi_head.mask_head.{s}.conv_logits.{p}", "decoder.mask.{s}.classes.{p}"),
 )
+# ... with either backbone
 MMDETECTION: Table = (*AUTHORS_BACKBONE, *MMDETECTION_HEADS)
 MMDETECTION_OF_MMPRETRAIN: Table = (*MMPRETRAIN_BACKBONE, *MMDETECTION_HEADS)
 

@@ -97,13 +97,16 @@ class Layout:
             if right.startswith(("head.", "decoder."))
             for place in _head_of(left)
         }
-        return name.startswith(tuple(places)) if ours is None else ours.startswith(without)
+        # a detector has nothing but heads beside its backbone
+        behind = (*places, *self.scopes[1:])
+        return name.startswith(behind) if ours is None else ours.startswith(without)
 
 
 # no other decoder has it: of others, the backbone alone is taken
 OF_UPERNET = ("decode_head.fpn_bottleneck.conv.weight",)
 SEGMENTER = ("backbone.", "decode_head.")
 OF_MASK_RCNN = ("roi_head.mask_head.upsample.weight",)
+OF_CASCADE = ("roi_head.mask_head.0.upsample.weight",)
 DETECTOR = ("backbone.", "neck.", "rpn_head.", "roi_head.")
 
 LAYOUTS = (
@@ -132,6 +135,8 @@ LAYOUTS = (
     Layout("transformers", TRANSFORMERS_UPERNET, scopes=SEGMENTER, needed=OF_UPERNET),
     Layout("mmdetection", MMDETECTION, scopes=DETECTOR, needed=OF_MASK_RCNN),
     Layout("mmdetection", MMDETECTION_OF_MMPRETRAIN, scopes=DETECTOR, needed=OF_MASK_RCNN),
+    Layout("mmdetection", MMDETECTION, scopes=DETECTOR, needed=OF_CASCADE),
+    Layout("mmdetection", MMDETECTION_OF_MMPRETRAIN, scopes=DETECTOR, needed=OF_CASCADE),
     Layout(
         "torchvision",
         TORCHVISION_MASK_RCNN,

@@ -46,6 +46,7 @@ FOREIGN = (
 # A tensor that is missing or has another shape, by our name.
 DEVIATIONS = (
     (r"head\.", "the head is one linear layer, behind at most one hidden layer"),
+    (r"decoder\.(box|mask)\.\d", "a cascade has three box heads that are alike, and three mask heads"),
     (r"decoder\.(box|mask|rpn)", "the heads are those of Mask R-CNN: two linear layers, four convolutions"),
     (r"decoder\.", "the decoder is a UPerNet or a pyramid, of a width that all its layers have"),
     (r"hidden\.", "the hidden layer of a head takes what the pooling leaves"),

@@ -16,13 +16,18 @@ from convnext_edge.checkpoints.config import Config
 from convnext_edge.checkpoints.config_traits import OF_DETECTORS, Traits, obey_config, traits_of
 from convnext_edge.checkpoints.sizes import UNPUBLISHED, visible
 from convnext_edge.checkpoints.variants import known_sizes
-from convnext_edge.detection import Detection
+from convnext_edge.detection import OFFSETS, Detection
 from convnext_edge.errors import CheckpointError
 from convnext_edge.progress import note
 from convnext_edge.upernet import USUAL_BINS
 
 OUTPUT_STRIDE_OF_TIMM = 32
 EPS_OF_TRANSFORMERS = 1e-12  # of the last norm of ConvNextModel, where no config says otherwise
+CENTRES, EDGES = ([f"{each:g}" for each in values] for values in zip(*OFFSETS, strict=True))
+OF_CASCADE = (
+    f"offsets of the box heads in parts of {', '.join(CENTRES)} of a box for its centre, and of"
+    f" {', '.join(EDGES)} for its edges"
+)
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,8 @@ def assumptions(known: Traits, architecture: Architecture) -> Iterator[str]:
         yield f"pyramid pooling to {', '.join(map(str, architecture.pool_bins))}"
     if architecture.detection is not None:
         yield from assumed_of_detection(known, architecture.detection)
+    if architecture.cascade is not None:
+        yield OF_CASCADE
     if known.output_stride is None:
         dilated = architecture.output_stride is not None
         yield f"output stride {architecture.output_stride}" if dilated else "strides and no dilation"

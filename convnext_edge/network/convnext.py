@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convnext_edge.architecture import EXPANSION, OVERLAP, STRIDE, Activation, Architecture, Decoder, Pooling
+from convnext_edge.network.conv_norm import BatchNorm
 from convnext_edge.network.mask_rcnn import MaskRCNN
 from convnext_edge.network.norms import GRN, ChannelNorm, Norm
-from convnext_edge.network.upernet import BatchNorm, UPerNet
+from convnext_edge.network.upernet import UPerNet
 
 INITIAL_LAYER_SCALE = 1e-6  # the branches start as almost nothing (appendix A.1 of V1)
 
@@ -146,8 +147,8 @@ class ConvNeXt(nn.Module):
 
     That is the pooled vector (N, outputs), such as the logits of a classifier, and then the map (N, C, H / s,
     W / s) of each stage in `maps`, where s is the stage's stride; or what a decoder makes of the maps, the
-    logits (N, classes, H, W) of each pixel. H and W are `architecture.stride` at least;
-    what strides do not divide is cut off.
+    logits (N, classes, H, W) of each pixel. H and W are
+    `architecture.stride` at least; what strides do not divide is cut off.
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -275,7 +276,7 @@ def random_model(architecture: Architecture, seed: int) -> ConvNeXt:
     generator = torch.Generator().manual_seed(seed)
     for layer in model.modules():
         match layer:
-            case nn.Conv2d() | nn.Linear():
+            case nn.Conv2d() | nn.ConvTranspose2d() | nn.Linear():
                 nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
                 if layer.bias is not None:
                     nn.init.uniform_(layer.bias, *_bias_range(layer.weight), generator=generator)

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from convnext_edge.images.preprocessing import InputType, Preprocessing
+from convnext_edge.network.conv_norm import BATCH_NORM_EPS, ConvNormReLU
 from convnext_edge.network.convnext import Block, ConvNeXt
-from convnext_edge.network.forms import bias_of
+from convnext_edge.network.forms import bias_of, convolution
 from convnext_edge.network.norms import GRN, Norm
-from convnext_edge.network.upernet import BATCH_NORM_EPS, ConvNormReLU
 
 Affine = tuple[Tensor, Tensor]
 
@@ -45,6 +45,12 @@ def fold_batch_norm(layer: ConvNormReLU) -> Affine:
     norm = layer.norm
     scale = norm.weight / torch.sqrt(norm.running_var + BATCH_NORM_EPS)
     return layer.conv.weight * scale.view(-1, 1, 1, 1), norm.bias - norm.running_mean * scale
+
+
+def folded_layer(layer: ConvNormReLU) -> nn.Sequential:
+    """Return a convolution with the BatchNorm behind it in its weights, and ReLU."""
+    padding = layer.conv.kernel_size[0] // 2
+    return nn.Sequential(convolution(*fold_batch_norm(layer), padding=padding), nn.ReLU())
 
 
 def stem_affine(model: ConvNeXt, preprocessing: Preprocessing, input_type: InputType) -> Affine:

@@ -23,9 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from convnext_edge.architecture import Architecture
-from convnext_edge.network.foldings import fold_batch_norm
+from convnext_edge.network.conv_norm import ConvNormReLU
+from convnext_edge.network.foldings import fold_batch_norm, folded_layer
 from convnext_edge.network.forms import convolution, copied
-from convnext_edge.network.upernet import ConvNormReLU, UPerNet, resize
+from convnext_edge.network.upernet import UPerNet, resize
 
 Size = tuple[int, int]  # rows and columns
 FUSION = "fpn_bottleneck"
@@ -80,12 +81,6 @@ def saved_products(fusion: ConvNormReLU, sizes: Sequence[Size]) -> int:
     dim, kernel = fusion.conv.out_channels, fusion.conv.kernel_size[0]
     pixels = [rows * columns for rows, columns in sizes]
     return sum(pixels[0] - coarse for coarse in pixels[1:]) * dim**2 * kernel**2
-
-
-def folded_layer(layer: ConvNormReLU) -> nn.Sequential:
-    """Return a convolution with the BatchNorm behind it in its weights, and ReLU."""
-    padding = layer.conv.kernel_size[0] // 2
-    return nn.Sequential(convolution(*fold_batch_norm(layer), padding=padding), nn.ReLU())
 
 
 class SplitFusion(nn.Module):

@@ -1,8 +1,8 @@
-"""Mask R-CNN's heads in the layers of a form, each of which has an input and a weight of its own.
+"""The heads of a detector in the layers of a form, each of which has an input and a weight of its own.
 
 The convolutions over the levels are one layer in the reference; here each level has its own, as the values of
 levels lie in ranges of their own. The transposed convolution, of stride 2 and as wide, is a 1x1 convolution
-to four times the channels, which then become pixels.
+to four times the channels, which then become pixels. BatchNorms are in the weights before them.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ from torch import Tensor, nn
 
 from convnext_edge.architecture import Architecture
 from convnext_edge.detection import LEVELS
+from convnext_edge.network.conv_norm import ConvNormReLU
+from convnext_edge.network.detector_heads import ProposalHead
+from convnext_edge.network.foldings import folded_layer
 from convnext_edge.network.forms import LayerFactory, MatMul, bias_of, convolution, copied
-from convnext_edge.network.mask_rcnn import MaskRCNN, ProposalHead
+from convnext_edge.network.mask_rcnn import MaskRCNN
 
 OF_LEVELS = ("conv", "objectness", "deltas")  # the layers of the proposals
 GROWN = 2  # times the rows and columns, by `mask.upsample`
@@ -36,9 +39,9 @@ class LoweredMaskRCNN(MaskRCNN):
     def pieces_for(self, name: str) -> int:
         """Return as how many images a layer takes one: those of the heads take boxes."""
         if name.startswith("box."):
-            return (
-                1 if isinstance(self.get_submodule(f"{name}.layer"), nn.Conv2d) else self.detection.proposals
-            )
+            layer = self.get_submodule(name)
+            in_one = isinstance(layer, Vectors) and layer.convolves
+            return 1 if in_one else self.detection.proposals
         return self.detection.detections if name.startswith("mask.") else 1
 
     def layers(self) -> Iterator[tuple[str, nn.Module]]:
@@ -110,4 +113,13 @@ def lowered_layer(name: str, layer: nn.Module, factory: LayerFactory) -> nn.Modu
             return Vectors(layer, convolves=factory.int8_convolutions)
         case nn.ConvTranspose2d():
             return Grown(layer)
+        case ConvNormReLU():
+            return folded_layer(layer)
     return copied(cast(nn.Conv2d, layer))
+
+
+def fold_norms(heads: MaskRCNN) -> None:
+    """Put the BatchNorms of a detector's heads into the convolutions before them."""
+    for name in heads.names:
+        if isinstance(layer := heads.get_submodule(name), ConvNormReLU):
+            heads.set_submodule(name, folded_layer(layer))

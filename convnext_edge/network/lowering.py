@@ -29,7 +29,7 @@ from convnext_edge.network.forms import LayerFactory, MatMul
 from convnext_edge.network.layers import Layer, LayerKind, find_multiplication
 from convnext_edge.network.linear_form import DynamicLinearLayerFactory, LinearLayerFactory
 from convnext_edge.network.lowered_decoder import FoldedUPerNet, map_sizes
-from convnext_edge.network.lowered_detector import LoweredMaskRCNN
+from convnext_edge.network.lowered_detector import LoweredMaskRCNN, fold_norms
 from convnext_edge.network.lowered_parts import (
     LoweredBlock,
     LoweredDownsample,
@@ -92,6 +92,8 @@ class Plain(nn.Module):
         self.model = deepcopy(model)
         if model.architecture.decoder == "upernet":
             self.model.decoder = FoldedUPerNet(model.architecture, cast(UPerNet, model.decoder), ())
+        elif isinstance(heads := self.model.decoder, MaskRCNN):
+            fold_norms(heads)
 
     def forward(self, x: Tensor) -> Outputs:
         outputs: Outputs = self.model(self.normalized(x))

@@ -1,7 +1,9 @@
-"""Mask R-CNN's heads: from the maps of all stages to boxes, their classes and masks.
+"""Mask R-CNN's heads, or a cascade of them: from the maps of all stages to boxes, their classes and masks.
 
 "Mask R-CNN" (He et al., 2017, arXiv:1703.06870). Details follow torchvision's MaskRCNN with FPN, and
-mmdetection's with StandardRoIHead where `Detection.library` says so.
+mmdetection's with StandardRoIHead where `Detection.library` says so. "Cascade R-CNN" (Cai and Vasconcelos,
+2019, arXiv:1906.09756) follows mmdetection's CascadeRoIHead: each box head looks at the boxes that the one
+before it found, and what all answer is averaged. A Mask R-CNN is a cascade of one.
 
 All has a fixed shape but for the number of images: what is dropped on the way keeps its place, with a score
 that tells so.
@@ -19,18 +21,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convnext_edge.architecture import Architecture
-from convnext_edge.detection import BOX, BOX_EDGE, MASK_EDGE
+from convnext_edge.detection import BOX, BOX_EDGE, CASCADED, MASK_EDGE, OFFSETS
 from convnext_edge.network.boxes import DROPPED, anchors_at, clip, decode, large_enough
 from convnext_edge.network.detection_ops import best, cut_out, suppress
+from convnext_edge.network.detector_heads import BoxHead, MaskHead, ProposalHead, listed, make_layer
 
 Size = tuple[int, int]  # rows and columns
+Weights = tuple[float, float, float, float]  # of the four offsets of a box
 ANCHOR_EDGES = (32, 64, 128, 256, 512)  # of the square anchors of each level, in pixels
 # Edges of boxes, as the root of their area, from which the next map is looked at: 224 pixels are for the
 # third of four (equation 1 of the paper on pyramids, with the part of a level that libraries add)
 LEVEL_EDGES = (112.0, 224.0, 448.0)
 ROUNDING = 2.0**-1e-6
 PROPOSAL_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
-BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
+BOX_WEIGHTS = tuple((1 / centre, 1 / centre, 1 / edge, 1 / edge) for centre, edge in OFFSETS)
 SMALLEST_PROPOSAL, SMALLEST_BOX = 1e-3, 1e-2  # pixels; torchvision's
 BITS_BESIDE_1 = 2.0**23  # of a float32
 LEAST_LIKELY = 60.0  # a logit of -60 is as good as none
@@ -41,8 +45,16 @@ NO_LABEL = -1  # of what is no detection
 class Boxes(NamedTuple):
     """What the heads look at."""
 
-    proposals: Tensor  # (N, R, 4)
+    proposals: tuple[Tensor, ...]  # by each box head, (N, R, 4)
     detections: Tensor  # (N, R, 4)
+
+
+class Look(NamedTuple):
+    """What a box head looked at, and what it answered."""
+
+    boxes: Tensor  # (N, R, 4)
+    logits: Tensor  # (N, R, rows)
+    deltas: Tensor  # (N, R, boxes, 4)
 
 
 class MaskRCNN(nn.Module):
@@ -58,13 +70,18 @@ class MaskRCNN(nn.Module):
         super().__init__()
         assert architecture.detection is not None
         self.detection = architecture.detection
-        made = {layer.name: make_layer(layer.name, layer.weight) for layer in architecture.head_layers()}
+        made = {layer.name: make_layer(layer) for layer in architecture.head_layers()}
         self.names = tuple(made)
-        self.laterals = _listed("laterals.", made)
-        self.fpn = _listed("fpn.", made)
+        self.laterals = listed("laterals.", made)
+        self.fpn = listed("fpn.", made)
         self.rpn = ProposalHead(made)
-        self.box = BoxHead(made)
-        self.mask = MaskHead(made)
+        self.box: nn.Module
+        self.mask: nn.Module
+        if architecture.cascade is None:
+            self.box, self.mask = BoxHead(made, "box"), MaskHead(made, "mask")
+        else:
+            self.box = nn.ModuleList(BoxHead(made, f"box.{head}") for head in range(CASCADED))
+            self.mask = nn.ModuleList(MaskHead(made, f"mask.{head}") for head in range(CASCADED))
 
     def forward(self, maps: Sequence[Tensor], size: Size) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         levels = self.pyramid(maps)
@@ -90,15 +107,17 @@ class MaskRCNN(nn.Module):
         """
         levels = self.pyramid(maps)
         anchors = [self.rpn(x, level) for level, x in enumerate(levels)]
-        proposals, real = self.propose(levels, size) if known is None else (known.proposals, None)
-        logits, deltas = self.box(self.pieces(levels, proposals, size, BOX_EDGE))
         if known is None:
-            known = Boxes(proposals, self.detect(levels, proposals, cast(Tensor, real), size)[0])
-        masks = self.mask(self.pieces(levels, known.detections, size, MASK_EDGE))
+            proposals, real = self.propose(levels, size)
+            looks = self.looks(levels, proposals, size)
+            known = Boxes(tuple(look.boxes for look in looks), self.choose(looks, real, size)[0])
+        else:
+            looks = self.looks(levels, known.proposals[0], size, known.proposals[1:])
+        pieces = self.pieces(levels, known.detections, size, MASK_EDGE)
+        masks = [head(pieces).unflatten(0, (len(maps[0]), -1)) for head in heads_of(self.mask)]
         every = [torch.cat([found[i] for found in anchors], dim=1) for i in range(2)]
-        images = len(proposals)
-        of_boxes = (x.unflatten(0, (images, -1)) for x in (logits, deltas, masks))
-        return (*every, *of_boxes), known
+        of_boxes = [x for look in looks for x in (look.logits, look.deltas)]
+        return (*every, *of_boxes, *masks), known
 
     def pyramid(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Return the levels (N, D, H, W), the finest first, and one of half the size of the last."""
@@ -151,18 +170,47 @@ class MaskRCNN(nn.Module):
 
         Where there are no more detections, the score is -1, and the box is one of those that were dropped.
         """
-        settings, count = self.detection, proposals.shape[1]
-        logits, deltas = self.box(self.pieces(levels, proposals, size, BOX_EDGE))
-        scores = logits.unflatten(0, (-1, count)).softmax(dim=2)  # (N, R, rows)
-        deltas = deltas.unflatten(0, (-1, count)).unflatten(2, (-1, BOX))  # (N, R, classes, 4)
-        if settings.background_first:
-            scores, deltas = scores[:, :, 1:], deltas[:, :, 1:]
-        else:
-            scores = scores[:, :, :-1]
-        boxes = clip(decode(deltas, proposals[:, :, None], BOX_WEIGHTS), size)
+        return self.choose(self.looks(levels, proposals, size), real, size)
+
+    def looks(
+        self, levels: Sequence[Tensor], boxes: Tensor, size: Size, known: Sequence[Tensor] = ()
+    ) -> list[Look]:
+        """Return what each box head answers: the first to boxes (N, R, 4), others to those of the one before.
+
+        known: what the others look at in place of these.
+        """
+        found: list[Look] = []
+        for number, head in enumerate(heads_of(self.box)):
+            if number:
+                boxes = known[number - 1] if known else self.refine(found[-1], BOX_WEIGHTS[number - 1], size)
+            answers = head(self.pieces(levels, boxes, size, BOX_EDGE))
+            logits, deltas = (each.unflatten(0, (-1, boxes.shape[1])) for each in answers)
+            found.append(Look(boxes, logits, deltas.unflatten(2, (-1, BOX))))
+        return found
+
+    def refine(self, look: Look, weights: Weights, size: Size) -> Tensor:
+        """Return the boxes (N, R, 4) of the likeliest class that a head tells of those that it looked at."""
+        deltas = look.deltas
+        if deltas.shape[2] > 1:
+            likeliest = self.of_classes(look.logits).argmax(dim=2)[:, :, None, None]
+            deltas = deltas.gather(2, likeliest.expand(-1, -1, 1, BOX))
+        return clip(decode(deltas.squeeze(2), look.boxes, weights), size)
+
+    def of_classes(self, rows: Tensor) -> Tensor:
+        """Return what is of classes, (N, R, classes, ...), without the background, of (N, R, rows, ...)."""
+        return rows[:, :, 1:] if self.detection.background_first else rows[:, :, :-1]
+
+    def choose(self, looks: Sequence[Look], real: Tensor, size: Size) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the detections as `detect` does, of what the box heads answer."""
+        settings, last = self.detection, looks[-1]
+        scores = self.of_classes(mean([look.logits for look in looks]).softmax(dim=2))  # (N, R, classes)
+        deltas = last.deltas[:, :, 1:] if settings.background_first else last.deltas
+        boxes = clip(decode(deltas, last.boxes[:, :, None], BOX_WEIGHTS[len(looks) - 1]), size)
+        if boxes.shape[2] == 1:
+            boxes = boxes.expand(-1, -1, scores.shape[2], -1)
         likely = (scores > settings.score) & real[:, :, None] & large_enough(boxes, SMALLEST_BOX)
         scores = torch.where(likely, scores, DROPPED)
-        classes = scores.shape[2]
+        count, classes = scores.shape[1:]
         grouped = (
             boxes.transpose(1, 2).flatten(0, 1),
             scores.transpose(1, 2).flatten(0, 1),
@@ -175,9 +223,8 @@ class MaskRCNN(nn.Module):
 
     def masks(self, levels: Sequence[Tensor], boxes: Tensor, labels: Tensor, size: Size) -> Tensor:
         """Return how likely each of 28 x 28 parts of a box is of its object, (N, R, 28, 28)."""
-        logits = self.mask(self.pieces(levels, boxes, size, MASK_EDGE))  # (N * R, classes, 28, 28)
-        chosen = labels.flatten()[:, None, None, None].expand(-1, 1, *logits.shape[2:])
-        own: Tensor = logits.gather(1, chosen).sigmoid().squeeze(1)
+        pieces = self.pieces(levels, boxes, size, MASK_EDGE)
+        own = mean([own_mask(head(pieces), labels) for head in heads_of(self.mask)])
         return own.reshape(-1, boxes.shape[1], *own.shape[1:])
 
     def pieces(self, levels: Sequence[Tensor], boxes: Tensor, size: Size, edge: int) -> Tensor:
@@ -197,67 +244,21 @@ class MaskRCNN(nn.Module):
         return made
 
 
-class ProposalHead(nn.Module):
-    """A convolution over each level, and what each anchor is: how likely anything, and how far away."""
-
-    def __init__(self, made: dict[str, nn.Module]) -> None:
-        super().__init__()
-        self.conv, self.objectness, self.deltas = (
-            made[f"rpn.{name}"] for name in ("conv", "objectness", "deltas")
-        )
-
-    def of_level(self, level: int) -> tuple[nn.Module, ...]:
-        """Return the layers of a level, which are the same for all here."""
-        return self.conv, self.objectness, self.deltas
-
-    def forward(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
-        """Return logits (N, anchors) and deltas (N, anchors, 4) of a level (N, D, H, W)."""
-        conv, objectness, of_boxes = self.of_level(level)
-        y = F.relu(conv(x))
-        logits, deltas = objectness(y), of_boxes(y)  # (N, shapes, H, W), (N, shapes * 4, H, W)
-        return logits.permute(0, 2, 3, 1).flatten(1), deltas.permute(0, 2, 3, 1).flatten(1).unflatten(
-            1, (-1, BOX)
-        )
+def heads_of(module: nn.Module) -> list[nn.Module]:
+    """Return the heads of a cascade, or the only one."""
+    return list(module) if isinstance(module, nn.ModuleList) else [module]
 
 
-class BoxHead(nn.Module):
-    """Two linear layers over a piece of a map, and two that tell its class, and where each class would be."""
-
-    def __init__(self, made: dict[str, nn.Module]) -> None:
-        super().__init__()
-        self.fc1, self.fc2 = made["box.fc1"], made["box.fc2"]
-        self.classes, self.deltas = made["box.classes"], made["box.deltas"]
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (R, rows) and deltas (R, classes * 4) of pieces (R, D, 7, 7)."""
-        y = F.relu(self.fc1(x.flatten(1)))
-        y = F.relu(self.fc2(y))
-        return self.classes(y), self.deltas(y)
+def mean(values: Sequence[Tensor]) -> Tensor:
+    """Return the mean of tensors of one shape, and one alone as it is."""
+    return values[0] if len(values) == 1 else torch.stack(list(values)).sum(dim=0) / len(values)
 
 
-class MaskHead(nn.Module):
-    """Convolutions over a piece of a map, one that doubles its size, and a mask for each class."""
-
-    def __init__(self, made: dict[str, nn.Module]) -> None:
-        super().__init__()
-        self.convs = _listed("mask.convs.", made)
-        self.upsample, self.classes = made["mask.upsample"], made["mask.classes"]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits (R, classes, 28, 28) of pieces (R, D, 14, 14)."""
-        for conv in self.convs:
-            x = F.relu(conv(x))
-        y: Tensor = self.classes(F.relu(self.upsample(x)))
-        return y
-
-
-def make_layer(name: str, weight: tuple[int, ...]) -> nn.Module:
-    """Return the layer of that name and weight."""
-    if name == "mask.upsample":
-        return nn.ConvTranspose2d(weight[0], weight[1], weight[2], stride=weight[2])
-    if len(weight) == 2:
-        return nn.Linear(weight[1], weight[0])
-    return nn.Conv2d(weight[1], weight[0], weight[2], padding=weight[2] // 2)
+def own_mask(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the mask (N * R, 28, 28) of the class that each box has, of logits (N * R, classes, 28, 28)."""
+    chosen = labels.flatten()[:, None, None, None].expand(-1, 1, *logits.shape[2:])
+    own: Tensor = logits.gather(1, chosen).sigmoid().squeeze(1)
+    return own
 
 
 def at(values: Tensor, order: Tensor) -> Tensor:
@@ -280,7 +281,3 @@ def ranks(logits: Tensor) -> Tensor:
 def nearest_power(scale: float) -> float:
     """Return the power of two that is nearest to a ratio of sizes, which cutting off may have changed."""
     return 2.0 ** round(torch.tensor(scale).log2().item())
-
-
-def _listed(prefix: str, layers: dict[str, nn.Module]) -> nn.ModuleList:
-    return nn.ModuleList(layer for name, layer in layers.items() if name.startswith(prefix))

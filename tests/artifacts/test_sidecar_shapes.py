@@ -65,6 +65,7 @@ FINE = {
         for key in [f"architecture.{name}" for name in ("kernels", "maps", "map_norms", "pool_bins")]
     },
     "architecture.decoder": [None],
+    "architecture.cascade": [None],
     "architecture.detection": [None],
     "architecture.output_stride": [None],
     "dynamic_size": [True],

@@ -14,9 +14,10 @@ from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.checkpoints.sizes import SIZES
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network import lowered_decoder
+from convnext_edge.network.conv_norm import ConvNormReLU
 from convnext_edge.network.convnext import ConvNeXt, random_model
 from convnext_edge.network.lowering import LAYER_FACTORIES, LoweredConvNeXt, lower
-from convnext_edge.network.upernet import ConvNormReLU, UPerNet, average
+from convnext_edge.network.upernet import UPerNet, average
 from convnext_edge.upernet import USUAL_BINS
 
 CHECKPOINT = Path(__file__).parents[1] / "fixtures" / "segmentation" / "hf_upernet"

@@ -99,8 +99,8 @@ def of_library(loaded: Checkpoint) -> Preparation:
     """Return how the library whose names the tensors have prepares images, where nothing else tells."""
     if loaded.task == "segment":
         return of_segmenter(loaded.architecture.classes)
-    if loaded.task == "detect":
-        return of_detector(loaded.layout.partition("_")[0])
+    if (detection := loaded.architecture.detection) is not None:
+        return of_detector(detection.library)
     return of_classifier(loaded)
 
 
