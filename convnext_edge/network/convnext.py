@@ -275,7 +275,7 @@ def random_model(architecture: Architecture, seed: int) -> ConvNeXt:
     generator = torch.Generator().manual_seed(seed)
     for layer in model.modules():
         match layer:
-            case nn.Conv2d() | nn.Linear():
+            case nn.Conv2d() | nn.ConvTranspose2d() | nn.Linear():
                 nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
                 if layer.bias is not None:
                     nn.init.uniform_(layer.bias, *_bias_range(layer.weight), generator=generator)
