@@ -98,7 +98,8 @@ def find_annotations(storage: Storage, prefix: str, path: Path) -> Companion | N
     if not path.is_dir():
         inside = [name.removeprefix(prefix) for name in storage.names if name.startswith(prefix)]
         found = _chosen(inside, f"{path}/{prefix}".rstrip("/"))
-        return found and Companion(f"{path}/{prefix}{found}", partial(storage.read, prefix + found))
+        name = f"{prefix}{found}"
+        return Companion(f"{path}/{name}", partial(storage.read, name)) if found else None
     found = _chosen([file.name for file in path.iterdir() if file.is_file()], str(path))
     whole = path.resolve()
     file = path / found if found else whole.parent / "annotations" / f"instances_{whole.name}.json"
