@@ -145,7 +145,7 @@ class Demo(Result):
 def demo(
     *,
     task: Annotated[
-        Shown, Option("A classifier of images, one of their pixels (UPerNet), or a detector.")
+        Shown, Option("A classifier of images, one of their pixels (UPerNet), or a detector (Mask R-CNN).")
     ] = "classify",
     workspace: WorkspaceFolder = None,
 ) -> Demo:
