@@ -29,9 +29,11 @@ def test_a_script_that_measures_is_a_command_with_a_report(name: str) -> None:
         "train_demo",
         "train_models",
         "train_segmenter",
+        "train_detector",
         "pack_demo",
         "pack_tiny_imagenet",
         "compose_segments",
+        "compose_objects",
         "conformance",
     ],
 )

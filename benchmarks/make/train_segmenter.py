@@ -16,37 +16,28 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.make.compose_segments import Composer, composer
+from benchmarks.make.compose_segments import CANVAS, label_map
+from benchmarks.support.composing import Composer, composer
+from benchmarks.support.decoders import Chain, begin
 from benchmarks.support.pictures import Augmentation
-from benchmarks.support.training import schedule
 from convnext_edge.checkpoints.variants import DEMO_SEGMENT
 from convnext_edge.evaluation.pixels import confusion, mean_iou
-from convnext_edge.network.convnext import ConvNeXt, random_model
+from convnext_edge.network.convnext import ConvNeXt
 
 SEGMENTER = DEMO_SEGMENT.architecture
 NORMALIZED = Augmentation.of(DEMO_SEGMENT.preprocessing)
-EMA_DECAY = 0.99
 TEST = 100  # pictures that the log tells the mIoU of
 
 
 def batch_of(made: Composer, size: int) -> tuple[Tensor, Tensor]:
     """Normalized pictures (N, 3, 64, 64) and classes (N, 64, 64)."""
-    pictures, classes = zip(*(made.compose() for _ in range(size)), strict=True)
-    images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
-    return NORMALIZED.normalize(images), torch.from_numpy(np.stack(classes)).long()
-
-
-def begin(weights: Path) -> ConvNeXt:
-    """Return the untrained segmenter with the demo model's backbone."""
-    model = random_model(SEGMENTER, 0)
-    known = {name: tensor for name, tensor in load_file(weights).items() if name in model.state_dict()}
-    missing = model.load_state_dict(known, strict=False).missing_keys
-    assert all(name.startswith(("decoder.", "map_norms.")) for name in missing), missing
-    return model.to(memory_format=torch.channels_last)
+    composed = [made.compose() for _ in range(size)]
+    images = torch.from_numpy(np.stack([each.pixels for each in composed])).permute(0, 3, 1, 2)
+    classes = torch.from_numpy(np.stack([label_map(each) for each in composed])).long()
+    return NORMALIZED.normalize(images), classes
 
 
 @torch.no_grad()
@@ -67,16 +58,9 @@ def test_miou(model: ConvNeXt, made: Composer) -> float:
 def main(data: Path, out: Path, init: Path, steps: int, batch: int, rate: float) -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    train, test = composer(data / "train.zip", 3), composer(data / "test.zip", 4)
-    model = begin(init)
-    new = [w for n, w in model.named_parameters() if n.startswith(("decoder.", "map_norms."))]
-    old = [w for n, w in model.named_parameters() if not n.startswith(("decoder.", "map_norms."))]
-    groups = [{"params": new, "lr": rate}, {"params": old, "lr": rate / 10}]
-    optimizer = torch.optim.AdamW(groups, weight_decay=0.05)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: schedule(step, steps))
-    average = torch.optim.swa_utils.AveragedModel(
-        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA_DECAY), use_buffers=True
-    )
+    train, test = (composer(data / f"{part}.zip", CANVAS, seed) for part, seed in (("train", 3), ("test", 4)))
+    model = begin(SEGMENTER, init)
+    chain = Chain(model, rate=rate, backbone=0.1, steps=steps)
     started, losses = time.time(), []
     for step in range(steps):
         model.train()
@@ -85,19 +69,16 @@ def main(data: Path, out: Path, init: Path, steps: int, batch: int, rate: float)
             logits = model(images)
         loss = F.cross_entropy(logits.float(), classes)
         loss.backward()
-        optimizer.step()
-        scheduler.step()
-        optimizer.zero_grad()
-        average.update_parameters(model)
+        chain.step()
         losses.append(loss.item())
         if (step + 1) % 50 == 0 or step + 1 == steps:
-            found = test_miou(average.module, test)
+            found = test_miou(chain.averaged, test)
             print(
                 f"step {step + 1}/{steps} loss {np.mean(losses[-50:]):.3f} test mIoU {found:.3f}"
                 f" {time.time() - started:.0f} s",
                 flush=True,
             )
-            save_file({k: v.half().contiguous() for k, v in average.module.state_dict().items()}, out)
+            chain.save(out)
 
 
 if __name__ == "__main__":

@@ -149,17 +149,27 @@ class Training:
         return found
 
     def save(self, snapshot: Path) -> None:
-        state = {name: part.state_dict() for name, part in self.parts().items()}
-        written = snapshot.with_name(f"{snapshot.name}.part")
-        torch.save({**state, "generator": self.generator.get_state(), "done": self.done}, written)
-        written.rename(snapshot)
+        write_snapshot(snapshot, self.parts(), generator=self.generator.get_state(), done=self.done)
 
     def resume(self, snapshot: Path) -> None:
-        state = torch.load(snapshot)
-        for name, part in self.parts().items():
-            part.load_state_dict(state[name])
-        self.generator.set_state(state["generator"])
-        self.done = state["done"]
+        rest = read_snapshot(snapshot, self.parts())
+        self.generator.set_state(rest["generator"])
+        self.done = rest["done"]
+
+
+def write_snapshot(path: Path, parts: dict[str, Any], **rest: object) -> None:
+    """Keep the state of all parts, and what else the next step depends on."""
+    written = path.with_name(f"{path.name}.part")
+    torch.save({**{name: part.state_dict() for name, part in parts.items()}, **rest}, written)
+    written.rename(path)
+
+
+def read_snapshot(path: Path, parts: dict[str, Any]) -> dict[str, Any]:
+    """Give all parts the state that a snapshot kept; return what else it holds."""
+    state: dict[str, Any] = torch.load(path)
+    for name, part in parts.items():
+        part.load_state_dict(state.pop(name))
+    return state
 
 
 def train(training: Training, snapshot: Path | None, after_epoch: Callable[[Training], None]) -> None:

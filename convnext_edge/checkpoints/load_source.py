@@ -30,9 +30,11 @@ from convnext_edge.progress import note, phase
 
 RENAME = "Files of the workspace begin with this name: rename the checkpoint, or make a link to it."
 OF_CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-
-
-BUNDLED_CLASSES = {"demo": OF_CIFAR10, "demo_segment": ("background", *OF_CIFAR10)}
+BUNDLED_CLASSES = {
+    "demo": OF_CIFAR10,
+    "demo_segment": ("background", *OF_CIFAR10),
+    "demo_detect": ("background", *OF_CIFAR10),
+}
 
 
 @dataclass(frozen=True)
@@ -194,9 +196,9 @@ def _random(variant: Variant, seed: int) -> Source:
 def _published(variant: Variant) -> Source:
     name = variant.name
     if name in BUNDLED:
-        loaded = load_checkpoint(calibration_dir() / name / f"{name}.safetensors")
+        weights = calibration_dir() / name / f"{name}.safetensors"
         return Source(
-            loaded.model,
+            load_weights(weights, variant.architecture),
             name,
             name,
             variant.preprocessing,

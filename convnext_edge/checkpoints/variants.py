@@ -15,6 +15,7 @@ from convnext_edge.architecture import Architecture
 from convnext_edge.checkpoints.published import PUBLISHED, TAGS
 from convnext_edge.checkpoints.sizes import SIZES, visible
 from convnext_edge.checkpoints.upernets import LICENSE, UPERNETS, prepared, repository, upernet
+from convnext_edge.detection import Detection
 from convnext_edge.errors import UsageError, nearest
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.tasks import Task
@@ -84,7 +85,25 @@ DEMO_SEGMENT = replace(
     source="calibration/demo_segment",
     task="segment",
 )
-BUNDLED = {variant.name: variant for variant in (DEMO, DEMO_SEGMENT)}  # whose weights come with the package
+DEMO_DETECT = replace(
+    DEMO_SEGMENT,
+    name="demo_detect",
+    architecture=replace(
+        DEMO_SEGMENT.architecture,
+        decoder="mask_rcnn",
+        decoder_width=48,
+        pool_bins=(),
+        box_width=128,
+        mask_width=32,
+        detection=Detection("torchvision", candidates=100, proposals=50, detections=10),
+    ),
+    # what other pictures leave free has the mean colour
+    preprocessing=replace(DEMO.preprocessing, resolution=96, resize_mode="corner", pad_color=(125, 123, 114)),
+    source="calibration/demo_detect",
+    task="detect",
+)
+# whose weights come with the package
+BUNDLED = {variant.name: variant for variant in (DEMO, DEMO_SEGMENT, DEMO_DETECT)}
 
 
 def variants() -> list[Variant]:

@@ -8,25 +8,31 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from importlib import util
 from typing import Any, Literal
 
 from convnext_edge.errors import TargetError
 from convnext_edge.images.coco import Scene
-from convnext_edge.quiet import quiet
+from convnext_edge.quiet import is_verbose, quiet
 
 Kind = Literal["bbox", "segm"]
 PACKAGE = "pycocotools"
+INSTALL = "pip install 'convnext-edge[coco]'"
 Result = dict[str, Any]
+
+
+def is_installed() -> bool:
+    """Tell whether pycocotools is installed."""
+    return util.find_spec(PACKAGE) is not None
 
 
 def check_package() -> None:
     """Raise TargetError where pycocotools is not installed."""
-    if util.find_spec(PACKAGE) is None:
+    if not is_installed():
         raise TargetError(
             f"the average precision of boxes and masks needs {PACKAGE}, which is not installed",
-            hint="pip install 'convnext-edge[coco]', or give images without annotations.",
+            hint=f"{INSTALL}, or leave --max-drop out.",
         )
 
 
@@ -44,7 +50,8 @@ def average_precision(scenes: Sequence[Scene], results: Sequence[Result], kind: 
         return None
     if not results:
         return 0.0
-    with quiet(), redirect_stdout(sys.stderr):  # it prints what it does
+    # it prints what it does; standard output is for results
+    with quiet(), redirect_stdout(sys.stderr) if is_verbose() else nullcontext():
         truth = COCO()
         truth.dataset = told
         truth.createIndex()

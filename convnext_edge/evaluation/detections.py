@@ -14,7 +14,14 @@ import torch
 from numpy.typing import NDArray
 
 from convnext_edge.evaluation.closeness import Closeness, Figures
-from convnext_edge.evaluation.coco_ap import Kind, Result, average_precision
+from convnext_edge.evaluation.coco_ap import (
+    INSTALL,
+    PACKAGE,
+    Kind,
+    Result,
+    average_precision,
+    is_installed,
+)
 from convnext_edge.evaluation.powers import powers_of
 from convnext_edge.images.batches import Labels
 from convnext_edge.images.coco import Scene
@@ -90,10 +97,14 @@ class Detections(Closeness):
 
     @property
     def concerns(self) -> tuple[str, ...]:
-        """Why nothing is told of these images."""
-        if self.sure:
-            return ()
-        return (f"neither model is surer than {SURE:g} of anything in these images: they tell no agreement",)
+        """What is not told of these images, and why."""
+        found = []
+        if not self.sure:
+            unsure = f"neither model is surer than {SURE:g} of anything in these images"
+            found.append(f"{unsure}: they tell no agreement")
+        if self.scenes and not is_installed():
+            found.append(f"no average precision is told: it needs {PACKAGE} ({INSTALL})")
+        return tuple(found)
 
     def figures(self) -> Figures:
         """Return the agreement, the mean IoU of shared boxes, the SQNR of each output, and the AP."""
@@ -109,7 +120,7 @@ class Detections(Closeness):
         """Return the AP of both models, and how much of the one that lost more was lost."""
         found: Figures = {}
         kinds: tuple[tuple[str, Kind], ...] = (("box", "bbox"), ("mask", "segm"))
-        for name, kind in kinds if self.scenes else ():
+        for name, kind in kinds if self.scenes and is_installed() else ():
             exact, other = (average_precision(self.scenes, results, kind) for results in self.results)
             if exact is not None and other is not None:
                 found[f"{name}_ap_reference"], found[f"{name}_ap"] = exact, other

@@ -4,7 +4,8 @@ images/NAME.jpg, images/_annotations.coco.json       beside the pictures, also `
                                                      `instances_*.json`
 val2017/NAME.jpg, annotations/instances_val2017.json as COCO itself has them
 
-A path names the folder with the pictures. Format: cocodataset.org/#format-data.
+A path names the folder with the pictures, or an archive that has the file beside them. Format:
+cocodataset.org/#format-data.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +24,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from convnext_edge.errors import ImageSetError, first_few
-from convnext_edge.images.contents import Entry, Truth
+from convnext_edge.images.companions import Companion
+from convnext_edge.images.contents import Entry, Storage, Truth
 from convnext_edge.images.objects import of_text
 from convnext_edge.reading import Count, DamagedError, Line, Shape, check, parse_json, read_bytes
 
@@ -85,29 +89,40 @@ class Annotations:
     categories: tuple[tuple[int, str], ...] = field(default=())  # number and name, by number
 
 
-def find_annotations(folder: Path) -> Path | None:
-    """Return the file that tells the objects in the pictures of a folder, if there is one.
+def find_annotations(storage: Storage, prefix: str, path: Path) -> Companion | None:
+    """Return the file that tells the objects in the pictures of a folder or an archive, if there is one.
 
-    Raises ImageSetError where there are several.
+    prefix: the folder of the pictures in an archive, with a trailing slash. Raises ImageSetError where there
+    are several.
     """
-    beside = [folder / name for name in BESIDE if (folder / name).is_file()]
-    found = beside or sorted(folder.glob(NAMED))
+    if not path.is_dir():
+        inside = [name.removeprefix(prefix) for name in storage.names if name.startswith(prefix)]
+        found = _chosen(inside, f"{path}/{prefix}".rstrip("/"))
+        name = f"{prefix}{found}"
+        return Companion(f"{path}/{name}", partial(storage.read, name)) if found else None
+    found = _chosen([file.name for file in path.iterdir() if file.is_file()], str(path))
+    whole = path.resolve()
+    file = path / found if found else whole.parent / "annotations" / f"instances_{whole.name}.json"
+    return Companion(str(file), partial(read_bytes, file, MAX_BYTES)) if file.is_file() else None
+
+
+def _chosen(names: Sequence[str], where: str) -> str | None:
+    """Return the name of the file of annotations among those of a folder, if there is one."""
+    beside = [name for name in BESIDE if name in names]
+    found = beside or sorted(name for name in names if "/" not in name and fnmatchcase(name, NAMED))
     if len(found) > 1:
         raise ImageSetError(
-            f"{folder} has several files of annotations: {first_few([path.name for path in found])}",
-            hint="Leave one of them there.",
+            f"{where} has several files of annotations: {first_few(found)}", hint="Leave one of them there."
         )
-    whole = folder.resolve()
-    far = whole.parent / "annotations" / f"instances_{whole.name}.json"
-    return found[0] if found else far if far.is_file() else None
+    return found[0] if found else None
 
 
-def annotate(entries: Sequence[Entry], path: Path) -> Annotations:
+def annotate(entries: Sequence[Entry], file: Companion) -> Annotations:
     """Return the pictures that a file tells of, with their objects.
 
     Raises ImageSetError for a damaged file, and for one of other pictures.
     """
-    told = read_file(path)
+    told, path = read_file(file), file.path
     numbers = {category["id"] for category in told["categories"]}
     sizes = {row["id"]: (row["height"], row["width"]) for row in told["images"]}
     objects: dict[int, list[Truth]] = defaultdict(list)
@@ -128,15 +143,19 @@ def annotate(entries: Sequence[Entry], path: Path) -> Annotations:
     return Annotations(tuple(made), tuple(categories))
 
 
-def read_file(path: Path) -> dict[str, Any]:
+def read_file(file: Companion) -> dict[str, Any]:
     """Return what a file of annotations holds; raise ImageSetError where it is none."""
     try:
-        told: dict[str, Any] = parse_json(read_bytes(path, MAX_BYTES))
+        told: dict[str, Any] = parse_json(file.read())
         check(told, CocoShape)
     except OSError as error:
-        raise ImageSetError(f"{path} cannot be read: {error.strerror}", hint="Check the path.") from error
+        raise ImageSetError(
+            f"{file.path} cannot be read: {error.strerror}", hint="Check the path."
+        ) from error
     except DamagedError as error:
-        raise ImageSetError(f"{path} is damaged: {error}", hint="Get it again, or move it away.") from error
+        raise ImageSetError(
+            f"{file.path} is damaged: {error}", hint="Get it again, or move it away."
+        ) from error
     return told
 
 

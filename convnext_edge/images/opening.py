@@ -91,7 +91,7 @@ def open_path(path: Path, *, name: str) -> ImageSet:
         return _of_rows(name, ShardStorage(shards))
     found = arrange(storage, path)
     contents = Contents(storage, found.prefix)
-    if path.is_dir() and (annotations := find_annotations(path)):
+    if annotations := find_annotations(storage, found.prefix, path):
         told = annotate(found.entries, annotations)
         return ImageSet(name, (), told.entries, contents, categories=told.categories)
     return ImageSet(name, found.classes, found.entries, contents, numbered_by=found.numbered_by)

@@ -29,7 +29,7 @@ UPERNETS = {
 }
 NAMES = [
     *(*V1_NAMES, *V2_NAMES, *OTHERS, "tiny_hnf", "large_mlp", "xxlarge"),
-    *("demo", "demo_segment", *UPERNETS),
+    *("demo", "demo_segment", "demo_detect", *UPERNETS),
 ]
 # ConvNeXt V1, table 1, and the README of its repository for T and S at 384: parameters, multiply-adds
 PAPER_V1 = [
@@ -107,7 +107,9 @@ def test_the_accuracy_of_segmenters_is_that_of_mmsegmentations_weights() -> None
     assert {variant.task for variant in variants() if variant.published_miou} == {"segment"}
 
 
-@pytest.mark.parametrize("name", ["xlarge", "nano", "demo", "demo_segment", "zepto_rms_ols", "large_mlp"])
+@pytest.mark.parametrize(
+    "name", ["xlarge", "nano", "demo", "demo_segment", "demo_detect", "zepto_rms_ols", "large_mlp"]
+)
 def test_params_are_counted_as_the_module_has_them(name: str) -> None:
     architecture = find_variant(name).architecture
     with torch.device("meta"):

@@ -51,8 +51,9 @@ def test_what_takes_a_folder_completes_folders() -> None:
     ],
 )
 def test_images_complete_the_names_of_sets_beside_files(command: str, option: str) -> None:
-    assert told(BashComplete, command, option, "de") == ["file,de", "plain,demo", "plain,demo_segment"]
-    zsh = ["file\nde\n_", "plain\ndemo\n_", "plain\ndemo_segment\n_"]
+    names = ("demo", "demo_detect", "demo_segment")
+    assert told(BashComplete, command, option, "de") == ["file,de", *(f"plain,{name}" for name in names)]
+    zsh = ["file\nde\n_", *(f"plain\n{name}\n_" for name in names)]
     assert told(ZshComplete, command, option, "de") == zsh
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -11,17 +12,21 @@ from typing import Any, NoReturn
 
 import pytest
 from support.command_line import commands_in
+from support.needs import package
 from support.places import ROOT
 
 import convnext_edge
 from convnext_edge.checkpoints.load_source import load_source
 from convnext_edge.checkpoints.loading import load_checkpoint
-from convnext_edge.checkpoints.variants import DEMO, DEMO_SEGMENT
+from convnext_edge.checkpoints.variants import DEMO, DEMO_DETECT, DEMO_SEGMENT
+from convnext_edge.commands.demo import Demo, DemoRow, Shown
 from convnext_edge.images.image_set import overlap
 from convnext_edge.images.opening import open_image_set
 
 RECORD = ROOT / "benchmarks" / "results" / "demo_training.json"
 SEGMENTER_RECORD = RECORD.with_name("demo_segment_training.json")
+DETECTOR_RECORD = RECORD.with_name("demo_detect_training.json")
+module = import_module("convnext_edge.commands.demo")  # the package has a function of that name
 
 
 @pytest.fixture(scope="module")
@@ -121,12 +126,16 @@ def test_demo_files_stay_small() -> None:
     assert load_checkpoint(folder / "demo.safetensors").layout == "convnext_edge"
 
 
+def demo_in_openvino(task: Shown, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Demo:
+    """What the demo of another task finds, timed in few rounds."""
+    monkeypatch.setattr(module, "ON_CPUS", ("openvino",))
+    monkeypatch.setitem(module.MODELS, task, replace(module.MODELS[task], runs=15))
+    return convnext_edge.demo(task=task, workspace=folder)
+
+
 @pytest.mark.slow(seconds=30)
 def test_the_segmenter_of_the_demo_meets_its_bars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = import_module("convnext_edge.commands.demo")
-    monkeypatch.setattr(module, "ON_CPUS", ("openvino",))
-    monkeypatch.setattr(module, "RUNS", 15)
-    found = convnext_edge.demo(task="segment", workspace=tmp_path)
+    found = demo_in_openvino("segment", tmp_path, monkeypatch)
     assert found.passed
     assert (found.images, found.agreement) == (200, found.metrics["agreement"])
     assert found.agreement >= 0.99
@@ -146,3 +155,44 @@ def test_pictures_with_label_maps_of_the_demo_are_apart() -> None:
     source = load_source("demo_segment")
     assert source.reference.architecture == DEMO_SEGMENT.architecture
     assert source.classes == ("background", *load_source("demo").classes)
+
+
+@pytest.mark.slow(seconds=40)
+def test_the_detector_of_the_demo_meets_its_bars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package("pycocotools", "pip install 'convnext-edge[coco]'")
+    found = demo_in_openvino("detect", tmp_path, monkeypatch)
+    assert found.passed
+    assert (found.images, found.agreement) == (200, found.metrics["agreement"])
+    assert found.agreement >= 0.97
+    record = json.loads(DETECTOR_RECORD.read_text(encoding="utf-8"))
+    assert min(record["test_box_ap"], record["test_mask_ap"]) > 0.3  # of less, a drop would tell nothing
+    for name in ("box_ap", "mask_ap"):
+        reference, candidate = found.metrics[f"{name}_reference"], found.metrics[name]
+        assert reference == pytest.approx(record[f"test_{name}"], abs=0.005)
+        assert candidate is not None
+        assert candidate >= reference - 0.005
+        assert f"{candidate:.1%}" in found.summary()
+
+
+def test_the_demo_says_which_figures_it_does_not_tell() -> None:
+    figures = {"agreement": 0.99, "sqnr_db": 20.0, "speedup": 4.0, "speedup_ci95": (3.9, 4.1)}
+    told = {"engine": Path("x.xml"), "reliable": True, "passed": True, "candidate_top1": None, **figures}
+    row = DemoRow(target="openvino", bytes=2**20, metrics={"agreement": 0.99}, **told)  # type: ignore[arg-type]
+    rest = {"images": 200, "seconds": 60.0, "rows": (row,), "task": "detect", "reference_top1": None}
+    lines = Demo(**told, **rest).summary().splitlines()  # type: ignore[arg-type]
+    assert lines[0].split()[:5] == ["target", "box", "AP", "mask", "AP"]
+    assert lines[2].split()[:5] == ["openvino", "INT8", "-", "-", "99.0%"]
+    assert lines[3] == (
+        "- not told, and no gate is on it: it needs pycocotools (pip install 'convnext-edge[coco]')"
+    )
+
+
+def test_pictures_with_objects_of_the_demo_are_apart() -> None:
+    calibration = open_image_set("demo_detect", split="calibration")
+    evaluation = open_image_set("demo_detect", split="evaluation")
+    assert (len(calibration), len(evaluation)) == (128, 200)
+    assert (calibration.boxed, evaluation.boxed) == (False, True)
+    assert overlap(calibration, evaluation) == 0
+    source = load_source("demo_detect")
+    assert source.reference.architecture == DEMO_DETECT.architecture
+    assert [name for _, name in evaluation.categories] == list(source.classes[1:])

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from convnext_edge.commands.predict.result import Area, Failed, Predict, Prediction, Top
+from convnext_edge.commands.predict.result import Area, Failed, Object, Predict, Prediction, Top
 from convnext_edge.commands.predict.tables import shorten
 from convnext_edge.tasks import Task
+
+BOX = (1.0, 2.0, 3.0, 4.0)
 
 LABELS = ("tench, Tinca tinca", "goldfish, Carassius auratus", "great white shark, white shark, man-eater")
 PATHS = ("a.png", "imagenet/val/n01440764/ILSVRC2012_val_00000293.JPEG", "写真/猫がたくさんいる庭の写真.jpg")
@@ -148,6 +150,11 @@ def test_a_text_is_shortened_to_columns_not_to_letters(
             Prediction("a.png", classes=(Area("sky", 2, 0.625), Area("sea", 1, 0.375))),
             ["sky", "0.625"],
         ),
+        (
+            "detect",
+            Prediction("a.png", objects=(Object("cat", 4, 0.875, BOX, {}), Object("dog", 6, 0.75, BOX, {}))),
+            ["2", "cat", "0.875"],
+        ),
         ("regress", Prediction("a.png", values=(1.5, -2.0)), ["1.5", "-2"]),
     ],
 )
@@ -158,6 +165,11 @@ def test_a_notebook_shows_the_answer_to_each_picture(
     """Lists, as the JSON has them, are no cells: without single values the table would have names alone."""
     cells = re.findall("<td>([^<]*)</td>", result(*[row] * pictures, task=task)._repr_html_())
     assert [cells.count(value) for value in ["a.png", *shown]] == [pictures] * (1 + len(shown))
+
+
+def test_a_picture_without_objects_has_a_row_of_its_own_in_a_notebook() -> None:
+    (row,) = result(Prediction("a.png"), task="detect").table_rows()
+    assert (row["picture"], row["count"], row["label"], row["score"]) == ("a.png", 0, "", 0)
 
 
 def test_the_place_of_both_pictures_of_a_segmenter_is_told() -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.needs import package
 
+from convnext_edge.evaluation import detections
 from convnext_edge.evaluation.detections import Detections, match, overlaps
 from convnext_edge.evaluation.gates import Gates, judge
+from convnext_edge.images.coco import Scene
+from convnext_edge.images.contents import Truth
 from convnext_edge.images.objects import split
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.targets.base import Outputs
@@ -77,3 +81,34 @@ def test_parts_of_a_set_are_merged() -> None:
     whole.merge(part)
     assert (whole.images, whole.figures()["detections"]) == (2, 5)
     assert whole.figures()["agreement"] == pytest.approx(4 / 5)
+
+
+SCENE = Scene(1, (32, 32), (Truth(label=3, box=(0, 0, 10, 10), area=100, crowd=False, mask=""),))
+
+
+def scene_compared() -> Detections:
+    found = Detections(NAMES, Preprocessing(32, crop=1, resize_mode="squash"))
+    labels = np.empty(1, object)
+    labels[0] = SCENE
+    found.add_outputs(outputs(CAT), outputs(MOVED), labels)
+    return found
+
+
+def test_the_average_precision_is_told_and_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    package("pycocotools", "pip install 'convnext-edge[coco]'")
+    found = scene_compared().figures()
+    # an IoU of 2/3 is enough for 4 of the 10 from 0.50 to 0.95
+    assert (found["box_ap_reference"], found["box_ap"]) == pytest.approx((1, 0.4), abs=1e-6)
+    assert found["drop_points"] == pytest.approx(60, abs=1e-4)
+    assert "mask_ap" not in found  # the object has no mask
+    assert capfd.readouterr() == ("", "")
+
+
+def test_without_pycocotools_the_agreement_is_told_and_that_precision_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(detections, "is_installed", lambda: False)
+    found = scene_compared()
+    assert (found.figures()["agreement"], found.figures().get("box_ap")) == (1, None)
+    (said,) = found.concerns
+    assert "needs pycocotools (pip install 'convnext-edge[coco]')" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,32 @@ def test_objects_are_read_from_a_file_beside_the_pictures(name: str, tmp_path: P
     assert images.categories == ((1, "dog"), (3, "cat"))
     assert images.labelled
     assert images.boxed
+
+
+@pytest.mark.parametrize("folder", ["", "val/"])
+def test_objects_are_read_from_an_archive_with_the_file_beside_the_pictures(
+    folder: str, tmp_path: Path
+) -> None:
+    made = written(tmp_path / "val", told())
+    archive = tmp_path / "val.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in made.iterdir():
+            file.write(path, folder + path.name)
+    inside, outside = open_image_set(archive), open_image_set(made)
+    assert inside.entries == outside.entries
+    assert (inside.categories, inside.digest) == (outside.categories, outside.digest)
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr(f"{folder}annotations.json", "{}")
+    with pytest.raises(ImageSetError, match="several files of annotations"):
+        open_image_set(archive)
+
+
+def test_damaged_annotations_in_an_archive_are_refused_by_their_place(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "val.zip", "w") as file:
+        file.write(written(tmp_path / "val", []) / "0.png", "0.png")
+        file.writestr("annotations.json", "[]")
+    with pytest.raises(ImageSetError, match=r"val.zip/annotations.json is damaged"):
+        open_image_set(tmp_path / "val.zip")
 
 
 def test_a_batch_tells_the_objects_of_each_picture(tmp_path: Path) -> None:

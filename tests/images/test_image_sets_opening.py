@@ -32,7 +32,7 @@ def no_data_root_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_definitions_are_valid_and_described() -> None:
     named = definitions.definitions()
-    assert set(named) == {"demo", "demo_segment", "imagenet_val"}
+    assert set(named) == {"demo", "demo_detect", "demo_segment", "imagenet_val"}
     assert all(definition.description and definition.obtain for definition in named.values())
     assert set(named["demo"].splits) == {"calibration", "evaluation"}
 
@@ -40,7 +40,7 @@ def test_the_definitions_are_valid_and_described() -> None:
 def test_a_name_that_is_neither_known_nor_a_path_lists_the_names() -> None:
     error = refusal("imagenet_va")
     assert "imagenet_va is neither a named image set nor an existing path" in error.message
-    assert "demo, demo_segment, imagenet_val" in error.hint
+    assert "demo, demo_detect, demo_segment, imagenet_val" in error.hint
     assert ".tar" in error.hint
 
 

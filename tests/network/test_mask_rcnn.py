@@ -18,11 +18,12 @@ from convnext_edge.architecture import Architecture
 from convnext_edge.checkpoints.config_traits import Traits
 from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.checkpoints.sizes import SIZES
+from convnext_edge.checkpoints.variants import DEMO_DETECT
 from convnext_edge.detection import Detection
 from convnext_edge.images.objects import paste, split
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.boxes import anchors_at, decode, nms, overlaps
-from convnext_edge.network.convnext import ConvNeXt
+from convnext_edge.network.convnext import ConvNeXt, random_model
 from convnext_edge.network.lowering import LAYER_FACTORIES, LoweredConvNeXt, lower
 from convnext_edge.network.mask_rcnn import MaskRCNN
 from convnext_edge.network.roi_align import roi_align
@@ -201,3 +202,13 @@ def test_each_level_has_layers_of_its_own(model: ConvNeXt) -> None:
     by_matrix = lower(model, "linear", preprocessing=prepared)
     assert isinstance(by_matrix, LoweredConvNeXt)
     assert by_matrix.layers()["decoder.box.fc1"].pieces == 60
+
+
+def test_random_weights_are_drawn_for_every_layer() -> None:
+    """A layer that is passed over would hold what lay in memory."""
+    one, again = (random_model(DEMO_DETECT.architecture, 0).state_dict() for _ in range(2))
+    assert all(torch.equal(weight, again[name]) for name, weight in one.items())
+    upsample = one["decoder.mask.upsample.weight"]  # (in, out, 2, 2)
+    bound = 1 / upsample[0].numel() ** 0.5  # of PyTorch's ConvTranspose2d
+    assert 0.9 * bound < upsample.abs().max() <= bound
+    assert float(upsample.std()) == pytest.approx(bound / 3**0.5, rel=0.05)

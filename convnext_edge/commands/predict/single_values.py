@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
 
 def single_values(row: Prediction, task: Task) -> dict[str, str | float]:
-    """Return the likeliest or largest class, all labels, or the values; nothing of other tasks.
+    """Return the likeliest or largest class, all labels, the surest object, or the values.
 
-    The JSON has lists there, which are no cells of a table.
+    Of other tasks there is nothing. A picture without objects has a label of no letters and a score of 0. The
+    JSON has lists there, which are no cells of a table.
     """
     match task:
         case "classify":
@@ -22,6 +23,13 @@ def single_values(row: Prediction, task: Task) -> dict[str, str | float]:
             return {"labels": ", ".join(top.label for top in row.top)}
         case "segment":
             return {"label": row.classes[0].label, "share": row.classes[0].share}
+        case "detect":
+            surest = row.objects[0] if row.objects else None
+            return {
+                "count": len(row.objects),
+                "label": surest.label if surest else "",
+                "score": surest.score if surest else 0.0,
+            }
         case "regress":
             return {f"value {number}": value for number, value in enumerate(row.values)}
     return {}
