@@ -30,7 +30,7 @@ AS_STORED = "The EXIF orientation is not applied."
 # Languages whose libraries know what a task answers, and what that is; of other tasks, all do
 KNOWN_BY: dict[Task, tuple[str, ...]] = {
     "segment": ("cpp", "web", "android", "ios"),
-    "detect": ("cpp",),
+    "detect": ("cpp", "web", "android", "ios"),
 }
 IN_WORDS: dict[Task, str] = {
     "classify": "{} classes",

@@ -20,6 +20,7 @@ from convnext_edge import embed, predict
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.embed.bundle import KNOWN_BY, check_images
 from convnext_edge.commands.embed.command import Language
+from convnext_edge.commands.predict.objects import overlay
 from convnext_edge.errors import UsageError
 from convnext_edge.images.objects import Found, split
 
@@ -136,6 +137,19 @@ def test_the_sample_tells_and_draws_the_objects_of_predict(
     assert b"--threshold 1.5 is no number from 0 to 1" in refused.stderr
     timed = json.loads(run(sample, "--bench", "--runs", "2", pictures[0], cwd=folder))
     assert timed["end_to_end_ms"]["min"] > 0
+
+
+@pytest.mark.usefixtures("without_text")
+def test_the_sample_draws_boxes_of_any_size_as_pillow_does(
+    folders: Folders, built: Callable[[str], Build], tmp_path: Path
+) -> None:
+    found, pixels = made(BOXES), noise(*SIZE[::-1])
+    model = constant_model(folders("openvino") / "model", tmp_path / "model", found)
+    Image.fromarray(pixels).save(tmp_path / "seen.png")
+    run(built("openvino").sample, "--model", model, "--maps", tmp_path / "maps", tmp_path / "seen.png")
+    with Image.open(tmp_path / "maps" / "seen.overlay.png") as drawn:
+        expected = overlay(pixels, found, NAMES, 0.5)
+        np.testing.assert_array_equal(np.asarray(drawn), np.asarray(expected))
 
 
 def test_the_manifest_and_the_readme_say_what_a_detector_is(folders: Folders, tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ struct Info {
     std::string target_version;   ///< of the runtime that the engine was built with
     int resolution = 0;           ///< rows of what the model sees, in pixels
     bool takes_bytes = false;     ///< whether the engine takes raw bytes, or normalized float32
-    std::size_t classes = 0;      ///< those that have a label: none of `embed` and `features`
+    std::size_t classes = 0;      ///< numbers that have a label: none of `embed` and `features`
     int width = 0;                ///< columns of what the model sees, in pixels
     std::string task;             ///< "classify", "multilabel", "regress", "embed", "features", "segment" or "detect"
     bool upright = false;         ///< whether to turn photographs as their EXIF orientation says before they are given

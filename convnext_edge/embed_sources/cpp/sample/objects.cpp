@@ -93,8 +93,9 @@ class Canvas {
         const auto [right, bottom] = std::pair(static_cast<int>(box.right), static_cast<int>(box.bottom));
         fill(left, top, right, top + kLine - 1, color);
         fill(left, bottom - kLine + 1, right, bottom, color);
-        const int high = std::min(top + kLine, bottom - kLine + 1);
-        const int low = std::max(top + kLine, bottom - kLine + 1);
+        // its lines leave their last pixel out, and those of a low box run upwards
+        const auto [one, other] = std::pair(top + kLine, bottom - kLine + 1);
+        const auto [high, low] = one < other ? std::pair(one, other - 1) : std::pair(other + 1, one);
         fill(right - kLine + 1, high, right, low, color);
         fill(left, high, left + kLine - 1, low, color);
     }
