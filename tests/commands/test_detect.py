@@ -169,8 +169,8 @@ def test_what_nobody_tried_is_refused_by_name(
     exported: Export, int8: Path, photos: Path, tmp_path: Path
 ) -> None:
     weights, space = exported.weights, exported.artifact.parent
-    with pytest.raises(UsageError, match="not yet with boxes and masks"):
-        check_images(open_artifact(int8))
+    with pytest.raises(UsageError, match="not yet with those of task detect"):
+        check_images(open_artifact(int8), "triton")
     with pytest.raises(UsageError, match="does not take task detect"):
         finetune(exported.artifact, train=photos, workspace=space)
     with pytest.raises(TargetError, match="tensorrt does not take task detect"):

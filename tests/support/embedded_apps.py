@@ -46,7 +46,16 @@ FRAMES: list[dict[str, Any]] = [
     {"crop": 1.0, "resize_mode": "pad", "pad_color": (255, 0, 7)},
     {"crop": 0.875, "resize_mode": "pad", "pad_color": (9, 9, 9), "width": 48, "interpolation": "lanczos"},
     {"crop": 0.6, "interpolation": "nearest"},
+    {
+        "crop": 1.0,
+        "resize_mode": "corner",
+        "pad_color": (124, 116, 104),
+        "interpolation": "bilinear",
+        "width": 48,
+    },
+    {"crop": 0.8, "resize_mode": "corner"},
 ]
+DETECTIONS = "boxes labels scores masks"
 ZEROS = 64 * "0"
 NO_PLAIN_NAMES = ("..", ".", "../up", "a/b", "a\\b", "/root", "C:drive", "bell\a", "\u0085", 200 * "x", "")
 # What all four readers refuse alike
@@ -73,9 +82,15 @@ BOUNDED_MANIFESTS: list[tuple[dict[str, str], str]] = [
     ({"crop": "1.0\nresize_mode pad\ncrop_rounding up"}, "is damaged: crop_rounding is 'up'"),
     ({"crop": "1.0\nresize_mode pad\nresampler opencv"}, "is damaged: resampler is 'opencv'"),
     ({"crop": "1.0\nexif yes"}, "is damaged: exif is 'yes'"),
+    ({"task": "detect", "outputs": "boxes labels scores"}, "is damaged: outputs is 'boxes labels scores'"),
+    ({"task": "detect", "outputs": DETECTIONS}, "is damaged: it has no first_label"),
+    (
+        {"task": "detect", "outputs": DETECTIONS, "crop": "1.0\nfirst_label 2\ndetections 5"},
+        "is damaged: first_label or detections are out of range",
+    ),
 ]
 DAMAGED_MANIFESTS = [
-    ({"format": "4"}, "has format 4, this version reads 1, 2 and 3"),
+    ({"format": "5"}, "has format 5, this version reads 1 to 4"),
     ({"resolution": "many"}, "is damaged: resolution is 'many'"),
     ({"resolution": ""}, "is damaged: resolution is ''"),
     ({"resolution": "-3"}, "out of range"),

@@ -20,6 +20,7 @@ CALLS: dict[Task, str] = {
     "multilabel": "for (found in model.multilabel(image)) println(found)",
     "regress": "val values: FloatArray = model.regress(image)",
     "embed": "val embedding: FloatArray = model.embed(image) // `cosine` compares two",
+    "detect": 'for (found in model.detect(image)) println("${found.label} ${found.score} ${found.box}")',
     "segment": "val map: LabelMap = model.segment(image) // map.classes: one for each pixel",
     "features": 'for (map in model.features(image)) println("${map.name} ${map.shape}")',
 }

@@ -13,20 +13,32 @@ from convnext_edge.artifacts.sidecar import sidecar_path
 from convnext_edge.errors import UsageError
 from convnext_edge.images.class_order import read_rows
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.images.transform import INTERPOLATIONS
+from convnext_edge.images.transform import INTERPOLATIONS, WHOLE
 from convnext_edge.progress import note
 from convnext_edge.targets.kernels import Kernels
-from convnext_edge.tasks import WITH_CLASSES, output_names
+from convnext_edge.tasks import WITH_CLASSES, Task, output_names
 from convnext_edge.version import __version__
 
 FORMAT = 1
 LATER_FORMAT = 2  # of what a library that knows format 1 would take for a classifier of squares
-LATEST_FORMAT = 3  # of images that a library of format 2 would prepare in another way
+WAY_FORMAT = 3  # of images that a library of format 2 would prepare in another way
+CORNER_FORMAT = 4  # of images in a corner of the input, which a library of format 3 does not know
 MANIFEST = "convnext_edge.txt"
 LABELS = "labels.txt"
 UPRIGHT = "Photographs are turned upright, as their EXIF orientation says."
 AS_STORED = "The EXIF orientation is not applied."
-SEGMENTING = ("cpp", "web", "android", "ios")  # languages whose libraries tell the classes of pixels
+# Languages whose libraries know what a task answers, and what that is; of other tasks, all do
+KNOWN_BY: dict[Task, tuple[str, ...]] = {
+    "segment": ("cpp", "web", "android", "ios"),
+    "detect": ("cpp", "web", "android", "ios"),
+}
+IN_WORDS: dict[Task, str] = {
+    "classify": "{} classes",
+    "multilabel": "{} labels",
+    "regress": "{} values",
+    "segment": "{} classes of pixels",
+    "detect": "objects of {} classes",
+}
 FILTERS_OF_FORMAT_2 = ("bicubic", "bilinear", "box", "hamming", "lanczos")
 
 
@@ -49,26 +61,16 @@ def write_bundle(engine: Artifact, labels: Path | None, folder: Path, kernels: K
 
 def check_images(engine: Artifact, lang: str = "cpp") -> None:
     """Raise UsageError for a model of images, or of answers, that the library of a language does not know."""
-    prepared = engine.description.preprocessing
+    prepared, task = engine.description.preprocessing, engine.description.task
     channels = len(prepared.mean)
     own = "Run the engine with its own runtime"
     again = f"Export again with one of: {', '.join(INTERPOLATIONS)}"
     for wrong, why, hint in (
         (channels != 3, f"give RGB, and its images have {channels} channel{'s' * (channels > 1)}", own),
         (
-            engine.description.task == "segment" and lang not in SEGMENTING,
-            f"for {lang} answer with classes of images, numbers and maps, and not yet with classes of pixels",
-            f"Take --lang {' or '.join(SEGMENTING)}, or show it to `convnext-edge predict`",
-        ),
-        (
-            engine.description.task == "detect",
-            "answer with classes of images, numbers and maps, and not yet with boxes and masks",
-            f"{own}, or show it to `convnext-edge predict`",
-        ),
-        (
-            prepared.resize_mode == "corner",
-            "do not put images into a corner of the input",
-            "Export again with --resize-mode pad",
+            lang not in KNOWN_BY.get(task, (lang,)),
+            f"for {lang} answer with classes of images, numbers and maps, not yet with those of task {task}",
+            f"Take --lang {' or '.join(KNOWN_BY.get(task, ()))}, or show it to `convnext-edge predict`",
         ),
         (
             engine.description.dynamic_size,
@@ -127,14 +129,8 @@ def answers(engine: Artifact) -> str:
             return f"{found} and a map" if described.architecture.maps else found
         case "features":
             return f"{len(described.architecture.maps)} maps"
-        case "regress":
-            return f"{labelled(engine)} values"
-        case "multilabel":
-            return f"{labelled(engine)} labels"
-        case "segment":
-            return f"{labelled(engine)} classes of pixels"
-        case _:
-            return f"{labelled(engine)} classes"
+        case task:
+            return IN_WORDS[task].format(labelled(engine) - first_label(engine))
 
 
 def manifest_lines(engine: Artifact, digests: dict[str, str], kernels: Kernels) -> list[str]:
@@ -146,9 +142,8 @@ def manifest_lines(engine: Artifact, digests: dict[str, str], kernels: Kernels) 
     prepared = described.preprocessing
     recorded = described.engine or {}
     apart = apart_from_format_1(prepared)
-    later = LATER_FORMAT if apart or described.task != "classify" else FORMAT
     values = {
-        "format": LATEST_FORMAT if "resize_mode" in apart else later,
+        "format": format_of(described.task, apart),
         "version": __version__,
         "runtime": runtime_of(described),
         "runtime_version": recorded.get("version", "unknown"),
@@ -164,11 +159,33 @@ def manifest_lines(engine: Artifact, digests: dict[str, str], kernels: Kernels) 
         "mean": " ".join(map(repr, prepared.mean)),
         "std": " ".join(map(repr, prepared.std)),
         "classes": labelled(engine),
+        **of_detector(engine),
         **apart,
     }
     return [f"{key} {value}" for key, value in values.items()] + [
         f"file {digest} {name}" for name, digest in digests.items()
     ]
+
+
+def format_of(task: Task, apart: dict[str, str]) -> int:
+    """Return the number that older libraries refuse where they would get the images or the answer wrong."""
+    if "resize_mode" in apart:
+        return CORNER_FORMAT if apart["resize_mode"] == "corner" else WAY_FORMAT
+    return LATER_FORMAT if apart or task != "classify" else FORMAT
+
+
+def of_detector(engine: Artifact) -> dict[str, str]:
+    """Return the lines that a detector has more: the first class of objects, and the most that it finds."""
+    found = engine.description.architecture.detection
+    if engine.description.task != "detect" or found is None:
+        return {}
+    return {"first_label": str(first_label(engine)), "detections": str(found.detections)}
+
+
+def first_label(engine: Artifact) -> int:
+    """Return the first class that objects of a detector may have: class 0 may be the background."""
+    found = engine.description.architecture.detection
+    return int(found is not None and found.background_first)
 
 
 def apart_from_format_1(prepared: Preprocessing) -> dict[str, str]:
@@ -192,7 +209,8 @@ def in_format_2(prepared: Preprocessing) -> dict[str, str] | None:
         prepared.resolution, plain.crop, prepared.interpolation, prepared.mean, prepared.std, prepared.width
     )
     new_filter = prepared.interpolation not in FILTERS_OF_FORMAT_2
-    if new_filter or prepared.resize_mode == "pad" or plain != known or (squashes and prepared.crop != 1):
+    whole = prepared.resize_mode in WHOLE
+    if new_filter or whole or plain != known or (squashes and prepared.crop != 1):
         return None
     return {} if squashes == (prepared.crop == 1) else {"squash": str(squashes).lower()}
 

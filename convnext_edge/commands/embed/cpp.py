@@ -48,6 +48,11 @@ std::cout << convnext_edge::cosine(one, other) << '\\n';""",
 for (const auto& map : model.features({IMAGE})) {{  // 8-bit RGB of any size
     std::cout << map.name << ' ' << map.shape[0] << ' ' << map.shape[1] << ' ' << map.shape[2] << '\\n';
 }}""",
+    "detect": f"""\
+for (const auto& found : model.detect({IMAGE}, 0.5F)) {{  // 8-bit RGB of any size
+    std::cout << found.label << ' ' << found.score << ' ' << found.box.left << ' ' << found.box.top << '\\n';
+    const auto mask = found.mask();  // which pixels of a rectangle are of it
+}}""",
     "segment": f"""\
 const auto map = model.segment({IMAGE});  // 8-bit RGB of any size
 std::cout << "in the corner: " << model.labels()[map.classes.front()] << '\\n';""",

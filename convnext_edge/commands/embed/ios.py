@@ -25,6 +25,7 @@ CALLS: dict[Task, str] = {
     "multilabel": "for found in try model.multilabel(image) { print(found.probability, found.label) }",
     "regress": "let values: [Float] = try model.regress(image)",
     "embed": "let embedding: [Float] = try model.embed(image)  // `cosine` compares two",
+    "detect": "for found in try model.detect(image) { print(found.label, found.score, found.box) }",
     "segment": "let map: LabelMap = try model.segment(image)  // map.classes: one for each pixel",
     "features": "for map in try model.features(image) { print(map.name, map.shape) }",
 }

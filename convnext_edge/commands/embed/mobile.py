@@ -38,7 +38,7 @@ def write_sample(engine: Artifact, folder: Path) -> None:
     """Write the first photograph of the demo as PNG, and what the engine answers, a number on each line.
 
     They are those of the vector, such as the logits; of a model that has maps alone, those of its last map;
-    of a segmenter the class of each pixel.
+    of a segmenter the class of each pixel, of a detector the boxes in what the model sees.
 
     Raises TargetError where the engine does not run on this machine.
     """
@@ -59,6 +59,6 @@ def numbers_of(task: Task, outputs: Outputs) -> list[str]:
     """Return the numbers that a sample compares with its own, as text."""
     if task == "segment":
         return [str(index) for index in outputs[0][0].argmax(0).ravel()]
-    answer = outputs[0 if outputs[0].ndim == 2 else -1].ravel()
+    answer = outputs[0 if outputs[0].ndim == 2 or task == "detect" else -1].ravel()
     # the shortest decimal number that is read as the same float32
     return [np.format_float_scientific(value, unique=True) for value in answer]

@@ -33,6 +33,7 @@ CALLS: dict[Task, str] = {
     "regress": "const values = await model.regress(picture);",
     "embed": "const embedding = await model.embed(picture); // convnextEdge.cosine compares two",
     "features": "for (const { name, shape } of await model.features(picture)) console.log(name, shape);",
+    "detect": "for (const { label, box } of await model.detect(picture, 0.5)) console.log(label, box);",
     "segment": "const { width, height, classes } = await model.segment(picture); // a class for each pixel",
 }
 SERVE = "python3 -m http.server"

@@ -11,8 +11,9 @@ from zipfile import ZipFile
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 from support.control_groups import FREE, LIMITED, systems
+from support.detectors import BOXES, NAMES, SIZE, expected_objects, made
 from support.embedded import MANIFEST, noise, packed
 from support.embedded_apps import (
     ANDROID_ASSETS,
@@ -30,11 +31,12 @@ from support.needs import npm_package, program
 from support.places import TESTS
 
 from convnext_edge.artifacts.store import open_artifact
+from convnext_edge.commands.predict import objects
 from convnext_edge.commands.predict.maps import MOST_CLASSES, overlay, shares
 from convnext_edge.errors import ArtifactError, ImageSetError
 from convnext_edge.evaluation.candidates import open_session
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.images.transform import normalize, preprocess
+from convnext_edge.images.transform import normalize, preprocess, resized_size
 
 pytestmark = pytest.mark.slow(seconds=40)
 FIXTURES = TESTS / "fixtures" / "android"
@@ -258,6 +260,37 @@ def test_label_maps_and_overlays_are_those_of_predict(folder: Path, run: Run, tm
     assert answer(run, folder, "pixels", b"1.0 2.0 3.0 4.0\n1.0 2.0 3.0 5.0") == (
         b"75.000 % of the pixels are of Python's class."
     )
+
+
+@pytest.mark.parametrize("size", [(91, 57), SIZE[::-1]], ids=["picture", "seen"])
+def test_objects_masks_and_overlays_are_those_of_predict(
+    folder: Path, run: Run, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, prepared = made(BOXES), Preprocessing(SIZE[0], 1.0, width=SIZE[1], resize_mode="corner")
+    fit = (*resized_size(*size, prepared), 0, 0)
+    rows = (size, fit, *(each.ravel().tolist() for each in found))
+    given = "\n".join(" ".join(map(str, row)) for row in rows)
+    lines = answer(run, folder, "objects", given.encode()).decode().splitlines()
+    pixels = noise(*size)
+    wanted = expected_objects(found, pixels, prepared, 0.4)
+    assert len(lines) == len(wanted) > 5
+    for line, (index, score, box, inside) in zip(lines, wanted, strict=True):
+        number, label, told, *numbers, bits = line.split()
+        assert (int(number), label, np.float32(told)) == (index, NAMES[index], np.float32(score))
+        np.testing.assert_array_equal(np.array(numbers[:4], float), box)
+        left, top, width, height = map(int, numbers[4:])
+        mask = np.zeros_like(inside)
+        mask[top : top + height, left : left + width] = np.reshape(
+            np.array([*bits[1:]]) == "1", (height, width)
+        )
+        np.testing.assert_array_equal(mask, inside)
+    if size != SIZE[::-1]:
+        return
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda *_, **__: None)  # names are not drawn
+    numbers = (pixels.astype(int) << (16, 8, 0)).sum(2).ravel()
+    told = answer(run, folder, "drawn", f"{given}\n{' '.join(map(str, numbers))}".encode()).split()
+    colors = np.array(told, np.int32).view(np.uint8).reshape(*SIZE, 4)[:, :, 2::-1]
+    np.testing.assert_array_equal(colors, np.asarray(objects.overlay(pixels, found, NAMES, 0.4)))
 
 
 def test_the_bench_counts_the_cpus_that_it_may_use(run: Run, tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def test_a_damaged_engine_is_refused_in_the_words_of_python(
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"format": "4"}, "has format 4, this version reads 1, 2 and 3"),
+        ({"format": "5"}, "has format 5, this version reads 1 to 4"),
         ({"resolution": "many"}, "is damaged: resolution is 'many'"),
         ({"resolution": "64px"}, "is damaged: resolution is '64px'"),
         ({"resolution": "-3"}, "out of range"),

@@ -29,7 +29,7 @@ from support.models import CHECKPOINT, CLASSES, RESOLUTION, Models
 from support.places import TESTS
 
 from convnext_edge import build, embed, export, predict, quantize
-from convnext_edge.commands.embed.bundle import SEGMENTING
+from convnext_edge.commands.embed.bundle import KNOWN_BY
 from convnext_edge.commands.embed.command import Language
 from convnext_edge.errors import UsageError
 from convnext_edge.images.preprocessing import Preprocessing
@@ -46,7 +46,7 @@ KINDS: dict[str, dict[str, object]] = {
     "segment": {"checkpoint": SEGMENTER, "resolution": SEGMENTED},
 }
 LAST = 48  # channels of the last map
-CALLS = ("classify", "multilabel", "regress", "embed", "features", "segment")
+CALLS = ("classify", "multilabel", "regress", "embed", "features", "segment", "detect")
 
 Folders = Callable[..., Path]
 
@@ -268,7 +268,7 @@ def test_images_that_the_libraries_cannot_prepare_are_refused(
     assert not (tmp_path / "app").exists()
 
 
-@pytest.mark.parametrize("lang", sorted(set(get_args(Language)) - set(SEGMENTING)))
+@pytest.mark.parametrize("lang", sorted(set(get_args(Language)) - set(KNOWN_BY["segment"])))
 def test_segmenters_are_refused_by_the_language_that_has_no_label_maps(
     folders: Folders, tmp_path: Path, lang: Language
 ) -> None:

@@ -5,9 +5,9 @@
 ///         std::cout << found.probability << "  " << found.label << '\n';
 ///     }
 ///
-/// The call has the name of the model's task: classify, multilabel, regress, embed, features or segment. Images are
-/// resized, cropped and normalized exactly as `convnext-edge validate` does it, so the accuracy that was validated is
-/// the accuracy that an application gets.
+/// The call has the name of the model's task: classify, multilabel, regress, embed, features, segment or detect. Images
+/// are resized, cropped and normalized exactly as `convnext-edge validate` does it, so the accuracy that was validated
+/// is the accuracy that an application gets.
 #pragma once
 
 #include <array>
@@ -71,7 +71,9 @@ struct Prediction {
 
 /// One output of the model for an image.
 struct Output {
-    std::string name;                ///< "logits", "values", "embedding", "map", or "map0" for that of stage 0
+    /// "logits", "values", "embedding", "map", or "map0" for that of stage 0; of a detector "boxes", "labels", "scores"
+    /// and "masks"
+    std::string name;
     std::vector<std::size_t> shape;  ///< (numbers) of a vector; (channels, rows, columns) of a map and of a segmenter
     std::vector<float> values;       ///< the last axis fastest
 };
@@ -81,6 +83,43 @@ struct LabelMap {
     int width = 0;                       ///< in pixels
     int height = 0;                      ///< in pixels
     std::vector<std::uint32_t> classes;  ///< (height, width) positions among the model's classes, row by row
+};
+
+/// In pixels from the upper left corner.
+struct Box {
+    double left = 0;
+    double top = 0;
+    double right = 0;
+    double bottom = 0;
+};
+
+/// Which pixels of a rectangle of a picture are of an object; outside, none is.
+struct Mask {
+    int left = 0;    ///< in pixels of the picture, as all of these
+    int top = 0;
+    int width = 0;
+    int height = 0;
+    std::vector<std::uint8_t> inside;  ///< (height, width), 1 for a pixel of the object and 0 for another, row by row
+};
+
+/// One object in a picture.
+struct Object {
+    static constexpr std::size_t kMaskEdge = 28;  ///< rows and columns of `likely`
+
+    std::size_t index = 0;   ///< position of its class among the model's
+    std::string_view label;  ///< lives as long as a Model or Workspace of the model
+    float score = 0;         ///< how sure the model is, from 0 to 1
+    Box box;                 ///< in pixels of the picture, within it
+    int picture_width = 0;   ///< in pixels
+    int picture_height = 0;  ///< in pixels
+    /// How likely each part of the box is of the object, row by row: what the mask is drawn from.
+    std::array<float, kMaskEdge * kMaskEdge> likely{};
+
+    /// The pixels of the picture that are of it with a likelihood of more than a half.
+    Mask mask() const;
+
+    /// The same into a mask whose memory is used again: it allocates only where that is too little.
+    void draw(Mask& mask) const;
 };
 
 /// Red, green and blue of a class in label maps of `convnext-edge predict`: those of Pascal VOC, which repeat after 256.
@@ -116,8 +155,10 @@ struct Info {
     bool takes_bytes = false;     ///< whether the engine takes raw bytes, or normalized float32
     std::size_t classes = 0;      ///< numbers that have a label: none of `embed` and `features`
     int width = 0;                ///< columns of what the model sees, in pixels
-    std::string task;             ///< "classify", "multilabel", "regress", "embed", "features" or "segment"
+    std::string task;             ///< "classify", "multilabel", "regress", "embed", "features", "segment" or "detect"
     bool upright = false;         ///< whether to turn photographs as their EXIF orientation says before they are given
+    std::size_t first_label = 0;  ///< of `detect`, the first class that objects may have: 1 where 0 is the background
+    std::size_t detections = 0;   ///< of `detect`, the most objects that are found in an image
 };
 
 class Workspace;
@@ -165,6 +206,10 @@ class Model {
     LabelMap segment(const Image& image) const;
     const LabelMap& segment(const Image& image, Workspace& workspace) const;
 
+    /// The objects whose score is higher than the threshold, the surest first.
+    std::vector<Object> detect(const Image& image, float threshold = 0.5F) const;
+    const std::vector<Object>& detect(const Image& image, float threshold, Workspace& workspace) const;
+
     /// Memory for one call at a time; one for each thread.
     Workspace workspace() const;
 
@@ -184,8 +229,8 @@ class Model {
 using Classifier = Model;
 
 /// Buffers of one call and, in its single steps, what a call does: `prepare` (or `set_input`), `infer`, and `rank`,
-/// `judge` or `label_map`. A step without the one before it, or of a workspace that was moved from, throws UsageError.
-/// It keeps its model alive, and may outlive the Model.
+/// `judge`, `label_map` or `objects`. A step without the one before it, or of a workspace that was moved from, throws
+/// UsageError. It keeps its model alive, and may outlive the Model.
 class Workspace {
    public:
     ~Workspace();
@@ -223,6 +268,14 @@ class Workspace {
     /// The class of each pixel by the last logits. Throws UsageError for another task than `segment`, and TargetError
     /// where a logit is no number.
     const LabelMap& label_map();
+
+    /// The objects of the last outputs whose score is higher than the threshold, the surest first: in the picture that
+    /// was prepared or, behind `set_input`, in what the model sees. Throws UsageError for another task than `detect` and
+    /// for a threshold that is no number, and TargetError where an output is no number, or a label none of the model's.
+    const std::vector<Object>& objects(float threshold = 0.5F);
+
+    /// The same in what the model sees, as `prepare` returns it.
+    const std::vector<Object>& objects_as_seen(float threshold = 0.5F);
 
    private:
     friend class Model;

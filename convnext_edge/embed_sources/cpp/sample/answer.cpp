@@ -14,11 +14,11 @@ namespace {
 using convnext_edge::Image;
 using convnext_edge::LabelMap;
 using convnext_edge::Model;
+using convnext_edge::Object;
 using convnext_edge::Output;
 using convnext_edge::Prediction;
 
 constexpr int kExact = 9;          // digits that tell any float32 from its neighbours
-constexpr float kThreshold = 0.5;  // of a probability, above which a label holds
 
 template <typename... Values>
 std::string formatted(const char* format, Values... values) {
@@ -64,13 +64,16 @@ std::string lines_of(const std::vector<Output>& outputs, std::size_t top) {
     return text;
 }
 
-std::string json_of(std::vector<Prediction> found, bool of_labels) {
-    if (of_labels) {
-        const auto holds = [](const Prediction& one) { return one.probability > kThreshold; };
-        found.erase(std::stable_partition(found.begin(), found.end(), holds), found.end());
-        std::stable_sort(found.begin(), found.end(),
-                         [](const auto& a, const auto& b) { return a.probability > b.probability; });
-    }
+/// The labels that hold, the likeliest first.
+std::vector<Prediction> holding(std::vector<Prediction> found, float threshold) {
+    const auto holds = [&](const Prediction& one) { return one.probability > threshold; };
+    found.erase(std::stable_partition(found.begin(), found.end(), holds), found.end());
+    std::stable_sort(found.begin(), found.end(),
+                     [](const auto& a, const auto& b) { return a.probability > b.probability; });
+    return found;
+}
+
+std::string json_of(const std::vector<Prediction>& found) {
     std::vector<std::string> rows;
     for (const auto& one : found) {
         rows.push_back("{\"label\": " + quoted(std::string(one.label)) + ", \"index\": " + std::to_string(one.index) +
@@ -137,30 +140,63 @@ std::string json_of(const Segments& found, const std::vector<std::string>& label
            ", \"overlay\": " + place(found.overlay);
 }
 
+std::string lines_of(const Objects& answer) {
+    std::string text;
+    for (const Object& object : answer.found) {
+        const auto& box = object.box;
+        text += formatted("%6.2f %%  %4zu  ", 100.0 * static_cast<double>(object.score), object.index);
+        text += std::string(object.label);
+        text += formatted("  at %.0f,%.0f", box.left, box.top);
+        text += formatted(", %.0fx%.0f pixels\n", box.right - box.left, box.bottom - box.top);
+    }
+    if (answer.found.empty()) text = "no objects\n";
+    return text + (answer.overlay.empty() ? "" : "wrote " + answer.overlay + '\n');
+}
+
+std::string json_of(const Objects& answer) {
+    std::vector<std::string> rows;
+    for (const Object& object : answer.found) {
+        const auto& box = object.box;
+        const std::vector<std::string> sides = {hundredths(box.left), hundredths(box.top),
+                                                hundredths(box.right - box.left), hundredths(box.bottom - box.top)};
+        rows.push_back("{\"label\": " + quoted(std::string(object.label)) +
+                       ", \"category_id\": " + std::to_string(object.index) +
+                       ", \"score\": " + number(static_cast<double>(object.score)) + ", \"bbox\": " + list(sides) +
+                       ", \"segmentation\": " + segmentation_json(object) + "}");
+    }
+    return "\"objects\": " + list(rows) +
+           ", \"overlay\": " + (answer.overlay.empty() ? "null" : quoted(answer.overlay));
+}
+
 Segments segments(const Model& model, const Image& image, const std::string& picture, MapWriter* maps) {
     return maps == nullptr ? Segments{model.segment(image), "", ""} : maps->write(image, picture);
 }
 
-}  // namespace
-
-std::string answer_text(const Model& model, const Image& image, std::size_t top, const std::string& picture,
-                        MapWriter* maps) {
-    const std::string& task = model.info().task;
-    if (task == "classify") return lines_of(model.classify(image, top));
-    if (task == "multilabel") return lines_of(model.multilabel(image));
-    if (task == "regress") return lines_of(model.regress(image), model.labels());
-    if (task == "segment") return lines_of(segments(model, image, picture, maps), model.labels());
-    return lines_of(model.run(image), top);
+Objects objects(const Model& model, const Image& image, const std::string& picture, const Asked& asked) {
+    if (asked.maps == nullptr) return {model.detect(image, asked.threshold), ""};
+    return asked.maps->write_objects(image, picture, asked.threshold);
 }
 
-std::string answer_json(const Model& model, const Image& image, std::size_t top, const std::string& picture,
-                        MapWriter* maps) {
+}  // namespace
+
+std::string answer_text(const Model& model, const Image& image, const Asked& asked, const std::string& picture) {
+    const std::string& task = model.info().task;
+    if (task == "classify") return lines_of(model.classify(image, asked.top));
+    if (task == "multilabel") return lines_of(model.multilabel(image));
+    if (task == "regress") return lines_of(model.regress(image), model.labels());
+    if (task == "segment") return lines_of(segments(model, image, picture, asked.maps), model.labels());
+    if (task == "detect") return lines_of(objects(model, image, picture, asked));
+    return lines_of(model.run(image), asked.top);
+}
+
+std::string answer_json(const Model& model, const Image& image, const Asked& asked, const std::string& picture) {
     const std::string& task = model.info().task;
     std::string found;
-    if (task == "classify") found = json_of(model.classify(image, top), false);
-    else if (task == "multilabel") found = json_of(model.multilabel(image), true);
+    if (task == "classify") found = json_of(model.classify(image, asked.top));
+    else if (task == "multilabel") found = json_of(holding(model.multilabel(image), asked.threshold));
     else if (task == "regress") found = "\"values\": " + json_of(model.regress(image), 6);
-    else if (task == "segment") found = json_of(segments(model, image, picture, maps), model.labels());
+    else if (task == "segment") found = json_of(segments(model, image, picture, asked.maps), model.labels());
+    else if (task == "detect") found = json_of(objects(model, image, picture, asked));
     else found = json_of(model.run(image));
     return "{\"picture\": " + quoted(picture) + ", " + found + "}";
 }

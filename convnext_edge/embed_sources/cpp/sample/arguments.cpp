@@ -7,13 +7,14 @@ const char* const kHelp =
     "Usage: classify [OPTIONS] PICTURE...\n"
     "\n"
     "  Prints what the model answers to pictures: the likeliest classes, the probability of each label, the\n"
-    "  values, the embedding, the shapes of maps, or the share of the pixels that each class has. A picture is a\n"
-    "  JPEG, PNG, BMP or binary PPM, raw RGB bytes, or a folder of pictures.\n"
+    "  values, the embedding, the shapes of maps, the share of the pixels that each class has, or the objects. A\n"
+    "  picture is a JPEG, PNG, BMP or binary PPM, raw RGB bytes, or a folder of pictures.\n"
     "\n"
     "  --model DIR      folder with convnext_edge.txt  [default: model]\n"
     "  --top N          how many classes, or numbers of a vector  [default: 5]\n"
     "  --json           print JSON, with the keys of convnext-edge predict\n"
-    "  --maps DIR       of segment: write NAME.labels.png and NAME.overlay.png of each picture\n"
+    "  --threshold T    of detect, and of multilabel with --json: tell what has a higher probability  [default: 0.5]\n"
+    "  --maps DIR       of segment: write NAME.labels.png and NAME.overlay.png of each picture; of detect the latter\n"
     "  --size WxH       PICTURE is raw RGB of that many pixels\n"
     "  --camera DEVICE  a camera of Linux in place of pictures, as /dev/video0; with --json an object a line\n"
     "  --frames N       of the camera  [default: until it is stopped]\n"
@@ -58,6 +59,7 @@ Arguments parse(int count, char** words) {
         else if (word == "--maps") found.maps = value();
         else if (word == "--camera") found.camera = value();
         else if (word == "--frames") found.frames = whole_number(word, value());
+        else if (word == "--threshold") found.threshold = share(word, value());
         else if (word == "--top") found.top = whole_number(word, value());
         else if (word == "--threads") found.bench.threads = whole_number(word, value());
         else if (word == "--runs") found.bench.runs = whole_number(word, value());

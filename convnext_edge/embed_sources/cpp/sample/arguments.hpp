@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@ struct Arguments {
     std::string camera;
     int frames = 0;  // of the camera; 0: until it is stopped
     int top = 5;
+    std::optional<float> threshold;  // where it is said
     bool json = false;
     bool timed = false;
     bool help = false;

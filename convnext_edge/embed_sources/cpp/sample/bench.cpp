@@ -102,6 +102,7 @@ std::string bench(const convnext_edge::Image& image, const BenchOptions& options
         if (info.task == "classify") workspace.rank(1);
         if (info.task == "multilabel") workspace.judge();
         if (info.task == "segment") workspace.label_map();
+        if (info.task == "detect") workspace.objects();
     };
     started = Clock::now();
     answer();

@@ -19,6 +19,20 @@ namespace {
 
 using convnext_edge::Model;
 
+/// Throws convnext_edge::UsageError for a threshold where the task has none.
+Asked told_by(const Arguments& arguments, const Model& model, MapWriter* maps) {
+    const std::string& task = model.info().task;
+    if (arguments.threshold && task != "multilabel" && task != "detect") {
+        throw convnext_edge::UsageError("--threshold means nothing to a model of the task " + task +
+                                        "\nLeave it out; it is for multilabel and detect.");
+    }
+    Asked asked;
+    asked.top = static_cast<std::size_t>(arguments.top);
+    asked.threshold = arguments.threshold.value_or(asked.threshold);
+    asked.maps = maps;
+    return asked;
+}
+
 /// 1 where a picture could not be read.
 int classify(const Arguments& arguments, const Model& model) {
     std::vector<std::string> files;
@@ -28,15 +42,15 @@ int classify(const Arguments& arguments, const Model& model) {
     const auto maps = arguments.maps.empty() ? nullptr : std::make_unique<MapWriter>(model, arguments.maps);
     std::vector<std::string> answered;
     std::vector<std::string> failed;
-    const auto top = static_cast<std::size_t>(arguments.top);
+    const Asked asked = told_by(arguments, model, maps.get());
     for (const std::string& file : files) {
         try {
             const Picture picture = read_picture(file, arguments.size, model.info().upright);
             if (arguments.json) {
-                answered.push_back(answer_json(model, picture.image(), top, file, maps.get()));
+                answered.push_back(answer_json(model, picture.image(), asked, file));
             } else {
                 if (files.size() > 1) std::cout << file << '\n';
-                std::cout << answer_text(model, picture.image(), top, file, maps.get());
+                std::cout << answer_text(model, picture.image(), asked, file);
             }
         } catch (const convnext_edge::ImageError& error) {
             std::cerr << "Error: " << error.what() << '\n';
@@ -55,12 +69,12 @@ int classify(const Arguments& arguments, const Model& model) {
 
 void watch(const Arguments& arguments, const Model& model) {
     Camera camera(arguments.camera);
-    const auto top = static_cast<std::size_t>(arguments.top);
+    const Asked asked = told_by(arguments, model, nullptr);
     for (int frame = 1; arguments.frames == 0 || frame <= arguments.frames; ++frame) {
         const Picture picture = camera.next();
         const std::string name = arguments.camera + " frame " + std::to_string(frame);
-        if (arguments.json) std::cout << answer_json(model, picture.image(), top, name) << std::endl;
-        else std::cout << name << '\n' << answer_text(model, picture.image(), top, name) << std::flush;
+        if (arguments.json) std::cout << answer_json(model, picture.image(), asked, name) << std::endl;
+        else std::cout << name << '\n' << answer_text(model, picture.image(), asked, name) << std::flush;
     }
 }
 

@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <exception>
 #include <iostream>
+#include <locale>
+#include <sstream>
 #include <thread>
 
 #include "convnext_edge.hpp"
@@ -43,6 +45,14 @@ int whole_number(const std::string& option, const std::string& text) {
     } catch (const std::exception&) {  // falls through to the one message for all that is wrong
     }
     throw convnext_edge::UsageError(option + " " + text + " is no whole number from 1 to 2147483647");
+}
+
+float share(const std::string& option, const std::string& text) {
+    std::istringstream stream(text);
+    stream.imbue(std::locale::classic());
+    float value = 0;
+    if (stream >> value && stream.peek() == std::istringstream::traits_type::eof() && value >= 0 && value <= 1) return value;
+    throw convnext_edge::UsageError(option + " " + text + " is no number from 0 to 1");
 }
 
 int bounded_threads(int threads) {

@@ -30,6 +30,15 @@ std::string number(double value, int digits) {
     return text.str();
 }
 
+std::string hundredths(double value) {
+    std::ostringstream text;
+    text.imbue(std::locale::classic());
+    text.setf(std::ios_base::fixed, std::ios_base::floatfield);
+    text.precision(2);
+    text << value;
+    return text.str();
+}
+
 std::string list(const std::vector<std::string>& values) {
     std::string made;
     for (const std::string& value : values) made += (made.empty() ? "" : ", ") + value;

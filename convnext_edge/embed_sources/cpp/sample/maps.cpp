@@ -19,10 +19,11 @@ constexpr std::size_t kMostClasses = 256;  // that a byte for each pixel tells a
 
 const Model& checked(const Model& model) {
     const auto& info = model.info();
-    if (info.task != "segment") {
-        throw UsageError("--maps means nothing to a model of the task " + info.task + "\nLeave it out; it is for segment.");
+    if (info.task != "segment" && info.task != "detect") {
+        throw UsageError("--maps means nothing to a model of the task " + info.task +
+                         "\nLeave it out; it is for segment and detect.");
     }
-    if (info.classes > kMostClasses) {
+    if (info.task == "segment" && info.classes > kMostClasses) {
         throw UsageError("--maps: a label map has a byte for each pixel, and the model has " +
                          std::to_string(info.classes) + " classes\nCall segment() of the library.");
     }
@@ -53,7 +54,10 @@ Drawing overlay(const std::vector<std::uint8_t>& pixels, const LabelMap& map) {
 }  // namespace
 
 MapWriter::MapWriter(const Model& model, std::filesystem::path folder)
-    : workspace_(checked(model).workspace()), folder_(std::move(folder)) {
+    : workspace_(checked(model).workspace()),
+      width_(model.info().width),
+      height_(model.info().resolution),
+      folder_(std::move(folder)) {
     std::error_code failed;
     std::filesystem::create_directories(folder_, failed);
     if (!std::filesystem::is_directory(folder_, failed)) {
@@ -73,6 +77,14 @@ Segments MapWriter::write(const convnext_edge::Image& image, const std::string& 
     write_png(label_map, labels);
     write_png(drawn, overlay(pixels, map));
     return {map, label_map.string(), drawn.string()};
+}
+
+Objects MapWriter::write_objects(const convnext_edge::Image& image, const std::string& picture, float threshold) {
+    const std::vector<std::uint8_t>& pixels = workspace_.prepare(image);
+    workspace_.infer();
+    const auto drawn = folder_ / (name_of(picture) + ".overlay.png");
+    write_png(drawn, overlay(pixels, workspace_.objects_as_seen(threshold), width_, height_));
+    return {workspace_.objects(threshold), drawn.string()};
 }
 
 std::string MapWriter::name_of(const std::string& picture) {

@@ -2,6 +2,7 @@
 #include <functional>
 #include <numeric>
 
+#include "convnext_edge.hpp"
 #include "runtime.hpp"
 
 namespace convnext_edge::detail {
@@ -10,8 +11,23 @@ std::size_t count(const Shape& shape) {
     return std::accumulate(shape.begin(), shape.end(), std::size_t{1}, std::multiplies<>());
 }
 
+namespace {
+
+/// Whether shapes are those of a detector, but for the axis of the batch.
+bool are_detections(const std::vector<Shape>& shapes, std::size_t places) {
+    const std::size_t edge = Object::kMaskEdge;
+    const std::vector<Shape> expected = {{places, 4}, {places}, {places}, {places, edge, edge}};
+    const auto fits = [](const Shape& found, const Shape& wanted) {
+        return found.size() == wanted.size() + 1 && found[0] <= 1 && std::equal(wanted.begin(), wanted.end(), found.begin() + 1);
+    };
+    return std::equal(shapes.begin(), shapes.end(), expected.begin(), expected.end(), fits);
+}
+
+}  // namespace
+
 bool Contract::fits(const std::vector<Shape>& shapes) const {
     if (shapes.size() != outputs.size()) return false;
+    if (detections > 0) return are_detections(shapes, detections);
     for (std::size_t i = 0; i < shapes.size(); ++i) {
         const Shape& shape = shapes[i];
         const bool is_map = of_pixels || outputs[i].compare(0, 3, "map") == 0;

@@ -18,14 +18,17 @@ using std::filesystem::path;
 
 constexpr char kName[] = "convnext_edge.txt";
 constexpr char kLabels[] = "labels.txt";
-// 2: what older libraries would take for a classifier of squares; 3: images that they would prepare otherwise
-const std::set<std::string> kFormats = {"1", "2", "3"};
+// 2: what older libraries would take for a classifier of squares; 3: images that they would prepare otherwise; 4: images
+// in a corner
+const std::set<std::string> kFormats = {"1", "2", "3", "4"};
 constexpr std::size_t kMaxName = 199;       // bytes of a file name
+constexpr std::size_t kMostDetections = 1 << 16;
 
-// Each task, and the name of the vector that is its first output; the other outputs are maps.
-const std::map<std::string, std::string> kVectors = {
+// Each task, and the name of its first output; the other outputs are maps, but for those of a detector.
+const std::map<std::string, std::string> kFirst = {
     {"classify", "logits"}, {"multilabel", "logits"}, {"regress", "values"}, {"embed", "embedding"}, {"features", ""},
-    {"segment", "logits"}};
+    {"segment", "logits"}, {"detect", "boxes"}};
+const std::vector<std::string> kOfDetectors = {"boxes", "labels", "scores", "masks"};
 
 /// Whether `name` is that of a file in the folder itself, with the rules of Python's artifacts/names.py.
 bool is_plain(const std::string& name) {
@@ -44,7 +47,7 @@ bool is_plain(const std::string& name) {
 void check_format(const Reader& reader) {
     const std::string format = reader.text("format");
     if (kFormats.count(format) == 0) {
-        throw ArtifactError(reader.file().string() + " has format " + format + ", this version reads 1, 2 and 3" +
+        throw ArtifactError(reader.file().string() + " has format " + format + ", this version reads 1 to 4" +
                             "\nEmbed again with the version of these sources.");
     }
 }
@@ -69,7 +72,8 @@ void read_early_way(const Reader& reader, Frame& frame) {
 
 Frame read_frame(const Reader& reader) {
     static const std::map<std::string, ResizeMode> modes = {
-        {"center", ResizeMode::center}, {"squash", ResizeMode::squash}, {"pad", ResizeMode::pad}};
+        {"center", ResizeMode::center}, {"squash", ResizeMode::squash}, {"pad", ResizeMode::pad},
+        {"corner", ResizeMode::corner}};
     Frame frame;
     frame.rows = reader.number<int>("resolution");
     frame.columns = reader.has("width") ? reader.number<int>("width") : frame.rows;
@@ -98,9 +102,9 @@ Frame read_frame(const Reader& reader) {
 
 std::string read_task(const Reader& reader) {
     std::string task = reader.text("task", "classify");
-    if (kVectors.count(task) > 0) return task;
+    if (kFirst.count(task) > 0) return task;
     std::string known;
-    for (const auto& each : kVectors) known += (known.empty() ? "" : ", ") + each.first;
+    for (const auto& each : kFirst) known += (known.empty() ? "" : ", ") + each.first;
     throw ArtifactError("task '" + task + "' is not known\nKnown: " + known + ".");
 }
 
@@ -110,18 +114,31 @@ bool is_map(const std::string& name) {
            std::all_of(name.begin() + 3, name.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
-/// A vector where the task has one, and maps.
+/// Whether a task has these outputs: a vector where it has one, and maps; or those of a detector.
+bool has_outputs(const std::string& task, const std::vector<std::string>& names) {
+    if (task == "detect") return names == kOfDetectors;
+    const std::string& vector = kFirst.at(task);
+    return !names.empty() && (vector.empty() || names.front() == vector) &&
+           std::all_of(names.begin() + (vector.empty() ? 0 : 1), names.end(), is_map) &&
+           std::set<std::string>(names.begin(), names.end()).size() == names.size();
+}
+
 std::vector<std::string> read_outputs(const Reader& reader, const std::string& task) {
     const std::string said = task == "classify" ? reader.text("outputs", "logits") : reader.text("outputs");
     std::istringstream words(said);
     std::vector<std::string> names;
     for (std::string word; words >> word;) names.push_back(word);
-    const std::string& vector = kVectors.at(task);
-    const bool fits = !names.empty() && (vector.empty() || names.front() == vector) &&
-                      std::all_of(names.begin() + (vector.empty() ? 0 : 1), names.end(), is_map) &&
-                      std::set<std::string>(names.begin(), names.end()).size() == names.size();
-    if (!fits) throw damaged(reader.file(), "outputs is '" + said + "'");
+    if (!has_outputs(task, names)) throw damaged(reader.file(), "outputs is '" + said + "'");
     return names;
+}
+
+void read_detection(const Reader& reader, Manifest& manifest) {
+    if (manifest.task != "detect") return;
+    manifest.first_label = reader.number<std::size_t>("first_label");
+    manifest.detections = reader.number<std::size_t>("detections");
+    const bool sound = manifest.first_label <= 1 && manifest.first_label < manifest.classes &&
+                       manifest.detections >= 1 && manifest.detections <= kMostDetections;
+    if (!sound) throw damaged(reader.file(), "first_label or detections are out of range");
 }
 
 void check_ranges(const path& file, const Manifest& manifest) {
@@ -193,6 +210,7 @@ Manifest read_manifest(const path& folder) {
     manifest.classes = reader.number<std::size_t>("classes");
     manifest.files = listed_files(reader);
     check_ranges(reader.file(), manifest);
+    read_detection(reader, manifest);
     for (const std::string& name : {manifest.engine, std::string(kLabels)}) check_lists(reader, manifest, name);
     for (const auto& [digest, name] : manifest.files) check_digest(folder / name, digest);
     return manifest;

@@ -25,6 +25,8 @@ struct Manifest {
     std::array<double, 3> mean{};  // by channel, of values in 0..1
     std::array<double, 3> deviation{};
     std::size_t classes = 0;  // numbers that have a label; 0 for an embedding and for maps
+    std::size_t first_label = 0;  // of a detector, the first class that objects may have
+    std::size_t detections = 0;   // of a detector, the most that are found in an image; 0 of another model
     std::vector<std::pair<std::string, std::string>> files;  // SHA-256 and name
 };
 

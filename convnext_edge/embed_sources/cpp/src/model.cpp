@@ -57,12 +57,12 @@ Model::State::State(const std::filesystem::path& folder, const Options& options)
     const auto rows = static_cast<std::size_t>(manifest.frame.rows);
     const auto columns = static_cast<std::size_t>(manifest.frame.columns);
     engine = detail::load_engine({folder / manifest.engine, manifest.takes_bytes, rows, columns, manifest.outputs,
-                                  manifest.classes, manifest.task == "segment"},
+                                  manifest.classes, manifest.task == "segment", manifest.detections},
                                  options.threads, options.time_layers);
     times_layers = options.time_layers;
     info = {manifest.engine,     manifest.runtime,     detail::runtime_version(), manifest.runtime_version,
             manifest.frame.rows, manifest.takes_bytes, manifest.classes,          manifest.frame.columns,
-            manifest.task,       manifest.upright};
+            manifest.task,       manifest.upright,     manifest.first_label,      manifest.detections};
 }
 
 std::unique_ptr<Workspace::State> Model::State::make_workspace() {
@@ -112,6 +112,12 @@ const LabelMap& Model::segment(const Image& image, Workspace& workspace) const {
     return workspace.label_map();
 }
 
+const std::vector<Object>& Model::detect(const Image& image, float threshold, Workspace& workspace) const {
+    detail::check_task(info(), "detect");
+    run(image, workspace);
+    return workspace.objects(threshold);
+}
+
 /// What `call` makes of a workspace of the pool.
 template <typename Call>
 auto Model::borrowing(Call call) const {
@@ -148,6 +154,10 @@ std::vector<Prediction> Model::multilabel(const Image& image) const {
 
 LabelMap Model::segment(const Image& image) const {
     return borrowing([&](Workspace& workspace) { return segment(image, workspace); });
+}
+
+std::vector<Object> Model::detect(const Image& image, float threshold) const {
+    return borrowing([&](Workspace& workspace) { return detect(image, threshold, workspace); });
 }
 
 std::vector<float> Model::regress(const Image& image) const { return checked("regress", image).front().values; }

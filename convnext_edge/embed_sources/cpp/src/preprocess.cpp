@@ -45,7 +45,7 @@ Size resized(const Image& image, const Frame& frame) {
     const auto edge = before(frame.rows);
     const auto wide = before(frame.columns);
     if (frame.mode == ResizeMode::squash) return {wide, edge};
-    const bool inside = frame.mode == ResizeMode::pad;
+    const bool inside = frame.mode == ResizeMode::pad || frame.mode == ResizeMode::corner;
     if (inside || edge != wide) {  // timm's ResizeKeepRatio: the image lies within both edges, or covers them
         const double down = image.height / static_cast<double>(edge);
         const double across = image.width / static_cast<double>(wide);
@@ -89,7 +89,9 @@ void Preprocessor::prepare(int columns, int rows) {
 }
 
 Preprocessor::Window Preprocessor::window(std::int64_t resized, int edge) const {
-    if (resized < edge) return {0, static_cast<int>(resized), static_cast<int>((edge - resized) / 2)};
+    const bool corner = frame_.mode == ResizeMode::corner;
+    if (resized < edge) return {0, static_cast<int>(resized), corner ? 0 : static_cast<int>((edge - resized) / 2)};
+    if (corner) return {0, edge, 0};
     return {frame_.round_down ? static_cast<int>((resized - edge) / 2) : half(resized - edge), edge, 0};
 }
 
@@ -102,6 +104,7 @@ const std::vector<std::uint8_t>& Preprocessor::run(const Image& image) {
     }
     const Window across = window(size.width, frame_.columns);
     const Window down = window(size.height, frame_.rows);
+    fit_ = {size.width, size.height, across.place - across.first, down.place - down.first};
     prepare(across.count, down.count);
     const bool few_bits = frame_.rows_first;
     across_.compute(filter_, {image.width, static_cast<int>(size.width), across.first, across.count, few_bits});

@@ -10,8 +10,8 @@
 
 namespace convnext_edge::detail {
 
-/// What is resized: the shorter edge, each edge, or the longer edge.
-enum class ResizeMode { center, squash, pad };
+/// What is resized: the shorter edge, each edge, or the longer edge; in the last, the image lies in the upper left corner.
+enum class ResizeMode { center, squash, pad, corner };
 
 /// What an image is resized, padded and cropped to.
 struct Frame {
@@ -25,6 +25,14 @@ struct Frame {
     std::array<std::uint8_t, 3> pad_color{};
 };
 
+/// Where an image lies in the input: its size before the crop, and the place of its upper left corner.
+struct Fit {
+    std::int64_t width = 0;   // pixels
+    std::int64_t height = 0;  // pixels
+    int left = 0;
+    int top = 0;
+};
+
 /// Resize, padding and centre crop, as convnext_edge/images/transform.py does it.
 class Preprocessor {
    public:
@@ -34,6 +42,9 @@ class Preprocessor {
     /// Returns (rows, columns, 3) bytes, valid until the next call. Allocates only where an image is
     /// larger than those before. Throws ImageError.
     const std::vector<std::uint8_t>& run(const Image& image);
+
+    /// Of the last image.
+    const Fit& fit() const { return fit_; }
 
    private:
     /// Where the resized image and the input overlap, along one axis.
@@ -53,6 +64,7 @@ class Preprocessor {
 
     Frame frame_;
     Filter filter_;
+    Fit fit_;
     int columns_ = 0;  // of what is resized: those of the input, or fewer where it is padded
     int rows_ = 0;
     Taps across_;

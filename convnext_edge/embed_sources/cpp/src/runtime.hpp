@@ -30,12 +30,16 @@ struct Contract {
     std::vector<std::string> outputs;
     std::size_t classes;  // numbers in the first output, or its channels; 0: whatever it has
     bool of_pixels = false;  // whether the outputs have the rows and columns of the input
+    std::size_t detections = 0;  // places of a detector; 0 of another model
 
     std::size_t input_values() const { return 3 * rows * columns; }
 
     /// Whether these are shapes of the outputs, for a batch of one image: (1, numbers) of a vector, (1, channels, rows,
-    /// columns) of a map. 0 stands for a size that the engine leaves open: only the first may be.
+    /// columns) of a map; of a detector (1, places, 4), (1, places), (1, places), (1, places, 28, 28). 0 stands for a size that the engine leaves open: only the first may be.
     bool fits(const std::vector<Shape>& shapes) const;
+
+    /// Whether an output has 64-bit integers: the labels of a detector. All others are float32.
+    bool is_whole(std::size_t output) const { return detections > 0 && outputs[output] == "labels"; }
 };
 
 /// One call at a time of an engine, with its own memory.
@@ -49,7 +53,7 @@ class Request {
     /// Computes the outputs. Throws TargetError.
     virtual void run() = 0;
 
-    /// The values of an output, valid until the next call.
+    /// The values of an output, integers as floats; valid until the next call.
     virtual const float* output(std::size_t index) = 0;
 
     /// Of an engine that was loaded to time its nodes. Throws TargetError.

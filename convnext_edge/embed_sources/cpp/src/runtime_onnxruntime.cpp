@@ -1,5 +1,6 @@
 #include <onnxruntime_cxx_api.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -25,12 +26,9 @@ TargetError failure(const std::exception& error) {
     return TargetError(std::string("ONNX Runtime fails: ") + error.what());
 }
 
-Ort::Value tensor(const Ort::MemoryInfo& memory, std::vector<float>& data, const Sizes& shape) {
-    return Ort::Value::CreateTensor<float>(memory, data.data(), data.size(), shape.data(), shape.size());
-}
-
-Ort::Value tensor(const Ort::MemoryInfo& memory, std::vector<std::uint8_t>& data, const Sizes& shape) {
-    return Ort::Value::CreateTensor<std::uint8_t>(memory, data.data(), data.size(), shape.data(), shape.size());
+template <typename T>
+Ort::Value tensor(const Ort::MemoryInfo& memory, std::vector<T>& data, const Sizes& shape) {
+    return Ort::Value::CreateTensor<T>(memory, data.data(), data.size(), shape.data(), shape.size());
 }
 
 /// What follows a key in one event of a profile, up to the next quote or comma; empty where there is none.
@@ -96,8 +94,15 @@ class ONNXRuntimeRequest : public Request {
         const Sizes shape = batch_of_one({3, contract.rows, contract.columns});
         binding_.BindInput(ports.input.c_str(), tensor(memory, values_, shape));
         for (std::size_t i = 0; i < made_.size(); ++i) {
+            const Sizes whole_shape = batch_of_one(ports.shapes[i]);
             made_[i].resize(count(ports.shapes[i]));
-            binding_.BindOutput(ports.outputs[i].c_str(), tensor(memory, made_[i], batch_of_one(ports.shapes[i])));
+            if (contract.is_whole(i)) {
+                whole_.resize(made_[i].size());
+                whole_place_ = i;
+                binding_.BindOutput(ports.outputs[i].c_str(), tensor(memory, whole_, whole_shape));
+            } else {
+                binding_.BindOutput(ports.outputs[i].c_str(), tensor(memory, made_[i], whole_shape));
+            }
         }
     }
 
@@ -106,6 +111,7 @@ class ONNXRuntimeRequest : public Request {
     void run() override {
         try {
             session_.Run(options_, binding_);
+            std::copy(whole_.begin(), whole_.end(), made_[whole_place_].begin());
         } catch (const std::exception& error) {
             throw failure(error);
         }
@@ -127,6 +133,8 @@ class ONNXRuntimeRequest : public Request {
     Ort::RunOptions options_;
     std::vector<T> values_;
     std::vector<std::vector<float>> made_;
+    std::vector<std::int64_t> whole_;  // of the one output that has integers; empty where none has
+    std::size_t whole_place_ = 0;
     Ort::IoBinding binding_;
 };
 
@@ -195,14 +203,16 @@ class ONNXRuntimeEngine : public Engine {
         return fits;
     }
 
-    /// 0 for sizes that are left open; none for what is no array of float32.
+    /// 0 for sizes that are left open; none for what is no array of the values that the contract says.
     std::vector<Shape> output_shapes() const {
         std::vector<Shape> shapes(session_.GetOutputCount());
         for (std::size_t i = 0; i < shapes.size(); ++i) {
             const Ort::TypeInfo info = session_.GetOutputTypeInfo(i);
             if (info.GetONNXType() != ONNX_TYPE_TENSOR) continue;
             const auto tensor_info = info.GetTensorTypeAndShapeInfo();
-            if (tensor_info.GetElementType() != ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT) continue;
+            const bool whole = i < contract_.outputs.size() && contract_.is_whole(i);
+            const auto type = whole ? ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64 : ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+            if (tensor_info.GetElementType() != type) continue;
             for (const std::int64_t size : tensor_info.GetShape()) {
                 shapes[i].push_back(size > 0 ? static_cast<std::size_t>(size) : 0);
             }

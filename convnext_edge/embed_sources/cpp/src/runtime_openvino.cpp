@@ -1,7 +1,8 @@
 #include <openvino/openvino.hpp>
 
-#include <algorithm>
 #include <chrono>
+#include <cstdint>
+#include <vector>
 
 #include "convnext_edge.hpp"
 #include "runtime.hpp"
@@ -38,7 +39,13 @@ class OpenVINORequest : public Request {
         }
     }
 
-    const float* output(std::size_t index) override { return request_.get_output_tensor(index).data<float>(); }
+    const float* output(std::size_t index) override {
+        const ov::Tensor found = request_.get_output_tensor(index);
+        if (found.get_element_type() != ov::element::i64) return found.data<float>();
+        const auto* whole = found.data<std::int64_t>();
+        floats_.assign(whole, whole + found.get_size());
+        return floats_.data();
+    }
 
     std::vector<LayerTime> layer_times() override {
         std::vector<LayerTime> found;
@@ -52,6 +59,7 @@ class OpenVINORequest : public Request {
    private:
     ov::InferRequest request_;
     ov::Tensor input_;
+    std::vector<float> floats_;  // of the one output that has integers
 };
 
 /// 0 for sizes that are left open.
@@ -67,10 +75,13 @@ std::vector<Shape> output_shapes(const ov::Model& model) {
     return shapes;
 }
 
-bool all_float(const ov::Model& model) {
-    const auto outputs = model.outputs();
-    return std::all_of(outputs.begin(), outputs.end(),
-                       [](const auto& output) { return output.get_element_type() == ov::element::f32; });
+/// Whether the outputs have the values of a contract, whose number is that of the outputs.
+bool has_types(const ov::Model& model, const Contract& contract) {
+    for (std::size_t i = 0; i < contract.outputs.size(); ++i) {
+        const auto wanted = contract.is_whole(i) ? ov::element::i64 : ov::element::f32;
+        if (model.output(i).get_element_type() != wanted) return false;
+    }
+    return true;
 }
 
 class OpenVINOEngine : public Engine {
@@ -104,8 +115,8 @@ class OpenVINOEngine : public Engine {
    private:
     void check(const Contract& contract, const ov::Model& model) const {
         const bool fits = model.inputs().size() == 1 && model.input().get_element_type() == type_ &&
-                          model.input().get_partial_shape().compatible(ov::PartialShape(shape_)) && all_float(model) &&
-                          contract.fits(output_shapes(model));
+                          model.input().get_partial_shape().compatible(ov::PartialShape(shape_)) &&
+                          contract.fits(output_shapes(model)) && has_types(model, contract);
         if (!fits) throw refusal(contract, kOtherwise);
     }
 

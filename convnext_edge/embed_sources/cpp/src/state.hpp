@@ -9,8 +9,9 @@
 
 #include "answers.hpp"
 #include "convnext_edge.hpp"
-#include "pixel_classes.hpp"
 #include "manifest.hpp"
+#include "objects.hpp"
+#include "pixel_classes.hpp"
 #include "preprocess.hpp"
 #include "runtime.hpp"
 
@@ -42,7 +43,8 @@ struct Workspace::State {
           preprocessor(owner.manifest.frame, owner.manifest.interpolation),
           request(owner.engine->request()),
           answers(owner.labels),
-          pixel_classes(owner.manifest.frame, owner.manifest.task == "segment") {
+          pixel_classes(owner.manifest.frame, owner.manifest.task == "segment"),
+          objects(owner.labels, owner.manifest) {
         const auto& shapes = owner.engine->shapes();
         for (std::size_t i = 0; i < shapes.size(); ++i) {
             outputs.push_back({owner.manifest.outputs[i], shapes[i], std::vector<float>(detail::count(shapes[i]))});
@@ -55,6 +57,8 @@ struct Workspace::State {
     /// Throws UsageError before `infer`, and TargetError where an output is not finite.
     void check_outputs() const;
 
+    const std::vector<Object>& find_objects(float threshold, const detail::View& view);
+
     enum class Done { kNothing, kPrepared, kInferred };
 
     Done done = Done::kNothing;
@@ -66,6 +70,8 @@ struct Workspace::State {
     std::vector<Output> outputs;
     detail::Answers answers;
     detail::PixelClasses pixel_classes;
+    detail::Objects objects;
+    detail::View seen;  // the picture in the input
 };
 
 }  // namespace convnext_edge

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <utility>
 
@@ -32,6 +33,7 @@ const std::vector<std::uint8_t>& Workspace::prepare(const Image& image) {
     State& own = state();
     own.done = State::Done::kNothing;
     const auto& pixels = own.preprocessor.run(image);
+    own.seen = {image.width, image.height, own.preprocessor.fit()};
     if (own.model->manifest.takes_bytes) {
         own.fill<std::uint8_t>(pixels, [](std::size_t, std::uint8_t value) { return value; });
     } else {
@@ -54,6 +56,7 @@ void Workspace::set_input(const void* values, std::size_t bytes) {
         throw UsageError("the input has " + std::to_string(bytes) + " bytes\nGive " + std::to_string(expected) + ".");
     }
     std::copy_n(static_cast<const std::uint8_t*>(values), bytes, static_cast<std::uint8_t*>(own.request->input()));
+    own.seen = detail::as_it_is(manifest.frame);
     own.done = State::Done::kPrepared;
 }
 
@@ -115,6 +118,23 @@ const LabelMap& Workspace::label_map() {
     detail::check_task(own.model->info, "segment");
     own.check_outputs();
     return own.pixel_classes.find(own.outputs.front().values);
+}
+
+const std::vector<Object>& Workspace::State::find_objects(float threshold, const detail::View& view) {
+    detail::check_task(model->info, "detect");
+    if (std::isnan(threshold)) throw UsageError("the threshold is no number\nGive one from 0 to 1.");
+    check_outputs();
+    return objects.find(outputs, threshold, view);
+}
+
+const std::vector<Object>& Workspace::objects(float threshold) {
+    State& own = state();
+    return own.find_objects(threshold, own.seen);
+}
+
+const std::vector<Object>& Workspace::objects_as_seen(float threshold) {
+    State& own = state();
+    return own.find_objects(threshold, detail::as_it_is(own.model->manifest.frame));
 }
 
 }  // namespace convnext_edge

@@ -6,22 +6,26 @@
   const NAME = "convnext_edge.txt";
   const LABELS = "labels.txt";
   const FILE = "file"; // the one key that may come again
-  // 2: what older libraries would take for a classifier of squares; 3: images that they would prepare otherwise
-  const FORMATS = ["1", "2", "3"];
+  // 2: what older libraries would take for a classifier of squares; 3: images that they would prepare otherwise; 4: images
+  // in a corner
+  const FORMATS = ["1", "2", "3", "4"];
   const BOOLEANS = ["false", "true"];
   const MAX_BYTES = 2 ** 20; // of the manifest; usual are up to 2 KiB
   const MAX_NAME = 199; // bytes of a file name
   const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i; // Number reads "0x40" and " 64" as well
   const RUNTIME = "onnxruntime";
-  /** Each task, and the name of its first output, a vector or logits of pixels; the other outputs are maps. */
-  const VECTORS = {
+  /** Each task, and the name of its first output; the other outputs are maps, but for those of a detector. */
+  const FIRST = {
     classify: "logits",
     multilabel: "logits",
     regress: "values",
     embed: "embedding",
     features: null,
     segment: "logits",
+    detect: "boxes",
   };
+  const OF_DETECTORS = "boxes labels scores masks";
+  const MOST_DETECTIONS = 2 ** 16;
   const UNLABELLED = ["embed", "features"];
   const AGAIN = "Make the folder again: convnext-edge embed.";
 
@@ -84,17 +88,18 @@
 
   function readTask(reader) {
     const task = reader.text("task", "classify");
-    if (Object.hasOwn(VECTORS, task)) return task;
-    throw new ours.ArtifactError(`task '${task}' is not known`, `Known: ${Object.keys(VECTORS).join(", ")}.`);
+    if (Object.hasOwn(FIRST, task)) return task;
+    throw new ours.ArtifactError(`task '${task}' is not known`, `Known: ${Object.keys(FIRST).join(", ")}.`);
   }
 
-  /** Names of the outputs: a vector where the task has one, and maps. */
+  /** Names of the outputs: a vector where the task has one, and maps; or those of a detector. */
   function readOutputs(reader, task) {
     const said = reader.text("outputs", task === "classify" ? "logits" : undefined);
     const names = said.split(" ");
-    const vector = VECTORS[task];
+    const vector = FIRST[task];
     const maps = vector === null ? names : names.slice(1);
-    const fits = (vector ?? names[0]) === names[0] && maps.every((name) => /^map\d{0,2}$/.test(name));
+    const areMaps = (vector ?? names[0]) === names[0] && maps.every((name) => /^map\d{0,2}$/.test(name));
+    const fits = task === "detect" ? said === OF_DETECTORS : areMaps;
     if (!fits || new Set(names).size !== names.length) throw damaged(`outputs is '${said}'`);
     return names;
   }
@@ -120,7 +125,7 @@
     const way = reader.has("resize_mode")
       ? {
           crop, // part of the resized edge that is kept
-          resizeMode: readWord(reader, "resize_mode", ["center", "squash", "pad"]),
+          resizeMode: readWord(reader, "resize_mode", ["center", "squash", "pad", "corner"]),
           resize: reader.has("resize") ? reader.numbers("resize", 1)[0] : null, // edge before the crop, or by `crop`
           roundDown: readWord(reader, "crop_rounding", ["half_even", "floor"], "half_even") === "floor",
           ofTensors: readWord(reader, "resampler", ["pillow", "pytorch"], "pillow") === "pytorch",
@@ -146,13 +151,25 @@
     }
   }
 
+  /** Of a detector, the first class that objects may have, and the most objects that are found in an image. */
+  function readDetection(reader, { task, classes }) {
+    if (task !== "detect") return {};
+    const firstLabel = reader.numbers("first_label", 1)[0];
+    const detections = reader.numbers("detections", 1)[0];
+    const first = [0, 1].includes(firstLabel) && firstLabel < classes;
+    if (!first || !Number.isInteger(detections) || detections < 1 || detections > MOST_DETECTIONS) {
+      throw damaged("first_label or detections are out of range");
+    }
+    return { firstLabel, detections };
+  }
+
   /** The manifest in `bytes`. Throws ArtifactError where it is damaged, TargetError for another runtime's engine. */
   function readManifest(bytes) {
     const reader = new Reader(bytes);
     const format = reader.text("format");
     if (!FORMATS.includes(format)) {
       throw new ours.ArtifactError(
-        `${NAME} has format ${format}, this version reads 1, 2 and 3`,
+        `${NAME} has format ${format}, this version reads 1 to 4`,
         "Embed again with the version of these files.",
       );
     }
@@ -175,6 +192,7 @@
       files: reader.files(),
     };
     checkRanges(manifest);
+    Object.assign(manifest, readDetection(reader, manifest));
     ours.findFilter(manifest.interpolation);
     for (const name of [manifest.engine, LABELS]) {
       if (!manifest.files.has(name)) throw damaged(`it has no digest of ${name}`);

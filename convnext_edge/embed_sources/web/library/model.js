@@ -5,9 +5,9 @@
  *     const picture = await convnextEdge.decode(file);
  *     for (const { label, probability } of await model.classify(picture, 5)) console.log(probability, label);
  *
- * The call has the name of the model's task: classify, multilabel, regress, embed, features or segment. Pictures
- * are resized, cropped and normalized exactly as `convnext-edge validate` does it, so the accuracy that was validated
- * is the accuracy that a page gets.
+ * The call has the name of the model's task: classify, multilabel, regress, embed, features, segment or detect.
+ * Pictures are resized, cropped and normalized exactly as `convnext-edge validate` does it, so the accuracy that was
+ * validated is the accuracy that a page gets.
  */
 (() => {
   "use strict";
@@ -103,7 +103,8 @@
         const answer = await this.#session.run({ [this.#session.inputNames[0]]: tensor });
         return outputs.map((name, i) => {
           const { data, dims } = answer[names[i]];
-          return { name, shape: dims.slice(1), values: data };
+          const values = data instanceof BigInt64Array ? Float32Array.from(data, Number) : data;
+          return { name, shape: dims.slice(1), values };
         });
       } catch (error) {
         throw new ours.TargetError(`ONNX Runtime fails at ${engine}: ${error.message ?? error}`);
@@ -162,6 +163,30 @@
       return { width, height, classes: ours.classesOf(logits, width * height) };
     }
 
+    /**
+     * The objects of a detector's outputs, as `compute` has them, with a higher score than the threshold, the surest
+     * first: `{ index, label, score, box, picture, likely }`, for `convnextEdge.maskOf` and `overlayObjects`.
+     *
+     * picture: `{ width, height }` that was prepared; without it, boxes are in pixels of what the model sees.
+     */
+    objects(outputs, { threshold = 0.5, picture } = {}) {
+      this.#checkTask("detect");
+      if (!(threshold >= 0 && threshold <= 1)) {
+        throw new ours.UsageError(`threshold ${threshold} is no number from 0 to 1`, "Give one.");
+      }
+      this.#checkOutputs(outputs);
+      const { resolution: height, width, firstLabel, detections } = this.manifest;
+      const values = outputs.map((output) => output.values);
+      const isClass = (label) => label >= firstLabel && label in this.labels;
+      if (values[1].length !== detections || !values[1].every((label) => label === -1 || isClass(label))) {
+        const what = `the labels of ${this.manifest.engine} are not ${detections} of its ${this.labels.length} classes`;
+        throw new ours.TargetError(what, "Validate it: convnext-edge validate.");
+      }
+      const fit = picture ? ours.fitOf(picture, this.manifest) : ours.asItIs(this.manifest);
+      const found = ours.objectsOf(values, threshold, picture ?? { width, height }, fit);
+      return found.map((object) => ({ ...object, label: this.labels[object.index] }));
+    }
+
     /** All outputs: `{ name, shape, values }`; shape: (numbers) of a vector, (channels, rows, columns) of a map. */
     async run(image) {
       return this.compute(this.prepare(image));
@@ -170,12 +195,16 @@
     async #checked(task, image) {
       this.#checkTask(task);
       const outputs = await this.run(image);
+      this.#checkOutputs(outputs);
+      return outputs;
+    }
+
+    #checkOutputs(outputs) {
       for (const { name, values } of outputs) {
         if (values.every(Number.isFinite)) continue;
         const what = `the ${name} of ${this.manifest.engine} are not finite`;
         throw new ours.TargetError(what, "Validate it: convnext-edge validate.");
       }
-      return outputs;
     }
 
     async classify(image, topK = 1) {
@@ -205,6 +234,11 @@
     /** The class of each pixel of what the model sees: `convnextEdge.overlay` draws them. */
     async segment(image) {
       return this.labelMap(await this.infer(this.prepare(image)));
+    }
+
+    /** The objects in the picture with a higher score than the threshold, as `objects` has them. */
+    async detect(image, threshold = 0.5) {
+      return this.objects(await this.run(image), { threshold, picture: image });
     }
   }
 

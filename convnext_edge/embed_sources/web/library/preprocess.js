@@ -29,12 +29,12 @@
     return rest > 0.5 || (rest === 0.5 && down % 2 !== 0) ? down + 1 : down;
   }
 
-  /** Size before the crop. */
-  function resizedSize(width, height, prepared) {
+  /** Size before the crop. prepared: the manifest. */
+  function resizedSize({ width, height }, prepared) {
     const edge = prepared.resize ?? Math.floor(prepared.resolution / prepared.crop);
     const wide = prepared.resize ?? Math.floor(prepared.width / prepared.crop);
     if (prepared.resizeMode === "squash") return { width: wide, height: edge };
-    const inside = prepared.resizeMode === "pad";
+    const inside = ["pad", "corner"].includes(prepared.resizeMode);
     if (inside || edge !== wide) {
       // timm's ResizeKeepRatio: the image lies within both edges, or covers them
       const ratio = (inside ? Math.max : Math.min)(height / edge, width / wide);
@@ -54,10 +54,19 @@
   }
 
   /** Where the resized image and the input overlap, along one axis: from the first pixel of each, and how many. */
-  function overlap(resized, edge, roundDown) {
-    if (resized < edge) return { first: 0, count: resized, place: Math.floor((edge - resized) / 2) };
-    const half = (resized - edge) / 2;
+  function overlap(resized, edge, { resizeMode, roundDown }) {
+    const corner = resizeMode === "corner";
+    if (resized < edge) return { first: 0, count: resized, place: corner ? 0 : Math.floor((edge - resized) / 2) };
+    const half = corner ? 0 : (resized - edge) / 2;
     return { first: roundDown ? Math.floor(half) : nearest(half), count: edge, place: 0 };
+  }
+
+  /** Where `image` lies in the input: its size there before the crop, and the place of its upper left corner. */
+  function fitOf(image, prepared) {
+    const size = resizedSize(image, prepared);
+    const across = overlap(size.width, prepared.width, prepared);
+    const down = overlap(size.height, prepared.resolution, prepared);
+    return { ...size, left: across.place - across.first, top: down.place - down.first };
   }
 
   /** Lays (count of `down`, count of `across`, 3) bytes into an image of the input's size. */
@@ -81,14 +90,14 @@
    */
   function prepareImage(image, prepared) {
     checkImage(image);
-    const size = resizedSize(image.width, image.height, prepared);
+    const size = resizedSize(image, prepared);
     if (size.width * size.height > MAX_PIXELS || Math.min(size.width, size.height) < 1) {
       throw new ours.ImageError(`${image.width}x${image.height} pixels are too elongated to resize`);
     }
     const filter = ours.findFilter(prepared.interpolation);
-    const { ofTensors, roundDown } = prepared;
-    const inRow = overlap(size.width, prepared.width, roundDown);
-    const inColumn = overlap(size.height, prepared.resolution, roundDown);
+    const { ofTensors } = prepared;
+    const inRow = overlap(size.width, prepared.width, prepared);
+    const inColumn = overlap(size.height, prepared.resolution, prepared);
     const across = new ours.Taps(filter, image.width, size.width, inRow, ofTensors);
     const down = new ours.Taps(filter, image.height, size.height, inColumn, ofTensors);
     return pad(resample(image, size, across, down, ofTensors), inRow, inColumn, prepared);
@@ -130,5 +139,5 @@
     return made;
   }
 
-  Object.assign(ours, { checkSize, prepareImage, normalization, toPlanes });
+  Object.assign(ours, { checkSize, fitOf, prepareImage, normalization, toPlanes });
 })();

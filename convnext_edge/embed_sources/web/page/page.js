@@ -11,7 +11,8 @@
     regress: { title: "Measure a picture", doing: "Measuring" },
     embed: { title: "Embed a picture", doing: "Embedding" },
     features: { title: "Maps of a picture", doing: "Mapping" },
-    segment: { title: "Segment a picture", doing: "Segmenting" },
+    segment: { title: "Segment a picture", doing: "Segmenting", cover: "Colours of the classes" },
+    detect: { title: "Find objects in a picture", doing: "Looking at", cover: "Masks and boxes" },
   };
 
   const element = (id) => document.getElementById(id);
@@ -23,6 +24,8 @@
   let before = null; // the embedding of the picture before
   let seen; // what the model saw of the picture: (resolution, width, 3) bytes
   let labelMap = null; // of the picture, where the model is a segmenter
+  let objects = null; // in what the model saw, where it is a detector
+  let last; // what the answer was made of
   let loadMs;
   let firstMs; // of the first answer: a browser translates the program while it runs first
   let newest = 0; // number of the picture that was chosen last
@@ -59,17 +62,18 @@
     return [value, performance.now() - started];
   }
 
-  /** What the model saw, of a segmenter below the colours of the classes. */
+  /** What the model saw below what it found there: the colours of the classes, or the objects. */
+  function covered() {
+    if (labelMap) return ours.overlay(seen, labelMap.classes);
+    return objects ? ours.overlayObjects(seen, model.manifest.width, objects) : seen;
+  }
+
   function showPixels() {
     const { resolution: height, width } = model.manifest;
-    const pixels = labelMap && element("covered").checked ? ours.overlay(seen, labelMap.classes) : seen;
-    const canvas = Object.assign(element("square"), { width, height });
-    const image = new ImageData(width, height);
-    for (let i = 0; i < width * height; i++) {
-      image.data.set(pixels.subarray(3 * i, 3 * i + 3), 4 * i);
-      image.data[4 * i + 3] = 255;
-    }
-    canvas.getContext("2d").putImageData(image, 0, 0);
+    const [canvas, isCovered] = [element("square"), element("covered").checked];
+    ours.drawPixels(canvas, isCovered ? covered() : seen, width, height);
+    if (!objects || !isCovered) return;
+    ours.drawNames(canvas, objects, ({ label, score }) => `${label} ${percent.format(score)}`);
   }
 
   /** A line of the answer. share: from 0 to 1, shown as a bar; color: of a class; undefined where there is none. */
@@ -127,19 +131,32 @@
       });
       return rows.slice(0, MOST);
     },
+    detect: (outputs) => {
+      objects = model.objects(outputs, { threshold: Number(element("threshold").value) });
+      return objects.map((object) => {
+        const { index, label, score } = object;
+        return { index, label, text: percent.format(score), share: score, color: ours.colorOfObject(object) };
+      });
+    },
   };
 
-  function showAnswer(name, rows, times) {
-    element("answer-title").textContent = name;
+  /** Shows what the outputs mean. */
+  function showRows() {
+    const rows = ROWS[model.manifest.task](last);
     element("classes").replaceChildren(...rows.map(row));
+    showPixels();
+    say(rows.length > 0 ? `${rows[0].label}, ${rows[0].text}` : "No objects.");
+  }
+
+  function showAnswer(name, times) {
+    element("answer-title").textContent = name;
+    showRows();
     element("times").textContent =
       `${milliseconds(times.model)} in the model, ${milliseconds(times.prepare)} to resize and crop, ` +
       `${milliseconds(times.decode)} to open the file`;
     element("remarks").textContent = picture.remarks.join(" ");
     element("remarks").hidden = picture.remarks.length === 0;
-    showPixels();
     element("answer").hidden = false;
-    say(`${rows[0].label}, ${rows[0].text}`);
   }
 
   /** Answers a Blob or File; a newer one makes its answer void. */
@@ -154,8 +171,8 @@
       const [pixels, prepare] = await timed(() => model.prepare(opened));
       const [outputs, inModel] = await timed(() => model.compute(pixels));
       if (turn !== newest) return;
-      [picture, seen] = [opened, pixels];
-      showAnswer(name, ROWS[model.manifest.task](outputs), { decode, prepare, model: inModel });
+      [picture, seen, last] = [opened, pixels, outputs];
+      showAnswer(name, { decode, prepare, model: inModel });
     } catch (error) {
       if (turn !== newest) return;
       element("answer").hidden = true;
@@ -224,14 +241,19 @@
     element("measure").addEventListener("click", () => busily(measure));
     element("copy").addEventListener("click", copy);
     element("covered").addEventListener("change", showPixels);
+    element("threshold").addEventListener("input", ({ target }) => {
+      element("said").textContent = `${Math.round(100 * target.value)} %`;
+      showRows();
+    });
   }
 
   /** What the model answers, in a word or two. */
   function answers() {
-    const { task, classes, outputs } = model.manifest;
+    const { task, classes, outputs, firstLabel } = model.manifest;
     if (task === "classify") return `${classes} classes`;
     if (task === "multilabel") return `${classes} labels`;
     if (task === "segment") return `${classes} classes of pixels`;
+    if (task === "detect") return `objects of ${classes - firstLabel} classes`;
     return task === "regress" ? `${classes} values` : outputs.join(", ");
   }
 
@@ -240,7 +262,9 @@
     const digest = model.manifest.files.get(engine).slice(0, 12);
     element("title").textContent = document.title = WORDS[task].title;
     element("answer").dataset.task = task;
-    element("cover").hidden = task !== "segment";
+    element("cover-name").textContent = WORDS[task].cover ?? "";
+    element("cover").hidden = !WORDS[task].cover;
+    element("sure").hidden = task !== "detect";
     element("model").textContent = `${engine} · ${answers()} · ${resolution}×${width} pixels`;
     const threads = model.threads === 1 ? "1 thread" : `${model.threads} threads`;
     element("runtime").textContent = `ONNX Runtime Web ${model.runtimeVersion}, ${threads} · SHA-256 ${digest}…`;

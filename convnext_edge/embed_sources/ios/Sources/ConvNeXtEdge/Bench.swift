@@ -61,6 +61,7 @@ private func answer(_ model: Model, _ image: RGBAImage) throws {
     case "classify": _ = try model.classify(image)
     case "multilabel": _ = try model.multilabel(image)
     case "segment": _ = try model.segment(image)
+    case "detect": _ = try model.detect(image)
     default: _ = try model.run(image)
     }
 }

@@ -5,13 +5,16 @@ import Foundation
 struct Manifest {
     static let name = "convnext_edge.txt"
     static let labelsName = "labels.txt"
-    // 2: what older libraries would take for a classifier of squares; 3: images that they would prepare otherwise
-    private static let formats = ["1", "2", "3"]
-    /// Each task, and the name of the vector that is its first output; the other outputs are maps.
-    private static let vectors: KeyValuePairs = [
+    // 2: what older libraries would take for a classifier of squares; 3: images that they would prepare otherwise; 4:
+    // images in a corner
+    private static let formats = ["1", "2", "3", "4"]
+    /// Each task, and the name of its first output; the other outputs are maps, but for those of a detector.
+    private static let firstOutputs: KeyValuePairs = [
         "classify": "logits", "multilabel": "logits", "regress": "values", "embed": "embedding", "features": "",
-        "segment": "logits",
+        "segment": "logits", "detect": "boxes",
     ]
+    private static let ofDetectors = ["boxes", "labels", "scores", "masks"]
+    private static let mostDetections = 1 << 16
     private static let onlyRuntime = "onnxruntime"
     private static let maxBytes = 1 << 20  // of the manifest; usual are up to 2 KiB
     private static let again = "Make the folder again: convnext-edge embed."
@@ -34,6 +37,9 @@ struct Manifest {
     let mean: [Double]
     let std: [Double]
     let classes: Int
+    /// Of a detector, the first class that objects may have, and the most objects that are found in an image.
+    let firstLabel: Int
+    let detections: Int
     /// SHA-256 by name.
     let files: [String: String]
 
@@ -43,7 +49,7 @@ struct Manifest {
         let found = try reader.text("format")
         if !Manifest.formats.contains(found) {
             throw ConvNeXtEdgeError.artifact(
-                "\(Manifest.name) has format \(found), this version reads 1, 2 and 3\n"
+                "\(Manifest.name) has format \(found), this version reads 1 to 4\n"
                     + "Embed again with the version of these sources.")
         }
         engine = try reader.text("engine")
@@ -59,14 +65,16 @@ struct Manifest {
         mean = try reader.values("mean", 3, Double.init)
         std = try reader.values("std", 3, Double.init)
         classes = try reader.values("classes", 1, Int.init)[0]
+        firstLabel = task == "detect" ? try reader.values("first_label", 1, Int.init)[0] : 0
+        detections = task == "detect" ? try reader.values("detections", 1, Int.init)[0] : 0
         files = try reader.files()
         try check()
     }
 
     private static func task(_ reader: Reader) throws -> String {
         let found = reader.has("task") ? try reader.text("task") : "classify"
-        if vectors.contains(where: { $0.key == found }) { return found }
-        let known = vectors.map { $0.key }.joined(separator: ", ")
+        if firstOutputs.contains(where: { $0.key == found }) { return found }
+        let known = firstOutputs.map { $0.key }.joined(separator: ", ")
         throw ConvNeXtEdgeError.artifact("task '\(found)' is not known\nKnown: \(known).")
     }
 
@@ -77,16 +85,17 @@ struct Manifest {
         return found == "uint8"
     }
 
-    /// Names: a vector where the task has one, and maps.
+    /// Names: a vector where the task has one, and maps; or those of a detector.
     private static func outputs(_ reader: Reader, _ task: String) throws -> [String] {
         let said = task == "classify" && !reader.has("outputs") ? "logits" : try reader.text("outputs")
         let names = said.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
-        let vector = vectors.first { $0.key == task }?.value ?? ""
+        let vector = firstOutputs.first { $0.key == task }?.value ?? ""
         let maps = vector.isEmpty ? names[...] : names.dropFirst()
         let isMap = { (name: String) in
             name.hasPrefix("map") && name.count <= 5 && name.dropFirst(3).allSatisfy { "0123456789".contains($0) }
         }
-        let fits = (vector.isEmpty || names[0] == vector) && maps.allSatisfy(isMap)
+        let areMaps = (vector.isEmpty || names[0] == vector) && maps.allSatisfy(isMap)
+        let fits = task == "detect" ? names == ofDetectors : areMaps
         if !fits || Set(names).count != names.count { throw damaged("outputs is '\(said)'") }
         return names
     }
@@ -100,6 +109,10 @@ struct Manifest {
         let resizes = way.resize.map { $0 >= longest && edges.contains($0) } ?? true
         if !sizes || !crops || !resizes {
             throw Manifest.damaged("resolution, crop, resize or classes are out of range")
+        }
+        let first = 0..<min(2, classes)
+        if task == "detect" && !(first.contains(firstLabel) && (1...Manifest.mostDetections).contains(detections)) {
+            throw Manifest.damaged("first_label or detections are out of range")
         }
         if !way.padColor.allSatisfy({ (0...255).contains($0) }) {
             throw Manifest.damaged("pad_color is out of range")
@@ -160,11 +173,13 @@ struct Manifest {
 
 /// How an image comes to the size of the input.
 struct Way {
-    /// What is resized: the shorter edge, each edge, or the longer edge.
+    /// What is resized: the shorter edge, each edge, or the longer edge; in the last, the image lies in the upper left
+    /// corner.
     enum Mode: String {
         case center
         case squash
         case pad
+        case corner
     }
 
     let mode: Mode
@@ -182,7 +197,7 @@ struct Way {
     fileprivate init(_ reader: Reader) throws {
         let saidCrop = try reader.values("crop", 1, Double.init)[0]
         if reader.has("resize_mode") {
-            mode = Mode(rawValue: try reader.word("resize_mode", ["center", "squash", "pad"])) ?? .center
+            mode = Mode(rawValue: try reader.word("resize_mode", ["center", "squash", "pad", "corner"])) ?? .center
             crop = saidCrop
         } else {  // before format 3, a crop of 1 squashes the whole image where `squash` does not say otherwise
             let squashes = reader.has("squash") ? try reader.word("squash", ["false", "true"]) == "true" : saidCrop == 1

@@ -11,7 +11,7 @@ import OnnxRuntimeBindings
 /// was validated is the accuracy that an application gets. All members may be called from several threads at once.
 public final class Model: @unchecked Sendable {
     public let labels: [String]
-    /// "classify", "multilabel", "regress", "embed", "features" or "segment".
+    /// "classify", "multilabel", "regress", "embed", "features", "segment" or "detect".
     public let task: String
     /// File name of the engine.
     public let engine: String
@@ -120,6 +120,25 @@ public final class Model: @unchecked Sendable {
         return LabelMap(logits: logits, width: manifest.width, height: manifest.resolution)
     }
 
+    /// The objects whose score is higher than the threshold, the surest first.
+    public func detect(_ image: RGBAImage, threshold: Float = 0.5) throws -> [DetectedObject] {
+        return try objects(run(image), threshold: threshold, of: image)
+    }
+
+    /// The same for what `compute` returned; without the image, boxes are in pixels of what the model sees.
+    public func objects(
+        _ outputs: [Output], threshold: Float = 0.5, of image: RGBAImage? = nil
+    ) throws -> [DetectedObject] {
+        try check(task: "detect")
+        if threshold.isNaN { throw ConvNeXtEdgeError.usage("the threshold is no number\nGive one from 0 to 1.") }
+        try check(finite: outputs)
+        let (width, height) = (image?.width ?? manifest.width, image?.height ?? manifest.resolution)
+        let fit = image.map(preprocessor.fit) ?? Fit(width: width, height: height, left: 0, top: 0)
+        return try ConvNeXtEdge.objects(
+            outputs, labels, firstLabel: manifest.firstLabel, threshold: threshold, width: width, height: height,
+            fit: fit)
+    }
+
     /// What the model sees of an image: (resolution, width, 3) bytes.
     public func prepare(_ image: RGBAImage) throws -> [UInt8] {
         return try preprocessor.prepare(image)
@@ -139,9 +158,13 @@ public final class Model: @unchecked Sendable {
                 guard let made = answer[output] else {
                     throw ConvNeXtEdgeError.target("ONNX Runtime computed no \(output)\nBuild and embed it again.")
                 }
-                let shape = try made.tensorTypeAndShapeInfo().shape.dropFirst().map { $0.intValue }
+                let info = try made.tensorTypeAndShapeInfo()
+                let shape = info.shape.dropFirst().map { $0.intValue }
                 let data = try made.tensorData() as Data
-                let values = data.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
+                let values = data.withUnsafeBytes { bytes in
+                    info.elementType == .int64
+                        ? bytes.bindMemory(to: Int64.self).map { Float($0) } : Array(bytes.bindMemory(to: Float.self))
+                }
                 return Output(name: name, shape: shape, values: values)
             }
         } catch let error as ConvNeXtEdgeError {
@@ -154,11 +177,15 @@ public final class Model: @unchecked Sendable {
     private func checked(_ task: String, _ image: RGBAImage) throws -> [Output] {
         try check(task: task)
         let found = try run(image)
-        for output in found where !output.values.allSatisfy({ $0.isFinite }) {
+        try check(finite: found)
+        return found
+    }
+
+    private func check(finite outputs: [Output]) throws {
+        for output in outputs where !output.values.allSatisfy({ $0.isFinite }) {
             throw ConvNeXtEdgeError.target(
                 "the \(output.name) of \(engine) are not finite\nValidate it: convnext-edge validate.")
         }
-        return found
     }
 
     private func check(task call: String) throws {

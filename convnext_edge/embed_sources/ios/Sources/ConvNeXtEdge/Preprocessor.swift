@@ -1,5 +1,13 @@
 import Foundation
 
+/// Where an image lies in the input: its size there before the crop, and the place of its upper left corner.
+struct Fit {
+    let width: Int
+    let height: Int
+    let left: Int
+    let top: Int
+}
+
 /// Resize, padding, centre crop and normalization, as convnext_edge/images/transform.py does them in Python.
 struct Preprocessor {
     private static let maxPixels = (1 << 30) / 12  // MAX_PIXELS of images/decoding.py
@@ -46,9 +54,19 @@ struct Preprocessor {
     }
 
     private func overlap(_ resized: Int, _ edge: Int) -> Overlap {
-        if resized < edge { return Overlap(resized: 0..<resized, place: (edge - resized) / 2) }
+        let corner = manifest.way.mode == .corner
+        if resized < edge { return Overlap(resized: 0..<resized, place: corner ? 0 : (edge - resized) / 2) }
+        if corner { return Overlap(resized: 0..<edge, place: 0) }
         let first = manifest.way.roundDown ? (resized - edge) / 2 : Preprocessor.halfOf(resized - edge)
         return Overlap(resized: first..<(first + edge), place: 0)
+    }
+
+    /// Where an image lies in the input.
+    func fit(_ image: RGBAImage) -> Fit {
+        let (width, height) = resized(image)
+        let (inRow, inColumn) = (overlap(width, manifest.width), overlap(height, manifest.resolution))
+        let (left, top) = (inRow.place - inRow.resized.lowerBound, inColumn.place - inColumn.resized.lowerBound)
+        return Fit(width: width, height: height, left: left, top: top)
     }
 
     /// Lays (rows of `down`, columns of `across`, 3) bytes into an image of the input's size.
@@ -101,10 +119,11 @@ struct Preprocessor {
         let before = { (edge: Int) in way.resize ?? Int((Double(edge) / way.crop).rounded(.down)) }
         let (short, wide) = (before(manifest.resolution), before(manifest.width))
         if way.mode == .squash { return (wide, short) }
-        if way.mode == .pad || short != wide {
+        let inside = way.mode == .pad || way.mode == .corner
+        if inside || short != wide {
             // timm's ResizeKeepRatio: the image lies within both edges, or covers them; halves go to the even number
             let (down, across) = (Double(image.height) / Double(short), Double(image.width) / Double(wide))
-            let ratio = way.mode == .pad ? max(down, across) : min(down, across)
+            let ratio = inside ? max(down, across) : min(down, across)
             let scaled = { (edge: Int) in Int((Double(edge) / ratio).rounded(.toNearestOrEven)) }
             return (scaled(image.width), scaled(image.height))
         }

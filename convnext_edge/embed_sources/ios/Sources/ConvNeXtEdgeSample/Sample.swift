@@ -28,6 +28,9 @@ public func describe(_ model: Model, _ image: RGBAImage, top: Int) throws -> [St
         return try model.segment(image).shares.map { found in
             String(format: "%6.2f %%  %4d  %@", 100 * found.share, found.index, model.labels[found.index])
         }
+    case "detect":
+        let found = try model.detect(image)
+        return found.isEmpty ? ["No objects."] : found.map(line)
     default:
         return try model.run(image).map { output in
             let named = output.name + " " + output.shape.map(String.init).joined(separator: "x")
@@ -41,10 +44,15 @@ private func line(_ found: Prediction) -> String {
     return String(format: "%6.2f %%  %4d  %@", 100 * found.probability, found.index, found.label)
 }
 
+private func line(_ found: DetectedObject) -> String {
+    return String(format: "%6.2f %%  %4d  %@", 100 * found.score, found.index, found.label)
+}
+
 /// What of a model's outputs is compared with Python's answer: the vector, or the last map where there is none; of a
-/// segmenter the class of each pixel.
+/// segmenter the class of each pixel, of a detector the boxes.
 public func compared(_ model: Model, _ outputs: [Output]) throws -> [Float] {
     if model.task == "segment" { return try model.labelMap(outputs[0].values).classes.map { Float($0) } }
+    if model.task == "detect" { return outputs[0].values }
     return (outputs[0].shape.count == 1 ? outputs[0] : outputs[outputs.count - 1]).values
 }
 

@@ -70,6 +70,7 @@ private fun Model.answer(image: Image): Any = when (info.task) {
     "classify" -> classify(image)
     "multilabel" -> multilabel(image)
     "segment" -> segment(image)
+    "detect" -> detect(image)
     else -> run(image)
 }
 

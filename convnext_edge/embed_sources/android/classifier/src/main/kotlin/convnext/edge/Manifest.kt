@@ -10,8 +10,8 @@ fun interface Files {
     fun open(name: String): InputStream
 }
 
-/** What is resized: the shorter edge, each edge, or the longer edge. */
-internal enum class ResizeMode { CENTER, SQUASH, PAD }
+/** What is resized: the shorter edge, each edge, or the longer edge; in the last, the image lies in the upper left corner. */
+internal enum class ResizeMode { CENTER, SQUASH, PAD, CORNER }
 
 /** What `convnext-edge embed` says of the engine: convnext_edge.txt, lines of a key and a value. */
 internal class Manifest(text: String) {
@@ -22,7 +22,7 @@ internal class Manifest(text: String) {
         if (twice != null) throw damaged("it has ${twice.first()} twice")
         val format = text("format")
         if (format !in FORMATS) {
-            val what = "$NAME has format $format, this version reads 1, 2 and 3"
+            val what = "$NAME has format $format, this version reads 1 to 4"
             throw ArtifactException(what, "Embed again with the version of these sources.")
         }
     }
@@ -64,6 +64,10 @@ internal class Manifest(text: String) {
     val std = numbers("std", 3) { it.toDoubleOrNull() }
     val classes = numbers("classes", 1) { it.toIntOrNull() }.single()
 
+    /** Of a detector, the first class that objects may have, and the most objects that are found in an image. */
+    val firstLabel = if (task == "detect") numbers("first_label", 1) { it.toIntOrNull() }.single() else 0
+    val detections = if (task == "detect") numbers("detections", 1) { it.toIntOrNull() }.single() else 0
+
     /** SHA-256 by name. */
     val files: Map<String, String> = pairs.filter { it.first == FILE }.associate { (_, line) ->
         if (!Regex("[0-9a-f]{64} .+").matches(line) || !isPlain(line.drop(65))) throw damaged("file is '$line'")
@@ -78,6 +82,9 @@ internal class Manifest(text: String) {
         }
         if (resize != null && resize !in maxOf(resolution, width)..(1 shl 14)) {
             throw damaged("resolution, crop, resize or classes are out of range")
+        }
+        if (task == "detect" && !(firstLabel in 0 until minOf(2, classes) && detections in 1..MOST_DETECTIONS)) {
+            throw damaged("first_label or detections are out of range")
         }
         if (!padColor.all { it in 0..255 }) throw damaged("pad_color is out of range")
         if (!mean.all { it in 0.0..1.0 } || !std.all { it > 0 && it <= 1 }) {
@@ -94,17 +101,18 @@ internal class Manifest(text: String) {
 
     private fun readTask(): String {
         val found = if (has("task")) text("task") else "classify"
-        if (found in VECTORS) return found
-        throw ArtifactException("task '$found' is not known", "Known: ${VECTORS.keys.joinToString()}.")
+        if (found in FIRST) return found
+        throw ArtifactException("task '$found' is not known", "Known: ${FIRST.keys.joinToString()}.")
     }
 
-    /** Names: a vector where the task has one, and maps. */
+    /** Names: a vector where the task has one, and maps; or those of a detector. */
     private fun readOutputs(): List<String> {
         val said = if (task == "classify" && !has("outputs")) "logits" else text("outputs")
         val names = said.split(' ')
-        val vector = VECTORS.getValue(task)
+        val vector = FIRST.getValue(task)
         val maps = if (vector.isEmpty()) names else names.drop(1)
-        val fits = (vector.isEmpty() || names.first() == vector) && maps.all { Regex("map[0-9]{0,2}").matches(it) }
+        val areMaps = (vector.isEmpty() || names.first() == vector) && maps.all { Regex("map[0-9]{0,2}").matches(it) }
+        val fits = if (task == "detect") names == OF_DETECTORS else areMaps
         if (!fits || names.toSet().size != names.size) throw damaged("outputs is '$said'")
         return names
     }
@@ -112,7 +120,7 @@ internal class Manifest(text: String) {
     /** Before format 3, a crop of 1 squashes the whole image where `squash` does not say otherwise. */
     private fun readResizeMode(): ResizeMode {
         if (has("resize_mode")) {
-            return ResizeMode.valueOf(word("resize_mode", listOf("center", "squash", "pad")).uppercase())
+            return ResizeMode.valueOf(word("resize_mode", listOf("center", "squash", "pad", "corner")).uppercase())
         }
         val squashes = if (has("squash")) word("squash", BOOLEANS) == "true" else saidCrop == 1.0
         return if (squashes) ResizeMode.SQUASH else ResizeMode.CENTER
@@ -147,19 +155,23 @@ internal class Manifest(text: String) {
         const val LABELS = "labels.txt"
         private const val FILE = "file" // the one key that may come again
 
-        // 2: what older libraries would take for a classifier of squares; 3: images they would prepare otherwise
-        private val FORMATS = listOf("1", "2", "3")
+        // 2: what older libraries would take for a classifier of squares; 3: images they would prepare otherwise; 4:
+        // images in a corner
+        private val FORMATS = listOf("1", "2", "3", "4")
         private val BOOLEANS = listOf("false", "true")
 
-        // Each task, and the name of the vector that is its first output; the other outputs are maps.
-        private val VECTORS = linkedMapOf(
+        // Each task, and the name of its first output; the other outputs are maps, but for those of a detector.
+        private val FIRST = linkedMapOf(
             "classify" to "logits",
             "multilabel" to "logits",
             "regress" to "values",
             "embed" to "embedding",
             "features" to "",
             "segment" to "logits",
+            "detect" to "boxes",
         )
+        private val OF_DETECTORS = listOf("boxes", "labels", "scores", "masks")
+        private const val MOST_DETECTIONS = 1 shl 16
         private const val MAX_BYTES = 1 shl 20 // of the manifest; usual are up to 2 KiB
         private const val MAX_NAME = 199 // bytes of a file name
         private const val RUNTIME = "onnxruntime"

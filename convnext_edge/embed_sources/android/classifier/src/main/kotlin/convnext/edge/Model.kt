@@ -16,7 +16,7 @@ private const val MAX_THREADS = 1024
  * What a model is, as its folder says it.
  *
  * runtime: what runs it, "onnxruntime". runtimeVersion: of the library that is loaded. task: "classify", "multilabel",
- * "regress", "embed", "features" or "segment". resolution, width: rows and columns of what the model sees, in pixels.
+ * "regress", "embed", "features", "segment" or "detect". resolution, width: rows and columns of what the model sees, in pixels.
  * classes: numbers that have a label, none of `embed` and `features`. upright: whether photographs are to be turned as their
  * EXIF orientation says before they are given.
  */
@@ -125,6 +125,18 @@ class Model(files: Files, threads: Int = 0) : AutoCloseable {
         return labelMap(logits, manifest.width, manifest.resolution)
     }
 
+    /** The objects whose score is higher than the threshold, the surest first. */
+    fun detect(image: Image, threshold: Float = 0.5f): List<DetectedObject> = objects(run(image), threshold, image)
+
+    /** The same for what `compute` returned; without the image, boxes are in pixels of what the model sees. */
+    fun objects(outputs: List<Output>, threshold: Float = 0.5f, image: Image? = null): List<DetectedObject> {
+        checkTask("detect")
+        if (threshold.isNaN()) throw UsageException("the threshold is no number", "Give one from 0 to 1.")
+        val (width, height) = Pair(image?.width ?: manifest.width, image?.height ?: manifest.resolution)
+        val fit = image?.let(preprocessor::fit) ?: Fit(width.toLong(), height.toLong(), 0, 0)
+        return objectsOf(outputs, labels, manifest.firstLabel, threshold, width, height, fit)
+    }
+
     /** What the model sees of an image: (resolution, width) pixels as 0xRRGGBB. */
     fun prepare(image: Image): IntArray = preprocessor.prepare(image)
 
@@ -141,8 +153,11 @@ class Model(files: Files, threads: Int = 0) : AutoCloseable {
     }
 
     private fun output(name: String, made: OnnxTensor): Output {
-        val buffer = made.floatBuffer
-        val values = FloatArray(buffer.remaining()).also { buffer.get(it) }
+        val values = if (made.info.type == OnnxJavaType.INT64) {
+            made.longBuffer.let { buffer -> FloatArray(buffer.remaining()) { buffer.get().toFloat() } }
+        } else {
+            made.floatBuffer.let { buffer -> FloatArray(buffer.remaining()).also { buffer.get(it) } }
+        }
         return Output(name, made.info.shape.drop(1).map(Long::toInt), values)
     }
 

@@ -8,11 +8,15 @@ import kotlin.math.round
 /** Pixels as Android's `Bitmap.getPixels` gives them: 0xAARRGGBB by rows; alpha is left out of account. */
 class Image(val pixels: IntArray, val width: Int, val height: Int)
 
+/** Where an image lies in the input: its size there before the crop, and the place of its upper left corner. */
+internal class Fit(val width: Long, val height: Long, val left: Int, val top: Int)
+
 /** Resize, padding, centre crop and normalization, as convnext_edge/images/transform.py does them. */
 internal class Preprocessor(private val manifest: Manifest) {
     private val filter = Filter.find(manifest.interpolation)
     private val rows = manifest.resolution
     private val columns = manifest.width
+    private val corner = manifest.resizeMode == ResizeMode.CORNER
 
     /** (value / 255 - mean) / std by channel, in float32 as NumPy computes it; (3, 256). */
     private val normalized = FloatArray(3 * 256) {
@@ -43,9 +47,17 @@ internal class Preprocessor(private val manifest: Manifest) {
     private class Overlap(val first: Int, val count: Int, val place: Int)
 
     private fun overlap(resized: Long, edge: Int): Overlap = when {
-        resized < edge -> Overlap(0, resized.toInt(), ((edge - resized) / 2).toInt())
+        resized < edge -> Overlap(0, resized.toInt(), if (corner) 0 else ((edge - resized) / 2).toInt())
+        corner -> Overlap(0, edge, 0)
         manifest.roundDown -> Overlap(((resized - edge) / 2).toInt(), edge, 0)
         else -> Overlap(half(resized - edge), edge, 0)
+    }
+
+    /** Where an image lies in the input. */
+    fun fit(image: Image): Fit {
+        val (width, height) = resized(image)
+        val (inRow, inColumn) = Pair(overlap(width, columns), overlap(height, rows))
+        return Fit(width, height, inRow.place - inRow.first, inColumn.place - inColumn.first)
     }
 
     /** Lays (count of `down`, count of `across`) pixels into an image of the input's size. */
@@ -78,7 +90,7 @@ internal class Preprocessor(private val manifest: Manifest) {
         fun before(edge: Int): Long = manifest.resize?.toLong() ?: floor(edge / manifest.crop).toLong()
         val (short, wide) = Pair(before(rows), before(columns))
         if (manifest.resizeMode == ResizeMode.SQUASH) return Pair(wide, short)
-        val inside = manifest.resizeMode == ResizeMode.PAD
+        val inside = corner || manifest.resizeMode == ResizeMode.PAD
         if (inside || short != wide) {
             // timm's ResizeKeepRatio: the image lies within both edges, or covers them; halves go to the even number
             val (down, across) = Pair(image.height.toDouble() / short, image.width.toDouble() / wide)

@@ -95,7 +95,7 @@ class MainActivity : Activity() {
         }
     }
 
-    /** What the model answers to an image; of a segmenter, the picture is drawn, too. expected: what Python answered, where that is known. */
+    /** What the model answers to an image; of a segmenter or detector, the picture is drawn, too. expected: what Python answered, where that is known. */
     private fun describe(image: Image, expected: FloatArray?): String = Model(files).use { model ->
         val found = answerOf(model, image)
         val info = model.info
