@@ -45,6 +45,7 @@ def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[.
         "variants": edge_tables.classification,
         "roadmap": edge_tables.road,
         "scaling": edge_tables.scaled,
+        "dense": edge_tables.dense,
     }
 
     def part(name: str, report: dict[str, Any] | None) -> str:
@@ -55,7 +56,7 @@ def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[.
     return part  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize("name", ["variants", "roadmap", "scaling"])
+@pytest.mark.parametrize("name", ["variants", "roadmap", "scaling", "dense"])
 def test_a_page_without_reports_says_how_to_make_one(page: Callable[..., str], name: str) -> None:
     assert page(name, None) == f"No report is here yet; `python -m benchmarks.measure.{name}` writes one."
 
@@ -67,7 +68,7 @@ def test_the_classification_table_tells_doubts_and_failures(page: Callable[..., 
     assert f"{facts} 50.0 | 50.0 (?) | 82.1 | README of facebookresearch/ConvNeXt | convnext-edge |" in text
     assert "| `tiny` | 20.00 (19.00 to 21.00) | 20.00 (19.00 to 21.00) (?) | 2.00x (1.90 to 2.10) |" in text
     assert "- huge failed: LostError: memory" in text
-    assert "- busy: others kept 1.5 CPUs busy" in text
+    assert "before or behind these rows (how many): busy 1.5." in text
     assert "bf16" not in text  # which this CPU has not
 
 
@@ -107,3 +108,11 @@ def test_scaling_has_a_table_for_each_of_what_is_changed(page: Callable[..., str
     for number in (8, 384):
         assert f"| 2 | {number} | {cell} | {cell} | {cell} | {cell} | {gain} | {gain} |" in text
     assert f"| 2 | 2 | {cell} | {cell} | {cell} | {cell} |\n" in text
+
+
+def test_the_table_of_dense_prediction_has_a_row_for_each_model(page: Callable[..., str]) -> None:
+    row = {"timed": {"PyTorch FP32": CALL, "ours": CALL}, "ours_over": {"PyTorch FP32": RATIO}}
+    text = page("dense", {"rows": {"UPerNet-T": row, "huge": {"failed": "LostError: memory"}}})
+    assert "| model | PyTorch FP32 | ours | ours over PyTorch FP32 |" in text
+    assert "| UPerNet-T | 20 (19.00 to 21.00) | 20 (19.00 to 21.00) | 2.00x (1.90 to 2.10) |" in text
+    assert "- huge failed: LostError: memory" in text

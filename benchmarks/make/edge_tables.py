@@ -1,4 +1,4 @@
-"""The page docs/table.md, from the reports of variants.py, roadmap.py and scaling.py."""
+"""The page docs/table.md, from the reports of variants.py, roadmap.py, scaling.py and dense.py."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ TIMED = {
     "onnxruntime fp32": "ONNX Runtime FP32",
     "onnxruntime int8": "ONNX Runtime INT8",
 }
+OURS = "ours"  # of what `dense.py` times
 QUIET = 0.1  # of each CPU: what others may take where figures are to be relied on
 
 
@@ -32,6 +33,10 @@ def road() -> str:
 
 def scaled() -> str:
     return pages("scaling", scaling)
+
+
+def dense() -> str:
+    return pages("dense", dense_prediction)
 
 
 def pages(name: str, write: Callable[[Report], Iterator[str]]) -> str:
@@ -58,16 +63,16 @@ def head(report: Report) -> Iterator[str]:
 def warnings(rows: dict[str, Report]) -> Iterator[str]:
     """Lines on rows that failed, and on those that were not measured on a quiet machine."""
     yield from (f"- {name} failed: {row['failed']}" for name, row in rows.items() if "failed" in row)
-    busy = [
-        (name, max(found))
+    busy = {
+        name: max(found)
         for name, row in rows.items()
         if (found := [load for load in row.get("others_cpus", []) if load is not None])
-    ]
-    yield from (
-        f"- {name}: others kept {load:.1f} CPUs busy before or behind it, so that milliseconds are too many."
-        for name, load in busy
-        if load > 2 * QUIET
-    )
+    }
+    if told := [f"{name} {load:.1f}" for name, load in busy.items() if load > 2 * QUIET]:
+        yield (
+            "- Others kept CPUs busy before or behind these rows (how many): " + ", ".join(told) + "."
+            " Where that was so in between, too, milliseconds are too many."
+        )
 
 
 # --- the classification table ----------------------------------------------------------------------
@@ -215,3 +220,24 @@ def scaled_cells(row: Report, key: str, gains: bool) -> Iterator[str]:
             yield marked(f"{found['images_per_second']:.1f} ({found['p50_ms']:.1f} ms)", found)
     if gains:
         yield from (times(row["int8_gain"][runtime]) for runtime in RUNTIMES)
+
+
+# --- dense prediction ------------------------------------------------------------------------------
+
+
+def dense_prediction(report: Report) -> Iterator[str]:
+    rows = {name: row for name, row in report["rows"].items() if "failed" not in row}
+    timed = list(next(iter(rows.values()), {}).get("timed", {}))
+    yield "Milliseconds of an image, and times as fast as others ours is (95 %):"
+    yield ""
+    header = ("model", *timed, *(f"ours over {who}" for who in timed if who != OURS))
+    yield from table(header, (dense_cells(name, row, timed) for name, row in rows.items()))
+    yield from listed(warnings(report["rows"]))
+
+
+def dense_cells(name: str, row: Report, timed: Iterable[str]) -> Iterator[str]:
+    yield name
+    for who in timed:
+        found = row["timed"][who]
+        yield marked(f"{found['p50_ms']:.0f} {interval(found['p50_ci95_ms'])}", found)
+    yield from (times(row["ours_over"][who]) for who in timed if who != OURS)

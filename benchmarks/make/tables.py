@@ -18,7 +18,7 @@ from benchmarks.make.accuracy_tables import (
     recipes,
 )
 from benchmarks.make.arm64_tables import arm64, arm64_phones, instruction_sets, int8_kernels, on_phones
-from benchmarks.make.edge_tables import classification, road, scaled
+from benchmarks.make.edge_tables import classification, dense, road, scaled
 from benchmarks.make.rival_tables import rival_page
 from benchmarks.make.speed_tables import architectures, kernels, latency
 from benchmarks.make.trust_tables import counts, fuzz, grid_kills, kills, silence, soak
@@ -47,6 +47,7 @@ def filled() -> dict[Path, str]:
             "classification": classification(),
             "roadmap": road(),
             "scaling": scaled(),
+            "dense": dense(),
         },
     }
     return {path: between_marks(path.read_text(encoding="utf-8"), parts) for path, parts in texts.items()}
