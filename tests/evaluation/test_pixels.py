@@ -91,8 +91,16 @@ def test_labels_that_are_one_off_decide_no_gate(by: int, told: str) -> None:
 
 def test_labels_that_the_reference_never_meets_raise_a_concern() -> None:
     assert measured().concerns == ()
-    (concern,) = measured((LABELS + 2) % 4).concerns
+    (concern,) = measured(np.array([[[2, 3, 3], [0, 0, 3]]])).concerns
     assert "no better than chance" in concern
+
+
+def test_labels_in_another_order_decide_no_gate() -> None:
+    """By hand: five of six pixels would be right, as (LABELS + 2) % 4 has a one where there was no label."""
+    found = measured((LABELS + 2) % 4)
+    (concern,) = found.concerns
+    assert "83.33% with its classes in another order, where label 2 is 0" in concern
+    assert judge(found, Gates(max_drop=99.0), "segment", 4).faults["drop"] == concern
 
 
 def test_confusion_counts_each_pixel_once() -> None:
