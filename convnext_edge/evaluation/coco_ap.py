@@ -6,6 +6,7 @@ pycocotools computes it.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from importlib import util

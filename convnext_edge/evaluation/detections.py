@@ -27,7 +27,16 @@ from convnext_edge.evaluation.label_order import other_order
 from convnext_edge.evaluation.powers import powers_of
 from convnext_edge.images.batches import Labels
 from convnext_edge.images.coco import Scene
-from convnext_edge.images.objects import Boxes, Found, covered, in_picture, run_lengths, split
+from convnext_edge.images.objects import (
+    Boxes,
+    Found,
+    covered,
+    cut_off,
+    have_area,
+    in_picture,
+    run_lengths,
+    split,
+)
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.boxes import overlaps as iou
 from convnext_edge.targets.base import Outputs
@@ -162,17 +171,20 @@ class Detections(Closeness):
 
 
 def as_results(found: Found, scene: Scene, preprocessing: Preprocessing) -> list[Result]:
-    """Return detections as COCO's results have them, in the pixels of the picture."""
-    boxes = in_picture(found.boxes, scene.size, preprocessing)
+    """Return detections as COCO's results have them, in the pixels of the picture; none in its padding."""
+    whole = in_picture(found.boxes, scene.size, preprocessing)
+    boxes = cut_off(whole, scene.size)
+    rows = zip(whole, boxes, found.labels, found.scores, found.masks, have_area(boxes), strict=True)
     return [
         {
             "image_id": scene.number,
             "category_id": int(label),
             "score": float(score),
             "bbox": [*box[:2].tolist(), *(box[2:] - box[:2]).tolist()],
-            "segmentation": run_lengths(covered(mask, box, scene.size)),
+            "segmentation": run_lengths(covered(mask, all_of_it, scene.size)),
         }
-        for box, label, score, mask in zip(boxes, found.labels, found.scores, found.masks, strict=True)
+        for all_of_it, box, label, score, mask, seen in rows
+        if seen
     ]
 
 
@@ -182,7 +194,7 @@ def names_of(found: Found, scene: Scene, preprocessing: Preprocessing) -> list[t
     objects = [each for each in scene.objects if not each.crowd]
     if not objects or not sure.any():
         return []
-    boxes = in_picture(found.boxes[sure], scene.size, preprocessing)
+    boxes = cut_off(in_picture(found.boxes[sure], scene.size, preprocessing), scene.size)
     corners = np.array([each.box for each in objects], np.float64)
     corners[:, 2:] += corners[:, :2]
     overlap = overlaps(boxes, corners)

@@ -135,7 +135,7 @@ def annotate(entries: Sequence[Entry], file: Companion) -> Annotations:
         if fault := fault_of(row, numbers, sizes):
             raise ImageSetError(f"{path}: annotations[{place}] {fault}", hint=REPAIR)
         objects[row["image_id"]].append(truth(row))
-    found = find_pictures(entries, told["images"], path)
+    found = find_pictures(entries, told["images"], str(path))
     made = [
         replace(e, objects=tuple(objects[row["id"]]), number=row["id"], size=(row["width"], row["height"]))
         for e, row in found
@@ -152,7 +152,7 @@ def check_unique(rows: Sequence[dict[str, Any]], key: str, where: str) -> None:
 
 
 def find_pictures(
-    entries: Sequence[Entry], rows: Sequence[dict[str, Any]], path: Path
+    entries: Sequence[Entry], rows: Sequence[dict[str, Any]], path: str
 ) -> list[tuple[Entry, dict[str, Any]]]:
     """Return the pictures that a file tells of, each with its row of `images`; a note tells of all others.
 
@@ -177,13 +177,13 @@ def find_pictures(
         )
     if len(found) < max(len(entries), len(rows)):
         note(
-            f"{path.name} tells of {len(rows)} pictures, and {len(entries)} are here:"
+            f"{path} tells of {len(rows)} pictures, and {len(entries)} are here:"
             f" the {len(found)} that are in both are taken"
         )
     return found
 
 
-def row_of(name: str, rows: Sequence[dict[str, Any]], path: Path) -> dict[str, Any] | None:
+def row_of(name: str, rows: Sequence[dict[str, Any]], path: str) -> dict[str, Any] | None:
     """Return the row of a picture, if there is one; raise ImageSetError where several may be it.
 
     rows: those whose names have the same last part.

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from convnext_edge.artifacts.artifact import Description
 from convnext_edge.commands.predict.maps import OVERLAY, MapWriter, Pixels, as_pixels, palette, save
 from convnext_edge.commands.predict.result import Object
-from convnext_edge.images.objects import Found, Size, covered, in_picture, run_lengths
+from convnext_edge.images.objects import Found, Size, covered, cut_off, have_area, in_picture, run_lengths
 from convnext_edge.images.preprocessing import Preprocessing
 
 COVER = 0.4  # share of an object's colour in an overlay
@@ -22,16 +22,20 @@ DIGITS = 2  # of a pixel, in boxes
 def objects_of(
     found: Found, size: Size, preprocessing: Preprocessing, labels: Sequence[str], threshold: float
 ) -> tuple[Object, ...]:
-    """Return the objects with a higher score than the threshold, in the pixels of a picture of that size."""
-    boxes = in_picture(found.boxes, size, preprocessing)
-    chosen = np.flatnonzero(found.scores > threshold)
+    """Return the objects with a higher score than the threshold, in the pixels of a picture of that size.
+
+    What the model finds in the padding alone is no object of the picture.
+    """
+    whole = in_picture(found.boxes, size, preprocessing)
+    boxes = cut_off(whole, size)
+    chosen = np.flatnonzero((found.scores > threshold) & have_area(boxes))
     return tuple(
         Object(
             label=labels[found.labels[i]],
             index=int(found.labels[i]),
             score=float(f"{found.scores[i]:.6g}"),
             bbox=as_coco(boxes[i]),
-            segmentation=run_lengths(covered(found.masks[i], boxes[i], size)),
+            segmentation=run_lengths(covered(found.masks[i], whole[i], size)),
         )
         for i in chosen
     )
