@@ -7,6 +7,7 @@ import pytest
 
 from convnext_edge.architecture import Architecture
 from convnext_edge.errors import ImageSetError, UsageError
+from convnext_edge.evaluation.comparison import Answered, sum_up
 from convnext_edge.evaluation.gates import Gates, judge
 from convnext_edge.evaluation.pixels import Pixels, confusion, mean_iou
 
@@ -101,6 +102,16 @@ def test_labels_in_another_order_decide_no_gate() -> None:
     (concern,) = found.concerns
     assert "83.33% with its classes in another order, where label 2 is 0" in concern
     assert judge(found, Gates(max_drop=99.0), "segment", 4).faults["drop"] == concern
+
+
+@pytest.mark.parametrize(("names", "where"), [(("a",), "; in a"), (("a", "b"), "; in one of a, b")])
+def test_a_label_that_the_model_does_not_have_is_told_with_its_picture(
+    names: tuple[str, ...], where: str
+) -> None:
+    answers = (np.repeat(logits(REFERENCE), len(names), 0),)
+    labels = np.repeat(np.full_like(LABELS, 7), len(names), 0)
+    with pytest.raises(ImageSetError, match=f"class 7, .*{where}\n"):
+        sum_up([Answered(answers, answers, labels, names)], Pixels(("logits",)))
 
 
 def test_confusion_counts_each_pixel_once() -> None:
