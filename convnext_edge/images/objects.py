@@ -54,7 +54,7 @@ def cut_off(boxes: NDArray[np.float64], size: Size) -> NDArray[np.float64]:
     return np.clip(boxes.reshape(-1, 2, 2), 0, size).reshape(-1, 4)
 
 
-def have_area(boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
+def have_area(boxes: Boxes) -> NDArray[np.bool_]:
     """Return of boxes (R, 4) whether they cover anything, (R,)."""
     covers: NDArray[np.bool_] = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
     return covers

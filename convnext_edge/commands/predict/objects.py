@@ -81,7 +81,7 @@ def writer_of(described: Description, folder: Path) -> MapWriter:
 def overlay(pixels: Pixels, found: Found, labels: Sequence[str], threshold: float) -> Image.Image:
     """Return a picture (H, W, 3) below the masks, boxes and labels of its objects, the surest on top."""
     colors, size = palette(), (pixels.shape[1], pixels.shape[0])
-    chosen = np.flatnonzero(found.scores > threshold)[::-1]
+    chosen = np.flatnonzero((found.scores > threshold) & have_area(found.boxes))[::-1]
     mixed = pixels.astype(np.float32)
     for i in chosen:
         inside = covered(found.masks[i], found.boxes[i].astype(np.float64), size)
