@@ -24,6 +24,7 @@ MASK_CONVS = 4  # of a mask head
 # of the authors' configurations, and of mmdetection's. A Mask R-CNN has the first.
 OFFSETS = ((0.1, 0.2), (0.05, 0.1), (0.033, 0.067))
 CASCADED = len(OFFSETS)  # heads of boxes in a cascade, and as many of masks
+MOST_BOXES = 2**20  # that can be asked for; an image of 1344x800 pixels has 268,569 anchors
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,14 @@ from pydantic import Field, model_validator
 from convnext_edge.architecture import Activation, Decoder, NormKind, Pooling, Stem
 from convnext_edge.artifacts.artifact import Form, Kind
 from convnext_edge.cpu import Machine
-from convnext_edge.detection import Library
+from convnext_edge.detection import MOST_BOXES, Library
 from convnext_edge.images.preprocessing import InputType, PreprocessingShape
 from convnext_edge.reading import Count, Epsilon, Line, Sha256, Shape, Version
 from convnext_edge.tasks import OF_HEADS, VECTORS, Task
 
 Hash = Annotated[str, Field(pattern=r"\A[0-9a-f]{8,64}\z")]
 Size = Annotated[int, Field(ge=1, le=2**24)]  # of classes, channels, blocks
+Boxes = Annotated[int, Field(ge=1, le=MOST_BOXES)]
 RecipeValue = bool | Annotated[int, Field(ge=-(2**53), le=2**53)] | float | Line | list[Line]
 
 
@@ -62,12 +63,12 @@ class DetectionShape(Shape):
     """Shape of a `Detection`."""
 
     library: Library
-    candidates: Size
-    proposals: Size
+    candidates: Boxes
+    proposals: Boxes
     proposal_overlap: Fraction
     overlap: Fraction
     score: Fraction
-    detections: Size
+    detections: Boxes
 
 
 class CascadeShape(Shape):

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from convnext_edge.artifacts.artifact import Description
+from convnext_edge.checkpoints.class_names import names_of_file
 from convnext_edge.checkpoints.object_labels import as_detected
 from convnext_edge.errors import UsageError
 from convnext_edge.images.class_order import by_names, renumber, sort_classes
@@ -41,6 +42,10 @@ class Numbering:
                 hint="Leave it out.",
             )
 
+    def names(self, model: Description) -> tuple[str, ...]:
+        """Return the names of a model's classes in `file`; none without one."""
+        return () if self.file is None else names_of_file(self.file, model.architecture.classes).names
+
     def for_model(self, model: Description) -> Callable[[ImageSet], ImageSet]:
         """Return what gives a set the labels that its classes have in the model."""
         return partial(self.apply, model=model)
@@ -56,7 +61,7 @@ class Numbering:
         if images.mapped != (model.task == "segment") or images.boxed != (model.task == "detect"):
             return without_labels(images, model)
         if images.mapped or images.boxed:
-            return as_detected(images, model) if images.boxed else images
+            return as_detected(images, model, self.names(model)) if images.boxed else images
         classes = model.architecture.classes
         if self.file is not None:
             return by_names(images, self.file, classes)

@@ -217,12 +217,29 @@ def _differences(
             yield Difference(f"{name} of shape {shape} is empty", _reason(ours, DEVIATIONS))
         elif ours.endswith("dwconv.weight") and shape[-1] not in KERNELS:
             yield Difference(f"{name} of shape {shape} has a kernel of {shape[-1]}", "it is odd, 31 at most")
+    yield from _differences_of_classes(architecture, layout)
     has_head = architecture.classes > 0 and not architecture.decoder
     if has_head and not architecture.last_norm and layout.family != KEPT:
         yield Difference(f"{layout.original('norm.weight')} is missing", "every library's head has a norm")
     for ours in (ours for ours in expected if ours in missing):
         of_head = ours.startswith(OF_HEADS)
         yield Difference(f"{layout.original(ours)} is missing", _reason(ours, DEVIATIONS), of_head)
+
+
+def _differences_of_classes(architecture: Architecture, layout: Layout) -> Iterator[Difference]:
+    """Yield what no library makes of the classes of a detector; kept weights may be of either library."""
+    found = architecture.detection
+    if found is None or layout.family == KEPT:
+        return
+    if found.library != layout.family:
+        count = architecture.classes
+        yield Difference(
+            f"masks have {count} classes, boxes {found.rows(count)}",
+            "in torchvision both have the background, in mmdetection boxes alone",
+            of_head=True,
+        )
+    elif found.background_first and architecture.classes < 2:
+        yield Difference("boxes and masks have one class", "that is the background", of_head=True)
 
 
 def _reason(name: str, reasons: tuple[tuple[str, str], ...]) -> str:

@@ -87,9 +87,18 @@ def check_bounds(value: object, option: object, name: str) -> None:
         raise UsageError(f"{flag} {value} is not a finite number", hint="Give a finite number.")
     if low is not None and (value < low or (above and value == low)):
         bound, wanted = ("not above", "above") if above else ("less than", "from")
-        raise UsageError(f"{flag} {value} is {bound} {low:g}", hint=f"Give a number {wanted} {low:g}.")
+        raise UsageError(
+            f"{flag} {value} is {bound} {as_text(low)}", hint=f"Give a number {wanted} {as_text(low)}."
+        )
     if high is not None and value > high:
-        raise UsageError(f"{flag} {value} is more than {high:g}", hint=f"Give at most {high:g}.")
+        raise UsageError(
+            f"{flag} {value} is more than {as_text(high)}", hint=f"Give at most {as_text(high)}."
+        )
+
+
+def as_text(bound: float) -> str:
+    """Return a bound with all its digits."""
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 MISFIT = object()

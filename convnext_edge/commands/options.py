@@ -10,6 +10,7 @@ from convnext_edge.artifacts.opsets import HIGHEST, LOWEST, USUAL
 from convnext_edge.checkpoints.places import Weights
 from convnext_edge.commands.declaration import Argument, Option
 from convnext_edge.cpu import Machine
+from convnext_edge.detection import MOST_BOXES
 from convnext_edge.images.changes import Exif
 from convnext_edge.images.contents import ClassOrder
 from convnext_edge.images.definitions import set_names
@@ -121,17 +122,23 @@ PoolingOption: TypeAlias = Annotated[
 ]
 Candidates: TypeAlias = Annotated[
     int | None,
-    Option("Task detect: boxes of each level before overlaps are dropped.  [default: 1000]", at_least=1),
+    Option(
+        "Task detect: boxes of each level before overlaps are dropped.  [default: 1000]",
+        at_least=1,
+        at_most=MOST_BOXES,
+    ),
 ]
 Proposals: TypeAlias = Annotated[
-    int | None, Option("Task detect: boxes that the heads look at.  [default: 1000]", at_least=1)
+    int | None,
+    Option("Task detect: boxes that the heads look at.  [default: 1000]", at_least=1, at_most=MOST_BOXES),
 ]
 ScoreThreshold: TypeAlias = Annotated[
     float | None,
     Option("Task detect: score that a detection has more than.  [default: 0.05]", at_least=0, at_most=1),
 ]
 MaxDetections: TypeAlias = Annotated[
-    int | None, Option("Task detect: most detections of an image.  [default: 100]", at_least=1)
+    int | None,
+    Option("Task detect: most detections of an image.  [default: 100]", at_least=1, at_most=MOST_BOXES),
 ]
 Crop: TypeAlias = Annotated[
     float | None,

@@ -184,3 +184,11 @@ def digits(value: float) -> str:
 def skipped(names: Sequence[str]) -> str:
     """Say how many images were skipped, and name the first three; empty where there are none."""
     return f", {len(names)} broken ones skipped: {', '.join(names[:3])}" if names else ""
+
+
+def lost_or_won(points: float, what: str, interval: tuple[float, float]) -> str:
+    """Return a loss with its 95 % interval, as `loses +0.20 points of top-1`; a negative one is a gain."""
+    low, high = interval
+    if points < 0:
+        return f"gains {-points:.2f} {what} (a drop, 95 %: {low:+.2f} to {high:+.2f})"
+    return f"loses {points:+.2f} {what} (95 %: {low:+.2f} to {high:+.2f})"

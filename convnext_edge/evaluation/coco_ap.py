@@ -37,16 +37,17 @@ def check_package() -> None:
 
 
 def average_precision(scenes: Sequence[Scene], results: Sequence[Result], kind: Kind) -> float | None:
-    """Return the AP of the boxes or masks that a model found; None where the scenes have none.
+    """Return the AP of the boxes or masks that a model found; None where the scenes have none that counts.
 
-    results: as COCO has them, with `image_id` the number of a scene.
+    Those that stand for many (`iscrowd`) do not count. results: as COCO has them, with `image_id` the number
+    of a scene.
     """
     check_package()
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
     told = dataset(scenes, kind)
-    if not told["annotations"]:
+    if all(row["iscrowd"] for row in told["annotations"]):
         return None
     if not results:
         return 0.0

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 import numpy as np
 
 from convnext_edge.artifacts.artifact import Description
-from convnext_edge.errors import TargetError
+from convnext_edge.errors import ImageSetError, TargetError
 from convnext_edge.evaluation.answers import AnswerLog
 from convnext_edge.images.batches import Batch, Labels
 from convnext_edge.images.image_set import ImageSet
@@ -86,9 +86,17 @@ def compare_answers(
 
 
 def sum_up(answers: Iterable[Answered], found: Found, log: AnswerLog | None = None) -> Found:
-    """Let `found` sum up how the answers differ. log: what else gets all answers, one by one."""
+    """Let `found` sum up how the answers differ. log: what else gets all answers, one by one.
+
+    Raises ImageSetError, with the names of the images, for labels that the model does not have.
+    """
     for both in answers:
-        found.add_outputs(both.reference, both.candidate, both.labels)
+        try:
+            found.add_outputs(both.reference, both.candidate, both.labels)
+        except ImageSetError as error:
+            of_several = "one of " if len(both.names) > 1 else ""
+            where = f"in {of_several}{', '.join(both.names)}"
+            raise ImageSetError(f"{error.message}; {where}", hint=error.hint) from error
         if log is not None:
             log.add(*both)
     return found

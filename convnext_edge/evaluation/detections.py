@@ -6,6 +6,7 @@ IoU of one half; each is found once, the surest first.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Self
 
@@ -22,15 +23,26 @@ from convnext_edge.evaluation.coco_ap import (
     average_precision,
     is_installed,
 )
+from convnext_edge.evaluation.label_order import other_order
 from convnext_edge.evaluation.powers import powers_of
 from convnext_edge.images.batches import Labels
 from convnext_edge.images.coco import Scene
-from convnext_edge.images.objects import Boxes, Found, covered, in_picture, run_lengths, split
+from convnext_edge.images.objects import (
+    Boxes,
+    Found,
+    covered,
+    cut_off,
+    have_area,
+    in_picture,
+    run_lengths,
+    split,
+)
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.boxes import overlaps as iou
 from convnext_edge.targets.base import Outputs
 
 SAME = 0.5  # IoU of two boxes of one object
+FEWEST = 10  # objects that tell whether the labels are in another order
 SURE = 0.5  # score of the detections that the agreement is of: less sure ones come and go with rounding
 
 
@@ -45,6 +57,8 @@ class Detections(Closeness):
         self.overlaps: list[float] = []  # IoU of each pair
         self.scenes: list[Scene] = []
         self.results: tuple[list[Result], list[Result]] = ([], [])  # of both models, in pictures with objects
+        # of objects that the reference surely finds, how often each label got each answer
+        self.named: Counter[tuple[int, int]] = Counter()
 
     def add_outputs(self, reference: Outputs, candidate: Outputs, labels: Labels) -> None:
         self.images += len(labels)
@@ -53,6 +67,8 @@ class Detections(Closeness):
         if labels.dtype == object:
             self.labelled += len(labels)
             self.scenes += labels.tolist()
+            for scene, found in zip(labels, split(reference), strict=True):
+                self.named += Counter(names_of(found, scene, self.preprocessing))
             for outputs, results in zip((reference, candidate), self.results, strict=True):
                 for scene, found in zip(labels, split(outputs), strict=True):
                     results += as_results(found, scene, self.preprocessing)
@@ -80,13 +96,17 @@ class Detections(Closeness):
         self.sure, self.shared = self.sure + other.sure, self.shared + other.shared
         self.overlaps += other.overlaps
         self.scenes += other.scenes
+        self.named += other.named
         for own, its in zip(self.results, other.results, strict=True):
             own += its
 
     @property
     def worst_sqnr_db(self) -> float | None:
-        """The SQNR of the output that is farthest off; 0 where the models find nothing in common."""
-        if not self.overlaps and self.found:
+        """The SQNR of the output that is farthest off; 0 where the models have little in common.
+
+        That is nothing at all, or less than half of what either is sure of: the rest alone tells nothing.
+        """
+        if (not self.overlaps and self.found) or 2 * self.shared < self.sure:
             return 0.0
         return super().worst_sqnr_db
 
@@ -96,12 +116,34 @@ class Detections(Closeness):
         return not self.found
 
     @property
+    def other_numbers(self) -> tuple[str, ...]:
+        """Why a drop of the AP says nothing: the reference finds the objects, and calls them otherwise."""
+        total = self.named.total()
+        if total < FEWEST:
+            return ()
+        size = 1 + max(map(max, self.named))
+        counts = np.zeros((size, size), np.int64)
+        for pair, count in self.named.items():
+            counts[pair] = count
+        other = other_order(counts)
+        if other is None:
+            return ()
+        return (
+            f"of {total} objects that the reference surely finds, it calls {int(np.trace(counts))} as they"
+            f" are labelled, and {other.right} in another order of the classes, where label {other.label} is"
+            f" {other.answer}: --classes tells the names",
+        )
+
+    @property
     def concerns(self) -> tuple[str, ...]:
-        """What is not told of these images, and why."""
-        found = []
+        """Why nothing is told of these images, or of their labels."""
+        found = list(self.other_numbers)
         if not self.sure:
-            unsure = f"neither model is surer than {SURE:g} of anything in these images"
-            found.append(f"{unsure}: they tell no agreement")
+            found.append(
+                f"neither model is surer than {SURE:g} of anything in these images: they tell no agreement"
+            )
+        if self.scenes and not any(not each.crowd for scene in self.scenes for each in scene.objects):
+            found.append("no object is marked in these images: they tell no average precision")
         if self.scenes and not is_installed():
             found.append(f"no average precision is told: it needs {PACKAGE} ({INSTALL})")
         return tuple(found)
@@ -129,17 +171,38 @@ class Detections(Closeness):
 
 
 def as_results(found: Found, scene: Scene, preprocessing: Preprocessing) -> list[Result]:
-    """Return detections as COCO's results have them, in the pixels of the picture."""
-    boxes = in_picture(found.boxes, scene.size, preprocessing)
+    """Return detections as COCO's results have them, in the pixels of the picture; none in its padding."""
+    whole = in_picture(found.boxes, scene.size, preprocessing)
+    boxes = cut_off(whole, scene.size)
+    rows = zip(whole, boxes, found.labels, found.scores, found.masks, have_area(boxes), strict=True)
     return [
         {
             "image_id": scene.number,
             "category_id": int(label),
             "score": float(score),
             "bbox": [*box[:2].tolist(), *(box[2:] - box[:2]).tolist()],
-            "segmentation": run_lengths(covered(mask, box, scene.size)),
+            "segmentation": run_lengths(covered(mask, all_of_it, scene.size)),
         }
-        for box, label, score, mask in zip(boxes, found.labels, found.scores, found.masks, strict=True)
+        for all_of_it, box, label, score, mask, seen in rows
+        if seen
+    ]
+
+
+def names_of(found: Found, scene: Scene, preprocessing: Preprocessing) -> list[tuple[int, int]]:
+    """Return label and answer of each object of a picture that lies under a box that is surely one."""
+    sure = found.scores > SURE
+    objects = [each for each in scene.objects if not each.crowd]
+    if not objects or not sure.any():
+        return []
+    boxes = cut_off(in_picture(found.boxes[sure], scene.size, preprocessing), scene.size)
+    corners = np.array([each.box for each in objects], np.float64)
+    corners[:, 2:] += corners[:, :2]
+    overlap = overlaps(boxes, corners)
+    nearest = overlap.argmax(1)
+    return [
+        (objects[its].label, int(label))
+        for its, label, best in zip(nearest, found.labels[sure], overlap.max(1), strict=True)
+        if best >= SAME
     ]
 
 

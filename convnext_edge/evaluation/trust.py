@@ -6,6 +6,7 @@ from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.errors import ImageSetError
 from convnext_edge.evaluation.metrics import Comparison, wilson
 from convnext_edge.images.image_set import ImageSet
+from convnext_edge.images.label_maps import IGNORED
 
 OF_LABELS = ("classify", "multilabel")  # tasks whose outputs are classes of the images
 
@@ -74,6 +75,8 @@ def check_classes(images: ImageSet, artifact: Artifact) -> None:
     of another task than those of OF_LABELS, labels are no classes of its own.
     """
     if artifact.description.task not in OF_LABELS:
+        if images.mapped and artifact.description.task == "segment":
+            check_bytes(images, artifact)
         return
     if images.several and artifact.description.task == "classify":
         raise ImageSetError(
@@ -87,4 +90,16 @@ def check_classes(images: ImageSet, artifact: Artifact) -> None:
         raise ImageSetError(
             f"{images.name} has {found} classes, {artifact.path.name} has {classes}",
             hint="Give images of the model's own classes, or --classes FILE with the names of all of them.",
+        )
+
+
+def check_bytes(images: ImageSet, artifact: Artifact) -> None:
+    """Raise ImageSetError where a class has no byte in label maps, in which the last one stands for none."""
+    described = artifact.description
+    first = 1 if described.preprocessing.label_zero == "none" else 0
+    if first + described.architecture.classes > IGNORED:
+        raise ImageSetError(
+            f"{artifact.path.name} has {described.architecture.classes} classes, and the label maps of"
+            f" {images.name} tell {IGNORED - first} apart: {IGNORED} stands for no class in them",
+            hint="Give images without label maps, and a gate that needs no labels.",
         )

@@ -110,6 +110,8 @@ def load(
     """
     try:
         image = decode(contents.read(entry.name), len(preprocessing.mean), exif=preprocessing.exif)
+        if entry.size is not None and entry.size != image.size:
+            raise ImageSetError(other_size(image.size, entry.size))
         label_map = None
         if entry.label_map is not None:
             data = contents.read(entry.label_map)
@@ -118,6 +120,12 @@ def load(
         return LoadedImage(entry, transform(image, preprocessing), label_map, image.size)
     except ImageSetError as error:
         return SkippedImage(entry.name, error.message)
+
+
+def other_size(size: tuple[int, int], told: tuple[int, int]) -> str:
+    """Say that the objects in a picture are told in another size, in which their places mean nothing."""
+    turned = ", as if one of them were turned by EXIF" if size == told[::-1] else ""
+    return f"it has {size[0]}x{size[1]} pixels, and its annotations are of {told[0]}x{told[1]}{turned}"
 
 
 def keep_sound(

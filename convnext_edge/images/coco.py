@@ -11,7 +11,7 @@ cocodataset.org/#format-data.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -27,11 +27,14 @@ from convnext_edge.errors import ImageSetError, first_few
 from convnext_edge.images.companions import Companion
 from convnext_edge.images.contents import Entry, Storage, Truth
 from convnext_edge.images.objects import of_text
+from convnext_edge.progress import note
 from convnext_edge.reading import Count, DamagedError, Line, Shape, check, parse_json, read_bytes
 
 BESIDE = ("_annotations.coco.json", "annotations.json")
 NAMED = "instances_*.json"
 LEAST_CORNERS = 6  # numbers of a polygon
+LARGEST_AREA = 1e10  # pixels; pycocotools counts no larger object
+REPAIR = "Repair it."
 MAX_BYTES = 2**29  # COCO's own file of 118,000 pictures has 448 MB
 
 Number = Annotated[float, Field(ge=-(2**24), le=2**24)]
@@ -123,24 +126,82 @@ def annotate(entries: Sequence[Entry], file: Companion) -> Annotations:
     Raises ImageSetError for a damaged file, and for one of other pictures.
     """
     told, path = read_file(file), file.path
+    for key, name in (("images", "id"), ("images", "file_name"), ("categories", "id")):
+        check_unique(told[key], name, f"{path}: {key}")
     numbers = {category["id"] for category in told["categories"]}
     sizes = {row["id"]: (row["height"], row["width"]) for row in told["images"]}
     objects: dict[int, list[Truth]] = defaultdict(list)
     for place, row in enumerate(told["annotations"]):
         if fault := fault_of(row, numbers, sizes):
-            raise ImageSetError(f"{path}: annotations[{place}] {fault}", hint="Repair it.")
+            raise ImageSetError(f"{path}: annotations[{place}] {fault}", hint=REPAIR)
         objects[row["image_id"]].append(truth(row))
-    pictures = {row["file_name"].rpartition("/")[2]: row for row in told["images"]}
-    here = [entry for entry in entries if entry.name.rpartition("/")[2] in pictures]
-    if not here:
+    found = find_pictures(entries, told["images"], str(path))
+    made = [
+        replace(e, objects=tuple(objects[row["id"]]), number=row["id"], size=(row["width"], row["height"]))
+        for e, row in found
+    ]
+    categories = sorted((category["id"], category["name"]) for category in told["categories"])
+    return Annotations(tuple(made), tuple(categories))
+
+
+def check_unique(rows: Sequence[dict[str, Any]], key: str, where: str) -> None:
+    """Raise ImageSetError where two rows have one value of a key, by which they are told apart."""
+    value, count = Counter(row[key] for row in rows).most_common(1)[0] if rows else (None, 1)
+    if count > 1:
+        raise ImageSetError(f"{where} has the {key} {value!r} {count} times", hint=REPAIR)
+
+
+def find_pictures(
+    entries: Sequence[Entry], rows: Sequence[dict[str, Any]], path: str
+) -> list[tuple[Entry, dict[str, Any]]]:
+    """Return the pictures that a file tells of, each with its row of `images`; a note tells of all others.
+
+    Folders in names are looked at where the rest of a name is not enough. Raises ImageSetError where that
+    leaves several rows, or none for all pictures.
+    """
+    named: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        named[last_part(row["file_name"])].append(row)
+    rows_of = [(entry, row_of(entry.name, named[last_part(entry.name)], path)) for entry in entries]
+    found = [(entry, its) for entry, its in rows_of if its is not None]
+    if not found:
         raise ImageSetError(
             f"{path} names none of the pictures, such as {entries[0].name}",
             hint="Give the folder of its own pictures, or move it away.",
         )
-    found = [(entry, pictures[entry.name.rpartition("/")[2]]["id"]) for entry in here]
-    made = [replace(entry, objects=tuple(objects[number]), number=number) for entry, number in found]
-    categories = sorted((category["id"], category["name"]) for category in told["categories"])
-    return Annotations(tuple(made), tuple(categories))
+    name, count = Counter(row["file_name"] for _, row in found).most_common(1)[0]
+    if count > 1:
+        raise ImageSetError(
+            f"{path} names one picture {name}, and {count} here are called so",
+            hint="Give the folder of its own pictures.",
+        )
+    if len(found) < max(len(entries), len(rows)):
+        note(
+            f"{path} tells of {len(rows)} pictures, and {len(entries)} are here:"
+            f" the {len(found)} that are in both are taken"
+        )
+    return found
+
+
+def row_of(name: str, rows: Sequence[dict[str, Any]], path: str) -> dict[str, Any] | None:
+    """Return the row of a picture, if there is one; raise ImageSetError where several may be it.
+
+    rows: those whose names have the same last part.
+    """
+    fitting = [row for row in rows if f"/{row['file_name']}".endswith(f"/{name}")]
+    chosen = fitting if len(rows) > 1 else rows
+    if len(chosen) > 1 or (rows and not chosen):
+        raise ImageSetError(
+            f"{path} names several pictures {last_part(name)}, such as"
+            f" {first_few([row['file_name'] for row in rows])}: it does not tell which is {name}",
+            hint="Give the folder that its names begin in.",
+        )
+    return chosen[0] if chosen else None
+
+
+def last_part(name: str) -> str:
+    """Return a name without the folders before it."""
+    return name.rpartition("/")[2]
 
 
 def read_file(file: Companion) -> dict[str, Any]:
@@ -169,6 +230,8 @@ def fault_of(row: dict[str, Any], numbers: set[int], sizes: dict[int, tuple[int,
         return f"is of category {row['category_id']}, which the file does not list"
     if size is None:
         return f"is in picture {row['image_id']}, which the file does not list"
+    if fault := fault_of_box(row):
+        return fault
     if isinstance(mask, dict):
         return (
             "" if runs_fit(mask, size) else f"has run lengths that are none of {size[0]} x {size[1]} pixels"
@@ -178,10 +241,19 @@ def fault_of(row: dict[str, Any], numbers: set[int], sizes: dict[int, tuple[int,
     return ""
 
 
+def fault_of_box(row: dict[str, Any]) -> str:
+    """Return what is wrong with the box of an object or its area, as `fault_of`."""
+    if min(row["bbox"][2:]) < 0:
+        return f"has a box of negative width or height: {row['bbox']}"
+    if area_of(row) > LARGEST_AREA:
+        return f"has an area of {area_of(row):g} pixels, more than any picture"
+    return ""
+
+
 def runs_fit(mask: dict[str, Any], size: tuple[int, int]) -> bool:
     """Return whether run lengths are of a picture of that height and width."""
     counts = mask.get("counts")
-    if mask.get("size") != list(size):
+    if mask.get("size") != list(size) or any(type(edge) is not int for edge in mask["size"]):
         return False
     try:
         runs = of_text(counts) if isinstance(counts, str) else counts
@@ -194,15 +266,20 @@ def runs_fit(mask: dict[str, Any], size: tuple[int, int]) -> bool:
 
 def truth(row: dict[str, Any]) -> Truth:
     """Return an object of a file."""
-    _, _, width, height = row["bbox"]
-    area = row.get("area")
     return Truth(
         label=row["category_id"],
         box=tuple(row["bbox"]),
-        area=width * height if area is None else area,
+        area=area_of(row),
         crowd=bool(row.get("iscrowd", 0)),
         mask=json.dumps(row["segmentation"]) if row.get("segmentation") else "",
     )
+
+
+def area_of(row: dict[str, Any]) -> float:
+    """Return the area of an object of a file in pixels, by default that of its box."""
+    _, _, width, height = row["bbox"]
+    area: float | None = row.get("area")
+    return float(width * height) if area is None else area
 
 
 def scenes(entries: Sequence[Entry], sizes: Sequence[tuple[int, int]]) -> NDArray[np.object_]:

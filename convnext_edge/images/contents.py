@@ -36,6 +36,7 @@ class Entry:
     label_map: str | None = None  # the name of the picture that holds the class of each pixel
     objects: tuple[Truth, ...] | None = None  # of a set that tells objects
     number: int = 0  # of the picture in such a set
+    size: tuple[int, int] | None = None  # width and height of the picture that the objects lie in
 
     @property
     def label_text(self) -> str:

@@ -39,22 +39,33 @@ def split(outputs: Sequence[NDArray[np.float32]]) -> list[Found]:
 
 
 def in_picture(boxes: Boxes, size: Size, preprocessing: Preprocessing) -> NDArray[np.float64]:
-    """Return boxes of a model's input as boxes of the picture that was prepared for it, cut off at its edges.
+    """Return boxes of a model's input as boxes of the picture that was prepared for it.
 
-    size: width and height of the picture.
+    They may lie beyond its edges, as the input does. size: width and height of the picture.
     """
     resized = resized_size(*size, preprocessing)
     place = place_of_size(resized, preprocessing)
     corners = boxes.astype(np.float64).reshape(-1, 2, 2) - place
-    scaled = corners * (np.array(size) / resized)
-    return np.clip(scaled, 0, size).reshape(-1, 4)
+    return (corners * (np.array(size) / resized)).reshape(-1, 4)
+
+
+def cut_off(boxes: NDArray[np.float64], size: Size) -> NDArray[np.float64]:
+    """Return boxes (R, 4) cut off at the edges of a picture; those that lie beyond have no area."""
+    return np.clip(boxes.reshape(-1, 2, 2), 0, size).reshape(-1, 4)
+
+
+def have_area(boxes: Boxes) -> NDArray[np.bool_]:
+    """Return of boxes (R, 4) whether they cover anything, (R,)."""
+    covers: NDArray[np.bool_] = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
+    return covers
 
 
 def paste(mask: NDArray[np.float32], box: NDArray[np.float64], size: Size) -> NDArray[np.float32]:
     """Return how likely each pixel of a picture is of an object, (height, width).
 
-    mask: (rows, columns) of the box. size: width and height. As torchvision's paste_masks_in_image: with a
-    border of zeros around the mask, the box as much larger, and its corners cut off to whole pixels.
+    mask: (rows, columns) of the box, all of it: what lies beyond the edges of the picture is not drawn. size:
+    width and height. As torchvision's paste_masks_in_image: with a border of zeros around the mask, the box
+    as much larger, and its corners cut off to whole pixels.
     """
     framed = np.pad(mask, 1)
     growth = framed.shape[0] / mask.shape[0]
@@ -62,13 +73,21 @@ def paste(mask: NDArray[np.float32], box: NDArray[np.float64], size: Size) -> ND
     left, top = np.trunc(centre - half).astype(int)
     right, bottom = np.trunc(centre + half).astype(int)
     width, height = max(right - left + 1, 1), max(bottom - top + 1, 1)
-    drawn = stretch(framed, (width, height))
     whole = np.zeros((size[1], size[0]), np.float32)
-    rows, columns = slice(max(top, 0), min(bottom + 1, size[1])), slice(max(left, 0), min(right + 1, size[0]))
-    whole[rows, columns] = drawn[
-        rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
-    ]
+    rows, columns = within(top, height, size[1]), within(left, width, size[0])
+    whole[rows, columns] = stretch(framed, (width, height), moved(columns, -left), moved(rows, -top))
     return whole
+
+
+def within(start: int, count: int, edge: int) -> slice:
+    """Return which of `count` pixels from `start` on are among the `edge` pixels of a picture."""
+    first = min(max(start, 0), edge)
+    return slice(first, max(min(start + count, edge), first))
+
+
+def moved(part: slice, by: int) -> slice:
+    """Return a part that begins and ends so many places further."""
+    return slice(part.start + by, part.stop + by)
 
 
 def covered(mask: NDArray[np.float32], box: NDArray[np.float64], size: Size) -> NDArray[np.bool_]:
@@ -76,10 +95,11 @@ def covered(mask: NDArray[np.float32], box: NDArray[np.float64], size: Size) -> 
     return paste(mask, box, size) > INSIDE
 
 
-def stretch(mask: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
-    """Return a mask in another size, (height, width), by bilinear interpolation between the nearest four."""
+def stretch(mask: NDArray[np.float32], size: Size, columns: slice, rows: slice) -> NDArray[np.float32]:
+    """Return these rows and columns of a mask in another size, by bilinear interpolation between four."""
     across, down = (
-        neighbours(before, after, np.float32) for before, after in zip(mask.shape[::-1], size, strict=True)
+        tuple(each[part] for each in neighbours(before, after, np.float32))
+        for before, after, part in zip(mask.shape[::-1], size, (columns, rows), strict=True)
     )
     (left, right, x), (above, below, y) = across, down
     upper = mask[above][:, left] * (1 - x) + mask[above][:, right] * x

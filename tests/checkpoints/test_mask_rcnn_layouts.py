@@ -142,6 +142,35 @@ def test_other_heads_are_refused_by_name(change, named: str, tmp_path: Path) -> 
         load_checkpoint(saved(state, tmp_path))
 
 
+def with_classes(boxes: int, masks: int, *, library: str) -> dict[str, Tensor]:
+    """Return the fixture with so many classes of boxes, and of masks and deltas."""
+    state = torch.load(FILE) if library == "torchvision" else of_mmdetection()
+    for name, tensor in state.items():
+        if ".cls_score." in name or ".fc_cls." in name:
+            state[name] = tensor[[0] * boxes]
+        elif (".bbox_pred." in name and "rpn" not in name) or ".fc_reg." in name:
+            state[name] = tensor[[0] * 4 * masks]
+        elif ".mask_fcn_logits." in name or ".conv_logits." in name:
+            state[name] = tensor[[0] * masks]
+    return state
+
+
+@pytest.mark.parametrize(
+    ("library", "boxes", "masks", "why"),
+    [
+        ("torchvision", 5, 4, "masks have 4 classes, boxes 5"),
+        ("mmdetection", 4, 4, "masks have 4 classes, boxes 4"),
+        ("torchvision", 1, 1, "have one class (that is the background)"),
+    ],
+)
+def test_classes_that_the_library_does_not_count_so_are_refused(
+    library: str, boxes: int, masks: int, why: str, tmp_path: Path
+) -> None:
+    """Else the background would be a class, or a class the background."""
+    with pytest.raises(CheckpointError, match=re.escape(why)):
+        load_checkpoint(saved(with_classes(boxes, masks, library=library), tmp_path))
+
+
 def test_settings_of_a_detector_are_refused_for_a_classifier() -> None:
     classifier = FILE.parents[1] / "checkpoints"
     path = next(iter(sorted(classifier.glob("torchvision*.pth")) or sorted(classifier.glob("timm*"))))

@@ -15,6 +15,7 @@ from convnext_edge.artifacts.workspace import Workspace
 from convnext_edge.checkpoints.class_order import Numbering
 from convnext_edge.checkpoints.load_source import OF_CIFAR10, load_source
 from convnext_edge.commands.preparation import Given, Images, prepare_job
+from convnext_edge.detection import MOST_BOXES
 from convnext_edge.errors import UsageError
 from convnext_edge.images.definitions import calibration_dir
 from convnext_edge.quantization.job import Job
@@ -82,3 +83,9 @@ def test_names_for_another_number_of_classes_or_for_no_classes_are_refused(tmp_p
         source.with_class_names(names)
     with pytest.raises(UsageError, match="the task of hf_classifier-embed is embed, which has none"):
         source.for_task("embed").with_class_names(names)
+
+
+@pytest.mark.parametrize("name", ["candidates", "proposals", "max_detections"])
+def test_as_many_boxes_as_no_sidecar_may_tell_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} {2**24} is more than {MOST_BOXES}"):
+        export(checkpoint="none.pth", **{name: 2**24})  # type: ignore[arg-type]

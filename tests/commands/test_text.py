@@ -12,6 +12,7 @@ from convnext_edge.commands.text import (
     command_line,
     counted,
     lines,
+    lost_or_won,
     printable_lines,
     ran_by,
     warned,
@@ -78,3 +79,8 @@ def test_control_characters_of_names_never_reach_the_terminal() -> None:
     assert printable_lines("a\x1b[31mb\u202ec\u2028d\udcff\r\n\tकर\u200dता") == (
         "a\\x1b[31mb\\u202ec\\u2028d\\udcff\\r\n\tकर\u200dता"
     )
+
+
+def test_a_negative_loss_is_called_a_gain() -> None:
+    assert lost_or_won(0.2, "points", (0.1, 0.3)) == "loses +0.20 points (95 %: +0.10 to +0.30)"
+    assert lost_or_won(-2, "points", (-3, -1)) == "gains 2.00 points (a drop, 95 %: -3.00 to -1.00)"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.needs import package
@@ -17,6 +19,22 @@ from convnext_edge.targets.base import Outputs
 
 NAMES = ("boxes", "labels", "scores", "masks")
 Row = tuple[tuple[float, float, float, float], int, float]  # box, label, score
+
+
+def scene(*marked: tuple[tuple[float, float, float, float], int], number: int = 1) -> Scene:
+    """Return a picture of 32 x 32 pixels with these boxes (left, top, right and bottom) and labels."""
+    objects = [
+        Truth(label, (*box[:2], box[2] - box[0], box[3] - box[1]), 100.0, crowd=False, mask="")
+        for box, label in marked
+    ]
+    return Scene(number, (32, 32), tuple(objects))
+
+
+def told(*scenes: Scene) -> np.ndarray:
+    """Return scenes as the labels of a batch."""
+    found = np.empty(len(scenes), object)
+    found[:] = scenes
+    return found
 
 
 def outputs(*rows: Row, places: int = 4) -> Outputs:
@@ -112,3 +130,38 @@ def test_without_pycocotools_the_agreement_is_told_and_that_precision_is_not(
     assert (found.figures()["agreement"], found.figures().get("box_ap")) == (1, None)
     (said,) = found.concerns
     assert "needs pycocotools (pip install 'convnext-edge[coco]')" in said
+
+
+def test_what_both_models_share_is_no_measure_of_what_one_lost() -> None:
+    others: list[Row] = [((0, y, 5, y + 5), 2, 0.9) for y in (0, 6, 12)]
+    assert compared(outputs(CAT, *others), outputs(CAT)).worst_sqnr_db == 0
+    assert compared(outputs(CAT, DOG), outputs(CAT)).worst_sqnr_db is None
+
+
+def with_objects(labels: dict[int, int]) -> Detections:
+    """Return what is told of ten pictures with a cat and a dog, which the annotations number as `labels`."""
+    found = Detections(NAMES, Preprocessing(32, 1.0))
+    marked = [scene((CAT[0], labels[3]), (DOG[0], labels[1]), number=n) for n in range(10)]
+    answers = tuple(np.repeat(output, len(marked), 0) for output in outputs(CAT, DOG))
+    found.add_outputs(answers, answers, told(*marked))
+    return found
+
+
+@pytest.mark.parametrize("labels", [{3: 2, 1: 0}, {3: 1, 1: 3}])  # one off, and exchanged
+def test_labels_in_another_order_decide_no_gate(labels: dict[int, int]) -> None:
+    package("pycocotools", "pip install 'convnext-edge[coco]'")
+    found = with_objects(labels)
+    (concern,) = found.concerns
+    assert "it calls 0 as they are labelled, and 20 in another order of the classes" in concern
+    assert judge(found, Gates(max_drop=50.0), "detect", 4).faults["drop"] == concern
+    assert with_objects({3: 3, 1: 1}).concerns == ()
+
+
+def test_objects_that_do_not_count_tell_no_average_precision() -> None:
+    package("pycocotools", "pip install 'convnext-edge[coco]'")
+    crowd = replace(scene((CAT[0], 3)).objects[0], crowd=True)
+    found = Detections(NAMES, Preprocessing(32))
+    found.add_outputs(outputs(CAT), outputs(CAT), told(Scene(1, (32, 32), (crowd,))))
+    assert "box_ap" not in found.figures()
+    assert "no object is marked in these images: they tell no average precision" in found.concerns
+    assert not judge(found, Gates(max_drop=0.5), "detect", 4).passed

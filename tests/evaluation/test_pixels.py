@@ -7,6 +7,7 @@ import pytest
 
 from convnext_edge.architecture import Architecture
 from convnext_edge.errors import ImageSetError, UsageError
+from convnext_edge.evaluation.comparison import Answered, sum_up
 from convnext_edge.evaluation.gates import Gates, judge
 from convnext_edge.evaluation.pixels import Pixels, confusion, mean_iou
 
@@ -91,8 +92,26 @@ def test_labels_that_are_one_off_decide_no_gate(by: int, told: str) -> None:
 
 def test_labels_that_the_reference_never_meets_raise_a_concern() -> None:
     assert measured().concerns == ()
-    (concern,) = measured((LABELS + 2) % 4).concerns
+    (concern,) = measured(np.array([[[2, 3, 3], [0, 0, 3]]])).concerns
     assert "no better than chance" in concern
+
+
+def test_labels_in_another_order_decide_no_gate() -> None:
+    """By hand: five of six pixels would be right, as (LABELS + 2) % 4 has a one where there was no label."""
+    found = measured((LABELS + 2) % 4)
+    (concern,) = found.concerns
+    assert "83.33% with its classes in another order, where label 2 is 0" in concern
+    assert judge(found, Gates(max_drop=99.0), "segment", 4).faults["drop"] == concern
+
+
+@pytest.mark.parametrize(("names", "where"), [(("a",), "; in a"), (("a", "b"), "; in one of a, b")])
+def test_a_label_that_the_model_does_not_have_is_told_with_its_picture(
+    names: tuple[str, ...], where: str
+) -> None:
+    answers = (np.repeat(logits(REFERENCE), len(names), 0),)
+    labels = np.repeat(np.full_like(LABELS, 7), len(names), 0)
+    with pytest.raises(ImageSetError, match=f"class 7, .*{where}\n"):
+        sum_up([Answered(answers, answers, labels, names)], Pixels(("logits",)))
 
 
 def test_confusion_counts_each_pixel_once() -> None:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+from support.small_artifacts import DESCRIPTION, write
 
+from convnext_edge.architecture import Architecture
+from convnext_edge.errors import ImageSetError
 from convnext_edge.evaluation.gates import Gates, judge_classes
 from convnext_edge.evaluation.metrics import Comparison
-from convnext_edge.evaluation.trust import concerns, in_wrong_order, undecided_drop
+from convnext_edge.evaluation.trust import check_classes, concerns, in_wrong_order, undecided_drop
+from convnext_edge.images.contents import Contents, Entry
+from convnext_edge.images.folders import FolderStorage
+from convnext_edge.images.image_set import ImageSet
+from convnext_edge.images.preprocessing import LabelZero
 
 CLASSES = 12
 TEXT = sorted(map(str, range(1, CLASSES + 1)))  # 1, 10, 11, 12, 2, ...
@@ -78,3 +88,22 @@ def test_a_reference_in_the_wrong_order_meets_no_gate() -> None:
     assert judged.doubts == judged.warnings
     assert "with the other: give --class-order" in judged.warnings[0]
     assert judge_classes(found, Gates(), CLASSES).passed
+
+
+@pytest.mark.parametrize(("zero", "most"), [("class", 255), ("none", 254)])
+def test_classes_that_no_byte_of_a_label_map_stands_for_are_refused(
+    zero: LabelZero, most: int, tmp_path: Path
+) -> None:
+    """255 stands for no class; else pixels of the last class would count nowhere."""
+    entry = Entry("a.png", label_map="a.maps.png")
+    images = ImageSet("maps", (), (entry,), Contents(FolderStorage(tmp_path)))
+    prepared = replace(DESCRIPTION.preprocessing, label_zero=zero)
+    for classes in (most, most + 1):
+        heads = Architecture((1,), (8,), classes=classes)
+        model = replace(DESCRIPTION, task="segment", preprocessing=prepared, architecture=heads)
+        artifact = replace(write(tmp_path / "a.onnx"), description=model)
+        if classes == most:
+            check_classes(images, artifact)
+        else:
+            with pytest.raises(ImageSetError, match=f"has {classes} classes, .* tell {most} apart"):
+                check_classes(images, artifact)

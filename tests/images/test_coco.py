@@ -13,10 +13,12 @@ from PIL import Image
 from support.small_artifacts import DESCRIPTION
 
 from convnext_edge.architecture import Architecture
+from convnext_edge.checkpoints.class_order import Numbering
 from convnext_edge.checkpoints.object_labels import as_detected
 from convnext_edge.detection import Detection, Library
 from convnext_edge.errors import ImageSetError
 from convnext_edge.images.coco import Scene
+from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.preprocessing import Preprocessing
 
@@ -37,6 +39,17 @@ def masked(mask: object) -> dict[str, Any]:
     """Return a file with one object, which has this mask."""
     box = {"image_id": 7, "category_id": 3, "bbox": [1, 2, 5, 4]}
     return told(annotations=[{**box, "segmentation": mask}])
+
+
+def boxed(box: list[float], **changes: object) -> dict[str, Any]:
+    """Return a file with one object, which has this box."""
+    return told(annotations=[{"image_id": 7, "category_id": 3, "bbox": box, **changes}])
+
+
+def named(*names: str) -> dict[str, Any]:
+    """Return a file of pictures with these names."""
+    rows = [{"id": n, "file_name": name, "width": 20, "height": 10} for n, name in enumerate(names)]
+    return told(images=rows, annotations=[])
 
 
 def written(folder: Path, content: object, name: str = "_annotations.coco.json") -> Path:
@@ -131,6 +144,69 @@ def test_objects_have_the_labels_of_the_model(
     assert [found.label for found in numbered.entries[0].objects or ()] == labels
 
 
+def numbered(images: ImageSet, library: Library, classes: int, names: tuple[str, ...]) -> list[int]:
+    """Return the labels of the objects in the first picture."""
+    heads = Architecture((1,), (8,), classes=classes, detection=Detection(library))
+    found = as_detected(images, replace(DESCRIPTION, architecture=heads, classes=names))
+    return [each.label for each in found.entries[0].objects or ()]
+
+
+def test_a_class_without_objects_needs_no_label(tmp_path: Path) -> None:
+    """As in files of Roboflow, where class 0 stands for all others."""
+    above = {"id": 0, "name": "animals"}
+    images = open_image_set(written(tmp_path, told(categories=[above, *told()["categories"]])))
+    assert numbered(images, "torchvision", 4, ()) == [3, 1]
+    assert numbered(images, "mmdetection", 2, ("dog", "cat")) == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [
+        (("background", "cat", "bus", "car"), "class dog, which the model does not have"),
+        (("background", "cat", "dog", "dog"), "class dog, which the model has several times"),
+        (("dog", "cat", "bus", "car"), "class dog, which is the background"),
+    ],
+)
+def test_names_of_other_classes_are_not_passed_over(names: tuple[str, ...], why: str, tmp_path: Path) -> None:
+    images = open_image_set(written(tmp_path, told()))
+    with pytest.raises(ImageSetError, match=why):
+        numbered(images, "torchvision", 4, names)
+
+
+def test_a_file_of_names_tells_the_labels(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("cat\ndog\n")
+    images = open_image_set(written(tmp_path / "set", told()))
+    heads = Architecture((1,), (8,), classes=2, detection=Detection("mmdetection"))
+    model = replace(DESCRIPTION, task="detect", architecture=heads, classes=("x", "y"))
+    found = Numbering(file=tmp_path / "names.txt").apply(images, model)
+    assert [each.label for each in found.entries[0].objects or ()] == [0, 1]
+
+
+def test_objects_of_a_picture_of_another_size_are_not_looked_for(tmp_path: Path) -> None:
+    images = open_image_set(written(tmp_path, told()))
+    Image.new("RGB", (10, 20)).save(tmp_path / "0.png")
+    with pytest.raises(ImageSetError, match="has 10x20 pixels, and its annotations are of 20x10, as if one"):
+        list(images.batches(Preprocessing(32), batch=4, dtype="uint8"))
+
+
+def test_names_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (20, 10)).save(tmp_path / folder / "0.png")
+    (tmp_path / "annotations.json").write_text(json.dumps(named("x/b/0.png", "x/a/0.png")))
+    images = open_image_set(tmp_path)
+    assert [(entry.name, entry.number) for entry in images.entries] == [("a/0.png", 1), ("b/0.png", 0)]
+    (tmp_path / "annotations.json").write_text(json.dumps(named("0.png")))
+    with pytest.raises(ImageSetError, match=r"names one picture 0\.png, and 2 here are called so"):
+        open_image_set(tmp_path)
+
+
+def test_pictures_that_are_not_in_both_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "convnext_edge")
+    open_image_set(written(tmp_path, told()))
+    assert "tells of 3 pictures, and 4 are here: the 3 that are in both are taken" in caplog.text
+
+
 def test_classes_that_the_model_does_not_have_are_refused(tmp_path: Path) -> None:
     images = open_image_set(written(tmp_path, told()))
     heads = Architecture((1,), (8,), classes=3, detection=Detection("mmdetection"))
@@ -153,6 +229,13 @@ def test_classes_that_the_model_does_not_have_are_refused(tmp_path: Path) -> Non
             "names none of the pictures",
         ),
         ([], "an object"),
+        (told(images=2 * told()["images"]), "images has the id 7 2 times"),
+        (told(categories=2 * told()["categories"]), "categories has the id 3 2 times"),
+        (named("0.png", "0.png"), "the file_name '0.png' 2 times"),
+        (named("a/0.png", "b/0.png"), "several pictures 0.png, such as a/0.png, b/0.png"),
+        (boxed([9, 9, -5, -4]), "a box of negative width or height"),
+        (boxed([1, 2, 3, 4], area=1e11), "more than any picture"),
+        (masked({"size": [10.0, 20.0], "counts": [100, 100]}), "run lengths that are none of 10 x 20"),
     ],
 )
 def test_damaged_annotations_are_refused(content: object, why: str, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convnext_edge.images.objects import in_picture, of_text, paste, run_lengths, split
+from convnext_edge.images.objects import cut_off, have_area, in_picture, of_text, paste, run_lengths, split
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import preprocess
 
@@ -49,6 +49,29 @@ def test_a_mask_lies_over_its_box_and_is_cut_off_at_the_edges() -> None:
     cut = paste(mask, np.array([-30.0, -30.0, 10.0, 10.0]), (60, 50)) > 0.5
     assert cut[:9, :9].all()
     assert not cut[12:].any()
+
+
+def test_a_mask_stays_in_its_place_where_its_box_reaches_into_the_padding() -> None:
+    """By hand: the left half of the box is of the object, and only a fourth of the box is in the picture."""
+    prepared = Preprocessing(64, 1.0, "bilinear", width=96, resize_mode="corner")
+    size = (32, 64)  # fills the third of the input that is on the left, as large as it is
+    mask = np.zeros((28, 28), np.float32)
+    mask[:, :14] = 1
+    (box,) = in_picture(np.array([[24, 16, 56, 48]], np.float32), size, prepared)
+    assert box.tolist() == [24, 16, 56, 48]
+    assert cut_off(box[None], size).tolist() == [[24, 16, 32, 48]]
+    inside = paste(mask, box, size) > 0.5
+    assert inside[17:47, 25:].all(), "the edge of the object is at 40, beyond the picture"
+    assert not inside[:, :23].any()
+
+
+def test_a_box_beyond_the_picture_covers_nothing() -> None:
+    boxes = np.array([[40.0, 0, 50, 10], [-50, -50, -40, -40], [0, 90, 10, 99], [31, 0, 40, 9]])
+    assert have_area(cut_off(boxes, (32, 64))).tolist() == [False, False, False, True]
+    for box in boxes[:3]:
+        assert not paste(np.ones((28, 28), np.float32), box, (32, 64)).any()
+    # of a box of a million pixels an edge, only what is in the picture is drawn
+    assert paste(np.ones((28, 28), np.float32), np.array([-5e5, -5e5, 5e5, 5e5]), (32, 64)).all()
 
 
 def test_pasted_masks_are_those_of_torchvision() -> None:

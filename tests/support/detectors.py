@@ -15,7 +15,7 @@ from support.embedded import MANIFEST, Pixels
 from support.places import TESTS
 
 from convnext_edge.artifacts.digests import sha256
-from convnext_edge.images.objects import Found, covered, in_picture
+from convnext_edge.images.objects import Found, covered, cut_off, have_area, in_picture
 from convnext_edge.images.preprocessing import Preprocessing
 
 CHECKPOINT = TESTS / "fixtures" / "detection" / "torchvision_maskrcnn.pth"
@@ -97,9 +97,10 @@ def expected_objects(
 ) -> list[tuple[int, float, NDArray[np.float64], NDArray[np.bool_]]]:
     """Class, score, box and pixels (height, width) of the objects in a picture, as Python has them."""
     size = image.shape[1], image.shape[0]
-    boxes = in_picture(found.boxes, size, prepared)
-    chosen = np.flatnonzero(found.scores > threshold)
+    whole = in_picture(found.boxes, size, prepared)
+    boxes = cut_off(whole, size)
+    chosen = np.flatnonzero((found.scores > threshold) & have_area(boxes))
     return [
-        (int(found.labels[i]), float(found.scores[i]), boxes[i], covered(found.masks[i], boxes[i], size))
+        (int(found.labels[i]), float(found.scores[i]), boxes[i], covered(found.masks[i], whole[i], size))
         for i in chosen
     ]

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from convnext_edge.artifacts.artifact import Description
 from convnext_edge.commands.predict.maps import OVERLAY, MapWriter, Pixels, as_pixels, palette, save
 from convnext_edge.commands.predict.result import Object
-from convnext_edge.images.objects import Found, Size, covered, in_picture, run_lengths
+from convnext_edge.images.objects import Found, Size, covered, cut_off, have_area, in_picture, run_lengths
 from convnext_edge.images.preprocessing import Preprocessing
 
 COVER = 0.4  # share of an object's colour in an overlay
@@ -22,16 +22,20 @@ DIGITS = 2  # of a pixel, in boxes
 def objects_of(
     found: Found, size: Size, preprocessing: Preprocessing, labels: Sequence[str], threshold: float
 ) -> tuple[Object, ...]:
-    """Return the objects with a higher score than the threshold, in the pixels of a picture of that size."""
-    boxes = in_picture(found.boxes, size, preprocessing)
-    chosen = np.flatnonzero(found.scores > threshold)
+    """Return the objects with a higher score than the threshold, in the pixels of a picture of that size.
+
+    What the model finds in the padding alone is no object of the picture.
+    """
+    whole = in_picture(found.boxes, size, preprocessing)
+    boxes = cut_off(whole, size)
+    chosen = np.flatnonzero((found.scores > threshold) & have_area(boxes))
     return tuple(
         Object(
             label=labels[found.labels[i]],
             index=int(found.labels[i]),
             score=float(f"{found.scores[i]:.6g}"),
             bbox=as_coco(boxes[i]),
-            segmentation=run_lengths(covered(found.masks[i], boxes[i], size)),
+            segmentation=run_lengths(covered(found.masks[i], whole[i], size)),
         )
         for i in chosen
     )
@@ -77,7 +81,7 @@ def writer_of(described: Description, folder: Path) -> MapWriter:
 def overlay(pixels: Pixels, found: Found, labels: Sequence[str], threshold: float) -> Image.Image:
     """Return a picture (H, W, 3) below the masks, boxes and labels of its objects, the surest on top."""
     colors, size = palette(), (pixels.shape[1], pixels.shape[0])
-    chosen = np.flatnonzero(found.scores > threshold)[::-1]
+    chosen = np.flatnonzero((found.scores > threshold) & have_area(found.boxes))[::-1]
     mixed = pixels.astype(np.float32)
     for i in chosen:
         inside = covered(found.masks[i], found.boxes[i].astype(np.float64), size)

@@ -9,6 +9,7 @@ from typing import Any
 
 from convnext_edge.commands.report.groups import Group, Line
 from convnext_edge.commands.rows import Row
+from convnext_edge.commands.text import lost_or_won
 from convnext_edge.evaluation.records import Record
 
 CLASSES = 10  # the worst, of those with less than full agreement
@@ -18,6 +19,8 @@ SATURATES = {True: "can saturate (no VNNI)", False: "does not saturate", None: "
 OF_REFERENCES = {
     "map_reference": "mAP",
     "miou_reference": "mIoU",
+    "box_ap_reference": "AP of boxes",
+    "mask_ap_reference": "AP of masks",
     "knn_reference": "accuracy by the 10 nearest neighbours",
 }
 
@@ -55,9 +58,10 @@ def _facts(row: Row, beyond: dict[str, Any]) -> str:
         errors = f"FP32 {beyond['reference_ece']:.2%}, this {beyond['candidate_ece']:.2%}"
         told.append(f"Expected calibration error: {errors}.")
     if corrupted := row.get("corruptions"):
-        low, high = corrupted["extra_drop_ci95_points"]
-        extra = f"{corrupted['extra_drop_points']:+.2f} points more (95 %: {low:+.2f} to {high:+.2f})"
-        told.append(f"On {corrupted['images']:,} corrupted images it loses {extra}.")
+        extra = lost_or_won(
+            corrupted["extra_drop_points"], "points more", corrupted["extra_drop_ci95_points"]
+        )
+        told.append(f"On {corrupted['images']:,} corrupted images it {extra}.")
     return " ".join(told)
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from convnext_edge.commands.report.groups import Group, Line
 from convnext_edge.commands.rows import Row, place_of
-from convnext_edge.commands.text import size_of
+from convnext_edge.commands.text import lost_or_won, size_of
 
 # What may be lost where no gate was set: MLPerf Inference asks INT8 for 99 % of the FP32 accuracy
 # (https://github.com/mlcommons/inference_policies, "quality target").
@@ -39,8 +39,7 @@ class Loss:
     @property
     def text(self) -> str:
         """The loss with its interval."""
-        interval = f"95 %: {self.least:+.2f} to {self.most:+.2f}"
-        return f"it loses {self.points:+.2f} {self.what} ({interval})"
+        return f"it {lost_or_won(self.points, self.what, (self.least, self.most))}"
 
 
 @dataclass(frozen=True)

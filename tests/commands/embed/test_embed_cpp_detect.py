@@ -91,7 +91,8 @@ def test_boxes_at_edges_in_the_padding_and_without_an_area(
     model = constant_model(folder / "model", tmp_path / "model", expected)
     found = told(built("onnxruntime").lines(model, "calls", [image])[CALL], image)
     assert_same(found, expected, image, folder)
-    assert [inside.any() for *_, inside in found][:4] == [True, True, True, False]
+    assert len(found) == len(BOXES) - 3  # what lies in the padding alone, or has no area, is no object
+    assert [inside.any() for *_, inside in found][:3] == [True, True, True]
 
 
 def test_a_label_that_is_none_of_the_classes_is_an_error(

@@ -140,3 +140,34 @@ def test_lines_are_found_in_lists_of_several_lines_and_in_tables() -> None:
     ]
     assert found == [6, 4, 9, 15]
     assert line_of(lines, ("nothing",)) is None
+
+
+def test_what_is_named_in_two_ways_is_one_model_and_one_method(folder: Path) -> None:
+    (folder / "a.pth").touch()
+    text = WHOLE.replace('["demo"]', '["tiny", "convnext_tiny"]\ncheckpoints = ["a.pth", "./a.pth"]')
+    grid = read_grid(written(folder, text.replace('"fp32"', '"ptq", "./wide.toml"')), folder / "out", None)
+    assert [model.label for model in grid.models if model.resolution == 32] == [
+        "tiny at 32 px",
+        "a.pth at 32 px",
+    ]
+    assert [method.name for method in grid.methods] == ["ptq", "./wide.toml"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ('data = "demo"', 'data = ""', r"line 11: images.data must be a text with a length of at least 1"),
+        ("limit = 8", 'classes = "none.txt"', r"line 12: images.classes: .*none.txt cannot be read"),
+        ("[32, 48]", "[32, true]", r"line 2: resolutions\[1\] must be a whole number"),
+        (
+            '"openvino",\n',
+            '"openvino",  # "as usual"\n    "open",\n',
+            r"line 6: targets\[1\]: unknown target",
+        ),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_line_before_any_work(
+    old: str, new: str, why: str, folder: Path
+) -> None:
+    with pytest.raises(UsageError, match=why):
+        read_grid(written(folder, WHOLE.replace(old, new)), folder / "out", None)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import TextIOWrapper
@@ -189,6 +191,19 @@ def test_an_address_that_is_none_is_refused(address: str) -> None:
 def test_where_no_ray_answers_it_is_said_at_once(address: str) -> None:
     with pytest.raises(UsageError, match=f"no Ray is reached at {address}"):
         cluster.knock(address)
+
+
+@pytest.mark.parametrize("said", [None, b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_what_listens_and_is_no_ray_is_not_waited_for(
+    said: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as the page of Ray itself, whose port is easily taken for its own."""
+    monkeypatch.setattr(cluster, "PATIENCE", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+        if said is not None:
+            pool.submit(lambda: server.accept()[0].sendall(said))
+        with pytest.raises(UsageError, match="no Ray is reached at"):
+            cluster.knock(f"127.0.0.1:{server.getsockname()[1]}")
 
 
 @pytest.mark.parametrize(

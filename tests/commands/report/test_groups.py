@@ -6,6 +6,7 @@ from typing import Any
 
 from support.report_rows import record, row
 
+from convnext_edge.commands.report.details import reference_of
 from convnext_edge.commands.report.groups import letters, make_groups
 
 
@@ -64,3 +65,10 @@ def test_letters_go_on_behind_z() -> None:
         "ZZ",
         "AAA",
     ]
+
+
+def test_what_the_reference_of_a_detector_gets_right_is_told() -> None:
+    metrics = {"box_ap_reference": 0.46, "mask_ap_reference": 0.4175, "box_ap": 0.45}
+    detector = row(task="detect", metrics=metrics, reference_top1=None)
+    (group,) = make_groups([detector], [])
+    assert "FP32 PyTorch: AP of boxes 46.00%, AP of masks 41.75%" in reference_of(group)

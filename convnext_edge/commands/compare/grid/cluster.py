@@ -41,6 +41,9 @@ LONGEST = 20  # characters of a temporary folder: sockets are below it, whose pa
 # The usage report is sent by the process that starts Ray; the token is what its processes know each other by.
 SWITCHES = {"RAY_USAGE_STATS_ENABLED": "0"}
 PATIENCE = 10.0  # seconds in which a cluster must answer
+TLS = "RAY_USE_TLS"  # of Ray: its servers answer encrypted calls alone
+FRAME_HEADER, SETTINGS = 9, 4  # of HTTP/2: bytes before each frame, and the kind of one, which is the fourth
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, SETTINGS, 0, 0, 0, 0, 0])
 INSTALL = "pip install 'convnext-edge[ray]'"
 START = f"Start each node with: ray start ... --resources='{{\"{RESOURCE}\": 1}}'"
 
@@ -150,15 +153,25 @@ def reach(ray: ModuleType, address: str) -> None:
 
 
 def knock(address: str) -> None:
-    """Raise UsageError where nothing answers at HOST:PORT: Ray itself tries for minutes."""
+    """Raise UsageError where nothing answers at HOST:PORT as Ray does: Ray itself tries for minutes."""
     found = re.fullmatch(r"(?:ray://)?\[?([^\s/]+?)\]?:(\d+)", address)
     try:
         if found is None:
             raise OSError("it is not HOST:PORT")
-        with socket.create_connection((found[1], int(found[2])), timeout=PATIENCE):
-            return
+        with socket.create_connection((found[1], int(found[2])), timeout=PATIENCE) as there:
+            if os.environ.get(TLS) != "1" and not speaks_grpc(there):
+                raise OSError("what listens there is no Ray")
     except (OSError, OverflowError) as error:
         raise not_reached(address, error) from error
+
+
+def speaks_grpc(there: socket.socket) -> bool:
+    """Return whether a server speaks HTTP/2, as gRPC does: its first frame has settings (RFC 9113, 3.4)."""
+    there.sendall(PREFACE)
+    said = b""
+    while len(said) < FRAME_HEADER and (more := there.recv(FRAME_HEADER - len(said))):
+        said += more
+    return len(said) == FRAME_HEADER and said[3] == SETTINGS
 
 
 def not_reached(address: str, error: Exception) -> UsageError:

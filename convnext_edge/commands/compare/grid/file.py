@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,20 +12,23 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from convnext_edge.checkpoints.folders import check_there
-from convnext_edge.checkpoints.variants import find_variant
+from convnext_edge.checkpoints.variants import canonical, find_variant
 from convnext_edge.commands.compare.contest import RECIPE, Work
 from convnext_edge.commands.compare.grid.plan import Grid, Method, Model
 from convnext_edge.commands.compare.pairs import check_methods
 from convnext_edge.commands.early import check_images, check_threads
 from convnext_edge.errors import ConvNeXtEdgeError, UsageError, nearest
+from convnext_edge.images.class_order import read_rows
 from convnext_edge.images.definitions import set_names
 from convnext_edge.paths import AnyPath
 from convnext_edge.reading import DamagedError, Line, Shape, check, read_toml
 from convnext_edge.targets.registry import check_target
 
 Place = Sequence[str | int]
+Name = Annotated[Line, Field(min_length=1)]  # an empty path would be the folder of the file
 Edge = Annotated[int, Field(ge=1, le=2**16)]
 Whole = Annotated[int, Field(ge=1, le=2**31)]
+VALUE = r"\"[^\"]*\"|'[^']*'|#.*|[\w.+-]+"  # in a line of a list, or a comment
 EXAMPLE = "docs/command-line.md#grids has an example."
 
 
@@ -35,12 +39,12 @@ class Strict(Shape, extra="forbid"):
 class ImagesShape(Strict):
     """Shape of the table `images`."""
 
-    calib: Line
-    data: Line
+    calib: Name
+    data: Name
     samples: Whole | None = None
     limit: Whole | None = None
     class_order: Literal["natural", "text"] | None = None
-    classes: Line | None = None
+    classes: Name | None = None
 
 
 class TimingShape(Strict):
@@ -53,12 +57,12 @@ class TimingShape(Strict):
 class GridShape(Strict):
     """Shape of a grid."""
 
-    variants: list[Line] = []
-    checkpoints: list[Line] = []
+    variants: list[Name] = []
+    checkpoints: list[Name] = []
     random_weights: bool = False
     resolutions: Annotated[list[Edge], Field(min_length=1)] | None = None
-    methods: Annotated[list[Line], Field(min_length=1)]
-    targets: Annotated[list[Line], Field(min_length=1)]
+    methods: Annotated[list[Name], Field(min_length=1)]
+    targets: Annotated[list[Name], Field(min_length=1)]
     seed: Annotated[int, Field(ge=0, le=2**31)] = 0
     images: ImagesShape
     timing: TimingShape = TimingShape()
@@ -153,8 +157,8 @@ def line_of_item(lines: Sequence[str], first: int, item: str | int) -> int:
         return first
     before = 0
     for number, line in enumerate(lines[first - 1 :], first):
-        values = re.findall(r"\"[^\"]*\"|'[^']*'|[\d_]+", line.partition("=")[2] if number == first else line)
-        before += len(values)
+        found = re.findall(VALUE, line.partition("=")[2] if number == first else line)
+        before += sum(not value.startswith("#") for value in found)
         if before > item:
             return number
     return first
@@ -174,12 +178,11 @@ def allowed(place: Place, message: str) -> str:
 def models_of(path: Path, found: GridShape) -> tuple[Model, ...]:
     """Return each model in each resolution."""
     sizes: Sequence[int | None] = tuple(dict.fromkeys(found.resolutions or [])) or (None,)
-    named = [
-        Model(variant=name, random_weights=found.random_weights) for name in dict.fromkeys(found.variants)
-    ]
+    variants = each_once(found.variants, canonical)
+    named = [Model(variant=name, random_weights=found.random_weights) for name in variants]
     files = [
         Model(checkpoint=name if name.startswith("hf:") else path.parent / name)
-        for name in dict.fromkeys(found.checkpoints)
+        for name in each_once(found.checkpoints, lambda name: place_of(path, name))
     ]
     return tuple(model.at(size) for model in (*named, *files) for size in sizes)
 
@@ -188,8 +191,19 @@ def methods_of(path: Path, found: GridShape) -> tuple[Method, ...]:
     """Return the methods, each once, with the file of a recipe."""
     return tuple(
         Method(name, path.parent / name if name.endswith(RECIPE) else None)
-        for name in dict.fromkeys(found.methods)
+        for name in each_once(found.methods, lambda name: place_of(path, name, RECIPE))
     )
+
+
+def each_once(names: Sequence[str], meant: Callable[[str], object]) -> list[str]:
+    """Return the names without those that mean what one before them does."""
+    return list({meant(name): name for name in reversed(names)}.values())[::-1]
+
+
+def place_of(path: Path, name: str, suffix: str = "") -> str:
+    """Return the path that a name in the file of a grid means; what is of the hub or lacks `suffix` stays."""
+    is_path = name.endswith(suffix) and not name.startswith("hf:")
+    return os.path.normpath(path.parent / name) if is_path else name
 
 
 def source(path: Path, name: str) -> AnyPath:
@@ -231,6 +245,9 @@ def check_values(told: Told, found: GridShape, grid: Grid) -> None:
             ("images", "class_order"), "images.classes and images.class_order exclude each other",
             hint="Give one of the two.",
         )  # fmt: skip
+    if grid.work.classes is not None:
+        with told.at("images", "classes"):
+            read_rows(Path(grid.work.classes), "--classes")
     with told.at("timing", "threads"):
         check_threads(grid.work.threads)
 

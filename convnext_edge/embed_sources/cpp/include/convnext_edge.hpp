@@ -110,6 +110,7 @@ struct Object {
     std::string_view label;  ///< lives as long as a Model or Workspace of the model
     float score = 0;         ///< how sure the model is, from 0 to 1
     Box box;                 ///< in pixels of the picture, within it
+    Box whole;               ///< the same before it was cut off at the edges: what the mask is over
     int picture_width = 0;   ///< in pixels
     int picture_height = 0;  ///< in pixels
     /// How likely each part of the box is of the object, row by row: what the mask is drawn from.

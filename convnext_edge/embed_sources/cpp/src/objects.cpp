@@ -12,15 +12,21 @@ namespace {
 
 constexpr float kNone = -1;  // label of a place without a detection
 
-/// A box of the input in pixels of a picture, cut off at its edges.
+/// A box of the input in pixels of a picture, which it may lie beyond.
 Box in_picture(const float* box, const View& view) {
     const auto along = [](float place, int start, int edge, std::int64_t resized) {
-        const double scaled = (static_cast<double>(place) - start) * (edge / static_cast<double>(resized));
-        return std::clamp(scaled, 0.0, static_cast<double>(edge));
+        return (static_cast<double>(place) - start) * (edge / static_cast<double>(resized));
     };
     const auto x = [&](float place) { return along(place, view.fit.left, view.width, view.fit.width); };
     const auto y = [&](float place) { return along(place, view.fit.top, view.height, view.fit.height); };
     return {x(box[0]), y(box[1]), x(box[2]), y(box[3])};
+}
+
+/// A box cut off at the edges of a picture; of one that lies beyond, nothing is left.
+Box cut_off(const Box& box, const View& view) {
+    const auto along = [](double place, int edge) { return std::clamp(place, 0.0, static_cast<double>(edge)); };
+    return {along(box.left, view.width), along(box.top, view.height), along(box.right, view.width),
+            along(box.bottom, view.height)};
 }
 
 }  // namespace
@@ -44,7 +50,9 @@ const std::vector<Object>& Objects::find(const std::vector<Output>& outputs, flo
         object.label = name_of(labels[i]);
         object.index = static_cast<std::size_t>(labels[i]);
         object.score = scores[i];
-        object.box = in_picture(boxes.data() + 4 * i, view);
+        object.whole = in_picture(boxes.data() + 4 * i, view);
+        object.box = cut_off(object.whole, view);
+        if (!(object.box.right > object.box.left && object.box.bottom > object.box.top)) continue;  // in the padding
         object.picture_width = view.width;
         object.picture_height = view.height;
         std::copy_n(masks.data() + object.likely.size() * i, object.likely.size(), object.likely.begin());
@@ -117,8 +125,8 @@ std::array<float, kFramed * kFramed> framed(const std::array<float, kEdge * kEdg
 
 void Object::draw(Mask& mask) const {
     const auto values = framed(likely);
-    const Span across(box.left, box.right, picture_width);
-    const Span down(box.top, box.bottom, picture_height);
+    const Span across(whole.left, whole.right, picture_width);
+    const Span down(whole.top, whole.bottom, picture_height);
     mask.left = across.first;
     mask.top = down.first;
     mask.width = across.end - across.first;

@@ -15,15 +15,24 @@
   /** How what the model sees lies in itself, as `fitOf` of preprocess.js tells it of a picture. */
   const asItIs = ({ width, resolution }) => ({ width, height: resolution, left: 0, top: 0 });
 
-  /** A box of the input in pixels of a picture that lies there as `fit` says, cut off at its edges. */
+  /** A box of the input in pixels of a picture that lies there as `fit` says; it may lie beyond its edges. */
   function inPicture([left, top, right, bottom], { width, height }, fit) {
-    const x = (place) => clamp((place - fit.left) * (width / fit.width), width);
-    const y = (place) => clamp((place - fit.top) * (height / fit.height), height);
+    const x = (place) => (place - fit.left) * (width / fit.width);
+    const y = (place) => (place - fit.top) * (height / fit.height);
     return { left: x(left), top: y(top), right: x(right), bottom: y(bottom) };
   }
 
+  /** A box cut off at the edges of a picture; of one that lies beyond, nothing is left. */
+  const cutOff = ({ left, top, right, bottom }, { width, height }) => ({
+    left: clamp(left, width),
+    top: clamp(top, height),
+    right: clamp(right, width),
+    bottom: clamp(bottom, height),
+  });
+
   /**
-   * The objects with a higher score than the threshold, the surest first: `{ index, score, box, picture, likely }`.
+   * The objects with a higher score than the threshold, the surest first:
+   * `{ index, score, box, whole, picture, likely }`, `whole` being the box before it was cut off at the picture's edges.
    *
    * outputs: values of boxes, labels, scores and masks. picture: `{ width, height }` that boxes are in pixels of. fit: how
    * it lies in the input.
@@ -33,9 +42,11 @@
     const { width, height } = picture;
     labels.forEach((index, i) => {
       if (index === NONE || !(scores[i] > Math.fround(threshold))) return;
-      const box = inPicture(boxes.subarray(4 * i, 4 * i + 4), picture, fit);
+      const whole = inPicture(boxes.subarray(4 * i, 4 * i + 4), picture, fit);
+      const box = cutOff(whole, picture);
+      if (!(box.right > box.left && box.bottom > box.top)) return; // in the padding
       const likely = masks.slice(EDGE * EDGE * i, EDGE * EDGE * (i + 1));
-      found.push({ index, score: scores[i], box, picture: { width, height }, likely });
+      found.push({ index, score: scores[i], box, whole, picture: { width, height }, likely });
     });
     return found;
   }
@@ -78,9 +89,9 @@
    * The pixels of an object: `{ left, top, width, height, inside }`, a rectangle of the picture with 1 for a pixel of the
    * object and 0 for another, row by row; outside, none is.
    */
-  function maskOf({ likely, box, picture }) {
-    const across = spanOf(box.left, box.right, picture.width);
-    const down = spanOf(box.top, box.bottom, picture.height);
+  function maskOf({ likely, whole, picture }) {
+    const across = spanOf(whole.left, whole.right, picture.width);
+    const down = spanOf(whole.top, whole.bottom, picture.height);
     const [width, height] = [across.end - across.first, down.end - down.first];
     const inside = new Uint8Array(width * height);
     const [rows, beside, above] = [framed(likely), neighboursIn(across), neighboursIn(down)];

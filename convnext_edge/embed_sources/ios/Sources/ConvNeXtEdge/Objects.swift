@@ -35,7 +35,9 @@ public struct DetectedObject: Sendable {
     /// In pixels, as `pictureHeight`.
     public let pictureWidth: Int
     public let pictureHeight: Int
-    /// How likely each part of the box is of the object, row by row.
+    /// The box before it was cut off at the edges: what the mask is over.
+    let whole: Box
+    /// How likely each part of that is of the object, row by row.
     let likely: [Float]
 
     /// Red, green and blue, as in the overlays of `convnext-edge predict`.
@@ -43,8 +45,8 @@ public struct DetectedObject: Sendable {
 
     /// The pixels of the picture that are of it with a likelihood of more than a half.
     public var mask: Mask {
-        let across = Span(box.left, box.right, pictureWidth)
-        let down = Span(box.top, box.bottom, pictureHeight)
+        let across = Span(whole.left, whole.right, pictureWidth)
+        let down = Span(whole.top, whole.bottom, pictureHeight)
         let (width, height) = (across.end - across.first, down.end - down.first)
         let rows = (0..<DetectedObject.framed).map { row in
             (0..<DetectedObject.framed).map { column in part(row - 1, column - 1) }
@@ -123,9 +125,10 @@ func objects(
     let parts = DetectedObject.edge * DetectedObject.edge
     let none: Float = -1  // label of a place without a detection
     func along(_ place: Float, _ start: Int, _ edge: Int, _ resized: Int) -> Double {
-        return min(max((Double(place) - Double(start)) * (Double(edge) / Double(resized)), 0), Double(edge))
+        return (Double(place) - Double(start)) * (Double(edge) / Double(resized))
     }
-    return try classes.indices.filter { classes[$0] != none && scores[$0] > threshold }.map { i in
+    func within(_ place: Double, _ edge: Int) -> Double { return min(max(place, 0), Double(edge)) }
+    return try classes.indices.filter { classes[$0] != none && scores[$0] > threshold }.compactMap { i -> DetectedObject? in
         guard let index = Int(exactly: classes[i]), index >= firstLabel, index < labels.count else {
             throw ConvNeXtEdgeError.target(
                 "a label of the model is none of its \(labels.count) classes\n"
@@ -133,11 +136,15 @@ func objects(
         }
         let x = { (place: Float) in along(place, fit.left, width, fit.width) }
         let y = { (place: Float) in along(place, fit.top, height, fit.height) }
-        let box = Box(
+        let whole = Box(
             left: x(boxes[4 * i]), top: y(boxes[4 * i + 1]), right: x(boxes[4 * i + 2]), bottom: y(boxes[4 * i + 3]))
+        let box = Box(
+            left: within(whole.left, width), top: within(whole.top, height), right: within(whole.right, width),
+            bottom: within(whole.bottom, height))
+        guard box.right > box.left, box.bottom > box.top else { return nil }  // in the padding
         return DetectedObject(
             index: index, label: labels[index], score: scores[i], box: box, pictureWidth: width,
-            pictureHeight: height, likely: Array(masks[(parts * i)..<(parts * (i + 1))]))
+            pictureHeight: height, whole: whole, likely: Array(masks[(parts * i)..<(parts * (i + 1))]))
     }
 }
 

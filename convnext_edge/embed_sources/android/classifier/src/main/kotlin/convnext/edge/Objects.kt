@@ -26,7 +26,8 @@ class Mask(val left: Int, val top: Int, val width: Int, val height: Int, val ins
  * One object in a picture.
  *
  * index: position of its class among the model's. score: how sure the model is, from 0 to 1. box: in pixels of the picture,
- * within it. pictureWidth, pictureHeight: in pixels. likely: how likely each part of the box is of the object, row by row.
+ * within it. pictureWidth, pictureHeight: in pixels. whole: the box before it was cut off at the edges. likely: how likely
+ * each part of that is of the object, row by row.
  */
 class DetectedObject internal constructor(
     val index: Int,
@@ -35,6 +36,7 @@ class DetectedObject internal constructor(
     val box: Box,
     val pictureWidth: Int,
     val pictureHeight: Int,
+    private val whole: Box,
     private val likely: FloatArray,
 ) {
     /** As 0xRRGGBB: as in the overlays of `convnext-edge predict`. */
@@ -42,7 +44,7 @@ class DetectedObject internal constructor(
 
     /** The pixels of the picture that are of it with a likelihood of more than a half. */
     fun mask(): Mask {
-        val (across, down) = Pair(Span(box.left, box.right, pictureWidth), Span(box.top, box.bottom, pictureHeight))
+        val (across, down) = Pair(Span(whole.left, whole.right, pictureWidth), Span(whole.top, whole.bottom, pictureHeight))
         val (width, height) = Pair(across.end - across.first, down.end - down.first)
         val rows = List(FRAMED) { row -> FloatArray(FRAMED) { framed(row, it) } }
         val below = List(height) { Neighbours(down, down.first + it) }
@@ -117,19 +119,25 @@ internal fun objectsOf(
 ): List<DetectedObject> {
     outputs.forEach { checkFinite(it.name, it.values) }
     val (boxes, classes, scores, masks) = outputs.map { it.values }
-    return classes.indices.filter { classes[it] != NONE && scores[it] > threshold }.map {
+    return classes.indices.filter { classes[it] != NONE && scores[it] > threshold }.mapNotNull {
         val index = classes[it].toInt()
         if (index.toFloat() != classes[it] || index !in firstLabel until labels.size) {
             val what = "a label of the model is none of its ${labels.size} classes"
             throw TargetException(what, "Validate the engine: convnext-edge validate.")
         }
-        fun x(place: Float) = ((place.toDouble() - fit.left) * (width / fit.width.toDouble())).coerceIn(0.0, width.toDouble())
-        fun y(place: Float) = ((place.toDouble() - fit.top) * (height / fit.height.toDouble())).coerceIn(0.0, height.toDouble())
-        val box = Box(x(boxes[4 * it]), y(boxes[4 * it + 1]), x(boxes[4 * it + 2]), y(boxes[4 * it + 3]))
+        fun x(place: Float) = (place.toDouble() - fit.left) * (width / fit.width.toDouble())
+        fun y(place: Float) = (place.toDouble() - fit.top) * (height / fit.height.toDouble())
+        val whole = Box(x(boxes[4 * it]), y(boxes[4 * it + 1]), x(boxes[4 * it + 2]), y(boxes[4 * it + 3]))
+        val box = whole.cutOff(width.toDouble(), height.toDouble())
         val likely = masks.copyOfRange(EDGE * EDGE * it, EDGE * EDGE * (it + 1))
-        DetectedObject(index, labels[index], scores[it], box, width, height, likely)
+        val seen = box.right > box.left && box.bottom > box.top // not in the padding alone
+        if (seen) DetectedObject(index, labels[index], scores[it], box, width, height, whole, likely) else null
     }
 }
+
+/** What lies within a picture; of a box that lies beyond, nothing is left. */
+private fun Box.cutOff(width: Double, height: Double) =
+    Box(left.coerceIn(0.0, width), top.coerceIn(0.0, height), right.coerceIn(0.0, width), bottom.coerceIn(0.0, height))
 
 /**
  * The pixels that a mask is drawn over along one axis, as torchvision's paste_masks_in_image has them: the box is as much
