@@ -3,7 +3,7 @@
 Quantized are the inputs and weights of the matrix multiplications (pointwise, downsampling and head
 layers, and the stem where its input is raw bytes). LayerNorm, GELU, GRN, residual sums and biases stay
 float: quantizing them buys no speed and costs accuracy. So does a convolution that overlaps or is dilated in
-ONNX Runtime, which has none of INT8 that gives floats.
+ONNX Runtime, which has none of INT8 that gives floats; and so do the layers whose answers choose boxes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from convnext_edge.network.layers import Layer
 from convnext_edge.quantization.recipe import Recipe, matches
 
 HEAD = "head"
+# A little noise in what these tell chooses other boxes; they are a thousandth of Mask R-CNN-T's products.
+CHOOSING = ("decoder.rpn.objectness*", "decoder.rpn.deltas*")
 
 
 def choose_placement(layers: Iterable[Layer], recipe: Recipe) -> dict[str, bool]:
@@ -38,7 +40,7 @@ def choose_placement(layers: Iterable[Layer], recipe: Recipe) -> dict[str, bool]
 
 def is_quantized(layer: Layer, recipe: Recipe) -> bool:
     """Return whether `recipe` quantizes the weight of `layer`, and its input unless that stays float."""
-    if matches(layer.name, recipe.keep_float):
+    if matches(layer.name, (*recipe.keep_float, *CHOOSING)):
         return False
     if layer.depthwise:
         return recipe.depthwise
