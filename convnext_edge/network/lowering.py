@@ -92,8 +92,8 @@ class Plain(nn.Module):
         self.model = deepcopy(model)
         if model.architecture.decoder == "upernet":
             self.model.decoder = FoldedUPerNet(model.architecture, cast(UPerNet, model.decoder), ())
-        elif isinstance(heads := self.model.decoder, MaskRCNN):
-            fold_norms(heads)
+        elif model.architecture.decoder:
+            fold_norms(cast(MaskRCNN, self.model.decoder))
 
     def forward(self, x: Tensor) -> Outputs:
         outputs: Outputs = self.model(self.normalized(x))
