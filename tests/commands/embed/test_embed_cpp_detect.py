@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from support.detectors import BOXES, NAMES, SIZE, Engines, constant_model, expected_objects, made
-from support.embedded import MANIFEST, SIZES, Build, Pixels, attempt, noise, python_outputs, run
+from support.embedded import MANIFEST, SIZES, Build, Embedded, Pixels, attempt, noise, python_outputs, run
 
 from convnext_edge import embed, predict
 from convnext_edge.artifacts.store import open_artifact
@@ -113,7 +113,11 @@ def without_text(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("without_text")
 def test_the_sample_tells_and_draws_the_objects_of_predict(
-    folders: Folders, detectors: Engines, built: Callable[[str], Build], tmp_path: Path
+    folders: Folders,
+    detectors: Engines,
+    embedded: Embedded,
+    built: Callable[[str], Build],
+    tmp_path: Path,
 ) -> None:
     folder, sample = folders("openvino"), built("openvino").sample
     pictures = [tmp_path / "a.png", tmp_path / "b.ppm", tmp_path / "c.png"]
@@ -136,6 +140,8 @@ def test_the_sample_tells_and_draws_the_objects_of_predict(
     assert run(sample, "--threshold", "1", pictures[0], cwd=folder) == b"no objects\n"
     refused = attempt(sample, "--threshold", "1.5", pictures[0], cwd=folder)
     assert b"--threshold 1.5 is no number from 0 to 1" in refused.stderr
+    refused = attempt(sample, "--threshold", "0.5", pictures[0], cwd=embedded("openvino"))
+    assert b"--threshold means nothing to a model of the task classify" in refused.stderr
     timed = json.loads(run(sample, "--bench", "--runs", "2", pictures[0], cwd=folder))
     assert timed["end_to_end_ms"]["min"] > 0
 
