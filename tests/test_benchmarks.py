@@ -1,15 +1,24 @@
-"""The benchmarks are too slow to be run here: they are imported, so that what they call has to exist."""
+"""The benchmarks are too slow to be run here: they are imported, and of some a part is called.
+
+That what they call exists, and takes what they give, is mypy's to find (`make check-types`).
+"""
 
 from __future__ import annotations
 
 import re
+import time
 from importlib import import_module
+from pathlib import Path
 
 import click
 import pytest
+from support.models import Models
 from support.places import ROOT
 
 MEASURE = sorted(path.stem for path in (ROOT / "benchmarks" / "measure").glob("*.py"))
+PAGES = ("*.md", "docs/*.md", "benchmarks/**/*.md", "benchmarks/**/*.py", "tests/**/*.py")
+# as people call it, and as a script starts another; in a loop of the Makefile, the name follows
+NAMED = re.compile(r"-m(?: |\", \")(benchmarks(?:\.\w+)+)(?!\.[${]|\w)")
 
 
 @pytest.fixture(autouse=True)
@@ -49,3 +58,64 @@ def test_what_make_bench_runs_is_there() -> None:
 def test_the_readme_of_the_benchmarks_lists_all_that_measure() -> None:
     page = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"^\| `(\w+)\.py` \|", page.split("| makes |")[0], re.MULTILINE)) == MEASURE
+
+
+def test_every_script_that_a_text_names_is_there() -> None:
+    texts = [ROOT / "Makefile", *(p for part in PAGES for p in ROOT.glob(part))]
+    named = {name for path in texts for name in NAMED.findall(path.read_text(encoding="utf-8"))}
+    assert len(named) > len(MEASURE)
+    gone = [name for name in sorted(named) if not (ROOT / f"{name.replace('.', '/')}.py").exists()]
+    assert not gone
+
+
+def test_silence_is_measured_of_every_command_with_options_that_it_has() -> None:
+    from benchmarks.measure.silence import commands
+    from convnext_edge.cli import main
+
+    tried = commands("tiny")
+    assert set(tried) == set(main.list_commands(click.Context(main)))
+    for name, (called, *words) in tried.items():
+        assert called == name
+        assert wanted_options(words) <= options_of(name), name
+
+
+def test_fine_tuning_is_killed_with_options_that_it_has() -> None:
+    from benchmarks.measure.kill_resume import command
+
+    _, _, program, called, *words = command(Path("folder"))
+    assert (program, called) == ("convnext_edge", "finetune")
+    assert wanted_options(words) <= options_of("finetune")
+
+
+def wanted_options(words: list[object]) -> set[str]:
+    return {str(word) for word in words if str(word).startswith("-")}
+
+
+def options_of(name: str) -> set[str]:
+    from convnext_edge.cli import main
+
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    return {option for parameter in command.params for option in parameter.opts}
+
+
+def test_recipes_are_timed_on_images_of_the_type_that_the_models_take(models: Models) -> None:
+    from benchmarks.measure.recipes import time_all
+    from convnext_edge.artifacts.store import open_artifact
+
+    exported = open_artifact(models.exported("uint8"))
+    times = time_all("onnxruntime", {"once": exported, "again": exported}, runs=2)
+    assert list(times) == ["once", "again"]
+    assert [len(column) for column in times.values()] == [2, 2]
+    assert min(map(min, times.values())) > 0  # milliseconds
+
+
+def test_a_turn_of_python_is_the_time_of_a_call_of_the_embedded_engine(models: Models) -> None:
+    from benchmarks.measure.embed import python_turn
+    from benchmarks.support.embedding import Embedded
+
+    engine = models.engine("onnxruntime", models.exported("uint8"))
+    started = time.perf_counter()
+    with python_turn(Embedded("small", "onnxruntime", engine, engine.parent)) as turn:
+        milliseconds = turn()
+    assert 0 < milliseconds < 1000 * (time.perf_counter() - started)

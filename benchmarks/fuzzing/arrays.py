@@ -6,7 +6,6 @@ import io
 import struct
 import warnings
 import zipfile
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,6 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from benchmarks.fuzzing.edits import damaged
-
-Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 TYPES = (
     "<f4", ">f8", "<f2", "|u1", "<i8", "|b1", "<c8", "|O", "|V4", "<U3", "|S0", "<M8[s]", "<m8", "|V0",
@@ -58,7 +55,7 @@ def claiming(kind: Any, shape: Any, data: bytes, *, fortran: bool = False) -> by
 
 
 @st.composite
-def arrays(draw: Draw, whole: NDArray[Any]) -> bytes:
+def arrays(draw: st.DrawFn, whole: NDArray[Any]) -> bytes:
     """Return a .npy file: damaged, or of other values, types or shapes, or with a header that claims them."""
 
     def one_of(values: Any) -> Any:
@@ -79,7 +76,7 @@ def arrays(draw: Draw, whole: NDArray[Any]) -> bytes:
 
 
 @st.composite
-def bundles(draw: Draw, whole: NDArray[Any]) -> bytes:
+def bundles(draw: st.DrawFn, whole: NDArray[Any]) -> bytes:
     """Return a .npz file: damaged, of odd members, or one that unpacks to far more than it has."""
     how = draw(st.sampled_from(("bytes", "bytes", "members", "bomb")))
     members = [("logits.npy", claiming("<f4", (2**28,), bytes(2**26)))]

@@ -60,13 +60,22 @@ def description(kind: Any = "onnx") -> Description:
     )
 
 
+def writing(content: bytes) -> Callable[[Path], None]:
+    """Return what writes a file of that content, for `write_artifact`."""
+
+    def write(file: Path) -> None:
+        file.write_bytes(content)
+
+    return write
+
+
 def sidecar() -> Any:
     """Return the JSON of a sidecar of the file `model.onnx`, which holds nothing."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        write_artifact(path, description(), lambda file: file.write_bytes(b"") and None)
+        write_artifact(path, description(), writing(b""))
         return json.loads(path.with_name("model.onnx.json").read_text(encoding="utf-8"))
 
 
@@ -121,9 +130,8 @@ def read_results(folder: Path) -> None:
 def read_graph(path: Path, target: str, suffix: str) -> None:
     """Build an engine of an ONNX file with a right sidecar, and run both."""
     chosen = find_target(target)
-    content = path.read_bytes()
     signed = path.with_name("signed.onnx")
-    artifact = write_artifact(signed, description(), lambda file: file.write_bytes(content) and None)
+    artifact = write_artifact(signed, description(), writing(path.read_bytes()))
     engine = path.with_name(f"engine{suffix}")
     images = noise((3, graphs.RESOLUTION, graphs.RESOLUTION), "float32", batch=2, seed=0)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -31,7 +30,6 @@ from convnext_edge.images.transform import preprocess
 from convnext_edge.images.way import way
 from convnext_edge.targets.torch import TorchSession
 
-Draw = Callable[[st.SearchStrategy[Any]], Any]
 Files = dict[str, bytes]
 
 WEIGHTS, HUB_WEIGHTS = "weights.safetensors", "model.safetensors"
@@ -78,7 +76,7 @@ def read_configured(folder: Path) -> None:
 
 
 @st.composite
-def hub_files(draw: Draw) -> Files:
+def hub_files(draw: st.DrawFn) -> Files:
     """Return the two files of a repository of the hub, one or both of them damaged."""
     which = draw(st.sampled_from(("config", "config", "weights", "both")))
     config, held = json.dumps(HUB).encode(), weights()
@@ -145,7 +143,7 @@ LONG = (b" " * 300_000, b",;" * 150_000, b"1 " * 150_000, b"a " * 150_000, b"\xe
 
 
 @st.composite
-def class_files(draw: Draw) -> Files:
+def class_files(draw: st.DrawFn) -> Files:
     """Return class folders, and a damaged file with the names of their classes."""
     folders = {"cat/1.png": sets.photo(), "dog/1.png": sets.photo()}
     if draw(st.booleans()):
@@ -182,7 +180,7 @@ def small_answer() -> NDArray[np.float32]:
 
 
 @st.composite
-def expectations(draw: Draw) -> Files:
+def expectations(draw: st.DrawFn) -> Files:
     """Return the files of --expect and --input-data, one of them damaged."""
     if draw(st.integers(0, 2)) == 0:
         return {"expect.npy": arrays.saved(answers()), "input.npy": draw(arrays.arrays(images()))}

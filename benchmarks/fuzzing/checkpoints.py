@@ -25,8 +25,6 @@ from benchmarks.fuzzing.edits import damaged, damaged_json
 from convnext_edge.architecture import Architecture
 from convnext_edge.network.convnext import ConvNeXt
 
-Draw = Callable[[st.SearchStrategy[Any]], Any]
-
 SMALL = Architecture((1, 1), (4, 8), patch=4, classes=3)
 NAMES = (
     3, ("a", 1), None, "", "x" * 3000, "head.weight", "module.head.weight", "model." * 3000 + "w", "a\nb", "\udc80",  # noqa: E501
@@ -119,7 +117,7 @@ WRAPPERS: tuple[Callable[[Any], Any], ...] = (
 
 
 @st.composite
-def contents(draw: Draw) -> Any:
+def contents(draw: st.DrawFn) -> Any:
     """Return what a training script might have saved, and what none would."""
     made: dict[Any, Any] = dict(state())
     names = sorted(made)
@@ -145,7 +143,7 @@ def saved(content: Any, *, legacy: bool = False) -> bytes:
 
 
 @st.composite
-def pickles(draw: Draw) -> bytes:
+def pickles(draw: st.DrawFn) -> bytes:
     """Return a PyTorch file: of odd contents, damaged anywhere, or inside an archive that is whole."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -159,7 +157,7 @@ def pickles(draw: Draw) -> bytes:
 
 
 @st.composite
-def _rewritten(draw: Draw, whole: bytes, *, deflated: bool) -> bytes:
+def _rewritten(draw: st.DrawFn, whole: bytes, *, deflated: bool) -> bytes:
     """Return the archive with one member damaged, and with checksums that are right."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(whole)) as given, zipfile.ZipFile(buffer, "w") as made:
@@ -176,7 +174,7 @@ def _rewritten(draw: Draw, whole: bytes, *, deflated: bool) -> bytes:
 
 
 @st.composite
-def safetensors_files(draw: Draw) -> bytes:
+def safetensors_files(draw: st.DrawFn) -> bytes:
     """Return a safetensors file with a damaged header, or damaged anywhere, or of odd tensors."""
     whole = safetensors.torch.save(state())
     how = draw(st.sampled_from(("header", "header", "bytes", "tensors")))
@@ -187,8 +185,8 @@ def safetensors_files(draw: Draw) -> bytes:
         name = draw(st.sampled_from(sorted(made)))
         odd = draw(st.sampled_from(odd_tensors(made[name])))()
         try:
-            return safetensors.torch.save({**made, name: odd})
-        except Exception:
+            return safetensors.torch.save({**made, name: odd})  # type: ignore[dict-item]
+        except Exception:  # as it refuses what is no tensor
             return draw(damaged(whole))
     length = struct.unpack("<Q", whole[:8])[0]
     header = draw(damaged_json(json.loads(whole[8 : 8 + length])))
@@ -202,7 +200,7 @@ CONFIG = {
 
 
 @st.composite
-def folders(draw: Draw) -> dict[str, bytes]:
+def folders(draw: st.DrawFn) -> dict[str, bytes]:
     """Return a folder as Hugging Face saves it, of two parts, with a damaged index or config."""
     names = sorted(state())
     parts = {f"model-{number}-of-2.safetensors": names[number - 1 :: 2] for number in (1, 2)}
@@ -219,7 +217,7 @@ def folders(draw: Draw) -> dict[str, bytes]:
 
 
 @st.composite
-def snapshots(draw: Draw) -> bytes:
+def snapshots(draw: st.DrawFn) -> bytes:
     """Return a snapshot of fine-tuning that is damaged, or that another program wrote."""
     whole: dict[Any, Any] = {
         "step": 3,

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
 from hypothesis import strategies as st
-
-Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 LARGE = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**62, 2**63 - 1, 2**64 - 1)
 NEAR = 512  # bytes from either end, where formats keep their headers and tables
@@ -23,7 +20,7 @@ TEXTS = (
 
 
 @st.composite
-def damaged(draw: Draw, whole: bytes, *, most: int = 4) -> bytes:
+def damaged(draw: st.DrawFn, whole: bytes, *, most: int = 4) -> bytes:
     """Return `whole` after up to `most` edits: bits, numbers, cuts, and texts that parsers stumble over."""
     content = bytearray(whole)
     for _ in range(draw(st.integers(1, most))):
@@ -38,7 +35,7 @@ def places(length: int) -> st.SearchStrategy[int]:
     return st.one_of(first, st.integers(0, length), last)
 
 
-def _edit(content: bytearray, at: int, how: str, draw: Draw) -> None:
+def _edit(content: bytearray, at: int, how: str, draw: st.DrawFn) -> None:
     match how:
         case "flip" if at < len(content):
             content[at] ^= draw(st.integers(1, 255))
@@ -78,7 +75,7 @@ odd_values = st.sampled_from(ODD).map(deepcopy)  # as lists of them are changed 
 
 
 @st.composite
-def damaged_json(draw: Draw, value: Any, *, most: int = 3) -> bytes:
+def damaged_json(draw: st.DrawFn, value: Any, *, most: int = 3) -> bytes:
     """Return a JSON text of `value` with up to `most` of its parts replaced, removed, renamed or added."""
     changed = [deepcopy(value)]
     for _ in range(draw(st.integers(1, most))):
@@ -116,7 +113,7 @@ def _spots(value: Any) -> list[tuple[Any, Any]]:
 
 
 @st.composite
-def tables(draw: Draw, keys: tuple[str, ...]) -> bytes:
+def tables(draw: st.DrawFn, keys: tuple[str, ...]) -> bytes:
     """Return a TOML file of some of the keys, with odd values."""
     lines = []
     for key in draw(st.lists(st.sampled_from((*keys, "unknown", '"a.b"', "'\x7f'", "a.b.c")), max_size=4)):

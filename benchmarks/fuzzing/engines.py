@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from convnext_edge.artifacts.store import write_artifact
 from convnext_edge.images.noise import noise
 from convnext_edge.targets.registry import find_target
 
-Draw = Callable[[st.SearchStrategy[Any]], Any]
 Files = dict[str, bytes]
 GIVEN = "given"  # the folder of the damaged files, which become an artifact with a right sidecar
 
@@ -33,7 +31,7 @@ def engine(target: str, suffix: str) -> Files:
 
 
 @st.composite
-def engines(draw: Draw, target: str, suffix: str) -> Files:
+def engines(draw: st.DrawFn, target: str, suffix: str) -> Files:
     """Return an engine with one of its files damaged."""
     files = engine(target, suffix)
     which = draw(st.sampled_from(sorted(files)))

@@ -12,7 +12,6 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from benchmarks.fuzzing.edits import damaged
 
-Draw = Callable[[st.SearchStrategy[Any]], Any]
 RESOLUTION, CHANNELS, CLASSES = 32, 4, 3
 OPERATORS = ("Nonsense", "Relu", "Conv", "Gemm", "Reshape", "Loop", "If", "Transpose", "Concat", "Sequence")
 
@@ -40,8 +39,7 @@ def small_model() -> bytes:
     answer = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", CLASSES])
     constants = [numpy_helper.from_array(np.asarray(value), name) for name, value in held.items()]
     graph = helper.make_graph(nodes, "small", [given], [answer], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
-    return model.SerializeToString()
+    return serialized(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10))
 
 
 @cache
@@ -88,47 +86,53 @@ def small_convnext() -> bytes:
         for name, shape in shapes.items()
     ]
     graph = helper.make_graph(nodes, "convnext", [given], [answer], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
-    return model.SerializeToString()
+    return serialized(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10))
 
 
 @st.composite
-def models(draw: Draw, sound: Callable[[], bytes] = small_model) -> bytes:
+def models(draw: st.DrawFn, sound: Callable[[], bytes] = small_model) -> bytes:
     """Return an ONNX file: damaged bytes, or one to three parts of the graph changed."""
     if draw(st.integers(0, 2)) == 0:
         return draw(damaged(sound()))
     model = ModelProto.FromString(sound())
     for _ in range(draw(st.integers(1, 3))):
         draw(st.sampled_from(CHANGES))(model, draw)
-    return model.SerializeToString()
+    return serialized(model)
+
+
+def serialized(model: ModelProto) -> bytes:
+    """Return the content of the file of a model."""
+    content: bytes = model.SerializeToString()  # protobuf ships no types
+    return content
 
 
 def _names(model: ModelProto) -> list[str]:
     return ["", "x", "y", "nowhere", *(name for node in model.graph.node for name in node.output)]
 
 
-def _rewire(model: ModelProto, draw: Draw) -> None:
+def _rewire(model: ModelProto, draw: st.DrawFn) -> None:
     node = draw(st.sampled_from(model.graph.node))
     wires = draw(st.sampled_from((node.input, node.output)))
     if len(wires):
         wires[draw(st.integers(0, len(wires) - 1))] = draw(st.sampled_from(_names(model)))
 
 
-def _operator(model: ModelProto, draw: Draw) -> None:
+def _operator(model: ModelProto, draw: st.DrawFn) -> None:
     node = draw(st.sampled_from(model.graph.node))
     node.op_type = draw(st.sampled_from(OPERATORS))
 
 
-def _attribute(model: ModelProto, draw: Draw) -> None:
+def _attribute(model: ModelProto, draw: st.DrawFn) -> None:
     node = draw(st.sampled_from(model.graph.node))
     del node.attribute[:]
     numbers = draw(st.lists(st.sampled_from((0, -1, 1, 2**31, 2**62)), max_size=3))
     name = draw(st.sampled_from(("strides", "kernel_shape", "group", "axis", "pads", "transB", "perm")))
-    value = numbers if numbers and draw(st.booleans()) else draw(st.sampled_from((0, -1, 2**62, 0.5, "x")))
+    several = bool(numbers) and draw(st.booleans())
+    value = numbers if several else draw(st.sampled_from((0, -1, 2**62, 0.5, "x")))
     node.attribute.append(helper.make_attribute(name, value))
 
 
-def _constant(model: ModelProto, draw: Draw) -> None:
+def _constant(model: ModelProto, draw: st.DrawFn) -> None:
     tensor = draw(st.sampled_from(model.graph.initializer))
     match draw(st.sampled_from(("dims", "type", "data", "outside", "nan", "name"))):
         case "dims":
@@ -149,7 +153,7 @@ def _constant(model: ModelProto, draw: Draw) -> None:
             tensor.name = "nowhere"
 
 
-def _border(model: ModelProto, draw: Draw) -> None:
+def _border(model: ModelProto, draw: st.DrawFn) -> None:
     values = draw(st.sampled_from((model.graph.input, model.graph.output)))
     match draw(st.sampled_from(("none", "twice", "type", "shape", "name"))):
         case "none":
@@ -167,7 +171,7 @@ def _border(model: ModelProto, draw: Draw) -> None:
             values[0].name = draw(st.sampled_from(("", "nowhere", "q", "a/../b")))
 
 
-def _version(model: ModelProto, draw: Draw) -> None:
+def _version(model: ModelProto, draw: st.DrawFn) -> None:
     if draw(st.booleans()):
         model.ir_version = draw(st.sampled_from((0, -1, 3, 99, 2**40)))
     elif draw(st.booleans()) or not model.opset_import:  # an earlier change may have taken it away
@@ -176,7 +180,7 @@ def _version(model: ModelProto, draw: Draw) -> None:
         model.opset_import[0].version = draw(st.sampled_from((0, 1, 9, 99, 2**40)))
 
 
-def _nodes(model: ModelProto, draw: Draw) -> None:
+def _nodes(model: ModelProto, draw: st.DrawFn) -> None:
     nodes = model.graph.node
     at = draw(st.integers(0, len(nodes) - 1)) if len(nodes) else 0
     if draw(st.booleans()) and len(nodes) > 1:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from benchmarks.fuzzing.edits import damaged, damaged_json
-from benchmarks.fuzzing.sets import NAMES, NUMBERS, Draw, Files, photo
+from benchmarks.fuzzing.sets import NAMES, NUMBERS, Files, photo
 
 # --- Parquet ---------------------------------------------------------------------------------------
 
@@ -56,7 +56,7 @@ def _table(rows: list[Any], labels: list[Any], metadata: bytes, image: Any, labe
 
 
 @st.composite
-def parquets(draw: Draw) -> bytes:
+def parquets(draw: st.DrawFn) -> bytes:
     """Return a Parquet file: damaged bytes, or odd rows, types and metadata."""
     if draw(st.booleans()):
         return draw(damaged(sound_table()))
@@ -77,7 +77,7 @@ SYNSETS = tuple(f"n{number:08d}" for number in range(1, 4))
 
 
 @st.composite
-def label_files(draw: Draw) -> Files:
+def label_files(draw: st.DrawFn) -> Files:
     """Return a flat set with a label file of any kind."""
     rows = draw(st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(NUMBERS)), max_size=5))
     separator, end = (
@@ -108,7 +108,7 @@ CELLS = (
 
 
 @st.composite
-def label_tables(draw: Draw) -> Files:
+def label_tables(draw: st.DrawFn) -> Files:
     """Return a flat set with a table of labels: odd cells, lines of other lengths, damaged bytes."""
     sound = draw(st.sampled_from(("file,x,y\n1.png,0,1\n2.png,1,1\n", "id,labels\n1,cat|dog\n2,\n")))
     rows = [line.split(",") for line in sound.splitlines()]
@@ -123,7 +123,7 @@ def label_tables(draw: Draw) -> Files:
 
 
 @st.composite
-def shards(draw: Draw) -> Files:
+def shards(draw: st.DrawFn) -> Files:
     """Return a folder of Parquet files whose names or contents do not fit together."""
     names = draw(st.lists(st.sampled_from(SHARDS), min_size=1, max_size=3, unique=True))
     return {name: draw(parquets()) if draw(st.booleans()) else sound_table() for name in names}
@@ -137,7 +137,7 @@ SHARDS = (
 
 
 @st.composite
-def synset_files(draw: Draw) -> Files:
+def synset_files(draw: st.DrawFn) -> Files:
     """Return class folders, or a flat set labelled by synsets, with a list of synsets beside."""
     listed = "".join(f"{synset} animal, beast\n" for synset in SYNSETS).encode()
     listed = draw(damaged(listed)) if draw(st.booleans()) else listed
@@ -167,7 +167,7 @@ ODD_META: tuple[Any, ...] = (
 
 
 @st.composite
-def devkits(draw: Draw) -> Files:
+def devkits(draw: st.DrawFn) -> Files:
     """Return two images of the validation set with a devkit, of which a part is damaged."""
     matrix, truth = meta(), b"".join(b"%d\n" % (number % 1000 + 1) for number in range(5))
     which = draw(st.sampled_from(("meta", "meta", "odd", "truth", "text")))

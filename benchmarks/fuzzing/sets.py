@@ -8,9 +8,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -18,7 +16,6 @@ from PIL import Image
 
 from benchmarks.fuzzing.edits import damaged
 
-Draw = Callable[[st.SearchStrategy[Any]], Any]
 Files = dict[str, bytes]
 
 FORMATS = {
@@ -44,7 +41,7 @@ def photo(form: str = "PNG", mode: str = "RGB") -> bytes:
 
 
 @st.composite
-def pictures(draw: Draw) -> bytes:
+def pictures(draw: st.DrawFn) -> bytes:
     """Return an image with damaged bytes, or one whose header claims another size."""
     form = draw(st.sampled_from(sorted(FORMATS)))
     whole = photo(form, draw(st.sampled_from(MODES)))
@@ -93,7 +90,7 @@ def tar() -> bytes:
 
 
 @st.composite
-def tars(draw: Draw) -> bytes:
+def tars(draw: st.DrawFn) -> bytes:
     """Return a tar with damaged bytes, or with damaged headers whose checksums are right."""
     if draw(st.booleans()):
         return draw(damaged(tar()))
@@ -118,7 +115,7 @@ TAR_FIELDS = (
 
 
 @st.composite
-def tgzs(draw: Draw) -> bytes:
+def tgzs(draw: st.DrawFn) -> bytes:
     """Return a compressed tar, damaged inside or outside."""
     if draw(st.booleans()):
         return draw(damaged(gzip.compress(tar(), mtime=0)))
@@ -126,7 +123,7 @@ def tgzs(draw: Draw) -> bytes:
 
 
 @st.composite
-def zips(draw: Draw) -> bytes:
+def zips(draw: st.DrawFn) -> bytes:
     """Return a zip that is damaged, or whose members have odd names."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(

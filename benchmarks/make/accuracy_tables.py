@@ -15,8 +15,8 @@ def fidelity(report: Report) -> Iterator[str]:
     yield ""
     yield "One INT8 file in two runtimes; the last of each file is the simulation against itself, see above:"
     yield ""
-    header = ("file", "runtimes", "agreement %", "SQNR dB", "median")
-    yield from table(header, (same_file_cells(row) for row in report["same_file"]))
+    compared = ("file", "runtimes", "agreement %", "SQNR dB", "median")
+    yield from table(compared, (same_file_cells(row) for row in report["same_file"]))
 
 
 def corruptions(report: Report) -> Iterator[str]:
@@ -102,8 +102,8 @@ def recipes(report: Report) -> Iterator[str]:
     yield ""
     yield f"Latency of {report['latency_of']}:"
     yield ""
-    header = ("recipe", "target", "precision", "MiB", "p50 ms", "FP32 p50 ms", "times as fast as FP32 (95 %)")
-    yield from table(header, (recipe_latency_cells(row) for row in report["latency"]))
+    timed = ("recipe", "target", "precision", "MiB", "p50 ms", "FP32 p50 ms", "times as fast as FP32 (95 %)")
+    yield from table(timed, (recipe_latency_cells(row) for row in report["latency"]))
 
 
 def recipe_cells(row: Report) -> Iterator[str]:

@@ -68,8 +68,9 @@ def make_models(folder: Path) -> list[Path]:
 
 def golden_logits(model: Path) -> list[list[float]]:
     case = Case(model.stem, open_artifact(model), np.zeros((COUNT, 1), np.float32))
-    logits = ReferenceEvaluator(str(model)).run(None, {"image": case.images})[0]
-    return [[round(float(value), DIGITS) for value in row] for row in logits]
+    answers = ReferenceEvaluator(str(model)).run(None, {"image": case.images})
+    assert isinstance(answers, list), "one for each output"
+    return [[round(float(value), DIGITS) for value in row] for row in answers[0]]
 
 
 def describe() -> dict[str, str]:

@@ -157,8 +157,9 @@ def roadmap(report: Report) -> Iterator[str]:
         yield f"{RUNTIMES[runtime]}: milliseconds, and times as long as other steps take (95 %):"
         yield ""
         parts = ("ms", "over the step before", "over the first")
-        header = ("step", *(f"{kind}: {part}" for kind in ("FP32", "INT8") for part in parts), "INT8 gain")
-        yield from table(header, (walked(name, step, steps) for name, step in row["steps"].items()))
+        timed = (f"{kind}: {part}" for kind in ("FP32", "INT8") for part in parts)
+        walks = (walked(name, step, steps) for name, step in row["steps"].items())
+        yield from table(("step", *timed, "INT8 gain"), walks)
     yield from listed(warnings(rows))
 
 

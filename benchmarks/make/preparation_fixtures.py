@@ -176,7 +176,7 @@ def main() -> None:
         print(f"{name:36} {furthest:8.4f} levels, {apart:.1e} when normalized")
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / "digests.json").write_text(json.dumps(told, indent=1) + "\n")
-    np.savez_compressed(FOLDER / "floats.npz", **arrays)
+    np.savez_compressed(FOLDER / "floats.npz", allow_pickle=False, **arrays)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def batch_of(made: Composer, size: int) -> tuple[Tensor, Tensor]:
 def test_miou(model: ConvNeXt, made: Composer) -> float:
     model.eval()
     images, classes = batch_of(made, TEST)
-    answers = torch.cat([model(x).argmax(1) for x in images.split(20)])
+    answers = torch.cat([model(x).argmax(1) for x in torch.split(images, 20)])
     return mean_iou(confusion(classes.numpy(), answers.numpy(), SEGMENTER.classes))
 
 
@@ -68,7 +68,7 @@ def main(data: Path, out: Path, init: Path, steps: int, batch: int, rate: float)
         with torch.autocast("cpu", torch.bfloat16):
             logits = model(images)
         loss = F.cross_entropy(logits.float(), classes)
-        loss.backward()
+        torch.autograd.backward(loss)
         chain.step()
         losses.append(loss.item())
         if (step + 1) % 50 == 0 or step + 1 == steps:

@@ -47,8 +47,16 @@ def write_model(model: str, target: str, precision: str, machine: Machine, works
         export(model, random_weights=random, target=target, workspace=workspace, output=path)
         return path
     plain = export(model, random_weights=random, workspace=workspace).artifact
-    options = {"calib": "demo", "samples": SAMPLES, "timing": False, "workspace": workspace}
-    quantize(plain, target=target, machine=machine, output=path, **options)
+    quantize(
+        plain,
+        calib="demo",
+        samples=SAMPLES,
+        target=target,
+        machine=machine,
+        timing=False,
+        output=path,
+        workspace=workspace,
+    )
     return path
 
 

@@ -58,7 +58,7 @@ def libraries(prefix: Path) -> dict[str, int]:
 
 def start(embedded: Embedded, prefix: Path, picture: Path) -> dict[str, Any]:
     """Milliseconds of fresh processes that answer one picture, and what the program itself says."""
-    call = [
+    call: list[str | Path] = [
         prefix / "bin" / "classify",
         "--model",
         prefix / "share" / "convnext_edge" / "model",
@@ -79,7 +79,7 @@ def start(embedded: Embedded, prefix: Path, picture: Path) -> dict[str, Any]:
 @contextmanager
 def cpp_turn(program: Build, embedded: Embedded) -> Iterator[Callable[[], float]]:
     """Milliseconds of one call in C++, whenever asked for."""
-    command = [program.harness, embedded.folder / "model", "turns", "1"]
+    command: list[str | Path] = [program.harness, embedded.folder / "model", "turns", "1"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -99,7 +99,8 @@ def cpp_turn(program: Build, embedded: Embedded) -> Iterator[Callable[[], float]
 def python_turn(embedded: Embedded) -> Iterator[Callable[[], float]]:
     """The same in Python."""
     artifact = open_artifact(embedded.engine)
-    images = noise(artifact, 1)
+    described = artifact.description
+    images = noise(described.preprocessing.shape, described.input_type, batch=1)
     with open_session(artifact, embedded.runtime, threads=1) as session:
 
         def turn() -> float:

@@ -51,12 +51,12 @@ from benchmarks.support.study import (
 )
 from convnext_edge import export
 from convnext_edge.artifacts.store import open_artifact
-from convnext_edge.evaluation.metrics import Comparison, Logits
+from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.images.image_set import ImageSet, overlap
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import as_reference_takes
-from convnext_edge.targets.base import Session
+from convnext_edge.targets.base import Logits, Session
 
 SAMPLES = 256  # calibration images
 BATCH = 50

@@ -26,13 +26,13 @@ from convnext_edge import export, quantize
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.commands.quantize.speed import write_unquantized
-from convnext_edge.evaluation.metrics import Comparison, Logits
+from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.evaluation.timing import interleave, times_as_fast
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.noise import noise
 from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.transform import as_reference_takes
-from convnext_edge.targets.base import Session
+from convnext_edge.targets.base import Logits, Session
 from convnext_edge.targets.registry import find_target
 
 TARGETS = ("openvino", "onnxruntime")
@@ -164,7 +164,8 @@ def measure_latency(folder: Path, runs: int) -> Iterator[dict[str, Any]]:
 
 def time_all(target: str, models: dict[str, Artifact], runs: int) -> dict[str, list[float]]:
     sessions = [find_target(target).open_session(model, threads=1) for model in models.values()]
-    images = noise(next(iter(models.values())), 1)
+    described = next(iter(models.values())).description
+    images = noise(described.preprocessing.shape, described.input_type, batch=1)
     calls = tuple(lambda session=session: session.run(images) for session in sessions)
     return dict(zip(models, interleave(calls, runs), strict=True))
 

@@ -42,14 +42,15 @@ def measure(part: str, names: Sequence[str], runs: int, minutes: int) -> list[Ri
     with tempfile.TemporaryDirectory() as folder:
         if part == "demo":
             model = export(variant="demo", workspace=folder).artifact
-            data, few, wanted = "demo", {}, list(names)
+            data, samples, wanted = "demo", None, list(names)
         else:
             model = export("tiny", random_weights=True, workspace=folder).artifact
-            data, few = unlabelled(Path(folder)), {"samples": FEW}
+            data, samples = unlabelled(Path(folder)), FEW
             wanted = [r.name for r in RIVALS if r.name not in SAME_SPEED and (not names or r.name in names)]
         found = compare(
             model,
             calib="demo",
+            samples=samples,
             data=data,
             runs=runs,
             rivals=True,
@@ -57,7 +58,6 @@ def measure(part: str, names: Sequence[str], runs: int, minutes: int) -> list[Ri
             rival_environments=Path("build/rivals").absolute(),
             rival_minutes=minutes,
             workspace=folder,
-            **few,
         )
     return list(found.rivals)
 

@@ -43,6 +43,7 @@ def commands(variant: str) -> dict[str, list[object]]:
         "quantize": ["quantize", *CALIB],
         "build": ["build", f"{int8}.onnx"],
         "validate": ["validate", f"{int8}.xml", "--data", "pictures", "--limit", PICTURES],
+        "predict": ["predict", f"{int8}.xml", "pictures"],
         "benchmark": ["benchmark", f"{int8}.xml", "--threads", 1],
         "embed": ["embed", f"{int8}.xml", "--lang", "cpp", "-o", "cpp"],
         "finetune": [

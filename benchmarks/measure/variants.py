@@ -76,9 +76,11 @@ OTHER_NETWORKS = {
 
 def row_of_ours(name: str, plan: Plan, scratch: Path) -> Row:
     """Measure a ConvNeXt."""
+    told: Row
+    model: str | Architecture
     if name in UNPUBLISHED:
         architecture, size, told = UNPUBLISHED[name], 224, {"top1": None, "source": None}
-        model: str | Architecture = architecture
+        model = architecture
     else:
         variant = find_variant(name)
         architecture, size, model = variant.architecture, variant.resolution, name

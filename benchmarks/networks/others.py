@@ -39,7 +39,8 @@ def swin_t(**options: str) -> nn.Module:
     """Swin-T (arXiv:2103.14030, table 7), which is what the configuration begins with."""
     from transformers import SwinConfig, SwinForImageClassification
 
-    return SwinForImageClassification(SwinConfig(num_labels=CLASSES, **options))
+    network: nn.Module = SwinForImageClassification(SwinConfig(num_labels=CLASSES, **options))
+    return network
 
 
 def deit_s(**options: str) -> nn.Module:
@@ -47,7 +48,8 @@ def deit_s(**options: str) -> nn.Module:
     from transformers import ViTConfig, ViTForImageClassification
 
     small = {"hidden_size": 384, "num_attention_heads": 6, "intermediate_size": 1536}
-    return ViTForImageClassification(ViTConfig(num_labels=CLASSES, **small, **options))
+    network: nn.Module = ViTForImageClassification(ViTConfig(num_labels=CLASSES, **small, **options))
+    return network
 
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {"swin_t": swin_t, "deit_s": deit_s}

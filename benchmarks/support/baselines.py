@@ -27,7 +27,8 @@ Images = Sequence[NDArray[np.float32]]  # (1, 3, H, W) each
 
 def calibration_images(images: ImageSet, preprocessing: Preprocessing) -> Images:
     """The images one by one, as both documentations feed them."""
-    return [batch.images for batch in images.batches(preprocessing, batch=1, dtype="float32")]
+    batches = images.batches(preprocessing, batch=1, dtype="float32")
+    return [np.asarray(batch.images, np.float32) for batch in batches]
 
 
 def nncf_quantize(plain: Path, images: Images, output: Path, *, transformer: bool = False) -> Path:
@@ -60,7 +61,7 @@ def ort_quantize(plain: Path, images: Images, output: Path, *, per_channel: bool
     return output
 
 
-class Reader(CalibrationDataReader):
+class Reader(CalibrationDataReader):  # type: ignore[misc]  # it has no types
     """Hands one image after the other to ONNX Runtime."""
 
     def __init__(self, name: str, images: Images) -> None:

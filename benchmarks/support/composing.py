@@ -80,7 +80,8 @@ class Composer:
             scaled = Image.fromarray(noise).resize((edge, edge), Image.Resampling.BICUBIC)
             total += self.random.uniform(0, 1) * np.asarray(scaled, float)
         total = (total - total.mean()) / (total.std() + 1e-6) * self.random.uniform(10, 50)
-        return (total + self.random.uniform(60, 200, 3)).clip(0, 255).astype(np.uint8)
+        pixels: Pixels = (total + self.random.uniform(60, 200, 3)).clip(0, 255).astype(np.uint8)
+        return pixels
 
 
 def cut(size: int, power: float) -> NDArray[np.bool_]:
@@ -88,7 +89,8 @@ def cut(size: int, power: float) -> NDArray[np.bool_]:
     away = np.abs((np.arange(size) + 0.5) / (size / 2) - 1)
     both = np.stack(np.meshgrid(away, away))
     distance = both.max(0) if np.isinf(power) else (both**power).sum(0) ** (1 / power)
-    return distance <= 1
+    inside: NDArray[np.bool_] = distance <= 1
+    return inside
 
 
 def composer(archive: Path, canvas: Canvas, seed: int) -> Composer:

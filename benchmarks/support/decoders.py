@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from benchmarks.support.training import schedule
+from benchmarks.support.training import average_weights, averaged, channels_last, schedule
 from convnext_edge.architecture import Architecture
 from convnext_edge.network.convnext import ConvNeXt, random_model
 
@@ -25,7 +25,7 @@ def begin(architecture: Architecture, weights: Path) -> ConvNeXt:
     known = {name: tensor for name, tensor in known.items() if not name.startswith("decoder.")}
     missing = model.load_state_dict(known, strict=False).missing_keys
     assert all(name.startswith(NEW) for name in missing), missing
-    return model.to(memory_format=torch.channels_last)
+    return channels_last(model)
 
 
 class Chain:
@@ -41,15 +41,11 @@ class Chain:
         ]
         self.optimizer = torch.optim.AdamW(groups, weight_decay=0.05)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda n: schedule(n, steps))
-        self.average = torch.optim.swa_utils.AveragedModel(
-            model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA_DECAY), use_buffers=True
-        )
+        self.average = average_weights(model, EMA_DECAY, buffers=True)
 
     @property
     def averaged(self) -> ConvNeXt:
-        found = self.average.module
-        assert isinstance(found, ConvNeXt)
-        return found
+        return averaged(self.average)
 
     def step(self, *, clip: float = float("inf")) -> None:
         """Change the weights by their gradients, whose norm is cut off at `clip`."""

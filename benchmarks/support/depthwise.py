@@ -20,13 +20,13 @@ class DepthwiseFunction(torch.autograd.Function):
     """`conv2d` of stride 1 with one channel a group and "same" padding."""
 
     @staticmethod
-    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.bfloat16)
+    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.bfloat16)  # type: ignore[untyped-decorator]
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
         return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2, groups=len(weight))
 
     @staticmethod
-    @torch.amp.custom_bwd(device_type="cpu")
+    @torch.amp.custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, weight = ctx.saved_tensors
         kernel = weight.shape[-1]
@@ -59,7 +59,7 @@ class Depthwise(nn.Conv2d):
     """A depthwise layer that trains by these."""
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = DepthwiseFunction.apply(x, self.weight, self.bias)
+        y: Tensor = DepthwiseFunction.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
         return y
 
 
@@ -72,7 +72,7 @@ def with_fast_depthwise(model: ConvNeXt) -> ConvNeXt:
                 old.in_channels,
                 old.out_channels,
                 old.kernel_size[0],
-                padding=old.padding,
+                padding=old.kernel_size[0] // 2,
                 groups=old.groups,
             )
             new.load_state_dict(old.state_dict())

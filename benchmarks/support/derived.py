@@ -5,16 +5,26 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from convnext_edge.network.convnext import Block, ConvNeXt, Downsample
-from convnext_edge.network.norms import GRN_EPS, Norm
+from convnext_edge.network.convnext import Block, ConvNeXt, Downsample, Stage
+from convnext_edge.network.norms import GRN, GRN_EPS, Norm
 
 OUTLIER = 30.0  # times what the channel was
 
 
-def blocks(model: ConvNeXt) -> list[Block]:
+def blocks(model: nn.Module) -> list[Block]:
     return [module for module in model.modules() if isinstance(module, Block)]
+
+
+def stages(model: ConvNeXt) -> list[Stage]:
+    return [module for module in model.stages if isinstance(module, Stage)]
+
+
+def downsample(stage: Stage) -> Downsample:
+    """The downsampling layer of a stage that has one."""
+    assert isinstance(stage.downsample, Downsample)
+    return stage.downsample
 
 
 @torch.no_grad()
@@ -41,14 +51,15 @@ def give_grn_weight(model: ConvNeXt, images: Tensor, seed: int = 0) -> None:
     """
     generator = torch.Generator().manual_seed(seed)
     for block in blocks(model):
-        seen: list[Tensor] = []
-        hook = block.grn.register_forward_pre_hook(lambda _, args, seen=seen: seen.append(args[0]))
+        grn, seen = block.grn, list[Tensor]()
+        assert isinstance(grn, GRN)
+        hook = grn.register_forward_pre_hook(lambda _, args, seen=seen: seen.append(args[0]))
         model(images)
         hook.remove()
         norms = seen[0].norm(dim=(1, 2), keepdim=True)  # (N, 1, 1, C)
         relative = (norms / (norms.mean(dim=-1, keepdim=True) + GRN_EPS)).mean(dim=(0, 1, 2))
         weight = torch.rand(relative.shape, generator=generator)
-        block.grn.weight.copy_(weight)
+        grn.weight.copy_(weight)
         block.pwconv2.weight /= 1 + weight * relative
 
 
@@ -91,16 +102,19 @@ def with_outliers(model: ConvNeXt, images: Tensor) -> list[int]:
     Returns the channel of each stage: the one whose RMS is the median.
     """
     channels = [int(rms.argsort()[len(rms) // 2]) for rms in stage_rms(model, images)]
-    for stage, channel in enumerate(channels):
-        writer = model.stem.norm if stage == 0 else model.stages[stage].downsample.conv
-        reader = model.norm if stage == len(channels) - 1 else model.stages[stage + 1].downsample.norm
+    parts = stages(model)
+    for number, (stage, channel) in enumerate(zip(parts, channels, strict=True)):
+        writer = model.stem.norm if number == 0 else downsample(stage).conv
+        reader = model.norm if stage is parts[-1] else downsample(parts[number + 1]).norm
+        assert writer.bias is not None
         before = deviation(model, reader, images)
         writer.weight[channel] *= OUTLIER
         writer.bias[channel] *= OUTLIER
-        for block in model.stages[stage].blocks:
+        for block in blocks(stage):
+            assert block.gamma is not None
             block.dwconv.weight[channel] /= OUTLIER
             block.gamma[channel] *= OUTLIER
-        reader.weight *= deviation(model, reader, images) / before
+        reader.weight.mul_(deviation(model, reader, images) / before)
         reader.weight[channel] /= OUTLIER
     return channels
 

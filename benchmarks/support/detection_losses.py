@@ -154,7 +154,7 @@ def box_losses(
         labels.append(own)
         hits.append(torch.arange(start, start + each.objects))
         wanted = truth.boxes[each.nearest[: each.objects]]
-        goals.append(encode(wanted, each.boxes[: each.objects], BOX_WEIGHTS))
+        goals.append(encode(wanted, each.boxes[: each.objects], BOX_WEIGHTS[0]))
         start += len(each.boxes)
     every, hit = torch.cat(labels), torch.cat(hits)
     own_deltas = deltas.unflatten(1, (-1, 4))[hit, every[hit]]

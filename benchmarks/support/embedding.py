@@ -17,9 +17,11 @@ from benchmarks.support.reports import decibels, sqnr_of_images
 from convnext_edge import build, embed, export, quantize
 from convnext_edge.artifacts.store import open_artifact
 from convnext_edge.evaluation.candidates import open_session
-from convnext_edge.evaluation.metrics import UNLABELLED, Comparison, Logits
+from convnext_edge.evaluation.metrics import Comparison
+from convnext_edge.images.contents import UNLABELLED
 from convnext_edge.images.decoding import decode
 from convnext_edge.images.image_set import ImageSet
+from convnext_edge.targets.base import Logits
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 from support.embedded import Build

@@ -34,7 +34,8 @@ OTHERS = ROOT / "build" / "others" / "bin" / "python"  # that `make others` make
 MADE = "made.json"  # in a folder that is complete
 
 Files = dict[str, Path]  # by runtime and precision
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class NotMadeError(Exception):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from convnext_edge.artifacts.provenance import tool_versions
 from convnext_edge.cpu import Cpu, read_cpu
-from convnext_edge.evaluation.metrics import Logits
+from convnext_edge.targets.base import Logits
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"

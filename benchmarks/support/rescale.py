@@ -29,9 +29,9 @@ def rescale_norms(model: ConvNeXt, seed: int = 0) -> None:
     generator = torch.Generator().manual_seed(seed)
     for norm, weight in normalized_weights(model):
         factor = 2 ** (OCTAVES * (2 * torch.rand(len(norm.weight), generator=generator) - 1))
-        norm.weight *= factor
+        norm.weight.mul_(factor)
         if norm.bias is not None:
-            norm.bias *= factor
+            norm.bias.mul_(factor)
         weight /= factor.view(1, -1, *[1] * (weight.ndim - 2))
 
 

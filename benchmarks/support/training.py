@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from benchmarks.support.depthwise import with_fast_depthwise
 from benchmarks.support.fast_grn import with_fast_grn
@@ -47,7 +48,8 @@ def initialize(model: ConvNeXt) -> None:
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
         if isinstance(module, Block) and module.gamma is not None:
             nn.init.ones_(module.gamma)
             # so that the residual sum grows slowly with depth at the start
@@ -81,10 +83,29 @@ def accuracy(model: nn.Module, pictures: Pictures, augmentation: Augmentation) -
     """The share of images whose class the model says, in float32."""
     model.eval()
     hits = 0
-    for x, y in zip(pictures.images.split(250), pictures.labels.split(250), strict=True):
+    for x, y in zip(torch.split(pictures.images, 250), torch.split(pictures.labels, 250), strict=True):
         hits += int((model(augmentation.normalize(x)).argmax(1) == y).sum())
     model.train()
     return hits / len(pictures)
+
+
+def channels_last(model: ConvNeXt) -> ConvNeXt:
+    """The same model, its weights in the order in which convolutions are fast on a CPU."""
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's types know no such option
+    return model
+
+
+def average_weights(model: ConvNeXt, decay: float, *, buffers: bool = False) -> AveragedModel:
+    """The exponential moving average of a model's weights, and of its buffers where asked for."""
+    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(model, multi_avg_fn=average, use_buffers=buffers)
+
+
+def averaged(average: AveragedModel) -> ConvNeXt:
+    """The model that has the averaged weights."""
+    found = average.module
+    assert isinstance(found, ConvNeXt)
+    return found
 
 
 class Training:
@@ -97,11 +118,9 @@ class Training:
         self.epoch_steps = len(pictures) // plan.batch
         self.steps = int(plan.epochs * self.epoch_steps)
         self.done = 0
-        self.model = with_fast_grn(with_fast_depthwise(model)).to(memory_format=torch.channels_last)
+        self.model = channels_last(with_fast_grn(with_fast_depthwise(model)))
         self.run = torch.compile(self.model) if compiled else self.model
-        self.average = torch.optim.swa_utils.AveragedModel(
-            self.model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(plan.average)
-        )
+        self.average = average_weights(self.model, plan.average)
         self.generator = torch.Generator().manual_seed(plan.seed)
         self.chain = optimizers(self.model, plan)
         self.schedulers = [
@@ -110,9 +129,7 @@ class Training:
 
     @property
     def averaged(self) -> ConvNeXt:
-        found = self.average.module
-        assert isinstance(found, ConvNeXt)
-        return found
+        return averaged(self.average)
 
     def one_epoch(self) -> None:
         """Go through the images once, or through what is left of the last epoch."""
@@ -133,7 +150,7 @@ class Training:
         with torch.autocast("cpu", torch.bfloat16):
             logits = self.run(images)
         loss = F.cross_entropy(logits.float(), targets, label_smoothing=self.plan.smoothing)
-        loss.backward()
+        torch.autograd.backward(loss)
         for optimizer, scheduler in zip(self.chain, self.schedulers, strict=True):
             optimizer.step()
             scheduler.step()

@@ -175,7 +175,7 @@ def onnxruntime_headers(cache: Path) -> Path:
 def downloaded(name: str, machine: str, cache: Path) -> Path:
     """The file of a pinned archive in `cache`, where the builds of the tests find it too."""
     pin = json.loads(PINS.read_text(encoding="utf-8"))[name]["archives"][machine]
-    path = cache / pin["file"]
+    path = cache / str(pin["file"])
     if not path.is_file() or sha256(path) != pin["sha256"]:
         part = path.with_name(f"{path.name}.{os.getpid()}")
         try:
