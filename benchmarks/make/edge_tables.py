@@ -227,8 +227,8 @@ def scaled_cells(row: Report, key: str, gains: bool) -> Iterator[str]:
 
 
 def dense_prediction(report: Report) -> Iterator[str]:
-    rows = {name: row for name, row in report["rows"].items() if "failed" not in row}
-    timed = list(next(iter(rows.values()), {}).get("timed", {}))
+    rows: dict[str, Report] = {name: row for name, row in report["rows"].items() if "failed" not in row}
+    timed: list[str] = list(next((row["timed"] for row in rows.values()), ()))
     yield "Milliseconds of an image, and times as fast as others ours is (95 %):"
     yield ""
     header = ("model", *timed, *(f"ours over {who}" for who in timed if who != OURS))
