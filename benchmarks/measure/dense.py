@@ -143,7 +143,7 @@ def cut_out(model: Path, path: Path) -> Path:
     """Write the part of a detector's graph that ends with logits and deltas of the proposals' levels."""
     import onnx
 
-    loaded = onnx.load(model)
+    loaded = onnx.shape_inference.infer_shapes(onnx.load(model))
     ends = [node.output[0] for node in loaded.graph.node if DENSE.fullmatch(node.name)]
     names = [value.name for value in loaded.graph.input]
     onnx.save(onnx.utils.Extractor(loaded).extract_model(names, ends), path)
