@@ -18,7 +18,6 @@ from convnext_edge.commands.compare.grid.plan import Grid, Method, Model
 from convnext_edge.commands.compare.pairs import check_methods
 from convnext_edge.commands.early import check_images, check_threads
 from convnext_edge.errors import ConvNeXtEdgeError, UsageError, nearest
-from convnext_edge.images.class_order import read_rows
 from convnext_edge.images.definitions import set_names
 from convnext_edge.paths import AnyPath
 from convnext_edge.reading import DamagedError, Line, Shape, check, read_toml
@@ -246,6 +245,8 @@ def check_values(told: Told, found: GridShape, grid: Grid) -> None:
             hint="Give one of the two.",
         )  # fmt: skip
     if grid.work.classes is not None:
+        from convnext_edge.images.class_order import read_rows  # with Pillow, which --help does without
+
         with told.at("images", "classes"):
             read_rows(Path(grid.work.classes), "--classes")
     with told.at("timing", "threads"):
