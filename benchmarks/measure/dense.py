@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 TARGET = "openvino"
 TORCH, PLAIN, OURS, NNCF = "PyTorch FP32", "OpenVINO FP32", "ours", "NNCF, defaults"
-MODELS: dict[str, tuple[int, int]] = {"UPerNet-T": (512, 512), "Mask R-CNN-T, dense part": (800, 1280)}
+MODELS: dict[str, tuple[int, int]] = {"UPerNet-T": (512, 512), "dense part of Mask R-CNN-T": (800, 1280)}
 OVER_TORCH = {True: 4.0, False: 2.0}  # bars on the speedup, where 8-bit dot products exist and where not
 OVER_NNCF = 1.6
 # What the layers behind the pyramid give, in the names of a graph's nodes: logits and deltas of each level
@@ -65,7 +65,7 @@ def make_detector(folder: Path) -> Files:
     """Export Mask R-CNN-T, quantize it by us, and keep the dense part; NNCF has that of the plain export."""
     from convnext_edge import export
 
-    size = MODELS["Mask R-CNN-T, dense part"]
+    size = MODELS["dense part of Mask R-CNN-T"]
     (folder / "plain").mkdir()
     chosen = chosen_model(architecture(), folder / "plain")
     plain = export(**chosen, resolution=size, workspace=folder / "plain")
@@ -131,10 +131,10 @@ def dense_part(model: ConvNeXt) -> Any:
             super().__init__()
             self.backbone, self.heads = part_of(model, backbone), model.decoder
 
-        def forward(self, x: Tensor) -> list[Tensor]:
+        def forward(self, x: Tensor) -> tuple[Tensor, ...]:
             heads: Any = self.heads
             levels = heads.pyramid(self.backbone(x))
-            return [y for level, each in enumerate(levels) for y in heads.rpn(each, level)]
+            return tuple(y for level, each in enumerate(levels) for y in heads.rpn(each, level))
 
     return Dense().eval()
 
@@ -150,7 +150,7 @@ def cut_out(model: Path, path: Path) -> Path:
     return path
 
 
-MAKERS = {"UPerNet-T": make_upernet, "Mask R-CNN-T, dense part": make_detector}
+MAKERS = {"UPerNet-T": make_upernet, "dense part of Mask R-CNN-T": make_detector}
 HELD = "AVX2 alone"
 HELD_BY = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 
