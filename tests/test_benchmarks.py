@@ -50,9 +50,22 @@ def test_a_script_that_makes_what_the_package_brings_is_a_command(name: str) -> 
     assert isinstance(import_module(f"benchmarks.make.{name}").main, click.Command)
 
 
-def test_what_make_bench_runs_is_there() -> None:
+def test_what_make_bench_runs_is_there_and_named() -> None:
     (names,) = re.findall(r"for name in (.*?);", (ROOT / "Makefile").read_text(encoding="utf-8"))
     assert set(names.split()) <= set(MEASURE)
+    page = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    named = dict(re.findall(r"^\| `(\w+)\.py` \| (yes|no) \|", page, re.MULTILINE))
+    assert sorted(named) == MEASURE
+    assert {name for name, told in named.items() if told == "yes"} == set(names.split())
+
+
+def test_a_bar_is_told_in_figures_that_people_read() -> None:
+    from benchmarks.make.tables import bar_cells
+
+    missed = {"name": "ReLU", "value": 1.111, "at_least": 1 / 0.9, "passed": False}
+    assert bar_cells(missed) == ["ReLU", "1.111", ">= 1.1111", "**no**"]
+    memory = {"name": "peak", "value": 1.5e9, "at_most": 2**32, "passed": True}
+    assert bar_cells(memory) == ["peak", "1,500,000,000", "<= 4,294,967,296", "yes"]
 
 
 def test_the_readme_of_the_benchmarks_lists_all_that_measure() -> None:

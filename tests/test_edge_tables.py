@@ -68,7 +68,7 @@ def test_the_classification_table_tells_doubts_and_failures(page: Callable[..., 
     assert f"{facts} 50.0 | 50.0 (?) | 82.1 | README of facebookresearch/ConvNeXt | convnext-edge |" in text
     assert "| `tiny` | 20.00 (19.00 to 21.00) | 20.00 (19.00 to 21.00) (?) | 2.00x (1.90 to 2.10) |" in text
     assert "- huge failed: LostError: memory" in text
-    assert "before or behind these rows (how many): busy 1.5." in text
+    assert "- Before or after 1 of 3 rows, others kept CPUs busy, up to 1.5 of them" in text
     assert "bf16" not in text  # which this CPU has not
 
 
@@ -98,6 +98,7 @@ def test_scaling_has_a_table_for_each_of_what_is_changed(page: Callable[..., str
         setting.name: {**row, **setting._asdict()}
         for setting in (
             scaling.Setting(2, 8),
+            scaling.Setting(2, 4),
             scaling.Setting(2, size=384),
             scaling.Setting(2, streams=2),
         )
@@ -107,7 +108,8 @@ def test_scaling_has_a_table_for_each_of_what_is_changed(page: Callable[..., str
     gain = "2.00x (1.90 to 2.10)"
     for number in (8, 384):
         assert f"| 2 | {number} | {cell} | {cell} | {cell} | {cell} | {gain} | {gain} |" in text
-    assert f"| 2 | 2 | {cell} | {cell} | {cell} | {cell} |\n" in text
+    assert text.index("| 2 | 4 |") < text.index("| 2 | 8 |")
+    assert text.endswith(f"| 2 | 2 | {cell} | {cell} | {cell} | {cell} |")
 
 
 def test_the_table_of_dense_prediction_has_a_row_for_each_model(page: Callable[..., str]) -> None:

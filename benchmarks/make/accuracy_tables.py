@@ -15,7 +15,7 @@ def fidelity(report: Report) -> Iterator[str]:
     yield ""
     yield "One INT8 file in two runtimes; the last of each file is the simulation against itself, see above:"
     yield ""
-    compared = ("file", "runtimes", "agreement %", "SQNR dB", "median")
+    compared = ("file", "runtimes", "agreement %", "SQNR dB", "dB of the median image")
     yield from table(compared, (same_file_cells(row) for row in report["same_file"]))
 
 

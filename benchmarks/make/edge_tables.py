@@ -68,10 +68,11 @@ def warnings(rows: dict[str, Report]) -> Iterator[str]:
         for name, row in rows.items()
         if (found := [load for load in row.get("others_cpus", []) if load is not None])
     }
-    if told := [f"{name} {load:.1f}" for name, load in busy.items() if load > 2 * QUIET]:
+    if told := [load for load in busy.values() if load > 2 * QUIET]:
         yield (
-            "- Others kept CPUs busy before or behind these rows (how many): " + ", ".join(told) + "."
-            " Where that was so in between, too, milliseconds are too many."
+            f"- Before or after {len(told)} of {len(rows)} rows, others kept CPUs busy, up to"
+            f" {max(told):.1f} of them (`others_cpus` of the report). If they ran in between, too (see the"
+            " line above the tables), milliseconds are too many."
         )
 
 
@@ -198,9 +199,9 @@ def scaling(report: Report) -> Iterator[str]:
         "streams": [row for row in worked if row["streams"] is not None],
     }
     keys = {"batch": "batch", "px": "size", "streams": "streams"}
-    for name, rows in parts.items():
-        if not rows:
-            continue
+    for number, (name, rows) in enumerate((name, rows) for name, rows in parts.items() if rows):
+        if number:
+            yield ""
         yield f"By {name}: images a second, and milliseconds of a call" + (
             " while others are in flight:" if name == "streams" else ":"
         )
@@ -208,9 +209,9 @@ def scaling(report: Report) -> Iterator[str]:
         columns = [f"{text} {kind.upper()}" for text in RUNTIMES.values() for kind in ("fp32", "int8")]
         gains = [f"{text} INT8 gain" for text in RUNTIMES.values()] if name != "streams" else []
         header = ("threads", name, *columns, *gains)
+        rows.sort(key=lambda row: (row["threads"], row[keys[name]]))
         yield from table(header, (scaled_cells(row, keys[name], bool(gains)) for row in rows))
-        yield ""
-    yield from warnings(report["rows"])
+    yield from listed(warnings(report["rows"]))
 
 
 def scaled_cells(row: Report, key: str, gains: bool) -> Iterator[str]:

@@ -74,8 +74,9 @@ def section(path: Path) -> Iterator[str]:
         yield f"{report['note'].removesuffix('.')}."
     yield ""
     yield from TABLES[report["benchmark"]](report)
-    yield ""
-    yield from table(("bar", "value", "limit", "met"), (bar_cells(bar) for bar in report["bars"]))
+    if report["bars"]:
+        yield ""
+        yield from table(("bar", "value", "limit", "met"), (bar_cells(bar) for bar in report["bars"]))
 
 
 def ptq_cost(report: Report) -> Iterator[str]:
@@ -125,8 +126,8 @@ def embed_arm64(report: Report) -> Iterator[str]:
         "identical logits",
         "agreement %",
         "SQNR dB",
-        "median",
-        "worst image",
+        "dB of the median image",
+        "dB of the worst image",
     )
     yield from table(header, (answer_cells(row) for row in report["answers"]))
 
@@ -181,7 +182,8 @@ def rtx_engines(report: Report) -> Iterator[str]:
 def training_speed(report: Report) -> Iterator[str]:
     header = ("arithmetic", "torch.compile", "CPU ms a step", "CPU seconds to compile", "pays after steps")
     keys = ("precision", "compiled", "step_cpu_ms", "compile_cpu_seconds", "pays_after_steps")
-    yield from table(header, ([f"{row[key]}" for key in keys] for row in report["rows"]))
+    cells = ((row[key] for key in keys) for row in report["rows"])
+    yield from table(header, (["-" if cell is None else f"{cell}" for cell in row] for row in cells))
 
 
 def kill_resume(report: Report) -> Iterator[str]:
@@ -221,9 +223,14 @@ TABLES = {
 
 
 def bar_cells(bar: Report) -> list[str]:
-    limit = f">= {bar['at_least']}" if "at_least" in bar else f"<= {bar['at_most']}"
-    value = f"{bar['value']:.4g}" if "value" in bar else "exact"
+    limit = f">= {number(bar['at_least'], 5)}" if "at_least" in bar else f"<= {number(bar['at_most'], 5)}"
+    value = number(bar["value"], 4) if "value" in bar else "exact"
     return [bar["name"], value, limit, "yes" if bar["passed"] else "**no**"]
+
+
+def number(value: float, digits: int) -> str:
+    """A figure of so many digits, or all digits that a large one has before the point."""
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.{digits}g}"
 
 
 if __name__ == "__main__":
