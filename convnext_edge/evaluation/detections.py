@@ -161,12 +161,15 @@ class Detections(Closeness):
     def _precisions(self) -> Figures:
         """Return the AP of both models, and how much of the one that lost more was lost."""
         found: Figures = {}
+        lost = []  # points, of boxes and of masks
         kinds: tuple[tuple[str, Kind], ...] = (("box", "bbox"), ("mask", "segm"))
         for name, kind in kinds if self.scenes and is_installed() else ():
             exact, other = (average_precision(self.scenes, results, kind) for results in self.results)
             if exact is not None and other is not None:
                 found[f"{name}_ap_reference"], found[f"{name}_ap"] = exact, other
-                found["drop_points"] = max(found.get("drop_points") or -100.0, 100 * (exact - other))
+                lost.append(100 * (exact - other))
+        if lost:
+            found["drop_points"] = max(lost)
         return found
 
 

@@ -122,6 +122,13 @@ def test_the_average_precision_is_told_and_nothing_is_printed(capfd: pytest.Capt
     assert capfd.readouterr() == ("", "")
 
 
+def test_the_drop_is_of_what_lost_more_where_that_lost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"bbox": iter((0.5, 0.5)), "segm": iter((0.5, 0.6))}  # of both models: masks gain, boxes stay
+    monkeypatch.setattr(detections, "is_installed", lambda: True)
+    monkeypatch.setattr(detections, "average_precision", lambda scenes, results, kind: next(told[kind]))
+    assert scene_compared().figures()["drop_points"] == 0
+
+
 def test_without_pycocotools_the_agreement_is_told_and_that_precision_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
