@@ -79,14 +79,15 @@ def columns_of_task(task: str, rows: Sequence[Row]) -> list[Column]:
     if task == "classify":
         return list(OF_CLASSES)
     maps = dict.fromkeys(key for row in rows for key in row["metrics"] or {} if key.endswith(OF_A_MAP))
-    of_maps = [map_column(key.removesuffix(OF_A_MAP)) for key in maps]
+    of_maps = [map_column(key.removesuffix(OF_A_MAP), task) for key in maps]
     columns = [*OF_TASKS.get(task, ()), *of_maps]
     return [column for column in columns if any(column.cell(row) != NOTHING for row in rows)]
 
 
-def map_column(name: str) -> Column:
-    """Return the column of a map of features: its SQNR, and below it the cosine."""
-    return of_task((name, "cosine"), f"{name}_sqnr_db", "{:.1f} dB", (f"{name}_cosine", "{:.5f}"))
+def map_column(name: str, task: str) -> Column:
+    """Return the column of one of several outputs: its SQNR, and of a map of features below it the cosine."""
+    below = "cosine" if task == "features" else "SQNR"
+    return of_task((name, below), f"{name}_sqnr_db", "{:.1f} dB", (f"{name}_cosine", "{:.5f}"))
 
 
 def sqnr(row: Row) -> Cell:
@@ -169,7 +170,7 @@ OF_TASKS: dict[str, tuple[Column, ...]] = {
         of_task(("Same class", "of pixels"), "agreement", "{:.2%}"),
     ),
     "detect": (
-        of_task(("Box AP", "points lost"), "box_ap", "{:.2%}", LOST),
+        of_task(("Box AP", "FP32"), "box_ap", "{:.2%}", ("box_ap_reference", "{:.2%}")),
         of_task(("Mask AP", "FP32"), "mask_ap", "{:.2%}", ("mask_ap_reference", "{:.2%}")),
         of_task(("Same objects", "mean IoU"), "agreement", "{:.2%}", ("box_iou", "{:.4f}")),
     ),

@@ -8,6 +8,7 @@ from support.report_rows import record, row
 
 from convnext_edge.commands.report.details import reference_of
 from convnext_edge.commands.report.groups import letters, make_groups
+from convnext_edge.commands.report.table import Cell, columns_of_task
 
 
 def names(*rows: dict[str, Any]) -> list[str]:
@@ -72,3 +73,10 @@ def test_what_the_reference_of_a_detector_gets_right_is_told() -> None:
     detector = row(task="detect", metrics=metrics, reference_top1=None)
     (group,) = make_groups([detector], [])
     assert "FP32 PyTorch: AP of boxes 46.00%, AP of masks 41.75%" in reference_of(group)
+
+
+def test_the_table_of_a_detector_has_each_precision_above_that_of_fp32() -> None:
+    metrics = {"box_ap_reference": 0.4978, "box_ap": 0.4992, "drop_points": 0.03, "boxes_sqnr_db": 33.7}
+    precision, boxes = columns_of_task("detect", [{"metrics": metrics}])
+    assert (precision.below, precision.cell({"metrics": metrics})) == ("FP32", Cell("49.92%", "49.78%"))
+    assert (boxes.below, boxes.cell({"metrics": metrics})) == ("SQNR", Cell("33.7 dB"))
