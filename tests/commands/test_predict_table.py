@@ -1,4 +1,4 @@
-"""predict: the table that a person sees, of results made by hand."""
+"""predict: what a person sees, tables and overlays, of results made by hand."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 from rich.cells import cell_len
 
+from convnext_edge.commands.predict.objects import overlay
 from convnext_edge.commands.predict.result import Area, Failed, Object, Predict, Prediction, Top
 from convnext_edge.commands.predict.tables import shorten
+from convnext_edge.images.objects import split
 from convnext_edge.tasks import Task
 
 BOX = (1.0, 2.0, 3.0, 4.0)
@@ -180,3 +183,16 @@ def test_the_place_of_both_pictures_of_a_segmenter_is_told() -> None:
         overlay=Path("maps/a.overlay.png"),
     )
     assert "maps      maps, as a.labels.png and a.overlay.png" in lines(result(row, task="segment"))
+
+
+def test_the_name_of_an_object_at_the_right_edge_is_drawn_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+    monkeypatch.setattr(
+        ImageDraw.ImageDraw, "text", lambda _, place, text, **__: written.append((place, text))
+    )
+    boxes, masks = np.array([[[80, 10, 96, 40]]], np.float32), np.ones((1, 1, 28, 28), np.float32)
+    (found,) = split((boxes, np.array([[1]]), np.array([[0.75]], np.float32), masks))
+    overlay(np.zeros((96, 96, 3), np.uint8), found, ("cat", "airplane"), 0.5)
+    (((left, top), text),) = written
+    length = ImageDraw.Draw(Image.new("RGB", (96, 96))).textlength("airplane 0.75")
+    assert (text, top, left) == ("airplane 0.75", 12, 96 - length)

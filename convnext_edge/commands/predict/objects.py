@@ -92,5 +92,7 @@ def overlay(pixels: Pixels, found: Found, labels: Sequence[str], threshold: floa
         color = tuple(int(value) for value in colors[1 + found.labels[i] % 255])
         box = found.boxes[i].tolist()
         draw.rectangle(box, outline=color, width=2)
-        draw.text((box[0] + 3, box[1] + 2), f"{labels[found.labels[i]]} {found.scores[i]:.2f}", fill=color)
+        text = f"{labels[found.labels[i]]} {found.scores[i]:.2f}"
+        left = max(0, min(box[0] + 3, size[0] - draw.textlength(text)))  # a longer text begins at the edge
+        draw.text((left, box[1] + 2), text, fill=color)
     return image

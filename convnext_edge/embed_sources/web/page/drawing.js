@@ -26,9 +26,11 @@
     context.fillStyle = "white";
     context.lineWidth = 3;
     for (const object of [...objects].reverse()) {
-      const [x, y] = [object.box.left + 3, object.box.top + 2];
-      context.strokeText(textOf(object), x, y);
-      context.fillText(textOf(object), x, y);
+      const text = textOf(object);
+      const rightmost = Math.max(0, canvas.width - 3 - context.measureText(text).width); // a longer text begins at the edge
+      const [x, y] = [Math.min(object.box.left + 3, rightmost), object.box.top + 2];
+      context.strokeText(text, x, y);
+      context.fillText(text, x, y);
     }
   }
 
