@@ -73,7 +73,7 @@ def reference_of(group: Group) -> str:
         own = [row for row in checked if _images(row) == (name, path, count)]
         shared = any(_images(row)[0] == name and _images(row)[1] != path for row in checked)
         of_images = f"{count:,} images of {path if shared else name}"
-        facts.append(": ".join([of_images, *distinct(map(_right, own))]))
+        facts.append(": ".join([of_images, *filter(None, distinct(map(_right, own)))]))
     return "; ".join(filter(None, facts))
 
 

@@ -79,22 +79,30 @@ def columns_of_task(task: str, rows: Sequence[Row]) -> list[Column]:
     if task == "classify":
         return list(OF_CLASSES)
     maps = dict.fromkeys(key for row in rows for key in row["metrics"] or {} if key.endswith(OF_A_MAP))
-    of_maps = [map_column(key.removesuffix(OF_A_MAP), task) for key in maps]
+    of_maps = [map_column(key.removesuffix(OF_A_MAP)) for key in maps] if task == "features" else []
     columns = [*OF_TASKS.get(task, ()), *of_maps]
     return [column for column in columns if any(column.cell(row) != NOTHING for row in rows)]
 
 
-def map_column(name: str, task: str) -> Column:
-    """Return the column of one of several outputs: its SQNR, and of a map of features below it the cosine."""
-    below = "cosine" if task == "features" else "SQNR"
-    return of_task((name, below), f"{name}_sqnr_db", "{:.1f} dB", (f"{name}_cosine", "{:.5f}"))
+def map_column(name: str) -> Column:
+    """Return the column of one of several maps of features: its SQNR, and below it the cosine."""
+    return of_task((name, "cosine"), f"{name}_sqnr_db", "{:.1f} dB", (f"{name}_cosine", "{:.5f}"))
 
 
 def sqnr(row: Row) -> Cell:
-    """Show the SQNR in dB, or that the outputs are exactly the reference's."""
+    """Show the SQNR in dB, or that the outputs are exactly the reference's; below it that of each output.
+
+    Maps of features have columns of their own.
+    """
     if row["images"] is None:
         return NOTHING
-    return Cell("exact" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f} dB")
+    each = {} if row["task"] == "features" else row["metrics"] or {}
+    told = [
+        f"{key.removesuffix(OF_A_MAP)} {value:.1f}"
+        for key, value in each.items()
+        if key.endswith(OF_A_MAP) and value is not None
+    ]
+    return Cell("exact" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f} dB", ", ".join(told))
 
 
 def latency(row: Row) -> Cell:

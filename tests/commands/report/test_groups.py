@@ -8,7 +8,7 @@ from support.report_rows import record, row
 
 from convnext_edge.commands.report.details import reference_of
 from convnext_edge.commands.report.groups import letters, make_groups
-from convnext_edge.commands.report.table import Cell, columns_of_task
+from convnext_edge.commands.report.table import Cell, columns_of_task, sqnr
 
 
 def names(*rows: dict[str, Any]) -> list[str]:
@@ -77,6 +77,18 @@ def test_what_the_reference_of_a_detector_gets_right_is_told() -> None:
 
 def test_the_table_of_a_detector_has_each_precision_above_that_of_fp32() -> None:
     metrics = {"box_ap_reference": 0.4978, "box_ap": 0.4992, "drop_points": 0.03, "boxes_sqnr_db": 33.7}
-    precision, boxes = columns_of_task("detect", [{"metrics": metrics}])
+    (precision,) = columns_of_task("detect", [{"metrics": metrics}])
     assert (precision.below, precision.cell({"metrics": metrics})) == ("FP32", Cell("49.92%", "49.78%"))
-    assert (boxes.below, boxes.cell({"metrics": metrics})) == ("SQNR", Cell("33.7 dB"))
+
+
+def test_the_sqnr_of_boxes_scores_and_masks_stands_in_one_column_that_is_not_cut_off() -> None:
+    metrics = {"boxes_sqnr_db": 33.7, "scores_sqnr_db": 25.9, "masks_sqnr_db": None}
+    told = row(task="detect", metrics=metrics, sqnr_db=25.9)
+    assert sqnr(told) == Cell("25.9 dB", "boxes 33.7, scores 25.9")
+    assert sqnr(row(task="features", metrics=metrics, sqnr_db=25.9)) == Cell("25.9 dB")
+
+
+def test_images_of_which_nothing_is_told_end_without_a_colon() -> None:
+    detector = row(task="detect", metrics={}, reference_top1=None)
+    (group,) = make_groups([detector], [])
+    assert not reference_of(group).endswith(": ")
