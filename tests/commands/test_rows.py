@@ -142,7 +142,7 @@ def test_the_page_shows_every_task_in_a_section_of_its_own() -> None:
             "Task detect",
             "Same object as FP32",
             "42.62%",
-            "+12.50 lost",
+            "Average precision of boxes or masks lost",
             "40.12%",
             "50.12%",
             "0.9812",
