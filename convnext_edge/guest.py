@@ -12,7 +12,7 @@ import logging
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 ALONE = threading.RLock()
@@ -100,6 +100,20 @@ def replaced(owner: object, name: str, value: object) -> Iterator[None]:
     finally:
         if getattr(owner, name) is value:
             setattr(owner, name, usual)
+
+
+@contextmanager
+def variables_set(values: Mapping[str, str], *, others: Sequence[str] = ()) -> Iterator[None]:
+    """Set variables of the environment; afterwards they, and `others`, are what they were before."""
+    before = {name: os.environ.get(name) for name in (*values, *others)}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 @contextmanager

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+
+from convnext_edge.guest import variables_set
 
 # What OpenVINO, ONNX Runtime and NNCF look at when they are imported: on a CI server they report nothing.
 SWITCHES = {"CI": "true", "NNCF_CI": "1"}
@@ -18,16 +19,6 @@ def no_usage_reports(packages: Sequence[str]) -> Iterator[None]:
     Where all are loaded, nothing is done: they look at the environment once. Only `quiet.importing` calls
     this, one thread at a time.
     """
-    if all(name in sys.modules for name in packages):
+    loaded = all(name in sys.modules for name in packages)
+    with variables_set({} if loaded else SWITCHES):
         yield
-        return
-    before = {name: os.environ.get(name) for name in SWITCHES}
-    os.environ.update(SWITCHES)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

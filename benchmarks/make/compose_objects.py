@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.support.composing import Canvas, Composed, Composer, add_bytes, add_picture, composer
+from benchmarks.support.composing import Canvas, Composed, Composer, add_bytes, add_picture, composing_command
 from convnext_edge.checkpoints.load_source import OF_CIFAR10
 from convnext_edge.images.objects import run_lengths
 
@@ -69,38 +67,24 @@ def box_of(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def write(archive: Path, made: Composer, count: int, *, with_objects: bool) -> None:
+def write(archive: Path, made: Composer, count: int, *, labelled: bool) -> None:
     """Write so many pictures, and their objects where asked for."""
     pictures: list[dict[str, Any]] = []
     objects: list[dict[str, Any]] = []
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
-        for picture, (composed, things) in enumerate(scenes(made, count)):
+        for picture in range(count):
+            composed, things = next_scene(made)
             name, edge = f"{picture:03}.jpg", CANVAS.edge
             add_picture(file, name, composed.pixels)
             pictures.append({"id": picture, "file_name": name, "width": edge, "height": edge})
             objects += [thing.told(len(objects) + n, picture) for n, thing in enumerate(things, 1)]
-        if with_objects:
+        if labelled:
             categories = [{"id": number, "name": name} for number, name in enumerate(OF_CIFAR10, 1)]
             told = {"images": pictures, "annotations": objects, "categories": categories}
             add_bytes(file, ANNOTATIONS, json.dumps(told).encode())
 
 
-def scenes(made: Composer, count: int) -> Iterator[tuple[Composed, list[Thing]]]:
-    """So many pictures with their objects."""
-    return (next_scene(made) for _ in range(count))
-
-
-@click.command(help=__doc__)
-@click.option("--data", type=click.Path(exists=True, path_type=Path), required=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True)
-@click.option("--calibration", default=128, show_default=True, help="Pictures that calibrate.")
-@click.option("--evaluation", default=200, show_default=True, help="Pictures that measure.")
-def main(data: Path, out: Path, calibration: int, evaluation: int) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    train, test = (composer(data / f"{part}.zip", CANVAS, seed) for part, seed in (("train", 1), ("test", 2)))
-    write(out / "calibration.zip", train, calibration, with_objects=False)
-    write(out / "evaluation.zip", test, evaluation, with_objects=True)
-
+main = composing_command(__doc__, CANVAS, write)
 
 if __name__ == "__main__":
     main()

@@ -13,10 +13,9 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-import click
 import numpy as np
 
-from benchmarks.support.composing import Canvas, Composed, Composer, Pixels, add_picture, composer
+from benchmarks.support.composing import Canvas, Composed, Composer, Pixels, add_picture, composing_command
 
 CANVAS = Canvas(edge=64, smallest=24, largest=44)
 
@@ -26,27 +25,17 @@ def label_map(made: Composed) -> Pixels:
     return np.array([0, *(1 + label for label in made.labels)], np.uint8)[made.numbers]
 
 
-def write(archive: Path, made: Composer, count: int, *, with_maps: bool) -> None:
+def write(archive: Path, made: Composer, count: int, *, labelled: bool) -> None:
     """Write so many pictures, and their label maps where asked for."""
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
         for number in range(count):
             composed = made.compose()
             add_picture(file, f"images/{number:03}.jpg", composed.pixels)
-            if with_maps:
+            if labelled:
                 add_picture(file, f"annotations/{number:03}.png", label_map(composed))
 
 
-@click.command(help=__doc__)
-@click.option("--data", type=click.Path(exists=True, path_type=Path), required=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True)
-@click.option("--calibration", default=128, show_default=True, help="Pictures that calibrate.")
-@click.option("--evaluation", default=200, show_default=True, help="Pictures that measure.")
-def main(data: Path, out: Path, calibration: int, evaluation: int) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    train, test = (composer(data / f"{part}.zip", CANVAS, seed) for part, seed in (("train", 1), ("test", 2)))
-    write(out / "calibration.zip", train, calibration, with_maps=False)
-    write(out / "evaluation.zip", test, evaluation, with_maps=True)
-
+main = composing_command(__doc__, CANVAS, write)
 
 if __name__ == "__main__":
     main()

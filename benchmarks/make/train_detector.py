@@ -32,7 +32,7 @@ from convnext_edge.evaluation.detections import as_results
 from convnext_edge.images.coco import Scene
 from convnext_edge.images.coco import truth as as_truth
 from convnext_edge.images.objects import split
-from convnext_edge.network.convnext import ConvNeXt, over_channels
+from convnext_edge.network.convnext import ConvNeXt
 from convnext_edge.network.mask_rcnn import MaskRCNN
 
 DETECTOR = DEMO_DETECT.architecture
@@ -57,17 +57,6 @@ def batch_of(made: Composer, count: int) -> tuple[Tensor, list[Truth]]:
         for _, things in scenes
     ]
     return NORMALIZED.normalize(images), truths
-
-
-def maps_of(model: ConvNeXt, images: Tensor) -> list[Tensor]:
-    """The maps that the decoder takes, as `ConvNeXt.forward` makes them."""
-    maps, x = [], model.stem(images)
-    for number, stage in enumerate(model.stages):
-        x = stage(x)
-        norm = model.map_norm(number)
-        assert norm is not None
-        maps.append(over_channels(norm, x))
-    return maps
 
 
 @torch.no_grad()
@@ -100,7 +89,8 @@ class Training:
         self.model.train()
         images, truths = batch_of(self.made, batch)
         with torch.autocast("cpu", torch.bfloat16):
-            found = losses(cast(MaskRCNN, self.model.decoder), maps_of(self.model, images), SIZE, truths)
+            _, maps = self.model.feature_maps(images)
+            found = losses(cast(MaskRCNN, self.model.decoder), maps, SIZE, truths)
         sum(found).backward()  # type: ignore[union-attr]
         self.chain.step(clip=LONGEST_STEP)
         self.done += 1

@@ -21,12 +21,12 @@ import click
 import numpy as np
 import onnxruntime
 
-from benchmarks.measure.arm64 import MODELS, NAMES, SAMPLES, SPLIT_ON
+from benchmarks.measure.arm64 import MODELS, NAMES, SPLIT_ON, write_int8
 from benchmarks.support.arm64_programs import Program, build_program
 from benchmarks.support.counting import CPUS, simulated_on
 from benchmarks.support.mobile import build_there, version_there
 from benchmarks.support.reports import Bar, Reporting, decibels, report_options, sqnr_of_images
-from convnext_edge import build, export, quantize
+from convnext_edge import build, export
 from convnext_edge.artifacts.artifact import Form
 from convnext_edge.cpu import Machine
 from convnext_edge.targets.registry import find_target
@@ -39,24 +39,11 @@ FP32_DB = 80.0  # to FP32 elsewhere: another order of sums, no other number
 
 
 def write_model(model: str, target: str, precision: str, machine: Machine, workspace: Path) -> Path:
+    if precision == "int8":
+        return write_int8(model, target, machine, workspace)
     path = workspace / f"{model}-{precision}-{target}-{machine}.onnx"
-    if path.exists():
-        return path
-    random = model != "demo"
-    if precision == "fp32":
-        export(model, random_weights=random, target=target, workspace=workspace, output=path)
-        return path
-    plain = export(model, random_weights=random, workspace=workspace).artifact
-    quantize(
-        plain,
-        calib="demo",
-        samples=SAMPLES,
-        target=target,
-        machine=machine,
-        timing=False,
-        output=path,
-        workspace=workspace,
-    )
+    if not path.exists():
+        export(model, random_weights=model != "demo", target=target, workspace=workspace, output=path)
     return path
 
 

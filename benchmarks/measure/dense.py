@@ -12,26 +12,23 @@ instructions beyond AVX2, as the kernels of both runtimes heed that.
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 from benchmarks.support.long_runs import LongRun, Plan, Row, figures, long_options
-from benchmarks.support.making import CALIBRATION, Files, chosen_model, file_bytes, kept, quantize_for
+from benchmarks.support.making import Files, chosen_model, file_bytes, kept, noise_images, quantize_for
 from benchmarks.support.reports import Bar, Reporting, report_options
 from benchmarks.support.turns import Contender, ratio, take_turns
 from convnext_edge.architecture import Architecture
 from convnext_edge.checkpoints.sizes import SIZES
 from convnext_edge.cpu import read_cpu
 from convnext_edge.detection import Detection
+from convnext_edge.guest import variables_set
 
 if TYPE_CHECKING:
     from convnext_edge.network.convnext import ConvNeXt
@@ -96,9 +93,7 @@ def of_plain(plain: Path, size: tuple[int, int], folder: Path) -> Files:
     """Return a plain export, and what NNCF makes of it."""
     from benchmarks.support.baselines import nncf_quantize
 
-    random = np.random.default_rng(0)
-    images = [random.standard_normal((1, 3, *size), np.float32) for _ in range(CALIBRATION)]
-    return {PLAIN: plain, NNCF: nncf_quantize(plain, images, folder / "nncf.xml")}
+    return {PLAIN: plain, NNCF: nncf_quantize(plain, noise_images(size), folder / "nncf.xml")}
 
 
 def write_dense(weights: Path, size: tuple[int, int], folder: Path) -> Files:
@@ -122,18 +117,14 @@ def dense_part(model: ConvNeXt) -> Any:
     """Return a detector as far as the layers that tell proposals: their logits and deltas, level by level."""
     from torch import Tensor, nn
 
-    from convnext_edge.network.convnext import part_of
-
-    backbone = replace(model.architecture, decoder=None, detection=None, classes=0)
-
     class Dense(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.backbone, self.heads = part_of(model, backbone), model.decoder
+            self.model = model
 
         def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-            heads: Any = self.heads
-            levels = heads.pyramid(self.backbone(x))
+            heads: Any = self.model.decoder
+            levels = heads.pyramid(self.model.feature_maps(x)[1])
             return tuple(y for level, each in enumerate(levels) for y in heads.rpn(each, level))
 
     return Dense().eval()
@@ -160,7 +151,7 @@ def row_of(name: str, run: LongRun, *, held: bool) -> Row:
     files = kept(run.scratch, {name: MAKERS[name]})[name]
     runtimes = {TORCH: "torch", PLAIN: TARGET, OURS: TARGET, NNCF: TARGET}
     contenders = {who: Contender(runtimes[who], files[who], MODELS[name]) for who in runtimes}
-    with environment(HELD_BY if held else {}):
+    with variables_set(HELD_BY if held else {}):
         times = take_turns(contenders, 1, run.plan.runs, seconds=run.plan.seconds)
     return {
         "model": name,
@@ -169,19 +160,6 @@ def row_of(name: str, run: LongRun, *, held: bool) -> Row:
         "bytes": {who: file_bytes(files[who]) for who in runtimes},
         "ours_over": {who: ratio(times, who, OURS) for who in runtimes if who != OURS},
     }
-
-
-@contextmanager
-def environment(values: dict[str, str]) -> Iterator[None]:
-    """Set variables for the processes that are started within."""
-    before = dict(os.environ)
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for key in values:
-            os.environ.pop(key)
-        os.environ.update(before)
 
 
 def check(rows: dict[str, Row]) -> list[Bar]:

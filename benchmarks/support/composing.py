@@ -6,7 +6,9 @@ import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -97,6 +99,28 @@ def composer(archive: Path, canvas: Canvas, seed: int) -> Composer:
     """Return a composer of the pictures of one of CIFAR-10's archives."""
     made = load(archive)
     return Composer(made.images.permute(0, 2, 3, 1).numpy(), made.labels.numpy(), canvas, seed)
+
+
+class Write(Protocol):
+    """Writes so many pictures into an archive, and what tells their objects where asked for."""
+
+    def __call__(self, archive: Path, made: Composer, count: int, *, labelled: bool) -> None: ...
+
+
+def composing_command(text: str | None, canvas: Canvas, write: Write) -> click.Command:
+    """Return the command with this help that writes what calibrates, and what is measured on."""
+
+    @click.command(help=text)
+    @click.option("--data", type=click.Path(exists=True, path_type=Path), required=True)
+    @click.option("--out", type=click.Path(path_type=Path), required=True)
+    @click.option("--calibration", default=128, show_default=True, help="Pictures that calibrate.")
+    @click.option("--evaluation", default=200, show_default=True, help="Pictures that measure.")
+    def main(data: Path, out: Path, calibration: int, evaluation: int) -> None:
+        out.mkdir(parents=True, exist_ok=True)
+        write(out / "calibration.zip", composer(data / "train.zip", canvas, 1), calibration, labelled=False)
+        write(out / "evaluation.zip", composer(data / "test.zip", canvas, 2), evaluation, labelled=True)
+
+    return main
 
 
 def add_picture(file: zipfile.ZipFile, name: str, pixels: Pixels) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.support.reports import ROOT
 from convnext_edge.architecture import Architecture
@@ -167,6 +168,12 @@ def file_bytes(path: Path) -> int:
 # --- other networks, as users of NNCF and ONNX Runtime make them --------------------------------------
 
 
+def noise_images(size: tuple[int, int]) -> list[NDArray[np.float32]]:
+    """Return what other tools calibrate with, (1, 3, H, W) each. size: rows and columns."""
+    random = np.random.default_rng(0)
+    return [random.standard_normal((1, 3, *size), np.float32) for _ in range(CALIBRATION)]
+
+
 def make_by_defaults(plain: Path, size: int, folder: Path) -> Files:
     """Quantize an FP32 ONNX file by the defaults of each runtime's own tool: see `BY_DEFAULTS`.
 
@@ -175,8 +182,7 @@ def make_by_defaults(plain: Path, size: int, folder: Path) -> Files:
     """
     from benchmarks.support.baselines import nncf_quantize, ort_quantize
 
-    random = np.random.default_rng(0)
-    images = [random.standard_normal((1, 3, size, size), np.float32) for _ in range(CALIBRATION)]
+    images = noise_images((size, size))
     return {
         f"openvino {FP32}": plain,
         f"onnxruntime {FP32}": plain,

@@ -25,7 +25,8 @@ from convnext_edge.checkpoints.variants import BUNDLED, Variant, find_variant, m
 from convnext_edge.errors import CheckpointError, ExportError, UsageError
 from convnext_edge.images.changes import PreprocessingChanges
 from convnext_edge.images.definitions import calibration_dir
-from convnext_edge.network.convnext import Block, ConvNeXt, random_model, turn_channels
+from convnext_edge.network.convnext import Block, ConvNeXt, random_model
+from convnext_edge.network.foldings import turn_channels
 from convnext_edge.progress import note, phase
 
 RENAME = "Files of the workspace begin with this name: rename the checkpoint, or make a link to it."

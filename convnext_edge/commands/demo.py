@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
@@ -45,7 +44,7 @@ class Model:
     min_agreement: float  # of images, of pixels, or of detections
     min_sqnr_db: float
     runs: int = 200  # a call takes about a millisecond
-    needs: str = ""  # without which the figures are not told, and how to have it
+    needs_coco: bool = False  # whether the figures are told by pycocotools alone
 
 
 MODELS: dict[Shown, Model] = {
@@ -58,7 +57,7 @@ MODELS: dict[Shown, Model] = {
         0.95,
         15.0,
         runs=50,  # a call of the reference takes 50 milliseconds
-        needs="it needs pycocotools (pip install 'convnext-edge[coco]')",
+        needs_coco=True,
     ),
 }
 
@@ -101,6 +100,8 @@ class Demo(Result):
 
     def summary(self) -> str:
         """Return a table with a line for each target."""
+        from convnext_edge.evaluation.coco_ap import INSTALL, PACKAGE
+
         figures = MODELS[self.task].figures
         header = ("target", *(figure.title for figure in figures), "agreement", "SQNR", "speedup", "engine")
         reference = (
@@ -123,10 +124,10 @@ class Demo(Result):
             for row in self.rows
         ]
         verdict = "passed" if self.passed else "NOT passed"
-        untold = UNTOLD in reference
+        untold = f"\n{UNTOLD} not told, and no gate is on it: it needs {PACKAGE} ({INSTALL})"
         return (
             table([header, reference, *rows])
-            + (f"\n{UNTOLD} not told, and no gate is on it: {MODELS[self.task].needs}" if untold else "")
+            + (untold if UNTOLD in reference else "")
             + f"\n{self.images} test images, one thread, {self.seconds:.0f} s: {verdict}"
             + ("" if self.reliable else "\n? NOT to be relied on: the machine was busy")
             + f"\nengine: {self.engine}"
@@ -159,7 +160,9 @@ def demo(
     """
     started = time.perf_counter()
     space, model = Workspace.at(workspace).folder, MODELS[task]
-    told = not model.needs or find_spec("pycocotools") is not None
+    from convnext_edge.evaluation.coco_ap import is_installed
+
+    told = not model.needs_coco or is_installed()
     exported = export(variant=model.name, workspace=space).artifact
     rows, checked = [], []
     for target in ON_CPUS:

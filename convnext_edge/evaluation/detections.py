@@ -62,15 +62,16 @@ class Detections(Closeness):
 
     def add_outputs(self, reference: Outputs, candidate: Outputs, labels: Labels) -> None:
         self.images += len(labels)
-        for exact, other in zip(split(reference), split(candidate), strict=True):
+        found_by_both = split(reference), split(candidate)
+        for exact, other in zip(*found_by_both, strict=True):
             self.add(exact, other)
         if labels.dtype == object:
             self.labelled += len(labels)
             self.scenes += labels.tolist()
-            for scene, found in zip(labels, split(reference), strict=True):
+            for scene, found in zip(labels, found_by_both[0], strict=True):
                 self.named += Counter(names_of(found, scene, self.preprocessing))
-            for outputs, results in zip((reference, candidate), self.results, strict=True):
-                for scene, found in zip(labels, split(outputs), strict=True):
+            for found_by_one, results in zip(found_by_both, self.results, strict=True):
+                for scene, found in zip(labels, found_by_one, strict=True):
                     results += as_results(found, scene, self.preprocessing)
 
     def add(self, exact: Found, other: Found) -> None:

@@ -90,8 +90,9 @@ class Pixels(Closeness):
             return (
                 "the model has one class, which is always the largest: only the SQNR tells how close it is",
             )
-        if self.other_numbers or not self.confusions or not self.confusions[0].any():
-            return self.other_numbers
+        other = self.other_numbers
+        if other or not self.confusions or not self.confusions[0].any():
+            return other
         right, total = int(np.trace(self.confusions[0])), int(self.confusions[0].sum())
         if right * len(self.confusions[0]) > total:
             return ()

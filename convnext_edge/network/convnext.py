@@ -174,18 +174,23 @@ class ConvNeXt(nn.Module):
             self.head = nn.Linear(width, architecture.classes, bias=architecture.head_bias)
 
     def forward(self, x: Tensor) -> Outputs:
-        asked, maps, size = self.architecture.maps, [], (x.shape[2], x.shape[3])
+        last, maps = self.feature_maps(x)
+        if self.architecture.decoder:
+            return self.decoder(maps, (x.shape[2], x.shape[3]))  # type: ignore[no-any-return]
+        vector = [self._vector(last)] if self.architecture.pooled else []
+        outputs = (*vector, *maps)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def feature_maps(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the last stage's map (N, C, H, W) without a norm, and those of the stages in `maps`."""
+        maps = []
         x = self.stem(x)
         for index, stage in enumerate(self.stages):
             x = stage(x)  # (N, C, H / stride, W / stride)
-            if index in asked:
+            if index in self.architecture.maps:
                 norm = self.map_norm(index)
                 maps.append(x if norm is None else over_channels(norm, x))
-        if self.architecture.decoder:
-            return self.decoder(maps, size)  # type: ignore[no-any-return]
-        vector = [self._vector(x)] if self.architecture.pooled else []
-        outputs = (*vector, *maps)
-        return outputs[0] if len(outputs) == 1 else outputs
+        return x, maps
 
     def _vector(self, x: Tensor) -> Tensor:
         """Return the pooled vector (N, outputs) of the last map (N, C, H, W)."""
@@ -218,12 +223,6 @@ def part_of(model: ConvNeXt, architecture: Architecture) -> ConvNeXt:
     state = model.state_dict()
     part.load_state_dict({name: state[name] for name in architecture.shapes()}, assign=True)
     return part.eval()
-
-
-def turn_channels(model: ConvNeXt) -> None:
-    """Let a model of BGR images take RGB, or the other way round, to the same answers."""
-    with torch.no_grad():
-        model.stem.conv.weight.copy_(model.stem.conv.weight.flip(1))
 
 
 def as_tuple(outputs: Outputs) -> tuple[Tensor, ...]:

@@ -53,6 +53,12 @@ def folded_layer(layer: ConvNormReLU) -> nn.Sequential:
     return nn.Sequential(convolution(*fold_batch_norm(layer), padding=padding), nn.ReLU())
 
 
+def turn_channels(model: ConvNeXt) -> None:
+    """Let a model of BGR images take RGB, or the other way round, to the same answers."""
+    with torch.no_grad():
+        model.stem.conv.weight.copy_(model.stem.conv.weight.flip(1))
+
+
 def stem_affine(model: ConvNeXt, preprocessing: Preprocessing, input_type: InputType) -> Affine:
     """Return the weight (C, channels, patch, patch) and bias (C,) of a stem of patches, for `input_type`."""
     weight, bias = model.stem.conv.weight, bias_of(model.stem.conv)

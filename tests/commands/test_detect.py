@@ -10,6 +10,8 @@ import numpy as np
 import onnx
 import pytest
 from PIL import Image
+from support.detectors import CHECKPOINT, SETTINGS, SIZE
+from support.image_sets import save_tiles
 from support.needs import package
 
 from convnext_edge import export, finetune, predict, quantize, validate
@@ -23,8 +25,6 @@ from convnext_edge.targets.registry import find_target
 
 pytestmark = pytest.mark.slow(seconds=60)
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "detection"
-SIZE = (96, 128)  # rows and columns of the fixture's input
-SETTINGS = {"candidates": 120, "proposals": 60, "score_threshold": 0.1, "max_detections": 12}
 OUTPUTS = ("boxes", "labels", "scores", "masks")
 
 
@@ -32,18 +32,17 @@ OUTPUTS = ("boxes", "labels", "scores", "masks")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, random = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
     for number in range(8):
-        tiles = Image.fromarray(random.integers(0, 256, (6, 8, 3), np.uint8))
-        tiles.resize((150, 100), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
+        save_tiles(folder / f"{number}.png", random, (150, 100))
     return folder
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Export:
     return export(
-        checkpoint=FIXTURES / "torchvision_maskrcnn.pth",
+        checkpoint=CHECKPOINT,
         resolution=SIZE,
         workspace=tmp_path_factory.mktemp("workspace"),
-        **SETTINGS,  # type: ignore[arg-type]
+        **SETTINGS,
     )
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from PIL import Image
 from support.cascades import checkpoint_of, state_of
+from support.image_sets import save_tiles
 
 from convnext_edge import export, predict, quantize, validate
 from convnext_edge.artifacts.store import open_artifact
@@ -44,8 +44,7 @@ def exported(checkpoint: Path) -> Export:
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, random = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
     for number in range(4):
-        tiles = Image.fromarray(random.integers(0, 256, (6, 8, 3), np.uint8))
-        tiles.resize((128, 96), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
+        save_tiles(folder / f"{number}.png", random, (128, 96))
     return folder
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from support.image_sets import save_tiles
 from torch.nn import functional as F
 
 from convnext_edge import build, export, finetune, predict, quantize, sensitivity, validate
@@ -35,8 +36,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for folder in ("images", "annotations"):
         (root / folder).mkdir()
     for number in range(8):
-        tiles = Image.fromarray(random.integers(0, 256, (6, 8, 3), np.uint8))
-        tiles.resize((150, 100), Image.Resampling.BICUBIC).save(root / "images" / f"{number}.jpg")
+        save_tiles(root / "images" / f"{number}.jpg", random, (150, 100))
         codes = Image.fromarray(random.integers(0, CLASSES + 1, (3, 4), np.uint8))
         codes.resize((150, 100), Image.Resampling.NEAREST).save(root / "annotations" / f"{number}{SUFFIX}")
     return root
@@ -168,8 +168,7 @@ def long_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for folder in ("images", "annotations"):
         (root / folder).mkdir()
     for name, size in (("tall", (70, 210)), ("wide", (400, 90))):
-        tiles = Image.fromarray(random.integers(0, 256, (6, 8, 3), np.uint8))
-        tiles.resize(size, Image.Resampling.BICUBIC).save(root / "images" / f"{name}.png")
+        save_tiles(root / "images" / f"{name}.png", random, size)
         codes = Image.fromarray(random.integers(0, CLASSES + 1, (3, 4), np.uint8))
         codes.resize(size, Image.Resampling.NEAREST).save(root / "annotations" / f"{name}{SUFFIX}")
     return root

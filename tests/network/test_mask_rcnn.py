@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from convnext_edge.architecture import Architecture
 from convnext_edge.checkpoints.config_traits import Traits
@@ -47,14 +46,6 @@ def told() -> dict[str, np.ndarray]:
     return dict(np.load(FIXTURES / "torchvision_maskrcnn.npz"))
 
 
-def maps_of(model: ConvNeXt, images: Tensor) -> list[Tensor]:
-    x, maps = model.stem(images), []
-    for stage in model.stages:
-        x = stage(x)
-        maps.append(x)
-    return maps
-
-
 def check_detections(found: list[np.ndarray], told: dict[str, np.ndarray], size: tuple[int, int]) -> None:
     """Compare all detections of one image with torchvision's, the surest first."""
     (objects,) = split(found)
@@ -71,7 +62,7 @@ def check_detections(found: list[np.ndarray], told: dict[str, np.ndarray], size:
 def test_levels_and_proposals_are_those_of_torchvision(model: ConvNeXt, told: dict[str, np.ndarray]) -> None:
     assert isinstance(model.decoder, MaskRCNN)
     with torch.inference_mode():
-        levels = model.decoder.pyramid(maps_of(model, torch.from_numpy(told["input"])))
+        levels = model.decoder.pyramid(model.feature_maps(torch.from_numpy(told["input"]))[1])
         proposals, real = model.decoder.propose(levels, SIZE)
     for name, level in zip(("0", "1", "2", "3", "pool"), levels, strict=True):
         expected = told[f"level_{name}"]
@@ -100,7 +91,7 @@ def test_proposals_of_equal_scores_are_in_the_order_of_torchvision() -> None:
     images = torch.from_numpy(told["resized"])
     size = (images.shape[2], images.shape[3])
     with torch.inference_mode():
-        proposals, _ = model.decoder.propose(model.decoder.pyramid(maps_of(model, images)), size)
+        proposals, _ = model.decoder.propose(model.decoder.pyramid(model.feature_maps(images)[1]), size)
         found = [output.numpy() for output in model(images)]
     assert np.abs(proposals[0].numpy() - told["proposals"]).max() < 1e-3
     check_detections(found, told, size)

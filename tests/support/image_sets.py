@@ -19,6 +19,12 @@ def save_photo(path: Path, seed: int = 0) -> None:
     Image.fromarray(pixels).save(path)
 
 
+def save_tiles(path: Path, random: np.random.Generator, size: tuple[int, int]) -> None:
+    """Save a picture of this width and height in which 8 x 6 random colours blend."""
+    tiles = Image.fromarray(random.integers(0, 256, (6, 8, 3), np.uint8))
+    tiles.resize(size, Image.Resampling.BICUBIC).save(path)
+
+
 def save_class_folders(root: Path, *classes: str, count: int = 2) -> None:
     """Save `count` photographs in a folder of each class."""
     for label, folder in enumerate(classes):

@@ -78,9 +78,10 @@ def columns_of_task(task: str, rows: Sequence[Row]) -> list[Column]:
     """Return the columns of a task; of other tasks than classify, those that have a value."""
     if task == "classify":
         return list(OF_CLASSES)
-    maps = dict.fromkeys(key for row in rows for key in row["metrics"] or {} if key.endswith(OF_A_MAP))
-    of_maps = [map_column(key.removesuffix(OF_A_MAP)) for key in maps] if task == "features" else []
-    columns = [*OF_TASKS.get(task, ()), *of_maps]
+    columns = list(OF_TASKS.get(task, ()))
+    if task == "features":
+        maps = dict.fromkeys(key for row in rows for key in row["metrics"] or {} if key.endswith(OF_A_MAP))
+        columns += [map_column(key.removesuffix(OF_A_MAP)) for key in maps]
     return [column for column in columns if any(column.cell(row) != NOTHING for row in rows)]
 
 

@@ -26,7 +26,7 @@ from convnext_edge.artifacts.provenance import tool_versions
 from convnext_edge.artifacts.scratch import scratch_folder
 from convnext_edge.cpu import read_cpu, usable_cpus
 from convnext_edge.errors import UsageError
-from convnext_edge.guest import at_level, replaced, without_traces
+from convnext_edge.guest import at_level, replaced, variables_set, without_traces
 from convnext_edge.progress import note
 from convnext_edge.quiet import importing
 
@@ -253,15 +253,8 @@ def environment(address: str) -> Iterator[None]:
     wanted = dict(SWITCHES)
     if is_local(address):
         wanted |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    before = {name: os.environ.get(name) for name in (*wanted, *SET_BY_RAY)}
-    os.environ.update(wanted)
-    try:
+    with variables_set(wanted, others=SET_BY_RAY):
         yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
 
 
 @contextmanager
