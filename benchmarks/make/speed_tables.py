@@ -76,3 +76,25 @@ def architecture_cells(runtime: str, name: str, measured: Report) -> Iterator[st
         yield "-" if ratio is None else f"{ratio['ratio']:.2f} {interval(ratio['ci95'])}"
     kernels = measured["kernels"][name]
     yield f"{kernels['int8']} of {kernels['all']}"
+
+
+def callers(report: Report) -> Iterator[str]:
+    turns = f"{report['rounds']} turns of {report['calls']} calls each"
+    yield f"ConvNeXt-T, INT8, {turns}; medians of the turns' medians."
+    yield ""
+    rows = [
+        (f"{runtime}, single calls, ms", part, name)
+        for runtime, part in report["single calls"].items()
+        for name in part["medians"]
+    ]
+    flying = report["in flight"]
+    rows += [("openvino, 2 in flight, images/s", flying, name) for name in flying["medians"]]
+    yield from table(
+        ("measured", "by", "median", "over (95 %)"), (caller_cells(what, *row) for what, *row in rows)
+    )
+
+
+def caller_cells(what: str, part: Report, name: str) -> list[str]:
+    found = part["ratios"].get(name)
+    over = "-" if found is None else f"{found['ratio']:.3f} {interval(found['ci95'])} {part['against']}"
+    return [what, name, f"{part['medians'][name]:.2f}", over]
