@@ -3,8 +3,8 @@
     python -m benchmarks.measure.callers
 
 ConvNeXt-T with random weights, one thread, one image a call. The device is this machine, behind an
-OpenSSH server on loopback with a key of its own. All take turns, some calls each; a turn gives one
-median, and ratios are of these. Requests in flight: `benchmark --hint throughput` beside
+OpenSSH server on loopback with a key of its own. All take turns in random order, some calls each; a turn
+gives one median, and ratios are of these. Requests in flight: `benchmark --hint throughput` beside
 `benchmark_app`, on two threads.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import sys
 import tempfile
@@ -32,7 +33,7 @@ from convnext_edge import benchmark
 from support.embedded import build, onnxruntime_options, openvino_options, run  # isort: skip
 from support.ssh_server import SSHServer  # isort: skip
 
-CALLS = 50  # of a turn
+CALLS = 30  # of a turn
 SECONDS = 3.0  # of a turn with requests in flight
 FLYING = 2  # requests, on as many threads
 Turns = dict[str, Callable[[], float]]  # from a caller to its median in ms, or its images a second
@@ -107,9 +108,10 @@ def take_turns(turns: Turns, rounds: int) -> dict[str, np.ndarray]:
     """(rounds, 1) figures of each."""
     print("timing", *turns, file=sys.stderr)
     found: dict[str, list[float]] = {name: [] for name in turns}
+    generator = random.Random(0)
     for number in range(rounds):
-        for name, turn in turns.items():
-            found[name].append(turn())
+        for name in generator.sample(list(turns), len(turns)):
+            found[name].append(turns[name]())
         print(number, {name: column[-1] for name, column in found.items()}, file=sys.stderr)
     return {name: np.array(column)[:, None] for name, column in found.items()}
 
@@ -134,7 +136,7 @@ def check(measured: dict[str, Any]) -> Iterator[Bar]:
 
 
 @click.command()
-@click.option("--rounds", default=10, show_default=True, help="Turns of each.")
+@click.option("--rounds", default=20, show_default=True, help="Turns of each.")
 @report_options
 def main(rounds: int, reporting: Reporting) -> None:
     """Let each way to time an engine time the same ones, in turns."""

@@ -41,6 +41,12 @@ class Numbering:
                 f"--class-order means nothing for {images.name}: no names number its classes",
                 hint="Leave it out.",
             )
+        if images.mapped and self.file is not None:
+            raise UsageError(
+                f"--classes {self.file} means nothing for {images.name}: the pixels of its label maps have"
+                " numbers, which are taken as those of the model's classes",
+                hint="Leave it out.",
+            )
 
     def names(self, model: Description) -> tuple[str, ...]:
         """Return the names of a model's classes in `file`; none without one."""
