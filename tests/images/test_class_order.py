@@ -203,5 +203,5 @@ def test_options_that_do_not_fit_are_refused(numbered: ImageSet, tmp_path: Path)
         Numbering("text", file).apply(numbered, MODEL)
     with pytest.raises(UsageError, match="--class-order means nothing for"):
         Numbering("text").apply(replace(numbered, numbered_by=None), MODEL)
-    with pytest.raises(UsageError, match="--classes .*classes.txt means nothing for demo_segment"):
+    with pytest.raises(UsageError, match=r"--classes .*classes.txt means nothing for demo_segment"):
         Numbering(file=file).apply(open_image_set("demo_segment"), replace(MODEL, task="segment"))
