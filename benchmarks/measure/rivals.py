@@ -20,7 +20,7 @@ from typing import Any
 import click
 
 from benchmarks.support.reports import ROOT, Bar, Reporting, report_options
-from benchmarks.support.rivals import PARTS, both, verdicts
+from benchmarks.support.rivals import PARTS, both, leads, verdicts
 from convnext_edge import compare, export
 from convnext_edge.rivals.registry import RIVALS
 from convnext_edge.rivals.rows import RivalRow
@@ -80,6 +80,8 @@ def check(parts: dict[str, Any]) -> Iterator[Bar]:
         yield Bar(f"{name}: contenders that worked", worked, at_least=len(part["rows"]) // 2)
     for name, beaten in both(parts, SAME_SPEED).items():
         yield Bar(f"rivals both faster and closer than ours, {name}", len(beaten), at_most=0)
+    for runtime, lead in leads(parts).items():
+        yield Bar(f"tiny: ours over the fastest rival in {runtime}", lead, at_least=1.15)
 
 
 @click.command()

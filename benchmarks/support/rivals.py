@@ -50,3 +50,17 @@ def both(parts: Parts, same_speed: Mapping[str, str]) -> dict[str, list[str]]:
         ]
         for part in parts
     }
+
+
+def leads(parts: Parts) -> dict[str, float]:
+    """How many times as fast as the fastest rival in the same runtime ours is, on ConvNeXt-T, by the runtime.
+
+    Rivals in a runtime that none of ours is in have no part in it.
+    """
+    rows = parts["tiny"]["rows"] if "tiny" in parts else []
+    ours = {row["runtime"] for row in rows if row["ours"]}
+    fastest: dict[str, float] = {}
+    for (runtime, _), row in rows_of(parts, "tiny").items():
+        if runtime in ours:
+            fastest[runtime] = max(row["against"]["times_as_fast"], fastest.get(runtime, 0.0))
+    return {runtime: round(1 / found, 3) for runtime, found in fastest.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.make.rival_tables import section
-from benchmarks.support.rivals import both, verdicts
+from benchmarks.support.rivals import both, leads, verdicts
 
 
 def row(name: str, *, closer: bool, faster: bool, failed: str | None = None) -> dict[str, Any]:
@@ -55,6 +55,16 @@ def test_a_rival_is_both_where_it_is_closer_on_one_model_and_faster_on_any() -> 
 def test_a_rival_that_was_not_timed_on_a_model_is_not_judged_there() -> None:
     (far,) = (found for found in verdicts(PARTS, {}) if found["name"] == "far")
     assert (far["closer"], far["faster on demo"], far["faster on tiny"]) == (False, True, None)
+
+
+def test_the_lead_is_over_the_fastest_rival_of_a_runtime_that_ours_is_in() -> None:
+    ours = {**row("ours", closer=False, faster=False), "ours": True, "against": None}
+    slower = row("slower", closer=False, faster=False)
+    slower["against"]["times_as_fast"] = 0.8
+    elsewhere = {**row("elsewhere", closer=False, faster=True), "runtime": "torch"}
+    assert leads({"tiny": {"rows": [ours, *TINY, slower, elsewhere]}}) == {"onnxruntime": 0.667}
+    assert leads({"tiny": {"rows": [ours, slower]}}) == {"onnxruntime": 1.25}
+    assert leads({}) == {}
 
 
 def test_the_page_has_each_rival_and_how_the_others_failed() -> None:
