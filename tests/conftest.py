@@ -35,6 +35,7 @@ MADE = {"models", "embedded", "built"}
 TOGETHER = (
     "tests/commands/embed/test_embed_cpp",
     "tests/commands/embed/test_embed_web",
+    "tests/devices/",
     "tests/targets/phones/",
     "tests/targets/tensorrt/",
 )

@@ -14,7 +14,9 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
+import torch.fx.config
 from torch.fx import _symbolic_trace
+from torch.fx.traceback import NodeSource
 
 from convnext_edge.guest import ALONE, Turns, replaced
 from convnext_edge.quiet import quiet
@@ -31,6 +33,8 @@ def running() -> AbstractContextManager[None]:
 def exporter() -> Iterator[None]:
     """Let no other thread trace, be quiet, and leave PyTorch's random numbers as they were.
 
+    Nor are stack traces kept with the nodes: to collect them takes time, and no file of ours has them.
+
     PyTorch's exporters and torchao's passes over their graphs keep state in the process while they work, and
     torchao draws its examples from the random numbers of the process.
     """
@@ -40,8 +44,29 @@ def exporter() -> Iterator[None]:
         quiet(),
         torch.random.fork_rng(devices=[]),
         replaced(_symbolic_trace._Patcher, "patch_method", _patch_here),
+        replaced(torch.fx.config, "do_not_emit_stack_traces", True),
+        _notes_shared(),
     ):
         yield
+
+
+@contextmanager
+def _notes_shared() -> Iterator[None]:
+    """Let nodes share what torch.fx notes of the nodes that they come from, which nobody changes.
+
+    Otherwise it copies each note with all notes before it, for every node in every pass.
+    """
+    usual = vars(NodeSource).get("__deepcopy__")  # set already where one exporter calls another
+    NodeSource.__deepcopy__ = _itself  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        if usual is None:
+            del NodeSource.__deepcopy__  # type: ignore[attr-defined]
+
+
+def _itself(note: NodeSource, _copied: dict[int, Any]) -> NodeSource:
+    return note
 
 
 _patch_everywhere = _symbolic_trace._Patcher.patch_method

@@ -44,10 +44,15 @@ def example_input(
 
 
 @phase("tracing the network")
-def export_program(module: nn.Module, example: torch.Tensor) -> torch.fx.GraphModule:
-    """Return the module as an ATen graph with a dynamic batch, as torchao's pt2e takes it."""
+def export_program(
+    module: nn.Module, example: torch.Tensor, *, any_batch: bool = True
+) -> torch.fx.GraphModule:
+    """Return the module as an ATen graph, as torchao's pt2e takes it.
+
+    any_batch: whether it takes any number of images, or as many as `example` holds, in half the time.
+    """
+    dynamic = ({0: torch.export.Dim(BATCH)},) if any_batch else None
     with exporter():
-        dynamic = ({0: torch.export.Dim(BATCH)},)
         return torch.export.export(module, (example,), dynamic_shapes=dynamic).module()
 
 

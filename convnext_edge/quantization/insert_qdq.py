@@ -143,9 +143,13 @@ def known_specs(
 
 
 def insert_qdq(model: LoweredConvNeXt, specs: Mapping[str, LayerSpecs], example: Tensor) -> GraphModule:
-    """Return the graph of `model` with Q/DQ where `specs` has them. example: an input (N, 3, H, W)."""
+    """Return the graph of `model` with Q/DQ where `specs` has them. example: an input (N, 3, H, W).
+
+    The graph takes N images; an ONNX file that it is written to takes any number.
+    """
     with exporter():
-        prepared = prepare_pt2e(export_program(model, example), LayerQuantizer(model.layers(), specs))
+        graph = export_program(model, example, any_batch=False)
+        prepared = prepare_pt2e(graph, LayerQuantizer(model.layers(), specs))
         converted: GraphModule = convert_pt2e(prepared)
     return converted
 

@@ -102,13 +102,13 @@ def exported_once(export: Export) -> Export:
     graphs: dict[str, GraphModule] = {}
 
     @wraps(export)
-    def once(module: nn.Module, example: Tensor) -> GraphModule:
+    def once(module: nn.Module, example: Tensor, **how: bool) -> GraphModule:
         weights = weights_of(module)
-        alike = digest((module, module.training, example), {id(held): n for n, held in weights.items()})
+        alike = digest((module, module.training, example, how), {id(held): n for n, held in weights.items()})
         if alike is None:
-            return export(module, example)
+            return export(module, example, **how)
         if alike not in graphs:
-            graphs[alike] = export(module, example)
+            graphs[alike] = export(module, example, **how)
         graph = graphs[alike]
         made = copy.deepcopy(graph, {id(held): held for held in weights_of(graph).values()})
         for name in weights.keys() & weights_of(made).keys():
