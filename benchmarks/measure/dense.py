@@ -12,7 +12,6 @@ instructions beyond AVX2, as the kernels of both runtimes heed that.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -38,8 +37,8 @@ TORCH, PLAIN, OURS, NNCF = "PyTorch FP32", "OpenVINO FP32", "ours", "NNCF, defau
 MODELS: dict[str, tuple[int, int]] = {"UPerNet-T": (512, 512), "dense part of Mask R-CNN-T": (800, 1280)}
 OVER_TORCH = {True: 4.0, False: 2.0}  # bars on the speedup, where 8-bit dot products exist and where not
 OVER_NNCF = 1.6
-# What the layers behind the pyramid give, in the names of a graph's nodes: logits and deltas of each level
-DENSE = re.compile(r"decoder\.rpn\.(objectness|deltas)\.\d+(/WithoutBiases)?")
+LAST = "decoder.rpn.objectness+deltas"  # how the names of the last layers begin, one of each level
+MOVES = ("Identity", "Slice", "Transpose", "Reshape")  # what is done behind them to logits and deltas
 
 
 def make_upernet(folder: Path) -> Files:
@@ -131,14 +130,23 @@ def dense_part(model: ConvNeXt) -> Any:
 
 
 def cut_out(model: Path, path: Path) -> Path:
-    """Write the part of a detector's graph that ends with logits and deltas of the proposals' levels."""
+    """Write the part of a detector's graph that ends with logits and deltas, arranged by anchors."""
     import onnx
 
     loaded = onnx.shape_inference.infer_shapes(onnx.load(model))
-    ends = [node.output[0] for node in loaded.graph.node if DENSE.fullmatch(node.name)]
+    layers = [node for node in loaded.graph.node if node.name.startswith(LAST)]
+    ends = [end for layer in layers for end in moved(loaded, layer.output[0])]
     names = [value.name for value in loaded.graph.input]
     onnx.save(onnx.utils.Extractor(loaded).extract_model(names, ends), path)
     return path
+
+
+def moved(model: Any, name: str) -> list[str]:
+    """Return the names of what the values become as long as they are only moved."""
+    from convnext_edge.onnx_graph.lookup import consumers
+
+    users = [node for node in consumers(model, name) if node.op_type in MOVES]
+    return [end for node in users for end in moved(model, node.output[0])] or [name]
 
 
 MAKERS = {"UPerNet-T": make_upernet, "dense part of Mask R-CNN-T": make_detector}

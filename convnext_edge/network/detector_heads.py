@@ -23,15 +23,14 @@ class ProposalHead(nn.Module):
             made[f"rpn.{name}"] for name in ("conv", "objectness", "deltas")
         )
 
-    def of_level(self, level: int) -> tuple[nn.Module, ...]:
-        """Return the layers of a level, which are the same for all here."""
-        return self.conv, self.objectness, self.deltas
+    def of_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
+        """Return logits (N, shapes, H, W) and deltas (N, shapes * 4, H, W) of a level (N, D, H, W)."""
+        y = F.relu(self.conv(x))
+        return self.objectness(y), self.deltas(y)
 
     def forward(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
         """Return logits (N, anchors) and deltas (N, anchors, 4) of a level (N, D, H, W)."""
-        conv, objectness, of_boxes = self.of_level(level)
-        y = F.relu(conv(x))
-        logits, deltas = objectness(y), of_boxes(y)  # (N, shapes, H, W), (N, shapes * 4, H, W)
+        logits, deltas = self.of_level(x, level)
         return logits.permute(0, 2, 3, 1).flatten(1), deltas.permute(0, 2, 3, 1).flatten(1).unflatten(
             1, (-1, BOX)
         )

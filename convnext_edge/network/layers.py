@@ -16,7 +16,8 @@ LayerKind = Literal["stem", "downsample", "depthwise", "pointwise", "head", "dec
 class Layer:
     """A layer with weights of a lowered model, which is one convolution or one matrix multiplication."""
 
-    name: str  # of the reference's layer, such as stages.0.blocks.1.pwconv1
+    # of the reference's layer, as stages.0.blocks.1.pwconv1; of two that became one, both, as rpn.a+b.0
+    name: str
     kind: LayerKind
     module: Multiplication
     weight_name: str  # of module.weight in the model's state_dict, and in every graph exported from it

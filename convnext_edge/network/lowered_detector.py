@@ -2,7 +2,9 @@
 
 The convolutions over the levels are one layer in the reference; here each level has its own, as the values of
 levels lie in ranges of their own. The transposed convolution, of stride 2 and as wide, is a 1x1 convolution
-to four times the channels, which then become pixels. BatchNorms are in the weights before them.
+to four times the channels, which then become pixels. The two 1x1 convolutions that tell proposals are one,
+as each takes as long as both together: reading the map is most of it. BatchNorms are in the weights before
+them.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from convnext_edge.architecture import Architecture
 from convnext_edge.detection import LEVELS
@@ -21,7 +24,7 @@ from convnext_edge.network.foldings import folded_layer
 from convnext_edge.network.forms import LayerFactory, MatMul, bias_of, convolution, copied
 from convnext_edge.network.mask_rcnn import MaskRCNN
 
-OF_LEVELS = ("conv", "objectness", "deltas")  # the layers of the proposals
+MERGED = "objectness+deltas"  # the name of a layer that is two of the reference
 GROWN = 2  # times the rows and columns, by `mask.upsample`
 
 
@@ -54,22 +57,26 @@ class LoweredMaskRCNN(MaskRCNN):
 
 
 class LevelProposalHead(ProposalHead):
-    """The layers of proposals, once for each level."""
+    """The layers of proposals, once for each level, with logits and deltas in one."""
 
     def __init__(self, head: ProposalHead) -> None:
         nn.Module.__init__(self)
-        for part in OF_LEVELS:
-            conv = cast(nn.Conv2d, getattr(head, part))
-            setattr(self, part, nn.ModuleList(copied(conv) for _ in range(LEVELS)))
+        conv, objectness, deltas = (cast(nn.Conv2d, part) for part in head.children())
+        weight = torch.cat([objectness.weight, deltas.weight])
+        bias = torch.cat([bias_of(objectness), bias_of(deltas)])
+        self.convs = nn.ModuleList(copied(conv) for _ in range(LEVELS))
+        self.answers = nn.ModuleList(convolution(weight, bias) for _ in range(LEVELS))
+        self.shapes = objectness.out_channels
 
-    def of_level(self, level: int) -> tuple[nn.Module, ...]:
-        return tuple(cast(nn.ModuleList, getattr(self, part))[level] for part in OF_LEVELS)
+    def of_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
+        both = self.answers[level](functional.relu(self.convs[level](x)))
+        return both[:, : self.shapes], both[:, self.shapes :]
 
     def layers(self) -> Iterator[tuple[str, nn.Module]]:
         """Yield name and module of each layer, in the order in which they run."""
         for level in range(LEVELS):
-            for part, layer in zip(OF_LEVELS, self.of_level(level), strict=True):
-                yield f"rpn.{part}.{level}", layer
+            yield f"rpn.conv.{level}", self.convs[level]
+            yield f"rpn.{MERGED}.{level}", self.answers[level]
 
 
 class Vectors(nn.Module):

@@ -1,15 +1,24 @@
-"""Names in an ONNX graph: its input and output, its layers and their weights."""
+"""Names in an ONNX graph: its input and output, its layers, their weights and biases."""
 
 from __future__ import annotations
 
-from onnx import ModelProto, NodeProto
+from collections import Counter
+
+from onnx import ModelProto, NodeProto, numpy_helper
 
 from convnext_edge.errors import ExportError
-from convnext_edge.onnx_graph.lookup import initializers, producer, replace_input
+from convnext_edge.onnx_graph.lookup import (
+    add_constant,
+    initializers,
+    producer,
+    prune_constants,
+    replace_input,
+)
 
 INPUT = "image"
 MULTIPLICATIONS = ("Conv", "MatMul", "Gemm")
 AXES_OF_WEIGHT = 2  # of a MatMul
+BIAS = 2  # the input of a Conv
 
 
 def strip_notes(model: ModelProto) -> None:
@@ -25,6 +34,8 @@ def strip_notes(model: ModelProto) -> None:
 
 def name_layers(model: ModelProto, names: list[str]) -> None:
     """Name multiplications and their weights after the model's layers, and not by a running number.
+
+    A bias that several share becomes one for each: see `own_biases`.
 
     names: of the layers, in the order of the graph; where it is empty, nothing is renamed.
     Raises ExportError where the graph has another number of multiplications.
@@ -42,6 +53,22 @@ def name_layers(model: ModelProto, names: list[str]) -> None:
         tensor.name = renamed.get(tensor.name, tensor.name)
     for old, new in renamed.items():
         replace_input(model, old, new)
+    own_biases(model)
+
+
+def own_biases(model: ModelProto) -> None:
+    """Give each convolution a bias that no other node reads, named after it.
+
+    onnxscript's optimizer merges equal constants; but OpenVINO takes only a bias that nothing else reads into
+    an INT8 convolution, and adds others in a pass over what it gives.
+    """
+    constants = initializers(model)
+    readers = Counter(name for node in model.graph.node for name in node.input)
+    for node in model.graph.node:
+        shared, own = "".join(node.input[BIAS:]), f"{node.name}.bias"
+        if node.op_type == "Conv" and readers[shared] > 1 and shared != own:
+            node.input[BIAS] = add_constant(model, own, numpy_helper.to_array(constants[shared])).name
+    prune_constants(model)
 
 
 def is_multiplication(model: ModelProto, node: NodeProto) -> bool:

@@ -16,7 +16,7 @@ from convnext_edge.quantization.recipe import Recipe, matches
 
 HEAD = "head"
 # A little noise in what these tell chooses other boxes; they are a thousandth of Mask R-CNN-T's products.
-CHOOSING = ("decoder.rpn.objectness*", "decoder.rpn.deltas*")
+CHOOSING = ("decoder.rpn.objectness*",)
 
 
 def choose_placement(layers: Iterable[Layer], recipe: Recipe) -> dict[str, bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from fnmatch import fnmatchcase
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -17,6 +18,7 @@ Rounding = Literal["gptq", "nearest"]
 ActivationType = Literal["uint8", "int8", "uint16", "float"]
 Fallback = Literal["float", "sixteen_bit"]
 
+MERGED_BY = "+"  # between the names of layers of the reference that are one in a lowered model
 ACTIVATION_BITS: dict[ActivationType, int] = {"uint8": 8, "int8": 8, "uint16": 16, "float": 32}
 
 
@@ -134,8 +136,14 @@ class Recipe:
 
 
 def matches(layer: str, patterns: Iterable[str]) -> bool:
-    """Return whether one of the patterns, as of file names, is of that layer."""
-    return any(fnmatchcase(layer, pattern) for pattern in patterns)
+    """Return whether one of the patterns, as of file names, is of that layer or of one that went into it."""
+    return any(fnmatchcase(name, pattern) for name in names_of(layer) for pattern in patterns)
+
+
+def names_of(layer: str) -> list[str]:
+    """Return a layer's name, and those of the layers that became one: a.b+c.0 is a.b.0 and a.c.0."""
+    parts = [part.split(MERGED_BY) for part in layer.split(".")]
+    return [layer, *(".".join(each) for each in product(*parts))]
 
 
 def read_recipe(path: Path, base: Recipe) -> Recipe:

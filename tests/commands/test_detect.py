@@ -100,7 +100,7 @@ def test_the_detections_of_both_runtimes_are_those_of_torchvision(
 
 def test_layers_whose_answers_choose_boxes_stay_float(int8: Path) -> None:
     found = {name for name in open_artifact(int8).description.float_layers if name.startswith("decoder.")}
-    assert found == {f"decoder.rpn.{part}.{level}" for part in ("objectness", "deltas") for level in range(5)}
+    assert found == {f"decoder.rpn.objectness+deltas.{level}" for level in range(5)}
 
 
 def test_int8_is_validated_by_what_both_models_find(int8: Path, photos: Path) -> None:

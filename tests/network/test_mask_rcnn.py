@@ -195,6 +195,22 @@ def test_each_level_has_layers_of_its_own(model: ConvNeXt) -> None:
     assert by_matrix.layers()["decoder.box.fc1"].pieces == 60
 
 
+@pytest.mark.parametrize("form", LAYER_FACTORIES)
+def test_what_tells_proposals_is_one_layer_with_the_answers_of_two(form: str, model: ConvNeXt) -> None:
+    lowered = lower(model, form, preprocessing=Preprocessing(SIZE[0], 1.0, width=SIZE[1]))  # type: ignore[arg-type]
+    assert isinstance(lowered, LoweredConvNeXt)
+    assert isinstance(lowered.decoder, MaskRCNN)
+    assert isinstance(model.decoder, MaskRCNN)
+    names = [name for name in lowered.layers() if name.startswith("decoder.rpn.") and ".conv." not in name]
+    assert names == [f"decoder.rpn.objectness+deltas.{level}" for level in range(5)]
+    level = torch.randn(2, model.architecture.decoder_width, 6, 8, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        found, expected = lowered.decoder.rpn(level, 3), model.decoder.rpn(level, 3)
+    assert [tuple(each.shape) for each in found] == [(2, 6 * 8 * 3), (2, 6 * 8 * 3, 4)]
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
 def test_random_weights_are_drawn_for_every_layer() -> None:
     """A layer that is passed over would hold what lay in memory."""
     one, again = (random_model(DEMO_DETECT.architecture, 0).state_dict() for _ in range(2))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from convnext_edge.errors import RecipeError
-from convnext_edge.quantization.recipe import Recipe, read_recipe
+from convnext_edge.quantization.recipe import Recipe, matches, read_recipe
 
 
 def written(folder: Path, text: str) -> Path:
@@ -26,6 +26,14 @@ def test_a_file_changes_the_keys_it_has_and_no_other(tmp_path: Path) -> None:
         outside=1e-4,
         keep_float=("head", "stages.3.*"),
     )
+
+
+def test_a_pattern_finds_a_layer_by_the_name_of_any_that_became_part_of_it() -> None:
+    both = "decoder.rpn.objectness+deltas.3"
+    for pattern in (both, "decoder.rpn.objectness.3", "decoder.rpn.deltas.*", "*.rpn.*", "decoder.rpn.obj*"):
+        assert matches(both, [pattern])
+    for pattern in ("decoder.rpn.deltas.2", "decoder.rpn.deltas", "decoder.box.*", "deltas.3"):
+        assert not matches(both, [pattern])
 
 
 def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
