@@ -34,6 +34,8 @@ BESIDE = ("_annotations.coco.json", "annotations.json")
 NAMED = "instances_*.json"
 LEAST_CORNERS = 6  # numbers of a polygon
 LARGEST_AREA = 1e10  # pixels; pycocotools counts no larger object
+# pixels along a polygon: pycocotools takes 100 bytes for each, and crashes where it does not get them
+LONGEST_OUTLINE = 2**20
 REPAIR = "Repair it."
 MAX_BYTES = 2**29  # COCO's own file of 118,000 pictures has 448 MB
 
@@ -89,7 +91,7 @@ class Annotations:
     """The objects of all pictures by their names, and the classes."""
 
     entries: tuple[Entry, ...]
-    categories: tuple[tuple[int, str], ...] = field(default=())  # number and name, by number
+    categories: tuple[tuple[int, str], ...] = field(default=())  # number and name, in the file's order
 
 
 def find_annotations(storage: Storage, prefix: str, path: Path) -> Companion | None:
@@ -140,8 +142,9 @@ def annotate(entries: Sequence[Entry], file: Companion) -> Annotations:
         replace(e, objects=tuple(objects[row["id"]]), number=row["id"], size=(row["width"], row["height"]))
         for e, row in found
     ]
-    categories = sorted((category["id"], category["name"]) for category in told["categories"])
-    return Annotations(tuple(made), tuple(categories))
+    # mmdetection numbers classes by their places in the file (pycocotools' getCatIds), whatever their ids are
+    categories = tuple((category["id"], category["name"]) for category in told["categories"])
+    return Annotations(tuple(made), categories)
 
 
 def check_unique(rows: Sequence[dict[str, Any]], key: str, where: str) -> None:
@@ -236,8 +239,17 @@ def fault_of(row: dict[str, Any], numbers: set[int], sizes: dict[int, tuple[int,
         return (
             "" if runs_fit(mask, size) else f"has run lengths that are none of {size[0]} x {size[1]} pixels"
         )
-    if any(len(polygon) < LEAST_CORNERS or len(polygon) % 2 for polygon in mask or ()):
+    return next(filter(None, map(fault_of_polygon, mask or ())), "")
+
+
+def fault_of_polygon(polygon: list[float]) -> str:
+    """Return what is wrong with a part of a mask, as `fault_of`."""
+    if len(polygon) < LEAST_CORNERS or len(polygon) % 2:
         return "has a polygon without three corners of two numbers each"
+    corners = np.array(polygon).reshape(-1, 2)
+    outline = np.abs(corners - np.roll(corners, 1, axis=0)).max(axis=1).sum()
+    if outline > LONGEST_OUTLINE:
+        return f"has a polygon that is {outline:,.0f} pixels around, more than {LONGEST_OUTLINE:,}"
     return ""
 
 
