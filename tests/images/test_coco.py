@@ -99,6 +99,18 @@ def test_objects_are_read_from_an_archive_with_the_file_beside_the_pictures(
         open_image_set(archive)
 
 
+@pytest.mark.parametrize("form", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_no_part_of_the_annotations(form: str, tmp_path: Path) -> None:
+    folder = written(tmp_path, told(categories=[{"id": 3, "name": "Kätzchen"}, {"id": 1, "name": "dog"}]))
+    plain = open_image_set(folder)
+    place = folder / "_annotations.coco.json"
+    place.write_text(json.dumps(json.loads(place.read_text()), ensure_ascii=False), encoding=form)
+    assert open_image_set(folder).categories == plain.categories == ((3, "Kätzchen"), (1, "dog"))
+    place.write_bytes(place.read_bytes()[:-1])
+    with pytest.raises(ImageSetError, match="is damaged: it is not"):
+        open_image_set(folder)
+
+
 def test_damaged_annotations_in_an_archive_are_refused_by_their_place(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "val.zip", "w") as file:
         file.write(written(tmp_path / "val", []) / "0.png", "0.png")
