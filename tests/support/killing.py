@@ -21,9 +21,13 @@ from pathlib import Path
 
 from support.models import CHECKPOINT
 
+from convnext_edge.commands.predict import outputs
+from convnext_edge.commands.predict.maps import is_ours
+
 OURS = ".convnext-edge-"  # how the names of our temporary files begin
 LIMIT = 120.0  # seconds, after which a command counts as hanging
 APP = "app"  # the folder that `embed` writes, beside the workspace
+DRAWN, SAVED = "drawn", "saved.safetensors"  # what `predict` writes there
 CACHE = "torchinductor_"  # that PyTorch keeps among the temporary files, kills or not
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 OPERATIONS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod", "shutil.rmtree")
@@ -145,7 +149,20 @@ def inspect(place: Place) -> Findings:
             found.temporaries.append(str(path.relative_to(place.folder)))
         elif path.is_file() and path.parent == place.workspace and path.name not in known:
             found.unpaired.append(path.name)
+    _check_predictions(place, found)
     return found
+
+
+def _check_predictions(place: Place, found: Findings) -> None:
+    """Look at what `predict` wrote: pictures and outputs that can be read, and nothing else."""
+    for path in (place.folder / DRAWN).rglob("*"):
+        if OURS in path.name:
+            found.temporaries.append(str(path.relative_to(place.folder)))
+        elif path.is_file() and not is_ours(path):
+            found.mismatched.append(path.name)
+    saved = place.folder / SAVED
+    if saved.exists() and not outputs.is_ours(saved):
+        found.mismatched.append(SAVED)
 
 
 def _check(sidecar: Path, found: Findings) -> set[str]:
