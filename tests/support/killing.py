@@ -67,6 +67,7 @@ class Ended:
     said: str
     seconds: float
     operations: int = 0  # on files of the place
+    hung: bool = False  # it was still there after LIMIT, and was killed then
 
     @property
     def traceback(self) -> bool:
@@ -131,9 +132,9 @@ def run(
     if not child:
         _become(place, line, kill, (log, counted), change)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    code = _await(child, kill, began)
+    code, hung = _await(child, kill, began)
     operations = int(counted.read_text()) if counted.exists() else 0
-    return Ended(code, log.read_text(errors="replace"), time.perf_counter() - began, operations)
+    return Ended(code, log.read_text(errors="replace"), time.perf_counter() - began, operations, hung)
 
 
 def inspect(place: Place) -> Findings:
@@ -231,13 +232,13 @@ def _watch(folder: Path, kill: Kill | None) -> Callable[[], int]:
     return lambda: count
 
 
-def _await(child: int, kill: Kill | None, began: float) -> int:
-    """Wait for the end of a process, kill it at its moment, and return its exit code."""
+def _await(child: int, kill: Kill | None, began: float) -> tuple[int, bool]:
+    """Wait for the end of a process, kill it at its moment; return its exit code, and whether it hung."""
     pending = kill is not None and kill.after_seconds is not None
     while True:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
-            return os.waitstatus_to_exitcode(status)
+            return os.waitstatus_to_exitcode(status), time.perf_counter() - began > LIMIT
         passed = time.perf_counter() - began
         if pending and kill is not None and passed > (kill.after_seconds or 0):
             os.kill(child, kill.number)

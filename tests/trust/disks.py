@@ -60,7 +60,7 @@ def try_all(folder: Path, *, dense: bool) -> tuple[dict[str, int], list[str]]:
         for kind, ended, left in tries(folder, base, line):
             counts[f"{kind}: tried"] += 1
             counts[f"{kind}: refused"] += ended.code != 0
-            if ended.traceback or ended.code not in (0, 1, 2, 3):
+            if ended.hung or ended.traceback or ended.code not in (0, 1, 2, 3):
                 faults.append(f"{name}, {kind}: ended with {ended.code}: {ended.said[-1500:]}")
             faults += [f"{name}, {kind}: {fault}" for fault in left]
     return dict(counts), faults

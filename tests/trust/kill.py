@@ -133,6 +133,8 @@ def aftermath(place: Place, whole: set[str], ended: Ended, following: list[list[
     faults = [f"{what}: {names}" for what, names in vars(found).items() if names]
     if place.embedded and place.embedded != whole:
         faults.append(f"half a folder: {place.embedded ^ whole}")
+    if ended.hung:  # killed at last, which is no way to end
+        faults.append("it hung")
     if ended.traceback or ended.code not in {0, 3, *KILLED}:
         faults.append(f"ended with {ended.code}: {ended.said[-2000:]}")
     faults += [
