@@ -84,14 +84,16 @@ bench: env ## Measure accuracy, latency, quantizing, training, C++ and TensorRT;
 # Each writes a report to benchmarks/results/ and fails where a bar is not met. Their short forms are in tests/trust.
 TRUST := PYTHONPATH=tests:. $(BIN)/python tests/trust
 
-kill: env ## Kill all commands 500 times, and count what they leave
+kill: env ## Kill all commands 500 times, those of segmenters and detectors 100, and count what they leave
 	$(TRUST)/kill.py --kills 500 -o benchmarks/results
+	$(TRUST)/kill.py --dense --kills 100 -o benchmarks/results
 
 race: env ## Let writers and readers of one name race for 500 rounds
 	$(TRUST)/race.py --rounds 500 -o benchmarks/results
 
 disks: env ## Run all commands on full, read-only and foreign disks (as root, on Linux)
 	$(TRUST)/disks.py -o benchmarks/results
+	$(TRUST)/disks.py --dense -o benchmarks/results
 
 threads: env ## Run 4 exports, 4 quantizations and 8 validations at once in one process
 	GUESTS=4 $(BIN)/pytest tests/trust/test_guest.py --durations 3

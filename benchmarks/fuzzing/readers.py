@@ -12,7 +12,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from benchmarks.fuzzing import beside, checkpoints, engines, graphs, labels, sets
+from benchmarks.fuzzing import beside, checkpoints, dense, engines, graphs, labels, sets
 from benchmarks.fuzzing.artifacts import (
     DIGEST,
     PREPROCESSING,
@@ -109,26 +109,6 @@ def annotated(content: bytes) -> Files:
     return {"1.png": sets.photo(), "annotations.json": content}
 
 
-COCO = {
-    "images": [{"id": 1, "file_name": "1.png", "width": 12, "height": 9}],
-    "annotations": [
-        {
-            "image_id": 1,
-            "category_id": 2,
-            "bbox": [1, 2, 3, 4],
-            "area": 5.5,
-            "segmentation": [[1, 2, 3, 4, 5, 6]],
-        },
-        {
-            "image_id": 1,
-            "category_id": 2,
-            "bbox": [1, 2, 3, 4],
-            "iscrowd": 1,
-            "segmentation": {"counts": "22"},
-        },
-    ],
-    "categories": [{"id": 2, "name": "cat"}],
-}
 DEFINITION = b'description = "x"\nobtain = "y"\nalso_called = ["z"]\nrecognized_by = ["*.png"]\n[splits]\n'
 RECIPE = b'activation = "uint8"\nrange = "mse"\nweight_bits = 8\nkeep_float = ["head"]\noutside = 1e-5\n'
 GRID = (
@@ -152,7 +132,8 @@ def _sets() -> Iterator[tuple[str, Reader]]:
     yield "label files", Reader(labels.label_files(), read_set)
     yield "label tables", Reader(labels.label_tables(), read_set)
     yield "synsets", Reader(labels.synset_files(), read_set)
-    yield "annotations", Reader(texts(COCO).map(annotated), read_set)
+    yield "annotations", Reader(texts(dense.annotations()).map(annotated), dense.judge_annotations)
+    yield "label maps", Reader(dense.label_maps(), dense.read_label_maps)
     yield "devkits", Reader(labels.devkits(), read_set)
 
 
@@ -181,6 +162,7 @@ READERS: dict[str, Reader] = {
     "safetensors": Reader(
         one("weights.safetensors", checkpoints.safetensors_files()), _at(read_weights, "weights.safetensors")
     ),
+    "detectors": Reader(st.deferred(dense.detectors), dense.read_detector, slow=True),
     "folders": Reader(checkpoints.folders(), read_weights),
     "onnx weights": Reader(
         one("weights.onnx", graphs.models(graphs.small_convnext)), _at(read_weights, "weights.onnx")
@@ -193,6 +175,7 @@ READERS: dict[str, Reader] = {
         texts(sidecar()).map(lambda content: {"model.onnx": b"", "model.onnx.json": content}), read_sidecars
     ),
     "results": Reader(one("results/validate.json", texts(record())), read_results),
+    "kept answers": Reader(dense.kept_answers(), dense.read_kept_answers),
     "cells": Reader(one(PART, texts(part())), read_part),
     "grids": Reader(
         one("grid.toml", _either(tables(GRID_KEYS), damaged(GRID))),

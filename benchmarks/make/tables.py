@@ -219,8 +219,10 @@ TABLES = {
     "soak": soak,
     "silence": silence,
     "kills": kills,
+    "kills_dense": kills,
     "race": counts,
     "disks": counts,
+    "disks_dense": counts,
 }
 
 

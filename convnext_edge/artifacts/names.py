@@ -32,6 +32,16 @@ def fault(name: str, most: int = MAX_BYTES) -> str:
     return next((reason for reason, is_so in reasons.items() if is_so), "")
 
 
+def made_plain(name: str) -> str:
+    """Return a name, of a picture in an archive perhaps, as a plain one: other characters become `_`.
+
+    One that is too long is cut off. Empty where nothing is left to tell pictures apart.
+    """
+    kept = "".join("_" if c in "/\\" or unicodedata.category(c) in ("Cc", "Cs") else c for c in name)
+    kept = kept.encode("utf-8")[:MAX_BYTES].decode("utf-8", "ignore")
+    return "" if fault(kept) else kept
+
+
 def printable(text: str) -> str:
     r"""Return `text` with what is not UTF-8 in it as `\xff`, so that it can be written and read again."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -120,4 +120,16 @@ def answer_both(
     normalized = as_reference_takes(batch.images, inputs.preprocessing)
     answer = candidate(batch.images if inputs.raw_bytes else normalized)
     check_finite(answer, batch.names)
-    return reference(normalized), answer
+    exact = reference(normalized)
+    check_alike(exact, answer)
+    return exact, answer
+
+
+def check_alike(exact: Outputs, answer: Outputs) -> None:
+    """Raise TargetError where two models answer in different shapes, or what was kept is of another model."""
+    shapes = [[output.shape[1:] for output in outputs] for outputs in (exact, answer)]
+    if shapes[0] != shapes[1]:
+        raise TargetError(
+            f"the reference answers an image with {shapes[0]} numbers, and the candidate with {shapes[1]}",
+            hint="Remove the folder `answers` of the workspace, or make the model again.",
+        )

@@ -122,15 +122,12 @@ class Detections(Closeness):
         total = self.named.total()
         if total < FEWEST:
             return ()
-        size = 1 + max(map(max, self.named))
-        counts = np.zeros((size, size), np.int64)
-        for pair, count in self.named.items():
-            counts[pair] = count
-        other = other_order(counts)
+        other = other_order(self.named)
         if other is None:
             return ()
+        right = sum(count for (label, answer), count in self.named.items() if label == answer)
         return (
-            f"of {total} objects that the reference surely finds, it calls {int(np.trace(counts))} as they"
+            f"of {total} objects that the reference surely finds, it calls {right} as they"
             f" are labelled, and {other.right} in another order of the classes, where label {other.label} is"
             f" {other.answer}: --classes tells the names",
         )

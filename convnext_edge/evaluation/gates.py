@@ -11,7 +11,7 @@ from convnext_edge.architecture import Architecture
 from convnext_edge.errors import UsageError
 from convnext_edge.evaluation.closeness import Closeness
 from convnext_edge.evaluation.metrics import FLOOR_DB, Comparison
-from convnext_edge.evaluation.trust import concerns, in_wrong_order, undecided_drop, unfit_drop
+from convnext_edge.evaluation.trust import concerns, in_any_order, in_wrong_order, undecided_drop, unfit_drop
 from convnext_edge.tasks import Task
 
 Figures = Mapping[str, float | None]
@@ -153,7 +153,7 @@ def judge_classes(found: Comparison, gates: Gates, classes: int) -> Judgement:
         "sqnr_db": found.sqnr_db,
     }
     of_labels = concerns(found, classes)
-    doubts = of_labels if gates.given and in_wrong_order(found) else ()
+    doubts = of_labels if gates.given and (in_wrong_order(found) or in_any_order(found)) else ()
     faults = gates.decide("classify", figures)
     undecided: tuple[str, ...] = ()
     if doubts:

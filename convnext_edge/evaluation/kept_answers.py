@@ -3,8 +3,8 @@
 The folder `answers` has a file for each reference: its weights, architecture and version of PyTorch. In it,
 an answer is known by the SHA-256 of the normalized pixels that it is an answer to, so that neither the name
 of an image, nor how it is prepared, nor the order of a set can mix answers up. A file has a digest of all
-that is in it: of one that is damaged, nothing is believed, and all is computed again. Where nothing can be
-written, nothing is kept, and a note says so.
+that is in it: of one that is damaged, or that holds something else than answers, nothing is believed, and all
+is computed again. Where nothing can be written, nothing is kept, and a note says so.
 """
 
 from __future__ import annotations
@@ -53,15 +53,24 @@ class KeptAnswers:
         """Answer normalized images (N, channels, H, W); only those that are not known are computed."""
         keys = [digest(image) for image in images]
         self.asked += keys
-        missing = [i for i, key in enumerate(keys) if key not in self.kept and key not in self.new]
-        self.known += len(keys) - len(missing)
+        missing = self._missing(keys)
         if missing:
             answers = self.reference(images if len(missing) == len(keys) else images[missing])
+            if self.kept and shapes_of(answers) != shapes_of_rows(next(iter(self.kept.values()))):
+                self.kept = {}  # of another model, whatever their file is called
+                missing = self._missing(keys)
+                answers = self.reference(images[missing])
+        self.known += len(keys) - len(missing)
+        if missing:
             if sum(output[0].nbytes for output in answers) > LARGEST:
                 return answers  # to all images: of such a reference, no answer is known
             self.new |= {keys[i]: tuple(o[row] for o in answers) for row, i in enumerate(missing)}
         rows = [self.new.get(key) or self.kept[key] for key in keys]
         return tuple(np.stack(column) for column in zip(*rows, strict=True))
+
+    def _missing(self, keys: Sequence[bytes]) -> list[int]:
+        """Return which of these images no answer is known to."""
+        return [i for i, key in enumerate(keys) if key not in self.kept and key not in self.new]
 
     def keep(self) -> None:
         """Write what is new; where that fails, only a note says so."""
@@ -134,9 +143,34 @@ def read_answers(path: Path) -> dict[bytes, Outputs]:
         return {}
     if SEAL not in found or found.pop(SEAL).tobytes() != seal(found):
         return {}
-    pixels = found.pop(PIXELS)
+    pixels = found.pop(PIXELS, np.empty(0))
     columns = [found[name] for name in sorted(found)]
+    if not are_answers(pixels, columns):
+        return {}
     return {key.tobytes(): row for key, row in zip(pixels, zip(*columns, strict=True), strict=True)}
+
+
+def are_answers(pixels: NDArray[Any], columns: Sequence[NDArray[Any]]) -> bool:
+    """Return whether tensors are digests of images and answers to them: anybody can seal a file."""
+    if pixels.dtype != np.uint8 or pixels.shape[1:] != (DIGEST,) or not columns:
+        return False
+    return all(
+        column.dtype == np.float32
+        and column.ndim > 1
+        and len(column) == len(pixels)
+        and bool(np.isfinite(column).all())
+        for column in columns
+    )
+
+
+def shapes_of(answers: Outputs) -> list[tuple[int, ...]]:
+    """Return the shape of each output for one image, of answers (N, ...)."""
+    return [output.shape[1:] for output in answers]
+
+
+def shapes_of_rows(answers: Outputs) -> list[tuple[int, ...]]:
+    """Return the shape of each output, of the answers to one image."""
+    return [output.shape for output in answers]
 
 
 def answers_file(answers: dict[bytes, Outputs]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -18,20 +19,28 @@ class OtherOrder(NamedTuple):
     answer: int  # what it calls it
 
 
-def other_order(counts: NDArray[np.int64]) -> OtherOrder | None:
+def other_order(met: Mapping[tuple[int, int], int]) -> OtherOrder | None:
     """Return the order in which most answers are right, and far more than in that of the labels, if any.
 
-    counts: (classes, classes), how often each label got each answer, labels first. In an order, each label
-    has an answer of its own: it is made of the pairs of label and answer that are met most often.
+    met: how often each label got each answer. In an order, each label has an answer of its own: it is made of
+    the pairs of label and answer that are met most often.
     """
-    labels, answers = np.nonzero(counts)
-    met = np.argsort(-counts[labels, answers], kind="stable")
     called: dict[int, int] = {}
-    for label, answer in zip(labels[met].tolist(), answers[met].tolist(), strict=True):
-        if label not in called and answer not in called.values():
+    taken: set[int] = set()
+    for label, answer in sorted(met, key=lambda pair: (-met[pair], pair)):
+        if label not in called and answer not in taken:
             called[label] = answer
-    right = sum(int(counts[pair]) for pair in called.items())
+            taken.add(answer)
+    right = sum(met[pair] for pair in called.items())
+    as_labelled = sum(count for (label, answer), count in met.items() if label == answer)
     moved = [(label, answer) for label, answer in called.items() if label != answer]
-    if not moved or right <= FAR * int(np.trace(counts)) or 2 * right <= counts.sum():
+    if not moved or right <= FAR * as_labelled or 2 * right <= sum(met.values()):
         return None
-    return OtherOrder(right, *max(moved, key=lambda pair: int(counts[pair])))
+    return OtherOrder(right, *max(moved, key=lambda pair: met[pair]))
+
+
+def pairs_of(counts: NDArray[np.int64]) -> dict[tuple[int, int], int]:
+    """Return how often each label got each answer, as pairs that were met, of a table with labels first."""
+    labels, answers = np.nonzero(counts)
+    found = counts[labels, answers].tolist()
+    return dict(zip(zip(labels.tolist(), answers.tolist(), strict=True), found, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +45,7 @@ class Comparison:
     # Of each label, the one that another order of the classes gives; empty where there is no other.
     other_labels: tuple[int, ...] = ()
     other_top1: int = 0  # labelled images that the reference would get right in that order
+    named: Counter[tuple[int, int]] = field(default_factory=Counter)  # label and answer of the reference
 
     def add(self, reference: Logits, candidate: Logits, labels: Labels) -> None:
         """Add the logits of both models for a batch of images.
@@ -70,6 +72,7 @@ class Comparison:
         self.only_candidate += int((right[1] & ~right[0]).sum())
         if self.other_labels:
             self.other_top1 += int((reference.argmax(1) == np.array(self.other_labels)[labels]).sum())
+        self.named.update(zip(labels.tolist(), reference.argmax(1).tolist(), strict=True))
         for model, logits in enumerate((reference, candidate)):
             self.top1[model] += int(right[model].sum())
             self.top5[model] += int(in_top(logits, labels, 5).sum())
@@ -78,6 +81,7 @@ class Comparison:
         """Add the sums over other batches of the same models."""
         for name in SUMS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.named += other.named
         for mine, theirs in ((self.top1, other.top1), (self.top5, other.top5)):
             mine[:] = [a + b for a, b in zip(mine, theirs, strict=True)]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from convnext_edge.errors import ImageSetError
 from convnext_edge.evaluation.closeness import LABEL_MAPS, Closeness, Figures
-from convnext_edge.evaluation.label_order import FAR, other_order
+from convnext_edge.evaluation.label_order import FAR, other_order, pairs_of
 from convnext_edge.images.batches import Labels
 from convnext_edge.images.contents import UNLABELLED
 from convnext_edge.images.windows import classes_at
@@ -74,7 +74,7 @@ class Pixels(Closeness):
     def other_order(self) -> tuple[str, ...]:
         """Why a drop of the mIoU says nothing: the reference is far better in another order of classes."""
         found, total = self.confusions[0], int(self.confusions[0].sum())
-        other = other_order(found)
+        other = other_order(pairs_of(found))
         if other is None:
             return ()
         return (

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.errors import ImageSetError
+from convnext_edge.evaluation.label_order import OtherOrder, other_order
 from convnext_edge.evaluation.metrics import Comparison, wilson
 from convnext_edge.images.image_set import ImageSet
 from convnext_edge.images.label_maps import IGNORED
 
+FEWEST = 5  # images of a label that tell what the reference calls it
 OF_LABELS = ("classify", "multilabel")  # tasks whose outputs are classes of the images
 
 
@@ -24,6 +28,11 @@ def concerns(found: Comparison, classes: int) -> tuple[str, ...]:
             f"the reference gets {right / total:.2%} right with this order of the classes, and"
             f" {found.other_top1 / total:.2%} with the other: give --class-order or --classes",
         )
+    if other := in_any_order(found):
+        return (
+            f"the reference gets {right / total:.2%} right, and {other.right / total:.2%} with its classes in"
+            f" another order, where label {other.label} is {other.answer}: give --classes",
+        )
     if classes > 1 and wilson(right, total)[0] <= 1 / classes:
         return (
             f"the reference gets {right / total:.2%} right, which is no better than chance"
@@ -38,6 +47,18 @@ def in_wrong_order(found: Comparison) -> bool:
     if not (total and found.other_labels):
         return False
     return wilson(found.other_top1, total)[0] > wilson(found.top1[0], total)[1]
+
+
+def in_any_order(found: Comparison) -> OtherOrder | None:
+    """Return the order of the classes in which the reference is far better, whatever it is; None without one.
+
+    Labels of few images tell nothing of it: any answer to one image is of some order.
+    """
+    images: Counter[int] = Counter()
+    for (label, _), count in found.named.items():
+        images[label] += count
+    met = {pair: count for pair, count in found.named.items() if images[pair[0]] >= FEWEST}
+    return other_order(met) if 2 * sum(met.values()) > found.labelled else None
 
 
 def unfit_drop(right: float, max_drop: float) -> tuple[str, ...]:

@@ -24,20 +24,17 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from convnext_edge.errors import ImageSetError, first_few
+from convnext_edge.images.coco_faults import Number, area_of, fault_of
 from convnext_edge.images.companions import Companion
 from convnext_edge.images.contents import Entry, Storage, Truth
-from convnext_edge.images.objects import of_text
+from convnext_edge.images.texts import decode_text
 from convnext_edge.progress import note
-from convnext_edge.reading import Count, DamagedError, Line, Shape, check, parse_json, read_bytes
+from convnext_edge.reading import Count, Line, Shape, check, parse_json, read_bytes
 
 BESIDE = ("_annotations.coco.json", "annotations.json")
 NAMED = "instances_*.json"
-LEAST_CORNERS = 6  # numbers of a polygon
-LARGEST_AREA = 1e10  # pixels; pycocotools counts no larger object
 REPAIR = "Repair it."
 MAX_BYTES = 2**29  # COCO's own file of 118,000 pictures has 448 MB
-
-Number = Annotated[float, Field(ge=-(2**24), le=2**24)]
 
 
 class PictureShape(Shape):
@@ -89,7 +86,7 @@ class Annotations:
     """The objects of all pictures by their names, and the classes."""
 
     entries: tuple[Entry, ...]
-    categories: tuple[tuple[int, str], ...] = field(default=())  # number and name, by number
+    categories: tuple[tuple[int, str], ...] = field(default=())  # number and name, in the file's order
 
 
 def find_annotations(storage: Storage, prefix: str, path: Path) -> Companion | None:
@@ -140,8 +137,9 @@ def annotate(entries: Sequence[Entry], file: Companion) -> Annotations:
         replace(e, objects=tuple(objects[row["id"]]), number=row["id"], size=(row["width"], row["height"]))
         for e, row in found
     ]
-    categories = sorted((category["id"], category["name"]) for category in told["categories"])
-    return Annotations(tuple(made), tuple(categories))
+    # mmdetection numbers classes by their places in the file (pycocotools' getCatIds), whatever their ids are
+    categories = tuple((category["id"], category["name"]) for category in told["categories"])
+    return Annotations(tuple(made), categories)
 
 
 def check_unique(rows: Sequence[dict[str, Any]], key: str, where: str) -> None:
@@ -207,61 +205,17 @@ def last_part(name: str) -> str:
 def read_file(file: Companion) -> dict[str, Any]:
     """Return what a file of annotations holds; raise ImageSetError where it is none."""
     try:
-        told: dict[str, Any] = parse_json(file.read())
+        told: dict[str, Any] = parse_json(decode_text(file.read()))
         check(told, CocoShape)
     except OSError as error:
         raise ImageSetError(
             f"{file.path} cannot be read: {error.strerror}", hint="Check the path."
         ) from error
-    except DamagedError as error:
+    except ValueError as error:  # a DamagedError, or the encoding
         raise ImageSetError(
             f"{file.path} is damaged: {error}", hint="Get it again, or move it away."
         ) from error
     return told
-
-
-def fault_of(row: dict[str, Any], numbers: set[int], sizes: dict[int, tuple[int, int]]) -> str:
-    """Return what is wrong with an object, as the end of a sentence; empty where nothing is.
-
-    numbers: of the classes. sizes: height and width of each picture by its number.
-    """
-    size, mask = sizes.get(row["image_id"]), row.get("segmentation")
-    if row["category_id"] not in numbers:
-        return f"is of category {row['category_id']}, which the file does not list"
-    if size is None:
-        return f"is in picture {row['image_id']}, which the file does not list"
-    if fault := fault_of_box(row):
-        return fault
-    if isinstance(mask, dict):
-        return (
-            "" if runs_fit(mask, size) else f"has run lengths that are none of {size[0]} x {size[1]} pixels"
-        )
-    if any(len(polygon) < LEAST_CORNERS or len(polygon) % 2 for polygon in mask or ()):
-        return "has a polygon without three corners of two numbers each"
-    return ""
-
-
-def fault_of_box(row: dict[str, Any]) -> str:
-    """Return what is wrong with the box of an object or its area, as `fault_of`."""
-    if min(row["bbox"][2:]) < 0:
-        return f"has a box of negative width or height: {row['bbox']}"
-    if area_of(row) > LARGEST_AREA:
-        return f"has an area of {area_of(row):g} pixels, more than any picture"
-    return ""
-
-
-def runs_fit(mask: dict[str, Any], size: tuple[int, int]) -> bool:
-    """Return whether run lengths are of a picture of that height and width."""
-    counts = mask.get("counts")
-    if mask.get("size") != list(size) or any(type(edge) is not int for edge in mask["size"]):
-        return False
-    try:
-        runs = of_text(counts) if isinstance(counts, str) else counts
-    except ValueError:
-        return False
-    if not isinstance(runs, list) or any(type(run) is not int or run < 0 for run in runs):
-        return False
-    return sum(runs) == size[0] * size[1]
 
 
 def truth(row: dict[str, Any]) -> Truth:
@@ -273,13 +227,6 @@ def truth(row: dict[str, Any]) -> Truth:
         crowd=bool(row.get("iscrowd", 0)),
         mask=json.dumps(row["segmentation"]) if row.get("segmentation") else "",
     )
-
-
-def area_of(row: dict[str, Any]) -> float:
-    """Return the area of an object of a file in pixels, by default that of its box."""
-    _, _, width, height = row["bbox"]
-    area: float | None = row.get("area")
-    return float(width * height) if area is None else area
 
 
 def scenes(entries: Sequence[Entry], sizes: Sequence[tuple[int, int]]) -> NDArray[np.object_]:

@@ -20,6 +20,7 @@ from convnext_edge.images.decoding import MAX_PIXELS, to_channels
 from convnext_edge.images.preprocessing import Interpolation, Preprocessing
 
 WHOLE = ("pad", "corner")  # resize modes in which all of an image lies within the input
+MOST_WINDOWS = 16  # side by side: logits of each take up to 245 MB, of 150 classes and 640x640 pixels
 INTERPOLATIONS = get_args(Interpolation)
 
 
@@ -36,7 +37,15 @@ def preprocess(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.u
 
 
 def whole_picture(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """Return all pixels of an image, (height, width, channels); raise ImageSetError for 32-bit samples."""
+    """Return all pixels of an image, (height, width, channels), for windows to slide over.
+
+    Raises ImageSetError for an image that is too elongated for that, or that has 32-bit samples.
+    """
+    down, across = (edge / own for edge, own in zip(image.size[::-1], preprocessing.size, strict=True))
+    if max(down, across) > MOST_WINDOWS * min(down, across):
+        raise ImageSetError(
+            f"{image.width}x{image.height} pixels are too elongated: over {MOST_WINDOWS} windows long"
+        )
     pixels = np.array(to_channels(image, len(preprocessing.mean)))
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
 

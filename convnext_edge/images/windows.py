@@ -3,8 +3,8 @@
 Source: slide_inference of mmsegmentation (mmseg/models/segmentors/encoder_decoder.py) with the values of
 the configurations for ADE20K: the shorter edge is that of the window, windows are two thirds of an edge
 apart, and logits are averaged where windows overlap and resized to the picture before the largest is taken.
-The longer edge has no bound here; there it has one, and the window of a picture that is more than four times
-as long as wide is not full, which would need a model of another size.
+The longer edge is 16 windows here at most (`whole_picture`), 4 there, where the window of a longer picture
+is not full, which would need a model of another size.
 """
 
 from __future__ import annotations

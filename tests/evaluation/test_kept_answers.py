@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from support.models import Models
 
 from convnext_edge import validate
 from convnext_edge.artifacts.store import open_artifact
+from convnext_edge.errors import TargetError
 from convnext_edge.evaluation import kept_answers
+from convnext_edge.evaluation.comparison import check_alike
 from convnext_edge.evaluation.kept_answers import KeptAnswers, read_answers, reference_key
 from convnext_edge.targets.base import Images, Outputs
 
@@ -85,6 +88,49 @@ def test_tensors_that_we_did_not_write_are_no_answers(
     path = tmp_path / "r.safetensors"
     save_file(kept, path)
     assert read_answers(path) == {}
+
+
+TWO = np.arange(64, dtype=np.uint8).reshape(2, 32)
+ROWS = np.ones((2, 3), np.float32)
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {},
+        {"output0": ROWS},
+        {"pixels": TWO},
+        {"pixels": TWO[0], "output0": ROWS},
+        {"pixels": TWO[:, :31], "output0": ROWS},
+        {"pixels": TWO.astype(np.int64), "output0": ROWS},
+        {"pixels": TWO, "output0": ROWS[:1]},
+        {"pixels": TWO, "output0": ROWS, "output1": ROWS[:1]},
+        {"pixels": TWO, "output0": ROWS[:, 0]},
+        {"pixels": TWO, "output0": ROWS.astype(np.int64)},
+        {"pixels": TWO, "output0": ROWS * np.nan},
+    ],
+)
+def test_a_seal_makes_no_answers_of_other_tensors(tmp_path: Path, kept: dict[str, NDArray[Any]]) -> None:
+    path = tmp_path / "r.safetensors"
+    save_file({**kept, "seal": np.frombuffer(kept_answers.seal(kept), np.uint8)}, path)
+    assert read_answers(path) == {}
+
+
+def test_answers_of_another_model_are_computed_again(tmp_path: Path) -> None:
+    path, asked = tmp_path / "r.safetensors", images(1, 2, 3)
+    other = {kept_answers.digest(image): (np.ones(5, np.float32),) for image in asked[:2]}
+    path.write_bytes(kept_answers.answers_file(other))
+    answers = KeptAnswers(Counted(), path)
+    found = answers(asked)
+    for output, expected in zip(found, Counted()(asked), strict=True):
+        assert np.array_equal(output, expected)
+    assert answers.known == 0
+
+
+def test_where_none_is_computed_answers_of_another_model_are_an_error() -> None:
+    with pytest.raises(TargetError, match=r"answers an image with \[\(5,\)\] numbers") as caught:
+        check_alike((np.ones((2, 5), np.float32),), (ROWS,))
+    assert "`answers`" in (caught.value.hint or "")
 
 
 def test_large_answers_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

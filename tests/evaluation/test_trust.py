@@ -23,10 +23,16 @@ CLASSES = 12
 TEXT = sorted(map(str, range(1, CLASSES + 1)))  # 1, 10, 11, 12, 2, ...
 
 
-def compared(right: int, wrong: int, other_labels: tuple[int, ...] = ()) -> Comparison:
-    """Of images in turn of each class, so many are answered right, the others by the next class."""
-    labels = np.arange(right + wrong) % CLASSES
-    answers = np.where(np.arange(right + wrong) < right, labels, (labels + 1) % CLASSES)
+def compared(
+    right: int, wrong: int, other_labels: tuple[int, ...] = (), *, spread: bool = False
+) -> Comparison:
+    """Of images in turn of each class, so many are answered right, the others by the next class.
+
+    spread: by all other classes in turn.
+    """
+    labels, rounds = np.arange(right + wrong) % CLASSES, np.arange(right + wrong) // CLASSES
+    others = labels + 1 + (rounds % (CLASSES - 1) if spread else 0)
+    answers = np.where(np.arange(right + wrong) < right, labels, others % CLASSES)
     found, logits = Comparison(other_labels=other_labels), np.eye(CLASSES)[answers]
     found.add(logits, logits, labels)
     return found
@@ -36,7 +42,7 @@ def compared(right: int, wrong: int, other_labels: tuple[int, ...] = ()) -> Comp
     ("right", "wrong", "chance"), [(54, 18, False), (6, 66, True), (0, 72, True), (3, 0, False)]
 )
 def test_a_reference_that_is_right_by_chance_is_told_of(right: int, wrong: int, chance: bool) -> None:
-    said = concerns(compared(right, wrong), CLASSES)
+    said = concerns(compared(right, wrong, spread=True), CLASSES)
     assert len(said) == int(chance)
     assert all("is no better than chance (8.33%)" in text for text in said)
 
@@ -53,9 +59,27 @@ def test_a_reference_that_is_far_better_in_the_other_order_is_told_of() -> None:
     assert not in_wrong_order(compared(5, 67))
 
 
+@pytest.mark.parametrize("gates", [Gates(max_drop=3.0), Gates(min_agreement=0.9)])
+def test_labels_in_whatever_order_decide_no_gate(gates: Gates) -> None:
+    """As of a model that was trained on another list of the classes: here, each label is the next class."""
+    judged = judge_classes(compared(20, 52), gates, CLASSES)
+    assert not judged.passed
+    (said,) = judged.doubts
+    assert said in judged.warnings
+    assert "gets 27.78% right, and 72.22% with its classes in another order, where label 8 is 9" in said
+    assert judge_classes(compared(54, 18), gates, CLASSES).passed
+
+
+@pytest.mark.parametrize("images", [CLASSES, 4 * CLASSES])
+def test_few_images_of_a_label_tell_no_order(images: int) -> None:
+    """Any answers to one image of each class are right in some order."""
+    assert "another order" not in "".join(concerns(compared(0, images), CLASSES))
+    assert "another order" in "".join(concerns(compared(0, 5 * CLASSES), CLASSES))
+
+
 def test_a_drop_that_no_candidate_could_have_does_not_hold() -> None:
     assert judge_classes(compared(54, 18), Gates(max_drop=3.0), CLASSES).faults == {"drop": ""}
-    judged = judge_classes(compared(0, 72), Gates(max_drop=1.0), CLASSES)
+    judged = judge_classes(compared(0, 72, spread=True), Gates(max_drop=1.0), CLASSES)
     assert not judged.passed
     (why,) = judged.doubts
     assert "gets 0.00 % right: a gate of 1 points cannot fail" in why

@@ -76,7 +76,7 @@ def test_objects_are_read_from_a_file_beside_the_pictures(name: str, tmp_path: P
     assert (first.label, first.box, first.area, first.crowd, first.mask) == (3, (1, 2, 5, 4), 11.5, False, "")
     assert (second.label, second.crowd, json.loads(second.mask)) == (1, True, [[1, 2, 6, 2, 6, 6]])
     assert images.entries[1].objects == ()
-    assert images.categories == ((1, "dog"), (3, "cat"))
+    assert images.categories == ((3, "cat"), (1, "dog"))
     assert images.labelled
     assert images.boxed
 
@@ -97,6 +97,18 @@ def test_objects_are_read_from_an_archive_with_the_file_beside_the_pictures(
         file.writestr(f"{folder}annotations.json", "{}")
     with pytest.raises(ImageSetError, match="several files of annotations"):
         open_image_set(archive)
+
+
+@pytest.mark.parametrize("form", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_no_part_of_the_annotations(form: str, tmp_path: Path) -> None:
+    folder = written(tmp_path, told(categories=[{"id": 3, "name": "Kätzchen"}, {"id": 1, "name": "dog"}]))
+    plain = open_image_set(folder)
+    place = folder / "_annotations.coco.json"
+    place.write_text(json.dumps(json.loads(place.read_text()), ensure_ascii=False), encoding=form)
+    assert open_image_set(folder).categories == plain.categories == ((3, "Kätzchen"), (1, "dog"))
+    place.write_bytes(place.read_bytes()[:-1])
+    with pytest.raises(ImageSetError, match="is damaged: it is not"):
+        open_image_set(folder)
 
 
 def test_damaged_annotations_in_an_archive_are_refused_by_their_place(tmp_path: Path) -> None:
@@ -130,7 +142,7 @@ def test_the_digest_of_a_set_depends_on_its_objects(tmp_path: Path) -> None:
     ("library", "classes", "names", "labels"),
     [
         ("torchvision", 4, (), [3, 1]),  # the numbers of the file
-        ("mmdetection", 2, (), [1, 0]),  # their order
+        ("mmdetection", 2, (), [0, 1]),  # their places in the file
         ("torchvision", 4, ("background", "cat", "bird", "dog"), [1, 3]),  # the names
     ],
 )
@@ -142,6 +154,17 @@ def test_objects_have_the_labels_of_the_model(
     model = replace(DESCRIPTION, architecture=heads, classes=names)
     numbered = as_detected(images, model)
     assert [found.label for found in numbered.entries[0].objects or ()] == labels
+
+
+def test_classes_without_names_are_numbered_as_mmdetection_does(tmp_path: Path) -> None:
+    """Its CocoDataset counts what pycocotools answers to getCatIds, which is in the order of the file."""
+    coco = pytest.importorskip("pycocotools.coco").COCO()
+    coco.dataset = told(annotations=[])
+    coco.createIndex()
+    labels = {number: label for label, number in enumerate(coco.getCatIds(catNms=["cat", "dog"]))}
+    images = open_image_set(written(tmp_path, told()))
+    expected = [labels[row["category_id"]] for row in told()["annotations"]]
+    assert numbered(images, "mmdetection", 2, ()) == expected == [0, 1]
 
 
 def numbered(images: ImageSet, library: Library, classes: int, names: tuple[str, ...]) -> list[int]:
@@ -210,7 +233,7 @@ def test_pictures_that_are_not_in_both_are_told(tmp_path: Path, caplog: pytest.L
 def test_classes_that_the_model_does_not_have_are_refused(tmp_path: Path) -> None:
     images = open_image_set(written(tmp_path, told()))
     heads = Architecture((1,), (8,), classes=3, detection=Detection("mmdetection"))
-    with pytest.raises(ImageSetError, match="tells 2 classes of objects, as dog, cat, and the model has 3"):
+    with pytest.raises(ImageSetError, match="tells 2 classes of objects, as cat, dog, and the model has 3"):
         as_detected(images, replace(DESCRIPTION, architecture=heads, classes=()))
 
 
@@ -222,6 +245,7 @@ def test_classes_that_the_model_does_not_have_are_refused(tmp_path: Path) -> Non
         (told(annotations=[{"image_id": 7, "category_id": 9, "bbox": [1, 2, 3, 4]}]), "category 9"),
         (told(annotations=[{"image_id": 9, "category_id": 3, "bbox": [1, 2, 3, 4]}]), "picture 9"),
         (masked([[1, 2, 3, 4]]), "a polygon without three corners"),
+        (masked([[0, 0, 2**20, 0, 0, 9]]), "a polygon that is 2,097,161 pixels around, more than 1,048,576"),
         (masked({"size": [10, 20], "counts": [100, 101]}), "run lengths that are none of 10 x 20 pixels"),
         (masked({"size": [10, 20], "counts": "~~"}), "run lengths that are none of 10 x 20 pixels"),
         (

@@ -8,7 +8,9 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
+from convnext_edge.errors import ImageSetError
 from convnext_edge.images.preprocessing import Preprocessing
+from convnext_edge.images.transform import whole_picture
 from convnext_edge.images.windows import Grid, classes_at, cover, starts
 
 CLASSES = 5
@@ -102,3 +104,14 @@ def test_a_picture_is_resized_until_a_window_just_fits(
 def test_a_gray_picture_keeps_its_one_channel() -> None:
     prepared = Preprocessing(8, mean=(0.5,), std=(0.5,))
     assert cover(np.zeros((4, 6, 1), np.uint8), prepared).shape == (8, 12, 1)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_pictures_of_very_many_windows_cannot_be_read(turned: bool) -> None:
+    """A line of pixels would take minutes and gigabytes, as each of its pixels becomes a window."""
+    preprocessing = Preprocessing(resolution=16, width=32)
+    longest = (8, 64) if turned else (512, 16)
+    assert whole_picture(Image.new("RGB", longest), preprocessing).shape == (*longest[::-1], 3)
+    longer = (8, 65) if turned else (513, 16)
+    with pytest.raises(ImageSetError, match="too elongated: over 16 windows long"):
+        whole_picture(Image.new("RGB", longer), preprocessing)

@@ -21,9 +21,13 @@ from pathlib import Path
 
 from support.models import CHECKPOINT
 
+from convnext_edge.commands.predict import outputs
+from convnext_edge.commands.predict.maps import is_ours
+
 OURS = ".convnext-edge-"  # how the names of our temporary files begin
 LIMIT = 120.0  # seconds, after which a command counts as hanging
 APP = "app"  # the folder that `embed` writes, beside the workspace
+DRAWN, SAVED = "drawn", "saved.safetensors"  # what `predict` writes there
 CACHE = "torchinductor_"  # that PyTorch keeps among the temporary files, kills or not
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 OPERATIONS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod", "shutil.rmtree")
@@ -63,6 +67,7 @@ class Ended:
     said: str
     seconds: float
     operations: int = 0  # on files of the place
+    hung: bool = False  # it was still there after LIMIT, and was killed then
 
     @property
     def traceback(self) -> bool:
@@ -127,9 +132,9 @@ def run(
     if not child:
         _become(place, line, kill, (log, counted), change)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    code = _await(child, kill, began)
+    code, hung = _await(child, kill, began)
     operations = int(counted.read_text()) if counted.exists() else 0
-    return Ended(code, log.read_text(errors="replace"), time.perf_counter() - began, operations)
+    return Ended(code, log.read_text(errors="replace"), time.perf_counter() - began, operations, hung)
 
 
 def inspect(place: Place) -> Findings:
@@ -145,7 +150,20 @@ def inspect(place: Place) -> Findings:
             found.temporaries.append(str(path.relative_to(place.folder)))
         elif path.is_file() and path.parent == place.workspace and path.name not in known:
             found.unpaired.append(path.name)
+    _check_predictions(place, found)
     return found
+
+
+def _check_predictions(place: Place, found: Findings) -> None:
+    """Look at what `predict` wrote: pictures and outputs that can be read, and nothing else."""
+    for path in (place.folder / DRAWN).rglob("*"):
+        if OURS in path.name:
+            found.temporaries.append(str(path.relative_to(place.folder)))
+        elif path.is_file() and not is_ours(path):
+            found.mismatched.append(path.name)
+    saved = place.folder / SAVED
+    if saved.exists() and not outputs.is_ours(saved):
+        found.mismatched.append(SAVED)
 
 
 def _check(sidecar: Path, found: Findings) -> set[str]:
@@ -214,13 +232,13 @@ def _watch(folder: Path, kill: Kill | None) -> Callable[[], int]:
     return lambda: count
 
 
-def _await(child: int, kill: Kill | None, began: float) -> int:
-    """Wait for the end of a process, kill it at its moment, and return its exit code."""
+def _await(child: int, kill: Kill | None, began: float) -> tuple[int, bool]:
+    """Wait for the end of a process, kill it at its moment; return its exit code, and whether it hung."""
     pending = kill is not None and kill.after_seconds is not None
     while True:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
-            return os.waitstatus_to_exitcode(status)
+            return os.waitstatus_to_exitcode(status), time.perf_counter() - began > LIMIT
         passed = time.perf_counter() - began
         if pending and kill is not None and passed > (kill.after_seconds or 0):
             os.kill(child, kill.number)

@@ -23,6 +23,7 @@ from pathlib import Path
 from kill import draw, import_all
 from support.figures import finish, parser
 from support.killing import APP, Ended, Place, commands, inspect, make_place, run
+from support.killing_dense import dense_commands
 
 NOBODY = 65534
 CAPABILITIES = range(64)
@@ -34,18 +35,22 @@ GROWTH = 600_000  # bytes that the largest command here adds
 
 def main() -> None:
     """Try, print and write the figures; the exit code is not 0 where anything is wrong."""
-    asked = parser(__doc__).parse_args()
+    options = parser(__doc__)
+    options.add_argument("--dense", action="store_true", help="commands of segmenters, detectors and grids")
+    asked = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
-        counts, faults = try_all(Path(folder))
+        counts, faults = try_all(Path(folder), dense=asked.dense)
     wrong = {"tracebacks, and files left or changed": len(faults)}
-    finish("disks", {"counts": counts, "faults": faults}, wrong, asked.output)
+    finish(
+        "disks_dense" if asked.dense else "disks", {"counts": counts, "faults": faults}, wrong, asked.output
+    )
 
 
-def try_all(folder: Path) -> tuple[dict[str, int], list[str]]:
+def try_all(folder: Path, *, dense: bool) -> tuple[dict[str, int], list[str]]:
     """Return how often commands were tried and refused by kind of disk, and a line for each fault."""
     import_all()
-    lines = commands(draw(folder / "photos"))
+    lines = (dense_commands if dense else commands)(draw(folder / "photos"))
     base = make_place(folder / "base", None)
     for line in lines.values():
         assert not run(base, line).code, line
@@ -55,7 +60,7 @@ def try_all(folder: Path) -> tuple[dict[str, int], list[str]]:
         for kind, ended, left in tries(folder, base, line):
             counts[f"{kind}: tried"] += 1
             counts[f"{kind}: refused"] += ended.code != 0
-            if ended.traceback or ended.code not in (0, 1, 2, 3):
+            if ended.hung or ended.traceback or ended.code not in (0, 1, 2, 3):
                 faults.append(f"{name}, {kind}: ended with {ended.code}: {ended.said[-1500:]}")
             faults += [f"{name}, {kind}: {fault}" for fault in left]
     return dict(counts), faults

@@ -22,6 +22,7 @@ from pathlib import Path
 from PIL import Image
 from support.figures import finish, parser
 from support.killing import Ended, Findings, Kill, Place, commands, inspect, make_place, run
+from support.killing_dense import dense_commands
 
 LISTENED = (signal.SIGTERM, signal.SIGINT)
 SIGNALS = (signal.SIGKILL, *LISTENED)
@@ -37,24 +38,31 @@ def main() -> None:
     options.add_argument("--kills", type=int, default=500)
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--base", type=Path, help="workspace to copy, in place of one that is made")
+    options.add_argument("--dense", action="store_true", help="commands of segmenters, detectors and grids")
     options.add_argument("--only", action="append", help="command; repeatable")
     asked = options.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
     with tempfile.TemporaryDirectory() as folder:
         counts, faults = kill_often(Path(folder), asked)
     found = {"kills": asked.kills, "seed": asked.seed, "commands": counts, "faults": faults}
-    finish("kills", found, {"faults after the next command": len(faults)}, asked.output)
+    finish(
+        "kills_dense" if asked.dense else "kills",
+        found,
+        {"faults after the next command": len(faults)},
+        asked.output,
+    )
 
 
 def kill_often(folder: Path, asked: argparse.Namespace) -> tuple[dict[str, dict[str, int]], list[str]]:
     """Return how often which command was killed, and a line for each thing that was wrong."""
     import_all()
     photos = draw(folder / "photos")
-    lines = {n: line for n, line in commands(photos).items() if asked.only is None or n in asked.only}
+    known = (dense_commands if asked.dense else commands)(photos)
+    lines = {n: line for n, line in known.items() if asked.only is None or n in asked.only}
     base = make_place(folder / "base", asked.base)
     usual = {name: run(base, line) for name, line in lines.items()}
     assert not any(ended.code for ended in usual.values()), usual
-    whole = embedded(base.copy(folder / "place"), lines.get("embed"))
+    whole = embedded(base.copy(folder / "place"), lines.get("embed detect" if asked.dense else "embed"))
     choose = random.Random(asked.seed)
     counts = {name: dict.fromkeys(KINDS, 0) for name in sorted(lines)}
     faults: list[str] = []
@@ -65,7 +73,8 @@ def kill_often(folder: Path, asked: argparse.Namespace) -> tuple[dict[str, dict[
         killed, left = ended.code in KILLED, bool(inspect(place))
         for kind, there in zip(KINDS, (True, killed, left), strict=True):
             counts[name][kind] += there
-        found = [f"{number}: {name}, {told}: {fault}" for fault in aftermath(place, whole, ended)]
+        following = [lines[name], NEXT] if asked.dense and name != "embed detect" else [NEXT]
+        found = [f"{number}: {name}, {told}: {fault}" for fault in aftermath(place, whole, ended, following)]
         sys.stderr.write(f"{number}: {name}, {told}: {ended.code}{', left something' * left}\n")
         sys.stderr.writelines(f"{fault}\n" for fault in found)
         faults += found
@@ -117,17 +126,22 @@ def embedded(place: Place, line: list[str] | None) -> set[str]:
     return found
 
 
-def aftermath(place: Place, whole: set[str], ended: Ended) -> list[str]:
-    """Run the next command, and return what is wrong then. whole: names of all that `embed` writes."""
-    after = run(place, NEXT)
+def aftermath(place: Place, whole: set[str], ended: Ended, following: list[list[str]]) -> list[str]:
+    """Run the next commands, and return what is wrong then. whole: names of all that `embed` writes."""
+    all_after = [run(place, line) for line in following]
     found: Findings = inspect(place)
     faults = [f"{what}: {names}" for what, names in vars(found).items() if names]
     if place.embedded and place.embedded != whole:
         faults.append(f"half a folder: {place.embedded ^ whole}")
+    if ended.hung:  # killed at last, which is no way to end
+        faults.append("it hung")
     if ended.traceback or ended.code not in {0, 3, *KILLED}:
         faults.append(f"ended with {ended.code}: {ended.said[-2000:]}")
-    if after.code or after.traceback:
-        faults.append(f"the next command ended with {after.code}: {after.said[-2000:]}")
+    faults += [
+        f"the next command ended with {after.code}: {after.said[-2000:]}"
+        for after in all_after
+        if after.code or after.traceback
+    ]
     return faults
 
 

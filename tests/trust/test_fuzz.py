@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 from hypothesis import HealthCheck, given, settings
 
-from benchmarks.fuzzing import arrays, beside, checkpoints, graphs, labels, sets
+from benchmarks.fuzzing import arrays, beside, checkpoints, dense, graphs, labels, sets
 from benchmarks.fuzzing.artifacts import record, sidecar
 from benchmarks.fuzzing.beside import HUB, PROCESSOR
 from benchmarks.fuzzing.readers import GRID, PART, READERS, RECIPE, part
@@ -54,6 +55,13 @@ def test_what_is_damaged_is_sound_before(tmp_path: Path) -> None:
         "results": {"results/validate.json": json.dumps(record()).encode()},
         "sidecars": {"model.onnx": b"", "model.onnx.json": json.dumps(sidecar()).encode()},
         "images": {"picture": sets.photo()},
+        "label maps": {
+            **{f"images/{number}.png": sets.photo() for number in (1, 2)},
+            **{f"annotations/{number}.png": dense.codes() for number in (1, 2)},
+        },
+        "annotations": {"1.png": sets.photo(), "annotations.json": json.dumps(dense.annotations()).encode()},
+        "detectors": {dense.WEIGHTS: safetensors.torch.save(dense.heads("torchvision"))},
+        "kept answers": {dense.ANSWERS: dense.sound_answers()},
         "config.json": {"config.json": json.dumps(HUB).encode()},
         "preprocessor_config.json": {"preprocessor_config.json": json.dumps(PROCESSOR).encode()},
         "onnx weights": {"weights.onnx": graphs.small_convnext()},

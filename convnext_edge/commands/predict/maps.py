@@ -15,6 +15,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from convnext_edge.artifacts.files import write_whole
+from convnext_edge.artifacts.names import made_plain
 from convnext_edge.errors import UsageError
 from convnext_edge.images.preprocessing import Preprocessing
 
@@ -32,7 +33,7 @@ class MapWriter:
 
     folder: Path
     preprocessing: Preprocessing
-    used: set[str] = field(default_factory=set)  # names of this run
+    used: set[str] = field(default_factory=set)  # names of this run, as file systems without cases have them
 
     def write(
         self, picture: str, image: NDArray[np.float32] | Pixels, classes: NDArray[np.int64]
@@ -51,10 +52,10 @@ class MapWriter:
         return places
 
     def _name(self, picture: str) -> str:
-        stem = PurePath(picture).stem or "picture"
+        stem = made_plain(PurePath(picture).stem) or "picture"
         names = (stem, *(f"{stem}_{number}" for number in range(2, len(self.used) + 3)))
-        name = next(name for name in names if name not in self.used)
-        self.used.add(name)
+        name = next(name for name in names if name.casefold() not in self.used)
+        self.used.add(name.casefold())
         return name
 
 

@@ -16,6 +16,7 @@ from convnext_edge.commands.predict.result import Failed, Prediction
 from convnext_edge.commands.text import printable
 from convnext_edge.errors import ImageSetError
 from convnext_edge.evaluation.comparison import batch_for, check_finite
+from convnext_edge.evaluation.promises import promised
 from convnext_edge.images.batches import Batch, LoadedImage, SkippedImage, collate
 from convnext_edge.images.objects import split
 from convnext_edge.images.pictures import Loader, Picture
@@ -76,7 +77,7 @@ class Run:
         prepared, kind = self.described.preprocessing, self.described.input_type
         size = batch_for(self.described, BATCH)
         for batch in collate(self._loaded(pictures, loader), prepared, batch=size, dtype=kind):
-            outputs = self.session.run_all(batch.images)
+            outputs = promised(self.session.run_all, self.described)(batch.images)
             check_finite(outputs, batch.names)
             self.predictions += self._with_maps(self.reader.read(batch, outputs), batch, outputs)
             self.kept.add(outputs)

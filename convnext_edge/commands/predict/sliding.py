@@ -12,6 +12,7 @@ from convnext_edge.commands.predict.result import Prediction
 from convnext_edge.commands.predict.run import BATCH, Run
 from convnext_edge.errors import UsageError
 from convnext_edge.evaluation.comparison import batch_for, check_finite
+from convnext_edge.evaluation.promises import promised
 from convnext_edge.evaluation.sliding import check_sliding, mean_logits
 from convnext_edge.images.batches import LoadedImage
 from convnext_edge.images.pictures import Loader, Picture
@@ -33,7 +34,7 @@ class SlidingRun(Run):
     def _of_picture(self, image: LoadedImage) -> Prediction:
         described, name, pixels = self.described, image.entry.name, image.pixels
         raw, batch = described.input_type == "uint8", batch_for(described, BATCH)
-        answer = self.session.run_all
+        answer = promised(self.session.run_all, described)
         logits = mean_logits(answer, pixels, described.preprocessing, raw_bytes=raw, batch=batch)
         check_finite((logits[None],), (name,))
         classes = classes_at(logits, (pixels.shape[0], pixels.shape[1]))

@@ -84,6 +84,7 @@ def validate(
         from convnext_edge.evaluation.comparison import Inputs, batch_for
         from convnext_edge.evaluation.gates import Gates
         from convnext_edge.evaluation.kept_answers import kept_answers
+        from convnext_edge.evaluation.promises import promised
         from convnext_edge.evaluation.records import keep
         from convnext_edge.evaluation.sliding import answers_over
         from convnext_edge.targets.torch import TorchSession
@@ -100,7 +101,8 @@ def validate(
         inputs = Inputs(images, source.preprocessing, described.input_type == "uint8", batch_for(described))
         reference = TorchSession(source.reference, reference_threads(source)).run_all
         with kept_answers(reference, artifact, space) as known:
-            answers = answers_over(known, session.run_all, inputs, sliding_window=sliding_window)
+            candidate = promised(session.run_all, described)
+            answers = answers_over(known, candidate, inputs, sliding_window=sliding_window)
             compared = compare_models(answers, images, source, gates, described.classes)
         result = Validate(
             **compared,

@@ -29,6 +29,7 @@ from convnext_edge.evaluation.candidates import reference_threads, target_of
 from convnext_edge.evaluation.comparison import batch_for
 from convnext_edge.evaluation.gates import Gates
 from convnext_edge.evaluation.kept_answers import KeptAnswers, answers_path
+from convnext_edge.evaluation.promises import promised
 from convnext_edge.evaluation.records import keep
 from convnext_edge.evaluation.shards import Shard, Share, answer_share, join_answers
 from convnext_edge.images.contents import ClassOrder
@@ -92,7 +93,8 @@ def candidate_shard(engine: Path, seen: Seen, share: Share, workspace: Path) -> 
         with opened as session:
             release()
             part, prepared = share.of(images, batch), described.preprocessing
-            answers = answer_share(session.run_all, part, prepared, batch=batch, dtype=described.input_type)
+            answer = promised(session.run_all, described)
+            answers = answer_share(answer, part, prepared, batch=batch, dtype=described.input_type)
             return CandidateShard(answers, session_fields(session))
 
 

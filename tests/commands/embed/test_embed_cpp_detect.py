@@ -105,6 +105,16 @@ def test_a_label_that_is_none_of_the_classes_is_an_error(
         assert line.startswith("Error: a label of constant.onnx is none of its 4 classes|Validate it")
 
 
+@pytest.mark.parametrize("box", [[0, 0, 1e30, 9], [-1e9, 0, 9, 9], [0, 0, 9, SIZE[0] + 2]])
+def test_a_box_outside_of_the_input_is_an_error(
+    folders: Folders, built: Callable[[str], Build], tmp_path: Path, box: list[float]
+) -> None:
+    """Its mask would be read where there is none."""
+    model = constant_model(folders("onnxruntime") / "model", tmp_path / "model", made([box]))
+    line = built("onnxruntime").lines(model, "calls", [noise(9, 9)])[CALL]
+    assert line.startswith("Error: a box of constant.onnx lies outside of its input|Validate it")
+
+
 @pytest.fixture
 def without_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sample has no letters to draw."""

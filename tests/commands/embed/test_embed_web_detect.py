@@ -28,6 +28,7 @@ ASKED = """
 convnextEdge.load().then(async (model) => {
   const image = { data: Uint8ClampedArray.from(%s), width: 91, height: 57 };
   const outputs = await model.run(image);
+  const far = { ...outputs[0], values: outputs[0].values.map(() => 1e30) };
   const say = (error) => `${error.name}: ${error.message} ${error.hint}`;
   const told = (object) => {
     const { inside, ...place } = convnextEdge.maskOf(object);
@@ -40,6 +41,7 @@ convnextEdge.load().then(async (model) => {
     overlay: [...convnextEdge.overlayObjects(seen, width, model.objects(outputs, { threshold: 0.4 }))],
     refused: await model.segment(image).catch(say),
     outside: await model.detect(image, 2).catch(say),
+    beyond: await (async () => model.objects([far, ...outputs.slice(1)]))().catch(say),
   };
 })
 """
@@ -123,6 +125,7 @@ def test_boxes_masks_and_the_overlay_are_those_of_python_bit_by_bit(
     drawn = np.asarray(overlay(seen, expected, NAMES, 0.4))
     np.testing.assert_array_equal(np.reshape(found["overlay"], (*SIZE, 3)), drawn)
     assert found["refused"].startswith("UsageError: the task of constant.onnx is detect, not segment")
+    assert found["beyond"].startswith("TargetError: a box of constant.onnx lies outside of its input")
     assert found["outside"] == "UsageError: threshold 2 is no number from 0 to 1 Give one."
 
 

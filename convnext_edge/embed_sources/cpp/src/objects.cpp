@@ -11,6 +11,7 @@ namespace detail {
 namespace {
 
 constexpr float kNone = -1;  // label of a place without a detection
+constexpr char kValidate[] = "\nValidate it: convnext-edge validate.";
 
 /// A box of the input in pixels of a picture, which it may lie beyond.
 Box in_picture(const float* box, const View& view) {
@@ -29,12 +30,19 @@ Box cut_off(const Box& box, const View& view) {
             along(box.bottom, view.height)};
 }
 
+/// Whether a box lies in what a model sees of an image, but for rounding.
+bool is_inside(const float* box, const Frame& frame) {
+    const auto along = [](float place, int edge) { return place >= -1 && place <= static_cast<float>(edge + 1); };
+    return along(box[0], frame.columns) && along(box[1], frame.rows) && along(box[2], frame.columns) &&
+           along(box[3], frame.rows);
+}
+
 }  // namespace
 
 View as_it_is(const Frame& frame) { return {frame.columns, frame.rows, {frame.columns, frame.rows, 0, 0}}; }
 
 Objects::Objects(const std::vector<std::string>& labels, const Manifest& manifest)
-    : labels_(labels), first_label_(manifest.first_label), engine_(manifest.engine) {
+    : labels_(labels), first_label_(manifest.first_label), engine_(manifest.engine), frame_(manifest.frame) {
     found_.reserve(manifest.detections);
 }
 
@@ -50,6 +58,9 @@ const std::vector<Object>& Objects::find(const std::vector<Output>& outputs, flo
         object.label = name_of(labels[i]);
         object.index = static_cast<std::size_t>(labels[i]);
         object.score = scores[i];
+        if (!is_inside(boxes.data() + 4 * i, frame_)) {
+            throw TargetError("a box of " + engine_ + " lies outside of its input" + kValidate);
+        }
         object.whole = in_picture(boxes.data() + 4 * i, view);
         object.box = cut_off(object.whole, view);
         if (!(object.box.right > object.box.left && object.box.bottom > object.box.top)) continue;  // in the padding
@@ -65,7 +76,7 @@ const std::string& Objects::name_of(float label) const {
     const auto count = static_cast<float>(labels_.size());
     if (label < static_cast<float>(first_label_) || label >= count || label != std::floor(label)) {
         throw TargetError("a label of " + engine_ + " is none of its " + std::to_string(labels_.size()) +
-                          " classes\nValidate it: convnext-edge validate.");
+                          " classes" + kValidate);
     }
     return labels_[static_cast<std::size_t>(label)];
 }

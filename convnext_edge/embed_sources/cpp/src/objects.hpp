@@ -27,7 +27,8 @@ class Objects {
     /// Of a model that is no detector, no memory is taken.
     Objects(const std::vector<std::string>& labels, const Manifest& manifest);
 
-    /// outputs: boxes, labels, scores and masks, all finite. Throws TargetError for a label that is none.
+    /// outputs: boxes, labels, scores and masks, all finite. Throws TargetError for a label that is none, and for a box
+    /// outside of the input.
     const std::vector<Object>& find(const std::vector<Output>& outputs, float threshold, const View& view);
 
    private:
@@ -36,6 +37,7 @@ class Objects {
     const std::vector<std::string>& labels_;
     std::size_t first_label_;
     std::string engine_;
+    Frame frame_;
     std::vector<Object> found_;
 };
 

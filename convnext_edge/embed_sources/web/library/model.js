@@ -182,6 +182,12 @@
         const what = `the labels of ${this.manifest.engine} are not ${detections} of its ${this.labels.length} classes`;
         throw new ours.TargetError(what, "Validate it: convnext-edge validate.");
       }
+      const isInside = (place, i) => place >= -1 && place <= (i % 2 ? height : width) + 1; // but for rounding
+      const boxOf = (i) => values[0].subarray(4 * i, 4 * i + 4);
+      if (!values[1].every((label, i) => label === -1 || boxOf(i).every(isInside))) {
+        const what = `a box of ${this.manifest.engine} lies outside of its input`;
+        throw new ours.TargetError(what, "Validate it: convnext-edge validate.");
+      }
       const fit = picture ? ours.fitOf(picture, this.manifest) : ours.asItIs(this.manifest);
       const found = ours.objectsOf(values, threshold, picture ?? { width, height }, fit);
       return found.map((object) => ({ ...object, label: this.labels[object.index] }));

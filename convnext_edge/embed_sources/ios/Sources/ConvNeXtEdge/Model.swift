@@ -136,7 +136,7 @@ public final class Model: @unchecked Sendable {
         let fit = image.map(preprocessor.fit) ?? Fit(width: width, height: height, left: 0, top: 0)
         return try ConvNeXtEdge.objects(
             outputs, labels, firstLabel: manifest.firstLabel, threshold: threshold, width: width, height: height,
-            fit: fit)
+            fit: fit, inputWidth: manifest.width, inputHeight: manifest.resolution)
     }
 
     /// What the model sees of an image: (resolution, width, 3) bytes.

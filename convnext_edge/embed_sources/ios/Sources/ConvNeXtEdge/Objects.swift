@@ -117,9 +117,10 @@ private func outline(_ pixels: inout [UInt8], _ width: Int, _ found: DetectedObj
 /// The objects whose score is higher than the threshold, the surest first.
 ///
 /// outputs: boxes, labels, scores and masks. width, height: of a picture that lies in the input as `fit` says. Throws
-/// `ConvNeXtEdgeError.target` for a label that is none of the model's.
+/// `ConvNeXtEdgeError.target` for a label that is none of the model's, and for a box outside of its input.
 func objects(
-    _ outputs: [Output], _ labels: [String], firstLabel: Int, threshold: Float, width: Int, height: Int, fit: Fit
+    _ outputs: [Output], _ labels: [String], firstLabel: Int, threshold: Float, width: Int, height: Int, fit: Fit,
+    inputWidth: Int, inputHeight: Int
 ) throws -> [DetectedObject] {
     let (boxes, classes, scores, masks) = (outputs[0].values, outputs[1].values, outputs[2].values, outputs[3].values)
     let parts = DetectedObject.edge * DetectedObject.edge
@@ -133,6 +134,11 @@ func objects(
             throw ConvNeXtEdgeError.target(
                 "a label of the model is none of its \(labels.count) classes\n"
                     + "Validate the engine: convnext-edge validate.")
+        }
+        let most = [Float(inputWidth) + 1, Float(inputHeight) + 1]  // but for rounding
+        guard (0..<4).allSatisfy({ boxes[4 * i + $0] >= -1 && boxes[4 * i + $0] <= most[$0 % 2] }) else {
+            throw ConvNeXtEdgeError.target(
+                "a box of the model lies outside of its input\nValidate the engine: convnext-edge validate.")
         }
         let x = { (place: Float) in along(place, fit.left, width, fit.width) }
         let y = { (place: Float) in along(place, fit.top, height, fit.height) }

@@ -134,7 +134,8 @@ class Model(files: Files, threads: Int = 0) : AutoCloseable {
         if (threshold.isNaN()) throw UsageException("the threshold is no number", "Give one from 0 to 1.")
         val (width, height) = Pair(image?.width ?: manifest.width, image?.height ?: manifest.resolution)
         val fit = image?.let(preprocessor::fit) ?: Fit(width.toLong(), height.toLong(), 0, 0)
-        return objectsOf(outputs, labels, manifest.firstLabel, threshold, width, height, fit)
+        val (inputWidth, inputHeight) = Pair(manifest.width, manifest.resolution)
+        return objectsOf(outputs, labels, manifest.firstLabel, threshold, width, height, fit, inputWidth, inputHeight)
     }
 
     /** What the model sees of an image: (resolution, width) pixels as 0xRRGGBB. */

@@ -106,7 +106,7 @@ private fun outline(pixels: IntArray, width: Int, found: DetectedObject) {
  * The objects whose score is higher than the threshold, the surest first.
  *
  * outputs: boxes, labels, scores and masks. width, height: of a picture that lies in the input as `fit` says. Throws
- * TargetException for a label that is none of the model's.
+ * TargetException for a label that is none of the model's, and for a box outside of its input.
  */
 internal fun objectsOf(
     outputs: List<Output>,
@@ -116,6 +116,8 @@ internal fun objectsOf(
     width: Int,
     height: Int,
     fit: Fit,
+    inputWidth: Int,
+    inputHeight: Int,
 ): List<DetectedObject> {
     outputs.forEach { checkFinite(it.name, it.values) }
     val (boxes, classes, scores, masks) = outputs.map { it.values }
@@ -123,6 +125,13 @@ internal fun objectsOf(
         val index = classes[it].toInt()
         if (index.toFloat() != classes[it] || index !in firstLabel until labels.size) {
             val what = "a label of the model is none of its ${labels.size} classes"
+            throw TargetException(what, "Validate the engine: convnext-edge validate.")
+        }
+        val inside = (0 until 4).all { edge ->
+            boxes[4 * it + edge] in -1f..1f + (if (edge % 2 == 0) inputWidth else inputHeight) // but for rounding
+        }
+        if (!inside) {
+            val what = "a box of the model lies outside of its input"
             throw TargetException(what, "Validate the engine: convnext-edge validate.")
         }
         fun x(place: Float) = (place.toDouble() - fit.left) * (width / fit.width.toDouble())
