@@ -86,7 +86,7 @@ def read_label_maps(folder: Path) -> None:
 # --- annotations -----------------------------------------------------------------------------------
 
 
-def annotations() -> Any:
+def coco_file() -> Any:
     """Return a file in COCO's format: a polygon, run lengths of both kinds, and a crowd."""
     inside = np.zeros((9, 12), np.bool_)
     inside[2:5, 1:4] = True

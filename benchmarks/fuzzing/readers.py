@@ -132,7 +132,7 @@ def _sets() -> Iterator[tuple[str, Reader]]:
     yield "label files", Reader(labels.label_files(), read_set)
     yield "label tables", Reader(labels.label_tables(), read_set)
     yield "synsets", Reader(labels.synset_files(), read_set)
-    yield "annotations", Reader(texts(dense.annotations()).map(annotated), dense.judge_annotations)
+    yield "annotations", Reader(texts(dense.coco_file()).map(annotated), dense.judge_annotations)
     yield "label maps", Reader(dense.label_maps(), dense.read_label_maps)
     yield "devkits", Reader(labels.devkits(), read_set)
 

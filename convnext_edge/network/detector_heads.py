@@ -5,6 +5,7 @@ Shapes in the comments: N images, D channels of the pyramid, H and W of a map, R
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,9 +32,8 @@ class ProposalHead(nn.Module):
     def forward(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
         """Return logits (N, anchors) and deltas (N, anchors, 4) of a level (N, D, H, W)."""
         logits, deltas = self.of_level(x, level)
-        return logits.permute(0, 2, 3, 1).flatten(1), deltas.permute(0, 2, 3, 1).flatten(1).unflatten(
-            1, (-1, BOX)
-        )
+        rows = deltas.permute(0, 2, 3, 1).flatten(1)
+        return logits.permute(0, 2, 3, 1).flatten(1), torch.unflatten(rows, 1, (-1, BOX))
 
 
 class BoxHead(nn.Module):

@@ -66,7 +66,7 @@ def own_biases(model: ModelProto) -> None:
     readers = Counter(name for node in model.graph.node for name in node.input)
     for node in model.graph.node:
         shared, own = "".join(node.input[BIAS:]), f"{node.name}.bias"
-        if node.op_type == "Conv" and readers[shared] > 1 and shared != own:
+        if node.op_type == "Conv" and shared in constants and readers[shared] > 1 and shared != own:
             node.input[BIAS] = add_constant(model, own, numpy_helper.to_array(constants[shared])).name
     prune_constants(model)
 

@@ -71,3 +71,19 @@ def test_openvino_adds_biases_within_its_int8_convolutions(tmp_path: Path) -> No
             kinds.append(Counter(kind for kind, _ in session.kernels()))
     assert kinds[0]["Subgraph"] == kinds[1]["Subgraph"] + 2, "a pass for each bias, where they are one"
     assert kinds[1]["Convolution"] == 2
+
+
+def test_a_convolution_without_a_bias_stays_so_beside_inputs_that_are_left_out() -> None:
+    weight = numpy_helper.from_array(np.ones((1, 1, 1, 1), np.float32), "weight")
+    nodes = [
+        helper.make_node("Conv", [INPUT, "weight"], ["sums"], name="node_a"),
+        helper.make_node("Clip", ["sums", "", ""], ["a"]),
+    ]
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, SIDE, SIDE]) for name in (INPUT, "a")
+    ]
+    graph = helper.make_graph(nodes, "graph", values[:1], values[1:], [weight])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    name_layers(model, NAMES[:1])
+    (convolution,) = (node for node in model.graph.node if node.op_type == "Conv")
+    assert list(convolution.input)[2:] == []

@@ -59,7 +59,7 @@ def test_what_is_damaged_is_sound_before(tmp_path: Path) -> None:
             **{f"images/{number}.png": sets.photo() for number in (1, 2)},
             **{f"annotations/{number}.png": dense.codes() for number in (1, 2)},
         },
-        "annotations": {"1.png": sets.photo(), "annotations.json": json.dumps(dense.annotations()).encode()},
+        "annotations": {"1.png": sets.photo(), "annotations.json": json.dumps(dense.coco_file()).encode()},
         "detectors": {dense.WEIGHTS: safetensors.torch.save(dense.heads("torchvision"))},
         "kept answers": {dense.ANSWERS: dense.sound_answers()},
         "config.json": {"config.json": json.dumps(HUB).encode()},
