@@ -98,20 +98,3 @@ def caller_cells(what: str, part: Report, name: str) -> list[str]:
     found = part["ratios"].get(name)
     over = "-" if found is None else f"{found['ratio']:.3f} {interval(found['ci95'])} {part['against']}"
     return [what, name, f"{part['medians'][name]:.2f}", over]
-
-
-def huge_pages(report: Report) -> Iterator[str]:
-    setting = f"Linux gives huge pages by `{report['transparent_hugepage']}`"
-    yield f"{report['model']}, {report['runs']} rounds, one thread; {setting}."
-    yield ""
-    yield from table(
-        ("model", "p50 ms", "with huge pages, p50 ms", "times as fast (95 %)"),
-        (
-            [
-                name,
-                *(f"{report['models'][key]['p50_ms']:.2f}" for key in (name, f"{name}, huge pages")),
-                f"{found['ratio']:.3f} {interval(found['ci95'])}",
-            ]
-            for name, found in report["gains"].items()
-        ),
-    )

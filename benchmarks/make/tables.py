@@ -20,7 +20,7 @@ from benchmarks.make.accuracy_tables import (
 from benchmarks.make.arm64_tables import arm64, arm64_phones, instruction_sets, int8_kernels, on_phones
 from benchmarks.make.edge_tables import classification, dense, road, scaled
 from benchmarks.make.rival_tables import rival_page
-from benchmarks.make.speed_tables import architectures, callers, huge_pages, kernels, latency
+from benchmarks.make.speed_tables import architectures, callers, kernels, latency
 from benchmarks.make.trust_tables import counts, fuzz, grid_kills, kills, silence, soak
 from benchmarks.support.headline import headline
 from benchmarks.support.markdown import Report, interval, table
@@ -198,7 +198,6 @@ TABLES = {
     "corruptions": corruptions,
     "kernels": kernels,
     "callers": callers,
-    "huge_pages": huge_pages,
     "latency": latency,
     "ptq_cost": ptq_cost,
     "embed": embed,

@@ -27,10 +27,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convnext_edge.evaluation.timing import times_as_fast
-from convnext_edge.guest import variables_set
 from convnext_edge.rivals.turn import WARM_UP, Turn, take_turn
 
-HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}  # of glibc 2.35 and later; read as a process starts
 REFERENCE = "reference"  # the contender that `summarize` holds the others against
 LONG = 0.3  # seconds: weights come into the caches in a hundredth of it
 TOO_LONG = 2.0  # seconds of a first call that needs no second one
@@ -43,7 +41,6 @@ class Contender(NamedTuple):
     size: int | tuple[int, int] = 224  # edge of the images in pixels, or rows and columns
     batch: int = 1
     bfloat16: bool = False  # whether OpenVINO computes in bfloat16
-    huge_pages: bool = False  # whether glibc asks Linux for pages of 2 MiB
 
 
 class LostError(Exception):
@@ -152,8 +149,7 @@ def served(contenders: dict[str, Contender], threads: int) -> Iterator[Callable[
             ends[name], theirs = context.Pipe()
             arguments = (contenders[name], threads, theirs)
             processes.append(context.Process(target=serve, args=arguments, daemon=True))
-            with variables_set(HUGE_PAGES if contenders[name].huge_pages else {}):
-                processes[-1].start()
+            processes[-1].start()
             theirs.close()  # so that its end is noticed here
             if number:  # two begin side by side
                 receive(names[number - 1])
