@@ -34,7 +34,7 @@ from convnext_edge.targets.base import Outputs
 
 HARNESS = TESTS / "fixtures" / "cpp"
 MANIFEST = "convnext_edge.txt"
-SANITIZERS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1"
+SANITIZERS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O0"
 PEDANTIC = "-Werror -Wconversion -Wshadow"
 
 Pixels = NDArray[np.uint8]  # (height, width, 3)
