@@ -229,7 +229,12 @@ def _check_answer(model: ConvNeXt, path: str) -> None:
     edge, channels = model.architecture.stride, model.architecture.channels
     pixels = torch.linspace(-2, 2, channels * edge * edge)  # the range of normalized pixels
     with torch.inference_mode():
-        answers = as_tuple(model(pixels.reshape(1, channels, edge, edge)))
+        image = pixels.reshape(1, channels, edge, edge)
+        answers = as_tuple(model(image))
+        if (
+            model.architecture.detection is not None
+        ):  # what is not finite is no object, and shows in no answer
+            answers += model.decoder.dense(model.feature_maps(image)[1], (edge, edge))[0]
     finite = all(bool(torch.isfinite(answer).all()) for answer in answers)
     if not finite:
         largest = {name: float(weights.abs().max()) for name, weights in model.state_dict().items()}

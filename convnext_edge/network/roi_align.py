@@ -54,7 +54,8 @@ def along(start: Tensor, extent: Tensor, edge: int, count: int, size: int) -> Ta
     high = (low + 1).clamp(max=size - 1)
     share = places - low
     weights = torch.stack([1 - share, share], dim=2) * inside[:, :, None] / count  # (R, P, 2)
-    cells = torch.stack([low, high], dim=2).long()
+    # of a box that is NaN, the weights are NaN, and so is what is cut out
+    cells = torch.stack([low, high], dim=2).nan_to_num(0.0).long()
     return cells.view(-1, edge, 2 * count), weights.view(-1, edge, 2 * count)
 
 

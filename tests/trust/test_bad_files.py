@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from support.detectors import CHECKPOINT as DETECTOR
 from support.image_sets import refusal
 from support.models import CHECKPOINT
 from support.places import TESTS
@@ -90,6 +91,23 @@ def test_a_checkpoint_of_odd_tensors_is_refused(case: str, tmp_path: Path) -> No
     change(state)
     torch.save(state, tmp_path / "weights.pth")
     assert said in checkpoint_refusal(tmp_path / "weights.pth")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("backbone.body.1.0.block.3.weight", 1e30),
+        ("roi_heads.box_predictor.cls_score.weight", 3e38),
+        ("roi_heads.mask_predictor.mask_fcn_logits.weight", 3e38),
+    ],
+)
+def test_a_detector_that_finds_nothing_as_its_numbers_overflow_is_refused(
+    name: str, value: float, tmp_path: Path
+) -> None:
+    state = torch.load(DETECTOR, weights_only=True)
+    state[name] = torch.full(state[name].shape, value)
+    torch.save(state, tmp_path / "weights.pth")
+    assert "the model answers with NaN or infinity" in checkpoint_refusal(tmp_path / "weights.pth")
 
 
 @pytest.mark.parametrize("factor", [1e-42, 0.0], ids=["denormal", "zero"])
