@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -231,10 +232,10 @@ def _check_answer(model: ConvNeXt, path: str) -> None:
     with torch.inference_mode():
         image = pixels.reshape(1, channels, edge, edge)
         answers = as_tuple(model(image))
-        if (
-            model.architecture.detection is not None
-        ):  # what is not finite is no object, and shows in no answer
-            answers += model.decoder.dense(model.feature_maps(image)[1], (edge, edge))[0]
+        decoder: Any = getattr(model, "decoder", None)
+        if model.architecture.detection is not None:
+            # what is not finite is no object, and shows in no answer
+            answers += decoder.dense(model.feature_maps(image)[1], (edge, edge))[0]
     finite = all(bool(torch.isfinite(answer).all()) for answer in answers)
     if not finite:
         largest = {name: float(weights.abs().max()) for name, weights in model.state_dict().items()}
