@@ -19,6 +19,7 @@ from convnext_edge.commands.export import Export
 from convnext_edge.evaluation.detections import match
 from convnext_edge.evaluation.layer_costs import PartwiseRun
 from convnext_edge.images.objects import split
+from convnext_edge.images.opening import open_image_set
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.lowering import LoweredConvNeXt, lower
 from convnext_edge.targets.registry import find_target
@@ -58,6 +59,22 @@ def int8(exported: Export, photos: Path) -> Path:
         assert {f"decoder.box.{number}.{name}" for name in of_boxes} <= heads
         assert {f"decoder.mask.{number}.{name}" for name in of_masks} <= heads
     assert len(heads) == 3 * (5 + 6)
+    return made.artifact
+
+
+@pytest.fixture(scope="module")
+def in_onnxruntime(exported: Export, photos: Path) -> Path:
+    """INT8 for ONNX Runtime, whose convolutions stay float."""
+    made = quantize(
+        exported.artifact,
+        calib=photos,
+        target="onnxruntime",
+        timing=False,
+        workspace=exported.artifact.parent,
+    )
+    heads = {name for name in made.quantized_layers if name.startswith("decoder.")}
+    parts = ("fc1", "classes", "deltas")
+    assert heads == {f"decoder.box.{number}.{part}" for number in range(3) for part in parts}
     return made.artifact
 
 
@@ -105,6 +122,30 @@ def test_int8_is_judged_and_shown_as_any_detector(int8: Path, photos: Path, tmp_
     (row,) = shown.to_json()["predictions"]
     assert row["objects"]
     assert Path(row["overlay"]).is_file()
+
+
+def test_int8_in_onnxruntime_finds_what_float_and_openvino_find(
+    in_onnxruntime: Path, int8: Path, exported: Export, photos: Path
+) -> None:
+    """The weights are random, and scores lie close to each other: most objects are the same, not all."""
+    judged = validate(in_onnxruntime, data=photos, workspace=in_onnxruntime.parent)
+    assert judged.target == "onnxruntime"
+    assert (judged.metrics["agreement"] or 0) > 0.8
+    assert (judged.metrics["box_iou"] or 0) > 0.8
+    assert min(judged.metrics[f"{output}_sqnr_db"] or 0 for output in ("boxes", "scores", "masks")) > 15
+    prepared = open_artifact(exported.artifact).description.preprocessing
+    (batch,) = open_image_set(photos).batches(prepared, batch=4, dtype="float32")
+    engines = {"onnxruntime": in_onnxruntime, "openvino": int8, "float": exported.artifact}
+    found = {}
+    for name, path in engines.items():
+        target = "onnxruntime" if name == "float" else name
+        with find_target(target).open_session(open_artifact(path)) as session:
+            found[name] = split(session.run_all(batch.images))
+    count = sum(len(each.boxes) for each in found["onnxruntime"])
+    assert count > 4 * 10
+    for others in ("float", "openvino"):
+        pairs = [match(*each) for each in zip(found["onnxruntime"], found[others], strict=True)]
+        assert sum(map(len, pairs)) > count * 2 / 3
 
 
 def test_sensitivity_tells_of_each_layer_by_the_answers_of_its_head(checkpoint: Path) -> None:
