@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +25,7 @@ from convnext_edge.errors import CheckpointError
 from convnext_edge.images.changes import PreprocessingChanges
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.convnext import ConvNeXt, as_tuple
+from convnext_edge.network.mask_rcnn import MaskRCNN
 from convnext_edge.progress import note
 from convnext_edge.tasks import WITH_CLASSES, Task, infer_task
 
@@ -232,8 +232,8 @@ def _check_answer(model: ConvNeXt, path: str) -> None:
     with torch.inference_mode():
         image = pixels.reshape(1, channels, edge, edge)
         answers = as_tuple(model(image))
-        decoder: Any = getattr(model, "decoder", None)
-        if model.architecture.detection is not None:
+        decoder = getattr(model, "decoder", None)
+        if isinstance(decoder, MaskRCNN):
             # what is not finite is no object, and shows in no answer
             answers += decoder.dense(model.feature_maps(image)[1], (edge, edge))[0]
     finite = all(bool(torch.isfinite(answer).all()) for answer in answers)
