@@ -68,6 +68,9 @@ class Rescalable(nn.Module, ABC):
     def rescale(self, factor: Tensor) -> None:
         """Multiply the output by `factor` (C,) from now on."""
 
+    def follow(self, convolution: nn.Module) -> None:
+        """Be told the convolution whose output nothing else takes: where that is cheaper, it is rescaled."""
+
 
 class MatMul(nn.Module):
     """A linear layer whose weight is stored (in, out), as ONNX's MatMul takes it."""

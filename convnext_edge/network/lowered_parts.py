@@ -69,8 +69,8 @@ class LoweredStem(nn.Module):
         self.reads_bytes = input_type == "uint8"
         affine = stem_affine(model, preprocessing, input_type)
         # bytes are multiplied in INT8, of which ONNX Runtime has no convolution that gives floats; and it
-        # fuses no norm but LayerNorm behind the transpose of a convolution
-        rows = self.reads_bytes or model.stem.norm.kind != "layernorm"
+        # fuses no RMSNorm behind the transpose of a convolution
+        rows = self.reads_bytes or model.stem.norm.kind == "rmsnorm"
         self.conv = factory.stem(*affine, as_rows=rows)
         # it feeds the residual path as well, and so keeps what it multiplies and adds
         self.norm = factory.norm(model.stem.norm, affine=True)
@@ -113,7 +113,9 @@ class LoweredBlock(nn.Module):
             centre_bias(self.dwconv)
         first = factory.pointwise(*fold_normalization(block.pwconv1, block.norm))
         second = factory.pointwise(*fold_second_pointwise(block))
-        self.pwconv1 = Scaled(factory.norm(block.norm, affine=False), first, factory)
+        norm = factory.norm(block.norm, affine=False)
+        norm.follow(self.dwconv)
+        self.pwconv1 = Scaled(norm, first, factory)
         self.act = block.act
         grn = block.grn
         self.pwconv2 = Scaled(factory.grn(grn.weight), second, factory) if isinstance(grn, GRN) else second

@@ -27,7 +27,11 @@ from convnext_edge.network.conv_form import ConvLayerFactory, QuantizedConvLayer
 from convnext_edge.network.convnext import ConvNeXt, Outputs, OverlapStem, Stage
 from convnext_edge.network.forms import LayerFactory, MatMul
 from convnext_edge.network.layers import Layer, LayerKind, find_multiplication
-from convnext_edge.network.linear_form import DynamicLinearLayerFactory, LinearLayerFactory
+from convnext_edge.network.linear_form import (
+    DynamicLinearLayerFactory,
+    LinearLayerFactory,
+    QuantizedLinearLayerFactory,
+)
 from convnext_edge.network.lowered_decoder import FoldedUPerNet, map_sizes
 from convnext_edge.network.lowered_detector import LoweredMaskRCNN, fold_norms
 from convnext_edge.network.lowered_parts import (
@@ -52,7 +56,10 @@ LAYER_FACTORIES: dict[str, LayerFactory] = {
     "tiled": TiledLayerFactory(),
 }
 # those for models that will be quantized, where they differ
-QUANTIZED_FACTORIES: dict[str, LayerFactory] = {"conv": QuantizedConvLayerFactory()}
+QUANTIZED_FACTORIES: dict[str, LayerFactory] = {
+    "conv": QuantizedConvLayerFactory(),
+    "linear": QuantizedLinearLayerFactory(),
+}
 # those that hold nothing that depends on the size of the image, where the usual ones do
 DYNAMIC_FACTORIES = dict.fromkeys(("linear", "rows", "tiled"), DynamicLinearLayerFactory())
 

@@ -72,6 +72,32 @@ def normalize(x: Tensor, kind: NormKind, eps: float, *, axis: int) -> Tensor:
     return x / torch.sqrt(variance + eps)
 
 
+def normalize_by_moments(x: Tensor, kind: NormKind, eps: float, *, axis: int) -> Tensor:
+    """Return what `normalize` does, from the mean and the length of what is normalized.
+
+    For models that will be quantized: where the mean is 100 times the deviation, the result is off by up to
+    0.4 %, a step of 8 bits; where it is 10 times, by 0.004 %. The variance is a difference, which rounding
+    must not make negative. Between the two, the axis of length 1 is left out: OpenVINO and ONNX Runtime
+    compute with it one number at a time.
+    """
+    count = x.shape[axis]
+    length = torch.linalg.vector_norm(x, dim=axis, keepdim=True).squeeze(axis)
+    squares = length * length * (1 / count)
+    if kind == "rmsnorm":
+        return x * reciprocal_root(squares + eps, axis)
+    mean = x.mean(dim=axis, keepdim=True)
+    flat = mean.squeeze(axis)
+    variance = (squares - flat * flat).clamp(min=0)
+    if kind == "simplenorm":
+        return x * reciprocal_root(variance * unbiased(count) + eps, axis)
+    return (x - mean) * reciprocal_root(variance + eps, axis)
+
+
+def reciprocal_root(x: Tensor, axis: int) -> Tensor:
+    """Return 1 / sqrt(x), with an axis of length 1."""
+    return (1 / torch.sqrt(x)).unsqueeze(axis)
+
+
 def unbiased(count: int) -> float:
     """Return what makes a mean of `count` squares the sum divided by one less, as simplenorm has it."""
     return count / (count - 1)

@@ -87,6 +87,7 @@ class ONNXRuntime(Target):
         "x86-64": ("linear", "plain"),
         "aarch64": ("tiled", "linear", "plain"),
     }
+    moment_norms = True
     # its input in INT8 would cost fidelity, its weights alone time: their kernel is slower than that of FP32
     recipe = Recipe(keep_float=("head",))
     activations = frozenset(ACTIVATION_BITS)

@@ -9,14 +9,15 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from convnext_edge.architecture import Architecture, NormKind
 from convnext_edge.artifacts.artifact import Form
 from convnext_edge.images.preprocessing import InputType, Preprocessing
 from convnext_edge.images.transform import normalize
-from convnext_edge.network.conv_form import MomentNorm
+from convnext_edge.network.conv_form import QuantizedConvLayerFactory
 from convnext_edge.network.convnext import ConvNeXt, as_tuple, part_of
+from convnext_edge.network.linear_form import QuantizedLinearLayerFactory
 from convnext_edge.network.lowering import LoweredConvNeXt, lower
 from convnext_edge.network.norms import GRN, Norm
 from convnext_edge.network.norms import normalize as exact_normalize
@@ -210,20 +211,30 @@ def test_convolutions_that_a_runtime_has_no_int8_for_stay_float(form: Form, dyna
     assert sum(not placement[name] for name in dense) == kept
 
 
+def for_int8(kind: NormKind, x: Tensor, form: Form) -> Tensor:
+    """What the norm of a form for models that will be quantized makes of (N, C, H, W)."""
+    if form == "conv":
+        return QuantizedConvLayerFactory.norms(kind, 1e-6, None, None)(x)
+    return QuantizedLinearLayerFactory.norms(kind, 1e-6, None, None)(x.movedim(1, -1)).movedim(-1, 1)
+
+
+@pytest.mark.parametrize("form", ["conv", "linear"])
 @pytest.mark.parametrize("kind", get_args(NormKind))
 @pytest.mark.parametrize(("mean", "bound"), [(0, 1e-5), (10, 1e-4), (100, 5e-3)])
-def test_a_norm_for_int8_is_close_to_the_exact_one(kind: NormKind, mean: float, bound: float) -> None:
+def test_a_norm_for_int8_is_close_to_the_exact_one(
+    kind: NormKind, mean: float, bound: float, form: Form
+) -> None:
     x = torch.randn(2, 384, 14, 14, generator=torch.Generator().manual_seed(0)) + mean
     exact = exact_normalize(x.double(), kind, 1e-6, axis=1)
-    found = MomentNorm(kind, 1e-6, None, None)(x)
+    found = for_int8(kind, x, form)
     # simplenorm keeps the mean: its values are as large as the mean
     assert (found - exact).abs().max() / exact.abs().max() < bound
 
 
+@pytest.mark.parametrize("form", ["conv", "linear"])
 @pytest.mark.parametrize("kind", get_args(NormKind))
-def test_a_norm_for_int8_bears_pixels_that_are_alike_in_all_channels(kind: NormKind) -> None:
-    x = torch.full((1, 96, 8, 8), 7.3)
-    assert torch.isfinite(MomentNorm(kind, 1e-6, None, None)(x)).all()
+def test_a_norm_for_int8_bears_pixels_that_are_alike_in_all_channels(kind: NormKind, form: Form) -> None:
+    assert torch.isfinite(for_int8(kind, torch.full((1, 96, 8, 8), 7.3), form)).all()
 
 
 @pytest.mark.parametrize("form", ["conv", "linear"])

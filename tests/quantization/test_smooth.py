@@ -63,6 +63,31 @@ def test_activations_and_weights_share_their_scale_and_the_function_stays(form: 
         assert not torch.allclose(raw[0] / raw[1], (raw[0] / raw[1]).mean(), rtol=0.1), name
 
 
+def test_behind_a_convolution_simplenorm_lets_it_take_the_scale() -> None:
+    """For ONNX Runtime, which has no operator for simplenorm: a scale of its own would be a pass more."""
+    torch.manual_seed(0)
+    architecture = Architecture((1, 1), (8, 16), classes=5, norm="simplenorm", norm_bias=False)
+    reference = ConvNeXt(architecture).eval()
+    before = lower(reference, "linear", preprocessing=Preprocessing(resolution=32), will_quantize=True)
+    assert isinstance(before, LoweredConvNeXt)
+    smoothed = smooth(before, BATCHES, 0.5)
+    with torch.inference_mode():
+        assert torch.allclose(smoothed(BATCHES[0]), reference(BATCHES[0]), atol=1e-5)
+    state = smoothed.state_dict()
+    assert "stages.1.downsample.conv.before.weight" in state  # behind a sum that others read as well
+    for stage in (0, 1):
+        block = f"stages.{stage}.blocks.0"
+        assert f"{block}.pwconv1.before.weight" not in state
+        name = f"{block}.dwconv.conv.weight"
+        moved = (state[name] / before.state_dict()[name]).flatten(1).mean(1)
+        assert moved.std() > 0
+        undone = state[f"{block}.pwconv1.before.mean_weight"].flatten() * moved
+        assert torch.allclose(undone, undone.mean(), rtol=1e-4)
+    for name, (activation, weight) in peaks(smoothed).items():
+        ratio = activation / weight
+        assert torch.allclose(ratio, ratio.mean(), rtol=1e-3), name
+
+
 def test_a_factor_is_equation_4_with_a_geometric_mean_of_1() -> None:
     """4 ** 0.5 / 1 and 1 / 16 ** 0.5 are 2 and 1/4, whose geometric mean is the root of 1/2."""
     factor = smoothing_factor(torch.tensor([4.0, 1.0]), torch.tensor([1.0, 16.0]), 0.5)
