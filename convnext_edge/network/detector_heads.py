@@ -5,6 +5,7 @@ Shapes in the comments: N images, D channels of the pyramid, H and W of a map, R
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,10 +32,16 @@ class ProposalHead(nn.Module):
         """Return logits (N, anchors) and deltas (N, anchors, 4) of a level (N, D, H, W)."""
         conv, objectness, of_boxes = self.of_level(level)
         y = F.relu(conv(x))
-        logits, deltas = objectness(y), of_boxes(y)  # (N, shapes, H, W), (N, shapes * 4, H, W)
-        return logits.permute(0, 2, 3, 1).flatten(1), deltas.permute(0, 2, 3, 1).flatten(1).unflatten(
-            1, (-1, BOX)
-        )
+        return in_rows(objectness(y), of_boxes(y))
+
+
+def in_rows(logits: Tensor, deltas: Tensor) -> tuple[Tensor, Tensor]:
+    """Return logits (N, anchors) and deltas (N, anchors, 4), as rows, columns and shapes follow each other.
+
+    logits: (N, shapes, H, W). deltas: (N, shapes * 4, H, W).
+    """
+    anchors, boxes = (each.permute(0, 2, 3, 1).flatten(1) for each in (logits, deltas))
+    return anchors, torch.unflatten(boxes, 1, (-1, BOX))
 
 
 class BoxHead(nn.Module):
