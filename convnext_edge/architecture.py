@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal, NamedTuple
 
-from convnext_edge.detection import Cascade, Detection, HeadLayer, Widths, detector_layers, positions
+from convnext_edge.detection import (
+    CASCADED,
+    Cascade,
+    Detection,
+    HeadLayer,
+    Widths,
+    detector_layers,
+    positions,
+)
 from convnext_edge.upernet import DecoderLayer, decoder_layers
 
 KERNEL = 7  # of the published models' depthwise convolutions
@@ -120,6 +128,11 @@ class Architecture:
     def outputs(self) -> int:
         """Numbers in the pooled vector: those of the head, or of the pooling where there is none."""
         return self.classes or self.pooled_features
+
+    @property
+    def box_heads(self) -> int:
+        """Box heads of a detector, and as many mask heads."""
+        return CASCADED if self.cascade else 1
 
     @property
     def params(self) -> int:

@@ -58,8 +58,8 @@ def measure(fp32: Path, int8: Path, precision: str) -> dict[str, Any]:
 def read_log(model: Path, precision: str | None) -> dict[str, Any]:
     module = import_module("tensorrt_rtx")
     log = Log(module)
-    graph = tensorrt.TENSORRT_RTX.graph(model, precision)
-    build_plan(module, graph, BuildOptions(), max_batch=tensorrt.MAX_BATCH, log=log)
+    (part,) = tensorrt.TENSORRT_RTX.parts(model, precision)
+    build_plan(module, part, BuildOptions(), log=log)
     products = {
         layer.name
         for layer in log.layers()

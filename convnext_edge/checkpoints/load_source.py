@@ -16,7 +16,8 @@ from convnext_edge.checkpoints.folders import Located, locate
 from convnext_edge.checkpoints.loading import load_checkpoint, load_weights
 from convnext_edge.checkpoints.onnx_artifacts import load_artifact, shown_preparation, tell_graph
 from convnext_edge.checkpoints.places import Selection
-from convnext_edge.checkpoints.preparation.found import about, find_preparation
+from convnext_edge.checkpoints.preparation.found import about, find_preparation, of_detector
+from convnext_edge.checkpoints.releases import fetch_release
 from convnext_edge.checkpoints.sizes import visible
 from convnext_edge.checkpoints.source import Source
 from convnext_edge.checkpoints.telling import tell, tell_kept, tell_preparation
@@ -31,6 +32,7 @@ from convnext_edge.progress import note, phase
 
 RENAME = "Files of the workspace begin with this name: rename the checkpoint, or make a link to it."
 OF_CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+PREPARES = {"segment": "mmsegmentation prepares them", "detect": "mmdetection prepares them"}  # by task
 BUNDLED_CLASSES = {
     "demo": OF_CIFAR10,
     "demo_segment": ("background", *OF_CIFAR10),
@@ -190,7 +192,7 @@ def _random(variant: Variant, seed: int) -> Source:
         variant.name,
         variant.preprocessing,
         task=variant.task,
-        prepared_by="mmsegmentation prepares them" if variant.task == "segment" else "timm prepares them",
+        prepared_by=PREPARES.get(variant.task, "timm prepares them"),
     )
 
 
@@ -208,7 +210,11 @@ def _published(variant: Variant) -> Source:
             prepared_by="in its training",
         )
     if variant.task == "segment":
-        return _of_repository(variant)
+        located = locate(Path(f"hf:{variant.source}"))
+        return _of_library(variant, located, "mmsegmentation's configuration says")
+    if variant.task == "detect":
+        located = locate(fetch_release(variant.source))
+        return _of_library(variant, located, of_detector("mmdetection").by)
     from convnext_edge.checkpoints.hub import fetch
 
     fetched = fetch(variant)
@@ -224,9 +230,8 @@ def _published(variant: Variant) -> Source:
     )
 
 
-def _of_repository(variant: Variant) -> Source:
-    """Return the source of a variant whose weights are in transformers' layout."""
-    located = locate(Path(f"hf:{variant.source}"))
+def _of_library(variant: Variant, located: Located, prepared_by: str) -> Source:
+    """Return the source of a variant whose weights are in the layout of transformers or mmdetection."""
     loaded = load_checkpoint(located)
     _check_variant(located.file, loaded.model, variant)
     tell(loaded, located)
@@ -240,7 +245,8 @@ def _of_repository(variant: Variant) -> Source:
         task=loaded.task,
         left_out=loaded.left_out,
         classes_from=loaded.classes.source,
-        prepared_by="mmsegmentation's configuration says",
+        assumed=loaded.assumed,
+        prepared_by=prepared_by,
     )
 
 

@@ -2,8 +2,8 @@
 
 A name is a size, as in `tiny` or `v2_tiny`, with the tag of its training as timm writes it, as in
 `tiny.fb_in22k_ft_in1k_384`; a size alone means the first tag of its row in `published`. What torchvision,
-transformers and the hub call a model is a name as well; upernet_tiny is the segmenter on a `tiny`. This
-module needs no PyTorch.
+transformers and the hub call a model is a name as well; upernet_tiny is the segmenter on a `tiny`,
+mask_rcnn_tiny and cascade_mask_rcnn_tiny are the detectors on one. This module needs no PyTorch.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, replace
 
 from convnext_edge.architecture import Architecture
+from convnext_edge.checkpoints import detectors
 from convnext_edge.checkpoints.published import PUBLISHED, TAGS
 from convnext_edge.checkpoints.sizes import SIZES, visible
 from convnext_edge.checkpoints.upernets import LICENSE, UPERNETS, prepared, repository, upernet
@@ -32,9 +33,12 @@ class Variant:
     # Fraction of the ImageNet-1k validation set, with this preprocessing; None where none is published.
     published_top1: float | None
     license: str  # of the weights: an SPDX identifier, or the name of the model card, in lower case
-    source: str  # repository of the Hugging Face hub; for `demo`, a folder of this project
+    # Repository of the Hugging Face hub; of a detector the address of a file, of `demo` a folder of ours.
+    source: str
     task: Task = "classify"  # what the outputs mean
     published_miou: float | None = None  # of a segmenter: a fraction, on ADE20K, of windows at one scale
+    published_box_ap: float | None = None  # of a detector: a fraction, on COCO
+    published_mask_ap: float | None = None  # likewise
 
     @property
     def generation(self) -> str:
@@ -43,7 +47,7 @@ class Variant:
 
     @property
     def resolution(self) -> int:
-        """The edge of the square input, in pixels."""
+        """The edge of the square input, or the rows of another one, in pixels."""
         return self.preprocessing.resolution
 
     @property
@@ -114,7 +118,8 @@ def variants() -> list[Variant]:
         for size, tags in PUBLISHED.items()
         for tag in list(tags)[1:]
     ]
-    return [*default, *BUNDLED.values(), *map(_segmenter, UPERNETS), *chosen]
+    of_maps = [*map(_segmenter, UPERNETS), *map(_detector, detectors.DETECTORS)]
+    return [*default, *BUNDLED.values(), *of_maps, *chosen]
 
 
 def names() -> list[str]:
@@ -151,7 +156,7 @@ def find_variant(name: str) -> Variant:
 def canonical(name: str) -> str:
     """Return the name that the table has for what a library calls a model."""
     repository = name.removeprefix("hf-hub:").removeprefix("hf_hub:")
-    if found := of_transformers(repository):
+    if found := of_transformers(repository) or detectors.of_file(repository):
         return found
     plain = repository.removeprefix("timm/")
     if plain.startswith("convnextv2_"):
@@ -203,6 +208,21 @@ def _segmenter(size: str) -> Variant:
         source=repository(size),
         task="segment",
         published_miou=UPERNETS[size].miou,
+    )
+
+
+def _detector(name: str) -> Variant:
+    training = detectors.DETECTORS[name]
+    return Variant(
+        name=name,
+        architecture=detectors.detector(name),
+        preprocessing=detectors.prepared(),
+        published_top1=None,
+        license=detectors.LICENSE,
+        source=detectors.release(name),
+        task="detect",
+        published_box_ap=training.box_ap,
+        published_mask_ap=training.mask_ap,
     )
 
 

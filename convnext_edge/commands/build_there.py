@@ -46,6 +46,11 @@ def build_engine_there(
         )
     check_suffix(output, chosen.suffix)
     start = find_model(model, chosen.name, workspace)
+    if start.description.task == "detect":
+        raise UsageError(
+            f"build --on brings one engine home, and a detector has two: {start.path.name}",
+            hint="Copy the folder of build --target tensorrt --emit-script there, and run its script.",
+        )
     graph = fit_graph(start, chosen, workspace)
     with temporary_folder() as scratch:
         folder = scratch / "script"

@@ -16,7 +16,7 @@ from convnext_edge.commands.export import export
 from convnext_edge.commands.options import WorkspaceFolder
 from convnext_edge.commands.quantize.command import quantize
 from convnext_edge.commands.result import Result
-from convnext_edge.commands.text import MIB, command_line, table
+from convnext_edge.commands.text import MIB, WIDTH, broken_into_lines, command_line, table
 from convnext_edge.commands.validate.command import validate
 from convnext_edge.commands.validate.result import Validate
 from convnext_edge.progress import note
@@ -24,6 +24,7 @@ from convnext_edge.targets.registry import ON_CPUS
 
 Shown = Literal["classify", "segment", "detect"]
 UNTOLD = "-"
+INDENT = 8  # columns before the command that draws
 
 
 class Figure(NamedTuple):
@@ -131,15 +132,20 @@ class Demo(Result):
             + f"\n{self.images} test images, one thread, {self.seconds:.0f} s: {verdict}"
             + ("" if self.reliable else "\n? NOT to be relied on: the machine was busy")
             + f"\nengine: {self.engine}"
+            + (f"\nlook:   {self.look}" if self.look else "")
         )
 
-    def next_command(self) -> str:
-        """Return what puts the engine into an application, or shows what it sees."""
-        if not self.passed:
-            return ""
+    @property
+    def look(self) -> str:
+        """The command that draws what the engine sees in the test images; empty where nothing is drawn."""
         if self.task == "classify":
-            return command_line("embed", self.engine, "--lang", "cpp")
-        return command_line("predict", self.engine, MODELS[self.task].name, "--maps", "maps")
+            return ""
+        line = command_line("predict", self.engine, MODELS[self.task].name, "--maps", "maps")
+        return broken_into_lines(line, INDENT) if len(line) > WIDTH - INDENT else line
+
+    def next_command(self) -> str:
+        """Return what puts the engine into an application."""
+        return command_line("embed", self.engine, "--lang", "cpp") if self.passed else ""
 
 
 @command(example="convnext-edge demo")

@@ -1,11 +1,13 @@
-"""What to do about gates that are not met: a sentence for the summary, and the command that comes next."""
+"""What comes next: the command for an engine that is well, and what to do about gates that are not met."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from convnext_edge.commands.text import Sentence, command_line
+from convnext_edge.targets.registry import ON_CPUS, find_target
 
 # Of each gate of accuracy, by the name that results have, the option that sets it.
 OPTIONS: dict[str, tuple[str, str]] = {
@@ -31,6 +33,13 @@ class Remedy:
 
 
 NOTHING = Remedy()
+
+
+def after_engine(artifact: Path, target: str) -> str:
+    """Return the command that puts an engine for CPUs into an application; empty for another artifact."""
+    if target not in ON_CPUS or not artifact.name.endswith(find_target(target).suffix):
+        return ""
+    return command_line("embed", artifact, "--lang", "cpp")
 
 
 def after_validate(gates: Collection[str], target: str) -> Remedy:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from convnext_edge.checkpoints import variants as published
+from convnext_edge.checkpoints.detectors import COUNTED, DETECTORS
 from convnext_edge.commands.declaration import command
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import fold, table
@@ -20,7 +21,10 @@ SHORT = {
 }
 
 
-OF_SEGMENTERS = "of upernet_*, mIoU on ADE20K (--sliding-window) stands in place of top-1"
+OF_OTHERS = (
+    "of upernet_*, mIoU on ADE20K (--sliding-window) stands in place of top-1; of *mask_rcnn_*,"
+    " the AP of boxes on COCO"
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class VariantRow(Result):
     depths: tuple[int, ...]
     dims: tuple[int, ...]
     params: int
-    macs: int  # multiply-adds for one image at `resolution`
+    macs: int  # multiply-adds for one image of `resolution` rows and `width` columns
     resolution: int
     classes: int
     published_top1: float | None  # a fraction; None where none is published
@@ -40,12 +44,21 @@ class VariantRow(Result):
     source: str
     task: Task = "classify"
     published_miou: float | None = None  # of a segmenter: a fraction, on ADE20K, by --sliding-window
+    published_box_ap: float | None = None  # of a detector: a fraction, on COCO
+    published_mask_ap: float | None = None  # likewise
+    published_macs: float | None = None  # of a detector: by its authors' count
+    width: int | None = None  # None: as `resolution`
 
     @property
     def accuracy(self) -> str:
-        """The published top-1 or mIoU in words; empty where none is published."""
-        found = self.published_top1 if self.published_miou is None else self.published_miou
-        return "" if found is None else f"{found:.1%}"
+        """The published top-1, mIoU or AP in words; empty where none is published."""
+        told = (self.published_top1, self.published_miou, self.published_box_ap)
+        return next((f"{found:.1%}" for found in told if found is not None), "")
+
+    @property
+    def size(self) -> str:
+        """The size of the image that multiply-adds are counted for."""
+        return f"{self.resolution}" if self.width is None else f"{self.resolution}x{self.width}"
 
 
 @dataclass(frozen=True)
@@ -66,14 +79,14 @@ class Variants(Result):
                 row.name,
                 three_digits(row.params / 1e6) + "M",
                 three_digits(row.macs / 1e9) + "G",
-                str(row.resolution),
+                row.size,
                 row.accuracy,
                 SHORT.get(row.license, row.license),
             )
             for row in self.variants
         ]
         meanings = ", ".join(f"{short} is {license}" for license, short in SHORT.items())
-        return table([header, *rows]) + f"\n{fold(meanings)}\n{OF_SEGMENTERS}"
+        return table([header, *rows]) + f"\n{fold(meanings)}\n{fold(OF_OTHERS)}"
 
 
 @command(example="convnext-edge variants")
@@ -84,23 +97,31 @@ def variants() -> Variants:
 
 def _row(variant: published.Variant) -> VariantRow:
     architecture = variant.architecture
+    training = DETECTORS.get(variant.name)
+    rows, columns = variant.preprocessing.size if training is None else COUNTED
     return VariantRow(
         name=variant.name,
         generation=variant.generation,
         depths=architecture.depths,
         dims=architecture.dims,
         params=architecture.params,
-        macs=architecture.macs(variant.resolution),
-        resolution=variant.resolution,
+        macs=architecture.macs(rows, columns),
+        resolution=rows,
+        width=None if columns == rows else columns,
         classes=variant.classes,
         published_top1=variant.published_top1,
         license=variant.license,
         source=variant.source,
         task=variant.task,
         published_miou=variant.published_miou,
+        published_box_ap=variant.published_box_ap,
+        published_mask_ap=variant.published_mask_ap,
+        published_macs=None if training is None else training.macs,
     )
 
 
 def three_digits(value: float) -> str:
-    """Return a number as people read it: 28.6, 197, 0.55."""
+    """Return a number as people read it: 1354, 197, 28.6, 0.55."""
+    if value >= 1000:
+        return f"{value:.0f}"
     return f"{value:.3g}" if value >= 1 else f"{value:.2f}"

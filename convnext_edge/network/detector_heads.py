@@ -31,9 +31,16 @@ class ProposalHead(nn.Module):
 
     def forward(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
         """Return logits (N, anchors) and deltas (N, anchors, 4) of a level (N, D, H, W)."""
-        logits, deltas = self.of_level(x, level)
-        rows = deltas.permute(0, 2, 3, 1).flatten(1)
-        return logits.permute(0, 2, 3, 1).flatten(1), torch.unflatten(rows, 1, (-1, BOX))
+        return in_rows(*self.of_level(x, level))
+
+
+def in_rows(logits: Tensor, deltas: Tensor) -> tuple[Tensor, Tensor]:
+    """Return logits (N, anchors) and deltas (N, anchors, 4), as rows, columns and shapes follow each other.
+
+    logits: (N, shapes, H, W). deltas: (N, shapes * 4, H, W).
+    """
+    anchors, boxes = (each.permute(0, 2, 3, 1).flatten(1) for each in (logits, deltas))
+    return anchors, torch.unflatten(boxes, 1, (-1, BOX))
 
 
 class BoxHead(nn.Module):

@@ -113,8 +113,8 @@ class MaskRCNN(nn.Module):
             known = Boxes(tuple(look.boxes for look in looks), self.choose(looks, real, size)[0])
         else:
             looks = self.looks(levels, known.proposals[0], size, known.proposals[1:])
-        pieces = self.pieces(levels, known.detections, size, MASK_EDGE)
-        masks = [head(pieces).unflatten(0, (len(maps[0]), -1)) for head in heads_of(self.mask)]
+        logits = self.mask_logits(self.pieces(levels, known.detections, size, MASK_EDGE))
+        masks = [torch.unflatten(each, 0, (len(maps[0]), -1)) for each in logits]
         every = [torch.cat([found[i] for found in anchors], dim=1) for i in range(2)]
         of_boxes = [x for look in looks for x in (look.logits, look.deltas)]
         return (*every, *of_boxes, *masks), known
@@ -223,9 +223,13 @@ class MaskRCNN(nn.Module):
 
     def masks(self, levels: Sequence[Tensor], boxes: Tensor, labels: Tensor, size: Size) -> Tensor:
         """Return how likely each of 28 x 28 parts of a box is of its object, (N, R, 28, 28)."""
-        pieces = self.pieces(levels, boxes, size, MASK_EDGE)
-        own = mean([own_mask(head(pieces), labels) for head in heads_of(self.mask)])
+        logits = self.mask_logits(self.pieces(levels, boxes, size, MASK_EDGE))
+        own = mean([own_mask(each, labels) for each in logits])
         return own.reshape(-1, boxes.shape[1], *own.shape[1:])
+
+    def mask_logits(self, pieces: Tensor) -> list[Tensor]:
+        """Return what each mask head answers to pieces (N * R, D, 14, 14): (N * R, classes, 28, 28)."""
+        return [head(pieces) for head in heads_of(self.mask)]
 
     def pieces(self, levels: Sequence[Tensor], boxes: Tensor, size: Size, edge: int) -> Tensor:
         """Return what is cut out for each box (N, R, 4) of the level that suits its size.

@@ -33,6 +33,7 @@ from convnext_edge.onnx_graph.qdq import LAYOUT_ONLY, QDQ, along_channels, is_qu
 FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 KEPT = {"LayerNormalization", "ReduceMean", "ReduceSum", "ReduceL2", "Sqrt", "Div", "Reciprocal", "Pow"}
 FOLLOWING = {"Add", "Sub", "Mul"}  # of an FP32 value and a constant: part of a norm, FP32 as well
+FACTORS = {"Resize"}  # whose inputs behind the first are numbers of FP32
 LARGEST = float(np.finfo(np.float16).max)
 
 
@@ -74,7 +75,8 @@ class Conversion:
         if node.op_type == "Cast" and node.output[0] in self.floats:
             node.attribute[0].i = wanted
         for index, name in enumerate(node.input):
-            node.input[index] = self.converted(name, wanted)
+            if index == 0 or node.op_type not in FACTORS:
+                node.input[index] = self.converted(name, wanted)
         self.nodes.append(node)
         self.types.update({name: wanted for name in node.output if name in self.floats})
 
@@ -136,8 +138,9 @@ class Conversion:
 
     def _restore(self, output: str) -> None:
         inner = f"{output}_fp16"
-        for node in self.nodes:
-            node.output[:] = [inner if name == output else name for name in node.output]
+        for node in self.nodes:  # which may read it as well
+            for names in (node.input, node.output):
+                names[:] = [inner if name == output else name for name in names]
         self.nodes.append(helper.make_node("Cast", [inner], [output], name=f"cast_{output}", to=FLOAT))
 
 

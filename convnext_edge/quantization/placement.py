@@ -44,7 +44,7 @@ def is_quantized(layer: Layer, recipe: Recipe) -> bool:
         return False
     if layer.depthwise:
         return recipe.depthwise
-    if not layer.has_int8_kernel:
+    if not (layer.has_int8_kernel or recipe.convolutions):
         return False
     # bytes are codes without a sign: a stem that reads them is INT8 only where activations are unsigned
     return layer.kind != "stem" or (layer.reads_bytes and recipe.activation in ("uint8", "uint16"))

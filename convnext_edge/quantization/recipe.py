@@ -43,6 +43,8 @@ class Recipe:
     weight_scale: WeightScale = "non-saturating"
     rounding: Rounding = "gptq"  # of weights: `gptq` corrects each one's error in the next; or `nearest`
     depthwise: bool = False  # whether the depthwise convolutions are quantized too
+    # whether convolutions are quantized too where a form has matrix products: not all its runtimes have them
+    convolutions: bool = False
     keep_float: tuple[str, ...] = ()  # patterns (as of file names) of layers that stay float
     # patterns of layers that get `uint16` activations in place of `uint8`
     sixteen_bit: tuple[str, ...] = ()

@@ -207,7 +207,7 @@ class Target(ABC):
             raise TargetError(
                 f"target {self.name} does not take task detect: nobody tried what it makes of"
                 " NonMaxSuppression and RoiAlign",
-                hint="Take openvino or onnxruntime. --task features leaves the heads out.",
+                hint="Take openvino, onnxruntime or tensorrt. --task features leaves the heads out.",
             )
         if task == "segment" and not self.takes_segmenters:
             raise TargetError(

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from convnext_edge import variants as variants_command
 from convnext_edge.artifacts.workspace import file_name
 from convnext_edge.checkpoints.load_source import load_source
 from convnext_edge.checkpoints.variants import DEMO, SIZES, Variant, find_variant, match, variants
@@ -27,9 +28,19 @@ UPERNETS = {
     "upernet_large": (235, 640, 2458),
     "upernet_xlarge": (391, 640, 3335),
 }
+# object_detection/README.md of ConvNeXt: file, AP of boxes and of masks, parameters, multiply-adds
+DETECTORS = {
+    "mask_rcnn_tiny": ("mask_rcnn_convnext_tiny_1k_3x", 0.462, 0.417, "48M", 262),
+    "cascade_mask_rcnn_tiny": ("cascade_mask_rcnn_convnext_tiny_1k_3x", 0.504, 0.437, "86M", 741),
+    "cascade_mask_rcnn_small": ("cascade_mask_rcnn_convnext_small_1k_3x", 0.519, 0.450, "108M", 827),
+    "cascade_mask_rcnn_base": ("cascade_mask_rcnn_convnext_base_1k_3x", 0.527, 0.456, "146M", 964),
+    "cascade_mask_rcnn_base.fb_in22k": ("cascade_mask_rcnn_convnext_base_22k_3x", 0.540, 0.469, "146M", 964),
+    "cascade_mask_rcnn_large": ("cascade_mask_rcnn_convnext_large_22k_3x", 0.548, 0.476, "255M", 1354),
+    "cascade_mask_rcnn_xlarge": ("cascade_mask_rcnn_convnext_xlarge_22k_3x", 0.552, 0.477, "407M", 1898),
+}
 NAMES = [
     *(*V1_NAMES, *V2_NAMES, *OTHERS, "tiny_hnf", "large_mlp", "xxlarge"),
-    *("demo", "demo_segment", "demo_detect", *UPERNETS),
+    *("demo", "demo_segment", "demo_detect", *UPERNETS, *DETECTORS),
 ]
 # ConvNeXt V1, table 1, and the README of its repository for T and S at 384: parameters, multiply-adds
 PAPER_V1 = [
@@ -98,6 +109,30 @@ def test_segmenters_are_the_papers(name: str) -> None:
     assert (variant.architecture.params + auxiliary) / 1e6 == pytest.approx(params, rel=0.01)
     assert variant.architecture.macs(window, 4 * window) / 1e9 == pytest.approx(macs, rel=0.01)
     assert (variant.resolution, variant.task, variant.license) == (window, "segment", "mit")
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_detectors_are_the_papers(name: str) -> None:
+    file, box_ap, mask_ap, params, macs = DETECTORS[name]
+    variant = find_variant(name)
+    assert find_variant(file) == find_variant(f"{file}.pth") == variant
+    assert variant.source == f"https://dl.fbaipublicfiles.com/convnext/coco/{file}.pth"
+    assert (variant.published_box_ap, variant.published_mask_ap) == (box_ap, mask_ap)
+    assert f"{variant.architecture.params / 1e6:.0f}M" == params
+    assert variant.architecture.macs(800, 1280) / 1e9 == pytest.approx(macs, rel=0.002)
+    assert (variant.preprocessing.size, variant.task, variant.license) == ((800, 1344), "detect", "mit")
+
+
+def test_the_table_tells_multiply_adds_of_detectors_beside_those_of_their_authors() -> None:
+    rows = {row.name: row for row in variants_command().variants}
+    row = rows["cascade_mask_rcnn_large"]
+    assert (row.resolution, row.width, row.published_macs) == (800, 1280, 1354e9)
+    assert row.macs == pytest.approx(1354e9, rel=0.002)
+    assert (row.published_box_ap, row.published_mask_ap) == (0.548, 0.476)
+    (line,) = (line for line in variants_command().summary().splitlines() if line.startswith(row.name))
+    assert line.split() == ["cascade_mask_rcnn_large", "255M", "1353G", "800x1280", "54.8%", "mit"]
+    assert rows["tiny"].width is None
+    assert rows["tiny"].published_macs is None
 
 
 def test_the_accuracy_of_segmenters_is_that_of_mmsegmentations_weights() -> None:

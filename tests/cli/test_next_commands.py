@@ -15,6 +15,7 @@ from convnext_edge.architecture import Architecture
 from convnext_edge.artifacts.artifact import Calibration
 from convnext_edge.commands.benchmark.result import Benchmark, Milliseconds
 from convnext_edge.commands.build import Build
+from convnext_edge.commands.predict.result import Failed, Predict, Prediction
 from convnext_edge.commands.quantize.command import Quantize
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.sensitivity import LayerRow, Sensitivity
@@ -56,6 +57,18 @@ def benchmarked(artifact: str) -> Benchmark:
         throughput_ips=1.0,
         peak_rss_bytes=None,
         passed=True,
+    )
+
+
+def predicted(artifact: str) -> Predict:
+    return Predict(
+        artifact=Path(artifact),
+        target="openvino",
+        task="detect",
+        pictures=1,
+        predictions=(Prediction("street.jpg"),),
+        failed=(),
+        seconds=1.0,
     )
 
 
@@ -110,6 +123,9 @@ SENSITIVE = Sensitivity(
         (BUILT, "convnext-edge validate out/e.xml --data IMAGES"),
         (benchmarked("out/e.xml"), "convnext-edge embed out/e.xml --lang cpp"),
         (benchmarked("out/e.onnx"), ""),  # no engine
+        (predicted("out/e.xml"), "convnext-edge embed out/e.xml --lang cpp"),
+        (predicted("out/e.onnx"), ""),
+        (replace(predicted("out/e.xml"), failed=(Failed("a.png", "damaged"),)), ""),
         (SENSITIVE, "convnext-edge quantize out/e.onnx --calib IMAGES --keep-float stages.0"),
     ],
 )

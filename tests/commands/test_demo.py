@@ -143,7 +143,8 @@ def test_the_segmenter_of_the_demo_meets_its_bars(tmp_path: Path, monkeypatch: p
     record = json.loads(SEGMENTER_RECORD.read_text(encoding="utf-8"))
     assert found.metrics["miou_reference"] == pytest.approx(record["test_miou"], abs=0.005)
     assert f"{found.metrics['miou']:.1%}" in found.summary()
-    assert found.next_command().startswith("convnext-edge predict")
+    assert found.next_command().startswith("convnext-edge embed")
+    assert "look:   convnext-edge predict " in found.summary()
 
 
 def test_pictures_with_label_maps_of_the_demo_are_apart() -> None:
@@ -185,6 +186,19 @@ def test_the_demo_says_which_figures_it_does_not_tell() -> None:
     assert lines[3] == (
         "- not told, and no gate is on it: it needs pycocotools (pip install 'convnext-edge[coco]')"
     )
+    assert lines[-1] == "look:   convnext-edge predict x.xml demo_detect --maps maps"
+
+
+def test_the_demo_leads_to_an_application() -> None:
+    figures = {"agreement": 0.99, "sqnr_db": 20.0, "speedup": 4.0, "speedup_ci95": (3.9, 4.1)}
+    told = {"engine": Path("x.xml"), "reliable": True, "candidate_top1": 0.9, "metrics": {}, **figures}
+    for task in ("classify", "segment", "detect"):
+        for passed in (True, False):
+            found = Demo(  # type: ignore[arg-type]
+                **told, passed=passed, images=8, seconds=1.0, rows=(), task=task, reference_top1=0.9
+            )
+            assert found.next_command() == ("convnext-edge embed x.xml --lang cpp" if passed else "")
+            assert ("look:" in found.summary()) == (task != "classify")
 
 
 def test_pictures_with_objects_of_the_demo_are_apart() -> None:

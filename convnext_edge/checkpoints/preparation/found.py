@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convnext_edge.checkpoints.config import CONFIG, REPAIR, ObjectShape
+from convnext_edge.checkpoints.detectors import prepared
 from convnext_edge.checkpoints.loading import Checkpoint
 from convnext_edge.checkpoints.preparation import open_clip, timm, torchvision
 from convnext_edge.checkpoints.preparation.open_clip import OPEN_CLIP_CONFIG
@@ -21,14 +22,12 @@ from convnext_edge.checkpoints.preparation.transformers import (
 from convnext_edge.checkpoints.variants import find_variant, match
 from convnext_edge.errors import CheckpointError
 from convnext_edge.images.changes import PreprocessingChanges
-from convnext_edge.images.preprocessing import IMAGENET_MEAN, LabelZero, Preprocessing
+from convnext_edge.images.preprocessing import LabelZero, Preprocessing
 from convnext_edge.progress import note
 from convnext_edge.reading import DamagedError, Line, Shape, read_json
 
 OPTIONS = "--resolution, --crop, --resize-mode, --interpolation, --mean and --std"
 IMAGES_AS = "images as "  # what an assumption of images begins with
-# Rows and crop, and columns: shorter edges of 800 pixels and longer ones of 1,333 at most, up to the next 32
-DETECTED, DETECTED_WIDTH = (800, 1.0), 1344
 ADE20K = 150  # classes
 WRAPPED = "TimmWrapperImageProcessor"  # which goes by the config.json of timm
 
@@ -133,13 +132,9 @@ def of_segmenter(classes: int) -> Preparation:
 
 
 def of_detector(library: str) -> Preparation:
-    """Return how both libraries prepare the images of detectors, in an input that has the largest of them.
-
-    The colour of the padding is the mean, as they add zeros to normalized images.
-    """
-    mean = tuple(round(255 * value) for value in IMAGENET_MEAN)
-    made = Preprocessing(*DETECTED, "bilinear", width=DETECTED_WIDTH, resize_mode="corner", pad_color=mean)
-    return Preparation(made, f"{library} prepares those of its detectors, in one size for all", told=False)
+    """Return how both libraries prepare the images of detectors."""
+    by = f"{library} prepares those of its detectors, in one size for all"
+    return Preparation(prepared(), by, told=False)
 
 
 def fitting(found: Preparation, channels: int) -> Preparation:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from convnext_edge.commands.remedies import NOTHING, Remedy, after_benchmark
+from convnext_edge.commands.remedies import NOTHING, Remedy, after_benchmark, after_engine
 from convnext_edge.commands.result import Result
 from convnext_edge.commands.text import (
     MIB,
-    command_line,
     counted,
     device_line,
     lines,
@@ -21,7 +20,6 @@ from convnext_edge.commands.text import (
     verdict,
 )
 from convnext_edge.devices.description import DeviceDescription
-from convnext_edge.targets.registry import ON_CPUS, find_target
 
 Hint = Literal["latency", "throughput"]
 SHOWN = 6  # layers in the summary: with what it says before, they fit into 24 lines
@@ -168,8 +166,7 @@ class Benchmark(Measurement):
         """Return what puts an engine that passed into an application, or else what finds a faster one."""
         if not self.passed:
             return self._remedy.command
-        engine = self.target in ON_CPUS and self.artifact.name.endswith(find_target(self.target).suffix)
-        return command_line("embed", self.artifact, "--lang", "cpp") if engine else ""
+        return after_engine(self.artifact, self.target)
 
     @property
     def _remedy(self) -> Remedy:

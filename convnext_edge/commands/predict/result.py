@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convnext_edge.commands.remedies import after_engine
 from convnext_edge.commands.result import Result
 from convnext_edge.errors import UsageError
 from convnext_edge.tasks import Task
@@ -134,6 +135,10 @@ class Predict(Result):
     def exit_code(self) -> int:
         """Return 1 where a picture could not be read."""
         return 1 if self.failed else 0
+
+    def next_command(self) -> str:
+        """Return what puts an engine into an application."""
+        return "" if self.failed or self.simulated else after_engine(self.artifact, self.target)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; of each prediction, what belongs to the task."""

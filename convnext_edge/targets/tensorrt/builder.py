@@ -13,61 +13,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onnx import ModelProto, TensorProto, numpy_helper
+from onnx import ModelProto
 
 from convnext_edge.artifacts.files import temporary_folder, write_bytes
 from convnext_edge.errors import TargetError, UsageError
 from convnext_edge.onnx_graph.files import save
-from convnext_edge.onnx_graph.lookup import initializers
-from convnext_edge.onnx_graph.naming import INPUT
-from convnext_edge.onnx_graph.qdq import QDQ
 from convnext_edge.progress import Bars
 from convnext_edge.quiet import is_verbose
 from convnext_edge.targets.base import BuildOptions
+from convnext_edge.targets.tensorrt.parts import Part
 
 LOGGER = logging.getLogger("convnext_edge.tensorrt")
-OPTIMAL_BATCH = 1  # kernels are chosen for it: on a device, images come one by one
-
-
-# --- the graph -----------------------------------------------------------------------------------
-
-
-def check_signed(model: ModelProto, path: Path, target: str) -> None:
-    """Raise TargetError where Q/DQ is not symmetric INT8, the only kind that TensorRT has."""
-    constants = initializers(model)
-    for node in model.graph.node:
-        if node.op_type in QDQ:
-            zero = constants.get(node.input[2]) if len(node.input) > 2 else None
-            if not _is_symmetric(zero):
-                raise TargetError(
-                    f"{path} quantizes activations to unsigned or shifted codes (at {node.name}), as CPUs"
-                    f" like them; {target} takes symmetric INT8 only",
-                    hint=f"Quantize for it: convnext-edge quantize MODEL --calib NAME --target {target}",
-                )
-
-
-def _is_symmetric(zero: TensorProto | None) -> bool:
-    """Return whether a zero point is INT8 and zero; a missing one means unsigned."""
-    return zero is not None and zero.data_type == TensorProto.INT8 and not numpy_helper.to_array(zero).any()
 
 
 # --- building ------------------------------------------------------------------------------------
 
 
-def build_plan(
-    module: Any, graph: ModelProto, options: BuildOptions, *, max_batch: int, log: Log | None = None
-) -> bytes:
-    """Return the serialized engine of a graph; raise TargetError with TensorRT's own words where it refuses.
+def build_plan(module: Any, part: Part, options: BuildOptions, log: Log | None = None) -> bytes:
+    """Return the serialized engine of a part; raise TargetError with TensorRT's own words where it refuses.
 
     module: `tensorrt` or `tensorrt_rtx`. log: one of the same module, for callers that want to read it.
     """
     log = log or Log(module)
     builder = module.Builder(log.logger)
-    network = parse(module, builder, graph, log)
+    network = parse(module, builder, part.graph, log)
     config = builder.create_builder_config()
     config.clear_flag(module.BuilderFlag.TF32)  # FP32 is to mean FP32
     config.profiling_verbosity = module.ProfilingVerbosity.DETAILED  # layer names for EngineInspector
-    config.add_optimization_profile(profile(builder, network, max_batch))
+    config.add_optimization_profile(profile(builder, part))
     set_compute_capabilities(module, config, options.compute_capabilities)
     read_timing_cache(config, options.timing_cache)
     with Bars() as bars:
@@ -94,11 +67,11 @@ def parse(module: Any, builder: Any, graph: ModelProto, log: Log) -> Any:
     return network
 
 
-def profile(builder: Any, network: Any, max_batch: int) -> Any:
-    """Return the profile for batches of 1 to `max_batch`, with kernels for OPTIMAL_BATCH."""
-    _, *image = network.get_input(0).shape
+def profile(builder: Any, part: Part) -> Any:
+    """Return the profile for all sizes of a part's inputs."""
     made = builder.create_optimization_profile()
-    made.set_shape(INPUT, *((batch, *image) for batch in (1, min(OPTIMAL_BATCH, max_batch), max_batch)))
+    for name, shape in part.shapes.items():
+        made.set_shape(name, *((count, *shape) for count in part.ranges[name]))
     return made
 
 

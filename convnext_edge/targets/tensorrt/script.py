@@ -1,54 +1,53 @@
-"""A folder that builds an engine with `trtexec` alone, for devices where Python is unwelcome (Jetson)."""
+"""A folder that builds engines with `trtexec` alone, for devices where Python is unwelcome (Jetson)."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from onnx import ModelProto
-
 from convnext_edge.artifacts.digests import sha256
 from convnext_edge.onnx_graph.files import save
-from convnext_edge.onnx_graph.naming import INPUT
-from convnext_edge.targets.tensorrt.builder import OPTIMAL_BATCH
+from convnext_edge.targets.tensorrt.parts import WHOLE, Part
 
-MODEL, ENGINE, SCRIPT, README, SUMS = "model.onnx", "model.engine", "build.sh", "README.md", "SHA256SUMS"
+ENGINE, SCRIPT, README, SUMS = f"{WHOLE}.engine", "build.sh", "README.md", "SHA256SUMS"
 
 
 @dataclass(frozen=True)
 class Script:
-    """A folder with a script that builds one engine, and all that the script needs."""
+    """A folder with a script that builds the engines of one model, and all that the script needs."""
 
     title: str  # what the model is called, as "tiny"
-    precision: str  # of the engine, as "int8"
-    image: tuple[int, int, int]  # channels, H, W
-    outputs: tuple[str, ...]  # their names
-    max_batch: int  # the most images in a call
+    precision: str  # of the engines, as "int8"
+    parts: tuple[Part, ...]  # an engine each
+    between: str = ""  # what is to be computed between the parts, as paragraphs; empty where there is one
     timing_cache: str = "timing.cache"  # name of the file with kernel timings
 
-    @property
-    def command(self) -> list[str]:
+    def command(self, part: Part) -> list[str]:
         """Return the call of trtexec, with paths relative to the folder; it suits TensorRT 10.8 to 11."""
-        shapes = {"min": 1, "opt": min(OPTIMAL_BATCH, self.max_batch), "max": self.max_batch}
-        size = "x".join(map(str, self.image))
+        counts = {
+            which: {name: getattr(found, of) for name, found in part.ranges.items()}
+            for which, of in (("min", "least"), ("opt", "usual"), ("max", "most"))
+        }
         return [
             "trtexec",
-            f"--onnx={MODEL}",
-            f"--saveEngine={ENGINE}",
+            f"--onnx={part.name}.onnx",
+            f"--saveEngine={part.name}.engine",
             # TensorRT 11 does so anyway, and still takes the option
             # https://docs.nvidia.com/deeplearning/tensorrt/11.4.1/api/migration/tensorrt-10x-to-11x-trtexec.html
             "--stronglyTyped",
             "--noTF32",  # FP32 is to mean FP32
-            *(f"--{which}Shapes={INPUT}:{batch}x{size}" for which, batch in shapes.items()),
+            *(f"--{which}Shapes={shapes_of(part, found)}" for which, found in counts.items()),
             f"--timingCacheFile={self.timing_cache}",
             "--profilingVerbosity=detailed",
             "--skipInference",
         ]
 
-    def write(self, folder: Path, graph: ModelProto) -> None:
+    def write(self, folder: Path) -> None:
         """Fill an existing folder; checksums of all other files go last."""
-        save(graph, folder / MODEL)
+        for part in self.parts:
+            save(part.graph, folder / f"{part.name}.onnx")
         script = folder / SCRIPT
         script.write_text(self._script(), encoding="utf-8")
         script.chmod(0o755)
@@ -57,11 +56,16 @@ class Script:
         sums = "".join(f"{sha256(file)}  {file.name}\n" for file in files)
         (folder / SUMS).write_text(sums, encoding="utf-8")
 
+    @property
+    def engines(self) -> list[str]:
+        """The names of the files that the script writes."""
+        return [f"{part.name}.engine" for part in self.parts]
+
     def _script(self) -> str:
-        call = " \\\n    ".join(shlex.quote(word) for word in self.command)
+        calls = [" \\\n    ".join(shlex.quote(word) for word in self.command(part)) for part in self.parts]
         return (
             "#!/bin/sh\n"
-            f"# Builds {ENGINE} for the GPU of this machine.\n"
+            f"# Builds {' and '.join(self.engines)} for the GPU of this machine.\n"
             "set -eu\n"
             'cd "$(dirname "$0")"\n'
             f"sha256sum --check --quiet {SUMS}\n"
@@ -70,19 +74,39 @@ class Script:
             "if ! command -v trtexec >/dev/null; then\n"
             "    echo 'trtexec is not on the PATH: it comes with TensorRT, not with its Python wheels' >&2\n"
             "    exit 1\n"
-            "fi\n"
-            f'{call} "$@"\n'
+            "fi\n" + "".join(f'{call} "$@"\n' for call in calls)
         )
 
     def _readme(self) -> str:
-        channels, height, width = self.image
+        files = " and ".join(f"`{engine}`" for engine in self.engines)
+        runs = "which runs" if len(self.parts) == 1 else "which run"
+        graphs = " and ".join(f"`{part.name}.onnx`" for part in self.parts)
         return (
             f"# {self.title}, {self.precision}, for TensorRT\n\n"
             f"On the device, with TensorRT 10.8 or later:\n\n    ./{SCRIPT}\n\n"
-            f"checks the files against `{SUMS}` and writes `{ENGINE}`, which runs on that GPU and"
+            f"checks the files against `{SUMS}` and writes {files}, {runs} on that GPU and"
             " that version of TensorRT only. Further options of trtexec may follow, as `--verbose`.\n\n"
-            f"Time it: `trtexec --loadEngine={ENGINE} --shapes={INPUT}:1x{channels}x{height}x{width}`\n\n"
-            f"Input `{INPUT}`: (N, {channels}, {height}, {width}), N from 1 to {self.max_batch}."
-            f" Outputs, FP32, N first: {', '.join(f'`{name}`' for name in self.outputs)}.\n"
-            f"The precision of every layer is in `{MODEL}`: no calibration and no precision flag is wanted.\n"
+            + "\n".join(told(part) for part in self.parts)
+            + f"The precision of every layer is in {graphs}:"
+            " no calibration and no precision flag is wanted.\n"
+            + (f"\n{self.between}" if self.between else "")
         )
+
+
+def shapes_of(part: Part, counts: Mapping[str, int]) -> str:
+    """Return the shapes of a part's inputs as trtexec takes them."""
+    return ",".join(
+        f"{name}:{'x'.join(map(str, (counts[name], *shape)))}" for name, shape in part.shapes.items()
+    )
+
+
+def told(part: Part) -> str:
+    """Return what the README says of a part."""
+    usual = {name: found.usual for name, found in part.ranges.items()}
+    timing = f"Time it: `trtexec --loadEngine={part.name}.engine --shapes={shapes_of(part, usual)}`\n\n"
+    inputs = "".join(
+        f"Input `{name}`: (N, {', '.join(map(str, shape))}), N from {part.ranges[name].least} to"
+        f" {part.ranges[name].most}.\n"
+        for name, shape in part.shapes.items()
+    )
+    return f"{timing}{inputs}Outputs, FP32, N first: {', '.join(f'`{name}`' for name in part.outputs)}.\n"

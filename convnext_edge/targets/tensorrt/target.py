@@ -48,27 +48,28 @@ import onnx
 
 from convnext_edge.artifacts.artifact import Artifact
 from convnext_edge.artifacts.files import temporary_folder
-from convnext_edge.artifacts.opsets import FIRST_WITH_HALF_QDQ
 from convnext_edge.artifacts.store import find_link
 from convnext_edge.errors import ArtifactError, TargetError
-from convnext_edge.onnx_graph.files import load
-from convnext_edge.onnx_graph.opset import opset_of
-from convnext_edge.onnx_graph.qdq import is_quantized
 from convnext_edge.progress import note
 from convnext_edge.quantization.recipe import Recipe
 from convnext_edge.targets.base import NO_OPTIONS, Availability, BuildOptions, Session, Target
-from convnext_edge.targets.tensorrt.builder import (
-    build_plan,
-    check_signed,
-    is_covered,
-)
+from convnext_edge.targets.tensorrt.between import explained
+from convnext_edge.targets.tensorrt.builder import build_plan, is_covered
 from convnext_edge.targets.tensorrt.cuda import Gpu, NoGpu, find_gpu
+from convnext_edge.targets.tensorrt.parts import Part, heads_file, read_parts
 from convnext_edge.targets.tensorrt.script import SCRIPT, Script
-from convnext_edge.targets.tensorrt.session import TensorRTSession, TensorRTSimulation
+from convnext_edge.targets.tensorrt.session import (
+    NO_GPU_HERE,
+    TensorRTSession,
+    TensorRTSimulation,
+)
 from convnext_edge.targets.vendor_errors import as_target_error
-from convnext_edge.tasks import output_names
 
 MAX_BATCH = 8
+OF_DETECTORS = (
+    "Two engines: the dense part, and the heads in a file beside it. What lies between them (proposals,"
+    " RoIAlign, the choice of boxes) is computed on the CPU."
+)
 # What TensorRT-RTX builds for by itself: "8.0, 8.6, 8.9, 12.0, and later"
 # https://docs.nvidia.com/deeplearning/tensorrt-rtx/latest/inference-library/cpu-engines.html
 ANY_AMPERE = "8.0+"
@@ -84,10 +85,11 @@ class TensorRT(Target):
     options = frozenset({"precision", "max_batch", "timing_cache"})
     form = "linear"
     # symmetric, since TensorRT has no zero points; all codes, since tensor cores add up in 32 bits
-    recipe = Recipe(activation="int8", weight_scale="full")
+    recipe = Recipe(activation="int8", weight_scale="full", convolutions=True)
     activations = frozenset({"int8"})
     suffix = ".engine"
     rivals_fp16 = True
+    takes_detectors = True
     takes_machine = False
 
     # --- what is here ----------------------------------------------------------------------------
@@ -147,32 +149,31 @@ class TensorRT(Target):
             "float_precision": options.precision,
         }
 
-    def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> None:
+    def build(self, model: Path, engine: Path, options: BuildOptions = NO_OPTIONS) -> dict[str, Any] | None:
+        """Build an engine; of a detector two, the second beside the first."""
         module = self.module()
         if self.needs_gpu:
             self._gpu()
-        graph = self.graph(model, options.precision)
+        parts = self.parts(model, options.precision, options.max_batch or MAX_BATCH)
+        files = (engine, heads_file(engine))[: len(parts)]
         with as_target_error(f"{self.package} builds no engine of {model}"):
-            plan = build_plan(module, graph, options, max_batch=options.max_batch or MAX_BATCH)
-        engine.write_bytes(plan)
+            for part, file in zip(parts, files, strict=True):
+                file.write_bytes(build_plan(module, part, options))
+        if len(parts) == 1:
+            return None
+        return {
+            "parts": {part.name: file.name for part, file in zip(parts, files, strict=True)},
+            "notes": [OF_DETECTORS],
+        }
+
+    def parts(self, model: Path, precision: str | None, max_batch: int = MAX_BATCH) -> tuple[Part, ...]:
+        """Return what engines are built of, as `read_parts` does."""
+        return read_parts(model, precision, max_batch, target=self.name)
 
     def graph(self, model: Path, precision: str | None) -> onnx.ModelProto:
-        """Return the graph that is built: the file's, with its float part in `precision`.
-
-        By default that is FP16 where there is INT8, else FP32. Raises TargetError for unsigned activations.
-        """
-        graph = load(model)
-        check_signed(graph, model, self.name)
-        if (precision or ("fp16" if is_quantized(graph) else "fp32")) == "fp32":
-            return graph
-        from convnext_edge.onnx_graph.half import to_half
-
-        if is_quantized(graph) and opset_of(graph) < FIRST_WITH_HALF_QDQ:
-            note(
-                f"FP16 beside INT8 came with opset {FIRST_WITH_HALF_QDQ}: taking that, where {model.name} has"
-                f" {opset_of(graph)}; --precision fp32 keeps it"
-            )
-        return to_half(graph)
+        """Return the graph that the engine of a model is built of, as of `parts`; a detector has two."""
+        (part,) = self.parts(model, precision)
+        return part.graph
 
     def write_script(self, graph: Artifact, folder: Path, options: BuildOptions) -> str:
         """Write a folder for `trtexec`, which comes with TensorRT and not with TensorRT-RTX."""
@@ -182,11 +183,10 @@ class TensorRT(Target):
         script = Script(
             title=described.stem,
             precision=self.engine_precision(described.precision, options),
-            image=described.preprocessing.shape,
-            outputs=output_names(described.task, described.architecture),
-            max_batch=options.max_batch or MAX_BATCH,
+            parts=self.parts(graph.path, options.precision, options.max_batch or MAX_BATCH),
+            between=explained(described.architecture) if described.task == "detect" else "",
         )
-        script.write(folder, self.graph(graph.path, options.precision))
+        script.write(folder)
         return f"./{SCRIPT}"
 
     # --- running ---------------------------------------------------------------------------------
@@ -201,14 +201,22 @@ class TensorRT(Target):
             return self._simulate(artifact, gpu, threads)
         if artifact.description.kind == "engine":
             self.check_engine(artifact, gpu)
-            return self._session(artifact.path, self._recorded(artifact).get("max_batch", MAX_BATCH))
+            return self._session(
+                artifact, artifact.path, self._recorded(artifact).get("max_batch", MAX_BATCH)
+            )
         with temporary_folder() as folder:
             engine = folder / f"model{self.suffix}"
             self.build(artifact.path, engine)
-            return self._session(engine, MAX_BATCH)
+            return self._session(artifact, engine, MAX_BATCH)
 
-    def _session(self, engine: Path, max_batch: int) -> TensorRTSession:
-        return TensorRTSession(self.module(), engine.read_bytes(), max_batch)
+    def _session(self, artifact: Artifact, engine: Path, max_batch: int) -> Session:
+        module, plan = self.module(), engine.read_bytes()
+        if artifact.description.task != "detect":
+            return TensorRTSession(module, plan, max_batch)
+        from convnext_edge.targets.tensorrt.detector import open_engines
+
+        heads = heads_file(engine).read_bytes()
+        return open_engines(artifact.description.architecture, module, (plan, heads), max_batch)
 
     def check_engine(self, artifact: Artifact, gpu: Gpu) -> None:
         """Raise TargetError for an engine of another version or for other GPUs."""
@@ -228,7 +236,7 @@ class TensorRT(Target):
                 hint=again if self.needs_gpu else f"{again} --compute-capability {gpu.compute_capability}",
             )
 
-    def _simulate(self, artifact: Artifact, gpu: NoGpu, threads: int | None) -> TensorRTSimulation:
+    def _simulate(self, artifact: Artifact, gpu: NoGpu, threads: int | None) -> Session:
         model, precision = artifact.path, None
         if artifact.description.kind == "engine":
             parent = artifact.description.parent
@@ -236,9 +244,12 @@ class TensorRT(Target):
                 raise ArtifactError(f"the sidecar of {artifact.path} names no parent", hint="Build it again.")
             precision = self._recorded(artifact).get("float_precision")
             model = find_link(parent, (artifact.path.parent,), wanted_by=artifact.path).path
-        session = TensorRTSimulation(self.graph(model, precision), threads)
-        note(f"{session.label} ({gpu.reason}): the same graph in ONNX Runtime, unoptimized")
-        return session
+        note(f"{NO_GPU_HERE} ({gpu.reason}): the same graph in ONNX Runtime, unoptimized")
+        if artifact.description.task != "detect":
+            return TensorRTSimulation(self.graph(model, precision), threads)
+        from convnext_edge.targets.tensorrt.detector import simulate
+
+        return simulate(artifact.description.architecture, self.parts(model, precision), threads)
 
     @staticmethod
     def _recorded(artifact: Artifact) -> dict[str, Any]:

@@ -93,7 +93,8 @@ def test_every_quantized_layer_is_a_product_of_int8_by_int8_in_the_engine(
     model = models.quantized(RTX) if generation == "v1" else v2_quantized
     module = import_module("tensorrt_rtx")
     log = Log(module)
-    build_plan(module, tensorrt.TENSORRT_RTX.graph(model, None), NO_OPTIONS, max_batch=2, log=log)
+    (part,) = tensorrt.TENSORRT_RTX.parts(model, None, max_batch=2)
+    build_plan(module, part, NO_OPTIONS, log=log)
     layers = {layer.name: layer for layer in log.layers()}
     described = open_artifact(model).description
     assert any(name.endswith("pwconv1") for name in described.quantized_layers)
