@@ -27,9 +27,12 @@ DENSE_OUTPUTS = (
     *(f"deltas{number}" for number in range(LEVELS)),
 )
 OF_MASKS = "mask_pieces"  # the input of the mask heads
-# A layer of the heads that gives an answer, by the name of its weight: its head, and what it tells
+# A layer of the heads that gives an answer, by the name of its weight: its head, and what it tells. A lowered
+# detector's layer `answers`, which placement calls by both names, tells both, one behind the other.
+BOTH = ("objectness", "deltas")
 ANSWER = re.compile(
-    r"decoder\.(rpn|box|mask)\.(?:\d+\.)?(objectness(?:\+deltas)?|deltas|classes)\.(?:\d+\.|layer\.)?weight"
+    r"decoder\.(rpn|box|mask)\.(?:\d+\.)?(answers|objectness\+deltas|objectness|deltas|classes)"
+    r"\.(?:\d+\.|layer\.)?weight"
 )
 
 
@@ -105,7 +108,7 @@ def _answers(model: ModelProto) -> dict[tuple[str, str], list[str]]:
     for node in model.graph.node:
         match = ANSWER.fullmatch(weight_name(model, node)) if is_multiplication(model, node) else None
         if match and (match[1] != "box" or node.op_type == "MatMul"):
-            told = match[2].split("+")
+            told = BOTH if match[2] in ("answers", "+".join(BOTH)) else (match[2],)
             values = [_with_bias(model, node)] if len(told) == 1 else _slices(model, node)
             for name, value in zip(told, values, strict=True):
                 found[match[1], name].append(value)

@@ -144,7 +144,7 @@ def test_the_parts_are_layers_alone(kind: str, int8: Path) -> None:
 def test_convolutions_of_the_heads_are_int8_and_what_chooses_boxes_is_not(kind: str, int8: Path) -> None:
     described = open_artifact(int8).description
     told = {name for name in described.float_layers if name.startswith("decoder.")}
-    assert told == {f"decoder.rpn.{part}.{level}" for part in ("objectness", "deltas") for level in range(5)}
+    assert told == {f"decoder.rpn.objectness+deltas.{level}" for level in range(5)}
     found: Counter[str] = Counter()
     for part in TENSORRT_RTX.parts(int8, None):
         makers = {name: node for node in part.graph.graph.node for name in node.output}
