@@ -23,7 +23,7 @@ SHORT = {
 
 OF_OTHERS = (
     "of upernet_*, mIoU on ADE20K (--sliding-window) stands in place of top-1; of *mask_rcnn_*,"
-    " the AP of boxes on COCO"
+    f" the AP of boxes on COCO, and MACs are those of {COUNTED[0]}x{COUNTED[1]} pixels"
 )
 
 
@@ -55,11 +55,6 @@ class VariantRow(Result):
         told = (self.published_top1, self.published_miou, self.published_box_ap)
         return next((f"{found:.1%}" for found in told if found is not None), "")
 
-    @property
-    def size(self) -> str:
-        """The size of the image that multiply-adds are counted for."""
-        return f"{self.resolution}" if self.width is None else f"{self.resolution}x{self.width}"
-
 
 @dataclass(frozen=True)
 class Variants(Result):
@@ -79,7 +74,7 @@ class Variants(Result):
                 row.name,
                 three_digits(row.params / 1e6) + "M",
                 three_digits(row.macs / 1e9) + "G",
-                row.size,
+                f"{row.resolution}",
                 row.accuracy,
                 SHORT.get(row.license, row.license),
             )

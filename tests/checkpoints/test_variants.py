@@ -130,7 +130,7 @@ def test_the_table_tells_multiply_adds_of_detectors_beside_those_of_their_author
     assert row.macs == pytest.approx(1354e9, rel=0.002)
     assert (row.published_box_ap, row.published_mask_ap) == (0.548, 0.476)
     (line,) = (line for line in variants_command().summary().splitlines() if line.startswith(row.name))
-    assert line.split() == ["cascade_mask_rcnn_large", "255M", "1353G", "800x1280", "54.8%", "mit"]
+    assert line.split() == ["cascade_mask_rcnn_large", "255M", "1353G", "800", "54.8%", "mit"]
     assert rows["tiny"].width is None
     assert rows["tiny"].published_macs is None
 

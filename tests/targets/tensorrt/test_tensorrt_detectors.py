@@ -113,9 +113,9 @@ def test_two_graphs_in_int8_find_what_the_one_graph_finds(int8: Path, images: np
 
 
 def test_both_parts_answer_the_same_in_fp16(exported: Path, int8: Path) -> None:
-    """Value by value, as a little noise chooses other boxes; beside INT8, values fall into other codes."""
+    """Value by value, as a little noise chooses other boxes. Beside INT8, some fall into the next code."""
     random = np.random.default_rng(2)
-    for model, least in ((exported, 40), (int8, 20)):
+    for model, least in ((exported, 40), (int8, 15)):
         exact, half = (TENSORRT_RTX.parts(model, precision) for precision in ("fp32", "fp16"))
         for one, other in zip(exact, half, strict=True):
             assert onnx.TensorProto.FLOAT16 in types(other.graph).values()
