@@ -179,7 +179,8 @@ def test_the_python_works_as_printed(
     logged = [record for record in caplog.records if record.levelno >= logging.WARNING]
     warned = [found for found in recwarn if not issubclass(found.category, HIDDEN)]
     assert (said, logged, warned) == ("", [], [])
-    assert re.fullmatch(r"[\d.]+% agreement, [\d.]+ dB, [\d.]+x\n", shown)
+    busy = r"(The speedup is NOT to be relied on: .+\n)?"  # as the other tests may make the machine
+    assert re.fullmatch(rf"[\d.]+% agreement, [\d.]+ dB, [\d.]+x\n{busy}", shown)
 
 
 def test_the_recipe_is_one(tmp_path: Path) -> None:
