@@ -7,13 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.detectors import CHECKPOINT, SETTINGS, SIZE
 from support.models import RESOLUTION, Models
 
-from convnext_edge import benchmark, build, validate
+from convnext_edge import benchmark, build, export, validate
 from convnext_edge.artifacts.store import open_artifact
+from convnext_edge.evaluation.detections import match
+from convnext_edge.images.objects import split
 from convnext_edge.onnx_graph.tracing import example_input
 from convnext_edge.targets.registry import find_target
 from convnext_edge.targets.tensorrt.cuda import NoGpu, find_gpu
+from convnext_edge.targets.tensorrt.detector import simulate
 from convnext_edge.targets.tensorrt.session import TensorRTSession, TensorRTSimulation
 from convnext_edge.targets.tensorrt.target import TensorRT
 
@@ -82,3 +86,20 @@ def test_a_timing_cache_is_kept(models: Models, tmp_path: Path) -> None:
     cache = tmp_path / "timing.cache"
     engine(models, target, tmp_path, timing_cache=cache)
     assert cache.stat().st_size
+
+
+def test_the_two_engines_of_a_detector_find_what_their_simulation_finds(
+    target: TensorRT, tmp_path: Path
+) -> None:
+    made = export(checkpoint=CHECKPOINT, resolution=SIZE, target=target.name, workspace=tmp_path, **SETTINGS)
+    built = build(made.artifact, target=target.name, workspace=tmp_path).engine
+    images = np.random.default_rng(1).normal(size=(3, 3, *SIZE)).astype(np.float32)
+    with target.open_session(open_artifact(built)) as session:
+        found = split(session.run_all(images))
+    parts = target.parts(made.artifact, None)
+    with simulate(open_artifact(built).description.architecture, parts, None) as session:
+        expected = split(session.run_all(images))
+    for one, other in zip(found, expected, strict=True):
+        pairs = match(one, other)
+        assert len(pairs) == len(other.boxes) > 3
+        assert min(iou for *_, iou in pairs) > 0.99
