@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
@@ -22,6 +23,8 @@ from convnext_edge.errors import ArtifactError, ExportError, TargetError, UsageE
 from convnext_edge.evaluation.detections import match
 from convnext_edge.images.objects import Found, split
 from convnext_edge.onnx_graph.detector_parts import DENSE_OUTPUTS, split_detector
+from convnext_edge.onnx_graph.lookup import consumers
+from convnext_edge.onnx_graph.naming import is_multiplication, weight_name
 from convnext_edge.targets.base import NO_OPTIONS, Outputs
 from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
 from convnext_edge.targets.registry import find_target
@@ -161,6 +164,22 @@ def test_a_graph_of_another_form_is_refused(exported: Path) -> None:
     )
     with pytest.raises(ExportError, match=r"[13] behind its heads(?s:.)*--target tensorrt"):
         split_detector(onnx.load(plain.artifact))
+
+
+def test_mask_heads_of_equal_weights_are_told(kind: str, exported: Path) -> None:
+    """As of a cascade that begins with the weights of a Mask R-CNN: what they compute is in a graph once."""
+    if kind != "cascade":
+        pytest.skip("it has one mask head")
+    model = onnx.load(exported)
+    layers = [node for node in model.graph.node if is_multiplication(model, node)]
+    logits = [node for node in layers if re.match(r"decoder\.mask\.\d\.classes", weight_name(model, node))]
+    assert len(logits) == HEADS[kind]
+    for node in logits[1:]:
+        model.graph.node.remove(node)
+        for user in consumers(model, node.output[0]):
+            user.input[:] = [logits[0].output[0] if name == node.output[0] else name for name in user.input]
+    with pytest.raises(ExportError, match="mask heads of equal weights are one in the graph: it has 1 of 3"):
+        split_detector(model)
 
 
 def open_weights(exported: Path) -> Path:
