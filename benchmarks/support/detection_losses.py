@@ -96,7 +96,7 @@ def all_anchors(decoder: MaskRCNN, levels: Sequence[Tensor], size: Size) -> Tens
     made = []
     for level, x in enumerate(levels):
         rows, columns = x.shape[2:]
-        stride = (size[0] // rows, size[1] // columns)
+        stride = decoder.between_anchors(x, level, size)
         numbers = torch.arange(rows * columns * ANCHORS)
         made.append(anchors_at(numbers, ANCHOR_EDGES[level], stride, columns, decoder.detection.library))
     return torch.cat(made)

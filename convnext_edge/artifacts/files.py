@@ -40,13 +40,18 @@ Superseded = Callable[[Collection[str]], Collection[str]]
 
 
 def write_whole(
-    path: Path, make: Callable[[Path], Made], *, superseded: Superseded = lambda names: ()
+    path: Path,
+    make: Callable[[Path], Made],
+    *,
+    superseded: Superseded = lambda names: (),
+    hint: str = ELSEWHERE,
 ) -> Made:
     """Let `make` make a file or folder and companions beside it, then let all of them appear at once.
 
     make: gets a path in a scratch folder, with the name of `path`; what it returns is returned.
     superseded: is called when nobody else writes there, with the names that will appear. It returns those
-    that go away at the same time, or raises an error that leaves all as it was.
+    that go away at the same time, or raises an error that leaves all as it was. hint: what to do where the
+    system does not let us write.
     Raises ArtifactError where the system does not let us write, UsageError where a link is in the place of
     what is written; nothing half-written stays behind.
     """
@@ -66,7 +71,7 @@ def write_whole(
                 _refuse_unfinished(folder)
                 _commit(scratch, superseded(names))
     except OSError as error:
-        raise cannot_write(path, error) from error
+        raise cannot_write(path, error, hint) from error
     return returned
 
 

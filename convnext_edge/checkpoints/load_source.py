@@ -213,8 +213,7 @@ def _published(variant: Variant) -> Source:
         located = locate(Path(f"hf:{variant.source}"))
         return _of_library(variant, located, "mmsegmentation's configuration says")
     if variant.task == "detect":
-        located = locate(fetch_release(variant.source))
-        return _of_library(variant, located, of_detector("mmdetection").by)
+        return _of_release(variant, fetch_release(variant.source))
     from convnext_edge.checkpoints.hub import fetch
 
     fetched = fetch(variant)
@@ -228,6 +227,14 @@ def _published(variant: Variant) -> Source:
         task=variant.task,
         prepared_by=f"{fetched.source} says (timm)",
     )
+
+
+def _of_release(variant: Variant, file: Path) -> Source:
+    """Return the source of a variant whose file the authors gave, in mmdetection's layout."""
+    try:
+        return _of_library(variant, locate(file), of_detector("mmdetection").by)
+    except CheckpointError as error:
+        raise CheckpointError(error.message, hint=f"Remove {file}, and it is downloaded again.") from error
 
 
 def _of_library(variant: Variant, located: Located, prepared_by: str) -> Source:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from convnext_edge.errors import TargetError
 from convnext_edge.images.coco import Scene
+from convnext_edge.images.contents import Truth
 from convnext_edge.quiet import is_verbose, quiet
 
 Kind = Literal["bbox", "segm"]
@@ -64,8 +65,11 @@ def average_precision(scenes: Sequence[Scene], results: Sequence[Result], kind: 
 
 
 def dataset(scenes: Sequence[Scene], kind: Kind) -> dict[str, Any]:
-    """Return scenes as a file of COCO has them; for masks, without the objects that have none."""
-    rows = [(scene, found) for scene in scenes for found in scene.objects if kind == "bbox" or found.mask]
+    """Return scenes as a file of COCO has them.
+
+    Masks that nobody drew do not count: neither the object, nor what is found in its box.
+    """
+    rows = [(scene, found) for scene in scenes for found in scene.objects]
     labels = sorted({found.label for _, found in rows})
     return {
         "info": {},
@@ -78,9 +82,16 @@ def dataset(scenes: Sequence[Scene], kind: Kind) -> dict[str, Any]:
                 "category_id": found.label,
                 "bbox": list(found.box),
                 "area": found.area,
-                "iscrowd": int(found.crowd),
-                **({"segmentation": json.loads(found.mask)} if found.mask else {}),
+                "iscrowd": int(found.crowd or (kind == "segm" and not found.mask)),
+                "segmentation": json.loads(found.mask) if found.mask else [outline(found)],
             }
             for number, (scene, found) in enumerate(rows, 1)
         ],
     }
+
+
+def outline(found: Truth) -> list[float]:
+    """Return the box of an object as a polygon."""
+    left, top, width, height = found.box
+    right, bottom = left + width, top + height
+    return [left, top, right, top, right, bottom, left, bottom]

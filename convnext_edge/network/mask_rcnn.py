@@ -70,6 +70,7 @@ class MaskRCNN(nn.Module):
         super().__init__()
         assert architecture.detection is not None
         self.detection = architecture.detection
+        self.strides = (*architecture.strides, 2 * architecture.strides[-1])  # of the levels
         made = {layer.name: make_layer(layer) for layer in architecture.head_layers()}
         self.names = tuple(made)
         self.laterals = listed("laterals.", made)
@@ -148,10 +149,18 @@ class MaskRCNN(nn.Module):
         """Return logits (N, R), deltas and anchors (N, R, 4) of the likeliest of a level, best first."""
         objectness, deltas = self.rpn(x, level)  # (N, anchors), (N, anchors, 4)
         logits, order = best(objectness, min(self.detection.candidates, objectness.shape[1]))
-        rows, columns = x.shape[2], x.shape[3]
-        stride = (size[0] // rows, size[1] // columns)
-        anchors = anchors_at(order, ANCHOR_EDGES[level], stride, columns, self.detection.library)
+        stride = self.between_anchors(x, level, size)
+        anchors = anchors_at(order, ANCHOR_EDGES[level], stride, x.shape[3], self.detection.library)
         return logits, at(deltas, order), anchors
+
+    def between_anchors(self, x: Tensor, level: int, size: Size) -> Size:
+        """Return how many pixels are between the anchors of a level (N, D, H, W), down and across.
+
+        mmdetection is told the strides. torchvision divides the sizes: 13 rows of 800 pixels are 61 apart.
+        """
+        if self.detection.library == "mmdetection":
+            return self.strides[level], self.strides[level]
+        return size[0] // x.shape[2], size[1] // x.shape[3]
 
     def kept(self, boxes: Tensor, large: Tensor) -> Tensor:
         """Return of boxes (N, R, 4) of a level, the best first, whether no better one overlaps, (N, R).
@@ -242,8 +251,11 @@ class MaskRCNN(nn.Module):
         extent = boxes[..., 2:] - low
         root = (extent[..., 0] * extent[..., 1]).sqrt()
         level = sum((root >= bound * ROUNDING).long() for bound in LEVEL_EDGES)
-        scales = [nearest_power(x.shape[2] / size[0]) for x in levels[:-1]]
-        aligned = not self.detection.background_first
+        aligned = self.detection.library == "mmdetection"
+        scales = [
+            1 / stride if aligned else nearest_power(x.shape[2] / size[0])
+            for x, stride in zip(levels[:-1], self.strides[:-1], strict=True)
+        ]
         made: Tensor = cut_out(levels[:-1], boxes, cast(Tensor, level), scales, edge, aligned)
         return made
 

@@ -73,6 +73,12 @@ def split_detector(model: ModelProto) -> DetectorParts:
     boxes = zip(answers["box", "classes"], answers["box", "deltas"], strict=True)
     heads = [*(name for pair in boxes for name in pair), *answers["mask", "classes"]]
     names = [name for found in heads_outputs(count).values() for name in found]
+    if len(heads) < len(names) and len(answers["box", "classes"]) == count:
+        raise ExportError(
+            f"mask heads of equal weights are one in the graph: it has {len(answers['mask', 'classes'])} of"
+            f" {count}",
+            hint="Take openvino or onnxruntime, or a cascade whose heads were trained.",
+        )
     if len(dense) != len(DENSE_OUTPUTS) or len(heads) != len(names):
         raise ExportError(
             f"the graph has {len(dense)} values behind its dense part, and {len(heads)} behind its heads",

@@ -89,6 +89,7 @@ class Torch(Target):
                 case ".safetensors":
                     module: nn.Module = load_weights(artifact.path, artifact.description.architecture)
                 case ".onnx":
+                    self.check_task(artifact.description.task)
                     module = to_torch(artifact.path)
                 case ".pt2":
                     module = torch.export.load(artifact.path).module()

@@ -179,6 +179,8 @@ def test_what_nobody_tried_is_refused_by_name(
         finetune(exported.artifact, train=photos, workspace=space)
     with pytest.raises(TargetError, match="ort-mobile does not take task detect"):
         export(checkpoint=weights, target="ort-mobile", workspace=space)
+    with pytest.raises(TargetError, match="torch does not take task detect"):
+        predict(exported.artifact, photos, target="torch", workspace=space)
     with pytest.raises(ExportError, match="has anchors all over the image"):
         export(checkpoint=weights, dynamic_size=True, workspace=space)
     with pytest.raises(ExportError, match="opset 17 is too early"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,11 +10,12 @@ import pytest
 from support.needs import package
 
 from convnext_edge.evaluation import detections
+from convnext_edge.evaluation.coco_ap import average_precision, outline
 from convnext_edge.evaluation.detections import Detections, match, overlaps
 from convnext_edge.evaluation.gates import Gates, judge
 from convnext_edge.images.coco import Scene
 from convnext_edge.images.contents import Truth
-from convnext_edge.images.objects import split
+from convnext_edge.images.objects import run_lengths, split
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.targets.base import Outputs
 
@@ -120,6 +122,29 @@ def test_the_average_precision_is_told_and_nothing_is_printed(capfd: pytest.Capt
     assert found["drop_points"] == pytest.approx(60, abs=1e-4)
     assert "mask_ap" not in found  # the object has no mask
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_nobody_drew_costs_no_average_precision_of_masks() -> None:
+    """The mask of the cat is told, that of the dog is not: what is found there is neither right nor wrong."""
+    package("pycocotools", "pip install 'convnext-edge[coco]'")
+    cat, dog = scene((CAT[0], 3), (DOG[0], 3)).objects
+    drawn = Scene(1, (32, 32), (replace(cat, mask=json.dumps([outline(cat)])), dog))
+    found = [
+        {"image_id": 1, "category_id": 3, "score": score, "bbox": [*each.box], "segmentation": runs(each.box)}
+        for each, score in ((cat, 0.8), (dog, 0.9))
+    ]
+    assert average_precision([drawn], found, "segm") == pytest.approx(1)
+    assert average_precision([drawn], found[:1], "bbox") == pytest.approx(0.5, abs=0.01)
+    elsewhere = {**found[1], "segmentation": runs((0, 20, 10, 10))}
+    assert average_precision([drawn], [found[0], elsewhere], "segm") == pytest.approx(0.5)
+
+
+def runs(box: tuple[float, ...]) -> dict[str, object]:
+    """Return the pixels of a box in a picture as COCO's results have them."""
+    left, top, width, height = map(int, box)
+    inside = np.zeros((32, 32), bool)
+    inside[top : top + height, left : left + width] = True
+    return run_lengths(inside)
 
 
 def test_the_drop_is_of_what_lost_more_where_that_lost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,13 +18,14 @@ from convnext_edge.checkpoints.config_traits import Traits
 from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.checkpoints.sizes import SIZES
 from convnext_edge.checkpoints.variants import DEMO_DETECT
-from convnext_edge.detection import Detection
+from convnext_edge.detection import Detection, Library
 from convnext_edge.images.objects import paste, split
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.network.boxes import anchors_at, decode, nms, overlaps
 from convnext_edge.network.convnext import ConvNeXt, random_model
 from convnext_edge.network.lowering import LAYER_FACTORIES, LoweredConvNeXt, lower
 from convnext_edge.network.mask_rcnn import MaskRCNN
+from convnext_edge.network.remote_detector import RemoteMaskRCNN
 from convnext_edge.network.roi_align import roi_align
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "detection"
@@ -167,6 +168,23 @@ def tiny() -> Architecture:
     bare = replace(SIZES["tiny"], classes=80, last_norm=False, pooled=False, maps=(0, 1, 2, 3))
     heads = replace(bare, map_norms=(0, 1, 2, 3), decoder="mask_rcnn", decoder_width=256)
     return replace(heads, box_width=1024, mask_width=256, detection=Detection("mmdetection"))
+
+
+@pytest.mark.parametrize(("library", "top"), [("torchvision", 12 * 61 - 256), ("mmdetection", 12 * 64 - 256)])
+def test_anchors_of_a_level_of_half_a_row_more_by_hand(library: Library, top: int) -> None:
+    """Of 800 rows the last level has 13: mmdetection is told that they are 64 apart, torchvision divides.
+
+    mmdetection's AnchorGenerator.single_level_grid_priors; torchvision's AnchorGenerator.forward.
+    """
+    architecture = replace(tiny(), detection=Detection(library, candidates=4, proposals=1))
+    decoder = RemoteMaskRCNN(architecture, ask_boxes=lambda number, x: (x, x), ask_masks=lambda x: [x])
+    sizes = [(800 // stride, 1344 // stride) for stride in (4, 8, 16, 32)] + [(13, 21)]
+    logits = [torch.full((1, 3, *size), -10.0) for size in sizes]
+    logits[-1][0, 1, 12, 20] = 10  # the square anchor of the last cell
+    deltas = [torch.zeros(1, 12, *size) for size in sizes]
+    levels = decoder.pyramid([*(torch.zeros(1, 1, *size) for size in sizes[:-1]), *logits, *deltas])
+    boxes, _ = decoder.propose(levels, (800, 1344))
+    assert boxes[0, 0].tolist() == [20 * 64 - 256, top, 1344, 800]
 
 
 def test_multiply_adds_are_the_papers() -> None:

@@ -12,6 +12,8 @@ from convnext_edge.onnx_graph.files import save
 from convnext_edge.targets.tensorrt.parts import WHOLE, Part
 
 ENGINE, SCRIPT, README, SUMS = f"{WHOLE}.engine", "build.sh", "README.md", "SHA256SUMS"
+UNFINISHED = ".unfinished"  # behind the names of engines until all are there
+ENDING = (1, 2, 15)  # signals: HUP, INT, TERM
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Script:
         return [
             "trtexec",
             f"--onnx={part.name}.onnx",
-            f"--saveEngine={part.name}.engine",
+            f"--saveEngine={part.name}.engine{UNFINISHED}",
             # TensorRT 11 does so anyway, and still takes the option
             # https://docs.nvidia.com/deeplearning/tensorrt/11.4.1/api/migration/tensorrt-10x-to-11x-trtexec.html
             "--stronglyTyped",
@@ -63,18 +65,24 @@ class Script:
 
     def _script(self) -> str:
         calls = [" \\\n    ".join(shlex.quote(word) for word in self.command(part)) for part in self.parts]
+        unfinished = " ".join(f"{engine}{UNFINISHED}" for engine in self.engines)
         return (
             "#!/bin/sh\n"
             f"# Builds {' and '.join(self.engines)} for the GPU of this machine.\n"
             "set -eu\n"
-            'cd "$(dirname "$0")"\n'
+            'cd -- "$(dirname -- "$(readlink -f -- "$0")")"\n'
             f"sha256sum --check --quiet {SUMS}\n"
             "# JetPack has trtexec here, and not on the PATH\n"
             'PATH="$PATH:/usr/src/tensorrt/bin"\n'
             "if ! command -v trtexec >/dev/null; then\n"
             "    echo 'trtexec is not on the PATH: it comes with TensorRT, not with its Python wheels' >&2\n"
             "    exit 1\n"
-            "fi\n" + "".join(f'{call} "$@"\n' for call in calls)
+            "fi\n"
+            "# Whatever stops this, engines of an earlier build stay as they are\n"
+            f"trap 'rm -f {unfinished}' EXIT\n"
+            + "".join(f"trap 'exit {128 + number}' {number}\n" for number in ENDING)
+            + "".join(f'{call} "$@"\n' for call in calls)
+            + "".join(f"mv {engine}{UNFINISHED} {engine}\n" for engine in self.engines)
         )
 
     def _readme(self) -> str:

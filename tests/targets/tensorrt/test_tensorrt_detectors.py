@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import re
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from support.answers import sqnr
 from support.cascades import checkpoint_of, state_of
 from support.detectors import CHECKPOINT, SETTINGS, SIZE
-from support.for_tensorrt import RTX, types
+from support.for_tensorrt import RTX, run_script, types
 from support.image_sets import save_tiles
 
 from convnext_edge import benchmark, build, build_script, export, quantize, validate
@@ -23,6 +23,8 @@ from convnext_edge.errors import ArtifactError, ExportError, TargetError, UsageE
 from convnext_edge.evaluation.detections import match
 from convnext_edge.images.objects import Found, split
 from convnext_edge.onnx_graph.detector_parts import DENSE_OUTPUTS, split_detector
+from convnext_edge.onnx_graph.lookup import consumers
+from convnext_edge.onnx_graph.naming import is_multiplication, weight_name
 from convnext_edge.targets.base import NO_OPTIONS, Outputs
 from convnext_edge.targets.onnxruntime import ONNXRuntimeSession
 from convnext_edge.targets.registry import find_target
@@ -164,6 +166,22 @@ def test_a_graph_of_another_form_is_refused(exported: Path) -> None:
         split_detector(onnx.load(plain.artifact))
 
 
+def test_mask_heads_of_equal_weights_are_told(kind: str, exported: Path) -> None:
+    """As of a cascade that begins with the weights of a Mask R-CNN: what they compute is in a graph once."""
+    if kind != "cascade":
+        pytest.skip("it has one mask head")
+    model = onnx.load(exported)
+    layers = [node for node in model.graph.node if is_multiplication(model, node)]
+    logits = [node for node in layers if re.match(r"decoder\.mask\.\d\.classes", weight_name(model, node))]
+    assert len(logits) == HEADS[kind]
+    for node in logits[1:]:
+        model.graph.node.remove(node)
+        for user in consumers(model, node.output[0]):
+            user.input[:] = [logits[0].output[0] if name == node.output[0] else name for name in user.input]
+    with pytest.raises(ExportError, match="mask heads of equal weights are one in the graph: it has 1 of 3"):
+        split_detector(model)
+
+
 def open_weights(exported: Path) -> Path:
     weights = open_artifact(exported).description.weights
     assert weights is not None
@@ -276,8 +294,17 @@ def test_the_script_builds_both_engines(kind: str, int8: Path, tmp_path: Path) -
     done, calls = run_script(made.directory, tmp_path)
     assert done.returncode == 0, done.stderr
     dense, heads = calls
-    assert {"--onnx=dense.onnx", "--saveEngine=dense.engine", "--maxShapes=image:4x3x96x128"} <= set(dense)
-    assert {"--onnx=heads.onnx", "--saveEngine=heads.engine", "--stronglyTyped", "--verbose"} <= set(heads)
+    assert {
+        "--onnx=dense.onnx",
+        "--saveEngine=dense.engine.unfinished",
+        "--maxShapes=image:4x3x96x128",
+    } <= set(dense)
+    assert {
+        "--onnx=heads.onnx",
+        "--saveEngine=heads.engine.unfinished",
+        "--stronglyTyped",
+        "--verbose",
+    } <= set(heads)
     width = open_artifact(int8).description.architecture.decoder_width
     boxes = ",".join(f"box{number}_pieces:60x{width}x7x7" for number in range(HEADS[kind]))
     assert f"--maxShapes={boxes},mask_pieces:12x{width}x14x14" in heads
@@ -288,16 +315,17 @@ def test_the_script_builds_both_engines(kind: str, int8: Path, tmp_path: Path) -
     assert ("20, 20, 10, 10" in readme) == (kind == "cascade")
 
 
-def run_script(folder: Path, tmp_path: Path) -> tuple[subprocess.CompletedProcess[str], list[list[str]]]:
-    """Runs build.sh with a trtexec that only writes down how it was called."""
-    tools, said = tmp_path / "tools", tmp_path / "said"
-    tools.mkdir()
-    (tools / "trtexec").write_text(f'#!/bin/sh\nprintf "%s " "$@" >> "{said}"\necho >> "{said}"\n')
-    (tools / "trtexec").chmod(0o755)
-    environment = {"PATH": f"{tools}:/usr/bin:/bin"}
-    command = [str(folder / "build.sh"), "--verbose"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    return done, [line.split() for line in said.read_text().splitlines()]
+def test_a_script_that_fails_leaves_both_engines_as_they_were(int8: Path, tmp_path: Path) -> None:
+    made = build_script(int8, target="tensorrt", output=tmp_path / "folder", workspace=int8.parent)
+    engines = [made.directory / f"{part}.engine" for part in ("dense", "heads")]
+    for broken in ("dense.onnx", "heads.onnx"):
+        assert run_script(made.directory, tmp_path, broken=broken)[0].returncode == 1
+        assert sorted(path.name for path in made.directory.iterdir()) == list(made.files)
+    for engine in engines:
+        engine.write_text("of an earlier build")
+    assert run_script(made.directory, tmp_path, broken="heads.onnx")[0].returncode == 1
+    assert [engine.read_text() for engine in engines] == ["of an earlier build"] * 2
+    assert len(list(made.directory.iterdir())) == len(made.files) + 2
 
 
 def test_a_detector_is_not_built_over_ssh(int8: Path) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import onnx
 import pytest
 from onnx import TensorProto
-from support.for_tensorrt import RTX, types
+from support.for_tensorrt import RTX, run_script, types
 from support.models import RESOLUTION, Models
 
 from convnext_edge import build_script
@@ -24,17 +21,19 @@ def test_the_script_builds_with_trtexec(models: Models, tmp_path: Path) -> None:
     model = models.quantized("tensorrt")
     made = build_script(model, output=tmp_path / "folder", max_batch=4, workspace=models.workspace)
     assert made.files == ("README.md", "SHA256SUMS", "build.sh", "model.onnx")
-    done, arguments = run_script(made.directory, tmp_path)
+    done, (arguments,) = run_script(made.directory, tmp_path)
     assert done.returncode == 0, done.stderr
     size = f"3x{RESOLUTION}x{RESOLUTION}"
     assert {
         "--onnx=model.onnx",
-        "--saveEngine=model.engine",
+        "--saveEngine=model.engine.unfinished",
         "--stronglyTyped",
         f"--minShapes=image:1x{size}",
         f"--maxShapes=image:4x{size}",
         "--verbose",
     } <= set(arguments)
+    engine = (made.directory / "model.engine").read_text().split()[0]
+    assert engine == hashlib.sha256((made.directory / "model.onnx").read_bytes()).hexdigest()
     assert not {"--int8", "--fp16", "--best"} & set(arguments)
     assert types(onnx.load(made.directory / "model.onnx"))["head.weight"] == TensorProto.INT8
 
@@ -46,23 +45,20 @@ def test_the_script_checks_its_files(models: Models, tmp_path: Path) -> None:
     content = (made.directory / "model.onnx").read_bytes()
     assert digests["model.onnx"] == hashlib.sha256(content).hexdigest()
     (made.directory / "model.onnx").write_bytes(content + b"?")
-    done, arguments = run_script(made.directory, tmp_path)
+    done, calls = run_script(made.directory, tmp_path)
     assert done.returncode != 0
-    assert arguments == []
+    assert calls == []
 
 
-def run_script(folder: Path, tmp_path: Path) -> tuple[subprocess.CompletedProcess[str], list[str]]:
-    """Runs build.sh with a trtexec that only writes down how it was called."""
-    if sys.platform != "linux":
-        pytest.skip("the script is for Linux")
-    tools, said = tmp_path / "tools", tmp_path / "said"
-    tools.mkdir()
-    (tools / "trtexec").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > "{said}"\n')
-    (tools / "trtexec").chmod(0o755)
-    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
-    command = [str(folder / "build.sh"), "--verbose"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    return done, said.read_text().splitlines() if said.exists() else []
+def test_the_script_finds_its_folder(models: Models, tmp_path: Path) -> None:
+    """By a link, from elsewhere, and where CDPATH has another of its name."""
+    made = build_script(models.exported(), output=tmp_path / "-a 'folder'", workspace=models.workspace)
+    (tmp_path / "cdpath" / "folder").mkdir(parents=True)
+    made.directory.rename(tmp_path / "folder")
+    (tmp_path / "link").symlink_to("folder/build.sh")
+    for command in (("sh", "folder/build.sh"), ("./link",)):
+        done, calls = run_script(tmp_path / "folder", tmp_path, command=command)
+        assert (done.returncode, len(calls)) == (0, 1), done.stderr
 
 
 @pytest.mark.parametrize("target", ["openvino", RTX])
