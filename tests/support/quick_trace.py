@@ -96,11 +96,16 @@ def write(path: Path, model: ModelProto) -> None:
 
 
 def empty(model: ModelProto, weights: Mapping[str, Tensor], codes: Sequence[Codes]) -> bool:
-    """Take the weights of its module out of a graph, and return whether it had no others, nor other codes."""
+    """Take the weights of its module out of a graph, and return whether it holds no others, nor other codes.
+
+    But for tensors that the code itself has, as lists of numbers.
+    """
     from convnext_edge.onnx_graph.naming import strip_notes
 
     strip_notes(model)  # they repeat the numbers of the code
     for tensor in model.graph.initializer:
+        if tensor.name not in weights and "lifted_tensor" in tensor.name:
+            continue
         held = weights.get(tensor.name)
         if held is None or (list(tensor.dims), tensor.raw_data) != (list(held.shape), content(held)):
             return False
@@ -131,7 +136,8 @@ def fill(model: ModelProto, weights: Mapping[str, Tensor], codes: Sequence[Codes
     if {rounded(code.scale) for code in codes} & {scalar(numbers[name]) for name in others}:
         return False
     for tensor in model.graph.initializer:
-        tensor.raw_data = content(weights[tensor.name])
+        if tensor.name in weights:
+            tensor.raw_data = content(weights[tensor.name])
     for place, code in zip(found, codes, strict=True):
         for name, number in zip(place[1:], code[1:], strict=True):
             kind = numpy_helper.to_array(numbers[name]).dtype
@@ -182,8 +188,11 @@ def content(tensor: Tensor) -> bytes:
 def told_apart(graph: GraphModule) -> tuple[list[object], list[Codes]]:
     """Return the code of a graph without the values of scales and zero points, and those.
 
-    A scale is told by which other ones are equal: the exporter writes one constant for them.
+    Tensors that are no buffers belong to the code. A scale is told by which other ones are equal: the
+    exporter writes one constant for them.
     """
+    from torch import Tensor
+
     code: list[object] = []
     found: list[Codes] = []
     alike: dict[object, int] = {}
@@ -194,4 +203,5 @@ def told_apart(graph: GraphModule) -> tuple[list[object], list[Codes]]:
             found.append(Codes(operator, scale, zero_point))
             arguments = (tensor, alike.setdefault(scale, len(alike)), *rest)
         code.append((node.op, node.name, str(node.target), repr(arguments), repr(node.kwargs)))
-    return code, found
+    tensors = [held for part in graph.modules() for held in vars(part).values() if isinstance(held, Tensor)]
+    return [*code, tensors], found
