@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 import hashlib
 import io
-import os
 import pickle
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.quick_trace import filled, told_apart, write
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -58,25 +58,44 @@ def remembered(traced: Path) -> Iterator[None]:
 
 
 def traced_once(trace: Trace, folder: Path) -> Trace:
-    """Return `trace` that reads from `folder` what it was called with before, in any process."""
+    """Return `trace` that reads from `folder` what it was called with before, in any process.
+
+    Modules that differ in values only are traced once; what the exporter wrote is optimized for each of them.
+    """
     from onnx import ModelProto
 
     @wraps(trace)  # tests of the exporter call what is wrapped
     def once(module: nn.Module, example: Tensor, *settings: object) -> ModelProto:
         known = identity(module, example, *settings)
-        if known is None:
-            return trace(module, example, *settings)
         path = folder / f"{known}.onnx"
         if path.exists():
             return ModelProto.FromString(path.read_bytes())
-        made = trace(module, example, *settings)
-        part = path.with_suffix(f".{os.getpid()}")
-        with suppress(OSError):  # a test lets nobody write
-            part.write_bytes(made.SerializeToString())
-            part.replace(path)
+        with exported_alike(module, example, settings, folder):
+            made = trace(module, example, *settings)
+        if known:
+            write(path, made)
         return made
 
     return once
+
+
+@contextmanager
+def exported_alike(module: nn.Module, example: Tensor, settings: object, folder: Path) -> Iterator[None]:
+    """Let `torch.onnx.export` read from `folder` what it wrote of a module that differs in values only."""
+    import torch
+
+    weights = weights_of(module)
+    code, codes = told_apart(module) if isinstance(module, torch.fx.GraphModule) else (module, [])
+    names = {id(held): name for name, held in weights.items()}
+    alike = digest((code, weights, module.training, example, settings), names)
+    if alike is None:
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            torch.onnx, "export", filled(torch.onnx.export, folder / f"{alike}.alike", weights, codes)
+        )
+        yield
 
 
 def identity(module: nn.Module, example: Tensor, *settings: object) -> str | None:
@@ -130,7 +149,8 @@ def digest(told: object, names: Mapping[int, str] | None = None) -> str | None:
     pickled = io.BytesIO()
     try:
         TensorsAside(pickled, names or {}).dump(told)
-    except (AttributeError, TypeError, pickle.PicklingError):  # of local classes, and of bfloat16
+    except (AttributeError, TypeError, ValueError, pickle.PicklingError):
+        # of local classes, of bfloat16, and of what holds itself
         return None
     return hashlib.sha256(pickled.getvalue()).hexdigest()
 
@@ -141,6 +161,7 @@ class TensorsAside(pickle.Pickler):
     def __init__(self, file: io.BytesIO, names: Mapping[int, str]) -> None:
         super().__init__(file)
         self.names = names
+        self.fast = True  # otherwise equal objects make another pickle than one object that is held twice
 
     def persistent_id(self, item: Any) -> object:
         import torch

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -119,9 +120,26 @@ def render(
     pictures: Thumbnails = NO_PICTURES,
 ) -> str:
     """Return the page. template: name of its file. Whatever is put into HTML is escaped."""
+    return (
+        _templates(escaped=template.endswith(".html"))
+        .get_template(template)
+        .render(
+            sections=sections,
+            pictures=pictures,
+            models=", ".join(sorted({section.group.model for section in sections})),
+            environment=environment_of(records),
+            version=__version__,
+            now=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        )
+    )
+
+
+@cache
+def _templates(*, escaped: bool) -> Environment:
+    """Return what reads templates, and compiles each once a process: that takes longer than a page."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
-        autoescape=template.endswith(".html"),
+        autoescape=escaped,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -129,14 +147,7 @@ def render(
     )
     environment.filters["cell"] = markdown_cell
     environment.filters["block"] = markdown_block
-    return environment.get_template(template).render(
-        sections=sections,
-        pictures=pictures,
-        models=", ".join(sorted({section.group.model for section in sections})),
-        environment=environment_of(records),
-        version=__version__,
-        now=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-    )
+    return environment
 
 
 def make_page(rows: Sequence[Row], records: Sequence[Record]) -> str:
