@@ -11,7 +11,8 @@ Resizing by rows and columns is a product with a matrix on either side, and a sh
     sum over dy: U_dy (sum over dx: conv1x1_dy,dx(x) U_dx^T)
 
 where rows of U that would come from beyond the image are zero, as is what the convolution pads. Each sum is
-the product with all its matrices side by side.
+the product with all its matrices side by side. With the channels last, both are products from the left, and
+no map changes its layout in between.
 """
 
 from __future__ import annotations
@@ -23,37 +24,50 @@ import torch
 from torch import Tensor, nn
 
 from convnext_edge.architecture import Architecture
+from convnext_edge.network.banded import BandedProduct, Enlarged, resizing, shifted
 from convnext_edge.network.conv_norm import ConvNormReLU
 from convnext_edge.network.foldings import fold_batch_norm, folded_layer
-from convnext_edge.network.forms import convolution, copied
-from convnext_edge.network.upernet import UPerNet, resize
+from convnext_edge.network.forms import MatMul, convolution, copied
+from convnext_edge.network.upernet import Size, UPerNet
 
-Size = tuple[int, int]  # rows and columns
 FUSION = "fpn_bottleneck"
 SHIFTS = (-1, 0, 1)  # of the places in a row of the kernel
 WORTH = 2e9  # products that are saved: about 10 ms of FP32, far more than the smaller operators cost
+LARGE = (
+    4_000_000  # logits of an image: what resizing them wrote is no longer in a cache when it is rearranged
+)
 
 
 class FoldedUPerNet(UPerNet):
     """A decoder whose layers are convolutions with a bias, and ReLU, for maps of given sizes."""
 
-    def __init__(self, architecture: Architecture, decoder: UPerNet, sizes: Sequence[Size]) -> None:
-        """Take the weights of a decoder. sizes: of the maps; without them, no products are saved."""
+    def __init__(self, architecture: Architecture, decoder: UPerNet, image: Size | None = None) -> None:
+        """Take the weights of a decoder. image: its size; without it, no products are saved."""
         with torch.device("meta"):
             super().__init__(architecture)
         for name, layer in decoder.layers():
             made = folded_layer(layer) if isinstance(layer, ConvNormReLU) else copied(cast(nn.Conv2d, layer))
             self.set_submodule(name, made)
+        sizes = map_sizes(architecture, image) if image else []
         self.split: SplitFusion | None = None
+        self.enlarged: Enlarged | None = None
         fusion = cast(ConvNormReLU, decoder.fpn_bottleneck)
         if saved_products(fusion, sizes) >= WORTH:
             self.split = SplitFusion(fusion, sizes)
             del self.fpn_bottleneck
+        if image and image[0] * image[1] * architecture.classes >= LARGE:
+            self.enlarged = Enlarged(sizes[0], image)
 
     def fuse(self, levels: Sequence[Tensor]) -> Tensor:
         if self.split is None:
             return super().fuse(levels)
         y: Tensor = self.split(levels)
+        return y
+
+    def enlarge(self, logits: Tensor, size: Size) -> Tensor:
+        if self.enlarged is None:
+            return super().enlarge(logits, size)
+        y: Tensor = self.enlarged(logits)
         return y
 
     def pieces_for(self, name: str) -> int:
@@ -72,7 +86,7 @@ class FoldedUPerNet(UPerNet):
 
 
 def map_sizes(architecture: Architecture, image: Size) -> list[Size]:
-    """Return the size of the map of each stage."""
+    """Return the size of the map of each stage, the finest first."""
     return [(image[0] // stride, image[1] // stride) for stride in architecture.strides]
 
 
@@ -86,23 +100,18 @@ def saved_products(fusion: ConvNormReLU, sizes: Sequence[Size]) -> int:
 class SplitFusion(nn.Module):
     """The convolution over all levels, with the coarser ones multiplied before they are resized."""
 
-    down: Tensor
-
     def __init__(self, fusion: ConvNormReLU, sizes: Sequence[Size]) -> None:
         super().__init__()
         weight, bias = fold_batch_norm(fusion)
         first, *others = weight.chunk(len(sizes), dim=1)  # (D, D, 3, 3) of each level
         self.finest = convolution(first, bias, padding=1)
-        self.coarser = nn.ModuleList(
-            nn.ModuleList(column(part) for part in whole.unbind(3)) for whole in others
-        )
-        (height, width), *coarser = sizes
-        # four axes, as a product with a matrix of two would be a layer with weights
-        down = [resizing(rows, height) for rows, _ in coarser]
-        self.register_buffer("down", torch.cat(down, dim=1)[None, None])  # (1, 1, H, sum of 3 * h)
-        self.columns = [f"across{level}" for level in range(len(coarser))]
-        for name, (_, columns) in zip(self.columns, coarser, strict=True):
-            self.register_buffer(name, resizing(columns, width).T[None, None])  # (1, 1, 3 * w, W)
+        self.coarser = nn.ModuleList(nn.ModuleList(row(part) for part in whole.unbind(2)) for whole in others)
+        (self.height, self.width), *coarser = sizes
+        down = [shift for rows, _ in coarser for shift in shifts(rows, self.height)]
+        self.down = BandedProduct(torch.cat(down, dim=1))  # (H, sum of 3 * h)
+        # the places of a row of the kernel are together for each column of the map, (W, 3 * w)
+        across = (torch.stack(shifts(columns, self.width), dim=2).flatten(1) for _, columns in coarser)
+        self.across = nn.ModuleList(BandedProduct(matrix) for matrix in across)
 
     def layers(self) -> Iterator[tuple[str, nn.Module]]:
         """Yield name and module of each layer with weights, in the order in which they run."""
@@ -111,40 +120,29 @@ class SplitFusion(nn.Module):
             yield from ((f"{FUSION}.{level}.{place}", product) for place, product in enumerate(products))
 
     def products(self) -> list[Sequence[nn.Module]]:
-        """Return of each coarser level the 1x1 convolution of each column of the kernel."""
-        return [list(cast(nn.ModuleList, convolutions)) for convolutions in self.coarser]
+        """Return of each coarser level the product for each row of the kernel."""
+        return [list(cast(nn.ModuleList, products)) for products in self.coarser]
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
         y: Tensor = self.finest(levels[0])
-        parts: list[Tensor] = []
-        for x, products, name in zip(levels[1:], self.products(), self.columns, strict=True):
-            made = torch.cat([product(x) for product in products], dim=3)  # (N, 3 * D, h, 3 * w)
-            wide = torch.matmul(made, getattr(self, name))  # (N, 3 * D, h, W)
-            parts += wide.chunk(len(SHIFTS), dim=1)
-        tall = torch.cat(parts, dim=2)  # (N, D, sum of 3 * h, W)
-        return torch.relu(y + torch.matmul(self.down, tall))
+        dim, parts = y.shape[1], []
+        for x, products, across in zip(levels[1:], self.products(), self.across, strict=True):
+            pixels = x.permute(0, 2, 3, 1)  # (N, h, w, D)
+            for product in products:
+                made = product(pixels).reshape(-1, x.shape[2], len(SHIFTS) * x.shape[3], dim)
+                parts.append(across(made))  # (N, h, W, D)
+        tall = torch.cat(parts, dim=1)  # (N, sum of 3 * h, W, D)
+        wide: Tensor = self.down(tall.reshape(-1, 1, tall.shape[1], self.width * dim))
+        return torch.relu(y + wide.reshape(-1, self.height, self.width, dim).permute(0, 3, 1, 2))
 
 
-def resizing(before: int, after: int) -> Tensor:
-    """Return what resizes an edge and shifts it, one matrix for each place beside the other.
-
-    The result is (after, 3 * before).
-    """
-    # what becomes of a row with a one at each place, (after, before)
-    plain = resize(torch.eye(before).view(1, before, 1, before), (1, after))[0, :, 0].T
-    return torch.cat([shifted(plain, shift) for shift in SHIFTS], dim=1)
+def shifts(before: int, after: int) -> list[Tensor]:
+    """Return what resizes an edge and shifts it, a matrix (after, before) for each place of the kernel."""
+    plain = resizing(before, after)
+    return [shifted(plain, shift) for shift in SHIFTS]
 
 
-def column(weight: Tensor) -> nn.Conv2d:
-    """Return the 1x1 convolution to (N, 3 * D, H, W) of a column of a kernel, (D, D, 3)."""
-    stacked = weight.permute(2, 0, 1).flatten(0, 1)[:, :, None, None]
-    return convolution(stacked, torch.zeros(len(stacked)))
-
-
-def shifted(matrix: Tensor, shift: int) -> Tensor:
-    """Return (rows, columns) with each row in place of the one `shift` before; those without one are zero."""
-    result = torch.zeros_like(matrix)
-    count = len(matrix) - abs(shift)
-    start, source = max(-shift, 0), max(shift, 0)
-    result[start : start + count] = matrix[source : source + count]
-    return result
+def row(weight: Tensor) -> MatMul:
+    """Return the product (..., D) to (..., 3 * D) with a row of a kernel, (D, D, 3)."""
+    stacked = weight.permute(2, 0, 1).flatten(0, 1)
+    return MatMul(stacked, torch.zeros(len(stacked)))

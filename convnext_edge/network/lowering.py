@@ -32,7 +32,7 @@ from convnext_edge.network.linear_form import (
     LinearLayerFactory,
     QuantizedLinearLayerFactory,
 )
-from convnext_edge.network.lowered_decoder import FoldedUPerNet, map_sizes
+from convnext_edge.network.lowered_decoder import FoldedUPerNet
 from convnext_edge.network.lowered_detector import LoweredMaskRCNN, fold_norms
 from convnext_edge.network.lowered_parts import (
     LoweredBlock,
@@ -98,7 +98,7 @@ class Plain(nn.Module):
         self.normalized = Normalized(preprocessing) if input_type == "uint8" else nn.Identity()
         self.model = deepcopy(model)
         if model.architecture.decoder == "upernet":
-            self.model.decoder = FoldedUPerNet(model.architecture, cast(UPerNet, model.decoder), ())
+            self.model.decoder = FoldedUPerNet(model.architecture, cast(UPerNet, model.decoder))
         elif model.architecture.decoder:
             fold_norms(cast(MaskRCNN, self.model.decoder))
 
@@ -138,8 +138,8 @@ class LoweredConvNeXt(nn.Module):
         if architecture.decoder == "mask_rcnn":
             self.decoder = LoweredMaskRCNN(architecture, cast(MaskRCNN, model.decoder), factory)
         elif architecture.decoder:
-            sizes = map_sizes(architecture, preprocessing.size)
-            self.decoder = FoldedUPerNet(architecture, cast(UPerNet, model.decoder), sizes)
+            decoder = cast(UPerNet, model.decoder)
+            self.decoder = FoldedUPerNet(architecture, decoder, preprocessing.size)
 
     def forward(self, x: Tensor) -> Outputs:
         maps, size = [], size_of(x)

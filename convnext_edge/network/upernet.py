@@ -17,6 +17,8 @@ from torch.nn import functional as F
 from convnext_edge.architecture import Architecture
 from convnext_edge.network.conv_norm import ConvNormReLU
 
+Size = tuple[int, int]  # rows and columns
+
 
 class UPerNet(nn.Module):
     """Pyramid pooling of the last map, a feature pyramid (FPN) over all maps, and a classifier of pixels.
@@ -46,13 +48,13 @@ class UPerNet(nn.Module):
         """Return name and module of each layer with weights, in the order in which they run."""
         return [(name, self.get_submodule(name)) for name in self.names]
 
-    def forward(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+    def forward(self, maps: Sequence[Tensor], size: Size) -> Tensor:
         levels = [lateral(x) for lateral, x in zip(self.laterals, maps[:-1], strict=True)]  # (N, D, H, W)
         levels.append(self.bottleneck(self.pool(maps[-1])))
         for fine in reversed(range(len(levels) - 1)):
             levels[fine] = levels[fine] + resize(levels[fine + 1], size_of(levels[fine]))
         levels[:-1] = [conv(x) for conv, x in zip(self.fpn, levels[:-1], strict=True)]
-        return resize(self.classifier(self.fuse(levels)), size)
+        return self.enlarge(self.classifier(self.fuse(levels)), size)
 
     def fuse(self, levels: Sequence[Tensor]) -> Tensor:
         """Return what all levels (N, D, H, W) together make of each pixel of the first, the finest."""
@@ -60,6 +62,10 @@ class UPerNet(nn.Module):
         whole = torch.cat([levels[0], *(resize(x, finest) for x in levels[1:])], dim=1)
         y: Tensor = self.fpn_bottleneck(whole)
         return y
+
+    def enlarge(self, logits: Tensor, size: Size) -> Tensor:
+        """Return the logits (N, classes, H, W) of each pixel of an image."""
+        return resize(logits, size)
 
     def pool(self, x: Tensor) -> Tensor:
         """Return the last map (N, C, H, W) with what is around each pixel, (N, C + bins * D, H, W)."""
@@ -86,12 +92,12 @@ def parts(length: int, count: int) -> list[tuple[int, int]]:
     return [(part * length // count, -(-(part + 1) * length // count)) for part in range(count)]
 
 
-def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+def resize(x: Tensor, size: Size) -> Tensor:
     """Return (N, C, H, W) in another size by bilinear interpolation, with pixels as areas."""
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
-def size_of(x: Tensor) -> tuple[int, int]:
+def size_of(x: Tensor) -> Size:
     """Return rows and columns of (N, C, H, W)."""
     return x.shape[2], x.shape[3]
 

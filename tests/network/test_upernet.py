@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import torch
 from torch.nn import functional as F
@@ -13,11 +16,12 @@ from convnext_edge.architecture import Architecture
 from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.checkpoints.sizes import SIZES
 from convnext_edge.images.preprocessing import Preprocessing
-from convnext_edge.network import lowered_decoder
+from convnext_edge.network import banded, lowered_decoder
 from convnext_edge.network.conv_norm import ConvNormReLU
 from convnext_edge.network.convnext import ConvNeXt, random_model
 from convnext_edge.network.lowering import LAYER_FACTORIES, LoweredConvNeXt, lower
 from convnext_edge.network.upernet import UPerNet, average
+from convnext_edge.onnx_graph.tracing import Graph, write_onnx
 from convnext_edge.upernet import USUAL_BINS
 
 CHECKPOINT = Path(__file__).parents[1] / "fixtures" / "segmentation" / "hf_upernet"
@@ -82,22 +86,46 @@ def test_a_lowered_segmenter_is_the_same_function(form: str, input_type: str) ->
     torch.testing.assert_close(found, expected, atol=1e-4 * float(expected.std()), rtol=0)
 
 
+@pytest.mark.parametrize("form", ["conv", "linear"])
 @pytest.mark.parametrize("size", [(96, 64), (70, 100)])
-def test_what_a_fusion_saves_changes_nothing(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of levels that are resized by 2, 4 and 8, and by other factors."""
+def test_what_is_multiplied_before_it_is_resized_changes_nothing(
+    size: tuple[int, int], form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of levels that are resized by 2, 4 and 8, and by other factors; logits are resized by products, too."""
     monkeypatch.setattr(lowered_decoder, "WORTH", 1)
+    monkeypatch.setattr(lowered_decoder, "LARGE", 1)
     reference = load_checkpoint(CHECKPOINT).model
-    lowered = lower(reference, "conv", preprocessing=Preprocessing(size[0], width=size[1]))
+    lowered = lower(reference, form, preprocessing=Preprocessing(size[0], width=size[1]))  # type: ignore[arg-type]
     assert isinstance(lowered, LoweredConvNeXt)
     names = list(lowered.layers())
     of_fusion = [name for name in names if name.startswith("decoder.fpn_bottleneck")]
-    # the finest level, and three columns of the kernel over each of the three others
+    # the finest level, and three rows of the kernel over each of the three others
     assert len(of_fusion) == 1 + 3 * 3
     assert names[-2:] == ["decoder.fpn_bottleneck.3.2", "decoder.classifier"]
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         expected, found = reference(images), lowered(images)
     torch.testing.assert_close(found, expected, atol=1e-5 * float(expected.std()), rtol=0)
+
+
+def test_a_graph_of_such_products_takes_any_number_of_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lowered_decoder, "WORTH", 1)
+    monkeypatch.setattr(lowered_decoder, "LARGE", 1)
+    monkeypatch.setattr(banded, "BLOCK", 4)  # so that a matrix as small as these has blocks
+    reference = load_checkpoint(CHECKPOINT).model
+    lowered = lower(reference, "conv", preprocessing=Preprocessing(96))
+    assert isinstance(lowered, LoweredConvNeXt)
+    path, images = tmp_path / "segmenter.onnx", torch.randn(3, 3, 96, 96)
+    write_onnx(lowered, images[:2], path, Graph(["logits"], list(lowered.layers())))
+    assert {"Gather", "MatMul"} <= {node.op_type for node in onnx.load(path).graph.node}
+    session = onnxruntime.InferenceSession(path)
+    for count in (1, 3):
+        with torch.inference_mode():
+            expected = reference(images[:count])
+        (found,) = session.run(None, {"image": images[:count].numpy()})
+        np.testing.assert_allclose(found, expected.numpy(), atol=1e-4 * float(expected.std()))
 
 
 def test_a_fusion_is_split_only_where_that_is_worth_it() -> None:
