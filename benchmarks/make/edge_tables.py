@@ -229,11 +229,12 @@ def scaled_cells(row: Report, key: str, gains: bool) -> Iterator[str]:
 
 def dense_prediction(report: Report) -> Iterator[str]:
     rows: dict[str, Report] = {name: row for name, row in report["rows"].items() if "failed" not in row}
-    timed: list[str] = list(next((row["timed"] for row in rows.values()), ()))
     yield "Milliseconds of an image, and times as fast as others ours is (95 %):"
-    yield ""
-    header = ("model", *timed, *(f"ours over {who}" for who in timed if who != OURS))
-    yield from table(header, (dense_cells(name, row, timed) for name, row in rows.items()))
+    for timed in dict.fromkeys(tuple(row["timed"]) for row in rows.values()):
+        yield ""
+        header = ("model", *timed, *(f"ours over {who}" for who in timed if who != OURS))
+        alike = ((name, row) for name, row in rows.items() if tuple(row["timed"]) == timed)
+        yield from table(header, (dense_cells(name, row, timed) for name, row in alike))
     yield from listed(warnings(report["rows"]))
 
 

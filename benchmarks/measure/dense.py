@@ -1,13 +1,14 @@
-"""UPerNet and the dense part of Mask R-CNN, both on ConvNeXt-T: INT8 against PyTorch and NNCF.
+"""UPerNet and the dense part of Mask R-CNN, both on ConvNeXt-T: INT8 against PyTorch and rivals.
 
     python -m benchmarks.measure.dense
 
 UPerNet at 512x512 with 150 classes. Of Mask R-CNN, at 800x1280, what runs once for each picture: the
 backbone, the pyramid, and the layers that tell proposals; the heads behind them run once for each box.
-Random weights and few calibration images, as speed depends on neither. Timed are FP32 in PyTorch and
-OpenVINO, ours in OpenVINO, and NNCF's defaults on the same plain export, in turns, on one thread: see
-benchmarks/support/turns.py. Each model has a second row, in which oneDNN and PyTorch were told to use no
-instructions beyond AVX2, as the kernels of both runtimes heed that.
+Random weights and few calibration images, as speed depends on neither. Timed are FP32 in PyTorch, and in a
+runtime FP32, ours, and what the runtime's own quantizer makes of the same plain export by its defaults: NNCF
+for OpenVINO, `quantize_static` for ONNX Runtime; in turns, on one thread: see benchmarks/support/turns.py.
+In OpenVINO each model has a second row, in which oneDNN and PyTorch were told to use no instructions beyond
+AVX2, as the kernels of both heed that.
 """
 
 from __future__ import annotations
@@ -32,47 +33,64 @@ from convnext_edge.guest import variables_set
 if TYPE_CHECKING:
     from convnext_edge.network.convnext import ConvNeXt
 
-TARGET = "openvino"
-TORCH, PLAIN, OURS, NNCF = "PyTorch FP32", "OpenVINO FP32", "ours", "NNCF, defaults"
+TORCH, OURS = "PyTorch FP32", "ours"
+PLAIN = {"openvino": "OpenVINO FP32", "onnxruntime": "ONNX Runtime FP32"}
+RIVAL = {"openvino": "NNCF, defaults", "onnxruntime": "quantize_static, defaults"}
 MODELS: dict[str, tuple[int, int]] = {"UPerNet-T": (512, 512), "dense part of Mask R-CNN-T": (800, 1280)}
 OVER_TORCH = {True: 4.0, False: 2.0}  # bars on the speedup, where 8-bit dot products exist and where not
 OVER_NNCF = 1.6
+OVER_STATIC = 1.0
 LAST = "decoder.rpn.objectness+deltas"  # how the names of the last layers begin, one of each level
 MOVES = ("Identity", "Slice", "Transpose", "Reshape")  # what is done behind them to logits and deltas
 
 
-def make_upernet(folder: Path) -> Files:
-    """Export UPerNet-T, and quantize it by us and by NNCF."""
+def make_upernet(runtime: str, folder: Path) -> Files:
+    """Export UPerNet-T, and quantize it by us and by the runtime's own quantizer."""
     from convnext_edge import export
 
     size = MODELS["UPerNet-T"]
     ours = export(
-        variant="upernet_tiny", random_weights=True, target=TARGET, resolution=size, workspace=folder / "ours"
+        variant="upernet_tiny",
+        random_weights=True,
+        target=runtime,
+        resolution=size,
+        workspace=folder / "ours",
     )
     plain = export(variant="upernet_tiny", random_weights=True, resolution=size, workspace=folder / "plain")
     return {
         TORCH: ours.weights,
-        OURS: quantize_for(TARGET, ours.artifact)[f"{TARGET} int8"],
-        **of_plain(plain.artifact, size, folder),
+        OURS: engine_of(runtime, quantize_for(runtime, ours.artifact)[f"{runtime} int8"]),
+        **of_plain(runtime, plain.artifact, size, folder),
     }
 
 
-def make_detector(folder: Path) -> Files:
-    """Export Mask R-CNN-T, quantize it by us, and keep the dense part; NNCF has that of the plain export."""
+def make_detector(runtime: str, folder: Path) -> Files:
+    """Export Mask R-CNN-T, and quantize it by us, of which the dense part is kept, and by the rival."""
     from convnext_edge import export
 
     size = MODELS["dense part of Mask R-CNN-T"]
     (folder / "plain").mkdir()
     chosen = chosen_model(architecture(), folder / "plain")
     plain = export(**chosen, resolution=size, workspace=folder / "plain")
-    ours = export(checkpoint=plain.weights, target=TARGET, workspace=folder / "ours")
-    made = quantize_for(TARGET, ours.artifact)[f"{TARGET} int8"]
+    ours = export(checkpoint=plain.weights, target=runtime, workspace=folder / "ours")
+    made = quantize_for(runtime, ours.artifact)[f"{runtime} int8"]
     part = write_dense(plain.weights, size, folder)
     return {
         TORCH: part["program"],
-        OURS: cut_out(made, folder / "ours.onnx"),
-        **of_plain(part["onnx"], size, folder),
+        OURS: engine_of(runtime, cut_out(made, folder / "ours.onnx")),
+        **of_plain(runtime, part["onnx"], size, folder),
     }
+
+
+def engine_of(runtime: str, model: Path) -> Path:
+    """Return an ONNX file as it is opened: in ONNX Runtime, what `build` makes of it."""
+    from convnext_edge.targets.registry import find_target
+
+    if runtime != "onnxruntime":
+        return model
+    engine = model.with_suffix(".opt.onnx")
+    find_target(runtime).build(model, engine)
+    return engine
 
 
 def architecture() -> Architecture:
@@ -88,11 +106,16 @@ def architecture() -> Architecture:
     )
 
 
-def of_plain(plain: Path, size: tuple[int, int], folder: Path) -> Files:
-    """Return a plain export, and what NNCF makes of it."""
-    from benchmarks.support.baselines import nncf_quantize
+def of_plain(runtime: str, plain: Path, size: tuple[int, int], folder: Path) -> Files:
+    """Return a plain export, and what the runtime's own quantizer makes of it."""
+    from benchmarks.support.baselines import nncf_quantize, ort_quantize
 
-    return {PLAIN: plain, NNCF: nncf_quantize(plain, noise_images(size), folder / "nncf.xml")}
+    images = noise_images(size)
+    if runtime == "openvino":
+        made = nncf_quantize(plain, images, folder / "nncf.xml")
+    else:
+        made = ort_quantize(plain, images, folder / "static.onnx")
+    return {PLAIN[runtime]: plain, RIVAL[runtime]: made}
 
 
 def write_dense(weights: Path, size: tuple[int, int], folder: Path) -> Files:
@@ -135,10 +158,23 @@ def cut_out(model: Path, path: Path) -> Path:
 
     loaded = onnx.shape_inference.infer_shapes(onnx.load(model))
     layers = [node for node in loaded.graph.node if node.name.startswith(LAST)]
-    ends = [end for layer in layers for end in moved(loaded, layer.output[0])]
+    ends = [end for layer in layers for end in moved(loaded, biased(loaded, layer.output[0]))]
     names = [value.name for value in loaded.graph.input]
     onnx.save(onnx.utils.Extractor(loaded).extract_model(names, ends), path)
     return path
+
+
+def biased(model: Any, name: str) -> str:
+    """Return the name of a product's value behind the bias, where an operator of its own adds it."""
+    from convnext_edge.onnx_graph.lookup import consumers, initializers
+
+    constants = initializers(model)
+    added = [
+        node.output[0]
+        for node in consumers(model, name)
+        if node.op_type == "Add" and not constants.keys().isdisjoint(node.input)
+    ]
+    return added[0] if added else name
 
 
 def moved(model: Any, name: str) -> list[str]:
@@ -154,15 +190,18 @@ HELD = "AVX2 alone"
 HELD_BY = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 
 
-def row_of(name: str, run: LongRun, *, held: bool) -> Row:
+def row_of(name: str, run: LongRun, *, runtime: str = "openvino", held: bool = False) -> Row:
     """Time all contenders of a model in turns."""
-    files = kept(run.scratch, {name: MAKERS[name]})[name]
-    runtimes = {TORCH: "torch", PLAIN: TARGET, OURS: TARGET, NNCF: TARGET}
+    place = name if runtime == "openvino" else in_runtime(name, runtime)
+    files = kept(run.scratch, {place: partial(MAKERS[name], runtime)})[place]
+    rival = RIVAL[runtime]
+    runtimes = {TORCH: "torch", PLAIN[runtime]: runtime, OURS: runtime, rival: runtime}
     contenders = {who: Contender(runtimes[who], files[who], MODELS[name]) for who in runtimes}
     with variables_set(HELD_BY if held else {}):
         times = take_turns(contenders, 1, run.plan.runs, seconds=run.plan.seconds)
     return {
         "model": name,
+        "runtime": runtime,
         "held_to_avx2": held,
         "timed": {who: figures(calls) for who, calls in times.items()},
         "bytes": {who: file_bytes(files[who]) for who in runtimes},
@@ -170,27 +209,41 @@ def row_of(name: str, run: LongRun, *, held: bool) -> Row:
     }
 
 
+def in_runtime(name: str, runtime: str) -> str:
+    return f"{name}, {runtime}"
+
+
 def check(rows: dict[str, Row]) -> list[Bar]:
     """The bars of all rows that were timed."""
     bars = []
     for name, row in rows.items():
         if "failed" not in row:
-            dot_products = not row["held_to_avx2"] and not read_cpu().int8_saturates
-            asked = {TORCH: OVER_TORCH[dot_products], NNCF: OVER_NNCF}
             over = row["ours_over"]
             bars += [
-                Bar(f"{name}: ours over {who}", over[who]["ratio"], at_least=asked[who]) for who in asked
+                Bar(f"{name}: ours over {who}", over[who]["ratio"], at_least=least)
+                for who, least in asked(row).items()
             ]
     return bars
+
+
+def asked(row: Row) -> dict[str, float]:
+    """Return how many times as fast as which others ours has to be."""
+    if row["runtime"] == "onnxruntime":
+        return {RIVAL["onnxruntime"]: OVER_STATIC}
+    dot_products = not row["held_to_avx2"] and not read_cpu().int8_saturates
+    return {TORCH: OVER_TORCH[dot_products], RIVAL["openvino"]: OVER_NNCF}
 
 
 @click.command()
 @long_options(runs=15, seconds=90.0, minutes=20.0)
 @report_options
 def main(plan: Plan, reporting: Reporting) -> None:
-    """Time INT8 of dense prediction against PyTorch, OpenVINO and NNCF."""
+    """Time INT8 of dense prediction against PyTorch, the runtimes in FP32, and their own quantizers."""
     run = LongRun("dense", plan, reporting)
-    wanted = {name: partial(row_of, name, run, held=False) for name in MODELS}
+    wanted = {name: partial(row_of, name, run) for name in MODELS}
+    wanted |= {
+        in_runtime(name, "onnxruntime"): partial(row_of, name, run, runtime="onnxruntime") for name in MODELS
+    }
     if "avx512f" in read_cpu().isa:
         wanted |= {f"{name}, {HELD}": partial(row_of, name, run, held=True) for name in MODELS}
     rows = run.measure(wanted)

@@ -48,14 +48,14 @@ def nncf_quantize(plain: Path, images: Images, output: Path, *, transformer: boo
 def ort_quantize(plain: Path, images: Images, output: Path, *, per_channel: bool = False) -> Path:
     """`quantize_static` with its defaults (Q/DQ, min-max ranges), behind the pre-processing it asks for.
 
-    Its symbolic shape inference fails with a TypeError at the means of GRN; then, by its option, it goes
-    without.
+    Its symbolic shape inference fails with a TypeError at the means of GRN, with an IndexError at a
+    segmenter's pooling; then, by its option, it goes without.
     """
     with tempfile.TemporaryDirectory() as folder, quiet():
         prepared = Path(folder) / plain.name
         try:
             quant_pre_process(str(plain), str(prepared))
-        except TypeError:
+        except (TypeError, IndexError):
             quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
         quantize_static(str(prepared), str(output), Reader("image", images), per_channel=per_channel)
     return output
