@@ -66,12 +66,16 @@ class ConvLayerFactory:
     axis = 1
     spatial = (2, 3)
     int8_convolutions = True
+    resizes_by_products = True
 
     def stem(self, weight: Tensor, bias: Tensor, *, as_rows: bool) -> nn.Module:
         return convolution(weight, bias, stride=weight.shape[-1])
 
     def convolution(self, conv: nn.Conv2d, padding: Sides | None = None) -> nn.Module:
         return copied(conv, padding)
+
+    def dense(self, conv: nn.Conv2d) -> nn.Module:
+        return copied(conv)
 
     def pointwise(self, weight: Tensor, bias: Tensor) -> nn.Module:
         return convolution(weight[:, :, None, None], bias)

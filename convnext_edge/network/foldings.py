@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from convnext_edge.images.preprocessing import InputType, Preprocessing
 from convnext_edge.network.conv_norm import BATCH_NORM_EPS, ConvNormReLU
 from convnext_edge.network.convnext import Block, ConvNeXt
-from convnext_edge.network.forms import bias_of, convolution
+from convnext_edge.network.forms import bias_of, convolution, copied
 from convnext_edge.network.norms import GRN, Norm
 
 Affine = tuple[Tensor, Tensor]
@@ -47,10 +49,17 @@ def fold_batch_norm(layer: ConvNormReLU) -> Affine:
     return layer.conv.weight * scale.view(-1, 1, 1, 1), norm.bias - norm.running_mean * scale
 
 
-def folded_layer(layer: ConvNormReLU) -> nn.Sequential:
-    """Return a convolution with the BatchNorm behind it in its weights, and ReLU."""
+def folded_layer(
+    layer: nn.Conv2d | ConvNormReLU, dense: Callable[[nn.Conv2d], nn.Module] = copied
+) -> nn.Module:
+    """Return a convolution of a decoder, the BatchNorm behind it in its weights, and ReLU, where it has them.
+
+    dense: makes the convolution, as that of a form does.
+    """
+    if isinstance(layer, nn.Conv2d):
+        return dense(layer)
     padding = layer.conv.kernel_size[0] // 2
-    return nn.Sequential(convolution(*fold_batch_norm(layer), padding=padding), nn.ReLU())
+    return nn.Sequential(dense(convolution(*fold_batch_norm(layer), padding=padding)), nn.ReLU())
 
 
 def turn_channels(model: ConvNeXt) -> None:

@@ -24,6 +24,7 @@ from convnext_edge.network.forms import (
     scale_kernel,
 )
 from convnext_edge.network.norms import Norm, normalize_by_moments, reciprocal_root, unbiased
+from convnext_edge.network.unfolded import Unfolded
 
 
 class LinearPatches(nn.Module):
@@ -182,6 +183,7 @@ class LinearLayerFactory:
     axis = -1
     spatial = (1, 2)
     int8_convolutions = False
+    resizes_by_products = False
 
     def stem(self, weight: Tensor, bias: Tensor, *, as_rows: bool) -> nn.Module:
         # a convolution is faster by a fifth, as no patches are copied into rows
@@ -189,6 +191,9 @@ class LinearLayerFactory:
 
     def convolution(self, conv: nn.Conv2d, padding: Sides | None = None) -> nn.Module:
         return LinearConvolution(copied(conv, padding))
+
+    def dense(self, conv: nn.Conv2d) -> nn.Module:
+        return copied(conv)
 
     def pointwise(self, weight: Tensor, bias: Tensor) -> nn.Module:
         return MatMul(weight, bias)
@@ -275,3 +280,6 @@ class QuantizedLinearLayerFactory(LinearLayerFactory):
     """The factory of form `linear` for models that will be quantized."""
 
     norms = LinearMomentNorm
+
+    def dense(self, conv: nn.Conv2d) -> nn.Module:
+        return Unfolded(conv)

@@ -17,7 +17,7 @@ no map changes its layout in between.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 import torch
@@ -27,35 +27,46 @@ from convnext_edge.architecture import Architecture
 from convnext_edge.network.banded import BandedProduct, Enlarged, resizing, shifted
 from convnext_edge.network.conv_norm import ConvNormReLU
 from convnext_edge.network.foldings import fold_batch_norm, folded_layer
-from convnext_edge.network.forms import MatMul, convolution, copied
+from convnext_edge.network.forms import LayerFactory, MatMul, convolution, copied
 from convnext_edge.network.upernet import Size, UPerNet
+
+Dense = Callable[[nn.Conv2d], nn.Module]
 
 FUSION = "fpn_bottleneck"
 SHIFTS = (-1, 0, 1)  # of the places in a row of the kernel
 WORTH = 2e9  # products that are saved: about 10 ms of FP32, far more than the smaller operators cost
-LARGE = (
-    4_000_000  # logits of an image: what resizing them wrote is no longer in a cache when it is rearranged
-)
+LARGE = 4_000_000  # logits of an image: no longer in a cache when what resizing wrote is rearranged
 
 
 class FoldedUPerNet(UPerNet):
     """A decoder whose layers are convolutions with a bias, and ReLU, for maps of given sizes."""
 
-    def __init__(self, architecture: Architecture, decoder: UPerNet, image: Size | None = None) -> None:
-        """Take the weights of a decoder. image: its size; without it, no products are saved."""
+    def __init__(
+        self,
+        architecture: Architecture,
+        decoder: UPerNet,
+        image: Size | None = None,
+        factory: LayerFactory | None = None,
+    ) -> None:
+        """Take the weights of a decoder.
+
+        image: its size; without it, no products are saved. factory: of the form; without it, convolutions
+        and resizing are those of the reference.
+        """
         with torch.device("meta"):
             super().__init__(architecture)
+        dense = factory.dense if factory else copied
         for name, layer in decoder.layers():
-            made = folded_layer(layer) if isinstance(layer, ConvNormReLU) else copied(cast(nn.Conv2d, layer))
-            self.set_submodule(name, made)
+            self.set_submodule(name, folded_layer(cast(nn.Conv2d | ConvNormReLU, layer), dense))
         sizes = map_sizes(architecture, image) if image else []
         self.split: SplitFusion | None = None
         self.enlarged: Enlarged | None = None
         fusion = cast(ConvNormReLU, decoder.fpn_bottleneck)
         if saved_products(fusion, sizes) >= WORTH:
-            self.split = SplitFusion(fusion, sizes)
+            self.split = SplitFusion(fusion, sizes, dense)
             del self.fpn_bottleneck
-        if image and image[0] * image[1] * architecture.classes >= LARGE:
+        by_products = factory is not None and factory.resizes_by_products
+        if by_products and image and image[0] * image[1] * architecture.classes >= LARGE:
             self.enlarged = Enlarged(sizes[0], image)
 
     def fuse(self, levels: Sequence[Tensor]) -> Tensor:
@@ -100,11 +111,11 @@ def saved_products(fusion: ConvNormReLU, sizes: Sequence[Size]) -> int:
 class SplitFusion(nn.Module):
     """The convolution over all levels, with the coarser ones multiplied before they are resized."""
 
-    def __init__(self, fusion: ConvNormReLU, sizes: Sequence[Size]) -> None:
+    def __init__(self, fusion: ConvNormReLU, sizes: Sequence[Size], dense: Dense) -> None:
         super().__init__()
         weight, bias = fold_batch_norm(fusion)
         first, *others = weight.chunk(len(sizes), dim=1)  # (D, D, 3, 3) of each level
-        self.finest = convolution(first, bias, padding=1)
+        self.finest = dense(convolution(first, bias, padding=1))
         self.coarser = nn.ModuleList(nn.ModuleList(row(part) for part in whole.unbind(2)) for whole in others)
         (self.height, self.width), *coarser = sizes
         down = [shift for rows, _ in coarser for shift in shifts(rows, self.height)]
@@ -127,13 +138,12 @@ class SplitFusion(nn.Module):
         y: Tensor = self.finest(levels[0])
         dim, parts = y.shape[1], []
         for x, products, across in zip(levels[1:], self.products(), self.across, strict=True):
-            pixels = x.permute(0, 2, 3, 1)  # (N, h, w, D)
+            pixels, (height, width) = x.permute(0, 2, 3, 1), x.shape[2:]  # (N, h, w, D)
             for product in products:
-                made = product(pixels).reshape(-1, x.shape[2], len(SHIFTS) * x.shape[3], dim)
-                parts.append(across(made))  # (N, h, W, D)
-        tall = torch.cat(parts, dim=1)  # (N, sum of 3 * h, W, D)
-        wide: Tensor = self.down(tall.reshape(-1, 1, tall.shape[1], self.width * dim))
-        return torch.relu(y + wide.reshape(-1, self.height, self.width, dim).permute(0, 3, 1, 2))
+                wide = across(product(pixels).reshape(-1, height, len(SHIFTS) * width, dim))  # (N, h, W, D)
+                parts.append(wide.reshape(-1, 1, height, self.width * dim))
+        tall: Tensor = self.down(torch.cat(parts, dim=2))  # from the sum of 3 * h to H rows
+        return torch.relu(y + tall.reshape(-1, self.height, self.width, dim).permute(0, 3, 1, 2))
 
 
 def shifts(before: int, after: int) -> list[Tensor]:

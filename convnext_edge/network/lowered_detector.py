@@ -21,7 +21,7 @@ from convnext_edge.detection import LEVELS
 from convnext_edge.network.conv_norm import ConvNormReLU
 from convnext_edge.network.detector_heads import ProposalHead
 from convnext_edge.network.foldings import folded_layer
-from convnext_edge.network.forms import LayerFactory, MatMul, bias_of, convolution, copied
+from convnext_edge.network.forms import LayerFactory, MatMul, bias_of, convolution
 from convnext_edge.network.mask_rcnn import MaskRCNN
 
 MERGED = "objectness+deltas"  # the name of a layer that is two of the reference
@@ -37,7 +37,7 @@ class LoweredMaskRCNN(MaskRCNN):
         for name in self.names:
             if not name.startswith("rpn."):
                 self.set_submodule(name, lowered_layer(name, heads.get_submodule(name), factory))
-        self.rpn = LevelProposalHead(heads.rpn)
+        self.rpn = LevelProposalHead(heads.rpn, factory)
 
     def pieces_for(self, name: str) -> int:
         """Return as how many images a layer takes one: those of the heads take boxes."""
@@ -59,13 +59,13 @@ class LoweredMaskRCNN(MaskRCNN):
 class LevelProposalHead(ProposalHead):
     """The layers of proposals, once for each level, with logits and deltas in one."""
 
-    def __init__(self, head: ProposalHead) -> None:
+    def __init__(self, head: ProposalHead, factory: LayerFactory) -> None:
         nn.Module.__init__(self)
         conv, objectness, deltas = (cast(nn.Conv2d, part) for part in head.children())
         weight = torch.cat([objectness.weight, deltas.weight])
         bias = torch.cat([bias_of(objectness), bias_of(deltas)])
-        self.convs = nn.ModuleList(copied(conv) for _ in range(LEVELS))
-        self.answers = nn.ModuleList(convolution(weight, bias) for _ in range(LEVELS))
+        self.convs = nn.ModuleList(factory.dense(conv) for _ in range(LEVELS))
+        self.answers = nn.ModuleList(factory.dense(convolution(weight, bias)) for _ in range(LEVELS))
         self.shapes = objectness.out_channels
 
     def of_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
@@ -102,12 +102,12 @@ class Vectors(nn.Module):
 class Grown(nn.Module):
     """A transposed convolution that makes 2x2 pixels of each, (R, C, H, W) to (R, D, 2 * H, 2 * W)."""
 
-    def __init__(self, layer: nn.ConvTranspose2d) -> None:
+    def __init__(self, layer: nn.ConvTranspose2d, factory: LayerFactory) -> None:
         super().__init__()
         weight, bias = layer.weight, layer.bias
         assert bias is not None
         each = weight.permute(1, 2, 3, 0).flatten(0, 2)[:, :, None, None]  # (D * 4, C, 1, 1)
-        self.conv = convolution(each, bias.repeat_interleave(GROWN**2))
+        self.conv = factory.dense(convolution(each, bias.repeat_interleave(GROWN**2)))
 
     def forward(self, x: Tensor) -> Tensor:
         return nn.functional.pixel_shuffle(self.conv(x), GROWN)
@@ -119,10 +119,8 @@ def lowered_layer(name: str, layer: nn.Module, factory: LayerFactory) -> nn.Modu
         case nn.Linear():
             return Vectors(layer, convolves=factory.int8_convolutions)
         case nn.ConvTranspose2d():
-            return Grown(layer)
-        case ConvNormReLU():
-            return folded_layer(layer)
-    return copied(cast(nn.Conv2d, layer))
+            return Grown(layer, factory)
+    return folded_layer(cast(nn.Conv2d | ConvNormReLU, layer), factory.dense)
 
 
 def fold_norms(heads: MaskRCNN) -> None:

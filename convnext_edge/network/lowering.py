@@ -139,7 +139,7 @@ class LoweredConvNeXt(nn.Module):
             self.decoder = LoweredMaskRCNN(architecture, cast(MaskRCNN, model.decoder), factory)
         elif architecture.decoder:
             decoder = cast(UPerNet, model.decoder)
-            self.decoder = FoldedUPerNet(architecture, decoder, preprocessing.size)
+            self.decoder = FoldedUPerNet(architecture, decoder, preprocessing.size, factory)
 
     def forward(self, x: Tensor) -> Outputs:
         maps, size = [], size_of(x)

@@ -25,6 +25,7 @@ from convnext_edge.onnx_graph.naming import INPUT, name_layers, strip_notes
 from convnext_edge.onnx_graph.opset import EXPORTERS_FIRST, lower_to_17, opset_of, set_opset
 from convnext_edge.onnx_graph.qdq import drop_byte_casts
 from convnext_edge.onnx_graph.resizing import keep_batches
+from convnext_edge.onnx_graph.unfolding import quantize_before_unfolding
 from convnext_edge.progress import phase
 
 GELU = torch.ops.aten.gelu.default
@@ -82,6 +83,7 @@ def write_onnx(module: nn.Module, example: torch.Tensor, path: Path, graph: Grap
         free_size(model)
     strip_notes(model)
     drop_byte_casts(model)
+    quantize_before_unfolding(model)
     fit_opset(model, graph.opset)
     name_layers(model, list(graph.layer_names))
     write_metadata(model, graph.metadata)

@@ -2,8 +2,9 @@
 
 Quantized are the inputs and weights of the matrix multiplications (pointwise, downsampling and head
 layers, and the stem where its input is raw bytes). LayerNorm, GELU, GRN, residual sums and biases stay
-float: quantizing them buys no speed and costs accuracy. So does a convolution that overlaps or is dilated in
-ONNX Runtime, which has none of INT8 that gives floats; and so do the layers whose answers choose boxes.
+float: quantizing them buys no speed and costs accuracy. So does a convolution of the backbone that overlaps
+or is dilated in ONNX Runtime, which has none of INT8 that gives floats (decoders multiply matrices there);
+and so do the layers whose answers choose boxes.
 """
 
 from __future__ import annotations
