@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from convnext_edge.architecture import Architecture
 from convnext_edge.detection import ANCHORS, RATIOS, Detection
@@ -19,32 +19,51 @@ def explained(architecture: Architecture) -> str:
     how, heads = architecture.detection, architecture.box_heads
     assert how is not None
     rows = how.rows(architecture.classes)
-    steps = (anchors(how), proposals(how), cutting(how), boxes(how, rows, heads), chosen(how), masks(heads))
+    agnostic = architecture.cascade is not None and architecture.cascade.agnostic
+    steps = (
+        anchors(how, architecture.strides),
+        proposals(how),
+        cutting(how, architecture.strides),
+        boxes(how, rows, heads, agnostic=agnostic),
+        chosen(how),
+        masks(heads),
+    )
     return "\n".join([HEADING, *(f"{number}. {step}" for number, step in enumerate(steps, 1)), ""])
 
 
-def anchors(how: Detection) -> str:
+def anchors(how: Detection, strides: Sequence[int]) -> str:
     """Return where the anchors are, and what tells of them."""
+    from convnext_edge.network.boxes import LARGEST_STRETCH
     from convnext_edge.network.mask_rcnn import ANCHOR_EDGES
 
-    rounded = " Their corners are rounded." if how.library == "torchvision" else ""
+    if how.library == "torchvision":
+        places = "height and width of the image, divided by rows and columns of the level without a rest"
+        rounded = " Their corners, around 0, are rounded."
+    else:
+        places, rounded = f"{listed((*strides, 2 * strides[-1]))} pixels, level by level", ""
     return (
         f"Anchors: {ANCHORS} at each cell of a level, whose heights are {listed(RATIOS)} of their widths; the"
-        f" square ones have edges of {listed(ANCHOR_EDGES)} pixels, level by level.{rounded} Their logits are"
-        " `objectnessK`, their offsets `deltasK`: of the centre, and logarithms of width and height."
+        f" square ones have edges of {listed(ANCHOR_EDGES)} pixels, level by level.{rounded} The first cell's"
+        f" centre is at 0, and centres are so far apart: {places}. They are counted by rows, columns and"
+        " shapes. Their logits are `objectnessK`, their offsets `deltasK`, four channels for each shape: of"
+        " the centre, in edges of the anchor, and logarithms of how much width and height grow,"
+        f" {LARGEST_STRETCH:.5g} at most."
     )
 
 
 def proposals(how: Detection) -> str:
     """Return how the proposals are chosen."""
+    from convnext_edge.network.mask_rcnn import SMALLEST_PROPOSAL
+
     return (
-        f"Proposals: the {how.candidates} likeliest of each level are decoded and cut off at the image. Of"
-        f" two of a level whose IoU is over {how.proposal_overlap:g}, the likelier one stays. Of all levels,"
-        f" the {how.proposals} likeliest are taken."
+        f"Proposals: the {how.candidates} likeliest of each level are decoded and cut off at the image; those"
+        f" with an edge under {SMALLEST_PROPOSAL:g} pixels are dropped. Of two of a level whose IoU is over"
+        f" {how.proposal_overlap:g}, the likelier one stays. Of all levels, the {how.proposals} likeliest are"
+        " taken."
     )
 
 
-def cutting(how: Detection) -> str:
+def cutting(how: Detection, strides: Sequence[int]) -> str:
     """Return how pieces are cut out of the levels."""
     from convnext_edge.network.mask_rcnn import LEVEL_EDGES
 
@@ -55,31 +74,39 @@ def cutting(how: Detection) -> str:
     )
     return (
         "RoIAlign: from `level0` for the smallest boxes to `level3`, one level further at each of"
-        f" {listed(LEVEL_EDGES)} pixels that the root of the area reaches; {samples}."
+        f" {listed(LEVEL_EDGES)} pixels that the root of the area reaches. Their cells are {listed(strides)}"
+        f" pixels wide. It takes {samples}."
     )
 
 
-def boxes(how: Detection, rows: int, heads: int) -> str:
-    """Return what the box heads tell. rows: classes, the background among them."""
+def boxes(how: Detection, rows: int, heads: int, *, agnostic: bool) -> str:
+    """Return what the box heads tell. rows: classes, the background among them. agnostic: as of `Cascade`."""
     from convnext_edge.network.mask_rcnn import BOX_WEIGHTS
 
     first = "first" if how.background_first else "last"
+    told = "one box for all classes"
+    if not agnostic:
+        told = "each of them" if how.background_first else "each of them but the background"
     weights = "; then by ".join(listed(found) for found in BOX_WEIGHTS[:heads])
     refined = (
-        " Each head looks at the boxes that the one before it made for its likeliest class. The mean of the"
-        " logits of all counts, and the boxes of the last."
+        " Each head looks at the boxes that the one before it made for its likeliest class, cut off at the"
+        " image. The mean of the logits of all counts, and the boxes of the last."
     )
     return (
-        f"Box heads: logits of {rows} classes, of which the background is the {first}, and offsets, which are"
-        f" divided by {weights}.{refined if heads > 1 else ''} Scores are their softmax."
+        f"Box heads: logits of {rows} classes, of which the background is the {first}, and four offsets for"
+        f" {told}, from the box that the head looked at; as those of anchors, but first divided by {weights}."
+        f"{refined if heads > 1 else ''} Scores are their softmax."
     )
 
 
 def chosen(how: Detection) -> str:
     """Return which boxes are detections."""
+    from convnext_edge.network.mask_rcnn import SMALLEST_BOX
+
     return (
-        f"Detections: boxes of a class with a score over {how.score:g} that no better one of the class"
-        f" overlaps by an IoU over {how.overlap:g}; of all classes, the {how.detections} best."
+        f"Detections: boxes of a class, cut off at the image, with a score over {how.score:g}, edges of"
+        f" {SMALLEST_BOX:g} pixels at least, and no better box of the class that overlaps them by an IoU over"
+        f" {how.overlap:g}; of all classes, the {how.detections} best."
     )
 
 

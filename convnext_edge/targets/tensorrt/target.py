@@ -156,9 +156,10 @@ class TensorRT(Target):
             self._gpu()
         parts = self.parts(model, options.precision, options.max_batch or MAX_BATCH)
         files = (engine, heads_file(engine))[: len(parts)]
-        with as_target_error(f"{self.package} builds no engine of {model}"):
-            for part, file in zip(parts, files, strict=True):
-                file.write_bytes(build_plan(module, part, options))
+        for part, file in zip(parts, files, strict=True):
+            with as_target_error(f"{self.package} builds no engine of {model}"):
+                plan = build_plan(module, part, options)
+            file.write_bytes(plan)  # not inside: a full disk is no fault of the runtime
         if len(parts) == 1:
             return None
         return {

@@ -56,6 +56,16 @@ def test_tensorrt_does_not_build_without_a_gpu(
         build(models.exported(), target="tensorrt", workspace=models.workspace)
 
 
+def test_a_full_disk_is_no_fault_of_tensorrt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes the artifact makes of it that it cannot be written."""
+    target = find_target(RTX)
+    monkeypatch.setattr(type(target), "module", lambda self: None)
+    monkeypatch.setattr(type(target), "parts", lambda self, *options: (None,))
+    monkeypatch.setattr(tensorrt, "build_plan", lambda module, part, options: b"plan")
+    with pytest.raises(OSError, match="No space left on device"):
+        target.build(tmp_path / "model.onnx", Path("/dev/full"))
+
+
 @pytest.mark.rtx
 @pytest.mark.parametrize("capability", ["5.2", "89", "new"])
 def test_an_unknown_compute_capability_is_refused(

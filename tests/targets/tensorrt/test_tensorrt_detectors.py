@@ -313,6 +313,9 @@ def test_the_script_builds_both_engines(kind: str, int8: Path, tmp_path: Path) -
     assert "the 60 likeliest" in readme
     assert "divided by 10, 10, 5, 5" in readme
     assert ("20, 20, 10, 10" in readme) == (kind == "cascade")
+    assert ("4, 8, 16, 32, 64 pixels, level by level" in readme) == (kind == "cascade")
+    assert "4.1352 at most" in readme  # log(1000 / 16)
+    assert "offsets for each of them" in readme
 
 
 def test_a_script_that_fails_leaves_both_engines_as_they_were(int8: Path, tmp_path: Path) -> None:
