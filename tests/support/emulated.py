@@ -48,7 +48,8 @@ def build_arm64(folder: Path, place: Path, downloads: Path) -> Build:
     """
     with (folder / TOOLCHAIN).open("a", encoding="utf-8") as added:
         # less to compile, and faster
-        added.write('set(CMAKE_UNITY_BUILD ON)\nset(CMAKE_CXX_FLAGS_RELEASE "-O1")\n')
+        added.write("set(CMAKE_UNITY_BUILD ON)\nset(CMAKE_UNITY_BUILD_BATCH_SIZE 0)\n")
+        added.write('set(CMAKE_CXX_FLAGS_RELEASE "-O1")\n')
     environment = {
         **os.environ,
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",

@@ -17,7 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 
 from PIL import Image
 from support.figures import finish, parser
@@ -29,6 +31,7 @@ SIGNALS = (signal.SIGKILL, *LISTENED)
 NEXT = ["report", "--workspace", "work"]
 KILLED = {-signal.SIGKILL, *(-number for number in LISTENED), *(128 + number for number in LISTENED)}
 KINDS = ("kills", "interrupted", "left")  # left: something for the next command to finish or to remove
+APART = "convnext_edge.rivals.recipes"  # what they import is in other environments
 STARTED = 0.05  # seconds until Python itself has started: before, a signal meets no line of ours
 
 
@@ -151,12 +154,16 @@ def import_all() -> None:
     import onnxscript  # noqa: F401
     import torch  # noqa: F401
 
-    import convnext_edge.cli  # noqa: F401
+    import convnext_edge.cli
     from convnext_edge.quiet import importing
 
     with importing():
         import onnxruntime  # noqa: F401
         import openvino  # noqa: F401
+
+        for module in walk_packages(convnext_edge.__path__, "convnext_edge."):
+            if not module.name.startswith(APART):
+                import_module(module.name)
 
 
 def draw(folder: Path) -> Path:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 from support.detectors import CHECKPOINT, NAMES, SETTINGS, SIZE, Engines
+from support.embedded_web import Browser
 from support.models import Models
 
 from convnext_edge import build, embed, export, quantize
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One Chromium; each page that is opened takes the place of the one before."""
+    with Browser(tmp_path_factory.mktemp("profile")) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -26,6 +26,7 @@ from support.embedded_apps import (
     frame_lines,
     with_manifest,
 )
+from support.harness import Harness
 from support.models import CLASSES, RESOLUTION
 from support.needs import npm_package, program
 from support.places import TESTS
@@ -40,7 +41,7 @@ from convnext_edge.images.transform import normalize, preprocess, resized_size
 
 pytestmark = pytest.mark.slow(seconds=40)
 FIXTURES = TESTS / "fixtures" / "android"
-# These run for a second or few: half of that would go into optimizing code and into threads that collect.
+# These run for seconds: half of that would go into optimizing code and into threads that collect.
 SHORT_LIVED = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx512M")
 # Of the Kotlin that the Android plugin 9.0 brings along
 KOTLIN = ("-language-version", "2.2", "-api-version", "2.2", "-jvm-target", "11")
@@ -54,8 +55,8 @@ def folder(android_folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Compiles all Kotlin of the project without a warning, and runs the harness."""
+def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Compiles all Kotlin of the project without a warning, and calls the harness."""
     place = tmp_path_factory.mktemp("compiled")
     compiler = npm_package("kotlin-compiler")
     archive = npm_package("com.github.asus4.onnxruntime") / "Plugins" / "Android" / "onnxruntime.aar"
@@ -78,11 +79,9 @@ def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     jars = [place / "all.jar", compiler / "lib" / "kotlin-stdlib.jar", runtime]
     classes = os.pathsep.join(map(str, jars))
 
-    def harness(model: Path, mode: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        command = [java, *SHORT_LIVED, "-cp", classes, "convnext.edge.sample.HarnessKt", model, mode]
-        return subprocess.run(command, input=given, capture_output=True, check=False)
-
-    return harness
+    harness = Harness([java, *SHORT_LIVED, "-cp", classes, "convnext.edge.sample.HarnessKt"])
+    yield lambda model, mode, given=b"": harness(model, mode, given=given)
+    harness.close()
 
 
 def answer(run: Run, model: Path, mode: str, given: bytes = b"") -> bytes:

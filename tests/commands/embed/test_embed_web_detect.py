@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +59,6 @@ RAISE = """
 @pytest.fixture(scope="module")
 def folder(detectors: Engines, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return page_folder(detectors("onnxruntime"), tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with Browser(tmp_path_factory.mktemp("profile")) as made:
-        yield made
 
 
 def prepared_for(folder: Path) -> Preprocessing:

@@ -6,8 +6,7 @@ import hashlib
 import io
 import shutil
 import struct
-import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from support.embedded_apps import (
     with_manifest,
 )
 from support.embedded_web import FIXTURES, KINDS, hasty_engine, page_folder, png
+from support.harness import Harness
 from support.needs import program
 
 from convnext_edge.artifacts.store import open_artifact
@@ -35,6 +35,7 @@ from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import normalize, preprocess
 
 pytestmark = pytest.mark.slow
+Node = Callable[..., bytes]
 
 RESOLUTION = 32  # of the demo
 PNGS = [
@@ -50,17 +51,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return page_folder(hasty_engine(tmp_path_factory.getbasetemp()), tmp_path_factory)
 
 
-def node(folder: Path, mode: str, *options: object, given: bytes = b"") -> bytes:
-    done = try_node(folder, mode, *options, given=given)
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout
+@pytest.fixture(scope="module")
+def try_node() -> Iterator[Harness]:
+    harness = Harness([program("node"), FIXTURES / "library.js"])
+    yield harness
+    harness.close()
 
 
-def try_node(
-    folder: Path, mode: str, *options: object, given: bytes = b""
-) -> subprocess.CompletedProcess[bytes]:
-    command = [program("node"), FIXTURES / "library.js", folder, mode, *map(str, options)]
-    return subprocess.run(command, input=given, capture_output=True, check=False)
+@pytest.fixture(scope="module")
+def node(try_node: Harness) -> Node:
+    """Calls what must succeed, and gives what it writes."""
+
+    def call(folder: Path, mode: str, *options: object, given: bytes = b"") -> bytes:
+        done = try_node(folder, mode, *options, given=given)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout
+
+    return call
 
 
 def changed(folder: Path, place: Path, **values: object) -> Path:
@@ -71,7 +78,9 @@ def changed(folder: Path, place: Path, **values: object) -> Path:
 
 
 @pytest.mark.parametrize("filtered", FILTERS)
-def test_squares_are_those_of_pillow_bit_by_bit(folder: Path, tmp_path: Path, filtered: str) -> None:
+def test_squares_are_those_of_pillow_bit_by_bit(
+    folder: Path, node: Node, tmp_path: Path, filtered: str
+) -> None:
     images = [noise(width, height) for width, height in SIZES]
     for crop in CROPS:
         copy = changed(folder, tmp_path / str(crop), crop=crop, interpolation=filtered)
@@ -85,7 +94,7 @@ def test_squares_are_those_of_pillow_bit_by_bit(folder: Path, tmp_path: Path, fi
 
 @pytest.mark.parametrize("keys", FRAMES, ids=str)
 def test_pixels_of_any_frame_are_those_of_pillow_bit_by_bit(
-    folder: Path, tmp_path: Path, keys: dict[str, Any]
+    folder: Path, node: Node, tmp_path: Path, keys: dict[str, Any]
 ) -> None:
     images = [noise(width, height) for width, height in SIZES]
     copy = changed(folder, tmp_path, **frame_lines(keys))
@@ -95,7 +104,7 @@ def test_pixels_of_any_frame_are_those_of_pillow_bit_by_bit(
         np.testing.assert_array_equal(pixels, preprocess(Image.fromarray(image), prepared), str(image.shape))
 
 
-def test_pictures_are_turned_as_exif_says(folder: Path) -> None:
+def test_pictures_are_turned_as_exif_says(folder: Path, node: Node) -> None:
     image = noise(5, 3)
     for orientation in range(1, 9):
         exif = Image.Exif()
@@ -108,7 +117,9 @@ def test_pictures_are_turned_as_exif_says(folder: Path) -> None:
         np.testing.assert_array_equal(found.reshape(*expected.shape[:2], 4)[..., :3], expected)
 
 
-def test_inputs_of_the_engine_are_those_of_python_bit_by_bit(folder: Path, tmp_path: Path) -> None:
+def test_inputs_of_the_engine_are_those_of_python_bit_by_bit(
+    folder: Path, node: Node, tmp_path: Path
+) -> None:
     image = noise(60, 47)
     prepared = open_artifact(next((folder / "model").glob("*.onnx"))).description.preprocessing
     square = preprocess(Image.fromarray(image), prepared).transpose(2, 0, 1)[None]
@@ -121,7 +132,7 @@ def test_inputs_of_the_engine_are_those_of_python_bit_by_bit(folder: Path, tmp_p
 
 
 def test_images_that_cannot_be_resized_are_refused_in_the_words_of_python(
-    folder: Path, tmp_path: Path
+    folder: Path, try_node: Harness, tmp_path: Path
 ) -> None:
     long = noise(1, 200_000)
     done = try_node(changed(folder, tmp_path, crop=0.875), "squares", given=packed([long]))
@@ -130,7 +141,7 @@ def test_images_that_cannot_be_resized_are_refused_in_the_words_of_python(
     assert (done.returncode, done.stderr.decode()) == (1, f"ImageError: {refused.value.message}\n")
 
 
-def test_digests_are_sha256(folder: Path) -> None:
+def test_digests_are_sha256(folder: Path, node: Node) -> None:
     data = np.random.default_rng(0).bytes(300_000)
     lengths = [*range(140), 1000, 65_536, 300_000]
     found = node(folder, "digests", *lengths, given=data).decode().split()
@@ -139,7 +150,7 @@ def test_digests_are_sha256(folder: Path) -> None:
 
 @pytest.mark.parametrize(("colour", "depth", "interlaced"), PNGS)
 def test_png_files_of_every_kind_are_opened_as_by_pillow(
-    folder: Path, colour: int, depth: int, interlaced: int
+    folder: Path, node: Node, colour: int, depth: int, interlaced: int
 ) -> None:
     data = png(colour, depth, interlaced)
     found = node(folder, "png", given=data)
@@ -164,7 +175,9 @@ def test_png_files_of_every_kind_are_opened_as_by_pillow(
     ],
     ids=["cut", "in-header", "headers-only", "no-width", "vast", "too-wide", "garbled", "no-palette"],
 )
-def test_damaged_png_files_are_refused(folder: Path, damage: Callable[[bytes], bytes], said: str) -> None:
+def test_damaged_png_files_are_refused(
+    folder: Path, try_node: Harness, damage: Callable[[bytes], bytes], said: str
+) -> None:
     data = png(3, 8, 0)
     assert damage(data) != data
     done = try_node(folder, "png", given=damage(data))
@@ -173,7 +186,7 @@ def test_damaged_png_files_are_refused(folder: Path, damage: Callable[[bytes], b
     assert said in done.stderr.decode()
 
 
-def test_the_exif_orientation_is_found(folder: Path) -> None:
+def test_the_exif_orientation_is_found(folder: Path, node: Node) -> None:
     for orientation in (1, 6):
         exif = Image.Exif()
         exif[0x0112] = orientation
@@ -185,7 +198,7 @@ def test_the_exif_orientation_is_found(folder: Path) -> None:
 
 @pytest.mark.parametrize(("values", "said"), DAMAGED_MANIFESTS, ids=lambda value: str(value)[:60])
 def test_a_damaged_manifest_is_refused(
-    folder: Path, tmp_path: Path, values: dict[str, str], said: str
+    folder: Path, try_node: Harness, tmp_path: Path, values: dict[str, str], said: str
 ) -> None:
     manifest = changed(folder, tmp_path, **values) / "model" / MANIFEST
     done = try_node(folder, "manifest", given=manifest.read_bytes())

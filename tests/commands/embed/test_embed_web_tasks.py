@@ -34,7 +34,7 @@ convnextEdge.load().then(async (model) => {
 
 
 def test_a_page_shows_the_embedding_and_the_map_that_python_computes(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    browser: Browser, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     model = export(
         checkpoint=CHECKPOINT, task="embed", with_map=True, resolution=(RESOLUTION, WIDTH), workspace=tmp_path
@@ -45,11 +45,10 @@ def test_a_page_shows_the_embedding_and_the_map_that_python_computes(
     picture = noise(91, 57)
     Image.fromarray(picture).save(tmp_path / "picture.png")
     rgba = np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
-    with Browser(tmp_path / "profile") as browser:
-        browser("open", (folder / "index.html").as_uri())
-        shown = [browser("choose", tmp_path / "picture.png") for _ in range(2)]
-        found = browser.evaluate(ASKED % json.dumps(rgba.ravel().tolist()))
-        complaints = browser("log")["complaints"]
+    browser("open", (folder / "index.html").as_uri())
+    shown = [browser("choose", tmp_path / "picture.png") for _ in range(2)]
+    found = browser.evaluate(ASKED % json.dumps(rgba.ravel().tolist()))
+    complaints = browser("log")["complaints"]
     assert complaints == []
     assert shown[0]["labels"] == ["embedding", "map", "begins with"]
     assert shown[0]["percents"][:2] == ["48", "48 \N{MULTIPLICATION SIGN} 2 \N{MULTIPLICATION SIGN} 3"]
@@ -84,7 +83,7 @@ def drawn(browser: Browser) -> np.ndarray:
 
 
 def test_a_page_draws_the_overlay_of_predict_on_the_picture(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    browser: Browser, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     checkpoint = TESTS / "fixtures" / "segmentation" / "hf_upernet"
     model = export(checkpoint=checkpoint, resolution=SEGMENTED, workspace=tmp_path)
@@ -93,17 +92,16 @@ def test_a_page_draws_the_overlay_of_predict_on_the_picture(
     tiles = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8))
     tiles.resize((150, 100), Image.Resampling.BICUBIC).save(picture)
     (expected,) = predict(engine, picture, maps=tmp_path / "maps", workspace=tmp_path).predictions
-    with Browser(tmp_path / "profile") as browser:
-        browser("open", (folder / "index.html").as_uri())
-        shown = browser("choose", picture)
-        complaints = list(browser("log")["complaints"])  # before the canvas is read, which Chromium comments
-        covered = drawn(browser)
-        browser("screenshot", tmp_path / "page.png")
-        assert browser.evaluate(UNCOVER) is False
-        bare = drawn(browser)
-        refused = browser.evaluate(
-            "convnextEdge.load().then((model) => model.features({})).catch((error) => error.message)"
-        )
+    browser("open", (folder / "index.html").as_uri())
+    shown = browser("choose", picture)
+    complaints = list(browser("log")["complaints"])  # before the canvas is read, which Chromium comments
+    covered = drawn(browser)
+    browser("screenshot", tmp_path / "page.png")
+    assert browser.evaluate(UNCOVER) is False
+    bare = drawn(browser)
+    refused = browser.evaluate(
+        "convnextEdge.load().then((model) => model.features({})).catch((error) => error.message)"
+    )
     assert complaints == []
     # WebAssembly's logits are those of Python but for rounding, which may decide for a pixel in a thousand
     assert shown["classes"] == [area.index for area in expected.classes]
