@@ -64,6 +64,11 @@ class Closeness:
         found = [self.sqnr_db(name) for name in self.outputs]
         return min((value for value in found if value is not None), default=None)
 
+    @property
+    def usual_sqnr_db(self) -> float | None:
+        """The SQNR that a few images tell: the worst one, where no single value of theirs decides it."""
+        return self.worst_sqnr_db
+
     def cosines_of(self, output: str) -> NDArray[np.float64]:
         """Return the cosine of each image, (N,)."""
         return np.array(self.cosines[output])

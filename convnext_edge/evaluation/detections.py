@@ -24,6 +24,7 @@ from convnext_edge.evaluation.coco_ap import (
     is_installed,
 )
 from convnext_edge.evaluation.label_order import other_order
+from convnext_edge.evaluation.metrics import decibels
 from convnext_edge.evaluation.powers import powers_of
 from convnext_edge.images.batches import Labels
 from convnext_edge.images.coco import Scene
@@ -55,6 +56,9 @@ class Detections(Closeness):
         self.found = 0  # detections of either model
         self.sure = self.shared = 0  # those that it is sure of, and of these those that the other has, too
         self.overlaps: list[float] = []  # IoU of each pair
+        self.noises: dict[str, list[float]] = {
+            name: [] for name in self.outputs
+        }  # of each pair, over its power
         self.scenes: list[Scene] = []
         self.results: tuple[list[Result], list[Result]] = ([], [])  # of both models, in pictures with objects
         # of objects that the reference surely finds, how often each label got each answer
@@ -90,9 +94,13 @@ class Detections(Closeness):
                 self.signal[name] += powers.exact
                 self.noise[name] += powers.noise
                 self.cosines[name].append(powers.cosine)
+                if powers.exact:
+                    self.noises[name].append(powers.noise / powers.exact)
 
     def merge(self, other: Self) -> None:
         super().merge(other)
+        for name in self.outputs:
+            self.noises[name] += other.noises[name]
         self.found += other.found
         self.sure, self.shared = self.sure + other.sure, self.shared + other.shared
         self.overlaps += other.overlaps
@@ -107,9 +115,22 @@ class Detections(Closeness):
 
         That is nothing at all, or less than half of what either is sure of: the rest alone tells nothing.
         """
-        if (not self.overlaps and self.found) or 2 * self.shared < self.sure:
+        return 0.0 if self._apart else super().worst_sqnr_db
+
+    @property
+    def usual_sqnr_db(self) -> float | None:
+        """The SQNR of the median detection, of the output that is farthest off.
+
+        Of few pictures, one box that moves by a part of a pixel, with its mask, tells the mean.
+        """
+        if self._apart:
             return 0.0
-        return super().worst_sqnr_db
+        found = [decibels(1.0, float(np.median(noises))) for noises in self.noises.values() if noises]
+        return min((value for value in found if value is not None), default=None)
+
+    @property
+    def _apart(self) -> bool:
+        return (not self.overlaps and self.found > 0) or 2 * self.shared < self.sure
 
     @property
     def silent(self) -> bool:

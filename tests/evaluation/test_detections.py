@@ -179,6 +179,23 @@ def with_objects(labels: dict[int, int]) -> Detections:
     return found
 
 
+def test_one_box_that_moves_does_not_decide_what_a_few_pictures_tell() -> None:
+    exact = outputs(CAT, DOG, ((40, 40, 50, 50), 2, 0.9))
+    near = tuple(value.copy() for value in exact)
+    near[0][0, :, 2] += 0.01  # by a hundredth of a pixel
+    near[0][0, 0] = MOVED[0]
+    found = compared(exact, near)
+    assert found.worst_sqnr_db is not None
+    assert found.usual_sqnr_db is not None
+    assert found.worst_sqnr_db < 40 < 60 < found.usual_sqnr_db
+    # of two models that have little in common it tells nothing either
+    assert compared(outputs(CAT, DOG), outputs(((20, 0, 30, 10), 3, 0.9))).usual_sqnr_db == 0
+    assert compared(exact, exact).usual_sqnr_db is None
+    two = compared(exact, near)
+    two.merge(found)
+    assert two.usual_sqnr_db == found.usual_sqnr_db
+
+
 @pytest.mark.parametrize("labels", [{3: 2, 1: 0}, {3: 1, 1: 3}])  # one off, and exchanged
 def test_labels_in_another_order_decide_no_gate(labels: dict[int, int]) -> None:
     package("pycocotools", "pip install 'convnext-edge[coco]'")
