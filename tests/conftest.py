@@ -95,8 +95,9 @@ def quick_export(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled_once(pytestconfig: pytest.Config) -> Iterator[None]:
+    cache = getattr(pytestconfig, "cache", None)  # pytest may run without one
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in variables(pytestconfig.cache.mkdir("ccache")).items():  # type: ignore[union-attr]
+        for name, value in (variables(cache.mkdir("ccache")) if cache else {}).items():
             patch.setenv(name, value)
         yield
 
