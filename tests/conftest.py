@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from PIL import Image
+from support.compiler_cache import variables
 from support.models import CLASSES, RESOLUTION, Models
 from support.needs import check_markers
 from support.quick_export import remembered
@@ -19,11 +20,16 @@ from support.quick_export import remembered
 if TYPE_CHECKING:
     from support.embedded import Build
 
+    from convnext_edge.artifacts.artifact import Artifact
+
 
 # Tests run side by side: threads that wait for each other by spinning would slow all of them down.
 # For two threads of PyTorch on a busy machine, passive waiting took a thirtieth of the time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# Where it is set, each of some hundred processes that the tests start would compile our sources anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # PyTorch's exporters make many objects and few cycles: the garbage collector takes a twentieth of the time.
 gc.set_threshold(200_000, 100, 100)
@@ -88,12 +94,40 @@ def quick_export(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def compiled_once(pytestconfig: pytest.Config) -> Iterator[None]:
+    cache = getattr(pytestconfig, "cache", None)  # pytest may run without one
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (variables(cache.mkdir("ccache")) if cache else {}).items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def few_rounds() -> Iterator[None]:
     """Time INT8 against FP32 in the fewest rounds, not for 5 s: no test reads what they measure."""
     from convnext_edge.commands.quantize import speed
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(speed, "SECONDS", 0.0)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def memory_once() -> Iterator[None]:
+    """Let `benchmark` measure the memory of an engine once, in a process of its own, and not at each call."""
+    from convnext_edge.artifacts.digests import sha256
+    from convnext_edge.commands.benchmark import run
+
+    measure, found = run.peak_rss, dict[tuple[object, ...], int | None]()
+
+    def remembered(artifact: Artifact, target: str, **how: int) -> int | None:
+        key = (sha256(artifact.path), target, *sorted(how.items()))
+        if key not in found:
+            found[key] = measure(artifact, target, **how)
+        return found[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "peak_rss", remembered)
         yield
 
 

@@ -7,6 +7,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -34,15 +35,30 @@ print("the result")
 """
 
 
-def work(*, terminal: bool, folder: Path, **environment: str) -> Watched:
-    """Watch a program that shows its steps as a command does."""
-    return watch([sys.executable, "-c", WORK], terminal=terminal, cwd=folder, environment=environment)
+WATCHED: dict[str, tuple[bool, dict[str, str]]] = {  # whether it is a terminal, and variables
+    "pipe": (False, {"FORCE_COLOR": "1"}),
+    "terminal": (True, {"TERM": "xterm"}),
+    "dumb terminal": (True, {"TERM": "dumb"}),
+}
+
+
+@pytest.fixture(scope="module")
+def worked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Watched]:
+    """Programs that show their steps as a command does, side by side: most of the time they sleep."""
+
+    def work(terminal: bool, environment: dict[str, str]) -> Watched:
+        return watch([sys.executable, "-c", WORK], terminal=terminal, cwd=folder, environment=environment)
+
+    folder = tmp_path_factory.mktemp("watched")
+    known = {name: how for name, how in WATCHED.items() if not how[0] or sys.platform != "win32"}
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(known, pool.map(work, *zip(*known.values(), strict=True)), strict=True))
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
-def test_a_terminal_shows_what_is_done_and_keeps_only_what_stays(tmp_path: Path) -> None:
-    watched = work(terminal=True, folder=tmp_path, TERM="xterm")
+def test_a_terminal_shows_what_is_done_and_keeps_only_what_stays(worked: dict[str, Watched]) -> None:
+    watched = worked["terminal"]
     assert watched.returncode == 0, watched.text
     shown_lines = plain(watched.text)
     assert "export: loading PyTorch" in shown_lines
@@ -80,8 +96,8 @@ def display_pieces(text: str) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_a_pipe_gets_plain_lines(tmp_path: Path) -> None:
-    watched = work(terminal=False, folder=tmp_path, FORCE_COLOR="1")
+def test_a_pipe_gets_plain_lines(worked: dict[str, Watched]) -> None:
+    watched = worked["pipe"]
     assert watched.text.splitlines() == [
         "export: loading PyTorch",
         "exporting tiny at 224",
@@ -91,8 +107,8 @@ def test_a_pipe_gets_plain_lines(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
-def test_a_terminal_that_cannot_go_back_gets_plain_lines(tmp_path: Path) -> None:
-    watched = work(terminal=True, folder=tmp_path, TERM="dumb")
+def test_a_terminal_that_cannot_go_back_gets_plain_lines(worked: dict[str, Watched]) -> None:
+    watched = worked["dumb terminal"]
     assert "\x1b" not in watched.text
     assert watched.text.splitlines()[0] == "export: loading PyTorch"
 

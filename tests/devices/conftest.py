@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.compiler_cache import variables
 from support.models import Models
 from support.needs import missing
 from support.ssh_server import SSHServer
@@ -18,11 +19,14 @@ from convnext_edge.devices.program import Program, find_program
 
 
 @pytest.fixture(scope="session")
-def ssh_server(tmp_path_factory: pytest.TempPathFactory, runtime: str) -> Iterator[SSHServer]:
+def ssh_server(
+    tmp_path_factory: pytest.TempPathFactory, runtime: str, pytestconfig: pytest.Config
+) -> Iterator[SSHServer]:
     for name in ("ssh", "ssh-keygen"):
         if shutil.which(name) is None:
             missing(f"needs {name} (apt install openssh-client)")
-    server = SSHServer(tmp_path_factory.mktemp("sshd"), {"ONNXRuntime_ROOT": runtime})
+    ccache = variables(pytestconfig.cache.mkdir("ccache"))  # type: ignore[union-attr]
+    server = SSHServer(tmp_path_factory.mktemp("sshd"), {"ONNXRuntime_ROOT": runtime, **ccache})
     yield server
     server.stop()
 

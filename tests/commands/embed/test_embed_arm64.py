@@ -24,14 +24,15 @@ from support.embedded import (
 from support.emulated import TOOLS, build_arm64
 from support.golden import conformance, golden_case
 from support.models import CLASSES, RESOLUTION, Models
-from support.places import ROOT
 
+from benchmarks.support.counting import Emulator, Marked, build_plugin
 from convnext_edge.evaluation.metrics import Comparison
 from convnext_edge.images.preprocessing import Preprocessing
 from convnext_edge.images.transform import preprocess
 
 pytestmark = [pytest.mark.programs(*TOOLS), pytest.mark.slow(seconds=40)]
 RUNTIMES = ("openvino", "onnxruntime")
+PICTURES = 24
 
 Built = Callable[[str], tuple[Path, Build]]
 
@@ -49,31 +50,37 @@ def built(models: Models, tmp_path_factory: pytest.TempPathFactory, pytestconfig
     return cache(of)
 
 
+@pytest.fixture(scope="module")
+def counted(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Marked]:
+    """The logits of pictures by a runtime, and the instructions that QEMU counted at the end of each."""
+    place = tmp_path_factory.mktemp("counted")
+    plugin = cache(lambda: build_plugin(place))
+
+    def of(runtime: str) -> Marked:
+        folder, program = built(runtime)
+        call = ("asimddp", program.harness, folder / "model", "logits")
+        return Emulator(plugin(), place).count(*call, marks=True, given=packed(photographs(PICTURES)))
+
+    return cache(of)
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_the_answers_are_those_of_python_on_this_cpu(built: Built, runtime: str) -> None:
-    folder, program = built(runtime)
-    pictures = photographs(24)
-    answer = program.answer(folder / "model", "logits", pictures)
-    found = np.frombuffer(answer, np.float32).reshape(len(pictures), CLASSES)
+def test_the_answers_are_those_of_python_on_this_cpu(
+    built: Built, counted: Callable[[str], Marked], runtime: str
+) -> None:
+    pictures = photographs(PICTURES)
+    found = np.frombuffer(counted(runtime).output, np.float32).reshape(PICTURES, CLASSES)
     compared = Comparison()
-    compared.add(python_logits(folder, pictures), found, np.full(len(pictures), -1))
+    compared.add(python_logits(built(runtime)[0], pictures), found, np.full(PICTURES, -1))
     assert compared.agreement == 1
     # kernels add in another order, and what lies on the boundary of two INT8 values falls either way
     assert compared.sqnr_db is None or compared.sqnr_db >= 50
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_the_products_of_int8_layers_are_dot_products(
-    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str
-) -> None:
-    """As many as the layers have multiplications, 16 in an instruction; for the second of two images."""
-    monkeypatch.syspath_prepend(ROOT)
-    from benchmarks.support.counting import Emulator, build_plugin
-
-    folder, program = built(runtime)
-    emulator = Emulator(build_plugin(tmp_path), tmp_path)
-    call = ("asimddp", program.harness, folder / "model", "logits")
-    image = emulator.count(*call, marks=True, given=packed(photographs(2))).image
+def test_the_products_of_int8_layers_are_dot_products(counted: Callable[[str], Marked], runtime: str) -> None:
+    """As many as the layers have multiplications, 16 in an instruction; the mean of all but the first."""
+    image = counted(runtime).image
     needed = int8_multiplications() / 16
     assert needed <= image["dot"] <= 1.5 * needed  # tiles at the edges are computed whole
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.compiler_cache import compiler
 from support.embedded import HARNESS, Pixels, downloaded
 from support.needs import missing
 
@@ -36,7 +37,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Conf
     @cache
     def compiled(source: Path, *flags: str) -> Path:
         made = place / f"{source.stem}.o"
-        command = ["c++", "-std=c++17", *WARNINGS, f"-I{SAMPLE}", f"-I{SOURCES / 'include'}", *flags]
+        command = [*compiler(), "-std=c++17", *WARNINGS, f"-I{SAMPLE}", f"-I{SOURCES / 'include'}", *flags]
         subprocess.run([*command, "-c", source, "-o", made], check=True)
         return made
 
