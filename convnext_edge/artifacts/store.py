@@ -40,6 +40,8 @@ def check_there(path: Path) -> None:
         is_what = "is a folder, not a file" if path.is_dir() else "does not exist"
         raise ArtifactError(f"{path} {is_what}", hint="Name a file that export, quantize or build wrote.")
     if not sidecar_path(path).is_file():
+        if owner := owner_of(path):
+            raise ArtifactError(f"{path} is a part of {owner.name}", hint=f"Name {owner}.")
         raise ArtifactError(
             f"{path} is not an artifact of convnext-edge: it has no sidecar {sidecar_path(path).name}",
             hint="Start from the checkpoint: convnext-edge export --checkpoint FILE.",
@@ -162,8 +164,8 @@ def digest_of(path: Path) -> str | None:
         return None
 
 
-def refuse_part(path: Path) -> None:
-    """Raise UsageError where a file to write is an artifact, a companion of one, or its sidecar."""
+def owner_of(path: Path) -> Path | None:
+    """Return the artifact beside a file that it is, or is a companion or the sidecar of; None for no such."""
     for sidecar in sorted(path.parent.glob("*.json")):
         artifact = sidecar.with_suffix("")
         try:
@@ -171,10 +173,17 @@ def refuse_part(path: Path) -> None:
         except ArtifactError:  # damaged, or of another program
             names = set()
         if path.name in names:
-            raise UsageError(
-                f"{path} belongs to the artifact {artifact.name}, and writing would replace it",
-                hint="Name another file with -o.",
-            )
+            return artifact
+    return None
+
+
+def refuse_part(path: Path) -> None:
+    """Raise UsageError where a file to write is an artifact, a companion of one, or its sidecar."""
+    if artifact := owner_of(path):
+        raise UsageError(
+            f"{path} belongs to the artifact {artifact.name}, and writing would replace it",
+            hint="Name another file with -o.",
+        )
 
 
 def is_artifact(path: Path) -> bool:

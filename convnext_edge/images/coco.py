@@ -29,7 +29,7 @@ from convnext_edge.images.companions import Companion
 from convnext_edge.images.contents import Entry, Storage, Truth
 from convnext_edge.images.texts import decode_text
 from convnext_edge.progress import note
-from convnext_edge.reading import Count, Line, Shape, check, parse_json, read_bytes
+from convnext_edge.reading import Count, Line, Shape, check, parse_json, read_bytes, shown
 
 BESIDE = ("_annotations.coco.json", "annotations.json")
 NAMED = "instances_*.json"
@@ -164,7 +164,8 @@ def find_pictures(
     found = [(entry, its) for entry, its in rows_of if its is not None]
     if not found:
         raise ImageSetError(
-            f"{path} names none of the pictures, such as {entries[0].name}",
+            f"{path} names none of the pictures, such as {entries[0].name}"
+            + (f", but others, such as {shown(rows[0]['file_name'], str)}" if rows else ""),
             hint="Give the folder of its own pictures, or move it away.",
         )
     name, count = Counter(row["file_name"] for _, row in found).most_common(1)[0]

@@ -67,6 +67,13 @@ def test_what_a_killed_writer_left_and_nobody_may_move_is_told(
     assert open_artifact(path).path.read_bytes() == b"new"
 
 
+def test_a_companion_in_place_of_its_artifact_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "model.xml"
+    write(path, companion=b"weights")
+    with pytest.raises(ArtifactError, match=r"model\.bin is a part of model\.xml\nName .*model\.xml\."):
+        open_artifact(path.with_suffix(".bin"))
+
+
 def test_a_missing_companion_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "model.xml", companion=b"weights")
     (tmp_path / "model.bin").unlink()

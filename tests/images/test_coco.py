@@ -250,7 +250,7 @@ def test_classes_that_the_model_does_not_have_are_refused(tmp_path: Path) -> Non
         (masked({"size": [10, 20], "counts": "~~"}), "run lengths that are none of 10 x 20 pixels"),
         (
             told(images=[{"id": 1, "file_name": "x.png", "width": 1, "height": 1}], annotations=[]),
-            "names none of the pictures",
+            "names none of the pictures, such as 0.png, but others, such as x.png",
         ),
         ([], "an object"),
         (told(images=2 * told()["images"]), "images has the id 7 2 times"),
