@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from support.cascades import checkpoint_of, state_of
+from support.cascades import SETTINGS, checkpoint_of, state_of
 from support.image_sets import save_tiles
 
 from convnext_edge import export, predict, quantize, validate
@@ -26,7 +26,6 @@ from convnext_edge.targets.registry import find_target
 
 pytestmark = pytest.mark.slow(seconds=60)
 SIZE = (96, 128)  # rows and columns
-SETTINGS = {"candidates": 60, "proposals": 30, "score_threshold": 0.1, "max_detections": 20}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +37,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def exported(checkpoint: Path) -> Export:
-    return export(checkpoint=checkpoint, resolution=SIZE, workspace=checkpoint.parent, **SETTINGS)  # type: ignore[arg-type]
+    return export(checkpoint=checkpoint, resolution=SIZE, workspace=checkpoint.parent, **SETTINGS)
 
 
 @pytest.fixture(scope="module")

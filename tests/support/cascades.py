@@ -8,6 +8,7 @@ CascadeRoIHead.simple_test, BBoxHead.regress_by_class, BBoxHead.get_bboxes and d
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,13 @@ WIDTH, WIDE, CLASSES = 8, 16, 3
 HEADS = 3
 STDS = ((0.1, 0.1, 0.2, 0.2), (0.05, 0.05, 0.1, 0.1), (0.033, 0.033, 0.067, 0.067))
 BOX_EDGE, MASK_EDGE, FINE_EDGE = 7, 14, 28
+# as tests export it
+SETTINGS: dict[str, Any] = {
+    "candidates": 60,
+    "proposals": 30,
+    "score_threshold": 0.1,
+    "max_detections": 20,
+}
 
 Array = np.ndarray
 State = dict[str, Array]

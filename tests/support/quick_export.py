@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
     Trace = Callable[..., ModelProto]
     Export = Callable[[nn.Module, Tensor], GraphModule]
+    Simulate = Callable[[Path], GraphModule]
 
 LARGE = 4_000_000  # numbers; the quantized demo has fewer, ConvNeXt-T more
+FEW_BYTES = 4 * LARGE
 
 
 @contextmanager
@@ -40,6 +42,7 @@ def remembered(traced: Path) -> Iterator[None]:
 
     from convnext_edge.onnx_graph import tracing
     from convnext_edge.quantization import insert_qdq
+    from convnext_edge.targets import torch as torch_target
 
     look_up = utils._materialize_cpp_cia_ops
     look_up_once = cache(lambda _registrations: look_up())
@@ -54,6 +57,7 @@ def remembered(traced: Path) -> Iterator[None]:
         )
         patch.setattr(tracing, "trace", traced_once(tracing.trace, traced))
         patch.setattr(insert_qdq, "export_program", exported_once(insert_qdq.export_program))
+        patch.setattr(torch_target, "to_torch", simulated_once(torch_target.to_torch))
         yield
 
 
@@ -134,6 +138,23 @@ def exported_once(export: Export) -> Export:
             owner, _, attribute = name.rpartition(".")
             setattr(made.get_submodule(owner), attribute, weights[name])
         return made
+
+    return once
+
+
+def simulated_once(simulate: Simulate) -> Simulate:
+    """Return `to_torch` that makes a module of each file once a process: sessions change none."""
+    modules: dict[str, GraphModule] = {}
+
+    @wraps(simulate)
+    def once(path: Path) -> GraphModule:
+        beside = path.with_name(f"{path.name}.data")
+        if not path.is_file() or path.stat().st_size > FEW_BYTES or beside.exists():
+            return simulate(path)
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        if content not in modules:
+            modules[content] = simulate(path)
+        return modules[content]
 
     return once
 

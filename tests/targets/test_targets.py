@@ -150,14 +150,12 @@ def test_an_engine_of_the_fp32_model_has_its_answers(
 
 
 @pytest.mark.parametrize("target", CPU_TARGETS)
-@pytest.mark.parametrize("count", [1, 3])
-def test_an_engine_takes_any_batch(
-    models: Models, batch: dict[str, np.ndarray], target: str, count: int
-) -> None:
+def test_an_engine_takes_any_batch(models: Models, batch: dict[str, np.ndarray], target: str) -> None:
     engine = open_artifact(models.engine(target, models.quantized()))
     images = batch["float32"]
     session = find_target(target).open_session(engine, threads=1)
-    assert np.abs(session.run(images[:count]) - session.run(images[:5])[:count]).max() < 0.05
+    for count in (1, 3):
+        assert np.abs(session.run(images[:count]) - session.run(images[:5])[:count]).max() < 0.05, count
 
 
 # Engines
