@@ -72,7 +72,7 @@ def load_source(
     if checkpoint is None and asked.traits.told():
         raise UsageError(
             f"--{asked.traits.told()[0].replace('_', '-')} belongs to --checkpoint: of a variant it is known",
-            hint="Leave it out.",
+            hint="Leave it out; or export the variant, then the weights that are kept, with --checkpoint.",
         )
     if checkpoint is None and asked.selection.weights is not None:
         raise UsageError("--weights belongs to --checkpoint", hint="Leave it out.")

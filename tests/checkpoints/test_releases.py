@@ -18,10 +18,11 @@ from support.cascades import checkpoint_of, state_of
 
 from convnext_edge.checkpoints import detectors
 from convnext_edge.checkpoints import load_source as sources
+from convnext_edge.checkpoints.config_traits import Traits
 from convnext_edge.checkpoints.loading import load_checkpoint
 from convnext_edge.checkpoints.releases import fetch_release
 from convnext_edge.checkpoints.variants import find_variant
-from convnext_edge.errors import ArtifactError, CheckpointError, DownloadError
+from convnext_edge.errors import ArtifactError, CheckpointError, DownloadError, UsageError
 
 NAME = "cascade_mask_rcnn_tiny"
 FILE = detectors.DETECTORS[NAME].file
@@ -98,6 +99,13 @@ def test_weights_of_another_detector_are_refused(releases: Releases) -> None:
     with pytest.raises(CheckpointError, match=f"is not a {NAME}: it has depths .*; {NAME} has") as raised:
         sources.load_source(NAME)
     assert raised.value.hint.endswith(f"{FILE}, and it is downloaded again.")
+
+
+def test_how_a_named_detector_finds_objects_is_changed_of_the_kept_weights() -> None:
+    with pytest.raises(
+        UsageError, match=r"--score-threshold belongs to --checkpoint(?s:.)*weights that are kept"
+    ):
+        sources.load_source(NAME, random_weights=True, asked=sources.Asked(Traits(score_threshold=0.0)))
 
 
 @pytest.mark.parametrize("sent", [0.0, 0.5])
