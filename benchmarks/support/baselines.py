@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,10 @@ def ort_quantize(plain: Path, images: Images, output: Path, *, per_channel: bool
     """`quantize_static` with its defaults (Q/DQ, min-max ranges), behind the pre-processing it asks for.
 
     Its symbolic shape inference fails with a TypeError at the means of GRN, with an IndexError at a
-    segmenter's pooling; then, by its option, it goes without.
+    segmenter's pooling; then, by its option, it goes without. It leaves files in the current folder.
     """
-    with tempfile.TemporaryDirectory() as folder, quiet():
+    plain, output = plain.resolve(), output.resolve()
+    with tempfile.TemporaryDirectory() as folder, chdir(folder), quiet():
         prepared = Path(folder) / plain.name
         try:
             quant_pre_process(str(plain), str(prepared))
