@@ -49,15 +49,15 @@ def nncf_quantize(plain: Path, images: Images, output: Path, *, transformer: boo
 def ort_quantize(plain: Path, images: Images, output: Path, *, per_channel: bool = False) -> Path:
     """`quantize_static` with its defaults (Q/DQ, min-max ranges), behind the pre-processing it asks for.
 
-    Its symbolic shape inference fails with a TypeError at the means of GRN, with an IndexError at a
-    segmenter's pooling; then, by its option, it goes without. It leaves files in the current folder.
+    Its symbolic shape inference fails with a TypeError at the means of GRN, and otherwise at a segmenter's
+    pooling; then, by its option, it goes without. It leaves files in the current folder.
     """
     plain, output = plain.resolve(), output.resolve()
     with tempfile.TemporaryDirectory() as folder, chdir(folder), quiet():
         prepared = Path(folder) / plain.name
         try:
             quant_pre_process(str(plain), str(prepared))
-        except (TypeError, IndexError):
+        except Exception:  # whatever it is, the shapes that ONNX infers are enough
             quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
         quantize_static(str(prepared), str(output), Reader("image", images), per_channel=per_channel)
     return output
