@@ -115,6 +115,11 @@ class Architecture:
         return tuple(self.patch * prod(step.stride for step in steps[: n + 1]) for n in range(len(steps)))
 
     @property
+    def level_strides(self) -> tuple[int, ...]:
+        """Input pixels for one cell of each level of a detector's pyramid, which has one more than maps."""
+        return (*self.strides, 2 * self.strides[-1])
+
+    @property
     def stride(self) -> int:
         """Input pixels for one cell of the last map: no edge of an image may be smaller."""
         return max(self.strides, default=self.patch)

@@ -70,7 +70,7 @@ class MaskRCNN(nn.Module):
         super().__init__()
         assert architecture.detection is not None
         self.detection = architecture.detection
-        self.strides = (*architecture.strides, 2 * architecture.strides[-1])  # of the levels
+        self.strides = architecture.level_strides
         made = {layer.name: make_layer(layer) for layer in architecture.head_layers()}
         self.names = tuple(made)
         self.laterals = listed("laterals.", made)

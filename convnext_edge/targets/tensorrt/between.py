@@ -21,7 +21,7 @@ def explained(architecture: Architecture) -> str:
     rows = how.rows(architecture.classes)
     agnostic = architecture.cascade is not None and architecture.cascade.agnostic
     steps = (
-        anchors(how, architecture.strides),
+        anchors(how, architecture.level_strides),
         proposals(how),
         cutting(how, architecture.strides),
         boxes(how, rows, heads, agnostic=agnostic),
@@ -40,7 +40,7 @@ def anchors(how: Detection, strides: Sequence[int]) -> str:
         places = "height and width of the image, divided by rows and columns of the level without a rest"
         rounded = " Their corners, around 0, are rounded."
     else:
-        places, rounded = f"{listed((*strides, 2 * strides[-1]))} pixels, level by level", ""
+        places, rounded = f"{listed(strides)} pixels, level by level", ""
     return (
         f"Anchors: {ANCHORS} at each cell of a level, whose heights are {listed(RATIOS)} of their widths; the"
         f" square ones have edges of {listed(ANCHOR_EDGES)} pixels, level by level.{rounded} The first cell's"
