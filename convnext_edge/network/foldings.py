@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from convnext_edge.network.forms import bias_of, convolution, copied
 from convnext_edge.network.norms import GRN, Norm
 
 Affine = tuple[Tensor, Tensor]
+Dense = Callable[[nn.Conv2d], nn.Module]  # makes a convolution, as `LayerFactory.dense` does
 
 
 def fold_normalization(layer: nn.Conv2d | nn.Linear, norm: Norm) -> Affine:
@@ -49,15 +51,13 @@ def fold_batch_norm(layer: ConvNormReLU) -> Affine:
     return layer.conv.weight * scale.view(-1, 1, 1, 1), norm.bias - norm.running_mean * scale
 
 
-def folded_layer(
-    layer: nn.Conv2d | ConvNormReLU, dense: Callable[[nn.Conv2d], nn.Module] = copied
-) -> nn.Module:
+def folded_layer(layer: nn.Module, dense: Dense = copied) -> nn.Module:
     """Return a convolution of a decoder, the BatchNorm behind it in its weights, and ReLU, where it has them.
 
-    dense: makes the convolution, as that of a form does.
+    dense: makes the convolution.
     """
-    if isinstance(layer, nn.Conv2d):
-        return dense(layer)
+    if not isinstance(layer, ConvNormReLU):
+        return dense(cast(nn.Conv2d, layer))
     padding = layer.conv.kernel_size[0] // 2
     return nn.Sequential(dense(convolution(*fold_batch_norm(layer), padding=padding)), nn.ReLU())
 

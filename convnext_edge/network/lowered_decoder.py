@@ -17,7 +17,7 @@ no map changes its layout in between.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
@@ -26,11 +26,9 @@ from torch import Tensor, nn
 from convnext_edge.architecture import Architecture
 from convnext_edge.network.banded import BandedProduct, Enlarged, resizing, shifted
 from convnext_edge.network.conv_norm import ConvNormReLU
-from convnext_edge.network.foldings import fold_batch_norm, folded_layer
+from convnext_edge.network.foldings import Dense, fold_batch_norm, folded_layer
 from convnext_edge.network.forms import LayerFactory, MatMul, convolution, copied
 from convnext_edge.network.upernet import Size, UPerNet
-
-Dense = Callable[[nn.Conv2d], nn.Module]
 
 FUSION = "fpn_bottleneck"
 SHIFTS = (-1, 0, 1)  # of the places in a row of the kernel
@@ -57,7 +55,7 @@ class FoldedUPerNet(UPerNet):
             super().__init__(architecture)
         dense = factory.dense if factory else copied
         for name, layer in decoder.layers():
-            self.set_submodule(name, folded_layer(cast(nn.Conv2d | ConvNormReLU, layer), dense))
+            self.set_submodule(name, folded_layer(layer, dense))
         sizes = map_sizes(architecture, image) if image else []
         self.split: SplitFusion | None = None
         self.enlarged: Enlarged | None = None

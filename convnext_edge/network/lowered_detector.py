@@ -120,7 +120,7 @@ def lowered_layer(name: str, layer: nn.Module, factory: LayerFactory) -> nn.Modu
             return Vectors(layer, convolves=factory.int8_convolutions)
         case nn.ConvTranspose2d():
             return Grown(layer, factory)
-    return folded_layer(cast(nn.Conv2d | ConvNormReLU, layer), factory.dense)
+    return folded_layer(layer, factory.dense)
 
 
 def fold_norms(heads: MaskRCNN) -> None:
