@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,13 @@ def add_constant(model: ModelProto, name: str, values: NDArray[Any]) -> TensorPr
     constant: TensorProto = model.graph.initializer.add()
     constant.CopyFrom(numpy_helper.from_array(np.asarray(values), name))
     return constant
+
+
+def forget_shapes(model: ModelProto, names: Collection[str]) -> None:
+    """Take out the types and shapes that the graph notes of these values."""
+    kept = [value for value in model.graph.value_info if value.name not in names]
+    del model.graph.value_info[:]
+    model.graph.value_info.extend(kept)
 
 
 def prune_constants(model: ModelProto) -> None:

@@ -12,6 +12,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from convnext_edge.onnx_graph.lookup import (
     add_constant,
     consumers,
+    forget_shapes,
     initializers,
     producer,
     prune_constants,
@@ -99,9 +100,7 @@ def drop_byte_casts(model: ModelProto) -> None:
         stale = {output for node in chain for output in node.output}
         graph.node.remove(cast)
         graph.node.remove(quantize)
-        kept = [value for value in graph.value_info if value.name not in stale]
-        del graph.value_info[:]
-        graph.value_info.extend(kept)
+        forget_shapes(model, stale)
 
 
 def drop_quantization(model: ModelProto) -> None:

@@ -13,6 +13,7 @@ from onnx import ModelProto, NodeProto, numpy_helper
 
 from convnext_edge.onnx_graph.lookup import (
     consumers,
+    forget_shapes,
     initializers,
     producer,
     read_attribute,
@@ -76,6 +77,4 @@ def _move(model: ModelProto, quantize: NodeProto, copies: list[NodeProto], sourc
     held.CopyFrom(quantize)
     graph.node.remove(quantize)
     graph.node.insert(first, held)
-    kept = [value for value in graph.value_info if value.name not in made | {codes}]
-    del graph.value_info[:]
-    graph.value_info.extend(kept)
+    forget_shapes(model, made | {codes})
