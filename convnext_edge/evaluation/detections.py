@@ -56,9 +56,8 @@ class Detections(Closeness):
         self.found = 0  # detections of either model
         self.sure = self.shared = 0  # those that it is sure of, and of these those that the other has, too
         self.overlaps: list[float] = []  # IoU of each pair
-        self.noises: dict[str, list[float]] = {
-            name: [] for name in self.outputs
-        }  # of each pair, over its power
+        # power of the error of each pair, over that of the reference's
+        self.noises: dict[str, list[float]] = {name: [] for name in self.outputs}
         self.scenes: list[Scene] = []
         self.results: tuple[list[Result], list[Result]] = ([], [])  # of both models, in pictures with objects
         # of objects that the reference surely finds, how often each label got each answer
@@ -130,6 +129,7 @@ class Detections(Closeness):
 
     @property
     def _apart(self) -> bool:
+        """Whether the models have little in common."""
         return (not self.overlaps and self.found > 0) or 2 * self.shared < self.sure
 
     @property
