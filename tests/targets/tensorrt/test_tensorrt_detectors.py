@@ -170,10 +170,9 @@ def test_a_graph_of_another_form_is_refused(kind: str, exported: Path) -> None:
         split_detector(onnx.load(plain.artifact))
 
 
+@pytest.mark.parametrize("kind", ["cascade"], indirect=True, scope="module")
 def test_mask_heads_of_equal_weights_are_told(kind: str, exported: Path) -> None:
     """As of a cascade that begins with the weights of a Mask R-CNN: what they compute is in a graph once."""
-    if kind != "cascade":
-        pytest.skip("it has one mask head")
     model = onnx.load(exported)
     layers = [node for node in model.graph.node if is_multiplication(model, node)]
     logits = [node for node in layers if re.match(r"decoder\.mask\.\d\.classes", weight_name(model, node))]
